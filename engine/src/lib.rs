@@ -5,3 +5,6 @@
 //! the effects durable and talk to the world.
 
 pub mod ids;
+pub mod money;
+pub mod rejection;
+pub mod transfer;

@@ -1,0 +1,14 @@
+//! Generates the gRPC code from the proto with a compiler written in Rust, so that building
+//! Ducat needs no protoc. The descriptor set also feeds the reflection service.
+
+use prost::Message as _;
+use std::path::PathBuf;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(["ducat/v1/ledger.proto"], ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

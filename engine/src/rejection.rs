@@ -1,0 +1,144 @@
+//! Why a transfer is refused: one ordered list.
+//!
+//! The order is the precedence: a transfer that breaks several rules is refused for the
+//! first of them here, whatever the batching or the number of partitions. The numbers are
+//! written to the journal and sent on the wire, so they never change meaning.
+
+use serde::{Deserialize, Serialize};
+
+/// A rule that a transfer broke, in order of precedence (the first wins).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Rejection {
+    /// Another transfer of its linked group was refused, so the whole group was.
+    LinkedFailed = 1,
+    /// The amount is zero.
+    AmountZero = 2,
+    /// The amount is above [`crate::money::AMOUNT_MAX`].
+    AmountTooLarge = 3,
+    /// Debit and credit account are the same.
+    SameAccount = 4,
+    /// No account has the id given as debit account.
+    DebitAccountUnknown = 5,
+    /// No account has the id given as credit account.
+    CreditAccountUnknown = 6,
+    /// The accounts hold different currencies.
+    AccountsDifferInCurrency = 7,
+    /// The currency named in the transfer is not that of the accounts.
+    CurrencyMismatch = 8,
+    /// A deposit comes from an external account, a withdrawal goes to one, a transfer
+    /// touches none.
+    KindMismatch = 9,
+    /// The debit account is closed.
+    DebitAccountClosed = 10,
+    /// The credit account is closed.
+    CreditAccountClosed = 11,
+    /// The debit account is frozen.
+    DebitAccountFrozen = 12,
+    /// The credit account is frozen.
+    CreditAccountFrozen = 13,
+    /// The debit account's available balance does not cover the amount.
+    InsufficientFunds = 14,
+    /// A balance would leave the range of [`crate::money::BALANCE_MAX`].
+    BalanceOverflow = 15,
+    /// The id was used before for a transfer with other content. Never journalled: the
+    /// first transfer's event stands.
+    IdReused = 16,
+}
+
+impl Rejection {
+    /// All, in order of precedence.
+    pub const ALL: [Self; 16] = [
+        Self::LinkedFailed,
+        Self::AmountZero,
+        Self::AmountTooLarge,
+        Self::SameAccount,
+        Self::DebitAccountUnknown,
+        Self::CreditAccountUnknown,
+        Self::AccountsDifferInCurrency,
+        Self::CurrencyMismatch,
+        Self::KindMismatch,
+        Self::DebitAccountClosed,
+        Self::CreditAccountClosed,
+        Self::DebitAccountFrozen,
+        Self::CreditAccountFrozen,
+        Self::InsufficientFunds,
+        Self::BalanceOverflow,
+        Self::IdReused,
+    ];
+
+    /// The number that stands for it in the journal and on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The rejection with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.number() == number)
+    }
+
+    /// The stable code, as clients see it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::LinkedFailed => "LINKED_FAILED",
+            Self::AmountZero => "AMOUNT_ZERO",
+            Self::AmountTooLarge => "AMOUNT_TOO_LARGE",
+            Self::SameAccount => "SAME_ACCOUNT",
+            Self::DebitAccountUnknown => "DEBIT_ACCOUNT_UNKNOWN",
+            Self::CreditAccountUnknown => "CREDIT_ACCOUNT_UNKNOWN",
+            Self::AccountsDifferInCurrency => "ACCOUNTS_DIFFER_IN_CURRENCY",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::KindMismatch => "KIND_MISMATCH",
+            Self::DebitAccountClosed => "DEBIT_ACCOUNT_CLOSED",
+            Self::CreditAccountClosed => "CREDIT_ACCOUNT_CLOSED",
+            Self::DebitAccountFrozen => "DEBIT_ACCOUNT_FROZEN",
+            Self::CreditAccountFrozen => "CREDIT_ACCOUNT_FROZEN",
+            Self::InsufficientFunds => "INSUFFICIENT_FUNDS",
+            Self::BalanceOverflow => "BALANCE_OVERFLOW",
+            Self::IdReused => "ID_REUSED",
+        }
+    }
+
+    /// Whether the same transfer under a *new* id could succeed later, when balances or
+    /// statuses have changed. Under the same id the refusal stands.
+    #[must_use]
+    pub const fn new_id_may_succeed(self) -> bool {
+        match self {
+            Self::LinkedFailed
+            | Self::DebitAccountUnknown
+            | Self::CreditAccountUnknown
+            | Self::DebitAccountFrozen
+            | Self::CreditAccountFrozen
+            | Self::InsufficientFunds
+            | Self::BalanceOverflow
+            | Self::IdReused => true,
+            Self::AmountZero
+            | Self::AmountTooLarge
+            | Self::SameAccount
+            | Self::AccountsDifferInCurrency
+            | Self::CurrencyMismatch
+            | Self::KindMismatch
+            | Self::DebitAccountClosed
+            | Self::CreditAccountClosed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_order_agree() {
+        for (at, rejection) in Rejection::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(rejection.number()), at + 1);
+            assert_eq!(Rejection::from_number(rejection.number()), Some(rejection));
+        }
+        assert!(Rejection::ALL.is_sorted());
+        assert_eq!(Rejection::from_number(0), None);
+        assert_eq!(Rejection::from_number(200), None);
+    }
+}

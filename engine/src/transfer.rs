@@ -1,0 +1,153 @@
+//! What is asked of the ledger and what it answers: transfer requests and outcomes,
+//! account openings and their results.
+
+use crate::ids::{AccountId, Lsn, TransferId};
+use crate::money::CurrencyId;
+use crate::rejection::Rejection;
+use serde::{Deserialize, Serialize};
+
+/// What a transfer is for; decides which side must be an external account.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum TransferKind {
+    /// Between two accounts of the ledger.
+    #[default]
+    Transfer,
+    /// From an external account: money enters.
+    Deposit,
+    /// To an external account: money leaves.
+    Withdrawal,
+}
+
+/// One transfer as asked for: move `amount` from the debit account to the credit account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransferRequest {
+    /// The caller's id; the idempotency key.
+    pub id: TransferId,
+    /// The account that pays.
+    pub debit: AccountId,
+    /// The account that receives.
+    pub credit: AccountId,
+    /// Minor units; the rules refuse 0 and more than [`crate::money::AMOUNT_MAX`].
+    pub amount: u128,
+    /// The currency the caller believes the accounts hold; `None` takes theirs.
+    pub currency: Option<CurrencyId>,
+    /// What it is for.
+    pub kind: TransferKind,
+    /// Linked with the next transfer of the batch: both happen or neither.
+    pub linked: bool,
+}
+
+/// The answer to one transfer: final, durable, and the same for every repeat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The transfer's id.
+    pub id: TransferId,
+    /// The place of its event in the journal. For [`Rejection::IdReused`], the event of
+    /// the first transfer under that id.
+    pub lsn: Lsn,
+    /// When it was decided: nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// `None` when posted, else the rule it broke.
+    pub rejection: Option<Rejection>,
+    /// The id was known: this is the stored outcome, nothing happened anew.
+    pub repeat: bool,
+    /// Currency of the debit account (or of the credit account where that is unknown).
+    pub currency: Option<CurrencyId>,
+    /// The debit account after the decision; `None` where no such account exists.
+    pub debit: Option<BalanceAfter>,
+    /// The credit account after the decision; `None` where no such account exists.
+    pub credit: Option<BalanceAfter>,
+}
+
+/// An account's figures right after a decision, in minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BalanceAfter {
+    /// Posted balance.
+    pub posted: i128,
+    /// What it can spend: posted − held + overdraft limit.
+    pub available: i128,
+}
+
+/// Whether an account may move.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum AccountStatus {
+    /// Debits and credits are allowed.
+    #[default]
+    Active,
+    /// Neither is, until it is active again.
+    Frozen,
+    /// Neither is, for good. Only an empty account can be closed.
+    Closed,
+}
+
+/// An account to be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AccountSpec {
+    /// The caller's id.
+    pub id: AccountId,
+    /// What it holds.
+    pub currency: CurrencyId,
+    /// How far below zero it may go, minor units, 0..=[`crate::money::AMOUNT_MAX`].
+    pub overdraft_limit: u128,
+    /// It stands for the world outside the ledger: money enters and leaves through it, and
+    /// its balance has no floor.
+    pub external: bool,
+}
+
+/// What became of opening one account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountOutcome {
+    /// Opened by this event.
+    Opened(Lsn),
+    /// It was opened before with the same content, by the event named.
+    Exists(Lsn),
+    /// Refused; nothing changed and nothing is remembered.
+    Refused(AccountRejection),
+}
+
+/// Why an account was not opened or its status not changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AccountRejection {
+    /// The id is taken by an account with another currency, limit or role.
+    #[error("an account with this id exists with other content")]
+    ExistsDifferent,
+    /// The overdraft limit is above [`crate::money::AMOUNT_MAX`].
+    #[error("the overdraft limit is larger than any amount can be")]
+    LimitTooLarge,
+    /// The currency's number is not known.
+    #[error("the currency is unknown")]
+    CurrencyUnknown,
+    /// No account has this id.
+    #[error("no account has this id")]
+    Unknown,
+    /// A closed account stays closed.
+    #[error("the account is closed for good")]
+    Closed,
+    /// Only an empty account can be closed.
+    #[error("an account is closed only when its balance is zero and nothing is held")]
+    NotEmpty,
+    /// The ledger holds as many accounts as it can.
+    #[error("the ledger holds as many accounts as it can")]
+    Full,
+}
+
+/// An account as it stands at one LSN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AccountView {
+    /// How it was opened.
+    pub spec: AccountSpec,
+    /// Whether it may move.
+    pub status: AccountStatus,
+    /// Posted balance, minor units.
+    pub posted: i128,
+    /// Frozen for decisions on their way, minor units.
+    pub held: u128,
+    /// On its way in, not yet decided, minor units.
+    pub incoming: u128,
+    /// posted − held + overdraft limit.
+    pub available: i128,
+    /// The event that opened it.
+    pub opened_lsn: Lsn,
+    /// The last event that changed its balance; [`Lsn::ZERO`] for none.
+    pub last_lsn: Lsn,
+}
