@@ -209,8 +209,8 @@ impl Partition {
                 for done in group[..offset].iter().rev() {
                     self.release(done);
                 }
-                votes.fill(Vote::no(Rejection::LinkedFailed));
                 votes[offset] = Vote::no(rejection);
+                votes[offset + 1..].fill(Vote::no(Rejection::LinkedFailed));
                 return;
             }
             votes[offset] = Vote::YES;
