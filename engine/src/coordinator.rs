@@ -268,10 +268,11 @@ impl Coordinator {
     }
 
     /// Turns a decided batch into records, in LSN order, and into the answers to its
-    /// submissions. `legs` holds what each partition answered to the commit.
+    /// submissions. `batch` is the plan's own, `legs` holds what each partition answered to the commit.
     pub fn conclude<'a>(
         &self,
         plan: &Plan,
+        batch: &Batch,
         submissions: impl Iterator<Item = &'a [TransferRequest]>,
         legs: &[Vec<Legs>],
         mut emit: impl FnMut(Lsn, &Record),
@@ -284,7 +285,7 @@ impl Coordinator {
                 answer.outcomes.reserve_exact(requests.len());
                 for request in requests {
                     let place = places.next().expect("a place for every request");
-                    conclude_one(plan, request, place, legs, &mut answer, &mut emit);
+                    conclude_one(plan, batch, request, place, legs, &mut answer, &mut emit);
                 }
                 answer
             })
@@ -294,6 +295,7 @@ impl Coordinator {
 
 fn conclude_one(
     plan: &Plan,
+    batch: &Batch,
     request: &TransferRequest,
     place: &Place,
     legs: &[Vec<Legs>],
@@ -303,10 +305,10 @@ fn conclude_one(
     match place {
         Place::Fresh { item, currency } => {
             let at = *item as usize;
-            let lsn = plan.batch.lsn(at);
+            let lsn = batch.lsn(at);
             let legs = merge(legs, at);
             let rejection = plan.verdicts[at];
-            emit(lsn, &record(request, &plan.batch.items[at], lsn, rejection, &legs));
+            emit(lsn, &record(request, &batch.items[at], lsn, rejection, &legs));
             answer.outcomes.push(Outcome {
                 id: request.id,
                 lsn,

@@ -232,12 +232,14 @@ impl Ledger {
             net += partition.commit(&batch, plan.verdicts(), legs)?;
         }
         assert_eq!(net, 0, "what is debited is credited");
-        plan.put_back(batch);
         let mut records = Vec::new();
-        let answers =
-            self.coordinator.conclude(&plan, submissions.iter().copied(), &legs, |lsn, record| {
-                records.push((lsn, record.clone()))
-            });
+        let answers = self.coordinator.conclude(
+            &plan,
+            &batch,
+            submissions.iter().copied(),
+            &legs,
+            |lsn, record| records.push((lsn, record.clone())),
+        );
         Ok(Executed { time_ns: plan.time_ns(), records, answers })
     }
 

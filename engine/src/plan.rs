@@ -37,15 +37,10 @@ impl Plan {
         &self.batch
     }
 
-    /// Takes the batch out, to share it; [`Self::put_back`] before concluding.
+    /// Takes the batch out, to share it with the partitions.
     #[must_use]
     pub fn take_batch(&mut self) -> Batch {
         std::mem::take(&mut self.batch)
-    }
-
-    /// Puts the batch back.
-    pub fn put_back(&mut self, batch: Batch) {
-        self.batch = batch;
     }
 
     /// When the batch was decided, nanoseconds since the Unix epoch.
