@@ -5,7 +5,7 @@
 //! [`crate::account::Account::debit`] and [`crate::account::Account::credit`] as the live
 //! commit, and holds every figure it comes to against the one the live run journalled.
 
-use crate::account::Impossible;
+use crate::account::{Account, Impossible};
 use crate::coordinator::{Answer, Coordinator};
 use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, CurrencyId};
@@ -44,6 +44,13 @@ pub struct Totals {
     pub external: i128,
 }
 
+impl Totals {
+    fn add(&mut self, account: &Account) {
+        let side = if account.is_external() { &mut self.external } else { &mut self.internal };
+        *side += account.posted();
+    }
+}
+
 /// A part of the state's hash: the sum of its accounts' hashes. Sums of parts make the
 /// whole, so partitions hash by themselves and their number does not matter. It tells
 /// damage and divergence; against forgery stands the journal's hash chain.
@@ -52,7 +59,7 @@ pub struct HashPart([u64; 4]);
 
 impl HashPart {
     /// Adds the account in `slot`.
-    pub fn add(&mut self, slot: Slot, account: &crate::account::Account, scratch: &mut Vec<u8>) {
+    pub fn add(&mut self, slot: Slot, account: &Account, scratch: &mut Vec<u8>) {
         scratch.clear();
         scratch.extend_from_slice(&slot.0.to_le_bytes());
         account.canonical(scratch);
@@ -97,9 +104,7 @@ pub fn summarize(partition: &Partition) -> (HashPart, BTreeMap<CurrencyId, Total
     let mut scratch = Vec::with_capacity(128);
     for (slot, account) in partition.accounts() {
         hash.add(slot, account, &mut scratch);
-        let total = totals.entry(account.currency()).or_default();
-        let side = if account.is_external() { &mut total.external } else { &mut total.internal };
-        *side += account.posted();
+        totals.entry(account.currency()).or_default().add(account);
     }
     (hash, totals)
 }
@@ -145,6 +150,16 @@ impl Ledger {
             }
         }
         (state_hash(hash, &self.coordinator), totals)
+    }
+
+    /// Sums by currency, without the hash.
+    #[must_use]
+    pub fn totals(&self) -> BTreeMap<CurrencyId, Totals> {
+        let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+        for (_, account) in self.partitions.iter().flat_map(Partition::accounts) {
+            totals.entry(account.currency()).or_default().add(account);
+        }
+        totals
     }
 
     /// Applies the event at `lsn`, decided at `time_ns`.
