@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub stopped: watch::Sender<Option<String>>,
     pub queue: SegQueue<Task>,
     told: AtomicBool,
+    stopping: AtomicBool,
     coordinator: OnceLock<ActorRef<CoordinatorMsg>>,
 }
 
@@ -77,6 +78,7 @@ impl Shared {
             stopped: watch::Sender::new(None),
             queue: SegQueue::new(),
             told: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             coordinator: OnceLock::new(),
         }
     }
@@ -107,6 +109,16 @@ impl Shared {
     /// The coordinator is about to look: tasks queued from now on tell it again.
     pub fn look(&self) {
         self.told.store(false, Ordering::SeqCst);
+    }
+
+    /// The engine is being shut down: actors that end from now on do so in order.
+    pub fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is being shut down.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// The engine has stopped for the reason on record, or for the one given.

@@ -6,7 +6,7 @@ use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
 use crate::replay::{Progress, ReplayFailed, open_and_replay};
-use crate::supervisor::{Supervisor, SupervisorMsg};
+use crate::supervisor::Supervisor;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
@@ -38,7 +38,7 @@ pub enum StartError {
 /// A running engine.
 pub struct Engine {
     shared: Arc<Shared>,
-    supervisor: ActorRef<SupervisorMsg>,
+    supervisor: ActorRef<()>,
     coordinator: ActorRef<CoordinatorMsg>,
     partitions: Vec<ActorRef<PartitionMsg>>,
     journal: ActorRef<JournalMsg>,
@@ -145,7 +145,7 @@ impl Engine {
             _ = self.failed() => false,
         };
         self.shared.room.close();
-        drop(self.supervisor.cast(SupervisorMsg::Expect));
+        self.shared.begin_stopping();
         drop(self.coordinator.stop_and_wait(None, None).await);
         for partition in &self.partitions {
             drop(partition.stop_and_wait(None, None).await);

@@ -14,45 +14,25 @@ pub(crate) struct Supervisor {
     pub shared: Arc<Shared>,
 }
 
-/// What the supervisor is told.
-pub(crate) enum SupervisorMsg {
-    /// The engine is being shut down: actors that end now do so in order.
-    Expect,
-}
-
 impl Actor for Supervisor {
-    type Msg = SupervisorMsg;
-    type State = bool;
+    /// Nobody writes to it; it only hears of its children.
+    type Msg = ();
+    type State = ();
     type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        _myself: ActorRef<SupervisorMsg>,
-        (): (),
-    ) -> Result<bool, ActorProcessingErr> {
-        Ok(false)
-    }
-
-    async fn handle(
-        &self,
-        _myself: ActorRef<SupervisorMsg>,
-        message: SupervisorMsg,
-        stopping: &mut bool,
-    ) -> Result<(), ActorProcessingErr> {
-        let SupervisorMsg::Expect = message;
-        *stopping = true;
+    async fn pre_start(&self, _myself: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _myself: ActorRef<SupervisorMsg>,
+        _myself: ActorRef<()>,
         event: SupervisionEvent,
-        stopping: &mut bool,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         let why = match event {
             SupervisionEvent::ActorFailed(_, error) => format!("an actor failed: {error}"),
-            SupervisionEvent::ActorTerminated(_, _, reason) if !*stopping => {
+            SupervisionEvent::ActorTerminated(_, _, reason) if !self.shared.is_stopping() => {
                 format!("an actor ended: {}", reason.as_deref().unwrap_or("no reason given"))
             }
             _ => return Ok(()),
