@@ -12,6 +12,8 @@ use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::{Journal, Tail, Writer};
 use ractor::{Actor, ActorRef, SpawnErr};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -47,7 +49,7 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the journal for writing as `owner`, replays it, and starts the actors. Must be
-    /// called on a tokio runtime. `seed` scatters ids in memory; take a random one.
+    /// called on a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
@@ -55,11 +57,12 @@ impl Engine {
         options: EngineOptions,
         journal: Arc<dyn Journal>,
         owner: &str,
-        seed: u64,
         progress: Progress,
     ) -> Result<Self, StartError> {
         check(&options)?;
         let shard = ShardId(0);
+        // Scatters ids in memory in a way that callers cannot guess.
+        let seed = RandomState::new().hash_one(0u8);
         let empty = Ledger::new(options.partitions, seed, options.remember_ns);
         let empty = empty.ok_or_else(|| {
             let given = options.partitions;

@@ -28,7 +28,7 @@ fn journal() -> Arc<MemoryJournal> {
 async fn start(journal: &Arc<MemoryJournal>, partitions: usize) -> Engine {
     let options = EngineOptions { partitions, ..EngineOptions::default() };
     let journal: Arc<dyn Journal> = Arc::clone(journal) as _;
-    Engine::start(options, journal, "test", 1, Box::new(|_| {})).await.expect("it starts")
+    Engine::start(options, journal, "test", Box::new(|_| {})).await.expect("it starts")
 }
 
 async fn open(handle: &Handle, accounts: u128) {
@@ -158,7 +158,7 @@ async fn what_does_not_fit_is_refused_at_the_door() {
     let journal = journal();
     let options = EngineOptions { in_flight_max: 10_000, ..EngineOptions::default() };
     let as_journal: Arc<dyn Journal> = Arc::clone(&journal) as _;
-    let engine = Engine::start(options, as_journal, "test", 1, Box::new(|_| {})).await.expect("up");
+    let engine = Engine::start(options, as_journal, "test", Box::new(|_| {})).await.expect("up");
     let handle = engine.handle();
     let batch = |n: u128| (1..=n).map(|id| transfer(id, 1, 2, 1)).collect::<Vec<_>>();
     assert_eq!(handle.submit(Vec::new()).err(), Some(RequestError::BatchSize(0)));
