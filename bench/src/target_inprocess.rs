@@ -54,7 +54,7 @@ fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
 
 fn reply(outcomes: &[Outcome]) -> Reply {
     let answer = |outcome: &Outcome| {
-        let code = outcome.rejection.map_or(0, |rejection| rejection as u8);
+        let code = outcome.rejection.map_or(0, |rejection| rejection.number());
         if outcome.repeat { code | REPEAT } else { code }
     };
     Reply {
