@@ -29,7 +29,8 @@ impl Check {
 /// Internal and external sums of each currency must cancel out.
 pub fn conservation(status: &Status) -> Check {
     let off: Vec<_> = status.totals.iter().filter(|t| !cancels(t)).collect();
-    let show = |t: &Total| format!("{}: internal {} external {}", t.currency, t.internal, t.external);
+    let show =
+        |t: &Total| format!("{}: internal {} external {}", t.currency, t.internal, t.external);
     let detail = status.totals.iter().map(show).collect::<Vec<_>>().join("; ");
     let told = !status.totals.is_empty();
     Check::new("money is conserved", told.then_some(off.is_empty()), detail)

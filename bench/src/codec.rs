@@ -115,11 +115,7 @@ fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
     }
 }
 
-fn encode_full(
-    envelope: Envelope,
-    item: &Outgoing,
-    out: &mut EncodeBuf<'_>,
-) -> Result<(), Status> {
+fn encode_full(envelope: Envelope, item: &Outgoing, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
     let batch = &item.batch;
     let transfers = || batch.items.iter().map(|i| full_transfer(batch.id_high, i)).collect();
     let encoded = match envelope {
@@ -168,7 +164,9 @@ fn full_reply(tag: u64, outcomes: &[proto::Outcome], error: Option<proto::BatchE
 
 /// A failed call as it is counted. Only statuses that promise "nothing changed" leave no doubt.
 pub fn failure(status: &Status) -> Failure {
-    use tonic::Code::{InvalidArgument, OutOfRange, ResourceExhausted, Unauthenticated, Unimplemented};
+    use tonic::Code::{
+        InvalidArgument, OutOfRange, ResourceExhausted, Unauthenticated, Unimplemented,
+    };
     let certain = matches!(
         status.code(),
         InvalidArgument | OutOfRange | ResourceExhausted | Unauthenticated | Unimplemented
@@ -239,8 +237,7 @@ mod tests {
     #[test]
     fn what_is_encoded_by_hand_the_generated_code_reads() {
         let batch = batch();
-        let wanted: Vec<_> =
-            batch.items.iter().map(|i| full_transfer(batch.id_high, i)).collect();
+        let wanted: Vec<_> = batch.items.iter().map(|i| full_transfer(batch.id_high, i)).collect();
         let encode = |envelope| {
             let mut bytes = Vec::new();
             wire::encode(envelope, 300, &batch, &mut bytes);
@@ -294,8 +291,11 @@ mod tests {
             message: "try again".into(),
             violations: Vec::new(),
         };
-        let response =
-            proto::StreamTransfersResponse { tag: 9, outcomes: outcomes.clone(), error: Some(error.clone()) };
+        let response = proto::StreamTransfersResponse {
+            tag: 9,
+            outcomes: outcomes.clone(),
+            error: Some(error.clone()),
+        };
         let reply = wire::decode(Envelope::Stream, &response.encode_to_vec()).expect("readable");
         assert_eq!(reply, full_reply(9, &outcomes, Some(error)));
         assert_eq!(reply.failure.map(|f| f.class), Some("RESOURCE_EXHAUSTED".into()));

@@ -160,7 +160,8 @@ impl Running {
     /// Waits for the answers still out and puts the threads' results together.
     pub async fn finish(self) -> anyhow::Result<Tally> {
         let joined = tokio::task::spawn_blocking(move || {
-            let join = |t: JoinHandle<_>| t.join().map_err(|_| anyhow!("a client thread panicked"))?;
+            let join =
+                |t: JoinHandle<_>| t.join().map_err(|_| anyhow!("a client thread panicked"))?;
             self.threads.into_iter().map(join).collect::<anyhow::Result<Vec<Tally>>>()
         });
         let mut tallies = joined.await.context("join the client threads")??.into_iter();

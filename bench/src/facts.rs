@@ -100,7 +100,8 @@ fn cpu_model(cpuinfo: &str) -> Option<&str> {
 fn filesystem<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
     let mut found: Option<(usize, &str)> = None;
     for line in mountinfo.lines() {
-        let (Some(point), Some((_, tail))) = (line.split(' ').nth(4), line.split_once(" - ")) else {
+        let (Some(point), Some((_, tail))) = (line.split(' ').nth(4), line.split_once(" - "))
+        else {
             continue;
         };
         let point = point.replace("\\040", " ");

@@ -199,7 +199,8 @@ impl Ledger {
             Self::Grpc(channel) => {
                 let id = |index| proto::Id { id: accounts.id(index), id_high: 0 };
                 let request = proto::GetAccountsRequest { ids: range.map(id).collect() };
-                let response = client(channel).get_accounts(request).await.context("read accounts")?;
+                let response =
+                    client(channel).get_accounts(request).await.context("read accounts")?;
                 let response = response.into_inner();
                 ensure!(response.unknown.is_empty(), "accounts of this run are unknown");
                 let minor = |a: &proto::Account| a.posted_minor.parse().context("read a balance");

@@ -19,7 +19,8 @@ pub struct Usage {
 impl Usage {
     /// The figures of process `pid` now.
     pub fn of(pid: u32) -> Self {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let status = read("status");
         Self {
             cpu_s: cpu_ticks(&read("stat")).map(|ticks| ticks as f64 / ticks_per_second()),

@@ -248,7 +248,8 @@ pub struct Costs {
 impl Report {
     /// Reads a report written by [`Self::write`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         serde_json::from_str(&text)
             .with_context(|| format!("{} is no report of ducat-bench run", path.display()))
     }

@@ -147,7 +147,8 @@ fn results(report: &Report) -> Table {
 
 fn costs(report: &Report) -> Vec<(String, String)> {
     let costs = &report.costs;
-    let show = |value: Option<f64>, unit| value.map_or("?".to_owned(), |v| format!("{v:.2} {unit}"));
+    let show =
+        |value: Option<f64>, unit| value.map_or("?".to_owned(), |v| format!("{v:.2} {unit}"));
     let size = |value: Option<u64>| value.map_or("?".to_owned(), bytes);
     let client = if report.setup.mode == "in-process" {
         "within the server's".to_owned()

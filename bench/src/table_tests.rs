@@ -80,7 +80,8 @@ fn a_comparison_gives_both_figures_and_what_differs() {
 #[test]
 fn tables_hold_the_figures() {
     let text = format!("{}{}", facts(&report()), results(&report()));
-    for part in ["zipf (exponent 0.99)", "8,192", "INSUFFICIENT_FUNDS", "UNAVAILABLE", "1,000,000"] {
+    for part in ["zipf (exponent 0.99)", "8,192", "INSUFFICIENT_FUNDS", "UNAVAILABLE", "1,000,000"]
+    {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }

@@ -281,7 +281,10 @@ mod tests {
             amount,
             ..Item::default()
         };
-        Batch { id_high: 1, items: vec![item(0, 1, 10), item(1, 2, 4), item(2, 0, 1), item(0, 9, 5)] }
+        Batch {
+            id_high: 1,
+            items: vec![item(0, 1, 10), item(1, 2, 4), item(2, 0, 1), item(0, 9, 5)],
+        }
     }
 
     fn reply() -> Reply {
@@ -297,7 +300,8 @@ mod tests {
         let window = window();
         let mut tally = tally(window);
         tally.record(&batch(), &Ok(reply()), moments(window, 1500, 1));
-        let failure = Failure { class: "UNAVAILABLE".into(), in_doubt: true, message: "gone".into() };
+        let failure =
+            Failure { class: "UNAVAILABLE".into(), in_doubt: true, message: "gone".into() };
         tally.record(&batch(), &Err(failure), moments(window, 1600, 1));
         // After the window: part of the whole only.
         tally.record(&batch(), &Ok(reply()), moments(window, 11_000, 1));

@@ -113,7 +113,10 @@ impl StreamPort {
         answer.await.unwrap_or_else(|_| Err(broken("the stream ended without an answer")))
     }
 
-    fn send(&self, batch: &Arc<Batch>) -> Result<oneshot::Receiver<Result<Reply, Failure>>, Failure> {
+    fn send(
+        &self,
+        batch: &Arc<Batch>,
+    ) -> Result<oneshot::Receiver<Result<Reply, Failure>>, Failure> {
         let tag = self.inner.next_tag.get();
         self.inner.next_tag.set(tag + 1);
         let (answer_to, answer) = oneshot::channel();

@@ -101,7 +101,13 @@ pub struct Picker {
 impl Picker {
     /// A picker over `accounts` (at least 2) accounts. `start` in 0..accounts sets where a
     /// ring begins, so that several workers do not walk in step.
-    pub fn new(workload: Workload, accounts: u64, exponent: f64, start: u64, rng: &mut Rng) -> Self {
+    pub fn new(
+        workload: Workload,
+        accounts: u64,
+        exponent: f64,
+        start: u64,
+        rng: &mut Rng,
+    ) -> Self {
         let ranks = match workload {
             Workload::Zipf => sample_ranks(accounts, exponent, rng),
             _ => Vec::new(),
