@@ -56,7 +56,7 @@ impl Connector {
     async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
             Self::Unary { url, codec, single } => {
-                Port::Unary(UnaryPort::new(connect(url).await?, *codec, *single, batch))
+                Port::Unary(Box::new(UnaryPort::new(connect(url).await?, *codec, *single, batch)))
             }
             Self::Stream { url, codec } => {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))

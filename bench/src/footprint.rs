@@ -260,7 +260,7 @@ fn print(f: &Footprint) {
         ("money conserved", if f.conserved { "yes" } else { "NO" }.to_owned()),
     ];
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.load_style(presets::UTF8_BORDERS_ONLY);
     for (name, value) in rows {
         table.add_row([name.to_owned(), value]);
     }

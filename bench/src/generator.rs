@@ -151,11 +151,6 @@ impl Generator {
         }
     }
 
-    /// The transfers in a full batch.
-    pub fn batch_size(&self) -> usize {
-        self.shape.batch
-    }
-
     #[inline]
     fn item(&mut self) -> Item {
         let pick = self.picker.pick(&mut self.rng);

@@ -33,6 +33,9 @@ mod wire;
 mod workload;
 mod zipf;
 
+#[cfg(test)]
+mod end_to_end_tests;
+
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;

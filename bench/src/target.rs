@@ -49,7 +49,7 @@ pub fn hash_ids(items: &[Item]) -> u64 {
 #[derive(Clone)]
 pub enum Port {
     /// gRPC, a call for each batch (or for each transfer).
-    Unary(UnaryPort),
+    Unary(Box<UnaryPort>),
     /// gRPC, one stream for all batches.
     Stream(StreamPort),
     /// The engine's own handle.
