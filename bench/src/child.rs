@@ -5,7 +5,6 @@ use crate::ledger::Ledger;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,31 +66,49 @@ impl ServerChild {
             Some(binary) => binary.clone(),
             None => beside_ourselves()?,
         };
-        let port = free_port()?;
+        let ready = options.data.with_extension("address");
+        // One of an earlier start would be believed.
+        let _ = fs::remove_file(&ready);
         let log = log_path(&options.data);
         let log_file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let begun = Instant::now();
-        let child = Command::new(&binary)
-            .args(serve_arguments(options, port))
+        let mut command = Command::new(&binary);
+        // What is measured is what is asked for here, not what the environment holds.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DUCAT_") && name != "DUCAT_LOG" {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .args(serve_arguments(options, &ready))
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().context("share the server's log")?)
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let url = format!("http://127.0.0.1:{port}");
-        let mut server = Self { child, url, started_in: Duration::ZERO };
-        server.wait_until_it_answers(begun, &log).await?;
+        let mut server = Self { child, url: String::new(), started_in: Duration::ZERO };
+        server.wait_until_it_answers(begun, &ready, &log).await?;
         server.started_in = begun.elapsed();
         Ok(server)
     }
 
-    async fn wait_until_it_answers(&mut self, begun: Instant, log: &Path) -> anyhow::Result<()> {
+    /// Waits for the file with the address, then for an answer.
+    async fn wait_until_it_answers(
+        &mut self,
+        begun: Instant,
+        ready: &Path,
+        log: &Path,
+    ) -> anyhow::Result<()> {
         loop {
             if let Some(status) = self.child.try_wait().context("watch the server")? {
                 let said = fs::read_to_string(log).unwrap_or_default();
                 bail!("`ducat serve` ended ({status}) before it answered. It said:\n{said}");
             }
-            if let Ok(ledger) = Ledger::connect(&self.url).await
+            if let Ok(address) = fs::read_to_string(ready) {
+                self.url = format!("http://{}", address.trim());
+            }
+            if !self.url.is_empty()
+                && let Ok(ledger) = Ledger::connect(&self.url).await
                 && ledger.status(false).await.is_ok()
             {
                 return Ok(());
@@ -145,16 +162,18 @@ impl Drop for ServerChild {
 }
 
 /// The command line of the server: the one place that knows its flags.
-fn serve_arguments(options: &ChildOptions, port: u16) -> Vec<String> {
+fn serve_arguments(options: &ChildOptions, ready: &Path) -> Vec<String> {
     let mut arguments = vec![
         "serve".to_owned(),
         "--data-dir".to_owned(),
         options.data.display().to_string(),
         "--listen".to_owned(),
-        format!("127.0.0.1:{port}"),
+        "127.0.0.1:0".to_owned(),
+        "--ready-file".to_owned(),
+        ready.display().to_string(),
     ];
     if options.durability == Durability::None {
-        arguments.extend(["--durability".to_owned(), "none".to_owned()]);
+        arguments.extend(["--durability=none", "--development"].map(str::to_owned));
     }
     arguments.extend(options.arguments.iter().cloned());
     arguments
@@ -179,8 +198,32 @@ fn beside_ourselves() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("find a free port")?.port())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(binary: &str, data: &Path) -> ChildOptions {
+        ChildOptions {
+            binary: Some(binary.into()),
+            data: data.join("data"),
+            durability: Durability::None,
+            arguments: vec!["--partitions=2".into()],
+        }
+    }
+
+    #[test]
+    fn a_mode_without_durability_is_asked_for_in_full() {
+        let arguments = serve_arguments(&options("ducat", Path::new("/d")), Path::new("/r"));
+        let line = arguments.join(" ");
+        assert!(line.starts_with("serve --data-dir /d/data --listen 127.0.0.1:0"), "{line}");
+        assert!(line.ends_with("--durability=none --development --partitions=2"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_at_once_is_reported_with_its_words() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let started = ServerChild::start(&options("/bin/echo", directory.path())).await;
+        let error = started.err().expect("echo serves nothing").to_string();
+        assert!(error.contains("before it answered") && error.contains("--data-dir"), "{error}");
+    }
 }

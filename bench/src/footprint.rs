@@ -20,7 +20,7 @@ use anyhow::{Context, ensure};
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,10 +147,11 @@ async fn transfers(
         per_account: false,
     };
     let running = Running::start(&plan).await?;
-    let begun = Instant::now();
-    show_progress("making transfers", &running, running.window.to).await;
+    let window = running.window;
+    show_progress("making transfers", &running, window.to).await;
     let tally = running.finish().await?;
-    Ok((tally, begun.elapsed()))
+    let took = tally.last - window.from;
+    Ok((tally, took))
 }
 
 /// What a restart found.

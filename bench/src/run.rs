@@ -125,11 +125,12 @@ pub async fn show_progress(what: &'static str, running: &Running, end: Instant) 
         let rate = (answered - last) as f64 / at.elapsed().as_secs_f64().max(1e-9);
         (last, at) = (answered, Instant::now());
         bar.set_style(indicatif::ProgressStyle::default_spinner());
-        bar.set_message(format!(
-            "{what}: {} transfers/s, {} s left",
-            table::count(rate as u64),
-            left.as_secs()
-        ));
+        // A run by number has no end to count down to.
+        let left = match left.as_secs() {
+            seconds @ 0..86_400 => format!(", {seconds} s left"),
+            _ => format!(", {} made", table::count(answered)),
+        };
+        bar.set_message(format!("{what}: {} transfers/s{left}", table::count(rate as u64)));
         bar.tick();
     }
     bar.finish_and_clear();

@@ -67,6 +67,8 @@ pub struct Tally {
     pub errors: BTreeMap<String, ErrorCount>,
     /// Transfers answered in each second of the window.
     pub seconds: Vec<u64>,
+    /// When the last answer was there.
+    pub last: Instant,
     /// How late the latest request was sent, nanoseconds after it was due; open loop only.
     pub late_ns_max: u64,
     /// From start to end, warm-up and what was answered after the window included.
@@ -107,6 +109,7 @@ impl Tally {
             repeats: 0,
             errors: BTreeMap::new(),
             seconds: Vec::new(),
+            last: window.from,
             late_ns_max: 0,
             whole: Whole::default(),
             gains: per_account.then(|| vec![0; accounts.count as usize]),
@@ -118,6 +121,7 @@ impl Tally {
         let counted = self.window.contains(moments.done);
         match end {
             Ok(reply) => {
+                self.last = self.last.max(moments.done);
                 self.record_latency(moments);
                 self.record_answers(batch, reply, counted);
                 if counted {
@@ -217,6 +221,7 @@ impl Tally {
         for (sum, count) in self.seconds.iter_mut().zip(&other.seconds) {
             *sum += count;
         }
+        self.last = self.last.max(other.last);
         self.late_ns_max = self.late_ns_max.max(other.late_ns_max);
         self.whole.add(&other.whole);
         if let (Some(sums), Some(gains)) = (&mut self.gains, &other.gains) {
