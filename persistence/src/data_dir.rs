@@ -256,6 +256,7 @@ fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
         MarkFile::create(
             &dir.join("mark"),
             &Mark {
+                ledger,
                 epoch: Epoch(0),
                 durable: start,
                 base: start,
