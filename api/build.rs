@@ -9,6 +9,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["ducat/v1/ledger.proto"], ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        // Rare and large: inline it would double the size of every outcome in memory.
+        .boxed(".ducat.v1.Balance.wide")
+        .compile_fds(descriptors)?;
     Ok(())
 }
