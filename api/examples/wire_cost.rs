@@ -5,7 +5,7 @@
 
 use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
-use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::money::Currencies;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{BalanceAfter, Outcome};
@@ -85,24 +85,22 @@ fn main() {
             black_box(batch);
         });
     }
-    let ids: Vec<_> = (1..=BATCH as u128).map(|n| AccountId::new(n).expect("not zero")).collect();
-    black_box(ids);
     let asked = requests(false, false);
     for (name, refused_each) in
         [("all posted", 0), ("1 of 10 refused", 10), ("all refused", 1)]
     {
         let outcomes = answers(&asked, refused_each);
-        let whole = |outcomes: Vec<proto::Outcome>| proto::CreateTransfersResponse { outcomes };
-        let bytes = whole(outcomes::batch(&outcomes, &asked, &currencies)).encoded_len();
-        measure(&format!("response, {name}: convert"), bytes, || {
-            black_box(outcomes::batch(&outcomes, &asked, &currencies));
+        let encoded = outcomes::unary_answer(&outcomes, &asked, &currencies);
+        let wire = encoded.as_bytes();
+        measure(&format!("response, {name}: encode"), wire.len(), || {
+            black_box(outcomes::unary_answer(&outcomes, &asked, &currencies));
         });
-        // As tonic does it: the buffer begins at 8 KiB and grows.
-        measure(&format!("response, {name}: convert + encode"), bytes, || {
-            let message = whole(outcomes::batch(&outcomes, &asked, &currencies));
-            let mut wire = prost::bytes::BytesMut::with_capacity(8 * 1024);
-            message.encode(&mut wire).expect("grows");
-            black_box(wire);
+        let message = proto::CreateTransfersResponse::decode(wire).expect("ours");
+        measure(&format!("response, {name}: encode the message by prost"), wire.len(), || {
+            black_box(message.encode_to_vec());
+        });
+        measure(&format!("response, {name}: decode (client)"), wire.len(), || {
+            black_box(proto::CreateTransfersResponse::decode(wire).expect("ours"));
         });
     }
 }

@@ -2,10 +2,11 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::convert::{self, accounts, cursor, outcomes, transfers};
-use crate::proto::ledger_server::Ledger;
 use crate::proto::{self, StreamTransfersRequest};
+use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
+use crate::wire::Encoded;
 use ducat_actors::handle::{BATCH_MAX, Handle};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -125,7 +126,7 @@ impl Ledger for LedgerService {
     async fn create_transfers(
         &self,
         request: Request<proto::CreateTransfersRequest>,
-    ) -> Result<Response<proto::CreateTransfersResponse>, Status> {
+    ) -> Result<Response<Encoded>, Status> {
         let asked = request.into_inner().transfers;
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
@@ -134,8 +135,7 @@ impl Ledger for LedgerService {
         if outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
-        let outcomes = outcomes::batch(&outcomes, &asked, &currencies);
-        Ok(Response::new(proto::CreateTransfersResponse { outcomes }))
+        Ok(Response::new(outcomes::unary_answer(&outcomes, &asked, &currencies)))
     }
 
     type StreamTransfersStream = AnswerStream;

@@ -20,8 +20,9 @@ pub mod server;
 pub mod status;
 pub mod stream;
 pub mod violation;
+pub mod wire;
 
-/// The generated code of package `ducat.v1`.
+/// The generated messages and clients of package `ducat.v1`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod proto {
     tonic::include_proto!("ducat.v1");
@@ -29,4 +30,10 @@ pub mod proto {
     /// The encoded descriptor set, for the reflection service.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/ducat.v1.bin"));
+}
+
+/// The generated servers; their two large answers arrive encoded, see [`wire`].
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+mod servers {
+    include!(concat!(env!("OUT_DIR"), "/servers/ducat.v1.rs"));
 }

@@ -1,8 +1,8 @@
 //! The service `Operator`: what the engine is doing, for those who run it.
 
 use crate::convert::accounts::Writer;
-use crate::proto::operator_server::Operator;
 use crate::proto::{GetStatusRequest, GetStatusResponse};
+use crate::servers::operator_server::Operator;
 use crate::status;
 use ducat_actors::handle::Handle;
 use std::fmt;

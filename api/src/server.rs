@@ -12,9 +12,9 @@
 use crate::connections::Connections;
 use crate::ledger_service::LedgerService;
 use crate::operator_service::OperatorService;
-use crate::proto::ledger_server::LedgerServer;
-use crate::proto::operator_server::OperatorServer;
-use crate::proto::{self};
+use crate::proto;
+use crate::servers::ledger_server::LedgerServer;
+use crate::servers::operator_server::OperatorServer;
 use crate::stream::{Draining, StreamOptions};
 use ducat_actors::handle::Handle;
 use std::future::Future;

@@ -15,6 +15,7 @@
 use crate::convert::{outcomes, transfers};
 use crate::proto::{BatchError, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
 use crate::status::{self, Refusal};
+use crate::wire::Encoded;
 use ducat_actors::handle::{Handle, Pending, RequestError};
 use ducat_engine::money::Currencies;
 use std::pin::Pin;
@@ -80,13 +81,13 @@ enum InFlight {
 
 /// The answers of one stream, then the status it ended with, if that was not success.
 pub struct AnswerStream {
-    answers: mpsc::Receiver<StreamTransfersResponse>,
+    answers: mpsc::Receiver<Encoded>,
     end: oneshot::Receiver<Status>,
     ended: bool,
 }
 
 impl Stream for AnswerStream {
-    type Item = Result<StreamTransfersResponse, Status>;
+    type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
@@ -196,7 +197,7 @@ impl Reader {
 /// Awaits outcomes in order and hands the answers to the connection.
 struct Writer {
     in_flight: mpsc::Receiver<InFlight>,
-    outbox: mpsc::Sender<StreamTransfersResponse>,
+    outbox: mpsc::Sender<Encoded>,
     unread_timeout: Duration,
 }
 
@@ -214,7 +215,7 @@ impl Writer {
     /// Waits for the client to read; `None` when it is gone.
     async fn room_in_outbox(
         &self,
-    ) -> Result<Option<mpsc::Permit<'_, StreamTransfersResponse>>, Status> {
+    ) -> Result<Option<mpsc::Permit<'_, Encoded>>, Status> {
         loop {
             match tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await {
                 Ok(place) => return Ok(place.ok()),
@@ -233,18 +234,19 @@ impl Writer {
     }
 }
 
-async fn answer(batch: InFlight) -> Result<StreamTransfersResponse, Status> {
+async fn answer(batch: InFlight) -> Result<Encoded, Status> {
     match batch {
         InFlight::Refused { tag, error } => {
-            Ok(StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) })
+            let answer =
+                StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
+            Ok(Encoded::of(&answer))
         }
         InFlight::Admitted { tag, asked, currencies, pending } => {
             let outcomes = pending.outcomes().await.map_err(status::request)?;
             if outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));
             }
-            let outcomes = outcomes::batch(&outcomes, &asked, &currencies);
-            Ok(StreamTransfersResponse { tag, outcomes, error: None })
+            Ok(outcomes::stream_answer(tag, &outcomes, &asked, &currencies))
         }
     }
 }
