@@ -13,6 +13,10 @@ use prost::Message as _;
 use std::hint::black_box;
 use std::time::Instant;
 
+// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: usize = 8192;
 const ROUNDS: usize = 300;
 
@@ -72,8 +76,7 @@ fn main() {
         ("minor units and currency", true, false),
         ("decimal text and currency", true, true),
     ] {
-        let message =
-            proto::CreateTransfersRequest { transfers: requests(with_currency, as_text) };
+        let message = proto::CreateTransfersRequest { transfers: requests(with_currency, as_text) };
         let wire = message.encode_to_vec();
         measure(&format!("request, {name}: decode"), wire.len(), || {
             let batch = proto::CreateTransfersRequest::decode(wire.as_slice()).expect("ours");
@@ -86,9 +89,7 @@ fn main() {
         });
     }
     let asked = requests(false, false);
-    for (name, refused_each) in
-        [("all posted", 0), ("1 of 10 refused", 10), ("all refused", 1)]
-    {
+    for (name, refused_each) in [("all posted", 0), ("1 of 10 refused", 10), ("all refused", 1)] {
         let outcomes = answers(&asked, refused_each);
         let encoded = outcomes::unary_answer(&outcomes, &asked, &currencies);
         let wire = encoded.as_bytes();

@@ -47,8 +47,10 @@ impl Client {
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
         let uri =
             if endpoint.contains("://") { endpoint.into() } else { format!("http://{endpoint}") };
-        let malformed =
-            |source| ClientError::Endpoint { endpoint: endpoint.to_owned(), source: Arc::new(source) };
+        let malformed = |source| ClientError::Endpoint {
+            endpoint: endpoint.to_owned(),
+            source: Arc::new(source),
+        };
         let channel = Endpoint::from_shared(uri)
             .map_err(malformed)?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -57,7 +59,10 @@ impl Client {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .connect()
             .await
-            .map_err(|source| ClientError::Connect { endpoint: endpoint.to_owned(), source: Arc::new(source) })?;
+            .map_err(|source| ClientError::Connect {
+                endpoint: endpoint.to_owned(),
+                source: Arc::new(source),
+            })?;
         Ok(Self::over(channel))
     }
 

@@ -40,8 +40,7 @@ impl Stream for Connections {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let (listener, places) = (self.listener.clone(), self.places.clone());
-        let accepting =
-            self.accepting.get_or_insert_with(|| Box::pin(accept(listener, places)));
+        let accepting = self.accepting.get_or_insert_with(|| Box::pin(accept(listener, places)));
         let connection = ready!(accepting.as_mut().poll(context));
         self.accepting = None;
         Poll::Ready(Some(Ok(connection)))

@@ -48,8 +48,7 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
         let request = request.into_inner();
         let specs = accounts::specs(&request.accounts, &self.handle.currencies())?;
-        let outcomes =
-            self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
+        let outcomes = self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))

@@ -114,13 +114,14 @@ impl From<AccountRejection> for Refusal {
 #[must_use]
 pub fn asset(error: &CurrencyError) -> Status {
     use crate::violation::Violations;
-    let malformed =
-        |field, reason| Status::from(Violations::one(field, reason, error.to_string()));
+    let malformed = |field, reason| Status::from(Violations::one(field, reason, error.to_string()));
     match error {
         CurrencyError::BadCode(_) | CurrencyError::Unknown(_) => {
             malformed("code", "ASSET_CODE_MALFORMED")
         }
-        CurrencyError::IsIso(_) | CurrencyError::NoMinorUnit(_) => malformed("code", "ASSET_IS_ISO"),
+        CurrencyError::IsIso(_) | CurrencyError::NoMinorUnit(_) => {
+            malformed("code", "ASSET_IS_ISO")
+        }
         CurrencyError::BadDigits(_) => malformed("digits", "ASSET_DIGITS"),
         CurrencyError::Exists { .. } => {
             Refusal::new(Code::AlreadyExists, "ASSET_EXISTS_DIFFERENT", error.to_string()).into()

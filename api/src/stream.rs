@@ -74,7 +74,12 @@ impl Draining {
 /// A batch that was read and waits for its answer.
 enum InFlight {
     /// Admitted: what was asked and where the outcomes will be.
-    Admitted { tag: u64, asked: Vec<TransferRequest>, currencies: Arc<Currencies>, pending: Pending },
+    Admitted {
+        tag: u64,
+        asked: Vec<TransferRequest>,
+        currencies: Arc<Currencies>,
+        pending: Pending,
+    },
     /// Refused as a whole.
     Refused { tag: u64, error: BatchError },
 }
@@ -213,9 +218,7 @@ impl Writer {
     }
 
     /// Waits for the client to read; `None` when it is gone.
-    async fn room_in_outbox(
-        &self,
-    ) -> Result<Option<mpsc::Permit<'_, Encoded>>, Status> {
+    async fn room_in_outbox(&self) -> Result<Option<mpsc::Permit<'_, Encoded>>, Status> {
         loop {
             match tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await {
                 Ok(place) => return Ok(place.ok()),
@@ -224,8 +227,7 @@ impl Writer {
                     let sentence = format!(
                         "answers lay unread for {seconds} s while the stream's window was full"
                     );
-                    let refusal =
-                        Refusal::new(Code::ResourceExhausted, "ANSWERS_UNREAD", sentence);
+                    let refusal = Refusal::new(Code::ResourceExhausted, "ANSWERS_UNREAD", sentence);
                     return Err(refusal.into());
                 }
                 Err(_elapsed) => {}
@@ -237,8 +239,7 @@ impl Writer {
 async fn answer(batch: InFlight) -> Result<Encoded, Status> {
     match batch {
         InFlight::Refused { tag, error } => {
-            let answer =
-                StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
+            let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
             Ok(Encoded::of(&answer))
         }
         InFlight::Admitted { tag, asked, currencies, pending } => {

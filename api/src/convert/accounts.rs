@@ -51,12 +51,7 @@ fn spec(
     } else {
         amount_text(&item.overdraft_limit, currency, place, "overdraft_limit", violations)?
     };
-    Some(AccountSpec {
-        id: id?,
-        currency: currency.id,
-        overdraft_limit,
-        external: item.external,
-    })
+    Some(AccountSpec { id: id?, currency: currency.id, overdraft_limit, external: item.external })
 }
 
 /// What became of opening one account. `None` for a refusal that conversion rules out, which

@@ -133,7 +133,7 @@ fn insufficient(
     let Some(&BalanceAfter { posted, available }) = after else {
         return write!(to, "account {debit} cannot cover {needed}");
     };
-    let figure = |value| Minor { value, digits: needed.currency.map_or(0, |c| c.digits) };
+    let figure = |value| Figure { value, digits: needed.currency.map_or(0, |c| c.digits) };
     // No hold outlives a request yet, so what is available beyond the posted balance is the
     // overdraft limit.
     let (held, limit) = (0, available.saturating_sub(posted));
@@ -173,8 +173,29 @@ impl<'a> Amount<'a> {
 impl fmt::Display for Amount<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.currency {
-            Some(c) => write!(f, "{} {}", Minor { value: self.value, digits: c.digits }, c.code),
+            Some(c) => write!(f, "{} {}", Figure { value: self.value, digits: c.digits }, c.code),
             None => write!(f, "{} minor units", self.value),
         }
+    }
+}
+
+/// Minor units with their decimal point, as [`Minor`] shows them, but dividing in 64 bits
+/// where they fit, which is several times as fast: a batch may hold thousands of refusals.
+struct Figure {
+    value: i128,
+    digits: u8,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(value) = u64::try_from(self.value) else {
+            return Minor { value: self.value, digits: self.digits }.fmt(f);
+        };
+        if self.digits == 0 {
+            return value.fmt(f);
+        }
+        let unit = 10u64.pow(u32::from(self.digits));
+        let width = usize::from(self.digits);
+        write!(f, "{}.{:0width$}", value / unit, value % unit)
     }
 }

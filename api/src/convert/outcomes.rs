@@ -74,6 +74,7 @@ fn encode(
     let mut explainer = Explainer::new(currencies);
     let mut sentence = String::new();
     let mut text = Vec::new();
+    let mut figures = Small::new();
     for (outcome, item) in outcomes.iter().zip(asked) {
         if !is_narrow(outcome) {
             // Balances beyond 2^63 minor units are rare enough to go the long way.
@@ -82,7 +83,8 @@ fn encode(
             wire::delimited(out, list, &[&message.encode_to_vec()]);
             continue;
         }
-        let figures = figures(outcome);
+        figures.clear();
+        write_figures(outcome, &mut figures);
         if outcome.rejection.is_none() {
             wire::delimited(out, list, &[figures.as_bytes()]);
             continue;
@@ -91,9 +93,7 @@ fn encode(
         // cheaper than keeping a second copy of every batch in flight.
         sentence.clear();
         text.clear();
-        if let Some(request) =
-            reader.transfer(item, Place::Request, &mut Violations::default())
-        {
+        if let Some(request) = reader.transfer(item, Place::Request, &mut Violations::default()) {
             explainer.explain(outcome, &request, &mut sentence);
             wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
         }
@@ -103,7 +103,8 @@ fn encode(
 
 /// Whether every figure fits into 64 bits.
 fn is_narrow(outcome: &Outcome) -> bool {
-    let fits = |balance: &Option<BalanceAfter>| balance.as_ref().is_none_or(|b| narrow(b).is_some());
+    let fits =
+        |balance: &Option<BalanceAfter>| balance.as_ref().is_none_or(|b| narrow(b).is_some());
     fits(&outcome.debit) && fits(&outcome.credit)
 }
 
@@ -113,8 +114,7 @@ fn narrow(after: &BalanceAfter) -> Option<(i64, i64)> {
 }
 
 /// The encoded outcome without its sentence.
-fn figures(outcome: &Outcome) -> Small {
-    let mut to = Small::new();
+fn write_figures(outcome: &Outcome, to: &mut Small) {
     to.fixed(field::ID, outcome.id.low());
     to.fixed(field::ID_HIGH, outcome.id.high());
     to.uint(field::LSN, outcome.lsn.0);
@@ -129,7 +129,6 @@ fn figures(outcome: &Outcome) -> Small {
             });
         }
     }
-    to
 }
 
 /// The answer to one transfer, as a message.
