@@ -97,6 +97,8 @@ pub struct Chain {
     records: u64,
     bytes: u64,
     in_append: bool,
+    /// What lies beyond the mark behind a gap, or cannot be reached any more.
+    torn: Option<DroppedTail>,
 }
 
 impl Chain {
@@ -117,6 +119,7 @@ impl Chain {
             records: 0,
             bytes: 0,
             in_append: false,
+            torn: None,
         }
     }
 
@@ -137,6 +140,9 @@ impl Chain {
         hash: FrameHash,
         visit: &mut dyn FnMut(&Frame, ScanProgress) -> Result<(), E>,
     ) -> Result<(), Stop<E>> {
+        if self.tear(&frame) {
+            return Ok(());
+        }
         self.check(&frame)?;
         let last = frame.header().is_last_of_append();
         self.at = ChainPoint {
@@ -155,6 +161,25 @@ impl Chain {
         }
         self.held.push(frame);
         if last { self.release(visit) } else { Ok(()) }
+    }
+
+    /// Beyond the mark, a gap is what an append leaves that a power cut interrupted:
+    /// nobody was told of it, so it and everything after it is dropped.
+    fn tear(&mut self, frame: &Frame) -> bool {
+        let expected = self.next_lsn();
+        let gap = expected > self.mark.lsn && frame.first_lsn() > expected;
+        if self.torn.is_none() && !gap {
+            return false;
+        }
+        let held = &self.held;
+        let torn = self.torn.get_or_insert_with(|| DroppedTail {
+            first_lsn: held.first().unwrap_or(frame).first_lsn(),
+            last_lsn: frame.last_lsn(),
+            frames: held.len() as u64,
+        });
+        torn.last_lsn = frame.last_lsn();
+        torn.frames += 1;
+        true
     }
 
     fn check(&self, frame: &Frame) -> Result<(), ChainFault> {
@@ -248,10 +273,10 @@ impl Chain {
         Ok(())
     }
 
-    /// Whether everything that was acknowledged has been accepted.
+    /// Whether the last frame left its append open.
     #[must_use]
-    pub fn mark_reached(&self) -> bool {
-        self.at.lsn >= self.mark.lsn
+    pub const fn in_append(&self) -> bool {
+        self.in_append
     }
 
     /// What was found. The tail's epoch is that of the last kept frame.
@@ -272,11 +297,12 @@ impl Chain {
                 found: "another beginning",
             });
         }
-        let dropped = self.held.first().map(|first| DroppedTail {
+        let unclosed = self.held.first().map(|first| DroppedTail {
             first_lsn: first.first_lsn(),
             last_lsn: self.at.lsn,
             frames: self.held.len() as u64,
         });
+        let dropped = self.torn.or(unclosed);
         Ok(Tail {
             first_lsn: self.base.next(),
             next_lsn: self.closed.lsn.next(),

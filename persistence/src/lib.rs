@@ -14,20 +14,31 @@
 //! * [`contract`]: the traits every journal keeps, and its errors;
 //! * [`append`], [`frame`]: how records become bytes;
 //! * [`chain`]: the check that what was found is what was written;
+//! * [`data_dir`], [`mark`]: the files around the store;
+//! * [`sled_journal`]: the journal on disk;
 //! * [`memory`]: the contract without a disk.
 
 pub mod append;
 pub mod chain;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod contract;
+pub mod data_dir;
+mod files;
 pub mod frame;
 pub mod ledger_id;
+pub mod mark;
 pub mod memory;
+pub mod sled_journal;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
 };
+pub use data_dir::{DataDir, DataDirError};
 pub use frame::{Frame, FrameError, FrameHash, FrameHeader};
 pub use ledger_id::LedgerId;
 pub use memory::MemoryJournal;
+pub use sled_journal::SledJournal;
+pub use sled_journal::options::{SledOptions, Syncer};

@@ -135,25 +135,19 @@ impl MemoryJournal {
         self.shared.process().failures.push((nth, failure));
     }
 
-    /// Changes one stored bit, as a bad disk would: for tests of the checks.
-    ///
-    /// # Errors
-    /// The frame cannot even be read any more: that is what a scan would report.
+    /// Replaces one stored frame by another with a valid checksum, as no bad disk but
+    /// a forger would: for tests of the chain.
     ///
     /// # Panics
-    /// When there is no such frame or byte.
+    /// When there is no such frame.
     #[cfg(any(test, feature = "testing"))]
-    pub fn flip_bit(
-        &self,
-        frame: usize,
-        byte: usize,
-        bit: u8,
-    ) -> Result<(), crate::frame::FrameError> {
+    pub fn forge_frame(&self, frame: usize) {
         let mut store = self.shared.store.write().expect(LOCK);
         let mut bytes = store.frames[frame].bytes().to_vec();
-        bytes[byte] ^= 1 << bit;
-        store.frames[frame] = Frame::parse(&bytes)?;
-        Ok(())
+        *bytes.last_mut().expect("a frame has a payload") ^= 4;
+        let header = *store.frames[frame].header();
+        crate::frame::seal(&mut bytes, &header);
+        store.frames[frame] = Frame::parse(&bytes).expect("it was sealed a moment ago");
     }
 
     /// Removes one stored frame, as a lost write would: for tests of the checks.
