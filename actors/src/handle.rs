@@ -322,27 +322,12 @@ pub enum StartError {
     /// An option is out of range.
     #[error("{0}")]
     Options(String),
-    /// The journal cannot be opened or replayed.
-    #[error(transparent)]
-    Journal(#[from] ducat_persistence::JournalError),
 }
 
 /// Replay progress: done and expected events.
 pub type Progress = Box<dyn FnMut(u64, u64) + Send>;
 
 impl Engine {
-    /// Opens the journal for writing, replays it and starts the actors.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub async fn start(
-        _options: EngineOptions,
-        _journal: Arc<dyn ducat_persistence::Journal>,
-        _owner: &str,
-        _progress: Progress,
-    ) -> Result<Self, StartError> {
-        unimplemented!()
-    }
     /// The door.
     #[must_use]
     pub fn handle(&self) -> Handle {
