@@ -114,8 +114,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
 fn is_lock_conflict(error: &io::Error) -> bool {
@@ -130,10 +129,7 @@ pub(super) fn dir_name(first: Lsn) -> String {
 /// The first LSN that a directory's name stands for.
 pub(super) fn parse_dir_name(name: &str) -> Option<Lsn> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| name.parse().ok().map(Lsn))
-        .flatten()
-        .filter(|lsn| *lsn > Lsn::ZERO)
+    digits.then(|| name.parse().ok().map(Lsn)).flatten().filter(|lsn| *lsn > Lsn::ZERO)
 }
 
 /// An open segment. Shared by its writer and any number of readers.
@@ -177,10 +173,7 @@ impl Segment {
     ) -> Result<Self, StoreError> {
         let dir = journal.join(dir_name(first));
         check_files(&dir)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(dir.join("db"))?;
+        let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
         settle(&file, &*options.syncer, distrust_cache)?;
         let db = open_sled(&dir, options)?;
         let segment = Self {
@@ -206,9 +199,7 @@ impl Segment {
     pub(super) fn put(&self, frames: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
         let inserted = guarded(|| {
             for (lsn, bytes) in frames {
-                self.db
-                    .insert(lsn.0.to_be_bytes(), *bytes)
-                    .map_err(StoreError::Sled)?;
+                self.db.insert(lsn.0.to_be_bytes(), *bytes).map_err(StoreError::Sled)?;
             }
             Ok(())
         });
@@ -252,9 +243,7 @@ impl Segment {
             let after = lsn.0.saturating_add(1).to_be_bytes();
             self.db.get_lt(after).map_err(StoreError::Sled)
         })?;
-        found
-            .map(|(key, value)| read_frame(&key, value))
-            .transpose()
+        found.map(|(key, value)| read_frame(&key, value)).transpose()
     }
 
     /// Up to `most` frames in order, the first of which starts at `from` or later.
@@ -316,17 +305,12 @@ fn close_guarded(db: sled::Db) -> Result<(), StoreError> {
 }
 
 fn read_frame(key: &[u8], value: sled::IVec) -> Result<Frame, StoreError> {
-    let key: [u8; 8] = key
-        .try_into()
-        .map_err(|_| StoreError::KeyLength(key.len()))?;
+    let key: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
     let key = Lsn(u64::from_be_bytes(key));
     let frame =
         Frame::parse_sled(value).map_err(|source| StoreError::Frame { lsn: key, source })?;
     if frame.first_lsn() != key {
-        return Err(StoreError::Key {
-            key,
-            found: frame.first_lsn(),
-        });
+        return Err(StoreError::Key { key, found: frame.first_lsn() });
     }
     Ok(frame)
 }
