@@ -1,4 +1,26 @@
-//! Ducat's actors: partitions that host the account actors, the coordinator that runs
-//! two-phase commit between them, the journal writer, and the supervisor.
+//! Ducat's actors: the shell around the rules of [`ducat_engine`].
+//!
+//! ```text
+//! Handle ─ queue ─▶ coordinator ─ Prepare/Commit ─▶ partitions (accounts)
+//!                        │ records, answers
+//!                        ▼
+//!                  journal writer ─▶ thread: append, sync ─▶ answers leave
+//! supervisor: linked to all of them; one failure stops the engine
+//! ```
+//!
+//! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
+//! from its journal.
 
+mod admission;
+mod answers;
+mod attend;
+mod coordinator;
+mod entries;
 pub mod handle;
+mod journal;
+mod partition;
+pub mod replay;
+pub mod start;
+mod stored;
+mod supervisor;
+mod tasks;

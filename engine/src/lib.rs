@@ -1,10 +1,29 @@
 //! Ducat's rules, pure: no clock, no thread, no socket, no file.
 //!
-//! Everything that decides about money lives here, as state machines that take
-//! messages and return effects. The other rooms carry the messages about, make
-//! the effects durable and talk to the world.
+//! Everything that decides about money lives here, as state machines that take messages and
+//! return effects. The other rooms carry the messages about, make the effects durable and
+//! talk to the world.
+//!
+//! ```text
+//! requests ─▶ coordinator ─ Batch ─▶ partitions (accounts) ─ votes ─▶ coordinator
+//!                        ◀─ legs ── partitions ◀─ verdicts ──┘
+//!             coordinator ─▶ records (journal) and outcomes (callers)
+//! records ─▶ ledger::apply ─▶ the same accounts, on restart
+//! ```
 
+pub mod account;
+pub mod batch;
+pub mod codec;
+pub mod coordinator;
+pub mod directory;
 pub mod ids;
+pub mod known;
+pub mod ledger;
 pub mod money;
+pub mod partition;
+pub mod plan;
+pub mod record;
 pub mod rejection;
+pub mod repeat;
 pub mod transfer;
+mod waiting;

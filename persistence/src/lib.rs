@@ -1,1 +1,44 @@
-//! placeholder
+//! Ducat's journal: what was decided, kept so that it survives pulling the plug.
+//!
+//! This room knows nothing of money. It takes opaque records with their places
+//! in a total order, lays them into checksummed, hash-chained frames, makes them
+//! durable and gives them back, or says loudly what is missing.
+//!
+//! ```text
+//! records ─▶ AppendBuffer ─▶ Writer::append ─▶ sled segment ─▶ fdatasync ─▶ mark ─▶ "durable up to LSN"
+//!            (frames laid      (seals frames:                               (outside sled:
+//!             out in place)     epoch, hash, CRC)                            what must be found again)
+//! restart ─▶ Journal::open_writer_with ─▶ every frame checked, in order ─▶ visitor ─▶ Tail
+//! ```
+//!
+//! * [`contract`]: the traits every journal keeps, and its errors;
+//! * [`append`], [`frame`]: how records become bytes;
+//! * [`chain`]: the check that what was found is what was written;
+//! * [`data_dir`], [`mark`]: the files around the store;
+//! * [`sled_journal`]: the journal on disk;
+//! * [`memory`]: the contract without a disk.
+
+pub mod append;
+pub mod chain;
+#[cfg(feature = "testing")]
+pub mod conformance;
+pub mod contract;
+pub mod data_dir;
+mod files;
+pub mod frame;
+pub mod ledger_id;
+pub mod mark;
+pub mod memory;
+pub mod sled_journal;
+
+pub use append::{AppendBuffer, RecordTooLarge};
+pub use contract::{
+    AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
+    ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
+};
+pub use data_dir::{DataDir, DataDirError};
+pub use frame::{Frame, FrameError, FrameHash, FrameHeader};
+pub use ledger_id::LedgerId;
+pub use memory::MemoryJournal;
+pub use sled_journal::SledJournal;
+pub use sled_journal::options::{SledOptions, Syncer};

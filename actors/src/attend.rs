@@ -1,0 +1,279 @@
+//! The coordinator's other work, done between two batches of transfers: accounts, statuses,
+//! assets, and reads.
+
+use crate::coordinator::{CoordinatorActor, CoordinatorState, now_ns};
+use crate::handle::{CurrencyTotal, StateSummary};
+use crate::partition::PartitionMsg;
+use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
+use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::ledger::{HashPart, Totals, state_hash};
+use ducat_engine::transfer::{
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
+};
+use ractor::{ActorProcessingErr, ActorRef};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+type Done<T> = Result<T, ActorProcessingErr>;
+
+impl CoordinatorActor {
+    /// Does one task that is not a transfer.
+    pub(crate) async fn attend(&self, task: Task, state: &mut CoordinatorState) -> Done<()> {
+        match task {
+            Task::Transfers(_) => unreachable!("transfers are gathered into batches"),
+            Task::OpenAccounts { accounts, reply, permit } => {
+                let outcomes = state.open_accounts(&accounts).await?;
+                let (events, outcomes) = outcomes;
+                let time_ns = state.rules.time(now_ns());
+                state.journal(time_ns, &events, move || {
+                    drop(reply.send(Ok(outcomes)));
+                    drop(permit);
+                })
+            }
+            Task::SetStatus { account, status, reply, permit } => {
+                let (events, result) = state.set_status(account, status).await?;
+                let time_ns = state.rules.time(now_ns());
+                state.journal(time_ns, &events, move || {
+                    drop(reply.send(Ok(result)));
+                    drop(permit);
+                })
+            }
+            Task::DefineAsset { code, digits, reply, permit } => {
+                let defined = state.rules.define_asset(&code, digits);
+                let (events, result): (Vec<_>, AssetResult) = match defined {
+                    Ok((asset, event)) => {
+                        let new = event.is_some();
+                        (event.into_iter().collect(), Ok((asset, new)))
+                    }
+                    Err(why) => (Vec::new(), Err(why)),
+                };
+                let currencies = Arc::new(state.rules.currencies().clone());
+                let shared = Arc::clone(&self.shared);
+                let time_ns = state.rules.time(now_ns());
+                state.journal(time_ns, &events, move || {
+                    // Only now: nobody may use an asset that a crash could take back.
+                    if let Ok(mut known) = shared.currencies.write() {
+                        *known = currencies;
+                    }
+                    drop(reply.send(Ok(result)));
+                    drop(permit);
+                })
+            }
+            Task::Read(read) => self.read(read, state).await,
+        }
+    }
+
+    async fn read(&self, read: Read, state: &mut CoordinatorState) -> Done<()> {
+        let lsn = Lsn(state.rules.next_lsn().0 - 1);
+        match read {
+            Read::Accounts { ids, reply } => {
+                let listed: Vec<Option<Slot>> =
+                    ids.iter().map(|id| Some(state.rules.directory().get(*id)?.slot)).collect();
+                let views = state.views(listed.iter().flatten().copied().collect()).await?;
+                let views: HashMap<Slot, AccountView> = views.into_iter().collect();
+                let found = listed
+                    .into_iter()
+                    .map(|slot| slot.and_then(|slot| Some((slot, *views.get(&slot)?))))
+                    .collect();
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::Slots { slots, reply } => {
+                let views = state.views(slots).await?;
+                self.tell_when_durable(reply, Found { what: views, lsn });
+            }
+            Read::Page { from, limit, reply } => {
+                let end = state.rules.directory().len().min(from.index().saturating_add(limit));
+                let end = Slot(u32::try_from(end).unwrap_or(u32::MAX));
+                let mut views = state.views((from.0..end.0).map(Slot).collect()).await?;
+                views.sort_unstable_by_key(|(slot, _)| *slot);
+                self.tell_when_durable(reply, Found { what: views, lsn });
+            }
+            Read::Events { ids, reply } => {
+                let found = ids.iter().map(|id| state.rules.known().get(*id)).collect();
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::Summary { reply } => {
+                let summary = state.summary(lsn).await?;
+                self.tell_when_durable(reply, summary);
+            }
+            Read::Memory { reply } => {
+                let bytes = state.memory().await?;
+                let counters = &self.shared.counters;
+                let known = state.rules.known().memory_bytes();
+                counters.known_bytes.store(known, Ordering::Relaxed);
+                let directory = state.rules.directory().memory_bytes();
+                counters.directory_bytes.store(directory, Ordering::Relaxed);
+                drop(reply.send(Ok(bytes)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads gate on the journal like everything else: what is not durable is not shown.
+    fn tell_when_durable<T: AsOf + Send + 'static>(&self, reply: Reply<T>, value: T) {
+        let lsn = value.as_of();
+        if *self.shared.durable.borrow() >= lsn {
+            drop(reply.send(Ok(value)));
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let result = shared.wait_durable(lsn).await.map(|()| value);
+            drop(reply.send(result));
+        });
+    }
+}
+
+/// A value that shows the state of one LSN.
+trait AsOf {
+    fn as_of(&self) -> Lsn;
+}
+
+impl<T> AsOf for Found<T> {
+    fn as_of(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl AsOf for StateSummary {
+    fn as_of(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+type Events = Vec<(Lsn, ducat_engine::record::Record)>;
+
+impl CoordinatorState {
+    fn host(&self, slot: Slot) -> &ActorRef<PartitionMsg> {
+        &self.partitions[self.rules.layout().partition_of(slot)]
+    }
+
+    async fn open_accounts(
+        &mut self,
+        accounts: &[AccountSpec],
+    ) -> Done<(Events, Vec<AccountOutcome>)> {
+        let mut events = Vec::new();
+        let mut outcomes = Vec::with_capacity(accounts.len());
+        let mut opened = vec![Vec::new(); self.partitions.len()];
+        let mut existing = Vec::new();
+        for (at, spec) in accounts.iter().enumerate() {
+            if let Some(listing) = self.rules.directory().get(spec.id) {
+                existing.push((at, listing.slot));
+                outcomes.push(AccountOutcome::Refused(AccountRejection::ExistsDifferent));
+                continue;
+            }
+            match self.rules.open_account(spec) {
+                Err(why) => outcomes.push(AccountOutcome::Refused(why)),
+                Ok((slot, lsn, record)) => {
+                    let partition = self.rules.layout().partition_of(slot);
+                    opened[partition].push((slot, *spec, lsn));
+                    events.push((lsn, record));
+                    outcomes.push(AccountOutcome::Opened(lsn));
+                }
+            }
+        }
+        for (partition, accounts) in self.partitions.iter().zip(opened) {
+            let (reply, answer) = oneshot::channel();
+            partition.cast(PartitionMsg::Open { accounts, reply })?;
+            answer.await?;
+        }
+        let views: HashMap<Slot, AccountView> = self
+            .views(existing.iter().map(|(_, slot)| *slot).collect())
+            .await?
+            .into_iter()
+            .collect();
+        for (at, slot) in existing {
+            if let Some(view) = views.get(&slot).filter(|view| view.spec == accounts[at]) {
+                outcomes[at] = AccountOutcome::Exists(view.opened_lsn);
+            }
+        }
+        Ok((events, outcomes))
+    }
+
+    async fn set_status(
+        &mut self,
+        account: AccountId,
+        status: AccountStatus,
+    ) -> Done<(Events, StatusResult)> {
+        let Some(listing) = self.rules.directory().get(account) else {
+            return Ok((Vec::new(), Err(AccountRejection::Unknown)));
+        };
+        let slot = listing.slot;
+        let (reply, answer) = oneshot::channel();
+        self.host(slot).cast(PartitionMsg::CheckStatus { slot, status, reply })?;
+        let before = match answer.await? {
+            Err(why) => return Ok((Vec::new(), Err(why))),
+            Ok(before) => before,
+        };
+        let mut events = Vec::new();
+        if before != status {
+            let (lsn, record) = self.rules.change_status(slot, status);
+            let (reply, answer) = oneshot::channel();
+            self.host(slot).cast(PartitionMsg::SetStatus { slot, lsn, status, reply })?;
+            answer.await?;
+            events.push((lsn, record));
+        }
+        let views = self.views(vec![slot]).await?;
+        let view = views.first().map(|(_, view)| *view).ok_or(AccountRejection::Unknown);
+        Ok((events, view))
+    }
+
+    /// How accounts stand, in no particular order.
+    async fn views(&self, slots: Vec<Slot>) -> Done<Vec<(Slot, AccountView)>> {
+        let mut by_partition = vec![Vec::new(); self.partitions.len()];
+        for slot in slots {
+            by_partition[self.rules.layout().partition_of(slot)].push(slot);
+        }
+        let mut asked = Vec::new();
+        for (partition, slots) in self.partitions.iter().zip(by_partition) {
+            if !slots.is_empty() {
+                let (reply, answer) = oneshot::channel();
+                partition.cast(PartitionMsg::Views { slots, reply })?;
+                asked.push(answer);
+            }
+        }
+        let mut views = Vec::new();
+        for answer in asked {
+            views.append(&mut answer.await?);
+        }
+        Ok(views)
+    }
+
+    async fn summary(&self, lsn: Lsn) -> Done<StateSummary> {
+        let mut hash = HashPart::default();
+        let mut totals: BTreeMap<_, Totals> = BTreeMap::new();
+        let mut asked = Vec::new();
+        for partition in &self.partitions {
+            let (reply, answer) = oneshot::channel();
+            partition.cast(PartitionMsg::Summary { reply })?;
+            asked.push(answer);
+        }
+        for answer in asked {
+            let (part, sums) = answer.await?;
+            hash.merge(part);
+            for (currency, sum) in sums {
+                let total = totals.entry(currency).or_default();
+                total.internal += sum.internal;
+                total.external += sum.external;
+            }
+        }
+        let totals = totals.into_iter().map(|(currency, Totals { internal, external })| {
+            assert_eq!(internal + external, 0, "money was made or lost");
+            CurrencyTotal { currency, internal, external }
+        });
+        let totals = totals.collect();
+        Ok(StateSummary { lsn, hash: state_hash(hash, &self.rules), totals })
+    }
+
+    async fn memory(&self) -> Done<usize> {
+        let mut bytes = 0;
+        for partition in &self.partitions {
+            let (reply, answer) = oneshot::channel();
+            partition.cast(PartitionMsg::Memory { reply })?;
+            bytes += answer.await?;
+        }
+        Ok(bytes)
+    }
+}

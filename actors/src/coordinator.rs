@@ -1,0 +1,300 @@
+//! The coordinator actor: takes everything that waits as one batch, runs two-phase commit on
+//! it with the partitions, and sends the decisions on to the journal writer.
+//!
+//! ```text
+//! queue ─▶ plan ─ Prepare ─▶ partitions ─ votes ─▶ decide ─ Commit ─▶ partitions ─ legs ─▶
+//!     records ─▶ journal writer, with the answers that wait for them
+//! ```
+//!
+//! One batch is in prepare while earlier ones are on their way to the disk: memory is ahead
+//! of the journal's sync, and nothing that depends on it leaves before it is durable.
+//! Everything that is not a transfer (accounts, statuses, assets, reads) is done between two
+//! batches, in order of arrival, and so sees and leaves a state of one LSN.
+
+use crate::admission::Shared;
+use crate::answers::Release;
+use crate::handle::RequestError;
+use crate::journal::JournalMsg;
+use crate::partition::PartitionMsg;
+use crate::tasks::{Submission, Task};
+use crossbeam::channel;
+use ducat_engine::batch::{Batch, Vote};
+use ducat_engine::codec;
+use ducat_engine::coordinator::Coordinator;
+use ducat_engine::ids::Lsn;
+use ducat_engine::partition::Legs;
+use ducat_engine::plan::Plan;
+use ducat_engine::record::Record;
+use ducat_persistence::AppendBuffer;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// A batch is closed once it holds this many transfers; what waits behind goes into the next.
+const BATCH_TARGET: usize = 8_192;
+
+/// What the coordinator is told.
+pub(crate) enum CoordinatorMsg {
+    /// There is something in the queue.
+    Work,
+}
+
+/// The actor.
+pub(crate) struct CoordinatorActor {
+    pub shared: Arc<Shared>,
+}
+
+pub(crate) struct CoordinatorArgs {
+    pub rules: Coordinator,
+    pub partitions: Vec<ActorRef<PartitionMsg>>,
+    pub journal: ActorRef<JournalMsg>,
+    pub buffers: channel::Receiver<AppendBuffer>,
+}
+
+pub(crate) struct CoordinatorState {
+    pub rules: Coordinator,
+    pub partitions: Vec<ActorRef<PartitionMsg>>,
+    pub journal: ActorRef<JournalMsg>,
+    buffers: channel::Receiver<AppendBuffer>,
+    /// Vectors that travel to the partitions and back.
+    votes: Vec<Vec<Vote>>,
+    legs: Vec<Vec<Legs>>,
+    submissions: Vec<Submission>,
+    /// Taken from the queue while a batch of transfers was gathered; comes next.
+    held_over: Option<Task>,
+}
+
+impl Actor for CoordinatorActor {
+    type Msg = CoordinatorMsg;
+    type State = CoordinatorState;
+    type Arguments = CoordinatorArgs;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<CoordinatorMsg>,
+        args: CoordinatorArgs,
+    ) -> Result<CoordinatorState, ActorProcessingErr> {
+        let count = args.partitions.len();
+        let state = CoordinatorState {
+            rules: args.rules,
+            partitions: args.partitions,
+            journal: args.journal,
+            buffers: args.buffers,
+            votes: vec![Vec::new(); count],
+            legs: vec![Vec::new(); count],
+            submissions: Vec::new(),
+            held_over: None,
+        };
+        state.publish(&self.shared);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<CoordinatorMsg>,
+        message: CoordinatorMsg,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let CoordinatorMsg::Work = message;
+        self.shared.look();
+        while let Some(task) = state.held_over.take().or_else(|| self.shared.queue.pop()) {
+            match task {
+                Task::Transfers(first) => {
+                    self.gather(first, state);
+                    self.transfer(state).await?;
+                }
+                other => self.attend(other, state).await?,
+            }
+            state.publish(&self.shared);
+        }
+        Ok(())
+    }
+}
+
+/// Nanoseconds since the Unix epoch, by the system's clock.
+pub(crate) fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl CoordinatorActor {
+    /// Takes all transfers that wait, up to the size of a batch.
+    fn gather(&self, first: Submission, state: &mut CoordinatorState) {
+        let mut room =
+            self.shared.options.remembered_ids_max.saturating_sub(state.rules.known().len());
+        let mut count = 0;
+        let mut next = Some(first);
+        while let Some(submission) = next.take() {
+            let more = submission.transfers.len();
+            if more > room {
+                let limit = self.shared.options.remembered_ids_max;
+                drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
+            } else {
+                room -= more;
+                count += more;
+                state.submissions.push(submission);
+            }
+            if count >= BATCH_TARGET {
+                return;
+            }
+            match self.shared.queue.pop() {
+                Some(Task::Transfers(submission)) => next = Some(submission),
+                other => state.held_over = other,
+            }
+        }
+    }
+
+    async fn transfer(&self, state: &mut CoordinatorState) -> Result<(), ActorProcessingErr> {
+        if state.submissions.is_empty() {
+            return Ok(());
+        }
+        let mut plan = state.rules.begin(now_ns());
+        for submission in &state.submissions {
+            state.rules.add(&mut plan, &submission.transfers);
+        }
+        let batch = Arc::new(plan.take_batch());
+        if !batch.items.is_empty() {
+            state.prepare(&batch).await?;
+            state.decide(&mut plan, &batch).await?;
+            state.commit(&plan, &batch).await?;
+        }
+        self.conclude(&plan, &batch, state)
+    }
+
+    /// Sends the decisions to the journal writer, with the answers that wait for them.
+    fn conclude(
+        &self,
+        plan: &Plan,
+        batch: &Batch,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut records = state.buffer();
+        let mut failed = None;
+        records.begin_batch(plan.time_ns());
+        let requests = state.submissions.iter().map(|submission| &submission.transfers[..]);
+        let answers = state.rules.conclude(plan, batch, requests, &state.legs, |lsn, record| {
+            let pushed = records.push(lsn, |bytes| codec::encode(record, bytes));
+            if let Err(error) = pushed {
+                failed = Some(error);
+            }
+        });
+        records.end_batch();
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let releases = state
+            .submissions
+            .drain(..)
+            .zip(answers)
+            .map(|(Submission { transfers: _, reply, permit }, answer)| Release::Outcomes {
+                answer,
+                reply,
+                permit,
+            })
+            .collect();
+        state.journal.cast(JournalMsg::Append { records, releases })?;
+        Ok(())
+    }
+}
+
+impl CoordinatorState {
+    /// Phase one at every partition.
+    async fn prepare(&mut self, batch: &Arc<Batch>) -> Result<(), ActorProcessingErr> {
+        let mut asked = Vec::with_capacity(self.partitions.len());
+        for (partition, votes) in self.partitions.iter().zip(&mut self.votes) {
+            let (reply, answer) = oneshot::channel();
+            let votes = std::mem::take(votes);
+            partition.cast(PartitionMsg::Prepare { batch: Arc::clone(batch), votes, reply })?;
+            asked.push(answer);
+        }
+        for (votes, answer) in self.votes.iter_mut().zip(asked) {
+            *votes = answer.await?;
+        }
+        Ok(())
+    }
+
+    /// Decides, in as many rounds as the waiting votes need: one, unless transfers between
+    /// partitions depend on each other.
+    async fn decide(&mut self, plan: &mut Plan, batch: &Batch) -> Result<(), ActorProcessingErr> {
+        loop {
+            let (decided, all) = plan.decide(batch, &self.votes);
+            if all {
+                return Ok(());
+            }
+            let decided: Arc<[(usize, bool)]> = decided.into();
+            let mut asked = Vec::with_capacity(self.partitions.len());
+            for partition in &self.partitions {
+                let (reply, answer) = oneshot::channel();
+                partition.cast(PartitionMsg::Resolve { decided: Arc::clone(&decided), reply })?;
+                asked.push(answer);
+            }
+            for (votes, answer) in self.votes.iter_mut().zip(asked) {
+                for (item, vote) in answer.await? {
+                    votes[item] = vote;
+                }
+            }
+        }
+    }
+
+    /// Phase two at every partition.
+    async fn commit(&mut self, plan: &Plan, batch: &Arc<Batch>) -> Result<(), ActorProcessingErr> {
+        let verdicts: Arc<[_]> = plan.verdicts().into();
+        let mut asked = Vec::with_capacity(self.partitions.len());
+        for (partition, legs) in self.partitions.iter().zip(&mut self.legs) {
+            let (reply, answer) = oneshot::channel();
+            partition.cast(PartitionMsg::Commit {
+                batch: Arc::clone(batch),
+                verdicts: Arc::clone(&verdicts),
+                legs: std::mem::take(legs),
+                reply,
+            })?;
+            asked.push(answer);
+        }
+        let mut net = 0;
+        for (legs, answer) in self.legs.iter_mut().zip(asked) {
+            let (part, done) = answer.await?;
+            net += part;
+            *legs = done;
+        }
+        // Conservation, in every build: what a batch takes from accounts it gives to others.
+        assert_eq!(net, 0, "a batch debited other than it credited");
+        Ok(())
+    }
+
+    /// An empty buffer for records, used before where possible.
+    pub fn buffer(&self) -> AppendBuffer {
+        self.buffers.try_recv().unwrap_or_default()
+    }
+
+    /// Sends one event or a few to the journal writer, and what is to be told once they are
+    /// durable.
+    pub fn journal(
+        &self,
+        time_ns: u64,
+        events: &[(Lsn, Record)],
+        tell: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut records = self.buffer();
+        if !events.is_empty() {
+            records.begin_batch(time_ns);
+            for (lsn, record) in events {
+                records.push(*lsn, |bytes| codec::encode(record, bytes))?;
+            }
+            records.end_batch();
+        }
+        let releases = vec![Release::Then(Box::new(tell))];
+        self.journal.cast(JournalMsg::Append { records, releases })?;
+        Ok(())
+    }
+
+    /// Shows the numbers that `Handle::status` reads.
+    fn publish(&self, shared: &Shared) {
+        let counters = &shared.counters;
+        let last = self.rules.next_lsn().0 - 1;
+        counters.last_lsn.store(last, Ordering::Relaxed);
+        counters.accounts.store(self.rules.directory().len() as u64, Ordering::Relaxed);
+        counters.known_ids.store(self.rules.known().len(), Ordering::Relaxed);
+    }
+}

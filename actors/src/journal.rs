@@ -1,0 +1,175 @@
+//! The journal writer actor: group commit with one append in flight.
+//!
+//! ```text
+//! coordinator ─ Append(records, answers) ─▶ waiting ─▶ in flight ─▶ thread: Writer::append
+//!                                                          ▲              │ Done
+//!     callers ◀─ answers, once their LSN is durable ───────┴──────────────┘
+//! ```
+//!
+//! The append itself blocks (it ends in a sync of the disk), so it runs on a thread of its
+//! own. Whatever arrives meanwhile becomes the next append, without timers: a lone transfer
+//! is not held back and a flood makes large appends by itself. The first failed append ends
+//! the actor, and with it the process; nobody is told of an outcome that is not durable.
+
+use crate::admission::Shared;
+use crate::answers::Release;
+use crossbeam::channel;
+use ducat_engine::ids::Lsn;
+use ducat_persistence::{AppendBuffer, AppendError, Writer};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+/// What the journal writer is told.
+pub(crate) enum JournalMsg {
+    /// Records in LSN order, following those of the message before, and the answers that
+    /// wait for them. No records: the answers wait for what is on its way.
+    Append { records: AppendBuffer, releases: Vec<Release> },
+    /// The append in flight ended.
+    Done { records: AppendBuffer, result: Result<Lsn, AppendError> },
+}
+
+/// The actor.
+pub(crate) struct JournalActor {
+    pub shared: Arc<Shared>,
+}
+
+/// Where buffers go to be used again.
+pub(crate) type BufferPool = channel::Sender<AppendBuffer>;
+
+pub(crate) struct JournalArgs {
+    pub writer: Box<dyn Writer>,
+    pub durable: Lsn,
+    pub pool: BufferPool,
+}
+
+pub(crate) struct JournalState {
+    to_thread: channel::Sender<(AppendBuffer, Lsn)>,
+    thread: Option<JoinHandle<()>>,
+    pool: BufferPool,
+    durable: Lsn,
+    flying: Option<Vec<Release>>,
+    waiting: AppendBuffer,
+    waiting_releases: Vec<Release>,
+}
+
+impl Actor for JournalActor {
+    type Msg = JournalMsg;
+    type State = JournalState;
+    type Arguments = JournalArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<JournalMsg>,
+        args: JournalArgs,
+    ) -> Result<JournalState, ActorProcessingErr> {
+        let (to_thread, from_actor) = channel::bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("ducat-journal".to_owned())
+            .spawn(move || append_all(args.writer, &from_actor, &myself))?;
+        Ok(JournalState {
+            to_thread,
+            thread: Some(thread),
+            pool: args.pool,
+            durable: args.durable,
+            flying: None,
+            waiting: AppendBuffer::new(),
+            waiting_releases: Vec::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<JournalMsg>,
+        message: JournalMsg,
+        state: &mut JournalState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            JournalMsg::Append { records, mut releases } => {
+                state.waiting_releases.append(&mut releases);
+                state.take(records);
+            }
+            JournalMsg::Done { mut records, result } => {
+                let lsn = result?;
+                let bytes = records.byte_len() as u64;
+                self.shared.counters.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
+                state.durable = lsn;
+                self.shared.durable.send_replace(lsn);
+                let released = state.flying.take().unwrap_or_default();
+                records.clear();
+                drop(state.pool.try_send(records));
+                self.release(released);
+            }
+        }
+        self.go_on(state)
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<JournalMsg>,
+        state: &mut JournalState,
+    ) -> Result<(), ActorProcessingErr> {
+        // Dropping the sender ends the thread, and the writer with it, before anyone may
+        // open the journal again.
+        let (closed, _) = channel::bounded(0);
+        state.to_thread = closed;
+        if let Some(thread) = state.thread.take() {
+            drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        }
+        Ok(())
+    }
+}
+
+impl JournalActor {
+    fn go_on(&self, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
+        if state.flying.is_some() {
+            return Ok(());
+        }
+        let releases = std::mem::take(&mut state.waiting_releases);
+        if state.waiting.is_empty() {
+            // Repeats and refusals at the door wait for nothing that is not durable now.
+            self.release(releases);
+            return Ok(());
+        }
+        let records = std::mem::take(&mut state.waiting);
+        state.flying = Some(releases);
+        state.to_thread.send((records, state.durable.next()))?;
+        Ok(())
+    }
+
+    fn release(&self, releases: Vec<Release>) {
+        for release in releases {
+            release.send(&self.shared);
+        }
+    }
+}
+
+impl JournalState {
+    fn take(&mut self, records: AppendBuffer) {
+        if self.waiting.is_empty() {
+            let empty = std::mem::replace(&mut self.waiting, records);
+            drop(self.pool.try_send(empty));
+        } else if !records.is_empty() {
+            self.waiting.append_all(&records);
+            let mut used = records;
+            used.clear();
+            drop(self.pool.try_send(used));
+        }
+    }
+}
+
+/// The thread: one append at a time, until the actor is gone or an append fails.
+fn append_all(
+    mut writer: Box<dyn Writer>,
+    from_actor: &channel::Receiver<(AppendBuffer, Lsn)>,
+    actor: &ActorRef<JournalMsg>,
+) {
+    while let Ok((mut records, expected)) = from_actor.recv() {
+        let result = writer.append(expected, &mut records);
+        let failed = result.is_err();
+        if actor.cast(JournalMsg::Done { records, result }).is_err() || failed {
+            return;
+        }
+    }
+}

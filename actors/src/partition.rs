@@ -1,0 +1,122 @@
+//! The partition actor: a ractor actor around [`ducat_engine::partition::Partition`]. One
+//! message carries a whole batch of messages to the account actors it hosts.
+//!
+//! Only the coordinator sends to it, so its mailbox holds a handful of messages at most and
+//! what it answers between two batches is a consistent state of one LSN.
+
+use ducat_engine::account::Impossible;
+use ducat_engine::batch::{Batch, Vote};
+use ducat_engine::ids::{Lsn, Slot};
+use ducat_engine::ledger::{HashPart, Totals, summarize};
+use ducat_engine::money::CurrencyId;
+use ducat_engine::partition::{Legs, Partition};
+use ducat_engine::rejection::Rejection;
+use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What the coordinator asks of a partition. Vectors travel to be filled and come back, so
+/// that nothing is allocated anew for each batch.
+pub(crate) enum PartitionMsg {
+    /// Phase one.
+    Prepare { batch: Arc<Batch>, votes: Vec<Vote>, reply: oneshot::Sender<Vec<Vote>> },
+    /// Some groups are decided; cast the votes that waited for them.
+    Resolve { decided: Arc<[(usize, bool)]>, reply: oneshot::Sender<Vec<(usize, Vote)>> },
+    /// Phase two.
+    Commit {
+        batch: Arc<Batch>,
+        verdicts: Arc<[Option<Rejection>]>,
+        legs: Vec<Legs>,
+        reply: oneshot::Sender<(i128, Vec<Legs>)>,
+    },
+    /// Host new accounts.
+    Open { accounts: Vec<(Slot, AccountSpec, Lsn)>, reply: oneshot::Sender<()> },
+    /// Whether an account's status may be changed.
+    CheckStatus {
+        slot: Slot,
+        status: AccountStatus,
+        reply: oneshot::Sender<Result<AccountStatus, AccountRejection>>,
+    },
+    /// Change an account's status.
+    SetStatus { slot: Slot, lsn: Lsn, status: AccountStatus, reply: oneshot::Sender<()> },
+    /// How accounts stand.
+    Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
+    /// Hash and sums over all accounts hosted here.
+    Summary { reply: oneshot::Sender<(HashPart, BTreeMap<CurrencyId, Totals>)> },
+    /// Bytes of memory the slab takes.
+    Memory { reply: oneshot::Sender<usize> },
+}
+
+/// The actor; its state is the partition.
+pub(crate) struct PartitionActor;
+
+impl Actor for PartitionActor {
+    type Msg = PartitionMsg;
+    type State = Partition;
+    type Arguments = Partition;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        partition: Partition,
+    ) -> Result<Partition, ActorProcessingErr> {
+        Ok(partition)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: PartitionMsg,
+        partition: &mut Partition,
+    ) -> Result<(), ActorProcessingErr> {
+        // An error here ends the actor, and with it the process: a partition that
+        // contradicts a decision must never answer again.
+        handle(message, partition).map_err(Into::into)
+    }
+}
+
+/// A reply nobody waits for any more is no failure: the asker is gone, the state is right.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}
+
+fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Impossible> {
+    match message {
+        PartitionMsg::Prepare { batch, mut votes, reply } => {
+            partition.prepare(&batch, &mut votes);
+            answer(reply, votes);
+        }
+        PartitionMsg::Resolve { decided, reply } => {
+            let mut changed = Vec::new();
+            partition.resolve(&decided, |item, vote| changed.push((item, vote)));
+            answer(reply, changed);
+        }
+        PartitionMsg::Commit { batch, verdicts, mut legs, reply } => {
+            let net = partition.commit(&batch, &verdicts, &mut legs)?;
+            answer(reply, (net, legs));
+        }
+        PartitionMsg::Open { accounts, reply } => {
+            for (slot, spec, lsn) in &accounts {
+                partition.open(*slot, spec, *lsn)?;
+            }
+            answer(reply, ());
+        }
+        PartitionMsg::CheckStatus { slot, status, reply } => {
+            let account = partition.account(slot).ok_or(AccountRejection::Unknown);
+            answer(reply, account.and_then(|a| a.check_status(status).map(|()| a.status())));
+        }
+        PartitionMsg::SetStatus { slot, lsn, status, reply } => {
+            partition.set_status(slot, lsn, status)?;
+            answer(reply, ());
+        }
+        PartitionMsg::Views { slots, reply } => {
+            let views = slots.into_iter().filter_map(|slot| Some((slot, partition.view(slot)?)));
+            answer(reply, views.collect());
+        }
+        PartitionMsg::Summary { reply } => answer(reply, summarize(partition)),
+        PartitionMsg::Memory { reply } => answer(reply, partition.memory_bytes()),
+    }
+    Ok(())
+}

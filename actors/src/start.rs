@@ -1,0 +1,183 @@
+//! Starting and stopping an engine: replay, then the actors, then the door; and back.
+
+use crate::admission::Shared;
+use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
+use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
+use crate::journal::{JournalActor, JournalArgs, JournalMsg};
+use crate::partition::{PartitionActor, PartitionMsg};
+use crate::replay::{Progress, ReplayFailed, open_and_replay};
+use crate::supervisor::Supervisor;
+use crossbeam::channel;
+use ducat_engine::ids::{Lsn, ShardId};
+use ducat_engine::ledger::Ledger;
+use ducat_persistence::{Journal, Tail, Writer};
+use ractor::{Actor, ActorRef, SpawnErr};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Buffers for records that are kept for use again.
+const BUFFERS: usize = 16;
+
+/// Why the engine did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An option is out of range.
+    #[error("{0}")]
+    Options(String),
+    /// The journal cannot be opened, is damaged, or does not make a ledger.
+    #[error(transparent)]
+    Replay(#[from] ReplayFailed),
+    /// An actor could not be started.
+    #[error("could not start an actor")]
+    Spawn(#[from] SpawnErr),
+    /// The replay's thread is gone.
+    #[error("the replay was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A running engine.
+pub struct Engine {
+    shared: Arc<Shared>,
+    supervisor: ActorRef<()>,
+    coordinator: ActorRef<CoordinatorMsg>,
+    partitions: Vec<ActorRef<PartitionMsg>>,
+    journal: ActorRef<JournalMsg>,
+    tail: Tail,
+}
+
+impl Engine {
+    /// Opens the journal for writing as `owner`, replays it, and starts the actors. Must be
+    /// called on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(
+        options: EngineOptions,
+        journal: Arc<dyn Journal>,
+        owner: &str,
+        progress: Progress,
+    ) -> Result<Self, StartError> {
+        check(&options)?;
+        let shard = ShardId(0);
+        // Scatters ids in memory in a way that callers cannot guess.
+        let seed = RandomState::new().hash_one(0u8);
+        let empty = Ledger::new(options.partitions, seed, options.remember_ns);
+        let empty = empty.ok_or_else(|| {
+            let given = options.partitions;
+            StartError::Options(format!("partitions must be a power of two up to 64, not {given}"))
+        })?;
+        let (owner, opener) = (owner.to_owned(), Arc::clone(&journal));
+        let replayed = tokio::task::spawn_blocking(move || {
+            open_and_replay(&*opener, shard, &owner, empty, progress)
+        });
+        let (ledger, writer, tail) = replayed.await??;
+        let durable = Lsn(tail.next_lsn.0 - 1);
+        let shared = Shared::new(options, shard, writer.epoch(), journal, durable);
+        Self::spawn(Arc::new(shared), ledger, writer, tail).await
+    }
+
+    async fn spawn(
+        shared: Arc<Shared>,
+        ledger: Ledger,
+        writer: Box<dyn Writer>,
+        tail: Tail,
+    ) -> Result<Self, StartError> {
+        let supervisor = Supervisor { shared: Arc::clone(&shared) };
+        let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
+        let mut partitions = Vec::new();
+        for partition in ledger.partitions {
+            let link = supervisor.get_cell();
+            let (actor, _) = Actor::spawn_linked(None, PartitionActor, partition, link).await?;
+            partitions.push(actor);
+        }
+        let (pool, buffers) = channel::bounded(BUFFERS);
+        let durable = Lsn(tail.next_lsn.0 - 1);
+        let args = JournalArgs { writer, durable, pool };
+        let actor = JournalActor { shared: Arc::clone(&shared) };
+        let (journal, _) = Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
+        if let Ok(mut known) = shared.currencies.write() {
+            *known = Arc::new(ledger.coordinator.currencies().clone());
+        }
+        let args = CoordinatorArgs {
+            rules: ledger.coordinator,
+            partitions: partitions.clone(),
+            journal: journal.clone(),
+            buffers,
+        };
+        let actor = CoordinatorActor { shared: Arc::clone(&shared) };
+        let (coordinator, _) =
+            Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
+        shared.connect(coordinator.clone());
+        Ok(Self { shared, supervisor, coordinator, partitions, journal, tail })
+    }
+
+    /// The door.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared))
+    }
+
+    /// What the journal ended in when the engine started.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Resolves when the engine has stopped because something failed; the text says what.
+    /// The process must end then. Never resolves on an engine that is shut down.
+    pub async fn failed(&self) -> String {
+        let mut stopped = self.shared.stopped.subscribe();
+        let why = stopped.wait_for(Option::is_some).await;
+        match why {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Takes no more requests, answers those admitted, makes everything durable, stops.
+    ///
+    /// # Errors
+    /// [`RequestError::Stopped`] when the engine had failed before.
+    pub async fn shutdown(self) -> Result<(), RequestError> {
+        self.shared.reads.close();
+        let all = u32::try_from(self.shared.options.in_flight_max).unwrap_or(u32::MAX);
+        let drained = tokio::select! {
+            drained = self.shared.room.acquire_many(all) => drained.is_ok(),
+            _ = self.failed() => false,
+        };
+        self.shared.room.close();
+        self.shared.begin_stopping();
+        drop(self.coordinator.stop_and_wait(None, None).await);
+        for partition in &self.partitions {
+            drop(partition.stop_and_wait(None, None).await);
+        }
+        drop(self.journal.stop_and_wait(None, None).await);
+        drop(self.supervisor.stop_and_wait(None, None).await);
+        let failed = self.shared.stopped.borrow().clone();
+        self.shared.stop("it was shut down".to_owned());
+        match failed {
+            Some(why) => Err(RequestError::Stopped(why)),
+            None if drained => Ok(()),
+            None => Err(RequestError::Stopped("it did not drain".to_owned())),
+        }
+    }
+}
+
+fn check(options: &EngineOptions) -> Result<(), StartError> {
+    let most = u32::MAX as usize >> 3;
+    if !(BATCH_MAX..=most).contains(&options.in_flight_max) {
+        let given = options.in_flight_max;
+        return Err(StartError::Options(format!(
+            "in_flight_max must lie between {BATCH_MAX} and {most}, not be {given}"
+        )));
+    }
+    if options.remembered_ids_max < BATCH_MAX {
+        let given = options.remembered_ids_max;
+        return Err(StartError::Options(format!(
+            "remembered_ids_max must be at least {BATCH_MAX}, not {given}"
+        )));
+    }
+    Ok(())
+}

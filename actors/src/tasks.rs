@@ -1,0 +1,74 @@
+//! What waits for the coordinator: submissions, changes to accounts and assets, reads.
+
+use crate::answers::OutcomesSender;
+use crate::handle::{RequestError, StateSummary};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::money::{Currency, CurrencyError};
+use ducat_engine::transfer::{
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, TransferRequest,
+};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// A batch of transfers from one caller.
+pub(crate) struct Submission {
+    pub transfers: Vec<TransferRequest>,
+    pub reply: OutcomesSender,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Where the answer to anything else goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
+
+/// Accounts as of one LSN.
+pub(crate) struct Found<T> {
+    pub what: T,
+    pub lsn: Lsn,
+}
+
+/// An account and where it is hosted.
+pub(crate) type Placed = (Slot, AccountView);
+
+/// What becomes of a change of status.
+pub(crate) type StatusResult = Result<AccountView, AccountRejection>;
+
+/// What becomes of an asset's definition: the asset, and whether it is new.
+pub(crate) type AssetResult = Result<(Currency, bool), CurrencyError>;
+
+/// One thing to do, in order of arrival.
+pub(crate) enum Task {
+    Transfers(Submission),
+    OpenAccounts {
+        accounts: Vec<AccountSpec>,
+        reply: Reply<Vec<AccountOutcome>>,
+        permit: OwnedSemaphorePermit,
+    },
+    SetStatus {
+        account: AccountId,
+        status: AccountStatus,
+        reply: Reply<StatusResult>,
+        permit: OwnedSemaphorePermit,
+    },
+    DefineAsset {
+        code: String,
+        digits: u32,
+        reply: Reply<AssetResult>,
+        permit: OwnedSemaphorePermit,
+    },
+    Read(Read),
+}
+
+/// A read; its answer is of one LSN, and leaves once that is durable.
+pub(crate) enum Read {
+    /// Accounts by id, with their slots.
+    Accounts { ids: Vec<AccountId>, reply: Reply<Found<Vec<Option<Placed>>>> },
+    /// Accounts by slot.
+    Slots { slots: Vec<Slot>, reply: Reply<Found<Vec<Placed>>> },
+    /// The slots in use: all below this one.
+    Page { from: Slot, limit: usize, reply: Reply<Found<Vec<Placed>>> },
+    /// The events of transfers by id.
+    Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Lsn>>>> },
+    /// Hash and totals.
+    Summary { reply: Reply<StateSummary> },
+    /// Bytes of memory the partitions' slabs take.
+    Memory { reply: Reply<usize> },
+}

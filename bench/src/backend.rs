@@ -1,0 +1,152 @@
+//! What a run measures: a server of our own, a running one, or an engine in this process;
+//! where its data is, whose process it is, and how it ends.
+
+use crate::child::{ChildOptions, Durability, ServerChild};
+use crate::cli::{Mode, RunArgs, ServerArgs};
+use crate::driver::Connector;
+use crate::ledger::Ledger;
+use crate::procfs::Usage;
+use anyhow::Context;
+use ducat_actors::handle::{Engine, EngineOptions};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// The thing under test.
+pub struct Backend {
+    kind: Kind,
+    ledger: Ledger,
+    /// Holds the data of what we started; removed at the end.
+    temporary: Option<TempDir>,
+}
+
+enum Kind {
+    Child(ServerChild),
+    Remote { url: String, pid: Option<u32> },
+    InProcess(Engine),
+}
+
+impl Backend {
+    /// Starts or connects to what `arguments` name.
+    pub async fn start(arguments: &RunArgs) -> anyhow::Result<Self> {
+        if let Some(url) = &arguments.server {
+            let kind = Kind::Remote { url: url.clone(), pid: arguments.server_pid };
+            return Ok(Self { kind, ledger: Ledger::connect(url).await?, temporary: None });
+        }
+        let temporary = temporary(&arguments.own)?;
+        let durability = arguments.own.durability;
+        let (kind, ledger) = if arguments.mode == Mode::InProcess {
+            let data = temporary.path().join("data");
+            let engine =
+                crate::inprocess::start(EngineOptions::default(), &data, durability).await?;
+            let handle = engine.handle();
+            (Kind::InProcess(engine), Ledger::InProcess { handle, durability: durability.name() })
+        } else {
+            let child =
+                ServerChild::start(&child_options(&arguments.own, temporary.path())).await?;
+            let ledger = Ledger::connect(&child.url).await?;
+            (Kind::Child(child), ledger)
+        };
+        Ok(Self { kind, ledger, temporary: Some(temporary) })
+    }
+
+    /// The way to the ledger beside the load.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The directory whose disk is written to, where it is known.
+    pub fn data_directory(&self) -> Option<&Path> {
+        self.temporary.as_ref().map(TempDir::path)
+    }
+
+    /// The way of the load.
+    pub fn connector(&self, arguments: &RunArgs) -> Connector {
+        let url = match &self.kind {
+            Kind::Child(child) => child.url.clone(),
+            Kind::Remote { url, .. } => url.clone(),
+            Kind::InProcess(engine) => return Connector::InProcess(engine.handle()),
+        };
+        let codec = arguments.codec;
+        match arguments.mode {
+            Mode::Stream => Connector::Stream { url, codec },
+            mode => Connector::Unary { url, codec, single: mode == Mode::Unary },
+        }
+    }
+
+    /// The ledger's process now; empty where it cannot be seen.
+    pub fn usage(&self) -> Usage {
+        let pid = match &self.kind {
+            Kind::Child(child) => Some(child.pid()),
+            Kind::Remote { pid, .. } => *pid,
+            Kind::InProcess(_) => Some(std::process::id()),
+        };
+        pid.map(Usage::of).unwrap_or_default()
+    }
+
+    /// Whether this run alone writes to the ledger.
+    pub fn is_ours_alone(&self) -> bool {
+        !matches!(self.kind, Kind::Remote { .. })
+    }
+
+    /// How client and server share the machine.
+    pub fn sharing(&self) -> &'static str {
+        match &self.kind {
+            Kind::Child(_) => "client and server share the machine",
+            Kind::InProcess(_) => "client and engine are one process",
+            Kind::Remote { url, .. } if is_loopback(url) => "client and server share the machine",
+            Kind::Remote { .. } => "server at another address; the facts are the client's",
+        }
+    }
+
+    /// Stops what we started.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        match self.kind {
+            Kind::Child(child) => child.stop().await,
+            Kind::Remote { .. } => Ok(()),
+            Kind::InProcess(engine) => {
+                engine.shutdown().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A directory for the data of what we start.
+pub fn temporary(own: &ServerArgs) -> anyhow::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("ducat-bench-");
+    match &own.data_parent {
+        Some(parent) => builder.tempdir_in(parent),
+        None => builder.tempdir(),
+    }
+    .context("make a temporary data directory (name another place with --data-parent)")
+}
+
+/// How to start our own server with its data below `directory`.
+pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
+    if own.durability == Durability::None {
+        eprintln!("**** DURABILITY NONE: nothing this server answers survives a crash ****");
+    }
+    ChildOptions {
+        binary: own.ducat.clone(),
+        data: directory.join("data"),
+        durability: own.durability,
+        arguments: own.serve_arguments.clone(),
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_addresses_share_the_machine() {
+        assert!(is_loopback("http://127.0.0.1:7117") && is_loopback("http://localhost:1"));
+        assert!(is_loopback("http://[::1]:80") && !is_loopback("http://10.0.0.1:80"));
+    }
+}

@@ -1,0 +1,298 @@
+//! Puts the load on: client threads, each with a runtime, connections and a generator of its
+//! own, and on every connection a number of workers that take a moment from the [`Pace`],
+//! fill a batch, send it and count the answer. Threads share nothing but a counter.
+
+use crate::codec::CodecKind;
+use crate::generator::{AccountIds, Batch, Generator, Shape};
+use crate::pace::{Pace, open_pace};
+use crate::tally::{Moments, Tally, Window, own_batch};
+use crate::target::Port;
+use crate::target_grpc::{StreamPort, UnaryPort, connect};
+use crate::target_inprocess::HandlePort;
+use anyhow::{Context, anyhow};
+use ducat_actors::handle::Handle;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+
+/// How long to wait for answers after the end.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// How long a worker rests after an error, so that a dead server is not hammered.
+const ERROR_PAUSE: Duration = Duration::from_millis(2);
+
+/// A run without an end of its own ends here.
+const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Where batches go.
+#[derive(Clone)]
+pub enum Connector {
+    /// A server, by one call for each batch.
+    Unary {
+        /// Its address.
+        url: String,
+        /// How messages are decoded.
+        codec: CodecKind,
+        /// By the RPC that takes a single transfer.
+        single: bool,
+    },
+    /// A server, by one stream for each connection.
+    Stream {
+        /// Its address.
+        url: String,
+        /// How messages are decoded.
+        codec: CodecKind,
+    },
+    /// An engine in this process.
+    InProcess(Handle),
+}
+
+impl Connector {
+    async fn port(&self, batch: usize) -> anyhow::Result<Port> {
+        Ok(match self {
+            Self::Unary { url, codec, single } => {
+                Port::Unary(Box::new(UnaryPort::new(connect(url).await?, *codec, *single, batch)))
+            }
+            Self::Stream { url, codec } => {
+                Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
+            }
+            Self::InProcess(handle) => Port::InProcess(HandlePort::new(handle.clone())),
+        })
+    }
+}
+
+/// How long a run lasts.
+#[derive(Clone, Copy, Debug)]
+pub enum Extent {
+    /// By time.
+    Time {
+        /// Before anything is counted.
+        warmup: Duration,
+        /// While everything is counted.
+        duration: Duration,
+    },
+    /// Until this many transfers were sent, all counted. Closed loop only.
+    Transfers(u64),
+}
+
+/// What load to put on.
+#[derive(Clone)]
+pub struct Plan {
+    /// Where to.
+    pub connector: Connector,
+    /// What the transfers are like.
+    pub shape: Shape,
+    /// Between which accounts.
+    pub accounts: AccountIds,
+    /// Upper half of every transfer id.
+    pub run_id: u64,
+    /// Client threads.
+    pub threads: usize,
+    /// Connections over all threads.
+    pub connections: usize,
+    /// Requests in flight on each connection at most.
+    pub in_flight: usize,
+    /// Transfers a second over all threads (open loop); `None` for the closed loop.
+    pub rate: Option<f64>,
+    /// How long.
+    pub extent: Extent,
+    /// Keep what each account gains.
+    pub per_account: bool,
+}
+
+/// A run on its way.
+pub struct Running {
+    threads: Vec<JoinHandle<anyhow::Result<Tally>>>,
+    /// When what is counted.
+    pub window: Window,
+    answered: Arc<AtomicU64>,
+}
+
+/// When a thread begins and what it shares with the others.
+#[derive(Clone)]
+struct Start {
+    at: Instant,
+    window: Window,
+    left: Option<Arc<AtomicI64>>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Running {
+    /// Connects every thread, then starts them all at one moment.
+    pub async fn start(plan: &Plan) -> anyhow::Result<Self> {
+        let threads = plan.threads.min(plan.connections).max(1);
+        let (mut joins, mut ready, mut go) = (Vec::new(), Vec::new(), Vec::new());
+        for thread in 0..threads {
+            let (ready_sender, ready_receiver) = oneshot::channel();
+            let (go_sender, go_receiver) = oneshot::channel();
+            let plan = plan.clone();
+            joins.push(std::thread::spawn(move || {
+                client_thread(&plan, thread, threads, ready_sender, go_receiver)
+            }));
+            ready.push(ready_receiver);
+            go.push(go_sender);
+        }
+        for ready in ready {
+            ready.await.map_err(|_| anyhow!("a client thread ended before it began"))??;
+        }
+        let start = Start::of(plan);
+        for go in go {
+            go.send(start.clone()).map_err(|_| anyhow!("a client thread ended too early"))?;
+        }
+        Ok(Self { threads: joins, window: start.window, answered: start.answered })
+    }
+
+    /// Transfers answered up to now, warm-up included.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether every thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the answers still out and puts the threads' results together.
+    pub async fn finish(self) -> anyhow::Result<Tally> {
+        let joined = tokio::task::spawn_blocking(move || {
+            let join =
+                |t: JoinHandle<_>| t.join().map_err(|_| anyhow!("a client thread panicked"))?;
+            self.threads.into_iter().map(join).collect::<anyhow::Result<Vec<Tally>>>()
+        });
+        let mut tallies = joined.await.context("join the client threads")??.into_iter();
+        let mut sum = tallies.next().context("there were no client threads")?;
+        for tally in tallies {
+            sum.merge(&tally)?;
+        }
+        Ok(sum)
+    }
+}
+
+impl Start {
+    fn of(plan: &Plan) -> Self {
+        let at = Instant::now() + Duration::from_millis(20);
+        let (window, left) = match plan.extent {
+            Extent::Time { warmup, duration } => {
+                (Window { from: at + warmup, to: at + warmup + duration }, None)
+            }
+            Extent::Transfers(count) => {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                (Window { from: at, to: at + FOREVER }, Some(Arc::new(AtomicI64::new(count))))
+            }
+        };
+        Self { at, window, left, answered: Arc::default() }
+    }
+
+    fn pace(&self, plan: &Plan, thread: usize, threads: usize) -> Pace {
+        let batch = plan.shape.batch;
+        let Some(rate) = plan.rate else {
+            return Pace::Closed { until: self.window.to, left: self.left.clone(), batch };
+        };
+        // Threads take turns, so that together they send evenly.
+        let interval = Duration::from_secs_f64(batch as f64 * threads as f64 / rate);
+        let offset = interval.mul_f64(thread as f64 / threads as f64);
+        open_pace(self.at + offset, self.window.to, interval, batch)
+    }
+}
+
+/// What the workers of one thread share.
+struct Shared {
+    pace: Pace,
+    generator: RefCell<Generator>,
+    tally: RefCell<Tally>,
+    /// Batches not in use, the last used first.
+    batches: RefCell<Vec<Arc<Batch>>>,
+    answered: Arc<AtomicU64>,
+}
+
+fn client_thread(
+    plan: &Plan,
+    thread: usize,
+    threads: usize,
+    ready: oneshot::Sender<anyhow::Result<()>>,
+    go: oneshot::Receiver<Start>,
+) -> anyhow::Result<Tally> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let mine = (thread..plan.connections).step_by(threads).count();
+        let mut ports = Vec::with_capacity(mine);
+        for _ in 0..mine {
+            match plan.connector.port(plan.shape.batch).await {
+                Ok(port) => ports.push(port),
+                Err(e) => {
+                    // Nobody to tell means the run is over already.
+                    let _ = ready.send(Err(e));
+                    anyhow::bail!("no connection");
+                }
+            }
+        }
+        let generator = Generator::new(plan.shape, plan.accounts, plan.run_id, thread as u64);
+        if ready.send(Ok(())).is_err() {
+            anyhow::bail!("the run was given up");
+        }
+        let start = go.await.context("the run was given up")?;
+        let tally = Tally::new(start.window, plan.accounts, plan.per_account)?;
+        let shared = Rc::new(Shared {
+            pace: start.pace(plan, thread, threads),
+            generator: RefCell::new(generator),
+            tally: RefCell::new(tally),
+            batches: RefCell::default(),
+            answered: start.answered,
+        });
+        tokio::time::sleep_until(start.at.into()).await;
+        let unanswered = run_workers(&shared, &ports, plan.in_flight, start.window.to).await;
+        let mut tally = shared.tally.borrow().clone();
+        tally.whole.unanswered_requests += unanswered;
+        Ok(tally)
+    })
+}
+
+/// Runs `in_flight` workers on each port until the end; says how many never got an answer.
+async fn run_workers(shared: &Rc<Shared>, ports: &[Port], in_flight: usize, end: Instant) -> u64 {
+    let mut workers = Vec::with_capacity(ports.len() * in_flight);
+    for _ in 0..in_flight {
+        for port in ports {
+            workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port.clone())));
+        }
+    }
+    let mut unanswered = 0;
+    for worker in workers {
+        let abort = worker.abort_handle();
+        if tokio::time::timeout_at((end + DRAIN).into(), worker).await.is_err() {
+            abort.abort();
+            unanswered += 1;
+        }
+    }
+    unanswered
+}
+
+async fn worker(shared: Rc<Shared>, port: Port) {
+    while let Some((due, count)) = shared.pace.next().await {
+        let spare = shared.batches.borrow_mut().pop().unwrap_or_default();
+        let mut batch = own_batch(spare);
+        if let Some(batch) = Arc::get_mut(&mut batch) {
+            shared.generator.borrow_mut().fill(batch, count);
+        }
+        let sent = Instant::now();
+        let end = port.call(&batch).await;
+        let done = Instant::now();
+        let moments = if shared.pace.is_open() {
+            Moments { from: due, sent, done, counts_at: due }
+        } else {
+            Moments { from: sent, sent, done, counts_at: done }
+        };
+        shared.tally.borrow_mut().record(&batch, &end, moments);
+        shared.batches.borrow_mut().push(batch);
+        match end {
+            Ok(reply) => {
+                shared.answered.fetch_add(reply.answers.len() as u64, Ordering::Relaxed);
+            }
+            Err(_) => tokio::time::sleep(ERROR_PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The harness against a ledger of a few lines behind real gRPC: every mode, both loops, and
+//! a ledger that lies, which the checks must notice.
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::report::Report;
+use clap::Parser;
+use ducat_api::proto::{self, ledger_server, operator_server};
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+#[derive(Default)]
+struct Books {
+    balances: HashMap<u64, i128>,
+    external: HashSet<u64>,
+    outcomes: HashMap<(u64, u64), proto::Outcome>,
+    posted: u64,
+    refused: u64,
+    repeats: u64,
+    batches: u64,
+    /// Leaves every credit out.
+    lying: bool,
+    /// Answers every third batch with "full".
+    full_at_times: bool,
+}
+
+impl Books {
+    fn transfer(&mut self, t: &proto::TransferRequest) -> proto::Outcome {
+        if let Some(known) = self.outcomes.get(&(t.id_high, t.id)) {
+            self.repeats += 1;
+            return proto::Outcome { repeat: true, ..known.clone() };
+        }
+        let amount = i128::from(t.amount_minor);
+        let code = if t.debit_account == t.credit_account {
+            proto::Code::SameAccount
+        } else if !self.balances.contains_key(&t.credit_account) {
+            proto::Code::CreditAccountUnknown
+        } else if !self.external.contains(&t.debit_account)
+            && self.balances[&t.debit_account] < amount
+        {
+            proto::Code::InsufficientFunds
+        } else {
+            *self.balances.entry(t.debit_account).or_default() -= amount;
+            let credit = if self.lying && t.kind == 0 { 0 } else { amount };
+            *self.balances.entry(t.credit_account).or_default() += credit;
+            proto::Code::Posted
+        };
+        if code == proto::Code::Posted {
+            self.posted += 1
+        } else {
+            self.refused += 1
+        }
+        let outcome = proto::Outcome {
+            id: t.id,
+            id_high: t.id_high,
+            code: code.into(),
+            ..Default::default()
+        };
+        self.outcomes.insert((t.id_high, t.id), outcome.clone());
+        outcome
+    }
+
+    fn batch(&mut self, all: &[proto::TransferRequest]) -> Result<Vec<proto::Outcome>, Status> {
+        self.batches += 1;
+        if self.full_at_times && self.batches.is_multiple_of(3) && all[0].kind == 0 {
+            return Err(Status::resource_exhausted("full"));
+        }
+        Ok(all.iter().map(|t| self.transfer(t)).collect())
+    }
+}
+
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<Books>>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Fake {
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.0.lock().expect("no test panics while holding it")
+    }
+}
+
+#[tonic::async_trait]
+impl ledger_server::Ledger for Fake {
+    type StreamTransfersStream =
+        Pin<Box<dyn Stream<Item = Result<proto::StreamTransfersResponse, Status>> + Send>>;
+
+    async fn define_asset(
+        &self,
+        _: Request<proto::DefineAssetRequest>,
+    ) -> Answer<proto::DefineAssetResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn create_accounts(
+        &self,
+        request: Request<proto::CreateAccountsRequest>,
+    ) -> Answer<proto::CreateAccountsResponse> {
+        let mut books = self.books();
+        for account in &request.get_ref().accounts {
+            books.balances.insert(account.id, 0);
+            if account.external {
+                books.external.insert(account.id);
+            }
+        }
+        let result =
+            |a: &proto::NewAccount| proto::AccountResult { id: a.id, ..Default::default() };
+        let results = request.get_ref().accounts.iter().map(result).collect();
+        Ok(Response::new(proto::CreateAccountsResponse { results }))
+    }
+
+    async fn get_accounts(
+        &self,
+        request: Request<proto::GetAccountsRequest>,
+    ) -> Answer<proto::GetAccountsResponse> {
+        let books = self.books();
+        let account = |id: &proto::Id| proto::Account {
+            id: id.id,
+            posted_minor: books.balances[&id.id].to_string(),
+            ..Default::default()
+        };
+        let accounts = request.get_ref().ids.iter().map(account).collect();
+        Ok(Response::new(proto::GetAccountsResponse { accounts, ..Default::default() }))
+    }
+
+    async fn list_accounts(
+        &self,
+        _: Request<proto::ListAccountsRequest>,
+    ) -> Answer<proto::ListAccountsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn set_account_status(
+        &self,
+        _: Request<proto::SetAccountStatusRequest>,
+    ) -> Answer<proto::SetAccountStatusResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<proto::TransferRequest>,
+    ) -> Answer<proto::TransferResponse> {
+        let outcome = self.books().transfer(request.get_ref());
+        Ok(Response::new(proto::TransferResponse { outcome: Some(outcome) }))
+    }
+
+    async fn create_transfers(
+        &self,
+        request: Request<proto::CreateTransfersRequest>,
+    ) -> Answer<proto::CreateTransfersResponse> {
+        let outcomes = self.books().batch(&request.get_ref().transfers)?;
+        Ok(Response::new(proto::CreateTransfersResponse { outcomes }))
+    }
+
+    async fn stream_transfers(
+        &self,
+        request: Request<Streaming<proto::StreamTransfersRequest>>,
+    ) -> Answer<Self::StreamTransfersStream> {
+        let fake = self.clone();
+        let answers = request.into_inner().map(move |batch| {
+            let batch = batch?;
+            let tag = batch.tag;
+            Ok(match fake.books().batch(&batch.transfers) {
+                Ok(outcomes) => proto::StreamTransfersResponse { tag, outcomes, error: None },
+                Err(status) => proto::StreamTransfersResponse {
+                    tag,
+                    error: Some(proto::BatchError {
+                        grpc_code: status.code().into(),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                },
+            })
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn get_transfers(
+        &self,
+        _: Request<proto::GetTransfersRequest>,
+    ) -> Answer<proto::GetTransfersResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_entries(
+        &self,
+        _: Request<proto::ListEntriesRequest>,
+    ) -> Answer<proto::ListEntriesResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+}
+
+#[tonic::async_trait]
+impl operator_server::Operator for Fake {
+    async fn get_status(
+        &self,
+        _: Request<proto::GetStatusRequest>,
+    ) -> Answer<proto::GetStatusResponse> {
+        let books = self.books();
+        let sum = |external| {
+            let all =
+                books.balances.iter().filter(|(id, _)| books.external.contains(id) == external);
+            all.map(|(_, posted)| posted).sum::<i128>().to_string()
+        };
+        Ok(Response::new(proto::GetStatusResponse {
+            durability: "none".into(),
+            posted: books.posted,
+            refused: books.refused,
+            repeats: books.repeats,
+            remembered_ids: books.outcomes.len() as u64,
+            totals: vec![proto::CurrencyTotal {
+                currency: "GBP".into(),
+                internal: sum(false),
+                external: sum(true),
+            }],
+            ..Default::default()
+        }))
+    }
+}
+
+/// Runs the harness against a fake ledger and gives back what it reported.
+fn report(books: Books, arguments: &str) -> (bool, Report) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let json = directory.path().join("report.json");
+    let held = runtime.block_on(async {
+        let fake = Fake(Arc::new(Mutex::new(books)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let server = tonic::transport::Server::builder()
+            .add_service(ledger_server::LedgerServer::new(fake.clone()))
+            .add_service(operator_server::OperatorServer::new(fake))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(server);
+        let line = format!(
+            "ducat-bench run --server {url} --warmup 0.1 --json {} {arguments}",
+            json.display()
+        );
+        let held = crate::run::run(&run_arguments(&line)).await.expect("runs");
+        server.abort();
+        held
+    });
+    (held, Report::read(&json).expect("written"))
+}
+
+fn run_arguments(line: &str) -> RunArgs {
+    match Cli::parse_from(line.split_whitespace()).command {
+        Command::Run(arguments) => RunArgs { duration: arguments.duration.min(1.0), ..*arguments },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_mode_and_codec_gets_its_outcomes() {
+    for arguments in [
+        "--mode unary --in-flight 8",
+        "--mode unary --codec full",
+        "--batch 50 --connections 2 --client-threads 2",
+        "--batch 50 --codec full",
+        "--batch 50 --mode stream --connections 2",
+        "--batch 50 --mode stream --codec full",
+    ] {
+        let (held, report) = report(Books::default(), &format!("--accounts 100 {arguments}"));
+        let results = &report.results;
+        assert!(held && results.ok > 0, "{arguments}: {results:?}");
+        assert_eq!(
+            (results.refused_sum(), results.errors_sum(), results.unanswered_requests),
+            (0, 0, 0)
+        );
+        assert_eq!(results.ok, report.seconds.iter().sum::<u64>());
+        assert_eq!(report.latency.count, results.requests, "{arguments}");
+        assert_eq!(results.requests * report.setup.batch as u64, results.total, "{arguments}");
+    }
+}
+
+#[test]
+fn an_open_loop_offers_its_rate() {
+    let (held, report) = report(Books::default(), "--accounts 100 --batch 10 --rate 10000");
+    assert!(held);
+    // 1,000 requests are due in the second that counts.
+    assert!((990..=1010).contains(&report.latency.count), "{:?}", report.latency);
+    assert!(report.latency.min_ms >= 0.0 && report.latency.max_ms >= report.latency.p50_ms);
+}
+
+#[test]
+fn refusals_repeats_and_errors_are_told_apart() {
+    let (_, report) = report(
+        Books { full_at_times: true, ..Books::default() },
+        "--workload refusal-heavy --accounts 100 --batch 50 --repeat-share 0.2 --mode stream",
+    );
+    let results = &report.results;
+    for reason in ["INSUFFICIENT_FUNDS", "CREDIT_ACCOUNT_UNKNOWN", "SAME_ACCOUNT"] {
+        assert!(results.refused.contains_key(reason), "{results:?}");
+    }
+    assert!(results.repeats > 0 && results.errors.contains_key("RESOURCE_EXHAUSTED"));
+    assert!((0.2..0.45).contains(&results.error_rate), "{results:?}");
+}
+
+#[test]
+fn a_ledger_that_drops_credits_is_found_out() {
+    let (held, report) =
+        report(Books { lying: true, ..Books::default() }, "--accounts 100 --batch 50");
+    assert!(!held);
+    assert_eq!(report.checks[0].held, Some(false), "{:?}", report.checks);
+}

@@ -1,0 +1,267 @@
+//! Makes the transfers of a run: ids that are unique across runs, amounts, linked pairs and
+//! repeats. One generator per client thread; batches are filled in place and used again.
+
+use crate::rng::Rng;
+use crate::workload::{Picker, Workload};
+
+/// Transfers kept for being repeated.
+const REPEAT_RING: usize = 1024;
+
+/// An amount that no account of a run can pay and every ledger can hold, minor units.
+const EXCESSIVE: u64 = 1 << 62;
+
+/// What a transfer is for; the numbers are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Between two accounts.
+    #[default]
+    Transfer = 0,
+    /// From the external account; used to fund accounts.
+    Deposit = 1,
+}
+
+/// One transfer. Account ids are below 2^64; the upper half of its own id is the batch's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Item {
+    /// Lower 64 bits of the transfer's id.
+    pub id: u64,
+    /// The account that pays.
+    pub debit: u64,
+    /// The account that receives.
+    pub credit: u64,
+    /// Minor units.
+    pub amount: u64,
+    /// What it is for.
+    pub kind: Kind,
+    /// Linked with the next one of the batch.
+    pub linked: bool,
+}
+
+/// One request's transfers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Upper 64 bits of every transfer id: the run's random number.
+    pub id_high: u64,
+    /// The transfers, in order.
+    pub items: Vec<Item>,
+}
+
+/// The ids of one run's accounts: `base + 1` for the first, `base` for the external one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountIds {
+    /// Random, so that runs on one ledger do not meet.
+    pub base: u64,
+    /// How many accounts there are, the external one not counted.
+    pub count: u64,
+}
+
+impl AccountIds {
+    /// Ids no other run has used.
+    pub fn random(count: u64) -> Self {
+        // Between 2^40 and 2^62: no id a person would type, and room above for strangers.
+        Self { base: (rand::random::<u64>() >> 2) | (1 << 40), count }
+    }
+
+    /// The account through which money enters.
+    pub fn external(self) -> u64 {
+        self.base
+    }
+
+    /// The id of account number `index`, from 0.
+    #[inline]
+    pub fn id(self, index: u64) -> u64 {
+        self.base + 1 + index
+    }
+
+    /// The number of the account with this id; `None` for the external one and strangers.
+    #[inline]
+    pub fn index(self, id: u64) -> Option<usize> {
+        let index = id.wrapping_sub(self.base + 1);
+        (index < self.count).then_some(index as usize)
+    }
+}
+
+/// What transfers look like.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Who pays whom.
+    pub workload: Workload,
+    /// Zipf's exponent.
+    pub zipf_exponent: f64,
+    /// Transfers in a batch.
+    pub batch: usize,
+    /// Amounts are 1 to this many minor units.
+    pub amount_max: u64,
+    /// Share of transfers that are half of a linked pair, 0 to 1.
+    pub linked_share: f64,
+    /// Share of transfers that repeat an earlier one word for word, 0 to 1.
+    pub repeat_share: f64,
+    /// Makes two runs send the same sequence.
+    pub seed: u64,
+}
+
+/// Fills batches for one client thread.
+pub struct Generator {
+    shape: Shape,
+    accounts: AccountIds,
+    run_id: u64,
+    next_id: u64,
+    rng: Rng,
+    picker: Picker,
+    sent: Vec<Item>,
+    sent_at: usize,
+}
+
+impl Generator {
+    /// The generator of client thread `thread` of the run `run_id`.
+    pub fn new(shape: Shape, accounts: AccountIds, run_id: u64, thread: u64) -> Self {
+        let mut rng = Rng::new(shape.seed, thread);
+        let start = rng.below(accounts.count);
+        let picker =
+            Picker::new(shape.workload, accounts.count, shape.zipf_exponent, start, &mut rng);
+        // The thread is in the upper bits; zero stays unused.
+        let next_id = (thread << 48) + 1;
+        let sent = Vec::with_capacity(REPEAT_RING);
+        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at: 0 }
+    }
+
+    /// Fills `batch` with the next `count` transfers.
+    pub fn fill(&mut self, batch: &mut Batch, count: usize) {
+        batch.id_high = self.run_id;
+        batch.items.clear();
+        batch.items.reserve(count);
+        // A pair takes two places, so pairs begin less often than their share.
+        let pair_chance = self.shape.linked_share / (2.0 - self.shape.linked_share);
+        while batch.items.len() < count {
+            if self.rng.chance(self.shape.repeat_share) && !self.sent.is_empty() {
+                let again = self.rng.below(self.sent.len() as u64) as usize;
+                batch.items.push(self.sent[again]);
+                continue;
+            }
+            let room = count - batch.items.len();
+            let mut item = self.item();
+            if room >= 2 && self.rng.chance(pair_chance) {
+                item.linked = true;
+                batch.items.push(item);
+                item = self.item();
+            } else if self.shape.repeat_share > 0.0 {
+                self.remember(item);
+            }
+            batch.items.push(item);
+        }
+    }
+
+    #[inline]
+    fn item(&mut self) -> Item {
+        let pick = self.picker.pick(&mut self.rng);
+        let amount =
+            if pick.excessive { EXCESSIVE } else { 1 + self.rng.below(self.shape.amount_max) };
+        let id = self.next_id;
+        self.next_id += 1;
+        Item {
+            id,
+            debit: self.accounts.id(pick.debit),
+            credit: self.accounts.id(pick.credit),
+            amount,
+            kind: Kind::Transfer,
+            linked: false,
+        }
+    }
+
+    fn remember(&mut self, item: Item) {
+        if self.sent.len() < REPEAT_RING {
+            self.sent.push(item);
+        } else {
+            self.sent[self.sent_at] = item;
+            self.sent_at = (self.sent_at + 1) % REPEAT_RING;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn shape() -> Shape {
+        Shape {
+            workload: Workload::Uniform,
+            zipf_exponent: 1.0,
+            batch: 100,
+            amount_max: 1000,
+            linked_share: 0.0,
+            repeat_share: 0.0,
+            seed: 1,
+        }
+    }
+
+    fn items(shape: Shape, thread: u64, batches: usize) -> Vec<Item> {
+        let accounts = AccountIds { base: 1 << 41, count: 1000 };
+        let mut generator = Generator::new(shape, accounts, 7, thread);
+        let (mut batch, mut all) = (Batch::default(), Vec::new());
+        for _ in 0..batches {
+            generator.fill(&mut batch, shape.batch);
+            assert_eq!((batch.id_high, batch.items.len()), (7, shape.batch));
+            assert!(batch.items.last().is_some_and(|item| !item.linked), "a group left open");
+            all.extend_from_slice(&batch.items);
+        }
+        all
+    }
+
+    #[test]
+    fn ids_are_unique_within_and_across_threads() {
+        let mut seen = HashSet::new();
+        for thread in 0..4 {
+            assert!(items(shape(), thread, 100).iter().all(|item| seen.insert(item.id)));
+        }
+        assert_eq!(seen.len(), 4 * 100 * 100);
+        assert!(!seen.contains(&0));
+    }
+
+    #[test]
+    fn accounts_of_two_runs_do_not_meet() {
+        let (a, b) = (AccountIds::random(10_000_000), AccountIds::random(10_000_000));
+        assert!(a.base.abs_diff(b.base) > 20_000_000);
+        assert_eq!(a.index(a.id(0)), Some(0));
+        assert_eq!(a.index(a.id(9_999_999)), Some(9_999_999));
+        assert_eq!(a.index(a.id(10_000_000)), None);
+        assert_eq!(a.index(a.external()), None);
+    }
+
+    #[test]
+    fn amounts_stay_in_bounds() {
+        assert!(items(shape(), 0, 100).iter().all(|item| (1..=1000).contains(&item.amount)));
+    }
+
+    #[test]
+    fn linked_pairs_have_their_share() {
+        let all = items(Shape { linked_share: 0.3, ..shape() }, 0, 1000);
+        let pairs = all.iter().filter(|item| item.linked).count();
+        assert!((14_000..16_000).contains(&pairs), "{pairs} pairs in {}", all.len());
+    }
+
+    #[test]
+    fn repeats_have_their_share_and_the_same_words() {
+        let all = items(Shape { repeat_share: 0.2, linked_share: 0.1, ..shape() }, 0, 1000);
+        let mut first = std::collections::HashMap::new();
+        let mut repeats = 0;
+        for item in &all {
+            match first.insert(item.id, *item) {
+                Some(before) => {
+                    assert_eq!(before, *item);
+                    repeats += 1;
+                }
+                None => continue,
+            }
+        }
+        // Pairs take two places for one draw, so the share is a little below.
+        assert!((17_500..21_000).contains(&repeats), "{repeats}");
+    }
+
+    #[test]
+    fn a_seed_names_a_sequence() {
+        assert_eq!(items(shape(), 0, 3), items(shape(), 0, 3));
+        let other = Shape { seed: 2, ..shape() };
+        assert_ne!(items(shape(), 0, 3), items(other, 0, 3));
+    }
+}

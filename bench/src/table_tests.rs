@@ -1,0 +1,97 @@
+//! Reports survive JSON and are compared figure by figure.
+
+use super::*;
+use crate::check::Check;
+use crate::facts::{Disk, Machine};
+use crate::report::{Costs, Harness, Latency, Results, Server, Setup};
+use std::collections::BTreeMap;
+
+fn report() -> Report {
+    let setup = Setup {
+        workload: "zipf".into(),
+        zipf_exponent: Some(0.99),
+        accounts: 10_000,
+        batch: 8192,
+        connections: 1,
+        in_flight: 4,
+        client_threads: 1,
+        mode: "batch".into(),
+        codec: "lean".into(),
+        rate: None,
+        duration_s: 15.0,
+        warmup_s: 2.0,
+        amount_max: 1000,
+        linked_share: 0.0,
+        repeat_share: 0.1,
+        seed: 1,
+        sharing: "client and server on the same machine".into(),
+    };
+    let disk = Disk { filesystem: "ext4".into(), sync_p50_us: 140.5, sync_p99_us: 900.25 };
+    Report {
+        harness: Harness::now(),
+        setup,
+        server: Server { version: "0.1.0".into(), durability: "power-loss".into(), partitions: 1 },
+        machine: Machine {
+            cores: 2,
+            cpu: "some".into(),
+            kernel: "6.1".into(),
+            memory_bytes: 1 << 33,
+            disk: Some(disk),
+        },
+        results: Results {
+            total: 110,
+            ok: 90,
+            refused: BTreeMap::from([("INSUFFICIENT_FUNDS".into(), 10)]),
+            errors: BTreeMap::from([("UNAVAILABLE".into(), 10)]),
+            transfers_per_s: 1_000_000.5,
+            ..Results::default()
+        },
+        latency: Latency { count: 7, p50_ms: 4.25, p99_ms: 30.0, ..Latency::default() },
+        costs: Costs { server_cpu_s: Some(12.25), ..Costs::default() },
+        checks: vec![Check { name: "x".into(), held: None, detail: String::new() }],
+        warnings: vec!["beware".into()],
+        seconds: vec![1, 2, 3],
+    }
+}
+
+#[test]
+fn a_report_reads_back_from_json_as_it_was_written() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("a.json");
+    report().write(&path).expect("written");
+    assert_eq!(Report::read(&path).expect("readable"), report());
+    std::fs::write(&path, "{}").expect("written");
+    assert!(Report::read(&path).is_err());
+}
+
+#[test]
+fn a_comparison_gives_both_figures_and_what_differs() {
+    let (a, mut b) = (report(), report());
+    b.results.transfers_per_s *= 2.0;
+    b.server.durability = "none".into();
+    let figures = comparison(&a, &b);
+    assert_eq!(figures[0], ("transfers/s", 1_000_000.5, 2_000_001.0));
+    // Neither saw the disk.
+    assert!(!figures.iter().any(|(name, ..)| name.starts_with("disk")));
+    assert_eq!(differences(&a, &b), ["durability differs: power-loss and none"]);
+    assert!(differences(&a, &a).is_empty());
+}
+
+#[test]
+fn tables_hold_the_figures() {
+    let text = format!("{}{}", facts(&report()), results(&report()));
+    for part in ["zipf (exponent 0.99)", "8,192", "INSUFFICIENT_FUNDS", "UNAVAILABLE", "1,000,000"]
+    {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn numbers_are_readable() {
+    assert_eq!(count(0), "0");
+    assert_eq!(count(999), "999");
+    assert_eq!(count(1000), "1,000");
+    assert_eq!(count(12_345_678), "12,345,678");
+    assert_eq!(bytes(1536), "1.5 KiB");
+    assert_eq!(bytes(3 << 30), "3.00 GiB");
+}

@@ -1,0 +1,189 @@
+//! Ports over gRPC: a call for each batch, or one stream for all batches of a connection.
+//! Connections belong to the client thread (and its runtime) that opened them.
+
+use crate::codec::{BatchCodec, CodecKind, Outgoing, failure};
+use crate::generator::Batch;
+use crate::target::{Failure, Reply};
+use crate::wire::Envelope;
+use anyhow::Context;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Request;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+
+/// HTTP/2 windows, bytes: room for several of the largest batches.
+const WINDOW_BYTES: u32 = 16 << 20;
+
+/// Largest response taken, bytes.
+pub const RESPONSE_BYTES_MAX: usize = 64 << 20;
+
+/// Opens a connection to `url` on the current runtime.
+pub async fn connect(url: &str) -> anyhow::Result<Channel> {
+    Endpoint::from_shared(url.to_owned())
+        .with_context(|| format!("`{url}` is no server address like http://127.0.0.1:7117"))?
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .connect()
+        .await
+        .with_context(|| format!("connect to {url}"))
+}
+
+/// A connection used by calls.
+#[derive(Clone)]
+pub struct UnaryPort {
+    grpc: Grpc<Channel>,
+    codec: BatchCodec,
+    path: PathAndQuery,
+}
+
+impl UnaryPort {
+    /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one.
+    pub fn new(channel: Channel, kind: CodecKind, single: bool, batch: usize) -> Self {
+        let (envelope, path) = if single {
+            (Envelope::Single, "/ducat.v1.Ledger/Transfer")
+        } else {
+            (Envelope::Batch, "/ducat.v1.Ledger/CreateTransfers")
+        };
+        Self {
+            grpc: Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX),
+            codec: BatchCodec { kind, envelope, batch },
+            path: PathAndQuery::from_static(path),
+        }
+    }
+
+    /// Sends one batch.
+    pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let mut grpc = self.grpc.clone();
+        grpc.ready().await.map_err(|e| Failure {
+            class: "UNAVAILABLE".into(),
+            in_doubt: false,
+            message: e.to_string(),
+        })?;
+        let outgoing = Outgoing { tag: 0, batch: Arc::clone(batch) };
+        let response = grpc.unary(Request::new(outgoing), self.path.clone(), self.codec).await;
+        Ok(response.map_err(|status| failure(&status))?.into_inner())
+    }
+}
+
+/// Batches sent on the stream and not answered, oldest first; answers come in this order.
+type Waiting = Rc<RefCell<VecDeque<(u64, oneshot::Sender<Result<Reply, Failure>>)>>>;
+
+/// A connection used by one stream, which is opened anew when it has broken.
+#[derive(Clone)]
+pub struct StreamPort {
+    inner: Rc<StreamInner>,
+}
+
+struct StreamInner {
+    grpc: Grpc<Channel>,
+    codec: BatchCodec,
+    live: RefCell<Option<Live>>,
+    next_tag: Cell<u64>,
+}
+
+struct Live {
+    sender: mpsc::UnboundedSender<Outgoing>,
+    waiting: Waiting,
+}
+
+impl StreamPort {
+    /// Sends batches of `batch` transfers on a stream that opens with the first.
+    pub fn new(channel: Channel, kind: CodecKind, batch: usize) -> Self {
+        let inner = StreamInner {
+            grpc: Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX),
+            codec: BatchCodec { kind, envelope: Envelope::Stream, batch },
+            live: RefCell::new(None),
+            next_tag: Cell::new(1),
+        };
+        Self { inner: Rc::new(inner) }
+    }
+
+    /// Sends one batch and waits for its own answer. Must run within a `LocalSet`.
+    pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let answer = self.send(batch)?;
+        answer.await.unwrap_or_else(|_| Err(broken("the stream ended without an answer")))
+    }
+
+    fn send(
+        &self,
+        batch: &Arc<Batch>,
+    ) -> Result<oneshot::Receiver<Result<Reply, Failure>>, Failure> {
+        let tag = self.inner.next_tag.get();
+        self.inner.next_tag.set(tag + 1);
+        let (answer_to, answer) = oneshot::channel();
+        let mut slot = self.inner.live.borrow_mut();
+        if slot.as_ref().is_some_and(|live| live.sender.is_closed()) {
+            *slot = None;
+        }
+        let live = slot.get_or_insert_with(|| self.open());
+        live.waiting.borrow_mut().push_back((tag, answer_to));
+        let outgoing = Outgoing { tag, batch: Arc::clone(batch) };
+        if live.sender.send(outgoing).is_err() {
+            *slot = None;
+            return Err(Failure { in_doubt: false, ..broken("the stream is closed") });
+        }
+        Ok(answer)
+    }
+
+    /// The bound on what queues here is the number of workers: each waits for its answer.
+    fn open(&self) -> Live {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Waiting::default();
+        let (grpc, codec, to_answer) = (self.inner.grpc.clone(), self.inner.codec, waiting.clone());
+        tokio::task::spawn_local(async move {
+            let ended = read_answers(grpc, codec, receiver, &to_answer).await;
+            for (_, answer_to) in to_answer.borrow_mut().drain(..) {
+                let _ = answer_to.send(Err(ended.clone()));
+            }
+        });
+        Live { sender, waiting }
+    }
+}
+
+/// Hands each answer to the worker that waits for it, until the stream ends; says why it did.
+async fn read_answers(
+    mut grpc: Grpc<Channel>,
+    codec: BatchCodec,
+    receiver: mpsc::UnboundedReceiver<Outgoing>,
+    waiting: &Waiting,
+) -> Failure {
+    if let Err(e) = grpc.ready().await {
+        return Failure { in_doubt: false, ..broken(&e.to_string()) };
+    }
+    let request = Request::new(UnboundedReceiverStream::new(receiver));
+    let path = PathAndQuery::from_static("/ducat.v1.Ledger/StreamTransfers");
+    let mut answers = match grpc.streaming(request, path, codec).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return failure(&status),
+    };
+    loop {
+        let reply = match answers.message().await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return broken("the server closed the stream"),
+            Err(status) => return Failure { in_doubt: true, ..failure(&status) },
+        };
+        let Some((tag, answer_to)) = waiting.borrow_mut().pop_front() else {
+            return broken("an answer to nothing");
+        };
+        let answer = if tag == reply.tag {
+            Ok(reply)
+        } else {
+            Err(broken(&format!("an answer to batch {} where {tag} was due", reply.tag)))
+        };
+        // A worker that gave up waiting needs no answer.
+        let _ = answer_to.send(answer);
+    }
+}
+
+fn broken(message: &str) -> Failure {
+    Failure { class: "STREAM_BROKEN".into(), in_doubt: true, message: message.to_owned() }
+}

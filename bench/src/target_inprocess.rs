@@ -1,0 +1,75 @@
+//! The port into an engine of this very process: no gRPC, no encoding, only the engine's
+//! handle. Shows what the ledger itself costs.
+
+use crate::generator::{Batch, Kind};
+use crate::target::{Failure, REPEAT, Reply, hash_id};
+use ducat_actors::handle::{Handle, RequestError};
+use ducat_engine::ids::{AccountId, IdError, TransferId};
+use ducat_engine::transfer::{Outcome, TransferKind, TransferRequest};
+use std::sync::Arc;
+
+/// A clone of the engine's handle.
+#[derive(Clone)]
+pub struct HandlePort {
+    handle: Handle,
+}
+
+impl HandlePort {
+    /// The port through `handle`.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// Submits one batch, waiting for room, and waits until it is decided (and durable).
+    pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let requests = requests(batch).map_err(|e| Failure {
+            class: "INVALID_ARGUMENT".into(),
+            in_doubt: false,
+            message: e.to_string(),
+        })?;
+        let pending = self.handle.submit_when_room(requests).await.map_err(failure)?;
+        let outcomes = pending.outcomes().await.map_err(failure)?;
+        Ok(reply(&outcomes))
+    }
+}
+
+fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
+    let mut requests = Vec::with_capacity(batch.items.len());
+    for item in &batch.items {
+        requests.push(TransferRequest {
+            id: TransferId::from_halves(batch.id_high, item.id)?,
+            debit: AccountId::from_halves(0, item.debit)?,
+            credit: AccountId::from_halves(0, item.credit)?,
+            amount: u128::from(item.amount),
+            currency: None,
+            kind: match item.kind {
+                Kind::Transfer => TransferKind::Transfer,
+                Kind::Deposit => TransferKind::Deposit,
+            },
+            linked: item.linked,
+        });
+    }
+    Ok(requests)
+}
+
+fn reply(outcomes: &[Outcome]) -> Reply {
+    let answer = |outcome: &Outcome| {
+        let code = outcome.rejection.map_or(0, |rejection| rejection.number());
+        if outcome.repeat { code | REPEAT } else { code }
+    };
+    Reply {
+        tag: 0,
+        answers: outcomes.iter().map(answer).collect(),
+        ids_hash: outcomes.iter().fold(0, |hash, o| hash_id(hash, o.id.low())),
+        failure: None,
+    }
+}
+
+fn failure(error: RequestError) -> Failure {
+    let (class, in_doubt) = match error {
+        RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::BatchSize(_) | RequestError::OpenGroup => ("INVALID_ARGUMENT", false),
+        RequestError::Stopped(_) => ("UNAVAILABLE", true),
+    };
+    Failure { class: class.into(), in_doubt, message: error.to_string() }
+}

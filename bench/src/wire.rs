@@ -1,0 +1,243 @@
+//! The wire format of batches by hand: encodes straight from [`Batch`] and reads only what
+//! a load harness needs of the outcomes (id, code, repeat). The client shares the cores
+//! with the server, so what it does not spend is measured server. [`crate::codec`] offers the
+//! generated code beside it, and the tests hold the two against each other.
+
+use crate::generator::{Batch, Item, Kind};
+use crate::target::{Failure, REPEAT, Reply, hash_id};
+use prost::bytes::BufMut;
+
+/// Largest encoded transfer with its key and length, bytes.
+const ITEM_BYTES_MAX: usize = 64;
+
+/// Which message surrounds the transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// `TransferRequest` / `TransferResponse`: a single one.
+    Single,
+    /// `CreateTransfersRequest` / `…Response`.
+    Batch,
+    /// `StreamTransfersRequest` / `…Response`.
+    Stream,
+}
+
+/// Bytes that `count` transfers need at most.
+pub fn encoded_bytes_max(count: usize) -> usize {
+    count * ITEM_BYTES_MAX + 16
+}
+
+/// Appends the request.
+pub fn encode(envelope: Envelope, tag: u64, batch: &Batch, out: &mut impl BufMut) {
+    let mut scratch = Scratch::new();
+    match envelope {
+        Envelope::Single => {
+            for item in batch.items.iter().take(1) {
+                scratch.transfer(batch.id_high, item);
+                out.put_slice(scratch.written());
+            }
+        }
+        Envelope::Batch => encode_items(0x0a, batch, &mut scratch, out),
+        Envelope::Stream => {
+            scratch.byte(0x08);
+            scratch.varint(tag);
+            out.put_slice(scratch.written());
+            encode_items(0x12, batch, &mut scratch, out);
+        }
+    }
+}
+
+fn encode_items(key: u8, batch: &Batch, scratch: &mut Scratch, out: &mut impl BufMut) {
+    for item in &batch.items {
+        scratch.used = 0;
+        // Key and length first; the length is below 128 and filled in afterwards.
+        scratch.byte(key);
+        scratch.byte(0);
+        scratch.transfer(batch.id_high, item);
+        scratch.bytes[1] = (scratch.used - 2) as u8;
+        out.put_slice(scratch.written());
+    }
+}
+
+/// One encoded transfer on the stack.
+struct Scratch {
+    bytes: [u8; ITEM_BYTES_MAX],
+    used: usize,
+}
+
+impl Scratch {
+    const fn new() -> Self {
+        Self { bytes: [0; ITEM_BYTES_MAX], used: 0 }
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.used] = byte;
+        self.used += 1;
+    }
+
+    #[inline]
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    #[inline]
+    fn fixed64(&mut self, key: u8, value: u64) {
+        if value == 0 {
+            return;
+        }
+        self.byte(key);
+        self.bytes[self.used..self.used + 8].copy_from_slice(&value.to_le_bytes());
+        self.used += 8;
+    }
+
+    /// The fields of `TransferRequest`.
+    #[inline]
+    fn transfer(&mut self, id_high: u64, item: &Item) {
+        self.fixed64(0x09, item.id);
+        self.fixed64(0x11, id_high);
+        self.fixed64(0x19, item.debit);
+        self.fixed64(0x29, item.credit);
+        if item.amount != 0 {
+            self.byte(0x38);
+            self.varint(item.amount);
+        }
+        if item.kind != Kind::Transfer {
+            self.byte(0x50);
+            self.byte(item.kind as u8);
+        }
+        if item.linked {
+            self.byte(0x58);
+            self.byte(1);
+        }
+    }
+}
+
+/// Why bytes are not the message expected.
+pub type WireError = &'static str;
+
+/// Reads the response. `expected` is how many outcomes to make room for.
+pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Reply, WireError> {
+    let mut reply = Reply::default();
+    let mut reader = Reader { rest: bytes };
+    if envelope != Envelope::Single {
+        // An outcome with both balances takes about 50 bytes.
+        reply.answers.reserve(bytes.len() / 48 + 1);
+    }
+    let outcomes = if envelope == Envelope::Stream { 2 } else { 1 };
+    while let Some((field, value)) = reader.next()? {
+        match (field, value) {
+            (f, Value::Bytes(outcome)) if f == outcomes => read_outcome(outcome, &mut reply)?,
+            (1, Value::Number(tag)) if envelope == Envelope::Stream => reply.tag = tag,
+            (3, Value::Bytes(error)) if envelope == Envelope::Stream => {
+                reply.failure = Some(read_batch_error(error)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(reply)
+}
+
+#[inline]
+fn read_outcome(bytes: &[u8], reply: &mut Reply) -> Result<(), WireError> {
+    let mut reader = Reader { rest: bytes };
+    let (mut id, mut answer) = (0, 0u8);
+    while let Some((field, value)) = reader.next()? {
+        match (field, value) {
+            (1, Value::Number(low)) => id = low,
+            (5, Value::Number(code)) => {
+                answer |= u8::try_from(code).unwrap_or(REPEAT - 1) & (REPEAT - 1);
+            }
+            (6, Value::Number(1)) => answer |= REPEAT,
+            _ => {}
+        }
+    }
+    reply.answers.push(answer);
+    reply.ids_hash = hash_id(reply.ids_hash, id);
+    Ok(())
+}
+
+fn read_batch_error(bytes: &[u8]) -> Result<Failure, WireError> {
+    let mut reader = Reader { rest: bytes };
+    let (mut code, mut reason, mut message) = (0, String::new(), String::new());
+    while let Some((field, value)) = reader.next()? {
+        match (field, value) {
+            (1, Value::Number(number)) => code = number as i32,
+            (2, Value::Bytes(text)) => reason = String::from_utf8_lossy(text).into_owned(),
+            (3, Value::Bytes(text)) => message = String::from_utf8_lossy(text).into_owned(),
+            _ => {}
+        }
+    }
+    Ok(batch_failure(code, &reason, &message))
+}
+
+/// A batch error of a stream as a failure; it changed nothing, so it is never in doubt.
+pub fn batch_failure(grpc_code: i32, reason: &str, message: &str) -> Failure {
+    let class = crate::codec::code_name(tonic::Code::from_i32(grpc_code));
+    Failure { class: class.into(), in_doubt: false, message: format!("{reason}: {message}") }
+}
+
+/// A field's value; 32- and 64-bit numbers and varints alike.
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// Walks over the fields of one message.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, WireError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Number(self.varint()?),
+            1 => {
+                let bytes = self.take(8)?;
+                Value::Number(bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| "length too large")?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => {
+                let bytes = self.take(4)?;
+                Value::Number(bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)))
+            }
+            _ => return Err("unknown wire type"),
+        };
+        Ok(Some((key >> 3, value)))
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or("message is cut short")?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0;
+        for (at, byte) in self.rest.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.rest = &self.rest[at + 1..];
+                return Ok(value);
+            }
+        }
+        Err("number is cut short")
+    }
+}

@@ -1,0 +1,442 @@
+//! The account actor's state machine: one account, its figures, and the messages it takes.
+//!
+//! ```text
+//!            Freeze ──▶ held      ─┬─ Debit  ──▶ posted −
+//!   prepare                        │                        commit
+//!            Expect ──▶ incoming  ─┴─ Credit ──▶ posted +
+//! ```
+//!
+//! Preparing a transfer freezes the amount on the debit account and announces it on the
+//! credit account; the decision either turns both into postings or takes both back.
+//! [`Account::debit`] and [`Account::credit`] are the only ways a posted balance changes,
+//! when running live and when replaying a journal alike.
+
+use crate::ids::{AccountId, Lsn};
+use crate::money::{BALANCE_MAX, CurrencyId};
+use crate::rejection::Rejection;
+use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
+use thiserror::Error;
+
+/// An account: private state, changed only by the messages below.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    id: AccountId,
+    posted: i128,
+    held: u128,
+    incoming: u128,
+    overdraft_limit: u128,
+    opened_lsn: Lsn,
+    last_lsn: Lsn,
+    currency: CurrencyId,
+    status: AccountStatus,
+    external: bool,
+}
+
+/// What a posting did to one account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LegEffect {
+    /// The account's figures after it.
+    pub after: BalanceAfter,
+    /// The account's event before this one; [`Lsn::ZERO`] for none.
+    pub previous: Lsn,
+}
+
+/// A posting that the rules never lead to: the journal or the program is wrong, and nothing
+/// may go on as if it were not.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Impossible {
+    /// The account may not move.
+    #[error("event {lsn} moves account {account}, which is {status:?}")]
+    NotActive {
+        /// The event.
+        lsn: Lsn,
+        /// The account.
+        account: AccountId,
+        /// Its status.
+        status: AccountStatus,
+    },
+    /// The debit is not covered.
+    #[error("event {lsn} takes {amount} minor units from account {account}, which has {available}")]
+    NotCovered {
+        /// The event.
+        lsn: Lsn,
+        /// The account.
+        account: AccountId,
+        /// Minor units to be taken.
+        amount: u128,
+        /// Minor units it could spend.
+        available: i128,
+    },
+    /// The balance leaves the range every balance stays in.
+    #[error("event {lsn} takes the balance of account {account} out of range")]
+    OutOfRange {
+        /// The event.
+        lsn: Lsn,
+        /// The account.
+        account: AccountId,
+    },
+    /// Events of an account come in the order of the journal.
+    #[error("event {lsn} of account {account} does not come after its event {last}")]
+    NotAfter {
+        /// The event.
+        lsn: Lsn,
+        /// The account.
+        account: AccountId,
+        /// Its last event.
+        last: Lsn,
+    },
+    /// What the journal says of an event differs from what the rules give.
+    #[error("event {lsn}: {what}")]
+    Differs {
+        /// The event.
+        lsn: Lsn,
+        /// How they differ.
+        what: String,
+    },
+}
+
+impl Account {
+    /// An account as it is right after its opening at `lsn`: active and empty.
+    #[must_use]
+    pub fn open(spec: &AccountSpec, lsn: Lsn) -> Self {
+        Self {
+            id: spec.id,
+            posted: 0,
+            held: 0,
+            incoming: 0,
+            overdraft_limit: spec.overdraft_limit,
+            opened_lsn: lsn,
+            last_lsn: Lsn::ZERO,
+            currency: spec.currency,
+            status: AccountStatus::Active,
+            external: spec.external,
+        }
+    }
+
+    /// The caller's id.
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        self.id
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn currency(&self) -> CurrencyId {
+        self.currency
+    }
+
+    /// Whether it stands for the outside world.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.external
+    }
+
+    /// Posted balance, minor units.
+    #[must_use]
+    pub fn posted(&self) -> i128 {
+        self.posted
+    }
+
+    /// The lowest posted balance it may reach.
+    pub(crate) fn floor(&self) -> i128 {
+        if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
+    }
+
+    /// The posted balance once everything prepared so far is posted.
+    pub(crate) fn prospective(&self) -> i128 {
+        self.posted - signed(self.held) + signed(self.incoming)
+    }
+
+    /// The rule that forbids any debit now, whatever the amount.
+    pub(crate) fn debit_blocked(&self) -> Option<Rejection> {
+        match self.status {
+            AccountStatus::Active => None,
+            AccountStatus::Frozen => Some(Rejection::DebitAccountFrozen),
+            AccountStatus::Closed => Some(Rejection::DebitAccountClosed),
+        }
+    }
+
+    /// The rule that forbids any credit now, whatever the amount.
+    pub(crate) fn credit_blocked(&self) -> Option<Rejection> {
+        match self.status {
+            AccountStatus::Active => None,
+            AccountStatus::Frozen => Some(Rejection::CreditAccountFrozen),
+            AccountStatus::Closed => Some(Rejection::CreditAccountClosed),
+        }
+    }
+
+    /// The rule a debit breaks when it falls short: an external account has no floor but the
+    /// end of the range.
+    pub(crate) fn shortfall(&self) -> Rejection {
+        if self.external { Rejection::BalanceOverflow } else { Rejection::InsufficientFunds }
+    }
+
+    /// The rule that a debit of `amount` breaks, given everything prepared before.
+    #[must_use]
+    pub fn refuse_debit(&self, amount: u128) -> Option<Rejection> {
+        self.debit_blocked().or_else(|| {
+            let short = self.prospective() - signed(amount) < self.floor();
+            short.then(|| self.shortfall())
+        })
+    }
+
+    /// The rule that a credit of `amount` breaks, given everything prepared before.
+    #[must_use]
+    pub fn refuse_credit(&self, amount: u128) -> Option<Rejection> {
+        self.credit_blocked().or_else(|| {
+            let over = self.prospective() + signed(amount) > BALANCE_MAX;
+            over.then_some(Rejection::BalanceOverflow)
+        })
+    }
+
+    /// `Freeze`: sets `amount` aside for a debit to come.
+    pub fn freeze(&mut self, amount: u128) {
+        self.held += amount;
+    }
+
+    /// `Unfreeze`: gives back what was frozen.
+    pub fn unfreeze(&mut self, amount: u128) {
+        assert!(self.held >= amount, "more unfrozen than was frozen");
+        self.held -= amount;
+    }
+
+    /// `Expect`: announces a credit to come.
+    pub fn expect(&mut self, amount: u128) {
+        self.incoming += amount;
+    }
+
+    /// `Unexpect`: takes back what was announced.
+    pub fn unexpect(&mut self, amount: u128) {
+        assert!(self.incoming >= amount, "more taken back than was announced");
+        self.incoming -= amount;
+    }
+
+    /// `Debit`: posts `amount` out of the account, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
+    pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
+        self.check_moves(lsn)?;
+        let after = self.posted - signed(amount);
+        if after < self.floor() {
+            return Err(Impossible::NotCovered {
+                lsn,
+                account: self.id,
+                amount,
+                available: self.figures().available,
+            });
+        }
+        Ok(self.post(lsn, after))
+    }
+
+    /// `Credit`: posts `amount` into the account, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`], as [`Self::debit`].
+    pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
+        self.check_moves(lsn)?;
+        let after = self.posted + signed(amount);
+        if after > BALANCE_MAX {
+            return Err(Impossible::OutOfRange { lsn, account: self.id });
+        }
+        Ok(self.post(lsn, after))
+    }
+
+    fn check_moves(&self, lsn: Lsn) -> Result<(), Impossible> {
+        if self.status != AccountStatus::Active {
+            return Err(Impossible::NotActive { lsn, account: self.id, status: self.status });
+        }
+        if lsn <= self.last_lsn || lsn <= self.opened_lsn {
+            return Err(Impossible::NotAfter { lsn, account: self.id, last: self.last_lsn });
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, lsn: Lsn, posted: i128) -> LegEffect {
+        let previous = self.last_lsn;
+        self.posted = posted;
+        self.last_lsn = lsn;
+        LegEffect { after: self.figures(), previous }
+    }
+
+    /// Posted and available as a serial execution sees them: without what is only prepared.
+    /// For an external account, which has no floor, available equals posted.
+    #[must_use]
+    pub fn figures(&self) -> BalanceAfter {
+        let room = if self.external { 0 } else { signed(self.overdraft_limit) };
+        BalanceAfter { posted: self.posted, available: self.posted + room }
+    }
+
+    /// Whether its status may become `status`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_status(
+        &self,
+        status: AccountStatus,
+    ) -> Result<(), crate::transfer::AccountRejection> {
+        use crate::transfer::AccountRejection;
+        if self.status == AccountStatus::Closed && status != AccountStatus::Closed {
+            return Err(AccountRejection::Closed);
+        }
+        let empty = self.posted == 0 && self.held == 0 && self.incoming == 0;
+        if status == AccountStatus::Closed && !empty {
+            return Err(AccountRejection::NotEmpty);
+        }
+        Ok(())
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> AccountStatus {
+        self.status
+    }
+
+    /// Gives it a new status, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when [`Self::check_status`] forbids it.
+    pub fn set_status(&mut self, lsn: Lsn, status: AccountStatus) -> Result<(), Impossible> {
+        if let Err(why) = self.check_status(status) {
+            return Err(Impossible::Differs {
+                lsn,
+                what: format!("account {} cannot become {status:?}: {why}", self.id),
+            });
+        }
+        self.status = status;
+        Ok(())
+    }
+
+    /// The account as it stands, with what is only prepared.
+    #[must_use]
+    pub fn view(&self) -> AccountView {
+        AccountView {
+            spec: self.spec(),
+            status: self.status,
+            posted: self.posted,
+            held: self.held,
+            incoming: self.incoming,
+            available: self.figures().available - signed(self.held),
+            opened_lsn: self.opened_lsn,
+            last_lsn: self.last_lsn,
+        }
+    }
+
+    /// How it was opened.
+    #[must_use]
+    pub fn spec(&self) -> AccountSpec {
+        AccountSpec {
+            id: self.id,
+            currency: self.currency,
+            overdraft_limit: self.overdraft_limit,
+            external: self.external,
+        }
+    }
+
+    /// Whether nothing is prepared on it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.held == 0 && self.incoming == 0
+    }
+
+    /// The canonical bytes of everything durable about it, for the state hash.
+    pub(crate) fn canonical(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.get().to_le_bytes());
+        out.extend_from_slice(&self.posted.to_le_bytes());
+        out.extend_from_slice(&self.overdraft_limit.to_le_bytes());
+        out.extend_from_slice(&self.opened_lsn.0.to_le_bytes());
+        out.extend_from_slice(&self.last_lsn.0.to_le_bytes());
+        out.extend_from_slice(&self.currency.0.to_le_bytes());
+        out.push(match self.status {
+            AccountStatus::Active => 0,
+            AccountStatus::Frozen => 1,
+            AccountStatus::Closed => 2,
+        });
+        out.push(u8::from(self.external));
+    }
+}
+
+/// Amounts and limits are far below `i128::MAX`: at most [`crate::money::AMOUNT_MAX`] each,
+/// and sums of them stay within [`BALANCE_MAX`] plus one amount.
+pub(crate) fn signed(amount: u128) -> i128 {
+    amount as i128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(overdraft_limit: u128, external: bool) -> Account {
+        let id = AccountId::new(7).expect("not zero");
+        let spec = AccountSpec { id, currency: CurrencyId(826), overdraft_limit, external };
+        Account::open(&spec, Lsn(1))
+    }
+
+    #[test]
+    fn a_freeze_counts_against_the_next_one_and_an_announced_credit_for_it() {
+        let mut a = account(0, false);
+        a.credit(Lsn(2), 100).expect("in range");
+        assert_eq!(a.refuse_debit(100), None);
+        a.freeze(60);
+        assert_eq!(a.refuse_debit(41), Some(Rejection::InsufficientFunds));
+        assert_eq!(a.refuse_debit(40), None);
+        a.expect(10);
+        assert_eq!(a.refuse_debit(50), None);
+        a.unexpect(10);
+        a.unfreeze(60);
+        assert!(a.is_settled());
+        assert_eq!(a.refuse_debit(100), None);
+    }
+
+    #[test]
+    fn the_overdraft_limit_is_the_floor() {
+        let mut a = account(50, false);
+        assert_eq!(a.refuse_debit(51), Some(Rejection::InsufficientFunds));
+        let effect = a.debit(Lsn(2), 50).expect("covered");
+        assert_eq!(effect.after, BalanceAfter { posted: -50, available: 0 });
+        assert_eq!(effect.previous, Lsn::ZERO);
+        assert!(matches!(a.debit(Lsn(3), 1), Err(Impossible::NotCovered { .. })));
+        assert_eq!(a.posted(), -50);
+    }
+
+    #[test]
+    fn an_external_account_has_no_floor_but_the_range() {
+        let mut a = account(0, true);
+        assert_eq!(a.refuse_debit(crate::money::AMOUNT_MAX), None);
+        a.posted = -BALANCE_MAX;
+        assert_eq!(a.refuse_debit(1), Some(Rejection::BalanceOverflow));
+        a.posted = BALANCE_MAX;
+        assert_eq!(a.refuse_credit(1), Some(Rejection::BalanceOverflow));
+        assert!(matches!(a.credit(Lsn(2), 1), Err(Impossible::OutOfRange { .. })));
+    }
+
+    #[test]
+    fn statuses_block_and_closing_wants_an_empty_account() {
+        use crate::transfer::AccountRejection;
+        let mut a = account(0, false);
+        a.credit(Lsn(2), 5).expect("in range");
+        assert_eq!(a.check_status(AccountStatus::Closed), Err(AccountRejection::NotEmpty));
+        a.set_status(Lsn(3), AccountStatus::Frozen).expect("allowed");
+        assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountFrozen));
+        assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountFrozen));
+        assert!(matches!(a.debit(Lsn(4), 5), Err(Impossible::NotActive { .. })));
+        a.set_status(Lsn(5), AccountStatus::Active).expect("allowed");
+        a.debit(Lsn(6), 5).expect("covered");
+        a.set_status(Lsn(7), AccountStatus::Closed).expect("empty");
+        assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountClosed));
+        assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountClosed));
+        assert_eq!(a.check_status(AccountStatus::Active), Err(AccountRejection::Closed));
+    }
+
+    #[test]
+    fn events_of_an_account_go_forward_only() {
+        let mut a = account(0, false);
+        a.credit(Lsn(5), 1).expect("in range");
+        assert!(matches!(a.credit(Lsn(5), 1), Err(Impossible::NotAfter { .. })));
+    }
+
+    #[test]
+    fn an_account_stays_small() {
+        assert!(std::mem::size_of::<Account>() <= 112);
+    }
+}

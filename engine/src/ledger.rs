@@ -1,0 +1,328 @@
+//! A whole shard's state in one place: what replay builds, and what the actors take apart to
+//! run on.
+//!
+//! [`Ledger::apply`] is replay's only step. It moves accounts through the same
+//! [`crate::account::Account::debit`] and [`crate::account::Account::credit`] as the live
+//! commit, and holds every figure it comes to against the one the live run journalled.
+
+use crate::account::{Account, Impossible};
+use crate::coordinator::{Answer, Coordinator};
+use crate::ids::{Lsn, Slot};
+use crate::money::{AMOUNT_MAX, CurrencyId};
+use crate::partition::{Layout, Leg, Partition};
+use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::transfer::{AccountRejection, AccountSpec, AccountView, TransferRequest};
+use std::collections::BTreeMap;
+
+/// The coordinator and the partitions of a shard.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Order, directory, ids.
+    pub coordinator: Coordinator,
+    /// The accounts.
+    pub partitions: Vec<Partition>,
+}
+
+/// What [`Ledger::execute`] did.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// When it was decided, nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// The events, in order.
+    pub records: Vec<(Lsn, Record)>,
+    /// The answers, one per submission.
+    pub answers: Vec<Answer>,
+}
+
+/// Sums of one currency over all accounts, minor units. They add up to zero, always: money
+/// enters and leaves only through external accounts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Over accounts that are not external.
+    pub internal: i128,
+    /// Over external accounts.
+    pub external: i128,
+}
+
+impl Totals {
+    fn add(&mut self, account: &Account) {
+        let side = if account.is_external() { &mut self.external } else { &mut self.internal };
+        *side += account.posted();
+    }
+}
+
+/// A part of the state's hash: the sum of its accounts' hashes. Sums of parts make the
+/// whole, so partitions hash by themselves and their number does not matter. It tells
+/// damage and divergence; against forgery stands the journal's hash chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HashPart([u64; 4]);
+
+impl HashPart {
+    /// Adds the account in `slot`.
+    pub fn add(&mut self, slot: Slot, account: &Account, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        scratch.extend_from_slice(&slot.0.to_le_bytes());
+        account.canonical(scratch);
+        let hash = blake3::hash(scratch);
+        for (word, bytes) in self.0.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+            let bytes = bytes.try_into().expect("chunks of eight");
+            *word = word.wrapping_add(u64::from_le_bytes(bytes));
+        }
+    }
+
+    /// Adds another part.
+    pub fn merge(&mut self, other: Self) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_add(more);
+        }
+    }
+}
+
+/// The hash of a state: its accounts, assets and place in the journal.
+#[must_use]
+pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"ducat state 1");
+    for word in accounts.0 {
+        hasher.update(&word.to_le_bytes());
+    }
+    hasher.update(&(coordinator.directory.len() as u64).to_le_bytes());
+    hasher.update(&coordinator.next_lsn.0.to_le_bytes());
+    for asset in coordinator.currencies.own() {
+        hasher.update(&asset.id.0.to_le_bytes());
+        hasher.update(&[asset.digits, u8::try_from(asset.code.len()).unwrap_or(u8::MAX)]);
+        hasher.update(asset.code.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Hash and sums of one partition.
+#[must_use]
+pub fn summarize(partition: &Partition) -> (HashPart, BTreeMap<CurrencyId, Totals>) {
+    let mut hash = HashPart::default();
+    let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+    let mut scratch = Vec::with_capacity(128);
+    for (slot, account) in partition.accounts() {
+        hash.add(slot, account, &mut scratch);
+        totals.entry(account.currency()).or_default().add(account);
+    }
+    (hash, totals)
+}
+
+impl Ledger {
+    /// An empty ledger of `partitions` (a power of two, at most
+    /// [`crate::partition::PARTITIONS_MAX`]); `None` for another number.
+    #[must_use]
+    pub fn new(partitions: usize, seed: u64, remember_ns: u64) -> Option<Self> {
+        let layout = Layout::new(partitions)?;
+        Some(Self {
+            coordinator: Coordinator::new(layout, seed, remember_ns),
+            partitions: (0..partitions).map(|index| Partition::new(index, layout)).collect(),
+        })
+    }
+
+    /// How the account in `slot` stands.
+    #[must_use]
+    pub fn view(&self, slot: Slot) -> Option<AccountView> {
+        self.host(slot).view(slot)
+    }
+
+    fn host(&self, slot: Slot) -> &Partition {
+        &self.partitions[self.coordinator.layout.partition_of(slot)]
+    }
+
+    fn host_mut(&mut self, slot: Slot) -> &mut Partition {
+        &mut self.partitions[self.coordinator.layout.partition_of(slot)]
+    }
+
+    /// Hash and sums of the whole state.
+    #[must_use]
+    pub fn summary(&self) -> ([u8; 32], BTreeMap<CurrencyId, Totals>) {
+        let mut hash = HashPart::default();
+        let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+        for partition in &self.partitions {
+            let (part, sums) = summarize(partition);
+            hash.merge(part);
+            for (currency, sum) in sums {
+                let total = totals.entry(currency).or_default();
+                total.internal += sum.internal;
+                total.external += sum.external;
+            }
+        }
+        (state_hash(hash, &self.coordinator), totals)
+    }
+
+    /// Sums by currency, without the hash.
+    #[must_use]
+    pub fn totals(&self) -> BTreeMap<CurrencyId, Totals> {
+        let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+        for (_, account) in self.partitions.iter().flat_map(Partition::accounts) {
+            totals.entry(account.currency()).or_default().add(account);
+        }
+        totals
+    }
+
+    /// Applies the event at `lsn`, decided at `time_ns`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when the event cannot follow the ones before it, or when it came to
+    /// other figures live. The ledger must not be used then.
+    pub fn apply(&mut self, lsn: Lsn, time_ns: u64, record: &Record) -> Result<(), Impossible> {
+        let differs = |what: String| Err(Impossible::Differs { lsn, what });
+        if lsn != self.coordinator.next_lsn {
+            return differs(format!("event {} was to come next", self.coordinator.next_lsn));
+        }
+        if time_ns < self.coordinator.last_time_ns {
+            return differs("its time lies before that of the event before it".to_owned());
+        }
+        self.coordinator.last_time_ns = time_ns;
+        if let Some(id) = record.transfer_id()
+            && let Some(before) = self.coordinator.known.insert(id, lsn, time_ns)
+        {
+            return differs(format!("transfer {id} was decided before, by event {before}"));
+        }
+        match record {
+            Record::Posted(posted) | Record::PostedLinked(posted) => {
+                self.apply_posted(lsn, posted)?;
+            }
+            Record::Refused(refused) | Record::RefusedLinked(refused) => {
+                self.apply_refused(lsn, refused)?;
+            }
+            Record::AccountOpened(spec) => {
+                check_range(lsn, spec.overdraft_limit)?;
+                let coordinator = &mut self.coordinator;
+                let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
+                let Some(slot) = slot else {
+                    return differs(format!("account {} was opened before", spec.id));
+                };
+                self.host_mut(slot).open(slot, spec, lsn)?;
+            }
+            Record::StatusChanged { slot, status } => {
+                self.check_slot(lsn, *slot)?;
+                self.host_mut(*slot).set_status(*slot, lsn, *status)?;
+            }
+            Record::AssetDefined { code, digits } => {
+                let defined = self.coordinator.currencies.define(code, u32::from(*digits));
+                if let Err(why) = defined {
+                    return differs(format!("asset {code} cannot be defined: {why}"));
+                }
+            }
+        }
+        self.coordinator.next_lsn = lsn.next();
+        Ok(())
+    }
+
+    /// Runs submissions through the whole protocol, alone and at once: order, prepare, as many
+    /// rounds of votes as it takes, commit. The actors do
+    /// the same with messages; tests, models and simulations use this.
+    ///
+    /// # Errors
+    /// [`Impossible`] when a decision contradicts the accounts.
+    pub fn execute(
+        &mut self,
+        now_ns: u64,
+        submissions: &[&[TransferRequest]],
+    ) -> Result<Executed, Impossible> {
+        let mut plan = self.coordinator.begin(now_ns);
+        for requests in submissions {
+            self.coordinator.add(&mut plan, requests);
+        }
+        let batch = plan.take_batch();
+        let mut votes = vec![Vec::new(); self.partitions.len()];
+        for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
+            partition.prepare(&batch, votes);
+        }
+        loop {
+            let (decided, all) = plan.decide(&batch, &votes);
+            if all {
+                break;
+            }
+            for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
+                partition.resolve(&decided, |item, vote| votes[item] = vote);
+            }
+        }
+        let mut legs = vec![Vec::new(); self.partitions.len()];
+        let mut net = 0;
+        for (partition, legs) in self.partitions.iter_mut().zip(&mut legs) {
+            net += partition.commit(&batch, plan.verdicts(), legs)?;
+        }
+        assert_eq!(net, 0, "what is debited is credited");
+        let mut records = Vec::new();
+        let answers = self.coordinator.conclude(
+            &plan,
+            &batch,
+            submissions.iter().copied(),
+            &legs,
+            |lsn, record| records.push((lsn, record.clone())),
+        );
+        Ok(Executed { time_ns: plan.time_ns(), records, answers })
+    }
+
+    /// Opens an account, as [`Coordinator::open_account`] and the partition do together.
+    ///
+    /// # Errors
+    /// Why the account is not opened.
+    pub fn open_account(&mut self, spec: &AccountSpec) -> Result<(Lsn, Record), AccountRejection> {
+        let (slot, lsn, record) = self.coordinator.open_account(spec)?;
+        self.host_mut(slot).open(slot, spec, lsn).expect("the directory gives slots in order");
+        Ok((lsn, record))
+    }
+
+    fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
+        if self.host(slot).account(slot).is_some() {
+            return Ok(());
+        }
+        Err(Impossible::Differs { lsn, what: format!("no account is in slot {}", slot.0) })
+    }
+
+    fn apply_posted(&mut self, lsn: Lsn, posted: &Posted) -> Result<(), Impossible> {
+        let rooms = [posted.debit_side.room, posted.credit_side.room];
+        check_range(lsn, posted.amount)?;
+        rooms.into_iter().try_for_each(|room| check_range(lsn, room))?;
+        self.check_slot(lsn, posted.debit)?;
+        self.check_slot(lsn, posted.credit)?;
+        let currency = |slot| self.host(slot).at(slot).currency();
+        if posted.debit == posted.credit || currency(posted.debit) != currency(posted.credit) {
+            let what = "its accounts are the same or differ in currency".to_owned();
+            return Err(Impossible::Differs { lsn, what });
+        }
+        let debit = self.host_mut(posted.debit).apply_debit(posted.debit, lsn, posted.amount)?;
+        let credit =
+            self.host_mut(posted.credit).apply_credit(posted.credit, lsn, posted.amount)?;
+        check_side(lsn, &posted.debit_side, debit)?;
+        check_side(lsn, &posted.credit_side, credit)
+    }
+
+    fn apply_refused(&mut self, lsn: Lsn, refused: &Refused) -> Result<(), Impossible> {
+        for party in [refused.debit, refused.credit] {
+            let Party::Known { slot, posted, room } = party else { continue };
+            self.check_slot(lsn, slot)?;
+            check_range(lsn, room)?;
+            let now = self.host(slot).at(slot).figures();
+            if now.posted != posted || now.available != posted + crate::account::signed(room) {
+                let what = format!("slot {} stood elsewhere when it was refused", slot.0);
+                return Err(Impossible::Differs { lsn, what });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No amount, limit or room is larger; sums of them stay far from the ends of `i128`.
+fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
+    if minor <= AMOUNT_MAX {
+        return Ok(());
+    }
+    Err(Impossible::Differs { lsn, what: format!("{minor} minor units are out of range") })
+}
+
+fn check_side(lsn: Lsn, side: &PostedSide, leg: Leg) -> Result<(), Impossible> {
+    let same = side.posted == leg.after.posted
+        && side.posted + crate::account::signed(side.room) == leg.after.available
+        && side.previous(lsn).unwrap_or(Lsn::ZERO) == leg.previous;
+    if same {
+        return Ok(());
+    }
+    let what = format!("the journal says {side:?}, the accounts come to {leg:?}");
+    Err(Impossible::Differs { lsn, what })
+}

@@ -1,0 +1,359 @@
+//! A partition: the host of a slab of account actors, and the part of two-phase commit that
+//! happens at the accounts.
+//!
+//! ```text
+//! coordinator ── Batch ──▶ prepare ──▶ votes ──▶ (resolve ◀─▶ votes)* ──▶ commit ──▶ legs
+//! ```
+//!
+//! [`Partition::prepare`] walks a batch in order and hands every account its messages. A
+//! transfer (or linked group) whose accounts are all hosted here is settled on the spot: no
+//! one else has a say, so its votes are final and later transfers may build on them. One
+//! that reaches into another partition stays undecided, and whatever depends on it waits
+//! (see [`crate::waiting`]) until the coordinator has decided it.
+
+use crate::account::{Account, Impossible, LegEffect};
+use crate::batch::{Batch, Item, Vote};
+use crate::ids::{Lsn, Slot};
+use crate::rejection::Rejection;
+use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
+use crate::waiting::{Side, Waiting};
+
+/// Most partitions of one shard.
+pub const PARTITIONS_MAX: usize = 64;
+
+/// Which partition hosts an account: slots go round robin, the number of partitions being a
+/// power of two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    shift: u32,
+}
+
+impl Layout {
+    /// A layout of `partitions`; `None` unless it is a power of two of at most
+    /// [`PARTITIONS_MAX`].
+    #[must_use]
+    pub fn new(partitions: usize) -> Option<Self> {
+        let fits = partitions.is_power_of_two() && partitions <= PARTITIONS_MAX;
+        fits.then(|| Self { shift: partitions.trailing_zeros() })
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partitions(self) -> usize {
+        1 << self.shift
+    }
+
+    /// The partition that hosts `slot`.
+    #[must_use]
+    pub fn partition_of(self, slot: Slot) -> usize {
+        slot.index() & (self.partitions() - 1)
+    }
+
+    fn local(self, slot: Slot) -> usize {
+        slot.index() >> self.shift
+    }
+}
+
+/// A slab of account actors.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    index: usize,
+    layout: Layout,
+    accounts: Vec<Account>,
+    waiting: Waiting,
+}
+
+/// What a commit did at one account, or how the account stands where it did nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leg {
+    /// The account's figures after the decision.
+    pub after: BalanceAfter,
+    /// For a posting: the account's event before this one.
+    pub previous: Lsn,
+}
+
+/// The legs of one transfer that are hosted here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Legs {
+    /// The debit account's.
+    pub debit: Option<Leg>,
+    /// The credit account's.
+    pub credit: Option<Leg>,
+}
+
+impl Partition {
+    /// Partition number `index` of the layout, empty.
+    #[must_use]
+    pub fn new(index: usize, layout: Layout) -> Self {
+        assert!(index < layout.partitions(), "no partition {index}");
+        Self { index, layout, accounts: Vec::new(), waiting: Waiting::default() }
+    }
+
+    fn hosts(&self, slot: Slot) -> bool {
+        self.layout.partition_of(slot) == self.index
+    }
+
+    /// The account in `slot`, when it is hosted here.
+    #[must_use]
+    pub fn account(&self, slot: Slot) -> Option<&Account> {
+        self.hosts(slot).then(|| self.accounts.get(self.layout.local(slot))).flatten()
+    }
+
+    pub(crate) fn at(&self, slot: Slot) -> &Account {
+        &self.accounts[self.layout.local(slot)]
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut Account {
+        &mut self.accounts[self.layout.local(slot)]
+    }
+
+    /// Bytes of memory the slab takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.accounts.capacity() * size_of::<Account>()
+    }
+
+    /// The accounts hosted here, in the order of their slots.
+    pub fn accounts(&self) -> impl Iterator<Item = (Slot, &Account)> {
+        let (index, shift) = (self.index, self.layout.shift);
+        self.accounts.iter().enumerate().map(move |(at, account)| {
+            let slot = (at << shift) | index;
+            (Slot(u32::try_from(slot).expect("slots are 32 bits wide")), account)
+        })
+    }
+
+    /// How the account in `slot` stands.
+    #[must_use]
+    pub fn view(&self, slot: Slot) -> Option<AccountView> {
+        self.account(slot).map(Account::view)
+    }
+
+    /// Hosts a new account. Slots arrive in order.
+    ///
+    /// # Errors
+    /// [`Impossible`] when `slot` is not the next one of this partition.
+    pub fn open(&mut self, slot: Slot, spec: &AccountSpec, lsn: Lsn) -> Result<(), Impossible> {
+        if !self.hosts(slot) || self.layout.local(slot) != self.accounts.len() {
+            let what = format!("slot {} is not the next of partition {}", slot.0, self.index);
+            return Err(Impossible::Differs { lsn, what });
+        }
+        self.accounts.push(Account::open(spec, lsn));
+        Ok(())
+    }
+
+    /// Gives an account a new status.
+    ///
+    /// # Errors
+    /// [`Impossible`] when the account's state forbids it.
+    pub fn set_status(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        status: AccountStatus,
+    ) -> Result<(), Impossible> {
+        self.at_mut(slot).set_status(lsn, status)
+    }
+
+    /// Phase one: freezes what the batch takes, announces what it brings, and votes on every
+    /// transfer. `votes` is overwritten with one vote per item.
+    pub fn prepare(&mut self, batch: &Batch, votes: &mut Vec<Vote>) {
+        assert!(self.waiting.is_empty(), "a batch is prepared after the one before is decided");
+        votes.clear();
+        votes.resize(batch.items.len(), Vote::ABSENT);
+        let mut at = 0;
+        while at < batch.items.len() {
+            let end = batch.group_end(at);
+            let group = &batch.items[at..end];
+            if group.iter().all(|item| item.refused.is_none()) {
+                self.prepare_group(at, group, &mut votes[at..end]);
+            }
+            at = end;
+        }
+    }
+
+    fn prepare_group(&mut self, at: usize, group: &[Item], votes: &mut [Vote]) {
+        if self.settles(group) {
+            self.settle(group, votes);
+            return;
+        }
+        let mut touched = false;
+        for (offset, item) in group.iter().enumerate() {
+            for (side, slot) in [(Side::Debit, item.debit), (Side::Credit, item.credit)] {
+                if self.hosts(slot) {
+                    self.waiting.add(at + offset, at, slot, side, item.amount);
+                    touched = true;
+                }
+            }
+        }
+        if touched {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            waiting.vote_on_newest_group(at, self, |item, vote| votes[item - at] = vote);
+            self.waiting = waiting;
+        }
+    }
+
+    /// Whether nobody but this partition, and nothing undecided, has a say in the group.
+    fn settles(&self, group: &[Item]) -> bool {
+        group.iter().all(|item| {
+            self.hosts(item.debit)
+                && self.hosts(item.credit)
+                && !self.waiting.concerns(item.debit)
+                && !self.waiting.concerns(item.credit)
+        })
+    }
+
+    /// Freezes and announces a whole group, or leaves everything as it was.
+    fn settle(&mut self, group: &[Item], votes: &mut [Vote]) {
+        for (offset, item) in group.iter().enumerate() {
+            if let Some(rejection) = self.freeze(item) {
+                for done in group[..offset].iter().rev() {
+                    self.release(done);
+                }
+                votes[offset] = Vote::no(rejection);
+                votes[offset + 1..].fill(Vote::no(Rejection::LinkedFailed));
+                return;
+            }
+            votes[offset] = Vote::YES;
+        }
+    }
+
+    fn freeze(&mut self, item: &Item) -> Option<Rejection> {
+        let debit = self.at(item.debit).refuse_debit(item.amount);
+        let credit = self.at(item.credit).refuse_credit(item.amount);
+        let first = match (debit, credit) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        };
+        if first.is_none() {
+            self.at_mut(item.debit).freeze(item.amount);
+            self.at_mut(item.credit).expect(item.amount);
+        }
+        first
+    }
+
+    fn release(&mut self, item: &Item) {
+        if self.hosts(item.debit) {
+            self.at_mut(item.debit).unfreeze(item.amount);
+        }
+        if self.hosts(item.credit) {
+            self.at_mut(item.credit).unexpect(item.amount);
+        }
+    }
+
+    /// The coordinator has decided some groups (`(first item, posted)`): votes that waited
+    /// for them are cast now. Reports every vote that changed.
+    pub fn resolve(&mut self, decided: &[(usize, bool)], changed: impl FnMut(usize, Vote)) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.decide(decided);
+        waiting.vote_again(self, changed);
+        self.waiting = waiting;
+    }
+
+    /// Phase two: `Debit` and `Credit` for what was posted, nothing for what was refused, in
+    /// the order of the journal. `verdicts[i]` is the decision on item `i`; `legs` is
+    /// overwritten with what became of the accounts hosted here. Returns the sum of all
+    /// credits less all debits, which over all partitions is zero.
+    ///
+    /// # Errors
+    /// [`Impossible`] when a decision contradicts the accounts: the program is wrong and the
+    /// partition must not be used again.
+    pub fn commit(
+        &mut self,
+        batch: &Batch,
+        verdicts: &[Option<Rejection>],
+        legs: &mut Vec<Legs>,
+    ) -> Result<i128, Impossible> {
+        assert_eq!(verdicts.len(), batch.items.len(), "a verdict for every transfer");
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for leg in waiting.drain() {
+            // Decided only now: put into the same shape as what was settled in `prepare`.
+            if verdicts[leg.item].is_none() {
+                match leg.side {
+                    Side::Debit => self.at_mut(leg.slot).freeze(leg.amount),
+                    Side::Credit => self.at_mut(leg.slot).expect(leg.amount),
+                }
+            }
+        }
+        self.waiting = waiting;
+        legs.clear();
+        let mut net = 0;
+        for (at, (item, verdict)) in batch.items.iter().zip(verdicts).enumerate() {
+            let done = match verdict {
+                None => self.post(batch.lsn(at), item, &mut net)?,
+                Some(rejection) => {
+                    self.check_refusal(batch, at, *rejection)?;
+                    self.leave(item)
+                }
+            };
+            legs.push(done);
+        }
+        Ok(net)
+    }
+
+    fn post(&mut self, lsn: Lsn, item: &Item, net: &mut i128) -> Result<Legs, Impossible> {
+        self.release(item);
+        let mut legs = Legs::default();
+        if self.hosts(item.debit) {
+            legs.debit = Some(self.apply_debit(item.debit, lsn, item.amount)?);
+            *net -= crate::account::signed(item.amount);
+        }
+        if self.hosts(item.credit) {
+            legs.credit = Some(self.apply_credit(item.credit, lsn, item.amount)?);
+            *net += crate::account::signed(item.amount);
+        }
+        Ok(legs)
+    }
+
+    /// The debit of a posted event: the one way to it, live and in replay.
+    pub(crate) fn apply_debit(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+    ) -> Result<Leg, Impossible> {
+        self.at_mut(slot).debit(lsn, amount).map(Leg::from)
+    }
+
+    /// The credit of a posted event: the one way to it, live and in replay.
+    pub(crate) fn apply_credit(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+    ) -> Result<Leg, Impossible> {
+        self.at_mut(slot).credit(lsn, amount).map(Leg::from)
+    }
+
+    /// A refusal moves nothing; the figures it is explained with are those of this moment.
+    fn leave(&self, item: &Item) -> Legs {
+        let still = |account: &Account| Leg { after: account.figures(), previous: Lsn::ZERO };
+        Legs {
+            debit: self.account(item.debit).map(still),
+            credit: self.account(item.credit).map(still),
+        }
+    }
+
+    /// The pair of the check in [`Account::debit`]: what was refused for lack of funds really
+    /// lacked them, as a serial execution would have seen it. Later members of a group may
+    /// have been judged on top of earlier ones that were taken back, so only lone transfers
+    /// are asked.
+    fn check_refusal(&self, batch: &Batch, at: usize, why: Rejection) -> Result<(), Impossible> {
+        let item = &batch.items[at];
+        let lone = !item.linked && (at == 0 || !batch.items[at - 1].linked);
+        if why != Rejection::InsufficientFunds || !lone || !self.hosts(item.debit) {
+            return Ok(());
+        }
+        let account = self.at(item.debit);
+        if account.posted() - crate::account::signed(item.amount) < account.floor() {
+            return Ok(());
+        }
+        let what = format!("account {} was refused funds that it has", account.id());
+        Err(Impossible::Differs { lsn: batch.lsn(at), what })
+    }
+}
+
+impl From<LegEffect> for Leg {
+    fn from(effect: LegEffect) -> Self {
+        Self { after: effect.after, previous: effect.previous }
+    }
+}

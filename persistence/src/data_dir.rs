@@ -1,0 +1,349 @@
+//! The data directory: one ledger's files, and the lock that keeps them one
+//! process's business.
+//!
+//! ```text
+//! DIR/FORMAT                        what this is, which version, whose ledger; written last
+//! DIR/LOCK                          locked by whoever works on the directory
+//! DIR/shard-0/mark                  the high-water mark
+//! DIR/shard-0/journal/<first LSN>/  one sled database per segment
+//! ```
+//!
+//! `FORMAT` is renamed into place when everything else is durable, so a directory
+//! with it is complete, and one without it was never used.
+
+use crate::chain::ChainPoint;
+use crate::files::sync_dir;
+use crate::frame::genesis_hash;
+use crate::ledger_id::LedgerId;
+use crate::mark::{Mark, MarkError, MarkFile};
+use ducat_engine::ids::{Epoch, Lsn, ShardId};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The layout's version.
+pub const LAYOUT_VERSION: u32 = 1;
+/// Shards of a ledger, fixed when it is created.
+pub const SHARDS: u32 = 1;
+
+const TITLE: &str = "ducat data directory";
+const FORMAT: &str = "FORMAT";
+const FORMAT_NEW: &str = "FORMAT.new";
+const LOCK: &str = "LOCK";
+/// More than `FORMAT` ever has; what is larger is not read.
+const FORMAT_BYTES_MAX: u64 = 4096;
+
+/// Why a data directory cannot be used.
+#[derive(Debug, Error)]
+pub enum DataDirError {
+    /// There is something else in the directory.
+    #[error("{} is not empty and is not a data directory of Ducat ({found} is there)", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// One thing found in it.
+        found: String,
+    },
+    /// There is no ledger.
+    #[error("there is no data directory at {}", .0.display())]
+    NotFound(PathBuf),
+    /// Somebody else works on it.
+    #[error("{} is in use by another process{}; a running server holds it until it stops", path.display(), holder(*pid))]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Who holds the lock, if known.
+        pid: Option<u32>,
+    },
+    /// `FORMAT` is damaged, missing, or of another version.
+    #[error("{} {what}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as a verb phrase.
+        what: String,
+    },
+    /// The mark could not be created.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// The operating system refused.
+    #[error("could not {verb} {}", path.display())]
+    Io {
+        /// What was tried, as a verb phrase.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The refusal.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+fn failed<'p>(verb: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> DataDirError + 'p {
+    move |source| DataDirError::Io { verb, path: path.to_owned(), source }
+}
+
+/// A ledger's directory, locked as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    ledger: LedgerId,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the ledger at `root`, or creates one in a missing or empty directory.
+    ///
+    /// # Errors
+    /// [`DataDirError`]: in use, something else's, damaged.
+    pub fn create_or_open(root: &Path) -> Result<Self, DataDirError> {
+        fs::create_dir_all(root).map_err(failed("create", root))?;
+        if let Some(parent) = root.canonicalize().map_err(failed("find", root))?.parent() {
+            sync_dir(parent).map_err(failed("sync", parent))?;
+        }
+        if root.join(FORMAT).exists() {
+            return Self::open_existing(root);
+        }
+        refuse_foreign(root)?;
+        let lock = take_lock(root)?;
+        if root.join(FORMAT).exists() {
+            // Somebody else created it between the two looks.
+            drop(lock);
+            return Self::open_existing(root);
+        }
+        let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
+        create(root, ledger)?;
+        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
+    }
+
+    /// Opens the ledger at `root`; creates nothing but the lock.
+    ///
+    /// # Errors
+    /// [`DataDirError`]; [`DataDirError::NotFound`] when there is none.
+    pub fn open_existing(root: &Path) -> Result<Self, DataDirError> {
+        let format = root.join(FORMAT);
+        if !format.exists() {
+            refuse_foreign(root)?;
+            return Err(DataDirError::NotFound(root.to_owned()));
+        }
+        let lock = take_lock(root)?;
+        let ledger = read_format(&format)?;
+        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whose ledger this is.
+    #[must_use]
+    pub const fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// A shard's directory.
+    #[must_use]
+    pub fn shard_dir(&self, shard: ShardId) -> PathBuf {
+        shard_dir(&self.root, shard)
+    }
+
+    /// A shard's mark file.
+    #[must_use]
+    pub fn mark_path(&self, shard: ShardId) -> PathBuf {
+        self.shard_dir(shard).join("mark")
+    }
+
+    /// The directory of a shard's segments.
+    #[must_use]
+    pub fn journal_dir(&self, shard: ShardId) -> PathBuf {
+        self.shard_dir(shard).join("journal")
+    }
+}
+
+fn shard_dir(root: &Path, shard: ShardId) -> PathBuf {
+    root.join(format!("shard-{}", shard.0))
+}
+
+/// Without `FORMAT`, only what an interrupted creation leaves behind may be there.
+fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DataDirError::NotFound(root.to_owned()));
+        }
+        other => other.map_err(failed("list", root))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed("list", root))?.file_name();
+        let name = name.to_string_lossy();
+        if !matches!(&*name, LOCK | FORMAT_NEW | "shard-0") {
+            let (path, found) = (root.to_owned(), name.into_owned());
+            return Err(DataDirError::Foreign { path, found });
+        }
+    }
+    let shard = shard_dir(root, ShardId(0));
+    let used = MarkFile::open(&shard.join("mark")).is_ok_and(|(_, mark)| mark.epoch > Epoch(0));
+    let has_segments =
+        fs::read_dir(shard.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
+    if used || has_segments {
+        let what = "is missing, but a ledger's journal is there; restore the file".to_owned();
+        return Err(DataDirError::Format { path: root.join(FORMAT), what });
+    }
+    Ok(())
+}
+
+fn take_lock(root: &Path) -> Result<File, DataDirError> {
+    let path = root.join(LOCK);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let read = file.take(32).read_to_string(&mut text);
+            let pid = read.ok().and_then(|_| text.trim().parse().ok());
+            return Err(DataDirError::InUse { path: root.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+    }
+    // Only for the other process's message: nothing depends on it.
+    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    noted.map_err(failed("write", &path))?;
+    Ok(file)
+}
+
+fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
+    for number in 0..SHARDS {
+        let shard = ShardId(number);
+        let dir = shard_dir(root, shard);
+        let journal = dir.join("journal");
+        fs::create_dir_all(&journal).map_err(failed("create", &journal))?;
+        let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(ledger, shard) };
+        MarkFile::create(
+            &dir.join("mark"),
+            &Mark { epoch: Epoch(0), durable: start, base: start },
+        )?;
+        sync_dir(&journal).map_err(failed("sync", &journal))?;
+        sync_dir(&dir).map_err(failed("sync", &dir))?;
+    }
+    let path = root.join(FORMAT_NEW);
+    let mut file = File::create(&path).map_err(failed("create", &path))?;
+    file.write_all(format_text(ledger).as_bytes()).map_err(failed("write", &path))?;
+    file.sync_all().map_err(failed("sync", &path))?;
+    fs::rename(&path, root.join(FORMAT)).map_err(failed("rename", &path))?;
+    sync_dir(root).map_err(failed("sync", root))
+}
+
+fn format_text(ledger: LedgerId) -> String {
+    let mut text =
+        format!("{TITLE}\nversion: {LAYOUT_VERSION}\nledger: {ledger}\nshards: {SHARDS}\n");
+    let crc = crc32c::crc32c(text.as_bytes());
+    writeln!(text, "crc32c: {crc:08x}").expect("writing to a string does not fail");
+    text
+}
+
+/// Accepts only what [`format_text`] writes: byte for byte.
+fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
+    let wrong = |what: &str| DataDirError::Format { path: path.to_owned(), what: what.to_owned() };
+    let file = File::open(path).map_err(failed("open", path))?;
+    let mut bytes = Vec::new();
+    file.take(FORMAT_BYTES_MAX).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    let damaged = || wrong("is damaged; restore it from a copy, or run `ducat verify`");
+    let text = String::from_utf8(bytes).map_err(|_| damaged())?;
+    let body = text.rfind("crc32c: ").ok_or_else(damaged)?;
+    let crc = format!("crc32c: {:08x}\n", crc32c::crc32c(&text.as_bytes()[..body]));
+    if text[body..] != crc || !text.starts_with(TITLE) {
+        return Err(damaged());
+    }
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+            .ok_or_else(damaged)
+    };
+    if field("version")? != LAYOUT_VERSION.to_string() {
+        return Err(wrong("was written by another version of Ducat"));
+    }
+    if field("shards")? != SHARDS.to_string() {
+        return Err(wrong("names a number of shards this build does not know"));
+    }
+    let ledger = u128::from_str_radix(field("ledger")?, 16).map_err(|_| damaged())?;
+    Ok(LedgerId::from_bytes(ledger.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_keeps_its_ledger() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let root = dir.path().join("data");
+        let made = DataDir::create_or_open(&root).expect("creates");
+        let ledger = made.ledger();
+        drop(made);
+        assert_eq!(DataDir::create_or_open(&root).expect("opens").ledger(), ledger);
+        assert_eq!(DataDir::open_existing(&root).expect("opens").ledger(), ledger);
+    }
+
+    #[test]
+    fn a_second_user_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let _held = DataDir::create_or_open(dir.path()).expect("creates");
+        let error = DataDir::open_existing(dir.path()).expect_err("it is held");
+        let own = std::process::id();
+        assert!(matches!(error, DataDirError::InUse { pid: Some(pid), .. } if pid == own));
+    }
+
+    #[test]
+    fn foreign_directories_are_left_alone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("letters.txt"), "dear").expect("writes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("not ours");
+        assert!(matches!(error, DataDirError::Foreign { .. }), "{error}");
+        assert!(!dir.path().join(LOCK).exists());
+        let nothing = dir.path().join("nothing");
+        assert!(matches!(DataDir::open_existing(&nothing), Err(DataDirError::NotFound(_))));
+    }
+
+    #[test]
+    fn an_interrupted_creation_is_completed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir_all(dir.path().join("shard-0/journal")).expect("creates");
+        fs::write(dir.path().join("FORMAT.new"), "ducat").expect("writes");
+        DataDir::create_or_open(dir.path()).expect("nothing was in it yet");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_format_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        drop(DataDir::create_or_open(dir.path()).expect("creates"));
+        let path = dir.path().join(FORMAT);
+        let good = fs::read(&path).expect("reads");
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, &bad).expect("writes");
+            let opened = DataDir::open_existing(dir.path());
+            assert!(matches!(opened, Err(DataDirError::Format { .. })), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            fs::write(&path, &good[..length]).expect("writes");
+            DataDir::open_existing(dir.path()).expect_err("cut off");
+        }
+        fs::remove_file(&path).expect("removes");
+        fs::create_dir(dir.path().join("shard-0/journal/00000000000000000001")).expect("makes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("a journal without FORMAT");
+        assert!(error.to_string().contains("FORMAT"), "{error}");
+    }
+}

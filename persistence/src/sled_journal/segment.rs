@@ -1,0 +1,365 @@
+//! One segment: a sled database in a directory of its own, made safe.
+//!
+//! What sled leaves undone happens here: real syncs, directory syncs, a check that
+//! no value went into a blob file, and a wall against its panics. Keys are first
+//! LSNs, big-endian; values are sealed frames.
+//!
+//! sled reuses the space of rewritten pages once *it* holds their new version for
+//! stable, which means `sync_file_range`: not durable. By its rules that takes more
+//! than two of its own segments of log between two real syncs, so frames go in as
+//! chunks that stay well below that ([`CHUNK_BYTES_MAX`], [`CHUNK_FRAMES_MAX`]), each
+//! followed by a real sync. The same holds when a database is opened after a crash:
+//! what only the page cache holds is synced before sled sees the file.
+
+use super::options::{SledOptions, Syncer};
+use crate::contract::BoxError;
+use crate::files::{sync_dir, sync_tree};
+use crate::frame::{FRAME_BYTES_MAX, Frame, FrameError};
+use ducat_engine::ids::Lsn;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// sled's own segment size. Larger than its default of 512 KiB so that a chunk of a
+/// megabyte stays below two of them with everything sled writes around it (four to
+/// five times the payload, measured).
+pub(super) const SLED_SEGMENT_BYTES: usize = 4 << 20;
+/// Bytes of frames between two real syncs.
+pub(super) const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Frames between two real syncs: small frames cost rewrites, too.
+pub(super) const CHUNK_FRAMES_MAX: usize = 256;
+
+const _: () = assert!(
+    16 * (FRAME_BYTES_MAX + 64) < SLED_SEGMENT_BYTES / 4 && 16 * FRAME_BYTES_MAX < 128 * 1024,
+    "a leaf of sixteen frames never becomes a blob file"
+);
+
+/// How long a database that is just being closed may hold its own lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What went wrong in or under sled.
+#[derive(Debug, Error)]
+pub(super) enum StoreError {
+    /// sled said so.
+    #[error("sled refused")]
+    Sled(#[source] sled::Error),
+    /// sled panicked.
+    #[error("sled panicked: {0}")]
+    Panic(String),
+    /// The operating system refused.
+    #[error("the operating system refused")]
+    Io(#[from] io::Error),
+    /// A value is not a frame.
+    #[error("the frame stored for LSN {lsn} is not intact")]
+    Frame {
+        /// The key under which it lies.
+        lsn: Lsn,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+    /// A key is not the first LSN of its frame.
+    #[error("a frame of LSN {found} lies under the key of LSN {key}")]
+    Key {
+        /// The key.
+        key: Lsn,
+        /// What the frame says.
+        found: Lsn,
+    },
+    /// A key has another length than an LSN.
+    #[error("a key of {0} bytes is not an LSN")]
+    KeyLength(usize),
+    /// A file that every segment has is not there.
+    #[error("the file `{0}` is missing or empty")]
+    Missing(&'static str),
+    /// sled made a new database where one should have been.
+    #[error("sled found no database in its files and made an empty one")]
+    Fresh,
+    /// sled moved a value to a file that nothing syncs.
+    #[error("sled made a blob file, which nothing makes durable")]
+    Blob,
+}
+
+impl StoreError {
+    /// Whether this speaks of the content rather than of the system around it.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Sled(sled::Error::Io(error)) => {
+                !matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory
+                ) && !matches!(
+                    error.raw_os_error(),
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOSPC)
+                ) && !is_lock_conflict(error)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Runs what calls sled; its panics become errors.
+fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result,
+        Err(panic) => Err(StoreError::Panic(panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+fn is_lock_conflict(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+/// The name of the segment whose first record has this LSN.
+pub(super) fn dir_name(first: Lsn) -> String {
+    format!("{:020}", first.0)
+}
+
+/// The first LSN that a directory's name stands for.
+pub(super) fn parse_dir_name(name: &str) -> Option<Lsn> {
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| name.parse().ok().map(Lsn)).flatten().filter(|lsn| *lsn > Lsn::ZERO)
+}
+
+/// An open segment. Shared by its writer and any number of readers.
+pub(super) struct Segment {
+    pub(super) first: Lsn,
+    pub(super) dir: PathBuf,
+    db: ManuallyDrop<sled::Db>,
+    file: File,
+    syncer: Arc<dyn Syncer>,
+    /// After a failure nothing may be written any more, not even while closing.
+    abandoned: AtomicBool,
+}
+
+impl Segment {
+    /// Creates an empty segment. It appears under its name only when it is complete.
+    pub(super) fn create(
+        journal: &Path,
+        first: Lsn,
+        options: &SledOptions,
+    ) -> Result<Self, StoreError> {
+        let dir = journal.join(dir_name(first));
+        let unfinished = journal.join(format!("{}.new", dir_name(first)));
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        fs::create_dir(&unfinished)?;
+        close_guarded(open_sled(&unfinished, options)?)?;
+        sync_tree(&unfinished)?;
+        fs::rename(&unfinished, &dir)?;
+        sync_dir(journal)?;
+        Self::open(journal, first, options, false)
+    }
+
+    /// Opens a segment that must be there. `distrust_cache`: read what the disk has,
+    /// not what the page cache remembers.
+    pub(super) fn open(
+        journal: &Path,
+        first: Lsn,
+        options: &SledOptions,
+        distrust_cache: bool,
+    ) -> Result<Self, StoreError> {
+        let dir = journal.join(dir_name(first));
+        check_files(&dir)?;
+        let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
+        settle(&file, &*options.syncer, distrust_cache)?;
+        let db = open_sled(&dir, options)?;
+        let segment = Self {
+            first,
+            dir,
+            db: ManuallyDrop::new(db),
+            file,
+            syncer: options.syncer.clone(),
+            abandoned: AtomicBool::new(false),
+        };
+        if !segment.db.was_recovered() {
+            segment.abandon();
+            return Err(StoreError::Fresh);
+        }
+        segment.check_blobs()?;
+        // Opening writes a snapshot file; its name must be durable as well.
+        segment.file.sync_all()?;
+        sync_dir(&segment.dir)?;
+        Ok(segment)
+    }
+
+    /// Puts a chunk of frames in, in order, and makes them durable.
+    pub(super) fn put(&self, frames: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
+        let inserted = guarded(|| {
+            for (lsn, bytes) in frames {
+                self.db.insert(lsn.0.to_be_bytes(), *bytes).map_err(StoreError::Sled)?;
+            }
+            Ok(())
+        });
+        inserted.map_err(|error| ("write the frames", BoxError::from(error)))?;
+        self.sync()
+    }
+
+    /// Makes everything put in so far durable.
+    pub(super) fn sync(&self) -> Result<(), (&'static str, BoxError)> {
+        guarded(|| self.db.flush().map(drop).map_err(StoreError::Sled))
+            .map_err(|error| ("flush sled's log", BoxError::from(error)))?;
+        self.syncer
+            .sync_data(&self.file)
+            .map_err(|error| ("sync the segment's file", BoxError::from(error)))
+    }
+
+    /// No value may lie in a file of its own.
+    pub(super) fn check_blobs(&self) -> Result<(), StoreError> {
+        match fs::read_dir(self.dir.join("blobs"))?.next() {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Blob),
+        }
+    }
+
+    /// Removes every frame that starts at `from` or later, durably.
+    pub(super) fn remove_from(&self, from: Lsn) -> Result<(), StoreError> {
+        guarded(|| {
+            let keys: Result<Vec<_>, _> = self.db.range(from.0.to_be_bytes()..).keys().collect();
+            for key in keys.map_err(StoreError::Sled)? {
+                self.db.remove(key).map_err(StoreError::Sled)?;
+            }
+            self.db.flush().map_err(StoreError::Sled)?;
+            Ok(())
+        })?;
+        Ok(self.syncer.sync_data(&self.file)?)
+    }
+
+    /// The last frame that starts at `lsn` or before.
+    pub(super) fn at(&self, lsn: Lsn) -> Result<Option<Frame>, StoreError> {
+        let found = guarded(|| {
+            let after = lsn.0.saturating_add(1).to_be_bytes();
+            self.db.get_lt(after).map_err(StoreError::Sled)
+        })?;
+        found.map(|(key, value)| read_frame(&key, value)).transpose()
+    }
+
+    /// Up to `most` frames in order, the first of which starts at `from` or later.
+    pub(super) fn frames_from(&self, from: Lsn, most: usize) -> Result<Vec<Frame>, StoreError> {
+        guarded(|| {
+            let found = self.db.range(from.0.to_be_bytes()..).take(most);
+            found
+                .map(|entry| {
+                    let (key, value) = entry.map_err(StoreError::Sled)?;
+                    read_frame(&key, value)
+                })
+                .collect()
+        })
+    }
+
+    /// Shows every frame in order, until `take` says no.
+    pub(super) fn each(
+        &self,
+        take: &mut dyn FnMut(Result<Frame, StoreError>) -> bool,
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            for entry in self.db.iter() {
+                let (key, value) = entry.map_err(StoreError::Sled)?;
+                if !take(read_frame(&key, value)) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// From now on nothing is written any more, not even while closing.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: `drop` runs once and nobody uses `db` afterwards.
+        #[allow(unsafe_code)]
+        let db = unsafe { ManuallyDrop::take(&mut self.db) };
+        if *self.abandoned.get_mut() {
+            // Closing would flush. Leaking the database costs memory in a process
+            // that is about to end.
+            std::mem::forget(db);
+        } else if let Err(error) = close_guarded(db) {
+            tracing::error!(dir = %self.dir.display(), %error, "closing a segment failed");
+        }
+    }
+}
+
+/// sled unwraps a sync while it closes.
+fn close_guarded(db: sled::Db) -> Result<(), StoreError> {
+    guarded(move || {
+        drop(db);
+        Ok(())
+    })
+}
+
+fn read_frame(key: &[u8], value: sled::IVec) -> Result<Frame, StoreError> {
+    let key: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
+    let key = Lsn(u64::from_be_bytes(key));
+    let frame =
+        Frame::parse_sled(value).map_err(|source| StoreError::Frame { lsn: key, source })?;
+    if frame.first_lsn() != key {
+        return Err(StoreError::Key { key, found: frame.first_lsn() });
+    }
+    Ok(frame)
+}
+
+/// sled replaces missing files by empty ones; look before it does.
+fn check_files(dir: &Path) -> Result<(), StoreError> {
+    for name in ["db", "conf"] {
+        let size = fs::metadata(dir.join(name)).map_or(0, |meta| meta.len());
+        if size == 0 {
+            return Err(StoreError::Missing(name));
+        }
+    }
+    if !dir.join("blobs").is_dir() {
+        return Err(StoreError::Missing("blobs"));
+    }
+    Ok(())
+}
+
+/// Makes durable what only the page cache holds, and drops it from there if asked:
+/// after a failed sync the cache may show what the disk never got.
+fn settle(file: &File, syncer: &dyn Syncer, distrust_cache: bool) -> io::Result<()> {
+    syncer.sync_data(file)?;
+    if !distrust_cache {
+        return Ok(());
+    }
+    // SAFETY: the descriptor is open; the call only advises.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+    }
+    Ok(())
+}
+
+fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {
+    let started = Instant::now();
+    loop {
+        let config = sled::Config::new()
+            .path(dir)
+            .segment_size(SLED_SEGMENT_BYTES)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(None);
+        match guarded(|| config.open().map_err(StoreError::Sled)) {
+            // A database closed a moment ago lives on in sled's threads for a while.
+            Err(StoreError::Sled(sled::Error::Io(error)))
+                if is_lock_conflict(&error) && started.elapsed() < LOCK_PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The conformance suite over every journal there is.
+
+mod support;
+
+use ducat_engine::ids::Lsn;
+use ducat_persistence::conformance::{self, Harm};
+use support::{MemorySubject, SledSubject};
+
+macro_rules! conformance {
+    ($name:ident, $subject:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn empty_journal() {
+                conformance::empty_journal(&mut $subject);
+            }
+            #[test]
+            fn round_trip() {
+                conformance::round_trip(&mut $subject);
+            }
+            #[test]
+            fn reopening() {
+                conformance::reopening(&mut $subject);
+            }
+            #[test]
+            fn visitor_refuses() {
+                conformance::visitor_refuses(&mut $subject);
+            }
+            #[test]
+            fn zombie_writer() {
+                conformance::zombie_writer(&mut $subject);
+            }
+            #[test]
+            fn misuse() {
+                conformance::misuse(&mut $subject);
+            }
+            #[test]
+            fn failed_append() {
+                conformance::failed_append(&mut $subject);
+            }
+            #[test]
+            fn trim() {
+                conformance::trim(&mut $subject);
+            }
+            #[test]
+            fn readers_while_writing() {
+                conformance::readers_while_writing(&mut $subject);
+            }
+            #[test]
+            fn damage_is_loud() {
+                // Early, in the middle, just before the end, the very last.
+                for lsn in [1, 1_000, 2_000, 2_005].map(Lsn) {
+                    for how in [Harm::Flip, Harm::Lose] {
+                        conformance::damage_is_loud(&mut $subject, lsn, how);
+                    }
+                }
+            }
+        }
+    };
+}
+
+conformance!(sled, SledSubject::new());
+conformance!(memory_loses_the_failed_append, MemorySubject::new(0));
+conformance!(memory_tears_the_failed_append, MemorySubject::new(3));
+conformance!(memory_keeps_the_failed_append, MemorySubject::new(usize::MAX));

@@ -1,0 +1,191 @@
+//! What the journal's tests share: the implementations under test, and ways to
+//! harm files.
+#![allow(dead_code)]
+
+use ducat_engine::ids::Lsn;
+use ducat_persistence::conformance::{Harm, Subject};
+use ducat_persistence::contract::Journal;
+use ducat_persistence::memory::{Failure, MemoryJournal};
+use ducat_persistence::{DataDir, LedgerId, SledJournal, SledOptions, Syncer};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A sync that counts and fails on command.
+#[derive(Debug, Default)]
+pub struct TestSync {
+    pub fail_next: AtomicBool,
+    pub calls: AtomicU64,
+}
+
+impl Syncer for TestSync {
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.fail_next.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        file.sync_data()
+    }
+}
+
+/// Small segments, so that tests have many.
+pub fn small_options() -> SledOptions {
+    SledOptions {
+        segment_bytes_max: 128 << 10,
+        cache_bytes: 1 << 20,
+        open_segments_max: 2,
+        ..SledOptions::default()
+    }
+}
+
+/// Opens (or creates) the journal at a path.
+pub fn open_journal(root: &Path, options: SledOptions) -> SledJournal {
+    let dir = DataDir::create_or_open(root).expect("opens the data directory");
+    SledJournal::open(Arc::new(dir), options).expect("opens the journal")
+}
+
+/// The sled journal in a temporary directory.
+pub struct SledSubject {
+    pub root: tempfile::TempDir,
+    pub sync: Arc<TestSync>,
+    journal: Option<SledJournal>,
+}
+
+impl SledSubject {
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let mut subject = Self { root, sync: Arc::default(), journal: None };
+        subject.restart();
+        subject
+    }
+
+    fn options(&self) -> SledOptions {
+        SledOptions { syncer: self.sync.clone(), ..small_options() }
+    }
+}
+
+impl Subject for SledSubject {
+    fn journal(&self) -> &dyn Journal {
+        self.journal.as_ref().expect("open between restarts")
+    }
+
+    fn restart(&mut self) {
+        self.journal = None;
+        if self.root.path().join("FORMAT").exists() {
+            // A poisoned database is leaked, and its lock with it: the copy is what
+            // another process would find.
+            let copy = tempfile::tempdir().expect("a temporary directory");
+            copy_tree(self.root.path(), copy.path());
+            self.root = copy;
+        }
+        self.journal = Some(open_journal(self.root.path(), self.options()));
+    }
+
+    fn fail_next_append(&mut self) {
+        self.sync.fail_next.store(true, Ordering::SeqCst);
+    }
+
+    fn restart_damaged(&mut self, lsn: Lsn, how: Harm) {
+        self.journal = None;
+        harm_frame(self.root.path(), lsn, how);
+        self.journal = Some(open_journal(self.root.path(), self.options()));
+    }
+}
+
+/// Changes a frame behind the journal's back, through sled itself, so that only the
+/// journal's own checks can notice.
+pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
+    let journal = root.join("shard-0/journal");
+    let mut firsts: Vec<_> = std::fs::read_dir(&journal)
+        .expect("lists")
+        .map(|entry| entry.expect("lists").file_name().into_string().expect("digits"))
+        .collect();
+    firsts.sort();
+    let name = firsts.iter().rfind(|name| name.parse::<u64>().expect("digits") <= lsn.0);
+    let config = sled::Config::new()
+        .path(journal.join(name.expect("a segment")))
+        .segment_size(4 << 20)
+        .flush_every_ms(None);
+    let db = (0..1000)
+        .find_map(|_| {
+            let opened = config.open().ok();
+            if opened.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            opened
+        })
+        .expect("sled opens what was closed a moment ago");
+    let (key, value) =
+        db.get_lt((lsn.0 + 1).to_be_bytes()).expect("reads").expect("a frame is there");
+    match how {
+        Harm::Lose => drop(db.remove(&key).expect("removes")),
+        Harm::Flip => {
+            let mut bytes = value.to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+            db.insert(&key, bytes).expect("inserts");
+        }
+    }
+    db.flush().expect("flushes");
+}
+
+/// The journal in memory.
+pub struct MemorySubject {
+    journal: MemoryJournal,
+    kept: usize,
+    appends: u64,
+}
+
+impl MemorySubject {
+    /// A failed append leaves so many frames behind; `None` refuses it outright.
+    pub fn new(kept: usize) -> Self {
+        let journal = MemoryJournal::new(LedgerId::from_bytes([3; 16]));
+        Self { journal, kept, appends: 0 }
+    }
+}
+
+impl Subject for MemorySubject {
+    fn journal(&self) -> &dyn Journal {
+        &self.journal
+    }
+
+    fn restart(&mut self) {
+        self.journal = self.journal.reopen();
+    }
+
+    fn fail_next_append(&mut self) {
+        // The suite fails the second append of the process.
+        self.appends += 2;
+        self.journal.fail_append(self.appends, Failure::InDoubt { frames_kept: self.kept });
+    }
+
+    fn restart_damaged(&mut self, lsn: Lsn, how: Harm) {
+        let frames = self.journal.read(ducat_persistence::conformance::SHARD, Lsn(1));
+        let index = frames
+            .expect("reads")
+            .position(|frame| frame.expect("intact").last_lsn() >= lsn)
+            .expect("it is there");
+        match how {
+            // Only a frame with a valid checksum can be put back; the chain notices.
+            Harm::Flip => self.journal.forge_frame(index),
+            Harm::Lose => self.journal.lose_frame(index),
+        }
+        self.restart();
+    }
+}
+
+/// Copies a directory with everything in it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("creates");
+    for entry in std::fs::read_dir(from).expect("lists") {
+        let entry = entry.expect("lists");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copies");
+        }
+    }
+}
