@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Options of `replay`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Nothing is written to the data directory.
+Nothing is appended to the journal.
 
 Examples:
   ducat replay --data-dir ./ledger                             # the sums at the end

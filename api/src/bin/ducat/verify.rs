@@ -35,7 +35,7 @@ struct ReportLine {
     accounts: u64,
     epochs: u64,
     last_lsn: u64,
-    dropped_tail_bytes: u64,
+    dropped_from_lsn: Option<u64>,
     state_hash: String,
     totals: Vec<TotalLine>,
 }
@@ -59,7 +59,7 @@ fn text(report: &VerifyReport, json: bool) -> Result<(String, Exit), Failure> {
         accounts: report.accounts,
         epochs: report.epochs,
         last_lsn: report.last_lsn.0,
-        dropped_tail_bytes: report.dropped_tail_bytes,
+        dropped_from_lsn: report.dropped_from.map(|lsn| lsn.0),
         state_hash: balances::hex(&report.state_hash),
         totals: total_lines(&report.totals, &report.currencies),
     };
@@ -77,8 +77,8 @@ fn text(report: &VerifyReport, json: bool) -> Result<(String, Exit), Failure> {
         ("last LSN", line.last_lsn.to_string()),
         ("state hash", line.state_hash),
     ];
-    if line.dropped_tail_bytes > 0 {
-        let text = format!("{} bytes that a crash cut off", output::count(line.dropped_tail_bytes));
+    if let Some(from) = line.dropped_from_lsn {
+        let text = format!("a torn end from LSN {from} on that nobody was told of");
         facts.push(("not counted", text));
     }
     for t in &line.totals {
@@ -118,7 +118,7 @@ mod tests {
             state_hash: [0xab; 32],
             totals: vec![CurrencyTotal { currency: CurrencyId(826), internal: 1234, external }],
             currencies: Currencies::new(),
-            dropped_tail_bytes: 17,
+            dropped_from: Some(Lsn(1201)),
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
             format!(
                 "journal      sound\nframes       2\nevents       1,200\naccounts     3\n\
                  epochs       1\nlast LSN     1200\nstate hash   {hash}\n\
-                 not counted  17 bytes that a crash cut off\n\
+                 not counted  a torn end from LSN 1201 on that nobody was told of\n\
                  sum          12.34 GBP inside, -12.34 outside"
             )
         );
