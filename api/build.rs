@@ -1,5 +1,8 @@
 //! Generates the gRPC code from the proto with a compiler written in Rust, so that building
 //! Ducat needs no protoc. The descriptor set also feeds the reflection service.
+//!
+//! Twice: messages and clients as prost makes them, and the servers alone with the two large
+//! answers replaced by ones that arrive encoded (see `src/wire.rs`).
 
 use prost::Message as _;
 use std::path::PathBuf;
@@ -9,6 +12,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["ducat/v1/ledger.proto"], ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        // Rare and large: inline it would double the size of every outcome in memory.
+        .boxed(".ducat.v1.Balance.wide")
+        .compile_fds(descriptors.clone())?;
+    let servers = out.join("servers");
+    std::fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(servers)
+        .extern_path(".ducat.v1", "crate::proto")
+        .extern_path(".ducat.v1.CreateTransfersResponse", "crate::wire::Encoded")
+        .extern_path(".ducat.v1.StreamTransfersResponse", "crate::wire::Encoded")
+        .compile_fds(descriptors)?;
     Ok(())
 }

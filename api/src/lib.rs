@@ -1,11 +1,39 @@
 //! Ducat's door: the gRPC services, what they convert and refuse, and the Rust client.
+//!
+//! ```text
+//! client ─gRPC─▶ server ▸ ledger_service / operator_service ▸ convert ─▶ Handle ─▶ engine
+//!                             └ stream (many batches in flight)
+//! ```
+//!
+//! No module here decides about money: what is well-formed goes to the engine, what is not
+//! is refused by [`convert`] with every wrong field named.
 
-/// The generated code of package `ducat.v1`.
-#[allow(clippy::all, clippy::pedantic)]
+#![warn(missing_docs)]
+
+pub mod client;
+pub mod compose;
+pub mod connections;
+pub mod convert;
+pub mod ledger_service;
+pub mod operator_service;
+pub mod server;
+pub mod status;
+pub mod stream;
+pub mod violation;
+pub mod wire;
+
+/// The generated messages and clients of package `ducat.v1`.
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod proto {
     tonic::include_proto!("ducat.v1");
 
     /// The encoded descriptor set, for the reflection service.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         include_bytes!(concat!(env!("OUT_DIR"), "/ducat.v1.bin"));
+}
+
+/// The generated servers; their two large answers arrive encoded, see [`wire`].
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+mod servers {
+    include!(concat!(env!("OUT_DIR"), "/servers/ducat.v1.rs"));
 }

@@ -1,13 +1,384 @@
-//! `ducat serve`: stands here only until the server's own module takes its place.
+//! `ducat serve`: opens the journal, starts the engine, serves gRPC until told to stop.
+//!
+//! ```text
+//! check flags ▸ take the address ▸ open the journal ▸ replay ▸ listen ▸ say where ▸ serve
+//!   ▸ signal ▸ drain the server ▸ stop the engine ▸ exit 0
+//! ```
+//!
+//! The address is taken before the replay, so that one in use is told at once, but nobody
+//! can connect until the state is there.
+
+mod banner;
+mod replay_bar;
+mod signals;
 
 use crate::exit::{Done, Exit, Failure};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use ducat_actors::handle::{BATCH_MAX, Engine, EngineOptions, StartError};
+use ducat_api::compose::{self, OpenError, OpenJournal};
+use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
+use ducat_api::stream::StreamOptions;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 
-/// Options of `serve`.
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Options of `serve`. Every one can also be set by the environment variable it names.
 #[derive(Args, Debug)]
-pub struct ServeArgs {}
+pub struct ServeArgs {
+    /// The directory that holds the ledger; created when it is not there.
+    #[arg(long, env = "DUCAT_DATA_DIR", default_value = "./ducat-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "DUCAT_LISTEN", default_value = "127.0.0.1:4600", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Listen on an address that other machines reach although nothing is encrypted.
+    #[arg(long, env = "DUCAT_INSECURE_LISTEN")]
+    insecure_listen: bool,
+    /// Which failure an answer survives.
+    #[arg(long, env = "DUCAT_DURABILITY", value_enum, default_value = "power-loss")]
+    durability: DurabilityArg,
+    /// Allow what no ledger of real money should do, such as `--durability none`.
+    #[arg(long, env = "DUCAT_DEVELOPMENT")]
+    development: bool,
+    /// Partitions that host the account actors: 1 to 64.
+    #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=64), value_name = "COUNT")]
+    partitions: u32,
+    /// Threads that serve: 1 to 256. By default one for each core.
+    #[arg(long, env = "DUCAT_THREADS", value_parser = clap::value_parser!(u32).range(1..=256),
+          value_name = "COUNT")]
+    threads: Option<u32>,
+    /// Most transfers admitted and not yet answered; beyond it clients are told to wait.
+    #[arg(long, env = "DUCAT_IN_FLIGHT_MAX", default_value_t = 262_144,
+          value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=100_000_000),
+          value_name = "TRANSFERS")]
+    in_flight_max: u64,
+    /// Most transfer ids remembered for repeats (at most 64 bytes of memory each).
+    #[arg(long, env = "DUCAT_REMEMBERED_IDS_MAX", default_value_t = 100_000_000,
+          value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=4_000_000_000),
+          value_name = "IDS")]
+    remembered_ids_max: u64,
+    /// Hours that a transfer id is remembered at least.
+    #[arg(long, env = "DUCAT_REMEMBER_HOURS", default_value_t = 24,
+          value_parser = clap::value_parser!(u64).range(24..=8784), value_name = "HOURS")]
+    remember_hours: u64,
+    /// Most connections at a time.
+    #[arg(long, env = "DUCAT_CONNECTIONS_MAX", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
+    connections_max: u32,
+    /// Most batches of one stream that are admitted and not yet answered.
+    #[arg(long, env = "DUCAT_STREAM_WINDOW", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "BATCHES")]
+    stream_window: u32,
+    /// How long a stream's batch waits for room in a full engine before it is refused.
+    #[arg(long, env = "DUCAT_ROOM_TIMEOUT_MS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(1..=600_000), value_name = "MS")]
+    room_timeout_ms: u64,
+    /// How long a client may leave answers unread while its window is full.
+    #[arg(long, env = "DUCAT_UNREAD_TIMEOUT_MS", default_value_t = 30_000,
+          value_parser = clap::value_parser!(u64).range(1..=3_600_000), value_name = "MS")]
+    unread_timeout_ms: u64,
+    /// How long the end may take before connections that are still open are cut.
+    #[arg(long, env = "DUCAT_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(0..=600_000), value_name = "MS")]
+    drain_timeout_ms: u64,
+    /// Write the address here once clients can connect, for scripts that wait for it.
+    #[arg(long, env = "DUCAT_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
 
-/// Says that this build has no server.
-pub fn run(_args: ServeArgs) -> Done {
-    Err(Failure::new(Exit::Internal, "this build has no server in it"))
+/// Durability modes, named by the failure they survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DurabilityArg {
+    /// Every answer survives a loss of power.
+    PowerLoss,
+    /// Nothing survives the end of the process. Only with `--development`.
+    None,
+}
+
+/// Runs the server until it is told to stop.
+pub fn run(args: ServeArgs) -> Done {
+    check(&args)?;
+    start_logging();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(threads as usize);
+    }
+    let runtime = runtime
+        .enable_all()
+        .thread_name("ducat-serve")
+        .build()
+        .map_err(|error| internal("start the runtime", &error))?;
+    let done = runtime.block_on(run_async(args));
+    // Connections that outlived the drain are cut here instead of being waited for.
+    runtime.shutdown_background();
+    done
+}
+
+/// What the types of the flags cannot say.
+fn check(args: &ServeArgs) -> Result<(), Failure> {
+    if args.durability == DurabilityArg::None && !args.development {
+        return Err(Failure::usage(
+            "--durability none keeps the journal in memory: every account and every transfer is \
+             gone when the process ends. Add --development if that is what you want",
+        ));
+    }
+    if !args.listen.ip().is_loopback() && !args.insecure_listen {
+        return Err(Failure::usage(format!(
+            "{} can be reached from other machines, and this server neither encrypts nor asks who \
+             is there: whoever reaches it can move money. Listen on 127.0.0.1, or add \
+             --insecure-listen where the network itself is trusted",
+            args.listen
+        )));
+    }
+    Ok(())
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("DUCAT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // Fails only when a subscriber is there already, which then is the one to keep.
+    let _installed =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn run_async(args: ServeArgs) -> Done {
+    let socket = take_address(args.listen)?;
+    let (opened, durability) = open_journal(&args)?;
+    let started = Instant::now();
+    let owner = format!("ducat serve, pid {}", std::process::id());
+    let engine =
+        Engine::start(engine_options(&args)?, opened.journal, &owner, replay_bar::progress())
+            .await
+            .map_err(start_failure)?;
+    let listener =
+        socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
+    let address =
+        listener.local_addr().map_err(|error| unavailable("listen on", args.listen, &error))?;
+    let info = ServerInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ledger_id: opened.ledger.to_string(),
+        durability,
+        started,
+    };
+    banner::print(address, &args.data_dir, &info, &engine.handle().status());
+    if let Some(path) = &args.ready_file {
+        write_ready_file(path, address)?;
+    }
+    serve_until_stopped(engine, listener, info, server_options(&args)).await
+}
+
+/// Serves until a signal comes or the engine fails, then stops what is still running.
+async fn serve_until_stopped(
+    engine: Engine,
+    listener: TcpListener,
+    info: ServerInfo,
+    options: ServerOptions,
+) -> Done {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let stop = async {
+        let failure = tokio::select! {
+            () = signals::first() => None,
+            reason = engine.failed() => Some(reason),
+        };
+        signals::exit_at_once_on_the_next();
+        match &failure {
+            None => tracing::info!("stopping: answering what was begun"),
+            Some(reason) => tracing::error!(reason, "the engine has failed"),
+        }
+        // The other end is there until serving has ended.
+        let _unheard = tell.send(failure);
+    };
+    let served = serve(listener, engine.handle(), info, options, stop).await;
+    match served {
+        Ok(Drained::Completely) => {}
+        Ok(Drained::TimedOut) => tracing::warn!("some connections were cut"),
+        Err(error) => return Err(internal("serve", &error)),
+    }
+    if let Ok(Some(reason)) = told.await {
+        return Err(Failure::new(
+            Exit::Internal,
+            format!(
+                "the engine has stopped: {reason}. What was acknowledged is in the journal; find \
+                 the cause, then start the server again"
+            ),
+        ));
+    }
+    engine.shutdown().await;
+    tracing::info!("stopped; nothing is left undone");
+    Ok(Exit::Ok)
+}
+
+/// Binds the address without listening on it yet.
+fn take_address(address: SocketAddr) -> Result<TcpSocket, Failure> {
+    let take = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that was just stopped leaves its address in TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    take().map_err(|error: std::io::Error| unavailable("bind", address, &error))
+}
+
+fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> {
+    match args.durability {
+        DurabilityArg::None => {
+            let opened = compose::in_memory().map_err(|error| internal("draw an id", &error))?;
+            Ok((opened, Durability::None))
+        }
+        DurabilityArg::PowerLoss => {
+            let opened = compose::create_or_open(&args.data_dir).map_err(open_failure)?;
+            Ok((opened, Durability::PowerLoss))
+        }
+    }
+}
+
+/// The exit code of a data directory that cannot be opened.
+fn open_failure(error: OpenError) -> Failure {
+    let exit = if error.is_in_use() {
+        Exit::Held
+    } else if error.is_damage() {
+        Exit::Damaged
+    } else {
+        Exit::CannotCreate
+    };
+    Failure::new(exit, with_causes(&error))
+}
+
+/// The exit code of an engine that does not start.
+fn start_failure(error: StartError) -> Failure {
+    let exit = match &error {
+        StartError::Options(_) => Exit::Usage,
+        StartError::Journal(journal) if journal.is_damage() => Exit::Damaged,
+        _ => Exit::Internal,
+    };
+    Failure::new(exit, with_causes(&error))
+}
+
+fn unavailable(verb: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Unavailable,
+        format!("could not {verb} {address}: {error}. Choose another address with --listen"),
+    )
+}
+
+fn internal(verb: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(Exit::Internal, format!("could not {verb}: {}", with_causes(error)))
+}
+
+/// The error and everything that led to it, in one line.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
+    let size = |value: u64, flag: &str| {
+        usize::try_from(value)
+            .map_err(|_| Failure::usage(format!("{flag} is larger than this machine can count")))
+    };
+    Ok(EngineOptions {
+        partitions: args.partitions as usize,
+        in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
+        remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
+        remember_ns: args.remember_hours * 3_600_000_000_000,
+        ..EngineOptions::default()
+    })
+}
+
+fn server_options(args: &ServeArgs) -> ServerOptions {
+    ServerOptions {
+        connections_max: args.connections_max as usize,
+        streams: StreamOptions {
+            window: args.stream_window as usize,
+            room_timeout: Duration::from_millis(args.room_timeout_ms),
+            unread_timeout: Duration::from_millis(args.unread_timeout_ms),
+        },
+        drain_timeout: Duration::from_millis(args.drain_timeout_ms),
+        ..ServerOptions::default()
+    }
+}
+
+/// Written beside and renamed, so that whoever sees the file sees the whole address.
+fn write_ready_file(path: &Path, address: SocketAddr) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    std::fs::write(&beside, format!("{address}\n"))
+        .and_then(|()| std::fs::rename(&beside, path))
+        .map_err(|error| {
+            let message = format!("could not write {}: {error}", path.display());
+            Failure::new(Exit::CannotCreate, message)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<ServeArgs, clap::Error> {
+        Cli::try_parse_from(std::iter::once("serve").chain(flags.iter().copied())).map(|c| c.args)
+    }
+
+    #[test]
+    fn the_defaults_are_safe() {
+        let args = parse(&[]).expect("nothing is required");
+        assert!(check(&args).is_ok());
+        assert!(args.listen.ip().is_loopback());
+        assert_eq!(args.durability, DurabilityArg::PowerLoss);
+    }
+
+    #[test]
+    fn what_is_dangerous_must_be_asked_for_twice() {
+        for (flags, allowed) in [
+            (vec!["--durability", "none"], false),
+            (vec!["--durability", "none", "--development"], true),
+            (vec!["--listen", "0.0.0.0:4600"], false),
+            (vec!["--listen", "[::]:4600"], false),
+            (vec!["--listen", "0.0.0.0:4600", "--insecure-listen"], true),
+            (vec!["--listen", "[::1]:0"], true),
+        ] {
+            let result = check(&parse(&flags).expect("parses"));
+            assert_eq!(result.is_ok(), allowed, "{flags:?}");
+            if let Err(failure) = result {
+                assert_eq!(failure.exit, Exit::Usage);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        for flags in [
+            ["--partitions", "0"],
+            ["--partitions", "65"],
+            ["--in-flight-max", "9999"],
+            ["--remembered-ids-max", "1"],
+            ["--remember-hours", "1"],
+            ["--stream-window", "0"],
+            ["--listen", "localhost"],
+            ["--durability", "maybe"],
+        ] {
+            assert_eq!(parse(&flags).expect_err("refused").exit_code(), 2, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_ready_file_holds_the_address() {
+        let dir = tempfile::tempdir().expect("a place for tests");
+        let path = dir.path().join("ready");
+        write_ready_file(&path, "127.0.0.1:77".parse().expect("an address")).expect("writes");
+        assert_eq!(std::fs::read_to_string(&path).expect("is there"), "127.0.0.1:77\n");
+    }
 }

@@ -1,0 +1,283 @@
+//! The Rust client, used by the command line, the load harness and gateways.
+//!
+//! [`Client`] has a method for each call and speaks the messages of [`crate::proto`], which
+//! the engine's ids and transfers convert into. Errors are [`ClientError`]s with the stable
+//! reason and the wrong fields already read out of the status. [`Client::stream`] opens a
+//! stream with a window of batches in flight.
+//!
+//! Cloning is cheap; all clones share one connection.
+
+mod error;
+mod stream;
+
+pub use error::{ClientError, FieldError, Refused};
+pub use stream::{Answer, Answers, BatchSender};
+
+use crate::proto::ledger_client::LedgerClient;
+use crate::proto::operator_client::OperatorClient;
+use crate::proto::{self, Outcome, TransferRequest};
+use crate::server::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
+use ducat_engine::ids::{AccountId, TransferId};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+/// Bytes the server may send on one call before the client has read them.
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// The same for all calls of the connection.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to a Ducat server.
+#[derive(Clone, Debug)]
+pub struct Client {
+    ledger: LedgerClient<Channel>,
+    operator: OperatorClient<Channel>,
+}
+
+impl Client {
+    /// Connects to `endpoint`: `127.0.0.1:4600` or `http://127.0.0.1:4600`.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`] for a malformed one, [`ClientError::Connect`] when nobody
+    /// answers there within 5 s.
+    pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
+        let uri =
+            if endpoint.contains("://") { endpoint.into() } else { format!("http://{endpoint}") };
+        let malformed = |source| ClientError::Endpoint {
+            endpoint: endpoint.to_owned(),
+            source: Arc::new(source),
+        };
+        let channel = Endpoint::from_shared(uri)
+            .map_err(malformed)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .connect()
+            .await
+            .map_err(|source| ClientError::Connect {
+                endpoint: endpoint.to_owned(),
+                source: Arc::new(source),
+            })?;
+        Ok(Self::over(channel))
+    }
+
+    /// A client over a channel of your own making.
+    #[must_use]
+    pub fn over(channel: Channel) -> Self {
+        Self {
+            ledger: LedgerClient::new(channel.clone())
+                .max_decoding_message_size(RESPONSE_BYTES_MAX)
+                .max_encoding_message_size(REQUEST_BYTES_MAX),
+            operator: OperatorClient::new(channel),
+        }
+    }
+
+    /// Defines an asset; `created` tells whether it is new.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn define_asset(
+        &self,
+        code: &str,
+        digits: u32,
+    ) -> Result<proto::DefineAssetResponse, ClientError> {
+        let request = proto::DefineAssetRequest { code: code.to_owned(), digits };
+        Ok(self.ledger.clone().define_asset(request).await?.into_inner())
+    }
+
+    /// Opens up to 10,000 accounts, in order; a result for each.
+    ///
+    /// # Errors
+    /// [`ClientError`]; nothing was opened when it is a refusal.
+    pub async fn create_accounts(
+        &self,
+        accounts: Vec<proto::NewAccount>,
+    ) -> Result<Vec<proto::AccountResult>, ClientError> {
+        let request = proto::CreateAccountsRequest { accounts };
+        Ok(self.ledger.clone().create_accounts(request).await?.into_inner().results)
+    }
+
+    /// Up to 10,000 accounts by id, the unknown ids apart.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_accounts(
+        &self,
+        ids: &[AccountId],
+    ) -> Result<proto::GetAccountsResponse, ClientError> {
+        let ids = ids.iter().map(|&id| id.into()).collect();
+        let request = proto::GetAccountsRequest { ids };
+        Ok(self.ledger.clone().get_accounts(request).await?.into_inner())
+    }
+
+    /// A page of accounts; an empty cursor begins, `page_size` 0 takes the server's default.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_accounts(
+        &self,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListAccountsResponse, ClientError> {
+        let request = proto::ListAccountsRequest { page_size, cursor: cursor.to_owned() };
+        Ok(self.ledger.clone().list_accounts(request).await?.into_inner())
+    }
+
+    /// Freezes, unfreezes or closes an account and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn set_account_status(
+        &self,
+        id: AccountId,
+        status: proto::AccountStatus,
+    ) -> Result<proto::Account, ClientError> {
+        let request = proto::SetAccountStatusRequest {
+            id: id.low(),
+            id_high: id.high(),
+            status: status as i32,
+        };
+        let answer = self.ledger.clone().set_account_status(request).await?.into_inner();
+        answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
+    }
+
+    /// One transfer; final and durable when it returns.
+    ///
+    /// # Errors
+    /// [`ClientError`]. A refused transfer is an outcome, not an error.
+    pub async fn transfer(&self, transfer: TransferRequest) -> Result<Outcome, ClientError> {
+        let answer = self.ledger.clone().transfer(transfer).await?.into_inner();
+        answer.outcome.ok_or(ClientError::Protocol("an answer came without its outcome"))
+    }
+
+    /// A batch of up to 10,000 transfers; an outcome for each, in order.
+    ///
+    /// # Errors
+    /// [`ClientError`]; nothing of the batch took effect when it is a refusal.
+    pub async fn create_transfers(
+        &self,
+        transfers: Vec<TransferRequest>,
+    ) -> Result<Vec<Outcome>, ClientError> {
+        let count = transfers.len();
+        let request = proto::CreateTransfersRequest { transfers };
+        let outcomes = self.ledger.clone().create_transfers(request).await?.into_inner().outcomes;
+        if outcomes.len() == count {
+            Ok(outcomes)
+        } else {
+            Err(ClientError::Protocol("a batch got another number of outcomes"))
+        }
+    }
+
+    /// Opens a stream that keeps at most `window` batches in flight (the server answers up to
+    /// 64 at a time by default). One half sends, the other receives; use them on two tasks,
+    /// or send at most `window` batches before receiving.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the stream cannot be opened.
+    pub async fn stream(&self, window: usize) -> Result<(BatchSender, Answers), ClientError> {
+        stream::open(self.ledger.clone(), window).await
+    }
+
+    /// Up to 100 remembered transfers by id, the unknown ids apart.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_transfers(
+        &self,
+        ids: &[TransferId],
+    ) -> Result<proto::GetTransfersResponse, ClientError> {
+        let ids = ids.iter().map(|&id| id.into()).collect();
+        let request = proto::GetTransfersRequest { ids };
+        Ok(self.ledger.clone().get_transfers(request).await?.into_inner())
+    }
+
+    /// A page of an account's entries, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown account.
+    pub async fn list_entries(
+        &self,
+        account: AccountId,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListEntriesResponse, ClientError> {
+        let request = proto::ListEntriesRequest {
+            id: account.low(),
+            id_high: account.high(),
+            page_size,
+            cursor: cursor.to_owned(),
+        };
+        Ok(self.ledger.clone().list_entries(request).await?.into_inner())
+    }
+
+    /// What the engine is doing; with the state's hash and totals when asked for, which looks
+    /// at every account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_status(
+        &self,
+        with_state_hash: bool,
+    ) -> Result<proto::GetStatusResponse, ClientError> {
+        let request = proto::GetStatusRequest { with_state_hash };
+        Ok(self.operator.clone().get_status(request).await?.into_inner())
+    }
+}
+
+impl proto::Outcome {
+    /// The transfer's id; `None` for 0, which no server sends.
+    #[must_use]
+    pub fn transfer_id(&self) -> Option<TransferId> {
+        TransferId::from_halves(self.id_high, self.id).ok()
+    }
+
+    /// Whether the transfer took place, now or (for a repeat) before.
+    #[must_use]
+    pub fn is_posted(&self) -> bool {
+        self.code == proto::Code::Posted as i32
+    }
+}
+
+impl proto::Account {
+    /// The account's id; `None` for 0, which no server sends.
+    #[must_use]
+    pub fn account_id(&self) -> Option<AccountId> {
+        AccountId::from_halves(self.id_high, self.id).ok()
+    }
+}
+
+impl proto::TransferRequest {
+    /// A plain transfer of `amount_minor` minor units; set other fields as needed.
+    #[must_use]
+    pub fn plain(id: TransferId, debit: AccountId, credit: AccountId, amount_minor: u64) -> Self {
+        Self {
+            id: id.low(),
+            id_high: id.high(),
+            debit_account: debit.low(),
+            debit_account_high: debit.high(),
+            credit_account: credit.low(),
+            credit_account_high: credit.high(),
+            amount_minor,
+            ..Self::default()
+        }
+    }
+}
+
+impl proto::NewAccount {
+    /// An account without an overdraft.
+    #[must_use]
+    pub fn new(id: AccountId, currency: &str, external: bool) -> Self {
+        Self {
+            id: id.low(),
+            id_high: id.high(),
+            currency: currency.to_owned(),
+            overdraft_limit: String::new(),
+            external,
+        }
+    }
+}

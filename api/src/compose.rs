@@ -1,0 +1,78 @@
+//! The composition root: the only place that names concrete journals. Serving, verifying and
+//! replaying all open theirs here and see nothing but the contract from then on.
+
+use ducat_persistence::{
+    DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, SledJournal, SledOptions,
+};
+use std::path::Path;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A journal, ready for the engine, and whose it is.
+pub struct OpenJournal {
+    /// The journal behind its contract.
+    pub journal: Arc<dyn Journal>,
+    /// The ledger's own id.
+    pub ledger: LedgerId,
+}
+
+/// Why a data directory could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory itself: held by another process, something else's, not to be created.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The journal in it.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl OpenError {
+    /// Whether a running process holds the directory.
+    #[must_use]
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::DataDir(DataDirError::InUse { .. }))
+    }
+
+    /// Whether something is missing or changed that should be there.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::DataDir(error) => {
+                matches!(error, DataDirError::Format { .. } | DataDirError::Mark(_))
+            }
+            Self::Journal(error) => error.is_damage(),
+        }
+    }
+}
+
+/// The ledger in this directory, created when there is none; held until the journal is dropped.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn create_or_open(data_dir: &Path) -> Result<OpenJournal, OpenError> {
+    open(DataDir::create_or_open(data_dir)?)
+}
+
+/// The ledger in this directory, which must be there; held until the journal is dropped.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
+    open(DataDir::open_existing(data_dir)?)
+}
+
+fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
+    let ledger = dir.ledger();
+    let journal = SledJournal::open(Arc::new(dir), SledOptions::default())?;
+    Ok(OpenJournal { journal: Arc::new(journal), ledger })
+}
+
+/// A fresh journal in memory: nothing survives the end of the process.
+///
+/// # Errors
+/// When the system's source of randomness cannot be read.
+pub fn in_memory() -> std::io::Result<OpenJournal> {
+    let ledger = LedgerId::random()?;
+    Ok(OpenJournal { journal: Arc::new(MemoryJournal::new(ledger)), ledger })
+}

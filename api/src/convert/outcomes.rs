@@ -1,0 +1,181 @@
+//! Outcomes to the wire. Batches are encoded in one step (see [`crate::wire`]); only a
+//! refusal costs a sentence, and only a balance beyond 64 bits an allocation.
+
+use super::explain::Explainer;
+use super::transfers::Reader;
+use crate::proto;
+use crate::violation::{Place, Violations};
+use crate::wire::{self, Encoded, Small};
+use ducat_engine::money::Currencies;
+use ducat_engine::transfer::{BalanceAfter, Outcome, TransferRequest};
+use prost::Message as _;
+
+/// Field numbers of `Outcome` and `Balance` in the proto; a test compares with prost.
+mod field {
+    pub const ID: u8 = 1;
+    pub const ID_HIGH: u8 = 2;
+    pub const LSN: u8 = 3;
+    pub const TIME_NS: u8 = 4;
+    pub const CODE: u8 = 5;
+    pub const REPEAT: u8 = 6;
+    pub const EXPLANATION: u8 = 7;
+    pub const DEBIT: u8 = 8;
+    pub const CREDIT: u8 = 9;
+    pub const POSTED_MINOR: u8 = 1;
+    pub const AVAILABLE_MINOR: u8 = 2;
+    /// `outcomes` in the answer to `CreateTransfers`.
+    pub const UNARY_OUTCOMES: u8 = 1;
+    /// `tag` in the answer of a stream.
+    pub const STREAM_TAG: u8 = 1;
+    /// `outcomes` in the answer of a stream.
+    pub const STREAM_OUTCOMES: u8 = 2;
+}
+
+/// Bytes of a posted outcome, roughly; what the buffer of a batch starts with.
+const OUTCOME_BYTES: usize = 64;
+
+/// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
+/// came, from which the sentences of the refusals are made.
+#[must_use]
+pub fn unary_answer(
+    outcomes: &[Outcome],
+    asked: &[proto::TransferRequest],
+    currencies: &Currencies,
+) -> Encoded {
+    let mut out = Vec::with_capacity(outcomes.len() * OUTCOME_BYTES);
+    encode(field::UNARY_OUTCOMES, outcomes, asked, currencies, &mut out);
+    Encoded::from_bytes(out)
+}
+
+/// The encoded `StreamTransfersResponse` to the batch with this tag.
+#[must_use]
+pub fn stream_answer(
+    tag: u64,
+    outcomes: &[Outcome],
+    asked: &[proto::TransferRequest],
+    currencies: &Currencies,
+) -> Encoded {
+    let mut out = Vec::with_capacity(outcomes.len() * OUTCOME_BYTES + 16);
+    let mut head = Small::new();
+    head.uint(field::STREAM_TAG, tag);
+    out.extend_from_slice(head.as_bytes());
+    encode(field::STREAM_OUTCOMES, outcomes, asked, currencies, &mut out);
+    Encoded::from_bytes(out)
+}
+
+fn encode(
+    list: u8,
+    outcomes: &[Outcome],
+    asked: &[proto::TransferRequest],
+    currencies: &Currencies,
+    out: &mut Vec<u8>,
+) {
+    let mut reader = Reader::new(currencies);
+    let mut explainer = Explainer::new(currencies);
+    let mut sentence = String::new();
+    let mut text = Vec::new();
+    let mut figures = Small::new();
+    for (outcome, item) in outcomes.iter().zip(asked) {
+        if !is_narrow(outcome) {
+            // Balances beyond 2^63 minor units are rare enough to go the long way.
+            let request = reader.transfer(item, Place::Request, &mut Violations::default());
+            let message = message(outcome, request.as_ref(), &mut explainer);
+            wire::delimited(out, list, &[&message.encode_to_vec()]);
+            continue;
+        }
+        figures.clear();
+        write_figures(outcome, &mut figures);
+        if outcome.rejection.is_none() {
+            wire::delimited(out, list, &[figures.as_bytes()]);
+            continue;
+        }
+        // The request was well-formed once, so it is again; reading it twice for refusals is
+        // cheaper than keeping a second copy of every batch in flight.
+        sentence.clear();
+        text.clear();
+        if let Some(request) = reader.transfer(item, Place::Request, &mut Violations::default()) {
+            explainer.explain(outcome, &request, &mut sentence);
+            wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
+        }
+        wire::delimited(out, list, &[figures.as_bytes(), &text]);
+    }
+}
+
+/// Whether every figure fits into 64 bits.
+fn is_narrow(outcome: &Outcome) -> bool {
+    let fits =
+        |balance: &Option<BalanceAfter>| balance.as_ref().is_none_or(|b| narrow(b).is_some());
+    fits(&outcome.debit) && fits(&outcome.credit)
+}
+
+/// Posted and available where both fit into 64 bits.
+fn narrow(after: &BalanceAfter) -> Option<(i64, i64)> {
+    Some((i64::try_from(after.posted).ok()?, i64::try_from(after.available).ok()?))
+}
+
+/// The encoded outcome without its sentence.
+fn write_figures(outcome: &Outcome, to: &mut Small) {
+    to.fixed(field::ID, outcome.id.low());
+    to.fixed(field::ID_HIGH, outcome.id.high());
+    to.uint(field::LSN, outcome.lsn.0);
+    to.fixed(field::TIME_NS, outcome.time_ns);
+    to.uint(field::CODE, outcome.rejection.map_or(0, |r| u64::from(r.number())));
+    to.uint(field::REPEAT, u64::from(outcome.repeat));
+    for (field, after) in [(field::DEBIT, &outcome.debit), (field::CREDIT, &outcome.credit)] {
+        if let Some((posted, available)) = after.as_ref().and_then(narrow) {
+            to.message(field, |to| {
+                to.sint(field::POSTED_MINOR, posted);
+                to.sint(field::AVAILABLE_MINOR, available);
+            });
+        }
+    }
+}
+
+/// The answer to one transfer, as a message.
+#[must_use]
+pub fn one(
+    outcome: &Outcome,
+    request: &TransferRequest,
+    currencies: &Currencies,
+) -> proto::Outcome {
+    message(outcome, Some(request), &mut Explainer::new(currencies))
+}
+
+fn message(
+    outcome: &Outcome,
+    request: Option<&TransferRequest>,
+    explainer: &mut Explainer<'_>,
+) -> proto::Outcome {
+    let mut explanation = String::new();
+    if let Some(request) = request {
+        explainer.explain(outcome, request, &mut explanation);
+    }
+    proto::Outcome {
+        id: outcome.id.low(),
+        id_high: outcome.id.high(),
+        lsn: outcome.lsn.0,
+        time_ns: outcome.time_ns,
+        code: outcome.rejection.map_or(0, |r| i32::from(r.number())),
+        repeat: outcome.repeat,
+        explanation,
+        debit: outcome.debit.as_ref().map(balance),
+        credit: outcome.credit.as_ref().map(balance),
+    }
+}
+
+/// An account's figures; all of them as texts when one does not fit into 64 bits.
+fn balance(after: &BalanceAfter) -> proto::Balance {
+    if let Some((posted_minor, available_minor)) = narrow(after) {
+        return proto::Balance { posted_minor, available_minor, held_minor: 0, wide: None };
+    }
+    let wide = proto::WideBalance {
+        posted_minor: after.posted.to_string(),
+        available_minor: after.available.to_string(),
+        held_minor: "0".to_owned(),
+    };
+    proto::Balance { wide: Some(Box::new(wide)), ..proto::Balance::default() }
+}
+
+#[cfg(test)]
+#[path = "outcomes_tests.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+//! The service `Ledger`: every call is convert ▸ ask the [`Handle`] ▸ convert back. It
+//! decides nothing; it waits where the engine says so and nowhere else.
+
+use crate::convert::{self, accounts, cursor, outcomes, transfers};
+use crate::proto::{self, StreamTransfersRequest};
+use crate::servers::ledger_server::Ledger;
+use crate::status::{self, Refusal};
+use crate::stream::{self, AnswerStream, Draining, StreamOptions};
+use crate::wire::Encoded;
+use ducat_actors::handle::{BATCH_MAX, Handle};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Most ids in one `GetTransfers`.
+pub const GET_TRANSFERS_MAX: usize = 100;
+
+/// The service over one engine.
+#[derive(Clone)]
+pub struct LedgerService {
+    handle: Handle,
+    streams: StreamOptions,
+    draining: Draining,
+}
+
+impl LedgerService {
+    /// The service over this engine. Streams end when `draining` says so.
+    #[must_use]
+    pub const fn new(handle: Handle, streams: StreamOptions, draining: Draining) -> Self {
+        Self { handle, streams, draining }
+    }
+}
+
+#[tonic::async_trait]
+impl Ledger for LedgerService {
+    async fn define_asset(
+        &self,
+        request: Request<proto::DefineAssetRequest>,
+    ) -> Result<Response<proto::DefineAssetResponse>, Status> {
+        let proto::DefineAssetRequest { code, digits } = request.into_inner();
+        let defined = self.handle.define_asset(code, digits).await.map_err(status::request)?;
+        let (asset, created) = defined.map_err(|error| status::asset(&error))?;
+        let digits = u32::from(asset.digits);
+        Ok(Response::new(proto::DefineAssetResponse { code: asset.code, digits, created }))
+    }
+
+    async fn create_accounts(
+        &self,
+        request: Request<proto::CreateAccountsRequest>,
+    ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
+        let request = request.into_inner();
+        let specs = accounts::specs(&request.accounts, &self.handle.currencies())?;
+        let outcomes = self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
+        let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
+            accounts::result(spec, outcome)
+                .ok_or_else(|| status::internal("an account was refused after it was checked"))
+        });
+        let results = results.collect::<Result<_, _>>()?;
+        Ok(Response::new(proto::CreateAccountsResponse { results }))
+    }
+
+    async fn get_accounts(
+        &self,
+        request: Request<proto::GetAccountsRequest>,
+    ) -> Result<Response<proto::GetAccountsResponse>, Status> {
+        let asked = request.into_inner().ids;
+        let ids = convert::account_ids(&asked, BATCH_MAX)?;
+        let at = self.handle.accounts(ids).await.map_err(status::request)?;
+        let currencies = self.handle.currencies();
+        let mut writer = accounts::Writer::new(&currencies);
+        let mut answer = proto::GetAccountsResponse { lsn: at.lsn.0, ..Default::default() };
+        for (id, view) in asked.into_iter().zip(&at.accounts) {
+            match view {
+                Some(view) => answer.accounts.push(writer.account(view)),
+                None => answer.unknown.push(id),
+            }
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<proto::ListAccountsRequest>,
+    ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        let request = request.into_inner();
+        let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
+        let from = cursor::read_accounts(&request.cursor)?;
+        let page = self.handle.list_accounts(from, size).await.map_err(status::request)?;
+        let currencies = self.handle.currencies();
+        let mut writer = accounts::Writer::new(&currencies);
+        Ok(Response::new(proto::ListAccountsResponse {
+            accounts: page.accounts.iter().map(|view| writer.account(view)).collect(),
+            next_cursor: page.next.map(cursor::accounts).unwrap_or_default(),
+            lsn: page.lsn.0,
+        }))
+    }
+
+    async fn set_account_status(
+        &self,
+        request: Request<proto::SetAccountStatusRequest>,
+    ) -> Result<Response<proto::SetAccountStatusResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let wanted = accounts::status_from_proto(request.status)?;
+        let view = self.handle.set_status(id, wanted).await.map_err(status::request)?;
+        let view = view.map_err(Refusal::from)?;
+        let currencies = self.handle.currencies();
+        let account = accounts::Writer::new(&currencies).account(&view);
+        Ok(Response::new(proto::SetAccountStatusResponse { account: Some(account) }))
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<proto::TransferRequest>,
+    ) -> Result<Response<proto::TransferResponse>, Status> {
+        let currencies = self.handle.currencies();
+        let transfer = transfers::single(request.get_ref(), &currencies)?;
+        let pending = self.handle.submit(vec![transfer]).map_err(status::request)?;
+        let outcomes = pending.outcomes().await.map_err(status::request)?;
+        let outcome = outcomes
+            .first()
+            .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
+        let outcome = Some(outcomes::one(outcome, &transfer, &currencies));
+        Ok(Response::new(proto::TransferResponse { outcome }))
+    }
+
+    async fn create_transfers(
+        &self,
+        request: Request<proto::CreateTransfersRequest>,
+    ) -> Result<Response<Encoded>, Status> {
+        let asked = request.into_inner().transfers;
+        let currencies = self.handle.currencies();
+        let batch = transfers::batch(&asked, &currencies)?;
+        let pending = self.handle.submit(batch).map_err(status::request)?;
+        let outcomes = pending.outcomes().await.map_err(status::request)?;
+        if outcomes.len() != asked.len() {
+            return Err(status::internal("a batch got another number of outcomes"));
+        }
+        Ok(Response::new(outcomes::unary_answer(&outcomes, &asked, &currencies)))
+    }
+
+    type StreamTransfersStream = AnswerStream;
+
+    async fn stream_transfers(
+        &self,
+        request: Request<Streaming<StreamTransfersRequest>>,
+    ) -> Result<Response<AnswerStream>, Status> {
+        let answers = stream::start(
+            self.handle.clone(),
+            request.into_inner(),
+            self.streams.clone(),
+            self.draining.clone(),
+        );
+        Ok(Response::new(answers))
+    }
+
+    async fn get_transfers(
+        &self,
+        request: Request<proto::GetTransfersRequest>,
+    ) -> Result<Response<proto::GetTransfersResponse>, Status> {
+        let asked = request.into_inner().ids;
+        let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
+        let stored = self.handle.transfers(ids).await.map_err(status::request)?;
+        let currencies = self.handle.currencies();
+        let mut answer = proto::GetTransfersResponse::default();
+        for (id, stored) in asked.into_iter().zip(&stored) {
+            match stored {
+                Some(known) => {
+                    answer.transfers.push(transfers::record_to_proto(known, &currencies));
+                }
+                None => answer.unknown.push(id),
+            }
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<proto::ListEntriesRequest>,
+    ) -> Result<Response<proto::ListEntriesResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_entries(id, &request.cursor)?;
+        let page = self.handle.entries(id, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| {
+            let sentence = format!("no account has the id {id}");
+            Status::from(Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence))
+        })?;
+        let next = page.next.map(|lsn| cursor::entries(id, lsn)).unwrap_or_default();
+        let currencies = self.handle.currencies();
+        Ok(Response::new(accounts::Writer::new(&currencies).entries(&page, next)))
+    }
+}

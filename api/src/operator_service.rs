@@ -1,0 +1,121 @@
+//! The service `Operator`: what the engine is doing, for those who run it.
+
+use crate::convert::accounts::Writer;
+use crate::proto::{GetStatusRequest, GetStatusResponse};
+use crate::servers::operator_server::Operator;
+use crate::status;
+use ducat_actors::handle::Handle;
+use std::fmt;
+use std::time::Instant;
+use tonic::{Request, Response, Status};
+
+/// Which failure an answer survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Every answer survives a loss of power.
+    PowerLoss,
+    /// Nothing survives the end of the process.
+    None,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PowerLoss => "power-loss",
+            Self::None => "none",
+        })
+    }
+}
+
+/// What a server knows about itself and the engine does not.
+#[derive(Clone, Debug)]
+pub struct ServerInfo {
+    /// The version of the binary.
+    pub version: String,
+    /// The ledger's own id, from its data directory.
+    pub ledger_id: String,
+    /// Which failure an answer survives.
+    pub durability: Durability,
+    /// When the engine was started.
+    pub started: Instant,
+}
+
+/// The service over one engine.
+#[derive(Clone)]
+pub struct OperatorService {
+    handle: Handle,
+    info: ServerInfo,
+}
+
+impl OperatorService {
+    /// The service over this engine.
+    #[must_use]
+    pub const fn new(handle: Handle, info: ServerInfo) -> Self {
+        Self { handle, info }
+    }
+}
+
+#[tonic::async_trait]
+impl Operator for OperatorService {
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let summary = if request.into_inner().with_state_hash {
+            Some(self.handle.summary().await.map_err(status::request)?)
+        } else {
+            None
+        };
+        let now = self.handle.status();
+        let mut answer = GetStatusResponse {
+            version: self.info.version.clone(),
+            ledger_id: self.info.ledger_id.clone(),
+            durability: self.info.durability.to_string(),
+            accounts: now.accounts,
+            remembered_ids: now.remembered_ids,
+            remembered_ids_bytes: now.remembered_ids_bytes,
+            last_lsn: now.last_lsn.0,
+            durable_lsn: now.durable_lsn.0,
+            epoch: now.epoch.0,
+            partitions: now.partitions,
+            in_flight: now.in_flight,
+            in_flight_max: now.in_flight_max,
+            posted: now.posted,
+            refused: now.refused,
+            repeats: now.repeats,
+            uptime_ns: u64::try_from(self.info.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            journal_bytes: now.journal_bytes,
+            memory_bytes: memory_bytes(),
+            accounts_bytes: now.accounts_bytes,
+            ..GetStatusResponse::default()
+        };
+        if let Some(summary) = summary {
+            let currencies = self.handle.currencies();
+            let mut writer = Writer::new(&currencies);
+            answer.state_hash = blake3::Hash::from_bytes(summary.hash).to_hex().to_string();
+            answer.state_lsn = summary.lsn.0;
+            answer.totals = summary.totals.iter().map(|total| writer.total(total)).collect();
+        }
+        Ok(Response::new(answer))
+    }
+}
+
+/// The process's resident set in bytes; 0 where `/proc` does not tell.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    // Pages are 4 KiB on every Linux this is built for but some 64-bit ARM set-ups, where
+    // VmRSS, which is in kB, stays right.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_process_takes_some_memory() {
+        assert!(super::memory_bytes() > 100_000);
+    }
+}

@@ -1,0 +1,174 @@
+//! The gRPC server: `Ledger`, `Operator`, health and reflection on one listener, every queue
+//! bounded, and an end that answers what was begun.
+//!
+//! ```text
+//! listener ─▶ connections (bounded) ─▶ HTTP/2 streams (bounded) ─▶ services ─▶ Handle
+//! ```
+//!
+//! A drain goes: health says `NOT_SERVING`, no new connection is taken, open connections are
+//! told to go away, `StreamTransfers` stops reading and answers what is in flight, and after
+//! a bounded time whatever is still open is cut.
+
+use crate::connections::Connections;
+use crate::ledger_service::LedgerService;
+use crate::operator_service::OperatorService;
+use crate::proto;
+use crate::servers::ledger_server::LedgerServer;
+use crate::servers::operator_server::OperatorServer;
+use crate::stream::{Draining, StreamOptions};
+use ducat_actors::handle::Handle;
+use std::future::Future;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+pub use crate::operator_service::{Durability, ServerInfo};
+
+/// The largest message taken from a client. A batch of 10,000 transfers with every field set
+/// to its longest takes 1.5 MB; what is larger is refused before it is decoded.
+pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The largest message a client should be ready to take: 10,000 refusals, explained.
+pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes a client may send on one call before the server has read them: one full batch.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// The same for all calls of one connection.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// Largest HTTP/2 frame taken; the default of 16 KiB cuts a batch into fifty.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
+
+/// A peer that is silent is asked for a sign of life after this time, ...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// ... and cut off when none comes within this one.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How the server is bounded.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Most connections at a time; more wait in the listener's backlog. Default 1,024.
+    pub connections_max: usize,
+    /// Most calls at a time on one connection. Default 1,024.
+    pub calls_per_connection_max: u32,
+    /// Bounds of `StreamTransfers`.
+    pub streams: StreamOptions,
+    /// How long a drain may take before connections are cut. Default 10 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            calls_per_connection_max: 1024,
+            streams: StreamOptions::default(),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the server did not serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The descriptor set could not be offered for reflection; a fault of the build.
+    #[error("prepare the reflection service")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("serve gRPC")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// How serving came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every call was answered and every connection closed.
+    Completely,
+    /// The drain's time ran out with connections still open.
+    TimedOut,
+}
+
+/// Serves on `listener` until `shutdown` resolves and the drain that follows is over. The
+/// engine behind `handle` keeps running; stop it afterwards.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    handle: Handle,
+    info: ServerInfo,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<Drained, ServeError> {
+    let (switch, draining) = Draining::new();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let ledger = LedgerService::new(handle.clone(), options.streams.clone(), draining.clone());
+    let ledger = LedgerServer::new(ledger)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(RESPONSE_BYTES_MAX);
+    let operator = OperatorServer::new(OperatorService::new(handle, info))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    health.set_serving::<LedgerServer<LedgerService>>().await;
+    health.set_serving::<OperatorServer<OperatorService>>().await;
+
+    let mut routes = Routes::builder();
+    routes.add_service(ledger).add_service(operator).add_service(health_service);
+    add_reflection(&mut routes)?;
+    let connections = Connections::new(listener, options.connections_max);
+    let mut ended = draining.clone();
+    let serving = builder(&options)
+        .add_routes(routes.routes())
+        .serve_with_incoming_shutdown(connections, async move { ended.begun().await });
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => return result.map(|()| Drained::Completely).map_err(Into::into),
+        () = shutdown => {}
+    }
+    begin_drain(&switch, health).await;
+    match tokio::time::timeout(options.drain_timeout, serving).await {
+        Ok(result) => result.map(|()| Drained::Completely).map_err(Into::into),
+        Err(_elapsed) => Ok(Drained::TimedOut),
+    }
+}
+
+fn builder(options: &ServerOptions) -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_concurrent_streams(options.calls_per_connection_max)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
+
+/// Reflection in both versions: older tools ask only for v1alpha.
+fn add_reflection(routes: &mut tonic::service::RoutesBuilder) -> Result<(), ServeError> {
+    let configured = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes.add_service(configured().build_v1()?).add_service(configured().build_v1alpha()?);
+    Ok(())
+}
+
+/// Tells everyone. Those who watch the health are told first and then let go, because an open
+/// watch would keep its connection open.
+async fn begin_drain(switch: &watch::Sender<bool>, mut health: HealthReporter) {
+    let services = ["", "ducat.v1.Ledger", "ducat.v1.Operator"];
+    for service in services {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    switch.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for service in services {
+        health.clear_service_status(service).await;
+    }
+}

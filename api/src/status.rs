@@ -1,0 +1,178 @@
+//! From the engine's refusals to gRPC statuses, each with an `ErrorInfo` (domain `ducat.v1`,
+//! a stable reason) and, where waiting helps, a `RetryInfo`.
+
+use crate::proto;
+use crate::violation::ERROR_DOMAIN;
+use ducat_actors::handle::RequestError;
+use ducat_engine::money::CurrencyError;
+use ducat_engine::transfer::AccountRejection;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// How long to wait before asking a full engine again: some commits of its journal.
+const RETRY_BUSY: Duration = Duration::from_millis(25);
+
+/// How long to wait before asking again when remembered ids fill their memory; they leave
+/// it a day after they came.
+const RETRY_IDS_FULL: Duration = Duration::from_secs(60);
+
+/// A refusal as a whole: what a status or a `BatchError` is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code.
+    pub code: Code,
+    /// A stable reason in capitals.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// When asking again may help.
+    pub retry: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal that asking again does not help.
+    #[must_use]
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), retry: None }
+    }
+
+    /// The engine found no room for a stream's batch in time.
+    #[must_use]
+    pub fn no_room(waited: Duration) -> Self {
+        Self {
+            retry: Some(RETRY_BUSY),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "ENGINE_FULL",
+                format!("the engine had no room for the batch within {} ms", waited.as_millis()),
+            )
+        }
+    }
+
+    /// The server is ending; what was not answered is to be asked again elsewhere or later.
+    #[must_use]
+    pub fn draining() -> Self {
+        Self::new(Code::Unavailable, "DRAINING", "the server is shutting down")
+    }
+
+    /// The refusal in a stream's answer.
+    #[must_use]
+    pub fn into_batch_error(self) -> proto::BatchError {
+        proto::BatchError {
+            grpc_code: self.code as i32,
+            reason: self.reason.to_owned(),
+            message: self.message,
+            violations: Vec::new(),
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let mut details =
+            ErrorDetails::with_error_info(refusal.reason, ERROR_DOMAIN, HashMap::new());
+        if let Some(delay) = refusal.retry {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(refusal.code, refusal.message, details)
+    }
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        let (code, reason, retry) = match &error {
+            RequestError::Busy { .. } => (Code::ResourceExhausted, "ENGINE_FULL", Some(RETRY_BUSY)),
+            RequestError::IdsFull { .. } => {
+                (Code::ResourceExhausted, "IDS_FULL", Some(RETRY_IDS_FULL))
+            }
+            RequestError::BatchSize(_) => (Code::InvalidArgument, "BATCH_SIZE", None),
+            RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
+            RequestError::Stopped(_) => (Code::Unavailable, "ENGINE_STOPPED", None),
+        };
+        Self { code, reason, message: error.to_string(), retry }
+    }
+}
+
+impl From<AccountRejection> for Refusal {
+    fn from(rejection: AccountRejection) -> Self {
+        let (code, reason) = match rejection {
+            AccountRejection::Unknown => (Code::NotFound, "ACCOUNT_UNKNOWN"),
+            AccountRejection::Closed => (Code::FailedPrecondition, "ACCOUNT_CLOSED"),
+            AccountRejection::NotEmpty => (Code::FailedPrecondition, "ACCOUNT_NOT_EMPTY"),
+            AccountRejection::ExistsDifferent => (Code::AlreadyExists, "EXISTS_DIFFERENT"),
+            AccountRejection::Full => (Code::ResourceExhausted, "LEDGER_FULL"),
+            AccountRejection::LimitTooLarge => (Code::InvalidArgument, "AMOUNT_TOO_LARGE"),
+            AccountRejection::CurrencyUnknown => (Code::InvalidArgument, "CURRENCY_UNKNOWN"),
+        };
+        Self::new(code, reason, rejection.to_string())
+    }
+}
+
+/// The status of an asset that could not be defined.
+#[must_use]
+pub fn asset(error: &CurrencyError) -> Status {
+    use crate::violation::Violations;
+    let malformed = |field, reason| Status::from(Violations::one(field, reason, error.to_string()));
+    match error {
+        CurrencyError::BadCode(_) | CurrencyError::Unknown(_) => {
+            malformed("code", "ASSET_CODE_MALFORMED")
+        }
+        CurrencyError::IsIso(_) | CurrencyError::NoMinorUnit(_) => {
+            malformed("code", "ASSET_IS_ISO")
+        }
+        CurrencyError::BadDigits(_) => malformed("digits", "ASSET_DIGITS"),
+        CurrencyError::Exists { .. } => {
+            Refusal::new(Code::AlreadyExists, "ASSET_EXISTS_DIFFERENT", error.to_string()).into()
+        }
+        CurrencyError::Full => {
+            Refusal::new(Code::FailedPrecondition, "ASSETS_FULL", error.to_string()).into()
+        }
+    }
+}
+
+/// The status of a request error.
+#[must_use]
+pub fn request(error: RequestError) -> Status {
+    Refusal::from(error).into()
+}
+
+/// A fault of the server's own: logged where it is found, told without figures.
+#[must_use]
+pub fn internal(what: &str) -> Status {
+    tracing::error!(what, "a fault of the server");
+    Refusal::new(Code::Internal, "INTERNAL", format!("a fault of the server: {what}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_engine_says_when_to_come_back() {
+        let status = request(RequestError::Busy { in_flight: 9, limit: 9 });
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().expect("present").reason, "ENGINE_FULL");
+        assert_eq!(details.retry_info().expect("present").retry_delay, Some(RETRY_BUSY));
+    }
+
+    #[test]
+    fn refusals_keep_their_kind() {
+        for (status, code) in [
+            (request(RequestError::IdsFull { limit: 1 }), Code::ResourceExhausted),
+            (request(RequestError::Stopped("x".into())), Code::Unavailable),
+            (Refusal::from(AccountRejection::Unknown).into(), Code::NotFound),
+            (Refusal::from(AccountRejection::NotEmpty).into(), Code::FailedPrecondition),
+            (Refusal::from(AccountRejection::Closed).into(), Code::FailedPrecondition),
+            (asset(&CurrencyError::BadDigits(19)), Code::InvalidArgument),
+            (asset(&CurrencyError::IsIso("GBP".into())), Code::InvalidArgument),
+            (asset(&CurrencyError::Exists { code: "X".into(), digits: 2 }), Code::AlreadyExists),
+        ] {
+            assert_eq!(status.code(), code);
+            let details = status.get_error_details();
+            assert_eq!(details.error_info().expect("always present").domain, ERROR_DOMAIN);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `StreamTransfers`: batches in, answers out, in the order of arrival, with a bounded number
+//! of batches in flight.
+//!
+//! ```text
+//!            reader task                          writer task
+//! client ─▶ decode ▸ convert ▸ submit ─▶ window ─▶ await outcomes ▸ convert ─▶ outbox ─▶ client
+//!                     └ waits for room    (bounded)                           (bounded)
+//! ```
+//!
+//! A full engine or a full window stops the reader, which stops reading the client, whom
+//! HTTP/2 flow control then slows down. Every wait is bounded: a batch that finds no room in
+//! time is refused on its own, and a client that lets answers lie while its window is full
+//! has its stream ended. A drain ends the reading; what is in flight is still answered.
+
+use crate::convert::{outcomes, transfers};
+use crate::proto::{BatchError, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
+use crate::status::{self, Refusal};
+use crate::wire::Encoded;
+use ducat_actors::handle::{Handle, Pending, RequestError};
+use ducat_engine::money::Currencies;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::Stream;
+use tonic::{Code, Status, Streaming};
+
+/// Answers that lie ready for the connection to send. Two, so that one is encoded while the
+/// next is made; more would only hide a slow client.
+const OUTBOX: usize = 2;
+
+/// How a stream is bounded.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// Most batches of one stream that are admitted and not yet answered, next to the one
+    /// being read and the one being answered: at least 1. Default 64.
+    pub window: usize,
+    /// How long a batch waits for room in the engine before it is refused. Default 10 s.
+    pub room_timeout: Duration,
+    /// How long answers may lie unread while the window is full. Default 30 s.
+    pub unread_timeout: Duration,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            window: 64,
+            room_timeout: Duration::from_secs(10),
+            unread_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Tells whether the server is draining; all clones tell the same.
+#[derive(Clone, Debug)]
+pub struct Draining(watch::Receiver<bool>);
+
+impl Draining {
+    /// The switch and what reads it.
+    #[must_use]
+    pub fn new() -> (watch::Sender<bool>, Self) {
+        let (switch, reader) = watch::channel(false);
+        (switch, Self(reader))
+    }
+
+    /// Resolves once the server drains.
+    pub async fn begun(&mut self) {
+        // A switch that is gone will never be thrown any more: the server has ended.
+        let _gone = self.0.wait_for(|draining| *draining).await;
+    }
+}
+
+/// A batch that was read and waits for its answer.
+enum InFlight {
+    /// Admitted: what was asked and where the outcomes will be.
+    Admitted {
+        tag: u64,
+        asked: Vec<TransferRequest>,
+        currencies: Arc<Currencies>,
+        pending: Pending,
+    },
+    /// Refused as a whole.
+    Refused { tag: u64, error: BatchError },
+}
+
+/// The answers of one stream, then the status it ended with, if that was not success.
+pub struct AnswerStream {
+    answers: mpsc::Receiver<Encoded>,
+    end: oneshot::Receiver<Status>,
+    ended: bool,
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<Encoded, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.answers.poll_recv(context) {
+            Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
+            Poll::Ready(None) => {
+                // The writer puts the status there before it lets go of the answers.
+                self.ended = true;
+                Poll::Ready(self.end.try_recv().ok().map(Err))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Serves one stream on tasks of its own; they end with the stream.
+#[must_use]
+pub fn start(
+    handle: Handle,
+    batches: Streaming<StreamTransfersRequest>,
+    options: StreamOptions,
+    draining: Draining,
+) -> AnswerStream {
+    let (window, in_flight) = mpsc::channel(options.window.max(1));
+    let (outbox, answers) = mpsc::channel(OUTBOX);
+    let (end, ended_with) = oneshot::channel();
+    let reader = Reader { handle, batches, window, room_timeout: options.room_timeout };
+    let reader = tokio::spawn(reader.run(draining));
+    let writer = Writer { in_flight, outbox, unread_timeout: options.unread_timeout };
+    tokio::spawn(async move {
+        let outcome = writer.run().await;
+        // The window is closed now, so the reader ends as soon as it looks.
+        let status = match outcome {
+            Err(status) => Some(status),
+            Ok(()) => reader.await.unwrap_or_else(|_| {
+                Some(status::internal("the reader of a stream ended in a panic"))
+            }),
+        };
+        if let Some(status) = status {
+            // Fails when the client is gone, which needs to know nothing any more.
+            let _unheard = end.send(status);
+        }
+    });
+    AnswerStream { answers, end: ended_with, ended: false }
+}
+
+/// Reads batches and hands them to the engine.
+struct Reader {
+    handle: Handle,
+    batches: Streaming<StreamTransfersRequest>,
+    window: mpsc::Sender<InFlight>,
+    room_timeout: Duration,
+}
+
+impl Reader {
+    /// Reads until the client has finished (`None`) or the stream must end with a status.
+    async fn run(mut self, mut draining: Draining) -> Option<Status> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = draining.begun() => return Some(Refusal::draining().into()),
+                message = self.batches.message() => message,
+            };
+            let batch = match message {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return None,
+                Err(status) => return Some(status),
+            };
+            // A place before the engine: what is admitted can always be waited for.
+            let place = tokio::select! {
+                biased;
+                () = draining.begun() => return Some(Refusal::draining().into()),
+                place = self.window.reserve() => place.ok()?,
+            };
+            match self.admit(batch).await {
+                Ok(in_flight) => place.send(in_flight),
+                Err(status) => return Some(status),
+            }
+        }
+    }
+
+    /// Hands one batch to the engine. Only an engine that has stopped ends the stream.
+    async fn admit(&self, batch: StreamTransfersRequest) -> Result<InFlight, Status> {
+        let StreamTransfersRequest { tag, transfers: asked } = batch;
+        let currencies = self.handle.currencies();
+        let converted = match transfers::batch(&asked, &currencies) {
+            Ok(converted) => converted,
+            Err(violations) => {
+                return Ok(InFlight::Refused { tag, error: violations.into_batch_error() });
+            }
+        };
+        let submitted = self.handle.submit_when_room(converted);
+        let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
+            Ok(Ok(pending)) => {
+                return Ok(InFlight::Admitted { tag, asked, currencies, pending });
+            }
+            Ok(Err(error @ RequestError::Stopped(_))) => return Err(status::request(error)),
+            Ok(Err(error)) => Refusal::from(error),
+            Err(_elapsed) => Refusal::no_room(self.room_timeout),
+        };
+        Ok(InFlight::Refused { tag, error: refusal.into_batch_error() })
+    }
+}
+
+/// Awaits outcomes in order and hands the answers to the connection.
+struct Writer {
+    in_flight: mpsc::Receiver<InFlight>,
+    outbox: mpsc::Sender<Encoded>,
+    unread_timeout: Duration,
+}
+
+impl Writer {
+    /// Answers until the reader has ended and everything read is answered.
+    async fn run(mut self) -> Result<(), Status> {
+        while let Some(batch) = self.in_flight.recv().await {
+            let answer = answer(batch).await?;
+            let Some(place) = self.room_in_outbox().await? else { return Ok(()) };
+            place.send(answer);
+        }
+        Ok(())
+    }
+
+    /// Waits for the client to read; `None` when it is gone.
+    async fn room_in_outbox(&self) -> Result<Option<mpsc::Permit<'_, Encoded>>, Status> {
+        loop {
+            match tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await {
+                Ok(place) => return Ok(place.ok()),
+                Err(_elapsed) if self.in_flight.capacity() == 0 => {
+                    let seconds = self.unread_timeout.as_secs();
+                    let sentence = format!(
+                        "answers lay unread for {seconds} s while the stream's window was full"
+                    );
+                    let refusal = Refusal::new(Code::ResourceExhausted, "ANSWERS_UNREAD", sentence);
+                    return Err(refusal.into());
+                }
+                Err(_elapsed) => {}
+            }
+        }
+    }
+}
+
+async fn answer(batch: InFlight) -> Result<Encoded, Status> {
+    match batch {
+        InFlight::Refused { tag, error } => {
+            let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
+            Ok(Encoded::of(&answer))
+        }
+        InFlight::Admitted { tag, asked, currencies, pending } => {
+            let outcomes = pending.outcomes().await.map_err(status::request)?;
+            if outcomes.len() != asked.len() {
+                return Err(status::internal("a batch got another number of outcomes"));
+            }
+            Ok(outcomes::stream_answer(tag, &outcomes, &asked, &currencies))
+        }
+    }
+}
