@@ -66,7 +66,7 @@ impl Operator for OperatorService {
         } else {
             None
         };
-        let now = self.handle.status();
+        let now = self.handle.status_with_memory().await.map_err(status::request)?;
         let mut answer = GetStatusResponse {
             version: self.info.version.clone(),
             ledger_id: self.info.ledger_id.clone(),
