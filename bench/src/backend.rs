@@ -105,8 +105,7 @@ impl Backend {
             Kind::Child(child) => child.stop().await,
             Kind::Remote { .. } => Ok(()),
             Kind::InProcess(engine) => {
-                engine.shutdown().await;
-                Ok(())
+                engine.shutdown().await.context("the engine did not stop in order")
             }
         }
     }
