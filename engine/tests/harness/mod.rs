@@ -14,6 +14,7 @@
 pub mod disk;
 pub mod rng;
 pub mod scenario;
+pub mod seeds;
 pub mod shell;
 pub mod workload;
 

@@ -51,7 +51,10 @@ pub struct Report {
     pub crashes: usize,
     pub outcomes: usize,
     pub repeats: usize,
-    pub refusals: usize,
+    /// How often each rule refused, by its number; at 0 what was posted.
+    pub refusals: [usize; 17],
+    /// Rounds of votes beyond the first of each batch.
+    pub rounds: usize,
     pub events: usize,
     /// A hash of every step and every answer.
     pub trace: u64,
@@ -180,7 +183,8 @@ impl<'a> Player<'a> {
         actions.clear();
         let quiet = self.shell.in_flight() == 0 && self.arrived.is_empty();
         match self.script.front() {
-            Some(Step::Submit(_)) => actions.push(Action::Next),
+            // More often than anything else, so that batches grow.
+            Some(Step::Submit(_)) => actions.extend([Action::Next; 4]),
             // What operators do comes between batches.
             Some(_) if quiet => actions.push(Action::Next),
             _ => {}
@@ -333,7 +337,8 @@ impl<'a> Player<'a> {
                 }
                 self.report.outcomes += 1;
                 self.report.repeats += usize::from(got.repeat);
-                self.report.refusals += usize::from(got.rejection.is_some());
+                self.report.refusals[got.rejection.map_or(0, |rule| usize::from(rule.number()))] +=
+                    1;
                 trace = (trace ^ got.lsn.0 ^ (got.time_ns << 20)).rotate_left(7);
                 trace ^= got.rejection.map_or(0, |rule| u64::from(rule.number()) << 50);
                 trace ^= got.debit.map_or(0, |figures| figures.posted as u64);
@@ -346,6 +351,7 @@ impl<'a> Player<'a> {
     /// Pulls the plug and starts again, on any number of partitions.
     fn crash(&mut self) -> Result<(), String> {
         self.report.crashes += 1;
+        self.report.rounds += self.shell.rounds;
         let mut torn = self.rng.clone();
         self.rng.next();
         self.disk.crash(self.case.torn.then_some(&mut torn));
@@ -405,6 +411,7 @@ impl<'a> Player<'a> {
             return Err("the disk holds other events than the shell".to_owned());
         }
         self.report.events = events.len();
+        self.report.rounds += self.shell.rounds;
         let ids: Vec<_> = events.iter().filter_map(|event| event.record.transfer_id()).collect();
         if ids.iter().collect::<HashSet<_>>().len() != ids.len() {
             return Err("an id was decided twice".to_owned());

@@ -93,6 +93,8 @@ pub struct Shell {
     flights: VecDeque<Flight>,
     fault: Fault,
     stray_ids: u128,
+    /// Rounds of votes beyond the first of each batch.
+    pub rounds: usize,
 }
 
 /// An empty ledger; the seed of its hash tables has no say in results.
@@ -176,6 +178,7 @@ impl Shell {
             flights: VecDeque::new(),
             fault,
             stray_ids: u128::MAX / 2,
+            rounds: 0,
         }
     }
 
@@ -391,6 +394,7 @@ impl Shell {
         let (decided, done) = flight.plan.decide(&flight.batch, &flight.votes);
         if !done {
             flight.awaited = all;
+            self.rounds += 1;
             let decided = Rc::new(decided);
             for mailbox in &mut self.to {
                 mailbox.push_back(ToPartition::Resolve(decided.clone()));

@@ -60,6 +60,45 @@ pub fn edge() -> (AccountId, AccountId, u128) {
     (account(EDGE_OUTSIDE), account(EDGE), (BALANCE_MAX - EDGE_GAP).unsigned_abs())
 }
 
+/// Who pays whom: mostly among the ordinary accounts, the first one hot, and mostly in one
+/// currency.
+fn parties(debit: u64, credit: u64) -> (u8, u8) {
+    let debit = match debit {
+        0..=7 => [0, 1, 2, 3, 4, 1, 2, 0][debit as usize],
+        8..=23 => [1, 2, 3, 4][debit as usize % 4],
+        24..=26 => OUTSIDE_USD,
+        27 => 6,
+        28 => EDGE_OUTSIDE,
+        29 => EDGE,
+        30 => 9,
+        _ => [LATE, NEVER][credit as usize % 2],
+    };
+    let same_currency = matches!(debit, OUTSIDE_USD | 6) && credit < 24;
+    let credit = match credit {
+        _ if same_currency => [6, OUTSIDE_USD][credit as usize / 20],
+        0..=15 => match [1, 2, 3, 4][credit as usize % 4] {
+            // Transfers to oneself, but not too many.
+            same if same == debit && credit > 3 => same % 4 + 1,
+            other => other,
+        },
+        16..=23 => {
+            if debit == 1 {
+                2
+            } else {
+                1
+            }
+        }
+        24..=25 => OUTSIDE,
+        26 => 6,
+        27 => EDGE_OUTSIDE,
+        28 => EDGE,
+        29 => 9,
+        30 => LATE,
+        _ => NEVER,
+    };
+    (debit, credit)
+}
+
 /// Takes so many bits off a word.
 struct Bits(u64);
 
@@ -166,8 +205,7 @@ impl Decoder {
 
     fn request(&mut self, word: u64) -> TransferRequest {
         let mut bits = Bits(word);
-        let debit = [0, 1, 2, 3, 4, 1, 2, 1, 0, 5, 6, 7, 8, 9, LATE, NEVER][bits.take(4) as usize];
-        let credit = [1, 2, 3, 4, 0, 2, 1, 1, 3, 6, 5, 8, 7, 9, LATE, NEVER][bits.take(4) as usize];
+        let (debit, credit) = parties(bits.take(5), bits.take(5));
         let amount = match bits.take(6) {
             low @ 0..=49 => u128::from(low) % 12 + 1,
             50 => 0,
@@ -177,17 +215,17 @@ impl Decoder {
             54 => AMOUNT_MAX / 2 + 1,
             low => u128::from(low) * 7,
         };
-        let currency = match bits.take(4) {
-            0..=10 => None,
-            11 | 12 => Some(spec(debit).currency),
-            13 => Some(spec(credit).currency),
-            14 => Some(USD),
+        let currency = match bits.take(5) {
+            0..=23 => None,
+            24..=28 => Some(spec(debit).currency),
+            29 => Some(spec(credit).currency),
+            30 => Some(USD),
             _ => Some(CurrencyId(1000)),
         };
-        let kind = match bits.take(4) {
-            13 => TransferKind::Transfer,
-            14 => TransferKind::Deposit,
-            15 => TransferKind::Withdrawal,
+        let kind = match bits.take(5) {
+            29 => TransferKind::Transfer,
+            30 => TransferKind::Deposit,
+            31 => TransferKind::Withdrawal,
             _ if spec(debit).external => TransferKind::Deposit,
             _ if spec(credit).external => TransferKind::Withdrawal,
             _ => TransferKind::Transfer,
@@ -201,11 +239,11 @@ impl Decoder {
             kind,
             linked: false,
         };
-        let reuse = bits.take(5);
+        let reuse = bits.take(6);
         let back = bits.take(6) as usize;
-        let linked = bits.take(2) == 3;
+        let linked = bits.take(3) == 7;
         let mut request = self.reuse(reuse, back, fresh);
-        if !matches!(reuse, 24 | 25 | 31) {
+        if !matches!(reuse, 56 | 57 | 63) {
             request.linked = linked;
         }
         request
@@ -216,9 +254,9 @@ impl Decoder {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
         let earlier = self.asked[last - back % self.asked.len()];
         match how {
-            24..=26 => earlier,
-            27 => TransferRequest { id: earlier.id, ..fresh },
-            28 => {
+            56..=58 => earlier,
+            59 => TransferRequest { id: earlier.id, ..fresh },
+            60 => {
                 let currency = match earlier.currency {
                     Some(_) => None,
                     None if back % 2 == 0 => Some(GBP),
@@ -226,9 +264,9 @@ impl Decoder {
                 };
                 TransferRequest { currency, ..earlier }
             }
-            29 => TransferRequest { id: self.asked[last].id, ..fresh },
-            30 => TransferRequest { amount: earlier.amount.wrapping_add(1), ..earlier },
-            31 => self.asked[last],
+            61 => TransferRequest { id: self.asked[last].id, ..fresh },
+            62 => TransferRequest { amount: earlier.amount.wrapping_add(1), ..earlier },
+            63 => self.asked[last],
             _ => fresh,
         }
     }
