@@ -259,7 +259,7 @@ impl Decoder {
             60 => {
                 let currency = match earlier.currency {
                     Some(_) => None,
-                    None if back % 2 == 0 => Some(GBP),
+                    None if back.is_multiple_of(2) => Some(GBP),
                     None => Some(USD),
                 };
                 TransferRequest { currency, ..earlier }
