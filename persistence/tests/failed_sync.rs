@@ -46,7 +46,7 @@ fn fail_nth_sync(nth: u64) {
         .expect("appends");
     let before = sync.calls.load(Ordering::SeqCst);
     sync.fail_at.store(before + nth, Ordering::SeqCst);
-    let failed = writer.append(Lsn(51), &mut batch_of(Lsn(51), 700, 1));
+    let failed = writer.append(Lsn(51), &mut batch_of(Lsn(51), 20_000, 500));
     assert!(
         matches!(failed, Err(AppendError::InDoubt { .. })),
         "{failed:?}"
@@ -67,7 +67,7 @@ fn fail_nth_sync(nth: u64) {
     copy_tree(root.path(), next.path());
     let journal = open_journal(next.path(), small_options());
     let (mut writer, tail) = journal.open_writer(SHARD, "test").expect("opens");
-    let whole = tail.next_lsn == Lsn(751) && tail.dropped.is_none();
+    let whole = tail.next_lsn == Lsn(20_051) && tail.dropped.is_none();
     let nothing = tail.next_lsn == Lsn(51);
     assert!(whole || nothing, "sync {nth}: {tail:?}");
     assert_eq!(
@@ -86,7 +86,7 @@ fn fail_nth_sync(nth: u64) {
 
 #[test]
 fn a_failed_sync_poisons_wherever_it_happens() {
-    // 700 frames are three chunks of at most 256.
+    // 20,000 records are 2.4 MB: three chunks of at most one.
     for nth in 1..=3 {
         fail_nth_sync(nth);
     }
