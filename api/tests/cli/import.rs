@@ -2,12 +2,12 @@
 //! elsewhere: a serial run for AMLSim, the bank's own books for Berka, the penny for the
 //! public payments. Each skips with a printed reason where its files are absent.
 
-mod cli;
-
-use cli::{Server, data, json, mapping, path_text};
+use crate::support::{Server, binary, data, json, mapping, path_text};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const SHA: &str = "dfeb7e478aa15f2d";
 
@@ -48,6 +48,36 @@ fn amlsim_is_the_same_in_any_batches_and_after_a_kill() {
         assert_eq!(again["transfers"]["repeats"], 117_805);
         assert_eq!(again["state_hash"], summary["state_hash"]);
     }
+}
+
+#[test]
+fn an_import_cut_off_by_a_kill_is_finished_by_running_it_again() {
+    let Some(nodes) = data("amlsim/20K_cycle200.nodes.csv.gz") else { return };
+    let Some(rows) = data("amlsim/20K_cycle200.transactions.csv.gz") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    let map = mapping("amlsim.toml");
+    let mut import = Command::new(binary());
+    import.args(["--server", &server.url, "import", "--map", &map, "--accounts", &nodes]);
+    import.args(["--transfers", &rows, "--batch-size", "100"]).stderr(Stdio::piped());
+    let import = import.stdout(Stdio::null()).spawn().expect("starts");
+    let decided = |server: &Server| {
+        let status = &server.json(&["status"])[0];
+        status["posted"].as_u64().expect("a number") + status["refused"].as_u64().expect("one")
+    };
+    // 20,000 of them are opening balances.
+    while decided(&server) < 40_000 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.kill();
+    let output = import.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("Run the same command again"), "{said}");
+    let server = Server::start(dir.path(), 1);
+    let summary = import_amlsim(&server, &nodes, &rows, "1000");
+    let repeats = summary["transfers"]["repeats"].as_u64().expect("a number");
+    assert!((20_000..117_805).contains(&repeats), "{repeats} rows were decided before the kill");
 }
 
 #[test]

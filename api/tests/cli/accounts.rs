@@ -1,9 +1,7 @@
 //! The binary against a real server: accounts, transfers, refusals, repeats, status, and what
 //! `verify` and `replay` find afterwards.
 
-mod cli;
-
-use cli::{Server, json, path_text, run};
+use crate::support::{Server, json, path_text, run};
 
 fn code(output: &std::process::Output) -> i32 {
     output.status.code().expect("ended by itself")
@@ -18,7 +16,8 @@ fn money_moves_once_and_refusals_end_with_1() {
         assert_eq!(code(&server.run(&line)), 0);
     }
     let deposit = ["transfer", "--from", "1", "--to", "2", "--amount", "100.00"];
-    let deposit = [&deposit[..], &["--currency", "GBP", "--kind", "deposit", "--id", "77"]].concat();
+    let deposit =
+        [&deposit[..], &["--currency", "GBP", "--kind", "deposit", "--id", "77"]].concat();
     let first = &server.json(&deposit)[0];
     assert_eq!((&first["code"], &first["repeat"]), (&"POSTED".into(), &false.into()));
     assert_eq!(first["credit"]["posted"], "100.00");
@@ -50,7 +49,8 @@ fn money_moves_once_and_refusals_end_with_1() {
     assert_eq!(report["state_hash"], status["state_hash"]);
     let then = first["lsn"].as_u64().expect("a number");
     let before = (then - 1).to_string();
-    let replay = |lsn: &str| json(&["replay", "--data-dir", &data_dir, "--to-lsn", lsn, "--account", "2"]);
+    let replay =
+        |lsn: &str| json(&["replay", "--data-dir", &data_dir, "--to-lsn", lsn, "--account", "2"]);
     assert_eq!(replay(&before)[0]["posted"], "0.00");
     assert_eq!(replay(&then.to_string())[0]["posted"], "100.00");
 }
