@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete journals. Serving, verifying and
 //! replaying all open theirs here and see nothing but the contract from then on.
 
+use ducat_actors::replay::ReplayFailed;
 use ducat_persistence::{
     DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, SledJournal, SledOptions,
 };
@@ -43,6 +44,17 @@ impl OpenError {
             }
             Self::Journal(error) => error.is_damage(),
         }
+    }
+}
+
+/// Whether a replay failed because of what is in the journal, not because it cannot be read.
+#[must_use]
+pub const fn is_replay_damage(error: &ReplayFailed) -> bool {
+    match error {
+        ReplayFailed::Journal(error) => {
+            error.is_damage() || matches!(error, JournalError::Replay { .. })
+        }
+        ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
     }
 }
 

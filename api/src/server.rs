@@ -105,7 +105,7 @@ pub async fn serve(
     handle: Handle,
     info: ServerInfo,
     options: ServerOptions,
-    shutdown: impl Future<Output = ()> + Send,
+    shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, ServeError> {
     let (switch, draining) = Draining::new();
     let (health, health_service) = tonic_health::server::health_reporter();

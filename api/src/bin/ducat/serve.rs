@@ -14,10 +14,12 @@ mod signals;
 
 use crate::exit::{Done, Exit, Failure};
 use clap::{Args, ValueEnum};
-use ducat_actors::handle::{BATCH_MAX, Engine, EngineOptions, StartError};
+use ducat_actors::handle::{BATCH_MAX, EngineOptions};
+use ducat_actors::start::{Engine, StartError};
 use ducat_api::compose::{self, OpenError, OpenJournal};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -44,17 +46,17 @@ pub struct ServeArgs {
     /// Allow what no ledger of real money should do, such as `--durability none`.
     #[arg(long, env = "DUCAT_DEVELOPMENT")]
     development: bool,
-    /// Partitions that host the account actors: 1 to 64.
+    /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=64), value_name = "COUNT")]
-    partitions: u32,
+          value_parser = partitions, value_name = "COUNT")]
+    partitions: usize,
     /// Threads that serve: 1 to 256. By default one for each core.
     #[arg(long, env = "DUCAT_THREADS", value_parser = clap::value_parser!(u32).range(1..=256),
           value_name = "COUNT")]
     threads: Option<u32>,
     /// Most transfers admitted and not yet answered; beyond it clients are told to wait.
     #[arg(long, env = "DUCAT_IN_FLIGHT_MAX", default_value_t = 262_144,
-          value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=100_000_000),
+          value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=500_000_000),
           value_name = "TRANSFERS")]
     in_flight_max: u64,
     /// Most transfer ids remembered for repeats (at most 64 bytes of memory each).
@@ -119,6 +121,14 @@ pub fn run(args: ServeArgs) -> Done {
     done
 }
 
+/// A power of two up to 64.
+fn partitions(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count.is_power_of_two() && count <= 64 => Ok(count),
+        _ => Err("use 1, 2, 4, 8, 16, 32 or 64".to_owned()),
+    }
+}
+
 /// What the types of the flags cannot say.
 fn check(args: &ServeArgs) -> Result<(), Failure> {
     if args.durability == DurabilityArg::None && !args.development {
@@ -154,7 +164,7 @@ async fn run_async(args: ServeArgs) -> Done {
     let engine =
         Engine::start(engine_options(&args)?, opened.journal, &owner, replay_bar::progress())
             .await
-            .map_err(start_failure)?;
+            .map_err(|error| start_failure(&error))?;
     let listener =
         socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
     let address =
@@ -208,7 +218,7 @@ async fn serve_until_stopped(
             ),
         ));
     }
-    engine.shutdown().await;
+    engine.shutdown().await.map_err(|error| internal("stop the engine", &error))?;
     tracing::info!("stopped; nothing is left undone");
     Ok(Exit::Ok)
 }
@@ -232,14 +242,15 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
             Ok((opened, Durability::None))
         }
         DurabilityArg::PowerLoss => {
-            let opened = compose::create_or_open(&args.data_dir).map_err(open_failure)?;
+            let opened =
+                compose::create_or_open(&args.data_dir).map_err(|error| open_failure(&error))?;
             Ok((opened, Durability::PowerLoss))
         }
     }
 }
 
 /// The exit code of a data directory that cannot be opened.
-fn open_failure(error: OpenError) -> Failure {
+fn open_failure(error: &OpenError) -> Failure {
     let exit = if error.is_in_use() {
         Exit::Held
     } else if error.is_damage() {
@@ -247,17 +258,19 @@ fn open_failure(error: OpenError) -> Failure {
     } else {
         Exit::CannotCreate
     };
-    Failure::new(exit, with_causes(&error))
+    Failure::new(exit, with_causes(error))
 }
 
 /// The exit code of an engine that does not start.
-fn start_failure(error: StartError) -> Failure {
-    let exit = match &error {
+fn start_failure(error: &StartError) -> Failure {
+    let exit = match error {
         StartError::Options(_) => Exit::Usage,
-        StartError::Journal(journal) if journal.is_damage() => Exit::Damaged,
-        _ => Exit::Internal,
+        StartError::Replay(replay) if compose::is_replay_damage(replay) => Exit::Damaged,
+        // The disk refused: it cannot be read, or the new epoch cannot be written.
+        StartError::Replay(_) => Exit::CannotCreate,
+        StartError::Spawn(_) | StartError::Interrupted(_) => Exit::Internal,
     };
-    Failure::new(exit, with_causes(&error))
+    Failure::new(exit, with_causes(error))
 }
 
 fn unavailable(verb: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
@@ -283,11 +296,10 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
             .map_err(|_| Failure::usage(format!("{flag} is larger than this machine can count")))
     };
     Ok(EngineOptions {
-        partitions: args.partitions as usize,
+        partitions: args.partitions,
         in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
         remember_ns: args.remember_hours * 3_600_000_000_000,
-        ..EngineOptions::default()
     })
 }
 
@@ -362,7 +374,8 @@ mod tests {
     fn ranges_are_checked() {
         for flags in [
             ["--partitions", "0"],
-            ["--partitions", "65"],
+            ["--partitions", "3"],
+            ["--partitions", "128"],
             ["--in-flight-max", "9999"],
             ["--remembered-ids-max", "1"],
             ["--remember-hours", "1"],
