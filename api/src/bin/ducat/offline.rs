@@ -7,17 +7,15 @@
 use crate::exit::{Exit, Failure};
 use ducat_actors::handle::{CurrencyTotal, EngineOptions};
 use ducat_actors::replay::{ReplayFailed, replay_offline};
+use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
-use ducat_persistence::{
-    DataDir, DataDirError, Journal, JournalError, SledJournal, SledOptions, Tail,
-};
+use ducat_persistence::{DataDirError, Tail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The only shard there is.
@@ -85,9 +83,7 @@ pub fn replay(data_dir: &Path, to_lsn: Option<Lsn>) -> Result<ReplayedState, Fai
 
 /// Opens the journal and applies its events as far as `to`.
 fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
-    let dir = DataDir::open_existing(data_dir).map_err(|e| data_dir_failure(&e))?;
-    let journal = SledJournal::open(Arc::new(dir), SledOptions::default());
-    let journal = journal.map_err(|e| journal_failure(&e))?;
+    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e))?;
     let mut ledger = Ledger::new(1, 0, EngineOptions::default().remember_ns)
         .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))?;
     let bar = progress_bar();
@@ -96,8 +92,7 @@ fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
         shown.set_length(at.goal_lsn.0.max(at.lsn.0));
         shown.set_position(at.lsn.0);
     });
-    let journal: &dyn Journal = &journal;
-    let tail = replay_offline(journal, SHARD, &mut ledger, to, progress);
+    let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, to, progress);
     bar.finish_and_clear();
     Ok((ledger, tail.map_err(|e| replay_failure(&e))?))
 }
@@ -128,18 +123,14 @@ fn progress_bar() -> ProgressBar {
     bar
 }
 
-fn data_dir_failure(error: &DataDirError) -> Failure {
+fn open_failure(error: &OpenError) -> Failure {
     let exit = match error {
-        DataDirError::InUse { .. } => Exit::Held,
-        DataDirError::NotFound(_) | DataDirError::Foreign { .. } => Exit::Usage,
-        DataDirError::Format { .. } | DataDirError::Mark(_) => Exit::Damaged,
-        DataDirError::Io { .. } => Exit::CannotCreate,
+        error if error.is_in_use() => Exit::Held,
+        error if error.is_damage() => Exit::Damaged,
+        OpenError::DataDir(DataDirError::NotFound(_) | DataDirError::Foreign { .. }) => Exit::Usage,
+        OpenError::DataDir(_) => Exit::CannotCreate,
+        OpenError::Journal(_) => Exit::Internal,
     };
-    Failure::new(exit, with_causes(error))
-}
-
-fn journal_failure(error: &JournalError) -> Failure {
-    let exit = if error.is_damage() { Exit::Damaged } else { Exit::Internal };
     Failure::new(exit, with_causes(error))
 }
 
@@ -180,7 +171,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_held_says_so() {
         let dir = tempfile::tempdir().expect("a directory");
-        let held = DataDir::create_or_open(dir.path()).expect("created");
+        let held = compose::create_or_open(dir.path()).expect("created");
         assert_eq!(verify(dir.path()).expect_err("held").exit, Exit::Held);
         drop(held);
         let report = verify(dir.path()).expect("an empty journal is sound");

@@ -3,16 +3,19 @@
 //! client commands are tested over a real connection, with faults the real server seldom has.
 
 use ducat_api::proto;
-use ducat_api::proto::ledger_server::{Ledger, LedgerServer};
-use ducat_api::proto::operator_server::{Operator, OperatorServer};
 use ducat_engine::money::{Currencies, format_minor, parse_amount};
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status};
-
-type Answer<T> = Result<Response<T>, Status>;
+use tonic_prost::ProstCodec;
 
 /// An account of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +173,17 @@ impl Model {
 #[derive(Clone, Default)]
 pub struct TestLedger(pub Arc<Mutex<Model>>);
 
+/// One gRPC service of the test server, told apart by its name.
+#[derive(Clone)]
+struct Served<const OPERATOR: bool>(TestLedger);
+
+impl NamedService for Served<false> {
+    const NAME: &'static str = "ducat.v1.Ledger";
+}
+impl NamedService for Served<true> {
+    const NAME: &'static str = "ducat.v1.Operator";
+}
+
 impl TestLedger {
     /// Starts serving and returns the address.
     pub async fn serve(&self) -> String {
@@ -177,8 +191,8 @@ impl TestLedger {
         let address = listener.local_addr().expect("an address");
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
         let server = tonic::transport::Server::builder()
-            .add_service(LedgerServer::new(self.clone()).max_decoding_message_size(64 << 20))
-            .add_service(OperatorServer::new(self.clone()));
+            .add_service(Served::<false>(self.clone()))
+            .add_service(Served::<true>(self.clone()));
         tokio::spawn(server.serve_with_incoming(incoming));
         format!("http://{address}")
     }
@@ -186,69 +200,110 @@ impl TestLedger {
     fn with<T>(&self, look: impl FnOnce(&mut Model) -> T) -> T {
         look(&mut self.0.lock().expect("not poisoned"))
     }
-}
 
-fn missing<T>() -> Answer<T> {
-    Err(Status::unimplemented("the model does not do this"))
-}
-
-#[tonic::async_trait]
-impl Ledger for TestLedger {
-    type StreamTransfersStream =
-        Pin<Box<dyn Stream<Item = Result<proto::StreamTransfersResponse, Status>> + Send>>;
-
-    async fn create_accounts(
-        &self,
-        request: Request<proto::CreateAccountsRequest>,
-    ) -> Answer<proto::CreateAccountsResponse> {
-        let results = self.with(|model| {
-            let open = |a: &proto::NewAccount| proto::AccountResult {
-                id: a.id,
-                id_high: a.id_high,
-                code: model.open(a) as i32,
-                ..Default::default()
-            };
-            request.get_ref().accounts.iter().map(open).collect()
-        });
-        Ok(Response::new(proto::CreateAccountsResponse { results }))
+    /// Answers one call by its path.
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let path = request.uri().path().to_owned();
+        match path.rsplit('/').next().unwrap_or_default() {
+            "CreateAccounts" => unary(request, move |q| self.create_accounts(&q)).await,
+            "GetAccounts" => unary(request, move |q| self.get_accounts(q)).await,
+            "CreateTransfers" => unary(request, move |q| self.create_transfers(&q)).await,
+            "GetStatus" => {
+                let status = |_: proto::GetStatusRequest| proto::GetStatusResponse {
+                    state_hash: "model".to_owned(),
+                    ..Default::default()
+                };
+                unary(request, status).await
+            }
+            "StreamTransfers" => {
+                Grpc::new(ProstCodec::default()).streaming(Streamed(self), request).await
+            }
+            _ => Status::unimplemented("the model does not do this").into_http(),
+        }
     }
 
-    async fn get_accounts(
-        &self,
-        request: Request<proto::GetAccountsRequest>,
-    ) -> Answer<proto::GetAccountsResponse> {
+    fn create_accounts(&self, q: &proto::CreateAccountsRequest) -> proto::CreateAccountsResponse {
+        let open = |model: &mut Model, a: &proto::NewAccount| proto::AccountResult {
+            id: a.id,
+            id_high: a.id_high,
+            code: model.open(a) as i32,
+            ..Default::default()
+        };
+        let results = self.with(|model| q.accounts.iter().map(|a| open(model, a)).collect());
+        proto::CreateAccountsResponse { results }
+    }
+
+    fn get_accounts(&self, q: proto::GetAccountsRequest) -> proto::GetAccountsResponse {
         let mut response = proto::GetAccountsResponse::default();
-        for id in request.into_inner().ids {
+        for id in q.ids {
             match self.with(|model| model.account(wide(id.id_high, id.id))) {
                 Some(account) => response.accounts.push(account),
                 None => response.unknown.push(id),
             }
         }
-        Ok(Response::new(response))
+        response
     }
 
-    async fn create_transfers(
+    fn create_transfers(
         &self,
-        request: Request<proto::CreateTransfersRequest>,
-    ) -> Answer<proto::CreateTransfersResponse> {
-        let transfers = &request.get_ref().transfers;
-        let outcomes = self.with(|model| transfers.iter().map(|t| model.decide(t)).collect());
-        Ok(Response::new(proto::CreateTransfersResponse { outcomes }))
+        q: &proto::CreateTransfersRequest,
+    ) -> proto::CreateTransfersResponse {
+        let outcomes = self.with(|model| q.transfers.iter().map(|t| model.decide(t)).collect());
+        proto::CreateTransfersResponse { outcomes }
+    }
+}
+
+impl<const OPERATOR: bool> Service<http::Request<Body>> for Served<OPERATOR> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn transfer(
-        &self,
-        request: Request<proto::TransferRequest>,
-    ) -> Answer<proto::TransferResponse> {
-        let outcome = Some(self.with(|model| model.decide(request.get_ref())));
-        Ok(Response::new(proto::TransferResponse { outcome }))
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let ledger = self.0.clone();
+        Box::pin(async move { Ok(ledger.answer(request).await) })
     }
+}
 
-    async fn stream_transfers(
-        &self,
+/// A unary method made of a function.
+struct Unary<F>(F);
+
+impl<Q, A, F: FnMut(Q) -> A> UnaryService<Q> for Unary<F> {
+    type Response = A;
+    type Future = Ready<Result<Response<A>, Status>>;
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        ready(Ok(Response::new((self.0)(request.into_inner()))))
+    }
+}
+
+async fn unary<Q, A>(
+    request: http::Request<Body>,
+    answer: impl FnMut(Q) -> A,
+) -> http::Response<Body>
+where
+    Q: prost::Message + Default + Send + 'static,
+    A: prost::Message + Default + Send + 'static,
+{
+    Grpc::new(ProstCodec::default()).unary(Unary(answer), request).await
+}
+
+/// The streaming method.
+struct Streamed(TestLedger);
+
+impl StreamingService<proto::StreamTransfersRequest> for Streamed {
+    type Response = proto::StreamTransfersResponse;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Self::Response, Status>> + Send>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(
+        &mut self,
         request: Request<tonic::Streaming<proto::StreamTransfersRequest>>,
-    ) -> Answer<Self::StreamTransfersStream> {
-        let ledger = self.clone();
+    ) -> Self::Future {
+        let ledger = self.0.clone();
         let mut broken = false;
         let responses = request.into_inner().map_while(move |request| {
             let request = request.ok().filter(|_| !broken)?;
@@ -256,48 +311,6 @@ impl Ledger for TestLedger {
             broken = response.is_err();
             Some(response)
         });
-        Ok(Response::new(Box::pin(responses)))
-    }
-
-    async fn define_asset(
-        &self,
-        _: Request<proto::DefineAssetRequest>,
-    ) -> Answer<proto::DefineAssetResponse> {
-        missing()
-    }
-    async fn list_accounts(
-        &self,
-        _: Request<proto::ListAccountsRequest>,
-    ) -> Answer<proto::ListAccountsResponse> {
-        missing()
-    }
-    async fn set_account_status(
-        &self,
-        _: Request<proto::SetAccountStatusRequest>,
-    ) -> Answer<proto::SetAccountStatusResponse> {
-        missing()
-    }
-    async fn get_transfers(
-        &self,
-        _: Request<proto::GetTransfersRequest>,
-    ) -> Answer<proto::GetTransfersResponse> {
-        missing()
-    }
-    async fn list_entries(
-        &self,
-        _: Request<proto::ListEntriesRequest>,
-    ) -> Answer<proto::ListEntriesResponse> {
-        missing()
-    }
-}
-
-#[tonic::async_trait]
-impl Operator for TestLedger {
-    async fn get_status(
-        &self,
-        _: Request<proto::GetStatusRequest>,
-    ) -> Answer<proto::GetStatusResponse> {
-        let state_hash = "model".to_owned();
-        Ok(Response::new(proto::GetStatusResponse { state_hash, ..Default::default() }))
+        ready(Ok(Response::new(Box::pin(responses) as Self::ResponseStream)))
     }
 }
