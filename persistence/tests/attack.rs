@@ -24,9 +24,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const CHILD_MEMORY_BYTES: u64 = 2 << 30;
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().expect("a number"))
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// SplitMix64: every attack can be repeated from its seed.
@@ -78,10 +76,7 @@ fn write_until_killed(root: &Path, stop: u64) {
 }
 
 fn limit_memory() {
-    let limit = libc::rlimit {
-        rlim_cur: CHILD_MEMORY_BYTES,
-        rlim_max: CHILD_MEMORY_BYTES,
-    };
+    let limit = libc::rlimit { rlim_cur: CHILD_MEMORY_BYTES, rlim_max: CHILD_MEMORY_BYTES };
     // SAFETY: a plain system call on this process.
     #[allow(unsafe_code)]
     let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
@@ -109,16 +104,9 @@ fn open_all(root: &Path, acked: Lsn) -> Result<Lsn, Box<dyn std::error::Error>> 
     });
     let (mut writer, tail) = opened?;
     assert_eq!(tail.next_lsn, seen.next());
-    assert!(
-        seen >= acked,
-        "silent loss: LSN {acked} was acknowledged, {seen} is the last"
-    );
+    assert!(seen >= acked, "silent loss: LSN {acked} was acknowledged, {seen} is the last");
     for lsn in (1..=seen.0).step_by(97).map(Lsn) {
-        check_frame(
-            &journal
-                .frame_at(SHARD, lsn)?
-                .ok_or("frame_at knows no such record")?,
-        );
+        check_frame(&journal.frame_at(SHARD, lsn)?.ok_or("frame_at knows no such record")?);
     }
     append(&mut *writer, seen.next(), 100)?;
     Ok(seen)
@@ -175,11 +163,7 @@ fn acked_in(line: std::io::Result<String>) -> Option<Lsn> {
 /// and returns the last one.
 fn kill_writer(mut child: Child, working: bool, after: Duration) -> Lsn {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let first = if working {
-        lines.find_map(acked_in)
-    } else {
-        None
-    };
+    let first = if working { lines.find_map(acked_in) } else { None };
     std::thread::sleep(after);
     child.kill().expect("kills");
     let last = lines.filter_map(acked_in).last();
@@ -210,29 +194,14 @@ fn open_in_child(root: &Path, acked: Lsn) -> Verdict {
         std::thread::sleep(Duration::from_millis(3));
     };
     let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut said)
-        .expect("text");
-    let verdict = said
-        .lines()
-        .find_map(|line| line.split_once("VERDICT ").map(|(_, v)| v));
+    child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    let verdict = said.lines().find_map(|line| line.split_once("VERDICT ").map(|(_, v)| v));
     match verdict {
         Some(verdict) if verdict.starts_with("whole") => Verdict::Whole,
         Some(verdict) => Verdict::Refused(verdict.to_owned()),
         None => {
-            child
-                .stderr
-                .take()
-                .expect("piped")
-                .read_to_string(&mut said)
-                .expect("text");
-            Verdict::Wrong(format!(
-                "status {status}, signal {:?}: {said}",
-                status.signal()
-            ))
+            child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+            Verdict::Wrong(format!("status {status}, signal {:?}: {said}", status.signal()))
         }
     }
 }
@@ -270,10 +239,7 @@ fn attack(name: &str, harm: fn(&Path, &mut Random) -> String) -> u64 {
             Verdict::Wrong(said) => wrong.push(format!("attack {number}, {harmed}: {said}")),
         }
     }
-    println!(
-        "{name}: {count} attacks, {refused} refused, {} whole",
-        count - refused
-    );
+    println!("{name}: {count} attacks, {refused} refused, {} whole", count - refused);
     assert!(wrong.is_empty(), "seed {seed}: {}", wrong.join("\n"));
     refused
 }
@@ -281,10 +247,8 @@ fn attack(name: &str, harm: fn(&Path, &mut Random) -> String) -> u64 {
 /// A file: half of the time any, half of the time by size.
 fn pick_file(root: &Path, random: &mut Random) -> PathBuf {
     let files = files_below(root);
-    let sizes: Vec<u64> = files
-        .iter()
-        .map(|file| fs::metadata(file).expect("is there").len())
-        .collect();
+    let sizes: Vec<u64> =
+        files.iter().map(|file| fs::metadata(file).expect("is there").len()).collect();
     if random.below(2) == 0 {
         return files[usize::try_from(random.below(files.len() as u64)).expect("small")].clone();
     }
@@ -313,8 +277,7 @@ fn flip_bit(root: &Path, random: &mut Random) -> String {
     }
     let bit = random.below(8);
     let file = OpenOptions::new().write(true).open(&path).expect("opens");
-    file.write_all_at(&[bytes[at] ^ (1 << bit)], at as u64)
-        .expect("writes");
+    file.write_all_at(&[bytes[at] ^ (1 << bit)], at as u64).expect("writes");
     format!("bit {bit} of byte {at} of {}", path.display())
 }
 
@@ -334,8 +297,7 @@ fn overwrite(root: &Path, random: &mut Random) -> String {
     let at = random.below(size.max(1));
     let length = (1 + random.below(20_000)).min(size - at.min(size));
     let fill = [0, 0xff, 0x5a][usize::try_from(random.below(3)).expect("small")];
-    file.write_all_at(&vec![fill; usize::try_from(length).expect("small")], at)
-        .expect("writes");
+    file.write_all_at(&vec![fill; usize::try_from(length).expect("small")], at).expect("writes");
     format!("{length} bytes of {fill:x} at {at} of {}", path.display())
 }
 
@@ -372,11 +334,7 @@ fn removed_and_older_segments_and_marks() {
     let (ledger, acked) = killed_ledger(3_000);
     let earlier = tempfile::tempdir().expect("a temporary directory");
     copy_tree(ledger.path(), earlier.path());
-    let more = acked_by(start(
-        "write",
-        ledger.path(),
-        ("DUCAT_CHILD_STOP", acked.0 + 3_000),
-    ));
+    let more = acked_by(start("write", ledger.path(), ("DUCAT_CHILD_STOP", acked.0 + 3_000)));
     let segments: Vec<_> = fs::read_dir(ledger.path().join("shard-0/journal"))
         .expect("lists")
         .map(|entry| entry.expect("lists").path())
@@ -388,10 +346,7 @@ fn removed_and_older_segments_and_marks() {
         let relative = segment.strip_prefix(ledger.path()).expect("below");
         fs::remove_dir_all(copy.path().join(relative)).expect("removes");
         let verdict = open_in_child(copy.path(), more);
-        assert!(
-            matches!(verdict, Verdict::Refused(_)),
-            "without {relative:?}: {verdict:?}"
-        );
+        assert!(matches!(verdict, Verdict::Refused(_)), "without {relative:?}: {verdict:?}");
     }
     let exchanged = |names: &[&str]| {
         let copy = tempfile::tempdir().expect("a temporary directory");
@@ -408,24 +363,14 @@ fn removed_and_older_segments_and_marks() {
         open_in_child(copy.path(), more)
     };
     let older_journal = exchanged(&["shard-0/journal"]);
-    assert!(
-        matches!(older_journal, Verdict::Refused(_)),
-        "{older_journal:?}"
-    );
-    assert_eq!(
-        exchanged(&["shard-0/mark"]),
-        Verdict::Whole,
-        "an older mark loses nothing"
-    );
+    assert!(matches!(older_journal, Verdict::Refused(_)), "{older_journal:?}");
+    assert_eq!(exchanged(&["shard-0/mark"]), Verdict::Whole, "an older mark loses nothing");
     let (other, _) = killed_ledger(3_000);
     let foreign = tempfile::tempdir().expect("a temporary directory");
     copy_tree(ledger.path(), foreign.path());
     fs::copy(other.path().join("FORMAT"), foreign.path().join("FORMAT")).expect("copies");
     let verdict = open_in_child(foreign.path(), more);
-    assert!(
-        matches!(verdict, Verdict::Refused(_)),
-        "another ledger's FORMAT: {verdict:?}"
-    );
+    assert!(matches!(verdict, Verdict::Refused(_)), "another ledger's FORMAT: {verdict:?}");
 }
 
 /// Killed at any moment, opened, killed again: nothing acknowledged is ever lost.
