@@ -110,6 +110,7 @@ fn records_are_written_as_they_were_stored() {
 
 #[test]
 #[ignore = "writes the fixture anew; only for a new version of the format"]
+#[allow(clippy::disallowed_methods, reason = "not the rules: it writes a file of the tests")]
 fn write_the_fixture() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/records-v1.bin");
     std::fs::write(path, encoded(&known_records())).expect("the fixture is written");

@@ -410,20 +410,24 @@ impl Shell {
         self.prepare_next();
     }
 
-    fn conclude(&mut self, mut flight: Flight) -> Concluded {
+    fn conclude(&mut self, flight: Flight) -> Concluded {
         if self.fault != Fault::DropCredit {
             assert_eq!(flight.net, 0, "what is debited is credited");
         }
-        flight.plan.put_back(flight.batch.as_ref().clone());
         let legs: Vec<Vec<Legs>> = flight.legs.into_iter().flatten().collect();
         let first = self.events.len();
         let time_ns = flight.plan.time_ns();
         let submissions = flight.submissions.iter().map(|(_, requests)| requests.as_slice());
-        let answers =
-            self.ledger.coordinator.conclude(&flight.plan, submissions, &legs, |lsn, record| {
+        let answers = self.ledger.coordinator.conclude(
+            &flight.plan,
+            &flight.batch,
+            submissions,
+            &legs,
+            |lsn, record| {
                 assert_eq!(lsn.0, self.events.len() as u64 + 1, "events come in order");
                 self.events.push(Event { lsn, time_ns, record: record.clone() });
-            });
+            },
+        );
         let outcomes = answers.into_iter().map(|answer| filled(answer, &self.events));
         Concluded {
             outcomes: flight.submissions.iter().map(|(key, _)| *key).zip(outcomes).collect(),
