@@ -3,7 +3,7 @@
 //! back every acknowledged record as it was: never silence, a panic, a hang or all of
 //! the machine's memory. Each opening is a process of its own, with limits.
 //!
-//! `DUCAT_ATTACKS` sets how many random places are tried (default 60 of each kind),
+//! `DUCAT_ATTACKS` sets how many random places are tried (default 40 of each kind),
 //! `DUCAT_ATTACK_SEED` where the random numbers start, `DUCAT_KILLS` how many kills.
 
 mod support;
@@ -254,7 +254,7 @@ fn files_below(root: &Path) -> Vec<PathBuf> {
 /// Tries one kind of harm at many places; returns how many were refused.
 fn attack(name: &str, harm: fn(&Path, &mut Random) -> String) -> u64 {
     let seed = setting("DUCAT_ATTACK_SEED", 1);
-    let count = setting("DUCAT_ATTACKS", 60);
+    let count = setting("DUCAT_ATTACKS", 40);
     let ledgers = [killed_ledger(6_000), stopped_ledger(6_000)];
     let mut refused = 0;
     let mut wrong = Vec::new();
