@@ -22,9 +22,7 @@ const RECORD_BYTES: usize = 60;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let temporary = tempfile::tempdir()?;
-    let parent = args
-        .next()
-        .map_or_else(|| temporary.path().to_owned(), Into::into);
+    let parent = args.next().map_or_else(|| temporary.path().to_owned(), Into::into);
     let megabytes: usize = args.next().map_or(Ok(200), |text| text.parse())?;
     println!("payload      MB/s  appends/s    p50 ms    p99 ms    max ms  CPU ms/MB  written");
     for payload in [200, 4 << 10, 64 << 10, 256 << 10, 512 << 10, 2 << 20] {
@@ -39,10 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn open(root: &Path) -> Result<SledJournal, Box<dyn std::error::Error>> {
-    Ok(SledJournal::open(
-        Arc::new(DataDir::create_or_open(root)?),
-        SledOptions::default(),
-    )?)
+    Ok(SledJournal::open(Arc::new(DataDir::create_or_open(root)?), SledOptions::default())?)
 }
 
 /// Fills `buffer` with records until their payload has about `bytes`.
@@ -59,9 +54,7 @@ fn fill(buffer: &mut AppendBuffer, first: Lsn, bytes: usize) -> Lsn {
             random ^= random << 17;
             part.copy_from_slice(&random.to_le_bytes()[..part.len()]);
         }
-        buffer
-            .push(lsn, |out| out.extend_from_slice(&record))
-            .expect("60 bytes fit");
+        buffer.push(lsn, |out| out.extend_from_slice(&record)).expect("60 bytes fit");
         lsn = lsn.next();
     }
     buffer.end_batch();
@@ -127,12 +120,7 @@ fn restart(parent: &Path, total: usize) -> Result<(), Box<dyn std::error::Error>
     let mut checked = 0_u64;
     let cpu_before = cpu();
     let (_writer, tail) = journal.open_writer_with(SHARD, "append_cost", &mut |frame, _| {
-        checked += frame
-            .payload()
-            .iter()
-            .step_by(64)
-            .map(|byte| u64::from(*byte))
-            .sum::<u64>();
+        checked += frame.payload().iter().step_by(64).map(|byte| u64::from(*byte)).sum::<u64>();
         Ok(())
     })?;
     let seconds = started.elapsed().as_secs_f64();
@@ -187,10 +175,7 @@ fn cpu() -> f64 {
 
 fn status_number(file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .unwrap_or("0");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }
 

@@ -40,11 +40,7 @@ impl Disk {
         let file = File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(1 << 30).map_err(|error| error.to_string())?;
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_ref()])?;
-        let disk = Self {
-            image,
-            mounted,
-            _home: home,
-        };
+        let disk = Self { image, mounted, _home: home };
         disk.mount()?;
         Ok(disk)
     }
@@ -85,10 +81,7 @@ impl Drop for Disk {
 }
 
 fn run(program: &str, arguments: &[&Path]) -> Result<(), String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -109,11 +102,7 @@ fn nothing_acknowledged_is_lost_in_a_power_cut() {
     let mut random = Random(setting("DUCAT_ATTACK_SEED", 1));
     let mut acked = Lsn::ZERO;
     for cut in 0..setting("DUCAT_POWER_CUTS", 3) {
-        let child = start(
-            "write",
-            &root,
-            ("DUCAT_CHILD_MOST", [400, 30_000][(cut % 2) as usize]),
-        );
+        let child = start("write", &root, ("DUCAT_CHILD_MOST", [400, 30_000][(cut % 2) as usize]));
         let after = Duration::from_millis(random.below(1_500));
         let last = watch_writer(child, true, after, &mut || disk.cut_power());
         acked = acked.max(last);
