@@ -19,6 +19,7 @@ use ducat_actors::start::{Engine, StartError};
 use ducat_api::compose::{self, OpenError, OpenJournal};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
