@@ -93,7 +93,11 @@ fn judge(root: &Path, acked: Lsn) {
     limit_memory();
     match open_all(root, acked) {
         Ok(tail) => println!("VERDICT whole up to {tail}"),
-        Err(error) => println!("VERDICT refused: {error}"),
+        Err(error) => {
+            let causes = std::iter::successors(Some(&*error), |error| error.source());
+            let said: Vec<_> = causes.map(ToString::to_string).collect();
+            println!("VERDICT refused: {}", said.join(": "));
+        }
     }
 }
 
