@@ -25,6 +25,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".ducat.v1", "crate::proto")
         .extern_path(".ducat.v1.CreateTransfersResponse", "crate::wire::Encoded")
         .extern_path(".ducat.v1.StreamTransfersResponse", "crate::wire::Encoded")
-        .compile_fds(descriptors)?;
+        .compile_fds(descriptors.clone())?;
+    // For tests of clients against a server that lies: the servers with plain messages.
+    if std::env::var_os("CARGO_FEATURE_TESTING").is_some() {
+        let plain = out.join("plain-servers");
+        std::fs::create_dir_all(&plain)?;
+        tonic_prost_build::configure()
+            .build_client(false)
+            .out_dir(plain)
+            .extern_path(".ducat.v1", "crate::proto")
+            .compile_fds(descriptors)?;
+    }
     Ok(())
 }

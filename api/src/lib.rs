@@ -37,3 +37,11 @@ pub mod proto {
 mod servers {
     include!(concat!(env!("OUT_DIR"), "/servers/ducat.v1.rs"));
 }
+
+/// The generated servers with plain messages, for tests of clients against a server of their
+/// own making.
+#[cfg(feature = "testing")]
+#[allow(clippy::all, clippy::pedantic, missing_docs)]
+pub mod plain_servers {
+    include!(concat!(env!("OUT_DIR"), "/plain-servers/ducat.v1.rs"));
+}

@@ -103,8 +103,7 @@ impl Operator for OperatorService {
 /// The process's resident set in bytes; 0 where `/proc` does not tell.
 #[must_use]
 pub fn memory_bytes() -> u64 {
-    // Pages are 4 KiB on every Linux this is built for but some 64-bit ARM set-ups, where
-    // VmRSS, which is in kB, stays right.
+    // `statm` counts in pages, whose size differs between machines; VmRSS is in kB everywhere.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

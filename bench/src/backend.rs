@@ -7,7 +7,8 @@ use crate::driver::Connector;
 use crate::ledger::Ledger;
 use crate::procfs::Usage;
 use anyhow::Context;
-use ducat_actors::handle::{Engine, EngineOptions};
+use ducat_actors::handle::EngineOptions;
+use ducat_actors::start::Engine;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -104,8 +105,7 @@ impl Backend {
             Kind::Child(child) => child.stop().await,
             Kind::Remote { .. } => Ok(()),
             Kind::InProcess(engine) => {
-                engine.shutdown().await;
-                Ok(())
+                engine.shutdown().await.context("the engine did not stop in order")
             }
         }
     }

@@ -260,7 +260,10 @@ mod tests {
             posted_minor: -5,
             available_minor: i64::MAX,
             held_minor: 3,
-            wide: Some(proto::WideBalance { posted_minor: "1".into(), ..Default::default() }),
+            wide: Some(Box::new(proto::WideBalance {
+                posted_minor: "1".into(),
+                ..Default::default()
+            })),
         };
         let refused = proto::Outcome {
             id: 77,

@@ -4,7 +4,8 @@
 use crate::cli::{Cli, Command, RunArgs};
 use crate::report::Report;
 use clap::Parser;
-use ducat_api::proto::{self, ledger_server, operator_server};
+use ducat_api::plain_servers::{ledger_server, operator_server};
+use ducat_api::proto;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

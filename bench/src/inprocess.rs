@@ -1,7 +1,8 @@
 //! An engine in this process, for the mode `in-process`.
 
 use crate::child::Durability;
-use ducat_actors::handle::{Engine, EngineOptions};
+use ducat_actors::handle::EngineOptions;
+use ducat_actors::start::Engine;
 use std::path::Path;
 
 /// Starts an engine: on a journal in `data`, or with durability `none` in memory.
@@ -10,10 +11,9 @@ pub async fn start(
     data: &Path,
     durability: Durability,
 ) -> anyhow::Result<Engine> {
-    let _ = (options, data);
-    anyhow::bail!(
-        "in-process mode with durability {} needs an engine that opens its own journal, which \
-         this build does not have; use --mode batch, stream or unary",
-        durability.name()
-    )
+    let opened = match durability {
+        Durability::None => ducat_api::compose::in_memory()?,
+        Durability::PowerLoss => ducat_api::compose::create_or_open(data)?,
+    };
+    Ok(Engine::start(options, opened.journal, "ducat-bench", Box::new(|_| {})).await?)
 }

@@ -68,7 +68,9 @@ fn reply(outcomes: &[Outcome]) -> Reply {
 fn failure(error: RequestError) -> Failure {
     let (class, in_doubt) = match error {
         RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
-        RequestError::BatchSize(_) | RequestError::OpenGroup => ("INVALID_ARGUMENT", false),
+        RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
+            ("INVALID_ARGUMENT", false)
+        }
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };
     Failure { class: class.into(), in_doubt, message: error.to_string() }

@@ -401,8 +401,7 @@ fn record(
     let Some(rejection) = rejection else {
         let side = |leg: Option<Leg>| {
             let leg = leg.expect("a posted transfer has both legs");
-            let back = if leg.previous == Lsn::ZERO { 0 } else { lsn.0 - leg.previous.0 };
-            PostedSide { back, posted: leg.after.posted, room: room(leg) }
+            PostedSide { back: leg.back(lsn), posted: leg.after.posted, room: room(leg) }
         };
         let posted = Posted {
             id: request.id,

@@ -82,23 +82,24 @@ impl KnownIds {
     }
 
     /// Remembers that the event at `lsn`, decided at `time_ns`, consumed `id`. Returns the
-    /// event that consumed it before, in which case nothing changes.
+    /// event that consumed it before, in which case nothing changes: only what is journalled
+    /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
-        self.pass_to(time_ns);
+        let since = *self.young_since_ns.get_or_insert(time_ns);
+        let pass = time_ns.saturating_sub(since) >= self.remember_ns;
         let hash = self.hash(id);
-        if let Some(before) = self.old.get(hash, id) {
+        if !pass {
+            if let Some(before) = self.old.get(hash, id) {
+                return Some(before);
+            }
+            return self.young.insert(&self.hasher, hash, id, lsn);
+        }
+        if let Some(before) = self.young.get(hash, id) {
             return Some(before);
         }
+        self.old = std::mem::take(&mut self.young);
+        self.young_since_ns = Some(time_ns);
         self.young.insert(&self.hasher, hash, id, lsn)
-    }
-
-    /// Forgets what is old enough at `time_ns`.
-    fn pass_to(&mut self, time_ns: u64) {
-        let since = *self.young_since_ns.get_or_insert(time_ns);
-        if time_ns.saturating_sub(since) >= self.remember_ns {
-            self.old = std::mem::take(&mut self.young);
-            self.young_since_ns = Some(time_ns);
-        }
     }
 
     fn hash(&self, id: TransferId) -> u64 {

@@ -11,6 +11,7 @@ use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, CurrencyId};
 use crate::partition::{Layout, Leg, Partition};
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::rejection::Rejection;
 use crate::transfer::{AccountRejection, AccountSpec, AccountView, TransferRequest};
 use std::collections::BTreeMap;
 
@@ -202,9 +203,13 @@ impl Ledger {
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;
             }
             Record::AssetDefined { code, digits } => {
-                let defined = self.coordinator.currencies.define(code, u32::from(*digits));
-                if let Err(why) = defined {
+                let currencies = &mut self.coordinator.currencies;
+                let before = currencies.own().len();
+                if let Err(why) = currencies.define(code, u32::from(*digits)) {
                     return differs(format!("asset {code} cannot be defined: {why}"));
+                }
+                if currencies.own().len() == before {
+                    return differs(format!("asset {code} was defined before"));
                 }
             }
         }
@@ -294,14 +299,23 @@ impl Ledger {
     }
 
     fn apply_refused(&mut self, lsn: Lsn, refused: &Refused) -> Result<(), Impossible> {
+        let differs = |what: String| Err(Impossible::Differs { lsn, what });
+        if refused.rejection == Rejection::IdReused {
+            return differs("an id that is used again is no event".to_owned());
+        }
         for party in [refused.debit, refused.credit] {
-            let Party::Known { slot, posted, room } = party else { continue };
+            let (slot, posted, room) = match party {
+                Party::Known { slot, posted, room } => (slot, posted, room),
+                Party::Unknown(id) if self.coordinator.directory.get(id).is_some() => {
+                    return differs(format!("account {id} exists, yet it was unknown"));
+                }
+                Party::Unknown(_) => continue,
+            };
             self.check_slot(lsn, slot)?;
             check_range(lsn, room)?;
             let now = self.host(slot).at(slot).figures();
             if now.posted != posted || now.available != posted + crate::account::signed(room) {
-                let what = format!("slot {} stood elsewhere when it was refused", slot.0);
-                return Err(Impossible::Differs { lsn, what });
+                return differs(format!("slot {} stood elsewhere when it was refused", slot.0));
             }
         }
         Ok(())
@@ -319,7 +333,7 @@ fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
 fn check_side(lsn: Lsn, side: &PostedSide, leg: Leg) -> Result<(), Impossible> {
     let same = side.posted == leg.after.posted
         && side.posted + crate::account::signed(side.room) == leg.after.available
-        && side.previous(lsn).unwrap_or(Lsn::ZERO) == leg.previous;
+        && side.back == leg.back(lsn);
     if same {
         return Ok(());
     }

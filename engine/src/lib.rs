@@ -19,6 +19,7 @@ pub mod directory;
 pub mod ids;
 pub mod known;
 pub mod ledger;
+pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;

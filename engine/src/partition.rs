@@ -72,6 +72,13 @@ pub struct Leg {
     pub previous: Lsn,
 }
 
+impl Leg {
+    /// How many LSNs before `lsn` the account's event before this one lies; 0 for none.
+    pub(crate) fn back(&self, lsn: Lsn) -> u64 {
+        if self.previous == Lsn::ZERO { 0 } else { lsn.0 - self.previous.0 }
+    }
+}
+
 /// The legs of one transfer that are hosted here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Legs {

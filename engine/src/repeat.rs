@@ -53,12 +53,22 @@ impl Asked {
     }
 
     fn is_refused(&self, refused: &Refused) -> bool {
-        let currency = |named: Option<CurrencyId>| named.or(self.debit.map(|l| l.currency));
+        let currency = |named: Option<CurrencyId>| named.or(self.currency_then(refused));
         is_party(refused.debit, self.request.debit, self.debit)
             && is_party(refused.credit, self.request.credit, self.credit)
             && self.request.amount == refused.amount
             && self.request.kind == refused.kind
             && currency(self.request.currency) == currency(refused.currency)
+    }
+
+    /// Currency of the accounts as it was when the transfer was refused: an account that was
+    /// opened since had no part in it, and the answer must not change.
+    fn currency_then(&self, refused: &Refused) -> Option<CurrencyId> {
+        let existed = |party, listing: Option<Listing>| match party {
+            Party::Known { .. } => listing.map(|listing| listing.currency),
+            Party::Unknown(_) => None,
+        };
+        existed(refused.debit, self.debit).or(existed(refused.credit, self.credit))
     }
 
     /// The outcome that answers the request, given the record of the event at `lsn`, decided
@@ -67,6 +77,12 @@ impl Asked {
     pub fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
         let currency = self.debit.or(self.credit).map(|listing| listing.currency);
         if self.is(record) {
+            let currency = match record {
+                Record::Refused(refused) | Record::RefusedLinked(refused) => {
+                    self.currency_then(refused)
+                }
+                _ => currency,
+            };
             return Outcome { currency, ..stored_outcome(lsn, time_ns, record) };
         }
         Outcome {

@@ -245,6 +245,20 @@ impl AppendBuffer {
         self.frames.iter().map(|frame| (frame.first_lsn, &self.bytes[frame.start..frame.end]))
     }
 
+    /// The frames in order, together where they stay small: each block is closed once
+    /// it has reached `target_bytes`. First LSN and bytes of each block.
+    pub fn blocks(&self, target_bytes: usize) -> impl Iterator<Item = (Lsn, &[u8])> {
+        let mut rest = self.frames.as_slice();
+        std::iter::from_fn(move || {
+            let first = rest.first()?;
+            let full = |frame: &Laid| frame.end - first.start >= target_bytes;
+            let last = rest.iter().position(full).unwrap_or(rest.len() - 1);
+            let end = rest[last].end;
+            rest = &rest[last + 1..];
+            Some((first.first_lsn, &self.bytes[first.start..end]))
+        })
+    }
+
     /// Every frame's bytes, one after the other.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

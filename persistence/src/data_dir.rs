@@ -232,7 +232,7 @@ fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
         let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(ledger, shard) };
         MarkFile::create(
             &dir.join("mark"),
-            &Mark { epoch: Epoch(0), durable: start, base: start },
+            &Mark { ledger, epoch: Epoch(0), durable: start, base: start },
         )?;
         sync_dir(&journal).map_err(failed("sync", &journal))?;
         sync_dir(&dir).map_err(failed("sync", &dir))?;

@@ -132,15 +132,15 @@ pub enum FrameError {
 enum FrameBytes {
     /// A part of a buffer shared with other frames.
     Shared { buffer: Arc<[u8]>, start: usize, end: usize },
-    /// As sled handed them out.
-    Sled(sled::IVec),
+    /// A part of a value as sled handed it out.
+    Sled { value: sled::IVec, start: usize, end: usize },
 }
 
 impl FrameBytes {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Shared { buffer, start, end } => &buffer[*start..*end],
-            Self::Sled(bytes) => bytes,
+            Self::Sled { value, start, end } => &value[*start..*end],
         }
     }
 }
@@ -180,10 +180,14 @@ impl Frame {
         Ok(Self { header, bytes })
     }
 
-    /// The same without a copy, out of a value sled handed out.
-    pub(crate) fn parse_sled(bytes: sled::IVec) -> Result<Self, FrameError> {
-        let header = parse_header(&bytes)?;
-        Ok(Self { header, bytes: FrameBytes::Sled(bytes) })
+    /// The same without a copy: the frame that starts at `start` of a value which
+    /// sled handed out and in which others may follow.
+    pub(crate) fn parse_sled(value: &sled::IVec, start: usize) -> Result<Self, FrameError> {
+        let rest = &value[start..];
+        let end = start + announced_bytes(rest)?.min(rest.len());
+        let header = parse_header(&value[start..end])?;
+        let value = value.clone();
+        Ok(Self { header, bytes: FrameBytes::Sled { value, start, end } })
     }
 
     /// What the header says.
@@ -271,8 +275,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the slice has N bytes")
 }
 
-/// Checks everything a single frame can say about itself.
-fn parse_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
+/// How many bytes the frame has that begins here, going by its header alone.
+fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes.len() < HEADER_BYTES {
         return Err(FrameError::Length { announced: HEADER_BYTES, found: bytes.len() });
     }
@@ -287,6 +291,12 @@ fn parse_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
     if announced > FRAME_BYTES_MAX {
         return Err(FrameError::TooLarge(announced));
     }
+    Ok(announced)
+}
+
+/// Checks everything a single frame can say about itself.
+fn parse_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
+    let announced = announced_bytes(bytes)?;
     if announced != bytes.len() {
         return Err(FrameError::Length { announced, found: bytes.len() });
     }

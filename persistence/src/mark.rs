@@ -10,7 +10,8 @@
 //!
 //! ```text
 //!  0 magic "DUCATMRK"   16 sequence   32 durable LSN          72 base LSN (trimmed up to)
-//!  8 version, 0         24 epoch      40 its frame's hash     80 base hash   …   4092 CRC32C
+//!  8 version, 0         24 epoch      40 its frame's hash     80 base hash
+//!                                                             112 ledger     …   4092 CRC32C
 //! ```
 //!
 //! The file is opened with `O_DSYNC`: one call writes and syncs a slot, which
@@ -19,6 +20,7 @@
 use crate::chain::ChainPoint;
 use crate::files::sync_dir;
 use crate::frame::FrameHash;
+use crate::ledger_id::LedgerId;
 use ducat_engine::ids::{Epoch, Lsn};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -34,6 +36,8 @@ const CRC_AT: usize = SLOT_BYTES - 4;
 /// What the mark says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
+    /// Whose mark it is.
+    pub ledger: LedgerId,
     /// The last epoch taken.
     pub epoch: Epoch,
     /// The last acknowledged record and its frame's hash.
@@ -192,6 +196,7 @@ fn encode(slot: &mut [u8; SLOT_BYTES], sequence: u64, mark: &Mark) {
     slot[40..72].copy_from_slice(&mark.durable.hash.0);
     slot[72..80].copy_from_slice(&mark.base.lsn.0.to_le_bytes());
     slot[80..112].copy_from_slice(&mark.base.hash.0);
+    slot[112..128].copy_from_slice(&mark.ledger.to_bytes());
     let crc = crc32c::crc32c(&slot[..CRC_AT]);
     slot[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
 }
@@ -212,7 +217,9 @@ fn decode(slot: &[u8; SLOT_BYTES]) -> Decoded {
     if slot[8..12] != VERSION.to_le_bytes() {
         return Err("unknown version");
     }
+    let ledger = slot[112..128].try_into().expect("the slice has sixteen bytes");
     let mark = Mark {
+        ledger: LedgerId::from_bytes(ledger),
         epoch: Epoch(number(24)),
         durable: ChainPoint { lsn: Lsn(number(32)), hash: hash(40) },
         base: ChainPoint { lsn: Lsn(number(72)), hash: hash(80) },
@@ -230,7 +237,7 @@ mod tests {
     fn mark(lsn: u64) -> Mark {
         let point = ChainPoint { lsn: Lsn(lsn), hash: FrameHash([lsn as u8; 32]) };
         let base = ChainPoint { lsn: Lsn(0), hash: FrameHash([7; 32]) };
-        Mark { epoch: Epoch(3), durable: point, base }
+        Mark { ledger: LedgerId::from_bytes([9; 16]), epoch: Epoch(3), durable: point, base }
     }
 
     #[test]

@@ -32,8 +32,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use watchdog::Watchdog;
 
-/// Frames read ahead.
-const READ_AHEAD_FRAMES: usize = 64;
+/// Blocks read ahead.
+const READ_AHEAD_BLOCKS: usize = 16;
 
 /// The journal of a data directory. Holds the directory's lock.
 pub struct SledJournal {
@@ -169,7 +169,7 @@ impl Shard {
         let dir = self.table.dir_of(first);
         let failed = |error| self.store_error("read frames", from, &dir, error);
         match self.table.get(first).map_err(failed)? {
-            Some(segment) => segment.frames_from(from, READ_AHEAD_FRAMES).map_err(failed),
+            Some(segment) => segment.frames_from(from, READ_AHEAD_BLOCKS).map_err(failed),
             None => Ok(Vec::new()),
         }
     }

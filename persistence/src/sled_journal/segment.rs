@@ -1,14 +1,17 @@
 //! One segment: a sled database in a directory of its own, made safe.
 //!
 //! What sled leaves undone happens here: real syncs, directory syncs, a check that
-//! no value went into a blob file, and a wall against its panics. Keys are first
-//! LSNs, big-endian; values are sealed frames.
+//! no value went into a blob file, and a wall against its panics.
+//!
+//! Keys are first LSNs, big-endian; values are *blocks*: sealed frames of one append,
+//! one after the other, up to about 16 KB. One frame to a value cost a quarter of the
+//! throughput, and far more where frames are small.
 //!
 //! sled reuses the space of rewritten pages once *it* holds their new version for
 //! stable, which means `sync_file_range`: not durable. By its rules that takes more
-//! than two of its own segments of log between two real syncs, so frames go in as
-//! chunks that stay well below that ([`CHUNK_BYTES_MAX`], [`CHUNK_FRAMES_MAX`]), each
-//! followed by a real sync. The same holds when a database is opened after a crash:
+//! than two of its own segments of log between two real syncs, so blocks go in as
+//! chunks that stay well below that ([`CHUNK_BYTES_MAX`]), each followed by a real
+//! sync. The same holds when a database is opened after a crash:
 //! what only the page cache holds is synced before sled sees the file.
 
 use super::options::{SledOptions, Syncer};
@@ -31,14 +34,16 @@ use thiserror::Error;
 /// megabyte stays below two of them with everything sled writes around it (four to
 /// five times the payload, measured).
 pub(super) const SLED_SEGMENT_BYTES: usize = 4 << 20;
-/// Bytes of frames between two real syncs.
+/// A block is closed once it has this many bytes.
+pub(super) const BLOCK_TARGET_BYTES: usize = 12 << 10;
+/// No block is larger.
+const BLOCK_BYTES_MAX: usize = BLOCK_TARGET_BYTES + FRAME_BYTES_MAX;
+/// Bytes of blocks between two real syncs.
 pub(super) const CHUNK_BYTES_MAX: usize = 1 << 20;
-/// Frames between two real syncs: small frames cost rewrites, too.
-pub(super) const CHUNK_FRAMES_MAX: usize = 256;
 
 const _: () = assert!(
-    16 * (FRAME_BYTES_MAX + 64) < SLED_SEGMENT_BYTES / 4 && 16 * FRAME_BYTES_MAX < 128 * 1024,
-    "a leaf of sixteen frames never becomes a blob file"
+    16 * (BLOCK_BYTES_MAX + 64) < SLED_SEGMENT_BYTES / 4,
+    "a leaf of sixteen blocks never becomes a blob file"
 );
 
 /// How long a database that is just being closed may hold its own lock.
@@ -56,8 +61,8 @@ pub(super) enum StoreError {
     /// The operating system refused.
     #[error("the operating system refused")]
     Io(#[from] io::Error),
-    /// A value is not a frame.
-    #[error("the frame stored for LSN {lsn} is not intact")]
+    /// A value does not consist of frames.
+    #[error("a frame in the block of LSN {lsn} is not intact")]
     Frame {
         /// The key under which it lies.
         lsn: Lsn,
@@ -72,6 +77,9 @@ pub(super) enum StoreError {
         /// What the frame says.
         found: Lsn,
     },
+    /// A value without a frame.
+    #[error("the block of LSN {0} is empty")]
+    EmptyBlock(Lsn),
     /// A key has another length than an LSN.
     #[error("a key of {0} bytes is not an LSN")]
     KeyLength(usize),
@@ -195,10 +203,10 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Puts a chunk of frames in, in order, and makes them durable.
-    pub(super) fn put(&self, frames: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
+    /// Puts a chunk of blocks in, in order, and makes them durable.
+    pub(super) fn put(&self, blocks: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
         let inserted = guarded(|| {
-            for (lsn, bytes) in frames {
+            for (lsn, bytes) in blocks {
                 self.db.insert(lsn.0.to_be_bytes(), *bytes).map_err(StoreError::Sled)?;
             }
             Ok(())
@@ -224,7 +232,8 @@ impl Segment {
         }
     }
 
-    /// Removes every frame that starts at `from` or later, durably.
+    /// Removes every block that starts at `from` or later, durably. No block spans two
+    /// appends, so none reaches across the end of a whole append.
     pub(super) fn remove_from(&self, from: Lsn) -> Result<(), StoreError> {
         guarded(|| {
             let keys: Result<Vec<_>, _> = self.db.range(from.0.to_be_bytes()..).keys().collect();
@@ -237,26 +246,44 @@ impl Segment {
         Ok(self.syncer.sync_data(&self.file)?)
     }
 
-    /// The last frame that starts at `lsn` or before.
-    pub(super) fn at(&self, lsn: Lsn) -> Result<Option<Frame>, StoreError> {
+    /// The last block that starts at `lsn` or before.
+    fn block_at(&self, lsn: Lsn) -> Result<Option<Block>, StoreError> {
         let found = guarded(|| {
             let after = lsn.0.saturating_add(1).to_be_bytes();
             self.db.get_lt(after).map_err(StoreError::Sled)
         })?;
-        found.map(|(key, value)| read_frame(&key, value)).transpose()
+        found.map(|(key, value)| Block::new(&key, value)).transpose()
     }
 
-    /// Up to `most` frames in order, the first of which starts at `from` or later.
-    pub(super) fn frames_from(&self, from: Lsn, most: usize) -> Result<Vec<Frame>, StoreError> {
+    /// The last frame that starts at `lsn` or before.
+    pub(super) fn at(&self, lsn: Lsn) -> Result<Option<Frame>, StoreError> {
+        let mut last = None;
+        for frame in self.block_at(lsn)?.into_iter().flatten() {
+            let frame = frame?;
+            if frame.first_lsn() > lsn {
+                break;
+            }
+            last = Some(frame);
+        }
+        Ok(last)
+    }
+
+    /// The frames of a few blocks in order, the first of which starts at `from` or
+    /// later.
+    pub(super) fn frames_from(&self, from: Lsn, blocks: usize) -> Result<Vec<Frame>, StoreError> {
+        let start = self.block_at(from)?.map_or(from, |block| block.key);
+        let mut frames = Vec::new();
         guarded(|| {
-            let found = self.db.range(from.0.to_be_bytes()..).take(most);
-            found
-                .map(|entry| {
-                    let (key, value) = entry.map_err(StoreError::Sled)?;
-                    read_frame(&key, value)
-                })
-                .collect()
-        })
+            for entry in self.db.range(start.0.to_be_bytes()..).take(blocks) {
+                let (key, value) = entry.map_err(StoreError::Sled)?;
+                for frame in Block::new(&key, value)? {
+                    frames.push(frame?);
+                }
+            }
+            Ok(())
+        })?;
+        frames.retain(|frame| frame.first_lsn() >= from);
+        Ok(frames)
     }
 
     /// Shows every frame in order, until `take` says no.
@@ -267,8 +294,10 @@ impl Segment {
         guarded(|| {
             for entry in self.db.iter() {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
-                if !take(read_frame(&key, value)) {
-                    break;
+                for frame in Block::new(&key, value)? {
+                    if !take(frame) {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
@@ -304,15 +333,47 @@ fn close_guarded(db: sled::Db) -> Result<(), StoreError> {
     })
 }
 
-fn read_frame(key: &[u8], value: sled::IVec) -> Result<Frame, StoreError> {
-    let key: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
-    let key = Lsn(u64::from_be_bytes(key));
-    let frame =
-        Frame::parse_sled(value).map_err(|source| StoreError::Frame { lsn: key, source })?;
-    if frame.first_lsn() != key {
-        return Err(StoreError::Key { key, found: frame.first_lsn() });
+/// A value of sled's, as the frames in it. Ends after the first that is not intact.
+struct Block {
+    key: Lsn,
+    value: sled::IVec,
+    at: usize,
+}
+
+impl Block {
+    fn new(key: &[u8], value: sled::IVec) -> Result<Self, StoreError> {
+        let bytes: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
+        let key = Lsn(u64::from_be_bytes(bytes));
+        if value.is_empty() {
+            return Err(StoreError::EmptyBlock(key));
+        }
+        Ok(Self { key, value, at: 0 })
     }
-    Ok(frame)
+
+    fn read(&mut self) -> Result<Frame, StoreError> {
+        let frame = Frame::parse_sled(&self.value, self.at)
+            .map_err(|source| StoreError::Frame { lsn: self.key, source })?;
+        if self.at == 0 && frame.first_lsn() != self.key {
+            return Err(StoreError::Key { key: self.key, found: frame.first_lsn() });
+        }
+        Ok(frame)
+    }
+}
+
+impl Iterator for Block {
+    type Item = Result<Frame, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.value.len() {
+            return None;
+        }
+        let frame = self.read();
+        self.at = match &frame {
+            Ok(frame) => self.at + frame.bytes().len(),
+            Err(_) => self.value.len(),
+        };
+        Some(frame)
+    }
 }
 
 /// sled replaces missing files by empty ones; look before it does.

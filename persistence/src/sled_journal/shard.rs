@@ -11,7 +11,7 @@ use crate::chain::ChainPoint;
 use crate::contract::{Damage, JournalError, Place, Tail, TrimReport, Visitor};
 use crate::data_dir::DataDir;
 use crate::files::{io_error, sync_dir, tree_bytes};
-use crate::frame::Frame;
+use crate::frame::{Frame, genesis_hash};
 use crate::mark::{Mark, MarkError, MarkFile};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fs;
@@ -49,6 +49,29 @@ impl WriteState {
     }
 }
 
+/// Reads a shard's mark and checks that it is this ledger's.
+fn read_mark(dir: &DataDir, id: ShardId) -> Result<(MarkFile, Mark), JournalError> {
+    let path = dir.mark_path(id);
+    let damage = |what: String| {
+        let place = Place::in_path(id, Lsn::ZERO, &path);
+        let data_dir = Some(dir.root().to_owned());
+        JournalError::from(Damage { place, what, data_dir, source: None })
+    };
+    let (file, mark) = MarkFile::open(&path).map_err(|error| match error {
+        MarkError::Io { verb, path, source } => JournalError::Io { verb, path, source },
+        other => damage(other.to_string()),
+    })?;
+    if mark.ledger != dir.ledger() {
+        let what = format!("the mark is of ledger {}, FORMAT of {}", mark.ledger, dir.ledger());
+        return Err(damage(what));
+    }
+    let start = genesis_hash(dir.ledger(), id);
+    if mark.base.lsn == Lsn::ZERO && mark.base.hash != start {
+        return Err(damage("the mark names another shard's beginning".to_owned()));
+    }
+    Ok((file, mark))
+}
+
 /// A shard's journal on disk.
 pub(super) struct Shard {
     pub(super) id: ShardId,
@@ -71,15 +94,7 @@ impl Shard {
         options: &SledOptions,
     ) -> Result<Self, JournalError> {
         let journal = dir.journal_dir(id);
-        let mark_path = dir.mark_path(id);
-        let (mark_file, mark) = MarkFile::open(&mark_path).map_err(|error| match error {
-            MarkError::Io { verb, path, source } => JournalError::Io { verb, path, source },
-            other => {
-                let place = Place::in_path(id, Lsn::ZERO, &mark_path);
-                let data_dir = Some(dir.root().to_owned());
-                Damage { place, what: other.to_string(), data_dir, source: None }.into()
-            }
-        })?;
+        let (mark_file, mark) = read_mark(dir, id)?;
         let table = Table::list(&journal, options.clone()).map_err(io_error("list", &journal))?;
         Ok(Self {
             id,
@@ -159,7 +174,7 @@ impl Shard {
         tail.epoch = tail.epoch.max(state.mark.epoch);
         tail.epoch = Epoch(tail.epoch.0 + 1);
         let durable = ChainPoint { lsn: Lsn(tail.next_lsn.0 - 1), hash: tail.last_hash };
-        let mark = Mark { epoch: tail.epoch, durable, base: state.mark.base };
+        let mark = Mark { epoch: tail.epoch, durable, ..state.mark };
         self.write_mark(&mut state, mark)?;
         self.set_durable(durable.lsn);
         state.writing = Some(Writing { segment, segment_bytes, unchecked: 0 });

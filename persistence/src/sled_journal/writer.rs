@@ -5,7 +5,7 @@
 //!       ▸ mark (O_DSYNC) ▸ readers may see it ▸ Ok(last LSN)
 //! ```
 
-use super::segment::{CHUNK_BYTES_MAX, CHUNK_FRAMES_MAX, Segment, StoreError};
+use super::segment::{BLOCK_TARGET_BYTES, CHUNK_BYTES_MAX, Segment, StoreError};
 use super::shard::{Shard, WriteState, Writing};
 use super::watchdog::Watchdog;
 use crate::append::{AppendBuffer, misuse};
@@ -110,10 +110,10 @@ impl Writing {
 
 /// Never more between two real syncs than sled's reuse of space allows.
 fn put_in_chunks(segment: &Segment, batch: &AppendBuffer) -> Result<(), (&'static str, BoxError)> {
-    let mut chunk: Vec<(Lsn, &[u8])> = Vec::with_capacity(CHUNK_FRAMES_MAX);
+    let mut chunk: Vec<(Lsn, &[u8])> = Vec::new();
     let mut chunk_bytes = 0;
-    for (lsn, bytes) in batch.frames() {
-        if chunk.len() == CHUNK_FRAMES_MAX || chunk_bytes + bytes.len() > CHUNK_BYTES_MAX {
+    for (lsn, bytes) in batch.blocks(BLOCK_TARGET_BYTES) {
+        if chunk_bytes + bytes.len() > CHUNK_BYTES_MAX {
             segment.put(&chunk)?;
             chunk.clear();
             chunk_bytes = 0;

@@ -123,8 +123,8 @@ pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
         Harm::Lose => drop(db.remove(&key).expect("removes")),
         Harm::Flip => {
             let mut bytes = value.to_vec();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 4;
+            // In the payload of the first frame of the block.
+            bytes[100] ^= 4;
             db.insert(&key, bytes).expect("inserts");
         }
     }

@@ -1,9 +1,28 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
+//!
+//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import` and `status`
+//! are clients of a running server. `verify` and `replay` read a data directory that no server
+//! holds. This file reads the command line and hands over; each command has a module of its
+//! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
+mod account;
+mod asset;
+mod balances;
 mod exit;
+mod import;
+mod net;
+mod offline;
+mod output;
+mod replay;
 mod serve;
+mod status;
+#[cfg(test)]
+mod testing;
+mod transfer;
+mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use exit::{Done, Exit, Failure};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -11,25 +30,149 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Moves money between accounts in memory, durably, over gRPC.
 #[derive(Parser, Debug)]
-#[command(name = "ducat", version)]
+#[command(name = "ducat", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
+    #[command(flatten)]
+    global: Global,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Options that every command understands.
+#[derive(Args, Debug, Clone)]
+pub struct Global {
+    /// The server to speak to.
+    #[arg(
+        long,
+        global = true,
+        env = "DUCAT_SERVER",
+        default_value = "http://127.0.0.1:4600",
+        value_name = "URL"
+    )]
+    pub server: String,
+    /// Print JSON for scripts: one object to a line, with stable field names.
+    #[arg(long, global = true)]
+    pub json: bool,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the ledger: replay the data directory, then serve gRPC until stopped.
     Serve(serve::ServeArgs),
+    /// Open, show, list, freeze, unfreeze and close accounts.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Define assets that ISO 4217 does not list.
+    #[command(subcommand)]
+    Asset(asset::AssetCommand),
+    /// Make one transfer and wait until it is durable.
+    Transfer(transfer::TransferArgs),
+    /// Import accounts and transfers from CSV files.
+    Import(Box<import::ImportArgs>),
+    /// Show what the engine is doing and how far its journal has come.
+    Status(status::StatusArgs),
+    /// Check a data directory that no server holds: frames, chain, gaps, conservation.
+    Verify(verify::VerifyArgs),
+    /// Rebuild the balances of any past moment from a data directory that no server holds.
+    Replay(replay::ReplayArgs),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  ducat serve --data-dir ./ledger
+  ducat account create 1 --currency GBP --external
+  ducat account create 2 --currency GBP
+  ducat transfer --from 1 --to 2 --amount 100.00 --currency GBP --kind deposit
+  ducat account entries 2
+  ducat status --with-state-hash
+
+Exit codes:
+  0   done                          69  the server cannot be reached or is full
+  1   refused, or a negative answer 70  an internal failure
+  2   wrong usage                   73  a file or directory cannot be created
+  65  data is damaged               75  the data directory is held by a server";
+
 fn main() -> ExitCode {
-    let Command::Serve(args) = Cli::parse().command;
-    match serve::run(args) {
+    let cli = Cli::parse();
+    match run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprintln!("ducat: {failure}");
             failure.exit.into()
+        }
+    }
+}
+
+/// Hands over to the command's module.
+fn run(cli: Cli) -> Done {
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Account(command) => block_on(account::run(&global, command)),
+        Command::Asset(command) => block_on(asset::run(&global, command)),
+        Command::Transfer(args) => block_on(transfer::run(&global, args)),
+        Command::Import(args) => block_on(import::run(&global, *args)),
+        Command::Status(args) => block_on(status::run(&global, args)),
+        Command::Verify(args) => verify::run(&global, &args),
+        Command::Replay(args) => replay::run(&global, &args),
+    }
+}
+
+/// Runs a client command on a runtime of its own.
+fn block_on(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+        .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a runtime: {e}")))?;
+    runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_server_may_be_named_before_or_after_the_command() {
+        for line in [
+            vec!["ducat", "--server", "http://a:1", "status", "--json"],
+            vec!["ducat", "status", "--json", "--server", "http://a:1"],
+        ] {
+            let cli = Cli::try_parse_from(line).expect("parses");
+            assert_eq!(cli.global.server, "http://a:1");
+            assert!(cli.global.json);
+        }
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_2() {
+        for line in [
+            vec!["ducat"],
+            vec!["ducat", "transfer"],
+            vec!["ducat", "account", "show"],
+            vec!["ducat", "account", "show", "zero"],
+            vec!["ducat", "verify"],
+            vec![
+                "ducat",
+                "transfer",
+                "--from",
+                "0",
+                "--to",
+                "1",
+                "--amount",
+                "1",
+                "--currency",
+                "GBP",
+            ],
+        ] {
+            let error = Cli::try_parse_from(&line).expect_err("refused");
+            assert_eq!(error.exit_code(), 2, "{line:?}");
         }
     }
 }

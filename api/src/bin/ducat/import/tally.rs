@@ -1,0 +1,93 @@
+//! Counting what became of rows, and writing the refused ones to their file.
+
+use super::common::Unconvertible;
+use super::rejects::Rejects;
+use crate::exit::Failure;
+use crate::output;
+use csv::ByteRecord;
+use ducat_api::proto;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A row on its way: converted, or refused on the spot.
+pub struct Row {
+    /// Its number in the file, from 1 on.
+    pub number: u64,
+    /// Its columns, kept only when refused rows are written to a file.
+    pub record: Option<ByteRecord>,
+    /// The transfer, or why there is none.
+    pub result: Result<proto::TransferRequest, Unconvertible>,
+}
+
+/// What became of the rows so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Rows read.
+    pub rows: u64,
+    /// Posted by this run.
+    pub posted: u64,
+    /// Refused by the ledger in this run.
+    pub refused: u64,
+    /// Decided in an earlier run and answered from memory.
+    pub repeats: u64,
+    /// Of the repeats, those that had been posted.
+    pub repeats_posted: u64,
+    /// Of the repeats, those that had been refused.
+    pub repeats_refused: u64,
+    /// Rows that could not be converted and were not sent.
+    pub unconvertible: u64,
+    /// This run's refusals by code.
+    pub refused_by_code: BTreeMap<String, u64>,
+    /// Unconvertible rows by code.
+    pub unconvertible_by_code: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Counts a row that was not sent.
+    pub fn unconvertible(
+        &mut self,
+        file: &str,
+        row: (u64, Option<&ByteRecord>),
+        why: &Unconvertible,
+        rejects: Option<&mut Rejects>,
+    ) -> Result<(), Failure> {
+        self.rows += 1;
+        self.unconvertible += 1;
+        *self.unconvertible_by_code.entry(why.code.to_owned()).or_default() += 1;
+        match rejects {
+            Some(rejects) => rejects.write(file, row.0, why.code, &why.explanation, row.1),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a row that was answered.
+    pub fn answered(
+        &mut self,
+        file: &str,
+        row: (u64, Option<&ByteRecord>),
+        outcome: &proto::Outcome,
+        rejects: Option<&mut Rejects>,
+    ) -> Result<(), Failure> {
+        self.rows += 1;
+        let posted = outcome.code == proto::Code::Posted as i32;
+        match (outcome.repeat, posted) {
+            (false, true) => self.posted += 1,
+            (true, true) => self.repeats_posted += 1,
+            (true, false) => self.repeats_refused += 1,
+            (false, false) => {
+                self.refused += 1;
+                let code = output::code_name(outcome.code).to_owned();
+                *self.refused_by_code.entry(code).or_default() += 1;
+            }
+        }
+        self.repeats += u64::from(outcome.repeat);
+        match rejects {
+            // A file of an interrupted run is begun anew: repeats belong into it too.
+            Some(rejects) if !posted => {
+                let code = output::code_name(outcome.code);
+                rejects.write(file, row.0, code, &outcome.explanation, row.1)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `ducat status`: what the engine is doing, how far its journal has come, and on request the
+//! hash and the sums of the whole state.
+
+use crate::exit::{Done, Exit, Failure};
+use crate::{Global, net, output};
+use clap::Args;
+use ducat_api::proto;
+use serde::Serialize;
+
+/// Options of `status`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ducat status
+  ducat status --with-state-hash --json | jq -r .state_hash")]
+pub struct StatusArgs {
+    /// Also compute the state hash and the sums by currency, which looks at every account.
+    #[arg(long)]
+    with_state_hash: bool,
+}
+
+/// The status as scripts read it.
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    version: &'a str,
+    ledger_id: &'a str,
+    durability: &'a str,
+    epoch: u64,
+    uptime_ns: u64,
+    partitions: u32,
+    accounts: u64,
+    accounts_bytes: u64,
+    remembered_ids: u64,
+    remembered_ids_bytes: u64,
+    memory_bytes: u64,
+    last_lsn: u64,
+    durable_lsn: u64,
+    in_flight: u64,
+    in_flight_max: u64,
+    posted: u64,
+    refused: u64,
+    repeats: u64,
+    journal_bytes: u64,
+    state_hash: Option<&'a str>,
+    state_lsn: Option<u64>,
+    totals: Option<Vec<TotalLine>>,
+}
+
+/// The sums of one currency as scripts read them.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct TotalLine {
+    /// The currency.
+    pub currency: String,
+    /// Over the accounts that are not external.
+    pub internal: String,
+    /// Over the external accounts.
+    pub external: String,
+}
+
+impl From<&proto::CurrencyTotal> for TotalLine {
+    fn from(total: &proto::CurrencyTotal) -> Self {
+        Self {
+            currency: total.currency.clone(),
+            internal: total.internal.clone(),
+            external: total.external.clone(),
+        }
+    }
+}
+
+/// Runs `status`.
+pub async fn run(global: &Global, args: StatusArgs) -> Done {
+    let mut client = net::operator_on(net::connect(global).await?);
+    let request = proto::GetStatusRequest { with_state_hash: args.with_state_hash };
+    let response = client.get_status(request).await.map_err(|s| net::failed(&s))?;
+    output::print(&text(&response.into_inner(), global.json)?)?;
+    Ok(Exit::Ok)
+}
+
+/// What is printed about a status.
+fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
+    let hashed = !s.state_hash.is_empty();
+    if json {
+        return output::json(&StatusLine {
+            version: &s.version,
+            ledger_id: &s.ledger_id,
+            durability: &s.durability,
+            epoch: s.epoch,
+            uptime_ns: s.uptime_ns,
+            partitions: s.partitions,
+            accounts: s.accounts,
+            accounts_bytes: s.accounts_bytes,
+            remembered_ids: s.remembered_ids,
+            remembered_ids_bytes: s.remembered_ids_bytes,
+            memory_bytes: s.memory_bytes,
+            last_lsn: s.last_lsn,
+            durable_lsn: s.durable_lsn,
+            in_flight: s.in_flight,
+            in_flight_max: s.in_flight_max,
+            posted: s.posted,
+            refused: s.refused,
+            repeats: s.repeats,
+            journal_bytes: s.journal_bytes,
+            state_hash: hashed.then_some(s.state_hash.as_str()),
+            state_lsn: hashed.then_some(s.state_lsn),
+            totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
+        });
+    }
+    let count = output::count;
+    let since = "since the start";
+    let mut facts = vec![
+        ("ledger", s.ledger_id.clone()),
+        ("version", s.version.clone()),
+        ("durability", s.durability.clone()),
+        ("up for", format!("{} s, epoch {}", s.uptime_ns / 1_000_000_000, s.epoch)),
+        ("accounts", format!("{} in {}", count(s.accounts), mebibytes(s.accounts_bytes))),
+        (
+            "remembered ids",
+            format!("{} in {}", count(s.remembered_ids), mebibytes(s.remembered_ids_bytes)),
+        ),
+        ("memory", mebibytes(s.memory_bytes)),
+        ("journal", format!("LSN {}, durable up to {}", s.last_lsn, s.durable_lsn)),
+        ("written", format!("{} {since}", mebibytes(s.journal_bytes))),
+        ("in flight", format!("{} of at most {}", count(s.in_flight), count(s.in_flight_max))),
+        ("posted", format!("{} {since}", count(s.posted))),
+        ("refused", format!("{} {since}", count(s.refused))),
+        ("repeats", format!("{} {since}", count(s.repeats))),
+        ("partitions", s.partitions.to_string()),
+    ];
+    if hashed {
+        facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
+        for t in &s.totals {
+            let sums = format!("{} {} inside, {} outside", t.internal, t.currency, t.external);
+            facts.push(("sum", sums));
+        }
+    }
+    Ok(output::facts(facts))
+}
+
+/// Bytes in a unit people read.
+fn mebibytes(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        return format!("{:.1} KiB", bytes as f64 / 1024.0);
+    }
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> proto::GetStatusResponse {
+        proto::GetStatusResponse {
+            version: "0.1.0".into(),
+            ledger_id: "L".into(),
+            durability: "power-loss".into(),
+            accounts: 20_001,
+            accounts_bytes: 3 << 20,
+            last_lsn: 9,
+            durable_lsn: 9,
+            epoch: 2,
+            partitions: 1,
+            in_flight_max: 262_144,
+            posted: 44_932,
+            uptime_ns: 61_000_000_000,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_status_prints_as_a_table() {
+        let mut status = status();
+        status.state_hash = "abcd".into();
+        status.state_lsn = 9;
+        status.totals = vec![proto::CurrencyTotal {
+            currency: "GBP".into(),
+            internal: "1.00".into(),
+            external: "-1.00".into(),
+        }];
+        assert_eq!(
+            text(&status, false).expect("text"),
+            "ledger          L\n\
+             version         0.1.0\n\
+             durability      power-loss\n\
+             up for          61 s, epoch 2\n\
+             accounts        20,001 in 3.0 MiB\n\
+             remembered ids  0 in 0.0 KiB\n\
+             memory          0.0 KiB\n\
+             journal         LSN 9, durable up to 9\n\
+             written         0.0 KiB since the start\n\
+             in flight       0 of at most 262,144\n\
+             posted          44,932 since the start\n\
+             refused         0 since the start\n\
+             repeats         0 since the start\n\
+             partitions      1\n\
+             state hash      abcd at LSN 9\n\
+             sum             1.00 GBP inside, -1.00 outside"
+        );
+    }
+
+    #[test]
+    fn a_status_prints_as_json() {
+        let text = text(&status(), true).expect("text");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(value["posted"], 44_932);
+        assert_eq!(value["state_hash"], serde_json::Value::Null);
+        assert!(!text.contains('\n'));
+    }
+}

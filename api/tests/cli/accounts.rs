@@ -1,0 +1,65 @@
+//! The binary against a real server: accounts, transfers, refusals, repeats, status, and what
+//! `verify` and `replay` find afterwards.
+
+use crate::support::{Server, json, path_text, run};
+
+fn code(output: &std::process::Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+#[test]
+fn money_moves_once_and_refusals_end_with_1() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    for account in [["1", "--external"], ["2", "--json"], ["3", "--json"]] {
+        let line = [&["account", "create", "--currency", "GBP"][..], &account].concat();
+        assert_eq!(code(&server.run(&line)), 0);
+    }
+    let deposit = ["transfer", "--from", "1", "--to", "2", "--amount", "100.00"];
+    let deposit =
+        [&deposit[..], &["--currency", "GBP", "--kind", "deposit", "--id", "77"]].concat();
+    let first = &server.json(&deposit)[0];
+    assert_eq!((&first["code"], &first["repeat"]), (&"POSTED".into(), &false.into()));
+    assert_eq!(first["credit"]["posted"], "100.00");
+    let again = &server.json(&deposit)[0];
+    assert_eq!((&again["lsn"], &again["repeat"]), (&first["lsn"], &true.into()));
+
+    let too_much = ["transfer", "--from", "2", "--to", "3", "--amount", "100.01"];
+    let output = server.run(&[&too_much[..], &["--currency", "GBP"]].concat());
+    assert_eq!(code(&output), 1);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("INSUFFICIENT_FUNDS"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--id "), "the id is printed");
+    let decimals = ["transfer", "--from", "2", "--to", "3", "--amount", "0.001"];
+    assert_eq!(code(&server.run(&[&decimals[..], &["--currency", "GBP"]].concat())), 2);
+
+    assert_eq!(server.json(&["account", "freeze", "2"])[0]["status"], "frozen");
+    assert_eq!(server.json(&["account", "unfreeze", "2"])[0]["status"], "active");
+    assert_eq!(code(&server.run(&["account", "close", "2"])), 1, "not empty");
+    assert_eq!(code(&server.run(&["account", "show", "2", "9"])), 1, "9 is unknown");
+    assert_eq!(server.json(&["account", "list"]).len(), 3);
+    let entries = server.json(&["account", "entries", "2"]);
+    assert_eq!((entries.len(), &entries[0]["amount"]), (1, &"100.00".into()));
+    assert_eq!(server.json(&["asset", "define", "POINTS", "--digits", "0"])[0]["created"], true);
+
+    let status = &server.json(&["status", "--with-state-hash"])[0];
+    let data_dir = path_text(&dir.path().join("ledger"));
+    assert_eq!(code(&run(&["verify", "--data-dir", &data_dir])), 75, "the server holds it");
+    server.kill();
+    let report = &json(&["verify", "--data-dir", &data_dir])[0];
+    assert_eq!(report["state_hash"], status["state_hash"]);
+    let then = first["lsn"].as_u64().expect("a number");
+    let before = (then - 1).to_string();
+    let replay =
+        |lsn: &str| json(&["replay", "--data-dir", &data_dir, "--to-lsn", lsn, "--account", "2"]);
+    assert_eq!(replay(&before)[0]["posted"], "0.00");
+    assert_eq!(replay(&then.to_string())[0]["posted"], "100.00");
+}
+
+#[test]
+fn no_server_ends_with_69_and_no_ledger_with_2() {
+    let output = run(&["--server", "http://127.0.0.1:1", "status"]);
+    assert_eq!(code(&output), 69);
+    assert!(output.stdout.is_empty());
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(code(&run(&["verify", "--data-dir", &path_text(dir.path())])), 2);
+}

@@ -1,0 +1,5 @@
+//! The binary `ducat` from the outside: a real server, real commands, real data.
+
+mod accounts;
+mod import;
+mod support;

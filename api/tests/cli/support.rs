@@ -1,0 +1,107 @@
+//! Running the real binary: a server in a directory of its own, commands against it, and the
+//! data sets where they are present.
+//!
+//! `DUCAT_BIN` names another binary to test, such as an optimized one.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server, killed when it is dropped.
+pub struct Server {
+    child: Child,
+    /// Where clients find it.
+    pub url: String,
+}
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os("DUCAT_BIN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ducat")), PathBuf::from)
+}
+
+impl Server {
+    /// Starts a server on `dir`/ledger and waits until clients can connect.
+    pub fn start(dir: &Path, partitions: u32) -> Self {
+        let ready = dir.join("ready");
+        let _ = std::fs::remove_file(&ready);
+        let mut command = Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("ledger"));
+        command.arg("--partitions").arg(partitions.to_string()).arg("--ready-file").arg(&ready);
+        command.stdout(Stdio::null()).env("DUCAT_LOG", "warn");
+        let mut child = command.spawn().expect("the server starts");
+        let since = Instant::now();
+        loop {
+            if let Ok(address) = std::fs::read_to_string(&ready) {
+                return Self { child, url: format!("http://{}", address.trim()) };
+            }
+            if let Some(status) = child.try_wait().expect("a child") {
+                panic!("the server ended with {status}");
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "the server is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Kills it as SIGKILL does and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// Runs a client command.
+    pub fn run(&self, args: &[&str]) -> Output {
+        run(&[&["--server", &self.url][..], args].concat())
+    }
+
+    /// Runs a client command that must end with 0 and gives its JSON lines.
+    pub fn json(&self, args: &[&str]) -> Vec<Value> {
+        json(&[&["--server", &self.url][..], args].concat())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(args: &[&str]) -> Output {
+    Command::new(binary()).args(args).output().expect("the binary runs")
+}
+
+/// Runs a command that must end with 0 and gives its JSON lines.
+pub fn json(args: &[&str]) -> Vec<Value> {
+    let output = run(&[args, &["--json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?} ended with {}: {errors}", output.status);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// A mapping that ships with the project.
+pub fn mapping(name: &str) -> String {
+    path_text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings").join(name))
+}
+
+/// A file of the data sets, or a printed reason for skipping.
+pub fn data(name: &str) -> Option<String> {
+    let root = match std::env::var_os("DUCAT_DATA") {
+        Some(root) => PathBuf::from(root),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+    };
+    let path = root.join(name);
+    if !path.exists() {
+        println!("skipped: no {} (set DUCAT_DATA)", path.display());
+        return None;
+    }
+    Some(path_text(&path))
+}
+
+/// A path as an argument.
+pub fn path_text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

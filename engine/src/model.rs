@@ -1,0 +1,371 @@
+//! The serial model: a ledger so plain that it is obviously right, to hold the real one
+//! against.
+//!
+//! It executes one submission after the other, one transfer after the other, in hash maps:
+//! no batches, no slots, no partitions, no freezes, no votes, no records. Property tests, the
+//! simulator and history checkers compare every outcome and every account with what it says.
+//! Nothing in the running product calls it, and it shares no rule with
+//! [`crate::coordinator`] or [`crate::account`]: where both agree, two readings of the same
+//! documentation agree.
+//!
+//! ```text
+//! requests ─▶ SerialLedger::submit ─▶ outcomes        the real ledger ─▶ outcomes
+//!                                        └──────────── equal? ──────────────┘
+//! ```
+
+use crate::ids::{AccountId, Lsn, TransferId};
+use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
+use crate::rejection::Rejection;
+use crate::transfer::{
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
+    Outcome, TransferKind, TransferRequest,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// An account of the model: what it is and what it has, and nothing that is only on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Book {
+    spec: AccountSpec,
+    status: AccountStatus,
+    posted: i128,
+    opened_lsn: Lsn,
+    last_lsn: Lsn,
+}
+
+/// A transfer id that was consumed: what was asked first and what was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Consumed {
+    asked: TransferRequest,
+    answered: Outcome,
+}
+
+/// A ledger that does one thing at a time.
+#[derive(Clone, Debug, Default)]
+pub struct SerialLedger {
+    accounts: HashMap<AccountId, Book>,
+    consumed: HashMap<TransferId, Consumed>,
+    currencies: Currencies,
+    last_lsn: Lsn,
+    last_time_ns: u64,
+}
+
+impl SerialLedger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The LSN of the last event; [`Lsn::ZERO`] for none.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.last_lsn
+    }
+
+    fn next_event(&mut self) -> Lsn {
+        self.last_lsn = self.last_lsn.next();
+        self.last_lsn
+    }
+
+    /// How the account stands.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<AccountView> {
+        self.accounts.get(&id).map(|book| AccountView {
+            spec: book.spec,
+            status: book.status,
+            posted: book.posted,
+            held: 0,
+            incoming: 0,
+            available: book.figures().available,
+            opened_lsn: book.opened_lsn,
+            last_lsn: book.last_lsn,
+        })
+    }
+
+    /// The ids of all accounts, in no order.
+    pub fn account_ids(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.accounts.keys().copied()
+    }
+
+    /// The sum of all balances of each currency, minor units; zero each.
+    #[must_use]
+    pub fn totals(&self) -> BTreeMap<CurrencyId, i128> {
+        let mut totals = BTreeMap::new();
+        for book in self.accounts.values() {
+            *totals.entry(book.spec.currency).or_default() += book.posted;
+        }
+        totals
+    }
+
+    /// Opens an account. Only an opening that succeeds is an event.
+    pub fn open_account(&mut self, spec: &AccountSpec) -> AccountOutcome {
+        if spec.overdraft_limit > AMOUNT_MAX {
+            return AccountOutcome::Refused(AccountRejection::LimitTooLarge);
+        }
+        if self.currencies.by_id(spec.currency).is_none() {
+            return AccountOutcome::Refused(AccountRejection::CurrencyUnknown);
+        }
+        if let Some(there) = self.accounts.get(&spec.id) {
+            return if there.spec == *spec {
+                AccountOutcome::Exists(there.opened_lsn)
+            } else {
+                AccountOutcome::Refused(AccountRejection::ExistsDifferent)
+            };
+        }
+        let opened_lsn = self.next_event();
+        let book = Book {
+            spec: *spec,
+            status: AccountStatus::Active,
+            posted: 0,
+            opened_lsn,
+            last_lsn: Lsn::ZERO,
+        };
+        self.accounts.insert(spec.id, book);
+        AccountOutcome::Opened(opened_lsn)
+    }
+
+    /// Changes an account's status. Setting the status it has is an event too.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn set_status(
+        &mut self,
+        id: AccountId,
+        status: AccountStatus,
+    ) -> Result<Lsn, AccountRejection> {
+        let book = self.accounts.get_mut(&id).ok_or(AccountRejection::Unknown)?;
+        match (book.status, status) {
+            (AccountStatus::Closed, AccountStatus::Active | AccountStatus::Frozen) => {
+                return Err(AccountRejection::Closed);
+            }
+            (_, AccountStatus::Closed) if book.posted != 0 => {
+                return Err(AccountRejection::NotEmpty);
+            }
+            _ => book.status = status,
+        }
+        Ok(self.next_event())
+    }
+
+    /// Defines an asset. Defining the same one again is no event.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn define_asset(
+        &mut self,
+        code: &str,
+        digits: u32,
+    ) -> Result<(Currency, Option<Lsn>), CurrencyError> {
+        let known = self.currencies.own().iter().any(|asset| asset.code == code);
+        let asset = self.currencies.define(code, digits)?;
+        Ok((asset, (!known).then(|| self.next_event())))
+    }
+
+    /// Notes that an event was decided at `now_ns` and gives its journalled time, which never
+    /// goes back.
+    pub fn time(&mut self, now_ns: u64) -> u64 {
+        self.last_time_ns = self.last_time_ns.max(now_ns);
+        self.last_time_ns
+    }
+
+    /// Moves an amount that no single transfer could, as if by the event at `lsn`, asking no
+    /// rule. Balances near [`BALANCE_MAX`] are 2^24 transfers away otherwise.
+    ///
+    /// # Panics
+    /// When one of the accounts does not exist.
+    pub fn force(&mut self, lsn: Lsn, debit: AccountId, credit: AccountId, amount: i128) {
+        for (id, change) in [(debit, -amount), (credit, amount)] {
+            let book = self.accounts.get_mut(&id).expect("an account of the model");
+            book.posted += change;
+            book.last_lsn = lsn;
+        }
+    }
+
+    /// Executes one submission, its transfers one after the other, at `now_ns`. A request
+    /// that is linked forms a group with the next one.
+    pub fn submit(&mut self, now_ns: u64, requests: &[TransferRequest]) -> Vec<Outcome> {
+        let time_ns = self.time(now_ns);
+        let groups = requests.chunk_by(|before, _| before.linked);
+        groups.flat_map(|group| self.execute_group(time_ns, group)).collect()
+    }
+
+    /// A transfer that is not linked is a group of one.
+    fn execute_group(&mut self, time_ns: u64, group: &[TransferRequest]) -> Vec<Outcome> {
+        // Known before this group, or earlier in it.
+        let known: Vec<bool> = group
+            .iter()
+            .enumerate()
+            .map(|(at, request)| {
+                self.consumed.contains_key(&request.id)
+                    || group[..at].iter().any(|earlier| earlier.id == request.id)
+            })
+            .collect();
+        if known.iter().all(|known| *known) {
+            return group.iter().map(|request| self.answer_again(request)).collect();
+        }
+        if known.iter().any(|known| *known) {
+            let answer = |(request, known): (&TransferRequest, bool)| {
+                if known {
+                    self.id_reused(request)
+                } else {
+                    self.consume(time_ns, request, Some(Rejection::LinkedFailed))
+                }
+            };
+            return group.iter().zip(known).map(answer).collect();
+        }
+        let broken = self.first_static(group).or_else(|| self.first_dynamic(group));
+        let answer = |(at, request): (usize, &TransferRequest)| {
+            let rejection = broken.map(
+                |(failing, rule)| {
+                    if failing == at { rule } else { Rejection::LinkedFailed }
+                },
+            );
+            self.consume(time_ns, request, rejection)
+        };
+        group.iter().enumerate().map(answer).collect()
+    }
+
+    /// The first member that breaks a rule which needs no balance and no status, and the rule.
+    fn first_static(&self, group: &[TransferRequest]) -> Option<(usize, Rejection)> {
+        let broken = |(at, request)| self.static_rule(request).map(|rule| (at, rule));
+        group.iter().enumerate().find_map(broken)
+    }
+
+    /// The first member that fails when the members are tried in order, and the rule. Tried
+    /// on a copy, so that nothing remains of it.
+    fn first_dynamic(&self, group: &[TransferRequest]) -> Option<(usize, Rejection)> {
+        let mut trial = self.accounts.clone();
+        group.iter().enumerate().find_map(|(at, request)| {
+            let debit = trial[&request.debit];
+            let credit = trial[&request.credit];
+            if let Some(rule) = dynamic_rule(&debit, &credit, request.amount) {
+                return Some((at, rule));
+            }
+            let amount = whole(request.amount);
+            trial.insert(request.debit, Book { posted: debit.posted - amount, ..debit });
+            trial.insert(request.credit, Book { posted: credit.posted + amount, ..credit });
+            None
+        })
+    }
+
+    fn static_rule(&self, request: &TransferRequest) -> Option<Rejection> {
+        let debit = self.accounts.get(&request.debit).map(|book| book.spec);
+        let credit = self.accounts.get(&request.credit).map(|book| book.spec);
+        let currencies = (debit.map(|d| d.currency), credit.map(|c| c.currency));
+        let rules = [
+            (Rejection::AmountZero, request.amount == 0),
+            (Rejection::AmountTooLarge, request.amount > AMOUNT_MAX),
+            (Rejection::SameAccount, request.debit == request.credit),
+            (Rejection::DebitAccountUnknown, debit.is_none()),
+            (Rejection::CreditAccountUnknown, credit.is_none()),
+            (Rejection::AccountsDifferInCurrency, currencies.0 != currencies.1),
+            (
+                Rejection::CurrencyMismatch,
+                request.currency.is_some() && request.currency != currencies.0,
+            ),
+            (
+                Rejection::KindMismatch,
+                match request.kind {
+                    TransferKind::Transfer => external(debit) || external(credit),
+                    TransferKind::Deposit => !external(debit) || external(credit),
+                    TransferKind::Withdrawal => external(debit) || !external(credit),
+                },
+            ),
+        ];
+        rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
+    }
+
+    /// A new id: one event, whatever becomes of it.
+    fn consume(
+        &mut self,
+        time_ns: u64,
+        request: &TransferRequest,
+        rejection: Option<Rejection>,
+    ) -> Outcome {
+        let lsn = self.next_event();
+        if rejection.is_none() {
+            self.force(lsn, request.debit, request.credit, whole(request.amount));
+        }
+        let figures = |id| self.accounts.get(id).map(Book::figures);
+        let answered = Outcome {
+            id: request.id,
+            lsn,
+            time_ns,
+            rejection,
+            repeat: false,
+            currency: self.currency_of_accounts(request),
+            debit: figures(&request.debit),
+            credit: figures(&request.credit),
+        };
+        self.consumed.insert(request.id, Consumed { asked: *request, answered });
+        answered
+    }
+
+    /// A known id: the first answer again if the content is the same.
+    fn answer_again(&self, request: &TransferRequest) -> Outcome {
+        let Consumed { asked, answered } = self.consumed[&request.id];
+        // Leaving the currency out means that of the accounts.
+        let meant = |request: &TransferRequest| TransferRequest {
+            currency: request.currency.or(answered.currency),
+            ..*request
+        };
+        if meant(request) == meant(&asked) {
+            Outcome { repeat: true, ..answered }
+        } else {
+            self.id_reused(request)
+        }
+    }
+
+    fn id_reused(&self, request: &TransferRequest) -> Outcome {
+        let first = self.consumed[&request.id].answered;
+        Outcome {
+            id: request.id,
+            lsn: first.lsn,
+            time_ns: first.time_ns,
+            rejection: Some(Rejection::IdReused),
+            repeat: true,
+            currency: self.currency_of_accounts(request),
+            debit: None,
+            credit: None,
+        }
+    }
+
+    /// The debit account's currency, or the credit account's where that is unknown.
+    fn currency_of_accounts(&self, request: &TransferRequest) -> Option<CurrencyId> {
+        let book = self.accounts.get(&request.debit).or(self.accounts.get(&request.credit));
+        book.map(|book| book.spec.currency)
+    }
+}
+
+impl Book {
+    fn figures(&self) -> BalanceAfter {
+        let overdraft = if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) };
+        BalanceAfter { posted: self.posted, available: self.posted + overdraft }
+    }
+}
+
+/// The first rule that depends on how the accounts stand.
+fn dynamic_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection> {
+    let amount = whole(amount);
+    let closed = AccountStatus::Closed;
+    let frozen = AccountStatus::Frozen;
+    let covered = debit.spec.external || amount <= debit.figures().available;
+    let in_range = debit.posted - amount >= -BALANCE_MAX && credit.posted + amount <= BALANCE_MAX;
+    let rules = [
+        (Rejection::DebitAccountClosed, debit.status == closed),
+        (Rejection::CreditAccountClosed, credit.status == closed),
+        (Rejection::DebitAccountFrozen, debit.status == frozen),
+        (Rejection::CreditAccountFrozen, credit.status == frozen),
+        (Rejection::InsufficientFunds, !covered),
+        (Rejection::BalanceOverflow, !in_range),
+    ];
+    rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
+}
+
+fn external(spec: Option<AccountSpec>) -> bool {
+    spec.is_some_and(|spec| spec.external)
+}
+
+/// Amounts and limits that passed the rules are far below `i128::MAX`.
+fn whole(minor: u128) -> i128 {
+    i128::try_from(minor).expect("an amount that passed the rules")
+}

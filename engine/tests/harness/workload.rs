@@ -1,0 +1,273 @@
+//! Nasty workloads out of plain words, so that proptest and a seeded generator make them
+//! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
+//!
+//! The world is small so that everything collides: one hot account, four ordinary ones, a
+//! second currency, an account one step from the largest balance and its counterpart, one
+//! with a huge overdraft, one that is opened late, one that never exists.
+
+use ducat_engine::ids::{AccountId, TransferId};
+use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
+use std::fmt;
+
+pub const GBP: CurrencyId = CurrencyId(826);
+pub const USD: CurrencyId = CurrencyId(840);
+
+const OUTSIDE: u8 = 0;
+const OUTSIDE_USD: u8 = 5;
+const EDGE_OUTSIDE: u8 = 7;
+const EDGE: u8 = 8;
+const LATE: u8 = 10;
+const NEVER: u8 = 11;
+
+/// How far the edge accounts are from the ends of the range, minor units.
+const EDGE_GAP: i128 = 20;
+
+/// One line of a script: what a client or an operator does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    Submit(Vec<TransferRequest>),
+    SetStatus(AccountId, AccountStatus),
+    Open(AccountSpec),
+    Define(&'static str, u32),
+}
+
+/// A step before it is decoded: what kind it is, and a word for each transfer.
+pub type RawStep = (u8, Vec<u64>);
+
+pub fn account(index: u8) -> AccountId {
+    AccountId::new(1_000 + u128::from(index)).expect("not zero")
+}
+
+/// The world's accounts that exist from the start, in the order of their slots.
+pub fn accounts() -> Vec<AccountSpec> {
+    (0..LATE).map(spec).collect()
+}
+
+fn spec(index: u8) -> AccountSpec {
+    let currency = if matches!(index, OUTSIDE_USD | 6) { USD } else { GBP };
+    let overdraft_limit = match index {
+        3 => 10,
+        9 => AMOUNT_MAX,
+        _ => 0,
+    };
+    let external = matches!(index, OUTSIDE | OUTSIDE_USD | EDGE_OUTSIDE);
+    AccountSpec { id: account(index), currency, overdraft_limit, external }
+}
+
+/// The movement that puts the edge accounts where they are: debit, credit, amount.
+pub fn edge() -> (AccountId, AccountId, u128) {
+    (account(EDGE_OUTSIDE), account(EDGE), (BALANCE_MAX - EDGE_GAP).unsigned_abs())
+}
+
+/// Who pays whom: mostly among the ordinary accounts, the first one hot, and mostly in one
+/// currency.
+fn parties(debit: u64, credit: u64) -> (u8, u8) {
+    let debit = match debit {
+        0..=7 => [0, 1, 2, 3, 4, 1, 2, 0][debit as usize],
+        8..=23 => [1, 2, 3, 4][debit as usize % 4],
+        24..=26 => OUTSIDE_USD,
+        27 => 6,
+        28 => EDGE_OUTSIDE,
+        29 => EDGE,
+        30 => 9,
+        _ => [LATE, NEVER][credit as usize % 2],
+    };
+    let same_currency = matches!(debit, OUTSIDE_USD | 6) && credit < 24;
+    let credit = match credit {
+        _ if same_currency => [6, OUTSIDE_USD][credit as usize / 20],
+        0..=15 => match [1, 2, 3, 4][credit as usize % 4] {
+            // Transfers to oneself, but not too many.
+            same if same == debit && credit > 3 => same % 4 + 1,
+            other => other,
+        },
+        16..=23 => {
+            if debit == 1 {
+                2
+            } else {
+                1
+            }
+        }
+        24..=25 => OUTSIDE,
+        26 => 6,
+        27 => EDGE_OUTSIDE,
+        28 => EDGE,
+        29 => 9,
+        30 => LATE,
+        _ => NEVER,
+    };
+    (debit, credit)
+}
+
+/// Takes so many bits off a word.
+struct Bits(u64);
+
+impl Bits {
+    fn take(&mut self, bits: u32) -> u64 {
+        let value = self.0 & ((1 << bits) - 1);
+        self.0 >>= bits;
+        value
+    }
+}
+
+/// Decodes steps one after the other; later ones may repeat what earlier ones asked.
+#[derive(Default)]
+struct Decoder {
+    asked: Vec<TransferRequest>,
+    submitted: Vec<Vec<TransferRequest>>,
+}
+
+/// What clients and operators do, in order.
+#[derive(Clone)]
+pub struct Script(pub Vec<Step>);
+
+impl Script {
+    /// The script these words stand for.
+    pub fn new(raw: &[RawStep]) -> Self {
+        let mut decoder = Decoder::default();
+        Self(raw.iter().map(|(kind, words)| decoder.step(*kind, words)).collect())
+    }
+}
+
+/// One line for each transfer, since this is what a failing test prints.
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.0 {
+            match step {
+                Step::Submit(requests) => {
+                    write!(f, "\n  Submit")?;
+                    requests.iter().try_for_each(|request| write!(f, "\n    {request:?}"))?;
+                }
+                other => write!(f, "\n  {other:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decoder {
+    fn step(&mut self, kind: u8, words: &[u64]) -> Step {
+        let mut bits = Bits(words.first().copied().unwrap_or(0));
+        match kind {
+            200..=223 => {
+                // Mostly back to active, else the world soon stands still.
+                let status = match bits.take(3) {
+                    0..=3 => AccountStatus::Active,
+                    4..=6 => AccountStatus::Frozen,
+                    _ => AccountStatus::Closed,
+                };
+                Step::SetStatus(account((bits.take(8) % 12) as u8), status)
+            }
+            224..=231 => {
+                let late = AccountSpec { id: account(LATE), ..spec(1) };
+                Step::Open(match bits.take(3) {
+                    0..=2 => late,
+                    3 => AccountSpec { currency: USD, ..late },
+                    4 => AccountSpec { currency: CurrencyId(1000), ..late },
+                    5 => AccountSpec { overdraft_limit: AMOUNT_MAX + 1, ..late },
+                    6 => spec(1),
+                    _ => AccountSpec { overdraft_limit: 3, ..spec(1) },
+                })
+            }
+            232..=239 => {
+                let (code, digits) =
+                    [("POINTS", 0), ("POINTS", 2), ("ETHER", 18), ("GBP", 2), ("x", 1)]
+                        [bits.take(8) as usize % 5];
+                Step::Define(code, digits)
+            }
+            240..=255 if !self.submitted.is_empty() => {
+                // A submission again, whole or from its middle on.
+                let back = bits.take(16) as usize % self.submitted.len();
+                let again = &self.submitted[self.submitted.len() - 1 - back];
+                let from = if bits.take(2) == 3 { again.len() / 2 } else { 0 };
+                Step::Submit(again[from..].to_vec())
+            }
+            _ => self.submission(kind % 8 == 7, words),
+        }
+    }
+
+    fn submission(&mut self, all_linked: bool, words: &[u64]) -> Step {
+        let words = if words.is_empty() { &[0] } else { words };
+        let mut requests: Vec<TransferRequest> = Vec::with_capacity(words.len());
+        for word in words {
+            let mut request = self.request(*word);
+            request.linked |= all_linked;
+            requests.push(request);
+            self.asked.push(request);
+        }
+        if let (Some(last), Some(asked)) = (requests.last_mut(), self.asked.last_mut()) {
+            last.linked = false;
+            asked.linked = false;
+        }
+        self.submitted.push(requests.clone());
+        Step::Submit(requests)
+    }
+
+    fn request(&mut self, word: u64) -> TransferRequest {
+        let mut bits = Bits(word);
+        let (debit, credit) = parties(bits.take(5), bits.take(5));
+        let amount = match bits.take(6) {
+            low @ 0..=49 => u128::from(low) % 12 + 1,
+            50 => 0,
+            51 => AMOUNT_MAX,
+            52 => AMOUNT_MAX + 1,
+            53 => u128::MAX,
+            54 => AMOUNT_MAX / 2 + 1,
+            low => u128::from(low) * 7,
+        };
+        let currency = match bits.take(5) {
+            0..=23 => None,
+            24..=28 => Some(spec(debit).currency),
+            29 => Some(spec(credit).currency),
+            30 => Some(USD),
+            _ => Some(CurrencyId(1000)),
+        };
+        let kind = match bits.take(5) {
+            29 => TransferKind::Transfer,
+            30 => TransferKind::Deposit,
+            31 => TransferKind::Withdrawal,
+            _ if spec(debit).external => TransferKind::Deposit,
+            _ if spec(credit).external => TransferKind::Withdrawal,
+            _ => TransferKind::Transfer,
+        };
+        let fresh = TransferRequest {
+            id: TransferId::new(self.asked.len() as u128 + 1).expect("not zero"),
+            debit: account(debit),
+            credit: account(credit),
+            amount,
+            currency,
+            kind,
+            linked: false,
+        };
+        let reuse = bits.take(6);
+        let back = bits.take(6) as usize;
+        let linked = bits.take(3) == 7;
+        let mut request = self.reuse(reuse, back, fresh);
+        if !matches!(reuse, 56 | 57 | 63) {
+            request.linked = linked;
+        }
+        request
+    }
+
+    /// Mostly a new transfer, else one that has to do with an earlier one.
+    fn reuse(&self, how: u64, back: usize, fresh: TransferRequest) -> TransferRequest {
+        let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
+        let earlier = self.asked[last - back % self.asked.len()];
+        match how {
+            56..=58 => earlier,
+            59 => TransferRequest { id: earlier.id, ..fresh },
+            60 => {
+                let currency = match earlier.currency {
+                    Some(_) => None,
+                    None if back.is_multiple_of(2) => Some(GBP),
+                    None => Some(USD),
+                };
+                TransferRequest { currency, ..earlier }
+            }
+            61 => TransferRequest { id: self.asked[last].id, ..fresh },
+            62 => TransferRequest { amount: earlier.amount.wrapping_add(1), ..earlier },
+            63 => self.asked[last],
+            _ => fresh,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The ledger against the plain serial model: the same outcomes, one by one and in every
+//! field, and the same accounts, whatever the batching, the number of partitions, the order
+//! of messages and the crashes.
+//!
+//! `DUCAT_CASES` sets the number of cases of all properties together (default 10,000). A
+//! failure prints the smallest case that proptest could find.
+
+mod harness;
+
+use ducat_engine::model::SerialLedger;
+use ducat_engine::transfer::{AccountStatus, Outcome, TransferRequest};
+use harness::cases;
+use harness::rng::Rng;
+use harness::scenario::{Case, Crashes, play};
+use harness::shell::{Fault, Shell, filled, replay};
+use harness::workload::{self, Script, Step};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn config(share_percent: u32) -> ProptestConfig {
+    let cases = cases(10_000, share_percent);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
+fn scripts(most: usize) -> impl Strategy<Value = Script> {
+    let raw = vec((any::<u8>(), vec(any::<u64>(), 1..7)), 1..most);
+    raw.prop_map(|raw| Script::new(&raw))
+}
+
+/// What the model says to a script: outcomes of each submission.
+fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Outcome>>) {
+    let mut model = SerialLedger::new();
+    for spec in workload::accounts() {
+        model.open_account(&spec);
+    }
+    let (debit, credit, amount) = workload::edge();
+    let lsn = model.set_status(credit, AccountStatus::Active).expect("it exists");
+    model.force(lsn, debit, credit, amount.try_into().expect("in range"));
+    let mut outcomes = Vec::new();
+    for step in script {
+        match step {
+            Step::Submit(requests) => outcomes.push(model.submit(1_000, requests)),
+            Step::SetStatus(id, status) => drop(model.set_status(*id, *status)),
+            Step::Open(spec) => drop(model.open_account(spec)),
+            Step::Define(code, digits) => drop(model.define_asset(code, *digits)),
+        }
+    }
+    (model, outcomes)
+}
+
+/// Runs the batch of submissions and gives their outcomes.
+fn execute(shell: &mut Shell, batch: &mut Vec<&[TransferRequest]>) -> Vec<Vec<Outcome>> {
+    if batch.is_empty() {
+        return Vec::new();
+    }
+    let done = shell.ledger.execute(1_000, batch).expect("possible");
+    batch.clear();
+    let time_ns = done.time_ns;
+    shell.events.extend(done.records.into_iter().map(|(lsn, record)| harness::disk::Event {
+        lsn,
+        time_ns,
+        record,
+    }));
+    done.answers.into_iter().map(|answer| filled(answer, &shell.events)).collect()
+}
+
+/// Plays a script through `Ledger::execute`, cutting batches where the seed says.
+fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Shell, Vec<Vec<Outcome>>) {
+    let mut shell = Shell::new(partitions, Fault::None);
+    let mut outcomes = Vec::new();
+    let mut batch: Vec<&[TransferRequest]> = Vec::new();
+    for step in script {
+        if !matches!(step, Step::Submit(_)) {
+            outcomes.extend(execute(&mut shell, &mut batch));
+        }
+        match step {
+            Step::Submit(requests) => {
+                batch.push(requests);
+                if cuts.once_in(4) {
+                    outcomes.extend(execute(&mut shell, &mut batch));
+                }
+            }
+            Step::SetStatus(id, status) => drop(shell.set_status(1_000, *id, *status)),
+            Step::Open(spec) => drop(shell.open(1_000, spec)),
+            Step::Define(code, digits) => drop(shell.define(1_000, code, *digits)),
+        }
+    }
+    outcomes.extend(execute(&mut shell, &mut batch));
+    (shell, outcomes)
+}
+
+proptest! {
+    #![proptest_config(config(45))]
+
+    /// Batching and partitions are invisible in results.
+    #[test]
+    fn batches_equal_serial_execution(script in scripts(24), cut in any::<u64>()) {
+        let script = script.0;
+        let (model, expected) = expected(&script);
+        let mut cuts = Rng::new(cut);
+        let mut hashes = Vec::new();
+        for partitions in [1, 2, 4, 8] {
+            let (shell, outcomes) = in_batches(partitions, &script, &mut cuts);
+            prop_assert_eq!(outcomes.len(), expected.len());
+            for (got, expected) in outcomes.iter().flatten().zip(expected.iter().flatten()) {
+                prop_assert_eq!(got, expected, "on {} partitions", partitions);
+            }
+            for id in model.account_ids() {
+                let listing = shell.ledger.coordinator.directory().get(id).expect("listed");
+                prop_assert_eq!(shell.ledger.view(listing.slot), model.account(id));
+            }
+            let summary = shell.ledger.summary();
+            prop_assert!(summary.1.values().all(|sums| sums.internal + sums.external == 0));
+            hashes.push(summary.0);
+            if partitions == 2 {
+                hashes.push(replay(4, &shell.events).expect("what ran live replays").summary().0);
+            }
+        }
+        prop_assert!(model.totals().values().all(|sum| *sum == 0));
+        prop_assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "state hashes differ");
+    }
+}
+
+proptest! {
+    #![proptest_config(config(54))]
+
+    /// Messages in any order, crashes anywhere: nothing acknowledged is lost or changed,
+    /// nothing is applied twice, no hold stays behind.
+    #[test]
+    fn messages_and_crashes_are_invisible(
+        script in scripts(16),
+        seed in any::<u64>(),
+        shift in 0u32..4,
+        calm in any::<bool>(),
+    ) {
+        let case = Case {
+            script: script.0,
+            partitions: 1 << shift,
+            seed,
+            crashes: if calm { Crashes::AtEnd } else { Crashes::OnceIn(60) },
+            torn: false,
+            fault: Fault::None,
+        };
+        play(&case).map_err(TestCaseError::fail)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1))]
+
+    /// A crash between every two steps of a run, one after the other.
+    #[test]
+    fn a_crash_between_any_two_steps_is_invisible(
+        script in scripts(6),
+        seed in any::<u64>(),
+        shift in 0u32..3,
+    ) {
+        let mut case = Case {
+            script: script.0,
+            partitions: 1 << shift,
+            seed,
+            crashes: Crashes::AtEnd,
+            torn: false,
+            fault: Fault::None,
+        };
+        let steps = play(&case).map_err(TestCaseError::fail)?.steps;
+        for at in 0..steps {
+            case.crashes = Crashes::After(at);
+            play(&case).map_err(|why| TestCaseError::fail(format!("after step {at}: {why}")))?;
+        }
+    }
+}
