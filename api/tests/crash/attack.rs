@@ -95,9 +95,7 @@ impl Attack {
 
     /// Starts a server that must come up, and opens the accounts.
     pub fn start(&mut self, launch: &Launch, data_dir: &Path) -> Server {
-        let t0=std::time::Instant::now();
         let server = launch.start(data_dir).unwrap_or_else(|ended| panic!("{ended:?}"));
-        say(&format!("TIMING start {:?}", t0.elapsed()));
         self.open(&server).expect("the accounts open");
         server
     }
@@ -151,13 +149,13 @@ impl Attack {
 
     /// Compares the history, all of which was answered, with the server.
     pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<String> {
-        let t0=std::time::Instant::now();
         let calls = self.history.calls();
         let (asked, above): (Vec<usize>, u64) = match depth {
             Depth::All => ((0..calls.len()).collect(), 0),
             Depth::New => {
                 let mut asked: Vec<usize> = (self.checked..calls.len()).collect();
-                let older = (0..SAMPLE.min(self.checked)).map(|_| self.dice.random_range(0..self.checked));
+                let older =
+                    (0..SAMPLE.min(self.checked)).map(|_| self.dice.random_range(0..self.checked));
                 asked.extend(older);
                 (asked, self.checked_lsn)
             }
@@ -169,9 +167,7 @@ impl Attack {
                 observe(&client, &calls, &asked, above).await
             })
             .expect("the server answers");
-        say(&format!("TIMING observe {:?} calls {} asked {}", t0.elapsed(), calls.len(), asked.len()));
         let faults = check(&specs(), &calls, &observed);
-        say(&format!("TIMING check {:?}", t0.elapsed()));
         self.checked = calls.len();
         self.checked_lsn = observed.status.last_lsn;
         faults.iter().map(ToString::to_string).collect()

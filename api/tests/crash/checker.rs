@@ -91,12 +91,10 @@ pub fn check(specs: &[Spec], calls: &[Call], observed: &Observed) -> Vec<Fault> 
 
 /// Whether two requests ask for the same; a currency only one of them names is no difference.
 fn same_content(one: &TransferRequest, other: &TransferRequest) -> bool {
-    let currencies_agree = one.currency == other.currency
-        || one.currency.is_empty()
-        || other.currency.is_empty();
-    let key = |t: &TransferRequest| {
-        (t.debit_account, t.credit_account, amount_of(t), t.kind, t.linked)
-    };
+    let currencies_agree =
+        one.currency == other.currency || one.currency.is_empty() || other.currency.is_empty();
+    let key =
+        |t: &TransferRequest| (t.debit_account, t.credit_account, amount_of(t), t.kind, t.linked);
     key(one) == key(other) && currencies_agree
 }
 
@@ -124,7 +122,10 @@ fn acknowledgements<'a>(calls: &'a [Call], faults: &mut Faults) -> HashMap<u128,
             let first = *firsts.entry(id_of(transfer)).or_insert(this);
             if !same_outcome(first.outcome, outcome) {
                 faults.add(Kind::ChangedOutcome, || {
-                    format!("call {number}: {outcome:?}, but call {}: {:?}", first.call, first.outcome)
+                    format!(
+                        "call {number}: {outcome:?}, but call {}: {:?}",
+                        first.call, first.outcome
+                    )
                 });
             }
         }
@@ -177,7 +178,10 @@ fn answers_again(
         let (asked, outcome) = (record.transfer.as_ref(), record.outcome.as_ref());
         if !asked.is_some_and(|asked| same_content(asked, first.transfer)) {
             faults.add(Kind::ChangedOutcome, || {
-                format!("GetTransfers has other content for {id:x}: {asked:?}, not {:?}", first.transfer)
+                format!(
+                    "GetTransfers has other content for {id:x}: {asked:?}, not {:?}",
+                    first.transfer
+                )
             });
         }
         if !outcome.is_some_and(|outcome| same_outcome(outcome, first.outcome)) {
@@ -217,7 +221,11 @@ fn order(
             faults.add(Kind::WrongOrder, || format!("one LSN for two: {one:?}, {next:?}"));
         } else if one.lsn + 1 != next.lsn {
             faults.add(Kind::WrongOrder, || {
-                format!("no request of ours is behind the events {} to {}", one.lsn + 1, next.lsn - 1)
+                format!(
+                    "no request of ours is behind the events {} to {}",
+                    one.lsn + 1,
+                    next.lsn - 1
+                )
             });
         }
         if one.time_ns > next.time_ns {
@@ -354,7 +362,9 @@ fn accounts(model: &Model, observed: &Observed, faults: &mut Faults) {
     }
     for account in &observed.accounts {
         let Some(should) = model.accounts.get(&account.id) else { continue };
-        if account.posted_minor != should.posted.to_string() || minor(&account.posted) != should.posted {
+        if account.posted_minor != should.posted.to_string()
+            || minor(&account.posted) != should.posted
+        {
             faults.add(Kind::WrongBalance, || format!("{}, but {account:?}", should.posted));
         }
         let last = should.lines.last().map_or(0, |line| line.lsn);
@@ -374,7 +384,8 @@ fn accounts(model: &Model, observed: &Observed, faults: &mut Faults) {
 fn entries(model: &Model, observed: &Observed, faults: &mut Faults) {
     for (&id, should) in &model.accounts {
         let above = observed.entries_above;
-        let should: Vec<_> = should.lines.iter().rev().take_while(|line| line.lsn > above).collect();
+        let should: Vec<_> =
+            should.lines.iter().rev().take_while(|line| line.lsn > above).collect();
         let listed = observed.entries.get(&id).map_or(&[][..], Vec::as_slice);
         if listed.len() != should.len() {
             faults.add(Kind::WrongBalance, || {

@@ -58,7 +58,6 @@ fn told_to_stop_it_answers_what_it_took() {
         assert!(attack.history.acknowledged() > ids, "the load came to nothing");
         let server = attack.start(&Launch::default(), &data);
         attack.check(&server, Depth::All);
-        // Repeats sent by others were answered on their own account.
         let unanswered = attack.durable_unanswered - durable;
         assert_eq!(unanswered, 0, "transfers took effect and were never answered");
         server.terminate();

@@ -41,7 +41,9 @@ impl Load {
 
     /// Waits until every client has noticed that the server is gone.
     pub async fn ended(mut self) {
-        let all = async { while self.clients.join_next().await.transpose().expect("no panic").is_some() {} };
+        let all = async {
+            while self.clients.join_next().await.transpose().expect("no panic").is_some() {}
+        };
         let in_time = tokio::time::timeout(Duration::from_secs(90), all).await;
         assert!(in_time.is_ok(), "a client waits for ever for an answer");
     }
@@ -81,7 +83,11 @@ async fn client(
     Ok(())
 }
 
-fn batch(traffic: &mut Traffic, history: &History, most: usize) -> Vec<ducat_api::proto::TransferRequest> {
+fn batch(
+    traffic: &mut Traffic,
+    history: &History,
+    most: usize,
+) -> Vec<ducat_api::proto::TransferRequest> {
     let count = traffic.rng().random_range(1..=most);
     // Repeats are drawn from the newest calls, some of which are in flight.
     traffic.batch(count, |random| {

@@ -1,11 +1,13 @@
 //! Asks a restarted server for everything the checker compares with.
 
-use crate::history::{Call, History, id_of, join};
+use crate::history::{Call, History, id_of, join, outcome_id};
 use crate::ledger::{account, specs};
 use ducat_api::client::{Client, ClientError};
-use ducat_api::proto::{Account, Entry, GetStatusResponse, Outcome, TransferRecord, TransferRequest};
+use ducat_api::proto::{
+    Account, Entry, GetStatusResponse, Outcome, TransferRecord, TransferRequest,
+};
 use ducat_engine::ids::TransferId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What the server says after its restart.
 #[derive(Clone, Debug)]
@@ -35,11 +37,16 @@ pub async fn resend_unanswered(
     from: usize,
 ) -> Result<(usize, usize), ClientError> {
     let (mut durable, mut lost) = (0, 0);
+    let answered = |call: &Call| call.outcomes.iter().map(outcome_id).collect::<Vec<_>>();
+    let mut told: HashSet<u128> = history.calls().iter().flat_map(answered).collect();
     for at in history.unanswered(from) {
         let call = history.call(at);
         let outcomes = client.create_transfers(call.transfers).await?;
         for outcome in &outcomes {
-            *(if outcome.repeat { &mut durable } else { &mut lost }) += 1;
+            // What another call was told about is no transfer without an answer.
+            if told.insert(outcome_id(outcome)) {
+                *(if outcome.repeat { &mut durable } else { &mut lost }) += 1;
+            }
         }
         history.answered(at, outcomes);
     }
@@ -70,14 +77,13 @@ async fn stored(
     calls: &[Call],
     asked: &[usize],
 ) -> Result<HashMap<u128, Option<TransferRecord>>, ClientError> {
+    let mut seen = HashSet::new();
     let mut ids: Vec<u128> =
         asked.iter().flat_map(|&at| calls[at].transfers.iter().map(id_of)).collect();
-    ids.sort_unstable();
-    ids.dedup();
+    ids.retain(|&id| seen.insert(id));
     let mut stored = HashMap::new();
     for ids in ids.chunks(100) {
-        let asked: Vec<_> =
-            ids.iter().map(|&id| TransferId::new(id).expect("not zero")).collect();
+        let asked: Vec<_> = ids.iter().map(|&id| TransferId::new(id).expect("not zero")).collect();
         let answer = client.get_transfers(&asked).await?;
         for record in answer.transfers {
             let of = record.outcome.as_ref().expect("a record has its outcome");

@@ -150,11 +150,6 @@ impl Server {
         let status = wait(&mut self.child);
         Ended { status, stderr: text(&mut self.stderr) }
     }
-
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_some()
-    }
 }
 
 impl Drop for Server {

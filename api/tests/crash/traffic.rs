@@ -26,7 +26,11 @@ impl Traffic {
 
     /// A batch of at least `count` transfers. `past` gives a call made before (its own or
     /// another client's, answered or not), from which repeats are drawn.
-    pub fn batch(&mut self, count: usize, past: impl Fn(u64) -> Option<Call>) -> Vec<TransferRequest> {
+    pub fn batch(
+        &mut self,
+        count: usize,
+        past: impl Fn(u64) -> Option<Call>,
+    ) -> Vec<TransferRequest> {
         let mut batch = Vec::with_capacity(count + 4);
         while batch.len() < count {
             let dice = self.rng.random_range(0..100);
@@ -149,7 +153,13 @@ impl Traffic {
         }
     }
 
-    fn kind(&mut self, kind: TransferKind, debit: u64, credit: u64, amount: u64) -> TransferRequest {
+    fn kind(
+        &mut self,
+        kind: TransferKind,
+        debit: u64,
+        credit: u64,
+        amount: u64,
+    ) -> TransferRequest {
         TransferRequest { kind: kind as i32, ..self.plain(debit, credit, amount) }
     }
 }
