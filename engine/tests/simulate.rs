@@ -11,6 +11,7 @@ use harness::seeds::case;
 use harness::workload::Script;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[allow(clippy::disallowed_methods, reason = "the size of a test run is no rule of money")]
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")))

@@ -3,11 +3,14 @@
 //! public payments. Each skips with a printed reason where its files are absent.
 
 use crate::support::{Server, binary, data, json, mapping, path_text};
+use ducat_api::proto::ListEntriesRequest;
+use ducat_api::proto::ledger_client::LedgerClient;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tonic::transport::Channel;
 
 const SHA: &str = "dfeb7e478aa15f2d";
 
@@ -139,14 +142,34 @@ fn berka_rows(path: &str) -> Vec<Row> {
     reader.records().map(|record| row(record.expect("a row"))).collect()
 }
 
-/// Every account's balances as its entries tell them, oldest first.
-fn entries(server: &Server, account: &str) -> Vec<i128> {
-    let lines = server.json(&["account", "entries", account, "--limit", "0"]);
-    let minor = |line: &Value| -> i128 {
-        let text = line["balance_after"].as_str().expect("a text").replace('.', "");
-        text.parse().expect("minor units")
-    };
-    lines.iter().rev().map(minor).collect()
+/// An account's balances as its entries tell them, oldest first.
+async fn entries(client: &mut LedgerClient<Channel>, account: &str) -> Vec<i128> {
+    let id = account.parse().expect("a number");
+    let (mut balances, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let request = ListEntriesRequest { id, id_high: 0, page_size: 1000, cursor };
+        let page = client.list_entries(request).await.expect("entries").into_inner();
+        let minor = |text: &str| text.replace('.', "").parse::<i128>().expect("two decimals");
+        balances.extend(page.entries.iter().map(|entry| minor(&entry.balance_after)));
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            balances.reverse();
+            return balances;
+        }
+    }
+}
+
+/// The entries of every account.
+fn all_entries(server: &Server, accounts: &[&str]) -> Vec<Vec<i128>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let mut client = LedgerClient::connect(server.url.clone()).await.expect("connects");
+        let mut all = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            all.push(entries(&mut client, account).await);
+        }
+        all
+    })
 }
 
 /// The bank wrote its balance beside each row, in no order within a day, and its balances
@@ -171,9 +194,10 @@ fn berka_agrees_with_the_books_of_the_bank() {
     }
     check_sums(Path::new(&out), &of_account);
     let (mut days, mut agree) = (0, 0);
-    for (account, rows) in of_account {
+    let accounts: Vec<&str> = of_account.keys().copied().collect();
+    for (account, booked) in accounts.iter().zip(all_entries(&server, &accounts)) {
+        let rows = &of_account[account];
         // Row order: the n-th row of an account in the file is its n-th entry.
-        let booked = entries(&server, account);
         assert_eq!(booked.len(), rows.len(), "account {account}");
         let (mut bank_before, mut engine_before, mut from) = (0, 0, 0);
         for day in rows.chunk_by(|a, b| a.day == b.day) {

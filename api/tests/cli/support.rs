@@ -4,13 +4,14 @@
 //! `DUCAT_BIN` names another binary to test, such as an optimized one.
 
 use serde_json::Value;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running server, killed when it is dropped.
 pub struct Server {
-    child: Child,
+    child: RefCell<Child>,
     /// Where clients find it.
     pub url: String,
 }
@@ -34,6 +35,7 @@ impl Server {
         let since = Instant::now();
         loop {
             if let Ok(address) = std::fs::read_to_string(&ready) {
+                let child = RefCell::new(child);
                 return Self { child, url: format!("http://{}", address.trim()) };
             }
             if let Some(status) = child.try_wait().expect("a child") {
@@ -45,9 +47,10 @@ impl Server {
     }
 
     /// Kills it as SIGKILL does and waits until it is gone.
-    pub fn kill(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
+    pub fn kill(self) {
+        let mut child = self.child.borrow_mut();
+        child.kill().expect("killed");
+        child.wait().expect("gone");
     }
 
     /// Runs a client command.
@@ -57,14 +60,26 @@ impl Server {
 
     /// Runs a client command that must end with 0 and gives its JSON lines.
     pub fn json(&self, args: &[&str]) -> Vec<Value> {
-        json(&[&["--server", &self.url][..], args].concat())
+        self.assert_alive();
+        let output = self.run(&[args, &["--json"]].concat());
+        if !output.status.success() {
+            self.assert_alive();
+        }
+        json_lines(args, &output)
+    }
+
+    /// Fails with the server's own exit status when it has ended.
+    fn assert_alive(&self) {
+        let ended = self.child.borrow_mut().try_wait().expect("a child");
+        assert!(ended.is_none(), "the server has ended with {}", ended.unwrap_or_default());
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -75,10 +90,13 @@ pub fn run(args: &[&str]) -> Output {
 
 /// Runs a command that must end with 0 and gives its JSON lines.
 pub fn json(args: &[&str]) -> Vec<Value> {
-    let output = run(&[args, &["--json"]].concat());
+    json_lines(args, &run(&[args, &["--json"]].concat()))
+}
+
+fn json_lines(args: &[&str], output: &Output) -> Vec<Value> {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?} ended with {}: {errors}", output.status);
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 

@@ -19,6 +19,7 @@ pub mod shell;
 pub mod workload;
 
 /// How many cases a gate runs in all; `DUCAT_CASES` overrides it. Each property takes a share.
+#[allow(clippy::disallowed_methods, reason = "the size of a test run is no rule of money")]
 pub fn cases(default: u32, share_percent: u32) -> u32 {
     let all = std::env::var("DUCAT_CASES").map_or(default, |text| {
         text.parse().unwrap_or_else(|_| panic!("DUCAT_CASES is a number of cases, not `{text}`"))

@@ -164,11 +164,25 @@ impl Segment {
             fs::remove_dir_all(&unfinished)?;
         }
         fs::create_dir(&unfinished)?;
-        close_guarded(open_sled(&unfinished, options)?)?;
+        let db = open_sled(&unfinished, options)?;
+        guarded(|| db.flush().map(drop).map_err(StoreError::Sled))?;
         sync_tree(&unfinished)?;
+        let file = open_db_file(&unfinished)?;
+        // sled keeps the path for blob files only, of which there must be none.
         fs::rename(&unfinished, &dir)?;
         sync_dir(journal)?;
-        Self::open(journal, first, options, false)
+        Ok(Self::over(first, dir, db, file, options))
+    }
+
+    fn over(first: Lsn, dir: PathBuf, db: sled::Db, file: File, options: &SledOptions) -> Self {
+        Self {
+            first,
+            dir,
+            db: ManuallyDrop::new(db),
+            file,
+            syncer: options.syncer.clone(),
+            abandoned: AtomicBool::new(false),
+        }
     }
 
     /// Opens a segment that must be there. `distrust_cache`: read what the disk has,
@@ -181,17 +195,10 @@ impl Segment {
     ) -> Result<Self, StoreError> {
         let dir = journal.join(dir_name(first));
         check_files(&dir)?;
-        let file = OpenOptions::new().read(true).write(true).open(dir.join("db"))?;
+        let file = open_db_file(&dir)?;
         settle(&file, &*options.syncer, distrust_cache)?;
         let db = open_sled(&dir, options)?;
-        let segment = Self {
-            first,
-            dir,
-            db: ManuallyDrop::new(db),
-            file,
-            syncer: options.syncer.clone(),
-            abandoned: AtomicBool::new(false),
-        };
+        let segment = Self::over(first, dir, db, file, options);
         if !segment.db.was_recovered() {
             segment.abandon();
             return Err(StoreError::Fresh);
@@ -403,6 +410,11 @@ fn settle(file: &File, syncer: &dyn Syncer, distrust_cache: bool) -> io::Result<
         libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
     }
     Ok(())
+}
+
+/// A handle of our own on sled's file, to sync it for good.
+fn open_db_file(dir: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(dir.join("db"))
 }
 
 fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {

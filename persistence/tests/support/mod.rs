@@ -2,6 +2,8 @@
 //! harm files.
 #![allow(dead_code)]
 
+pub mod child;
+
 use ducat_engine::ids::Lsn;
 use ducat_persistence::conformance::{Harm, Subject};
 use ducat_persistence::contract::Journal;
