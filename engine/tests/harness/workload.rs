@@ -49,6 +49,8 @@ fn spec(index: u8) -> AccountSpec {
     let overdraft_limit = match index {
         3 => 10,
         9 => AMOUNT_MAX,
+        // Means nothing for an account that stands for the outside.
+        OUTSIDE_USD => 5,
         _ => 0,
     };
     let external = matches!(index, OUTSIDE | OUTSIDE_USD | EDGE_OUTSIDE);
@@ -254,6 +256,14 @@ impl Decoder {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
         let earlier = self.asked[last - back % self.asked.len()];
         match how {
+            55 => {
+                let kind = match earlier.kind {
+                    TransferKind::Transfer => TransferKind::Deposit,
+                    TransferKind::Deposit => TransferKind::Withdrawal,
+                    TransferKind::Withdrawal => TransferKind::Transfer,
+                };
+                TransferRequest { kind, ..earlier }
+            }
             56..=58 => earlier,
             59 => TransferRequest { id: earlier.id, ..fresh },
             60 => {
