@@ -47,8 +47,8 @@ fn good() -> (Vec<Call>, Observed) {
     for (number, transfers) in (0u64..).zip(sent) {
         let mut outcomes = Vec::new();
         for request in &transfers {
-            let known = calls.iter().flat_map(|call| &call.outcomes);
-            let known = known.cloned().find(|outcome| outcome_id(outcome) == id_of(request));
+            let mut told = calls.iter().flat_map(|call| &call.outcomes);
+            let known = told.find(|outcome| outcome_id(outcome) == id_of(request)).cloned();
             outcomes.push(match (known, number) {
                 (Some(first), 5) => Outcome {
                     code: Code::IdReused as i32,

@@ -33,7 +33,7 @@ fn tracer() -> Result<(), String> {
 
 #[test]
 fn a_failing_sync_ends_the_server_and_loses_nothing_acknowledged() {
-    at_syncs("a failing sync", "error=EIO", 3, |ended| assert_refused(ended));
+    at_syncs("a failing sync", "error=EIO", 3, assert_refused);
 }
 
 #[test]
