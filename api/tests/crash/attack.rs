@@ -1,0 +1,198 @@
+//! What every attack does: a ledger with its history, started, loaded, ended somehow, started
+//! again and checked.
+
+use crate::checker::check;
+use crate::history::History;
+use crate::ledger::{open, specs};
+use crate::load::Load;
+use crate::observe::{observe, resend_unanswered};
+use crate::server::{Ended, Launch, Server};
+use ducat_api::client::Client;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Prints a line that the test harness does not swallow.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr is open");
+}
+
+/// Says why a test does nothing here.
+pub fn skip(test: &str, reason: &str) {
+    say(&format!("skipped: {test}: {reason}"));
+}
+
+/// How often to try: the environment's number, or the short form's.
+pub fn tries(variable: &str, short: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, no number")),
+        Err(_) => short,
+    }
+}
+
+/// Random decisions, from `DUCAT_SEED` or a new seed, which is printed.
+pub fn dice(test: &str) -> StdRng {
+    let seed = match std::env::var("DUCAT_SEED") {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("DUCAT_SEED is `{text}`, no number")),
+        Err(_) => rand::random(),
+    };
+    say(&format!("{test}: DUCAT_SEED={seed}"));
+    StdRng::seed_from_u64(seed)
+}
+
+/// Whether this process may mount filesystems.
+pub fn is_root() -> bool {
+    // SAFETY: a plain system call that cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// A ledger under attack.
+pub struct Attack {
+    runtime: Runtime,
+    /// What the clients saw.
+    pub history: Arc<History>,
+    /// Random decisions.
+    pub dice: StdRng,
+    /// Calls before this one were answered and checked.
+    checked: usize,
+    /// The highest LSN of that time.
+    checked_lsn: u64,
+    /// Transfers without an answer that turned out to be durable.
+    pub durable_unanswered: usize,
+    /// Transfers without an answer that had not happened.
+    pub lost_unanswered: usize,
+}
+
+/// How much of the history is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The calls since the last check and some of the older ones.
+    New,
+    /// Every call there ever was.
+    All,
+}
+
+/// Older calls compared by [`Depth::New`].
+const SAMPLE: usize = 50;
+
+impl Attack {
+    /// An attack that makes its decisions from `dice`.
+    pub fn new(dice: StdRng) -> Self {
+        Self {
+            runtime: Runtime::new().expect("a runtime"),
+            history: Arc::default(),
+            dice,
+            checked: 0,
+            checked_lsn: 0,
+            durable_unanswered: 0,
+            lost_unanswered: 0,
+        }
+    }
+
+    /// Starts a server that must come up, and opens the accounts.
+    pub fn start(&mut self, launch: &Launch, data_dir: &Path) -> Server {
+        let server = launch.start(data_dir).unwrap_or_else(|ended| panic!("{ended:?}"));
+        self.open(&server).expect("the accounts open");
+        server
+    }
+
+    /// Opens the accounts.
+    pub fn open(&self, server: &Server) -> Result<(), ducat_api::client::ClientError> {
+        self.runtime.block_on(async { open(&Client::connect(server.address()).await?).await })
+    }
+
+    /// Loads the server; `during` runs meanwhile and ends it or its disk. Returns when every
+    /// client has noticed.
+    pub fn load<T>(&mut self, server: Server, during: impl FnOnce(Server, &mut StdRng) -> T) -> T {
+        let seed = self.dice.random();
+        let guard = self.runtime.enter();
+        let load = Load::start(server.address(), &self.history, seed);
+        drop(guard);
+        let result = during(server, &mut self.dice);
+        self.runtime.block_on(load.ended());
+        result
+    }
+
+    /// Loads the server until the clients are told to stop; it runs on.
+    pub fn load_for(&mut self, server: &Server, time: Duration) {
+        let seed = self.dice.random();
+        let guard = self.runtime.enter();
+        let load = Load::start(server.address(), &self.history, seed);
+        drop(guard);
+        std::thread::sleep(time);
+        self.runtime.block_on(load.finish());
+    }
+
+    /// Sends what was not answered once more.
+    pub fn resend(&mut self, server: &Server) {
+        let (durable, lost) = self
+            .runtime
+            .block_on(async {
+                let client = Client::connect(server.address()).await?;
+                resend_unanswered(&client, &self.history, self.checked).await
+            })
+            .expect("the server answers");
+        self.durable_unanswered += durable;
+        self.lost_unanswered += lost;
+    }
+
+    /// Compares the history with the server; panics with the faults, if there are any.
+    pub fn check(&mut self, server: &Server, depth: Depth) {
+        self.resend(server);
+        let faults = self.faults(server, depth);
+        assert!(faults.is_empty(), "faults:\n{}", faults.join("\n"));
+    }
+
+    /// Compares the history, all of which was answered, with the server.
+    pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<String> {
+        let calls = self.history.calls();
+        let (asked, above): (Vec<usize>, u64) = match depth {
+            Depth::All => ((0..calls.len()).collect(), 0),
+            Depth::New => {
+                let mut asked: Vec<usize> = (self.checked..calls.len()).collect();
+                let older =
+                    (0..SAMPLE.min(self.checked)).map(|_| self.dice.random_range(0..self.checked));
+                asked.extend(older);
+                (asked, self.checked_lsn)
+            }
+        };
+        let observed = self
+            .runtime
+            .block_on(async {
+                let client = Client::connect(server.address()).await?;
+                observe(&client, &calls, &asked, above).await
+            })
+            .expect("the server answers");
+        let faults = check(&specs(), &calls, &observed);
+        self.checked = calls.len();
+        self.checked_lsn = observed.status.last_lsn;
+        faults.iter().map(ToString::to_string).collect()
+    }
+
+    /// A pause of a random length up to `most_ms`.
+    pub fn pause(dice: &mut StdRng, most_ms: u64) {
+        std::thread::sleep(Duration::from_millis(dice.random_range(0..=most_ms)));
+    }
+
+    /// One line of a report.
+    pub fn report(&self, what: &str) -> String {
+        format!(
+            "{what}: {} transfers acknowledged, {} without an answer were durable, {} were not; \
+             no fault",
+            self.history.acknowledged(),
+            self.durable_unanswered,
+            self.lost_unanswered
+        )
+    }
+}
+
+/// A server that had to end by itself: with an exit code and a sentence.
+pub fn assert_refused(ended: &Ended) {
+    assert!(ended.refused(), "{ended:?}");
+    assert!(!ended.stderr.trim().is_empty(), "it ended without a word: {ended:?}");
+    assert!(!ended.stderr.contains("panicked at"), "it panicked: {ended:?}");
+}

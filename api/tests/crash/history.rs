@@ -1,0 +1,112 @@
+//! What the clients saw: every batch they sent, in the order of sending, and every answer that
+//! came back, each stamped by one clock that only counts.
+
+use ducat_api::proto::{Outcome, TransferRequest};
+use std::sync::Mutex;
+
+/// A batch as it was sent, and what came back.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// When it was sent, on the history's clock.
+    pub sent_at: u64,
+    /// When its answer arrived; `None` when none did.
+    pub answered_at: Option<u64>,
+    /// The transfers, linked groups included.
+    pub transfers: Vec<TransferRequest>,
+    /// The answer, as long as `transfers`; empty when none came.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// A transfer's 128-bit id.
+pub fn id_of(transfer: &TransferRequest) -> u128 {
+    join(transfer.id_high, transfer.id)
+}
+
+/// The id an outcome speaks of.
+pub fn outcome_id(outcome: &Outcome) -> u128 {
+    join(outcome.id_high, outcome.id)
+}
+
+/// Two halves of an id as the number they stand for.
+pub fn join(high: u64, low: u64) -> u128 {
+    (u128::from(high) << 64) | u128::from(low)
+}
+
+/// The ranges of a batch that are decided together: a linked group each, mostly of one.
+pub fn groups(transfers: &[TransferRequest]) -> Vec<std::ops::Range<usize>> {
+    let mut groups = Vec::new();
+    let mut start = 0;
+    for (at, transfer) in transfers.iter().enumerate() {
+        if !transfer.linked {
+            groups.push(start..at + 1);
+            start = at + 1;
+        }
+    }
+    assert_eq!(start, transfers.len(), "a batch ends its last group");
+    groups
+}
+
+/// The record kept by all clients together.
+#[derive(Debug, Default)]
+pub struct History {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    clock: u64,
+    calls: Vec<Call>,
+}
+
+impl History {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("nobody panics while holding it")
+    }
+
+    /// Writes down a batch just before it is sent; returns its number.
+    pub fn sent(&self, transfers: Vec<TransferRequest>) -> usize {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let sent_at = inner.clock;
+        inner.calls.push(Call { sent_at, answered_at: None, transfers, outcomes: Vec::new() });
+        inner.calls.len() - 1
+    }
+
+    /// Writes down the answer to a batch.
+    pub fn answered(&self, call: usize, outcomes: Vec<Outcome>) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let now = inner.clock;
+        let call = &mut inner.calls[call];
+        assert_eq!(outcomes.len(), call.transfers.len(), "an outcome for each transfer");
+        assert!(call.answered_at.is_none(), "a batch is answered once");
+        call.answered_at = Some(now);
+        call.outcomes = outcomes;
+    }
+
+    /// Batches written down so far.
+    pub fn len(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    /// A copy of all calls.
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// A copy of one call.
+    pub fn call(&self, at: usize) -> Call {
+        self.lock().calls[at].clone()
+    }
+
+    /// The numbers of the calls from `from` on that have no answer.
+    pub fn unanswered(&self, from: usize) -> Vec<usize> {
+        let inner = self.lock();
+        (from..inner.calls.len()).filter(|&at| inner.calls[at].answered_at.is_none()).collect()
+    }
+
+    /// Transfers answered so far, repeats included.
+    pub fn acknowledged(&self) -> usize {
+        self.lock().calls.iter().map(|call| call.outcomes.len()).sum()
+    }
+}

@@ -1,0 +1,67 @@
+//! SIGKILL under load and during the start, and SIGTERM, which must leave nothing undone.
+
+use crate::attack::{Attack, Depth, dice, say, tries};
+use crate::server::Launch;
+use rand::RngExt as _;
+use std::time::Duration;
+
+/// Starts that are killed before the server listens, out of four rounds.
+const KILL_STARTS_ODDS: f64 = 0.5;
+
+#[test]
+fn killed_under_load_nothing_acknowledged_is_lost() {
+    let kills = tries("DUCAT_KILLS", 5);
+    let data = tempfile::tempdir().expect("a directory");
+    let data = data.path().join("data");
+    let mut attack = Attack::new(dice("kill"));
+    let (mut under_load, mut starting) = (0, 0);
+    let mut round = 0;
+    while under_load < kills {
+        // The number of partitions may change from start to start.
+        let launch = Launch::with(&["--partitions", ["1", "2", "4"][round % 3]]);
+        round += 1;
+        let server = attack.start(&launch, &data);
+        attack.check(&server, Depth::New);
+        attack.load(server, |server, dice| {
+            Attack::pause(dice, 600);
+            server.kill();
+        });
+        under_load += 1;
+        while attack.dice.random_bool(KILL_STARTS_ODDS) {
+            let start = launch.spawn(&data);
+            Attack::pause(&mut attack.dice, 120);
+            start.kill();
+            starting += 1;
+        }
+    }
+    let server = attack.start(&Launch::default(), &data);
+    attack.check(&server, Depth::All);
+    say(&attack.report(&format!("{under_load} kills under load, {starting} while starting")));
+}
+
+#[test]
+fn told_to_stop_it_answers_what_it_took() {
+    let data = tempfile::tempdir().expect("a directory");
+    let data = data.path().join("data");
+    let mut attack = Attack::new(dice("stop"));
+    for _ in 0..tries("DUCAT_STOPS", 3) {
+        let server = attack.start(&Launch::default(), &data);
+        attack.check(&server, Depth::New);
+        let (durable, ids) = (attack.durable_unanswered, attack.history.acknowledged());
+        let ended = attack.load(server, |server, dice| {
+            std::thread::sleep(Duration::from_millis(100));
+            Attack::pause(dice, 300);
+            server.terminate();
+            server.wait()
+        });
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(attack.history.acknowledged() > ids, "the load came to nothing");
+        let server = attack.start(&Launch::default(), &data);
+        attack.check(&server, Depth::All);
+        let unanswered = attack.durable_unanswered - durable;
+        assert_eq!(unanswered, 0, "transfers took effect and were never answered");
+        server.terminate();
+        assert_eq!(server.wait().status.code(), Some(0));
+    }
+    say(&attack.report("told to stop under load"));
+}

@@ -1,0 +1,30 @@
+//! Crash attacks on the real binary: it is started on a data directory, loaded by clients that
+//! write down every request and every answer, killed in some way, started again, and must
+//! still stand by every answer it gave.
+//!
+//! ```text
+//! load ─ requests, answers ─▶ history ─┐
+//!   │                                  ├─▶ checker ─▶ faults (none, or the test fails)
+//!   ▼        kill, cut, damage         │      ▲
+//! server ─────────────▶ server ─ observe ─────┘ model: the rules once more, one at a time
+//! ```
+//!
+//! Numbers of tries come from the environment (`DUCAT_KILLS`, `DUCAT_POWER_CUTS`,
+//! `DUCAT_DAMAGES`); without it the short form runs. What needs root or a tool that is not
+//! there prints `skipped: …`. Every test prints its seed; `DUCAT_SEED` runs that one again.
+
+mod attack;
+mod checker;
+mod checker_tests;
+mod damage;
+mod failing_disk;
+mod history;
+mod kill;
+mod ledger;
+mod load;
+mod model;
+mod mounts;
+mod observe;
+mod power_cut;
+mod server;
+mod traffic;
