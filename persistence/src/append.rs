@@ -90,9 +90,7 @@ impl AppendBuffer {
         lsn: Lsn,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), RecordTooLarge> {
-        let time_ns = self
-            .batch
-            .expect("push belongs between begin_batch and end_batch");
+        let time_ns = self.batch.expect("push belongs between begin_batch and end_batch");
         if let Some(last) = self.last_lsn() {
             assert!(lsn == last.next(), "LSN {lsn} does not follow {last}");
         } else {
@@ -117,13 +115,7 @@ impl AppendBuffer {
         let start = self.bytes.len();
         self.bytes.resize(start + HEADER_BYTES, 0);
         let end = self.bytes.len();
-        self.frames.push(Laid {
-            start,
-            end,
-            first_lsn,
-            record_count: 0,
-            time_ns,
-        });
+        self.frames.push(Laid { start, end, first_lsn, record_count: 0, time_ns });
         self.frame_open = true;
     }
 
@@ -193,9 +185,7 @@ impl AppendBuffer {
     #[must_use]
     pub fn last_lsn(&self) -> Option<Lsn> {
         // A frame just opened has no record yet; the first LSN minus one is still right.
-        self.frames
-            .last()
-            .map(|frame| Lsn(frame.first_lsn.0 + u64::from(frame.record_count) - 1))
+        self.frames.last().map(|frame| Lsn(frame.first_lsn.0 + u64::from(frame.record_count) - 1))
     }
 
     /// Number of records.
@@ -252,9 +242,7 @@ impl AppendBuffer {
 
     /// The frames in order: first LSN and bytes (sealed only after [`seal`](Self::seal)).
     pub fn frames(&self) -> impl Iterator<Item = (Lsn, &[u8])> {
-        self.frames
-            .iter()
-            .map(|frame| (frame.first_lsn, &self.bytes[frame.start..frame.end]))
+        self.frames.iter().map(|frame| (frame.first_lsn, &self.bytes[frame.start..frame.end]))
     }
 
     /// The frames in order, together where they stay small: each block is closed once
@@ -294,9 +282,7 @@ pub(crate) fn misuse(expected: Lsn, durable: Lsn, batch: &AppendBuffer) -> Optio
         return Some("the batch is still open".to_owned());
     }
     if first != expected {
-        return Some(format!(
-            "the batch starts at LSN {first}, not at {expected}"
-        ));
+        return Some(format!("the batch starts at LSN {first}, not at {expected}"));
     }
     if expected != durable.next() {
         return Some(format!("LSN {} comes next, not {expected}", durable.next()));

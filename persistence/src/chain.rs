@@ -145,10 +145,7 @@ impl Chain {
         }
         self.check(&frame)?;
         let last = frame.header().is_last_of_append();
-        self.at = ChainPoint {
-            lsn: frame.last_lsn(),
-            hash,
-        };
+        self.at = ChainPoint { lsn: frame.last_lsn(), hash };
         self.epoch = frame.header().epoch;
         self.in_append = !last;
         if self.at.lsn <= self.mark.lsn {
@@ -188,22 +185,13 @@ impl Chain {
             return Err(ChainFault::Shard(header.shard));
         }
         if header.first_lsn != self.next_lsn() {
-            return Err(ChainFault::Gap {
-                expected: self.next_lsn(),
-                found: header.first_lsn,
-            });
+            return Err(ChainFault::Gap { expected: self.next_lsn(), found: header.first_lsn });
         }
         if header.prev_hash != self.at.hash {
-            return Err(ChainFault::Hash {
-                named: header.prev_hash,
-                actual: self.at.hash,
-            });
+            return Err(ChainFault::Hash { named: header.prev_hash, actual: self.at.hash });
         }
         if header.epoch < self.epoch {
-            return Err(ChainFault::Epoch {
-                found: header.epoch,
-                before: self.epoch,
-            });
+            return Err(ChainFault::Epoch { found: header.epoch, before: self.epoch });
         }
         if self.in_append && header.epoch != self.epoch {
             return Err(ChainFault::Unclosed(header.epoch));
@@ -224,16 +212,10 @@ impl Chain {
             return Ok(());
         }
         if self.at.hash != self.mark.hash {
-            return Err(ChainFault::Mark {
-                mark: self.mark.lsn,
-                found: "a frame of another hash",
-            });
+            return Err(ChainFault::Mark { mark: self.mark.lsn, found: "a frame of another hash" });
         }
         if !last {
-            return Err(ChainFault::Mark {
-                mark: self.mark.lsn,
-                found: "an unfinished append",
-            });
+            return Err(ChainFault::Mark { mark: self.mark.lsn, found: "an unfinished append" });
         }
         Ok(())
     }
@@ -285,17 +267,11 @@ impl Chain {
     /// [`ChainFault::Short`] when the mark was not reached.
     pub fn finish(self) -> Result<Tail, ChainFault> {
         if self.closed.lsn < self.mark.lsn {
-            return Err(ChainFault::Short {
-                from: self.next_lsn(),
-                mark: self.mark.lsn,
-            });
+            return Err(ChainFault::Short { from: self.next_lsn(), mark: self.mark.lsn });
         }
         if self.at.lsn == self.mark.lsn && self.at.hash != self.mark.hash {
             // Only without a single frame: otherwise `check_mark` has seen it.
-            return Err(ChainFault::Mark {
-                mark: self.mark.lsn,
-                found: "another beginning",
-            });
+            return Err(ChainFault::Mark { mark: self.mark.lsn, found: "another beginning" });
         }
         let unclosed = self.held.first().map(|first| DroppedTail {
             first_lsn: first.first_lsn(),

@@ -57,9 +57,7 @@ pub fn batch_of(first: Lsn, count: u64, batch: u64) -> AppendBuffer {
     while lsn < end {
         buffer.begin_batch(1_000 + lsn.0);
         for _ in 0..batch.min(end.0 - lsn.0) {
-            buffer
-                .push(lsn, |bytes| bytes.extend(record(lsn)))
-                .expect("small records");
+            buffer.push(lsn, |bytes| bytes.extend(record(lsn))).expect("small records");
             lsn = lsn.next();
         }
         buffer.end_batch();
@@ -78,12 +76,7 @@ pub fn check_frame(frame: &Frame) {
     for offset in 0..u64::from(frame.header().record_count) {
         expected.extend(record(frame.first_lsn().plus(offset)));
     }
-    assert_eq!(
-        frame.payload(),
-        expected,
-        "the records from LSN {} on",
-        frame.first_lsn()
-    );
+    assert_eq!(frame.payload(), expected, "the records from LSN {} on", frame.first_lsn());
 }
 
 /// Asserts that the journal holds exactly the records from `first` to `last`, by
@@ -96,26 +89,14 @@ pub fn check_content(journal: &dyn Journal, first: Lsn, last: Lsn) {
         check_frame(&frame);
         next = frame.last_lsn().next();
     }
-    assert_eq!(
-        next,
-        last.next(),
-        "the reader ends at the last durable record"
-    );
+    assert_eq!(next, last.next(), "the reader ends at the last durable record");
     let step = usize::try_from((last.0 - first.0) / 500 + 1).expect("small");
     for lsn in (first.0..=last.0).step_by(step).map(Lsn) {
-        let frame = journal
-            .frame_at(SHARD, lsn)
-            .expect("reads")
-            .expect("is there");
+        let frame = journal.frame_at(SHARD, lsn).expect("reads").expect("is there");
         assert!(frame.first_lsn() <= lsn && lsn <= frame.last_lsn());
         check_frame(&frame);
     }
-    assert!(
-        journal
-            .frame_at(SHARD, last.next())
-            .expect("reads")
-            .is_none()
-    );
+    assert!(journal.frame_at(SHARD, last.next()).expect("reads").is_none());
     assert!(journal.frame_at(SHARD, Lsn::ZERO).expect("reads").is_none());
 }
 
@@ -125,66 +106,31 @@ fn open(journal: &dyn Journal) -> (Box<dyn Writer>, Tail) {
 
 /// A journal without records: empty to read, epoch 1, and the epoch counts on.
 pub fn empty_journal(subject: &mut dyn Subject) {
-    assert_eq!(
-        subject
-            .journal()
-            .read(SHARD, Lsn(1))
-            .expect("reads")
-            .count(),
-        0
-    );
+    assert_eq!(subject.journal().read(SHARD, Lsn(1)).expect("reads").count(), 0);
     let (writer, tail) = open(subject.journal());
-    assert_eq!(
-        (tail.first_lsn, tail.next_lsn, tail.frames),
-        (Lsn(1), Lsn(1), 0)
-    );
+    assert_eq!((tail.first_lsn, tail.next_lsn, tail.frames), (Lsn(1), Lsn(1), 0));
     assert_eq!((writer.epoch(), tail.epoch), (Epoch(1), Epoch(1)));
     assert_eq!(tail.dropped, None);
-    assert!(
-        subject
-            .journal()
-            .frame_at(SHARD, Lsn(1))
-            .expect("reads")
-            .is_none()
-    );
+    assert!(subject.journal().frame_at(SHARD, Lsn(1)).expect("reads").is_none());
     drop(writer);
     subject.restart();
-    assert_eq!(
-        subject
-            .journal()
-            .scan(SHARD, &mut |_, _| Ok(()))
-            .expect("scans")
-            .epoch,
-        Epoch(1)
-    );
+    assert_eq!(subject.journal().scan(SHARD, &mut |_, _| Ok(())).expect("scans").epoch, Epoch(1));
     assert_eq!(open(subject.journal()).1.epoch, Epoch(2));
     let unknown = subject.journal().frame_at(ShardId(7), Lsn(1));
-    assert!(matches!(
-        unknown,
-        Err(JournalError::UnknownShard(ShardId(7)))
-    ));
+    assert!(matches!(unknown, Err(JournalError::UnknownShard(ShardId(7)))));
 }
 
 /// What is appended is read back, before and after a restart.
 pub fn round_trip(subject: &mut dyn Subject) {
     let (mut writer, _) = open(subject.journal());
     assert_eq!(append(&mut *writer, Lsn(1), 1).expect("appends"), Lsn(1));
-    assert_eq!(
-        append(&mut *writer, Lsn(2), 4_000).expect("appends"),
-        Lsn(4_001)
-    );
+    assert_eq!(append(&mut *writer, Lsn(2), 4_000).expect("appends"), Lsn(4_001));
     let mut many = batch_of(Lsn(4_002), 50, 1);
     many.append_all(&batch_of(Lsn(4_052), 100, 7));
-    assert_eq!(
-        writer.append(Lsn(4_002), &mut many).expect("appends"),
-        Lsn(4_151)
-    );
+    assert_eq!(writer.append(Lsn(4_002), &mut many).expect("appends"), Lsn(4_151));
     check_content(subject.journal(), Lsn(1), Lsn(4_151));
     let mut from_the_middle = subject.journal().read(SHARD, Lsn(2_000)).expect("reads");
-    let frame = from_the_middle
-        .next()
-        .expect("there is more")
-        .expect("an intact frame");
+    let frame = from_the_middle.next().expect("there is more").expect("an intact frame");
     assert!(frame.first_lsn() < Lsn(2_000) && frame.last_lsn() >= Lsn(2_000));
     drop(writer);
     subject.restart();
@@ -212,19 +158,10 @@ pub fn reopening(subject: &mut dyn Subject) {
         assert_eq!((tail.epoch, tail.next_lsn), (Epoch(epoch), last.next()));
         last = append(&mut *writer, last.next(), 300).expect("appends");
         drop(writer);
-        let scanned = subject
-            .journal()
-            .scan(SHARD, &mut |_, _| Ok(()))
-            .expect("scans");
-        assert_eq!(
-            (scanned.next_lsn, scanned.epoch),
-            (last.next(), Epoch(epoch))
-        );
+        let scanned = subject.journal().scan(SHARD, &mut |_, _| Ok(())).expect("scans");
+        assert_eq!((scanned.next_lsn, scanned.epoch), (last.next(), Epoch(epoch)));
         subject.restart();
-        let again = subject
-            .journal()
-            .scan(SHARD, &mut |_, _| Ok(()))
-            .expect("scans");
+        let again = subject.journal().scan(SHARD, &mut |_, _| Ok(())).expect("scans");
         assert_eq!(again, scanned);
     }
     check_content(subject.journal(), Lsn(1), last);
@@ -236,20 +173,14 @@ pub fn visitor_refuses(subject: &mut dyn Subject) {
     append(&mut *writer, Lsn(1), 1_000).expect("appends");
     drop(writer);
     subject.restart();
-    let refused = subject
-        .journal()
-        .open_writer_with(SHARD, "conformance", &mut |frame, _| {
-            if frame.first_lsn() > Lsn(1) {
-                return Err(crate::contract::ReplayError::new("no more"));
-            }
-            Ok(())
-        });
+    let refused = subject.journal().open_writer_with(SHARD, "conformance", &mut |frame, _| {
+        if frame.first_lsn() > Lsn(1) {
+            return Err(crate::contract::ReplayError::new("no more"));
+        }
+        Ok(())
+    });
     assert!(matches!(refused, Err(JournalError::Replay { lsn, .. }) if lsn > Lsn(1)));
-    assert_eq!(
-        open(subject.journal()).1.epoch,
-        Epoch(2),
-        "a refused opening took no epoch"
-    );
+    assert_eq!(open(subject.journal()).1.epoch, Epoch(2), "a refused opening took no epoch");
 }
 
 /// A writer of an older epoch can never append.
@@ -260,13 +191,7 @@ pub fn zombie_writer(subject: &mut dyn Subject) {
     assert_eq!((tail.next_lsn, new.epoch()), (Lsn(11), Epoch(2)));
     for _ in 0..2 {
         let fenced = append(&mut *old, Lsn(11), 5);
-        assert!(matches!(
-            fenced,
-            Err(AppendError::Fenced {
-                newer: Epoch(2),
-                ..
-            })
-        ));
+        assert!(matches!(fenced, Err(AppendError::Fenced { newer: Epoch(2), .. })));
     }
     append(&mut *new, Lsn(11), 5).expect("the new writer appends");
     check_content(subject.journal(), Lsn(1), Lsn(15));
@@ -278,21 +203,13 @@ pub fn misuse(subject: &mut dyn Subject) {
     append(&mut *writer, Lsn(1), 10).expect("appends");
     for wrong in [Lsn(1), Lsn(10), Lsn(12)] {
         let refused = append(&mut *writer, wrong, 3);
-        assert!(
-            matches!(refused, Err(AppendError::NotAppended { .. })),
-            "{wrong}"
-        );
+        assert!(matches!(refused, Err(AppendError::NotAppended { .. })), "{wrong}");
     }
     let mut batch = batch_of(Lsn(11), 2, 2);
-    assert!(matches!(
-        writer.append(Lsn(12), &mut batch),
-        Err(AppendError::NotAppended { .. })
-    ));
+    assert!(matches!(writer.append(Lsn(12), &mut batch), Err(AppendError::NotAppended { .. })));
     let empty = writer.append(Lsn(11), &mut AppendBuffer::new());
     assert!(matches!(empty, Err(AppendError::NotAppended { .. })));
-    writer
-        .append(Lsn(11), &mut batch)
-        .expect("the right one still works");
+    writer.append(Lsn(11), &mut batch).expect("the right one still works");
     check_content(subject.journal(), Lsn(1), Lsn(12));
 }
 
@@ -303,17 +220,11 @@ pub fn failed_append(subject: &mut dyn Subject) {
     append(&mut *writer, Lsn(1), 100).expect("appends");
     subject.fail_next_append();
     let failed = append(&mut *writer, Lsn(101), 1_000);
-    let told = matches!(
-        failed,
-        Err(AppendError::InDoubt { .. } | AppendError::NotAppended { .. })
-    );
+    let told = matches!(failed, Err(AppendError::InDoubt { .. } | AppendError::NotAppended { .. }));
     assert!(told, "{failed:?}");
     for first in [Lsn(101), Lsn(1_101)] {
         let refused = append(&mut *writer, first, 1);
-        assert!(
-            matches!(refused, Err(AppendError::Poisoned { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(AppendError::Poisoned { .. })), "{refused:?}");
     }
     let reopened = subject.journal().open_writer(SHARD, "conformance");
     assert!(matches!(reopened, Err(JournalError::Poisoned { .. })));
@@ -321,10 +232,7 @@ pub fn failed_append(subject: &mut dyn Subject) {
     drop((writer, reopened));
     subject.restart();
     let (mut writer, tail) = open(subject.journal());
-    assert!(
-        [Lsn(101), Lsn(1_101)].contains(&tail.next_lsn),
-        "whole or not at all: {tail:?}"
-    );
+    assert!([Lsn(101), Lsn(1_101)].contains(&tail.next_lsn), "whole or not at all: {tail:?}");
     let last = append(&mut *writer, tail.next_lsn, 50).expect("appends again");
     check_content(subject.journal(), Lsn(1), last);
 }
@@ -336,10 +244,7 @@ pub fn damage_is_loud(subject: &mut dyn Subject, lsn: Lsn, how: Harm) {
     append(&mut *writer, Lsn(2_001), 10).expect("appends");
     drop(writer);
     subject.restart_damaged(lsn, how);
-    let opened = subject
-        .journal()
-        .open_writer(SHARD, "conformance")
-        .map(|(_, tail)| tail);
+    let opened = subject.journal().open_writer(SHARD, "conformance").map(|(_, tail)| tail);
     let error = opened.expect_err("the damage is found");
     assert!(error.is_damage(), "{error}");
     let scanned = subject.journal().scan(SHARD, &mut |_, _| Ok(()));
@@ -360,13 +265,7 @@ pub fn trim(subject: &mut dyn Subject) {
     let first = report.first_lsn;
     assert!(first > Lsn(1) && first <= Lsn(5_001), "{report:?}");
     check_content(subject.journal(), first, last);
-    assert!(
-        subject
-            .journal()
-            .frame_at(SHARD, Lsn(first.0 - 1))
-            .expect("reads")
-            .is_none()
-    );
+    assert!(subject.journal().frame_at(SHARD, Lsn(first.0 - 1)).expect("reads").is_none());
     let gone = subject.journal().read(SHARD, Lsn(1)).map(|_| ());
     assert!(matches!(gone, Err(JournalError::Trimmed { .. })));
     last = append(&mut *writer, last.next(), 500).expect("appends");

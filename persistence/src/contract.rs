@@ -120,21 +120,13 @@ impl Place {
     /// A place that has no file.
     #[must_use]
     pub const fn new(shard: ShardId, lsn: Lsn) -> Self {
-        Self {
-            shard,
-            lsn,
-            path: None,
-        }
+        Self { shard, lsn, path: None }
     }
 
     /// A place in a file or directory.
     #[must_use]
     pub fn in_path(shard: ShardId, lsn: Lsn, path: impl Into<PathBuf>) -> Self {
-        Self {
-            shard,
-            lsn,
-            path: Some(path.into()),
-        }
+        Self { shard, lsn, path: Some(path.into()) }
     }
 }
 
@@ -322,11 +314,7 @@ impl ScanProgress {
     pub fn fraction(&self) -> f64 {
         let all = (self.goal_lsn.0 + 1).saturating_sub(self.first_lsn.0);
         let done = (self.lsn.0 + 1).saturating_sub(self.first_lsn.0);
-        if all == 0 {
-            1.0
-        } else {
-            (done as f64 / all as f64).min(1.0)
-        }
+        if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) }
     }
 }
 

@@ -85,11 +85,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 fn failed<'p>(verb: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> DataDirError + 'p {
-    move |source| DataDirError::Io {
-        verb,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DataDirError::Io { verb, path: path.to_owned(), source }
 }
 
 /// A ledger's directory, locked as long as this value lives.
@@ -122,11 +118,7 @@ impl DataDir {
         }
         let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
         create(root, ledger)?;
-        Ok(Self {
-            root: root.to_owned(),
-            ledger,
-            _lock: lock,
-        })
+        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
     }
 
     /// Opens the ledger at `root`; creates nothing but the lock.
@@ -141,11 +133,7 @@ impl DataDir {
         }
         let lock = take_lock(root)?;
         let ledger = read_format(&format)?;
-        Ok(Self {
-            root: root.to_owned(),
-            ledger,
-            _lock: lock,
-        })
+        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
     }
 
     /// The directory itself.
@@ -205,10 +193,7 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
         fs::read_dir(shard.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
     if used || has_segments {
         let what = "is missing, but a ledger's journal is there; restore the file".to_owned();
-        return Err(DataDirError::Format {
-            path: root.join(FORMAT),
-            what,
-        });
+        return Err(DataDirError::Format { path: root.join(FORMAT), what });
     }
     Ok(())
 }
@@ -228,17 +213,12 @@ fn take_lock(root: &Path) -> Result<File, DataDirError> {
             let mut text = String::new();
             let read = file.take(32).read_to_string(&mut text);
             let pid = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(DataDirError::InUse {
-                path: root.to_owned(),
-                pid,
-            });
+            return Err(DataDirError::InUse { path: root.to_owned(), pid });
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
     }
     // Only for the other process's message: nothing depends on it.
-    let noted = file
-        .set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
+    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     noted.map_err(failed("write", &path))?;
     Ok(file)
 }
@@ -249,26 +229,17 @@ fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
         let dir = shard_dir(root, shard);
         let journal = dir.join("journal");
         fs::create_dir_all(&journal).map_err(failed("create", &journal))?;
-        let start = ChainPoint {
-            lsn: Lsn::ZERO,
-            hash: genesis_hash(ledger, shard),
-        };
+        let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(ledger, shard) };
         MarkFile::create(
             &dir.join("mark"),
-            &Mark {
-                ledger,
-                epoch: Epoch(0),
-                durable: start,
-                base: start,
-            },
+            &Mark { ledger, epoch: Epoch(0), durable: start, base: start },
         )?;
         sync_dir(&journal).map_err(failed("sync", &journal))?;
         sync_dir(&dir).map_err(failed("sync", &dir))?;
     }
     let path = root.join(FORMAT_NEW);
     let mut file = File::create(&path).map_err(failed("create", &path))?;
-    file.write_all(format_text(ledger).as_bytes())
-        .map_err(failed("write", &path))?;
+    file.write_all(format_text(ledger).as_bytes()).map_err(failed("write", &path))?;
     file.sync_all().map_err(failed("sync", &path))?;
     fs::rename(&path, root.join(FORMAT)).map_err(failed("rename", &path))?;
     sync_dir(root).map_err(failed("sync", root))
@@ -284,15 +255,10 @@ fn format_text(ledger: LedgerId) -> String {
 
 /// Accepts only what [`format_text`] writes: byte for byte.
 fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
-    let wrong = |what: &str| DataDirError::Format {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    };
+    let wrong = |what: &str| DataDirError::Format { path: path.to_owned(), what: what.to_owned() };
     let file = File::open(path).map_err(failed("open", path))?;
     let mut bytes = Vec::new();
-    file.take(FORMAT_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(failed("read", path))?;
+    file.take(FORMAT_BYTES_MAX).read_to_end(&mut bytes).map_err(failed("read", path))?;
     let damaged = || wrong("is damaged; restore it from a copy, or run `ducat verify`");
     let text = String::from_utf8(bytes).map_err(|_| damaged())?;
     let body = text.rfind("crc32c: ").ok_or_else(damaged)?;
@@ -326,14 +292,8 @@ mod tests {
         let made = DataDir::create_or_open(&root).expect("creates");
         let ledger = made.ledger();
         drop(made);
-        assert_eq!(
-            DataDir::create_or_open(&root).expect("opens").ledger(),
-            ledger
-        );
-        assert_eq!(
-            DataDir::open_existing(&root).expect("opens").ledger(),
-            ledger
-        );
+        assert_eq!(DataDir::create_or_open(&root).expect("opens").ledger(), ledger);
+        assert_eq!(DataDir::open_existing(&root).expect("opens").ledger(), ledger);
     }
 
     #[test]
@@ -353,10 +313,7 @@ mod tests {
         assert!(matches!(error, DataDirError::Foreign { .. }), "{error}");
         assert!(!dir.path().join(LOCK).exists());
         let nothing = dir.path().join("nothing");
-        assert!(matches!(
-            DataDir::open_existing(&nothing),
-            Err(DataDirError::NotFound(_))
-        ));
+        assert!(matches!(DataDir::open_existing(&nothing), Err(DataDirError::NotFound(_))));
     }
 
     #[test]
@@ -378,10 +335,7 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, &bad).expect("writes");
             let opened = DataDir::open_existing(dir.path());
-            assert!(
-                matches!(opened, Err(DataDirError::Format { .. })),
-                "bit {bit}"
-            );
+            assert!(matches!(opened, Err(DataDirError::Format { .. })), "bit {bit}");
         }
         for length in 0..good.len() {
             fs::write(&path, &good[..length]).expect("writes");

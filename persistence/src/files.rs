@@ -11,11 +11,7 @@ pub(crate) fn io_error<'p>(
     verb: &'static str,
     path: &'p Path,
 ) -> impl FnOnce(io::Error) -> JournalError + 'p {
-    move |source| JournalError::Io {
-        verb,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| JournalError::Io { verb, path: path.to_owned(), source }
 }
 
 /// Makes the names in a directory durable.

@@ -131,17 +131,9 @@ pub enum FrameError {
 #[derive(Clone)]
 enum FrameBytes {
     /// A part of a buffer shared with other frames.
-    Shared {
-        buffer: Arc<[u8]>,
-        start: usize,
-        end: usize,
-    },
+    Shared { buffer: Arc<[u8]>, start: usize, end: usize },
     /// A part of a value as sled handed it out.
-    Sled {
-        value: sled::IVec,
-        start: usize,
-        end: usize,
-    },
+    Sled { value: sled::IVec, start: usize, end: usize },
 }
 
 impl FrameBytes {
@@ -167,11 +159,7 @@ impl Frame {
     /// [`FrameError`] for anything but an intact frame of a known version.
     pub fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let header = parse_header(bytes)?;
-        let bytes = FrameBytes::Shared {
-            buffer: bytes.into(),
-            start: 0,
-            end: bytes.len(),
-        };
+        let bytes = FrameBytes::Shared { buffer: bytes.into(), start: 0, end: bytes.len() };
         Ok(Self { header, bytes })
     }
 
@@ -183,16 +171,12 @@ impl Frame {
         buffer: &Arc<[u8]>,
         range: std::ops::Range<usize>,
     ) -> Result<Self, FrameError> {
-        let bytes = buffer.get(range.clone()).ok_or(FrameError::Length {
-            announced: range.len(),
-            found: buffer.len(),
-        })?;
+        let bytes = buffer
+            .get(range.clone())
+            .ok_or(FrameError::Length { announced: range.len(), found: buffer.len() })?;
         let header = parse_header(bytes)?;
-        let bytes = FrameBytes::Shared {
-            buffer: buffer.clone(),
-            start: range.start,
-            end: range.end,
-        };
+        let bytes =
+            FrameBytes::Shared { buffer: buffer.clone(), start: range.start, end: range.end };
         Ok(Self { header, bytes })
     }
 
@@ -203,10 +187,7 @@ impl Frame {
         let end = start + announced_bytes(rest)?.min(rest.len());
         let header = parse_header(&value[start..end])?;
         let value = value.clone();
-        Ok(Self {
-            header,
-            bytes: FrameBytes::Sled { value, start, end },
-        })
+        Ok(Self { header, bytes: FrameBytes::Sled { value, start, end } })
     }
 
     /// What the header says.
@@ -262,15 +243,8 @@ impl fmt::Debug for Frame {
 /// When the frame is shorter than a header, larger than [`FRAME_BYTES_MAX`] or
 /// holds no record: the caller laid it out wrongly.
 pub fn seal(frame: &mut [u8], header: &FrameHeader) -> FrameHash {
-    assert!(
-        frame.len() >= HEADER_BYTES,
-        "a frame has room for its header"
-    );
-    assert!(
-        frame.len() <= FRAME_BYTES_MAX,
-        "a frame of {} bytes is too large",
-        frame.len()
-    );
+    assert!(frame.len() >= HEADER_BYTES, "a frame has room for its header");
+    assert!(frame.len() <= FRAME_BYTES_MAX, "a frame of {} bytes is too large", frame.len());
     assert!(header.record_count > 0, "a frame holds at least one record");
     assert!(header.first_lsn > Lsn::ZERO, "LSN 0 names no record");
     let payload_bytes = u32::try_from(frame.len() - HEADER_BYTES).expect("bounded above");
@@ -304,10 +278,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 /// How many bytes the frame has that begins here, going by its header alone.
 fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes.len() < HEADER_BYTES {
-        return Err(FrameError::Length {
-            announced: HEADER_BYTES,
-            found: bytes.len(),
-        });
+        return Err(FrameError::Length { announced: HEADER_BYTES, found: bytes.len() });
     }
     if bytes[0..4] != MAGIC {
         return Err(FrameError::Magic);
@@ -327,10 +298,7 @@ fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
 fn parse_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
     let announced = announced_bytes(bytes)?;
     if announced != bytes.len() {
-        return Err(FrameError::Length {
-            announced,
-            found: bytes.len(),
-        });
+        return Err(FrameError::Length { announced, found: bytes.len() });
     }
     let found = u32::from_le_bytes(array(bytes, CRC_AT));
     let computed = checksum(bytes);
@@ -358,11 +326,7 @@ fn check_fields(header: &FrameHeader) -> Result<(), FrameError> {
         return Err(FrameError::Field("record count"));
     }
     if header.first_lsn == Lsn::ZERO
-        || header
-            .first_lsn
-            .0
-            .checked_add(u64::from(header.record_count))
-            .is_none()
+        || header.first_lsn.0.checked_add(u64::from(header.record_count)).is_none()
     {
         return Err(FrameError::Field("first LSN"));
     }

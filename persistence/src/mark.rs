@@ -95,11 +95,7 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError::Io`].
     pub fn create(path: &Path, mark: &Mark) -> Result<Self, MarkError> {
-        let io = |source| MarkError::Io {
-            verb: "create",
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| MarkError::Io { verb: "create", path: path.to_owned(), source };
         let file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -112,9 +108,7 @@ impl MarkFile {
         created.write(mark)?;
         created.write(mark)?;
         created.file.sync_all().map_err(io)?;
-        let parent = path
-            .parent()
-            .expect("a mark file lies in a shard's directory");
+        let parent = path.parent().expect("a mark file lies in a shard's directory");
         sync_dir(parent).map_err(io)?;
         Ok(created)
     }
@@ -125,48 +119,28 @@ impl MarkFile {
     /// # Errors
     /// [`MarkError`]; with both slots unreadable nothing says what was acknowledged.
     pub fn open(path: &Path) -> Result<(Self, Mark), MarkError> {
-        let io = |source| MarkError::Io {
-            verb: "open",
-            path: path.to_owned(),
-            source,
-        };
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_DSYNC)
-            .open(path);
+        let io = |source| MarkError::Io { verb: "open", path: path.to_owned(), source };
+        let opened =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_DSYNC).open(path);
         let file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(MarkError::Size {
-                    path: path.to_owned(),
-                    bytes: 0,
-                });
+                return Err(MarkError::Size { path: path.to_owned(), bytes: 0 });
             }
             other => other.map_err(io)?,
         };
         let bytes = file.metadata().map_err(io)?.len();
         if bytes != 2 * SLOT_BYTES as u64 {
-            return Err(MarkError::Size {
-                path: path.to_owned(),
-                bytes,
-            });
+            return Err(MarkError::Size { path: path.to_owned(), bytes });
         }
         let mut slots = [[0; SLOT_BYTES]; 2];
-        file.read_exact_at(slots.as_flattened_mut(), 0)
-            .map_err(io)?;
+        file.read_exact_at(slots.as_flattened_mut(), 0).map_err(io)?;
         let (slot, sequence, mark) = newer(path, decode(&slots[0]), decode(&slots[1]))?;
         Ok((Self::over(file, path, sequence, slot), mark))
     }
 
     fn over(file: File, path: &Path, sequence: u64, slot: usize) -> Self {
         let buffer = Box::new([0; SLOT_BYTES]);
-        Self {
-            file,
-            path: path.to_owned(),
-            sequence,
-            slot,
-            buffer,
-        }
+        Self { file, path: path.to_owned(), sequence, slot, buffer }
     }
 
     /// Writes the mark into the older slot; durable when it returns.
@@ -178,11 +152,7 @@ impl MarkFile {
         encode(&mut self.buffer, self.sequence + 1, mark);
         self.file
             .write_all_at(&self.buffer[..], (slot * SLOT_BYTES) as u64)
-            .map_err(|source| MarkError::Io {
-                verb: "write",
-                path: self.path.clone(),
-                source,
-            })?;
+            .map_err(|source| MarkError::Io { verb: "write", path: self.path.clone(), source })?;
         self.slot = slot;
         self.sequence += 1;
         Ok(())
@@ -210,11 +180,7 @@ fn newer(path: &Path, first: Decoded, second: Decoded) -> Result<(usize, u64, Ma
             (1, second)
         }
         (Err(first), Err(second)) => {
-            return Err(MarkError::Unreadable {
-                path: path.to_owned(),
-                first,
-                second,
-            });
+            return Err(MarkError::Unreadable { path: path.to_owned(), first, second });
         }
     };
     Ok((slot, sequence, mark))
@@ -237,18 +203,10 @@ fn encode(slot: &mut [u8; SLOT_BYTES], sequence: u64, mark: &Mark) {
 
 fn decode(slot: &[u8; SLOT_BYTES]) -> Decoded {
     let number = |at: usize| {
-        u64::from_le_bytes(
-            slot[at..at + 8]
-                .try_into()
-                .expect("the slice has eight bytes"),
-        )
+        u64::from_le_bytes(slot[at..at + 8].try_into().expect("the slice has eight bytes"))
     };
     let hash = |at: usize| {
-        FrameHash(
-            slot[at..at + 32]
-                .try_into()
-                .expect("the slice has thirty-two bytes"),
-        )
+        FrameHash(slot[at..at + 32].try_into().expect("the slice has thirty-two bytes"))
     };
     if slot[0..8] != MAGIC {
         return Err("no magic number");
@@ -259,20 +217,12 @@ fn decode(slot: &[u8; SLOT_BYTES]) -> Decoded {
     if slot[8..12] != VERSION.to_le_bytes() {
         return Err("unknown version");
     }
-    let ledger = slot[112..128]
-        .try_into()
-        .expect("the slice has sixteen bytes");
+    let ledger = slot[112..128].try_into().expect("the slice has sixteen bytes");
     let mark = Mark {
         ledger: LedgerId::from_bytes(ledger),
         epoch: Epoch(number(24)),
-        durable: ChainPoint {
-            lsn: Lsn(number(32)),
-            hash: hash(40),
-        },
-        base: ChainPoint {
-            lsn: Lsn(number(72)),
-            hash: hash(80),
-        },
+        durable: ChainPoint { lsn: Lsn(number(32)), hash: hash(40) },
+        base: ChainPoint { lsn: Lsn(number(72)), hash: hash(80) },
     };
     if mark.base.lsn > mark.durable.lsn {
         return Err("trimmed beyond the end");
@@ -285,20 +235,9 @@ mod tests {
     use super::*;
 
     fn mark(lsn: u64) -> Mark {
-        let point = ChainPoint {
-            lsn: Lsn(lsn),
-            hash: FrameHash([lsn as u8; 32]),
-        };
-        let base = ChainPoint {
-            lsn: Lsn(0),
-            hash: FrameHash([7; 32]),
-        };
-        Mark {
-            ledger: LedgerId::from_bytes([9; 16]),
-            epoch: Epoch(3),
-            durable: point,
-            base,
-        }
+        let point = ChainPoint { lsn: Lsn(lsn), hash: FrameHash([lsn as u8; 32]) };
+        let base = ChainPoint { lsn: Lsn(0), hash: FrameHash([7; 32]) };
+        Mark { ledger: LedgerId::from_bytes([9; 16]), epoch: Epoch(3), durable: point, base }
     }
 
     #[test]
@@ -321,8 +260,7 @@ mod tests {
         file.write(&mark(2)).expect("writes");
         let newest = file.slot;
         let raw = OpenOptions::new().write(true).open(&path).expect("opens");
-        raw.write_all_at(&[0xff], (newest * SLOT_BYTES + 2000) as u64)
-            .expect("damages");
+        raw.write_all_at(&[0xff], (newest * SLOT_BYTES + 2000) as u64).expect("damages");
         let (mut again, read) = MarkFile::open(&path).expect("the older slot is whole");
         assert_eq!(read, mark(1));
         again.write(&mark(3)).expect("writes over the torn slot");
@@ -337,20 +275,9 @@ mod tests {
     fn a_missing_or_short_file_is_loud() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("mark");
-        assert!(matches!(
-            MarkFile::open(&path),
-            Err(MarkError::Size { bytes: 0, .. })
-        ));
+        assert!(matches!(MarkFile::open(&path), Err(MarkError::Size { bytes: 0, .. })));
         MarkFile::create(&path, &mark(1)).expect("creates");
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .expect("opens")
-            .set_len(4096)
-            .expect("cuts");
-        assert!(matches!(
-            MarkFile::open(&path),
-            Err(MarkError::Size { bytes: 4096, .. })
-        ));
+        OpenOptions::new().write(true).open(&path).expect("opens").set_len(4096).expect("cuts");
+        assert!(matches!(MarkFile::open(&path), Err(MarkError::Size { bytes: 4096, .. })));
     }
 }

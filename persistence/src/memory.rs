@@ -54,10 +54,7 @@ impl Store {
         let Some(frame) = self.frames.pop_front() else {
             return 0;
         };
-        self.base = ChainPoint {
-            lsn: frame.last_lsn(),
-            hash: frame.hash(),
-        };
+        self.base = ChainPoint { lsn: frame.last_lsn(), hash: frame.hash() };
         let bytes = frame.bytes().len() as u64;
         self.bytes -= bytes;
         bytes
@@ -98,10 +95,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn with_retention(ledger: LedgerId, retain_bytes: Option<u64>) -> Self {
         let shard = ShardId(0);
-        let start = ChainPoint {
-            lsn: Lsn::ZERO,
-            hash: genesis_hash(ledger, shard),
-        };
+        let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(ledger, shard) };
         let store = Store {
             frames: VecDeque::new(),
             bytes: 0,
@@ -114,13 +108,7 @@ impl MemoryJournal {
     }
 
     fn over(shard: ShardId, store: Arc<RwLock<Store>>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                shard,
-                store,
-                process: Mutex::default(),
-            }),
-        }
+        Self { shared: Arc::new(Shared { shard, store, process: Mutex::default() }) }
     }
 
     /// The journal as the next process finds it: same frames, no poison, no planned
@@ -157,21 +145,12 @@ impl MemoryJournal {
     }
 
     fn check_shard(&self, shard: ShardId) -> Result<(), JournalError> {
-        if shard == self.shared.shard {
-            Ok(())
-        } else {
-            Err(JournalError::UnknownShard(shard))
-        }
+        if shard == self.shared.shard { Ok(()) } else { Err(JournalError::UnknownShard(shard)) }
     }
 
     fn damage(&self, lsn: Lsn, what: String) -> JournalError {
-        Damage {
-            place: Place::new(self.shared.shard, lsn),
-            what,
-            data_dir: None,
-            source: None,
-        }
-        .into()
+        Damage { place: Place::new(self.shared.shard, lsn), what, data_dir: None, source: None }
+            .into()
     }
 
     fn check(&self, store: &Store, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
@@ -182,18 +161,12 @@ impl MemoryJournal {
                 Ok(()) => {}
                 Err(Stop::Fault(fault)) => return Err(self.damage(lsn, fault.to_string())),
                 Err(Stop::Visitor(lsn, source)) => {
-                    return Err(JournalError::Replay {
-                        shard: self.shared.shard,
-                        lsn,
-                        source,
-                    });
+                    return Err(JournalError::Replay { shard: self.shared.shard, lsn, source });
                 }
             }
         }
         let next = chain.next_lsn();
-        let mut tail = chain
-            .finish()
-            .map_err(|fault| self.damage(next, fault.to_string()))?;
+        let mut tail = chain.finish().map_err(|fault| self.damage(next, fault.to_string()))?;
         tail.epoch = tail.epoch.max(store.epoch);
         Ok(tail)
     }
@@ -209,11 +182,7 @@ impl Shared {
         if lsn > store.durable.lsn {
             return None;
         }
-        store
-            .frames
-            .get(store.position_of(lsn))
-            .filter(|frame| frame.first_lsn() <= lsn)
-            .cloned()
+        store.frames.get(store.position_of(lsn)).filter(|frame| frame.first_lsn() <= lsn).cloned()
     }
 }
 
@@ -233,21 +202,11 @@ impl Journal for MemoryJournal {
         let keep = store.position_of(tail.next_lsn);
         store.frames.truncate(keep);
         store.bytes = tail.bytes;
-        store.durable = ChainPoint {
-            lsn: Lsn(tail.next_lsn.0 - 1),
-            hash: tail.last_hash,
-        };
+        store.durable = ChainPoint { lsn: Lsn(tail.next_lsn.0 - 1), hash: tail.last_hash };
         tail.epoch = Epoch(tail.epoch.0 + 1);
         store.epoch = tail.epoch;
-        tracing::debug!(
-            owner,
-            epoch = tail.epoch.0,
-            "journal in memory opened for writing"
-        );
-        let writer = MemoryWriter {
-            shared: self.shared.clone(),
-            epoch: tail.epoch,
-        };
+        tracing::debug!(owner, epoch = tail.epoch.0, "journal in memory opened for writing");
+        let writer = MemoryWriter { shared: self.shared.clone(), epoch: tail.epoch };
         Ok((Box::new(writer), tail))
     }
 
@@ -261,11 +220,7 @@ impl Journal for MemoryJournal {
         let base = self.shared.store.read().expect(LOCK).base.lsn;
         let from = from.max(Lsn(1));
         if from <= base {
-            return Err(JournalError::Trimmed {
-                shard,
-                wanted: from,
-                first: base.next(),
-            });
+            return Err(JournalError::Trimmed { shard, wanted: from, first: base.next() });
         }
         let shared = self.shared.clone();
         let mut next = from;
@@ -304,11 +259,7 @@ impl MemoryWriter {
     fn refuse(&self, expected: Lsn, store: &Store, batch: &AppendBuffer) -> Option<AppendError> {
         let place = Place::new(self.shared.shard, expected);
         if store.epoch != self.epoch {
-            return Some(AppendError::Fenced {
-                place,
-                epoch: self.epoch,
-                newer: store.epoch,
-            });
+            return Some(AppendError::Fenced { place, epoch: self.epoch, newer: store.epoch });
         }
         if let Some(since) = self.shared.process().poisoned.clone() {
             return Some(AppendError::Poisoned { place, since });
@@ -321,11 +272,7 @@ impl MemoryWriter {
         let mut process = self.shared.process();
         process.appends += 1;
         let nth = process.appends;
-        let failure = process
-            .failures
-            .iter()
-            .find(|(at, _)| *at == nth)
-            .map(|(_, how)| *how)?;
+        let failure = process.failures.iter().find(|(at, _)| *at == nth).map(|(_, how)| *how)?;
         process.poisoned = Some(format!("append {nth}: a failure was injected"));
         Some(failure)
     }
@@ -355,11 +302,7 @@ impl Writer for MemoryWriter {
         store_frames(&mut store, batch, keep);
         if failure.is_some() {
             let source = Box::new(Injected);
-            return Err(AppendError::InDoubt {
-                place,
-                verb: "store the frames",
-                source,
-            });
+            return Err(AppendError::InDoubt { place, verb: "store the frames", source });
         }
         let last = batch.last_lsn().expect("an empty batch was refused");
         store.durable = ChainPoint { lsn: last, hash };

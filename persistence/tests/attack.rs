@@ -78,10 +78,7 @@ fn attack(name: &str, harm: fn(&Path, &mut Random) -> String) -> u64 {
             Verdict::Wrong(said) => wrong.push(format!("attack {number}, {harmed}: {said}")),
         }
     }
-    println!(
-        "{name}: {count} attacks, {refused} refused, {} whole",
-        count - refused
-    );
+    println!("{name}: {count} attacks, {refused} refused, {} whole", count - refused);
     assert!(wrong.is_empty(), "seed {seed}: {}", wrong.join("\n"));
     refused
 }
@@ -89,10 +86,8 @@ fn attack(name: &str, harm: fn(&Path, &mut Random) -> String) -> u64 {
 /// A file: half of the time any, half of the time by size.
 fn pick_file(root: &Path, random: &mut Random) -> PathBuf {
     let files = files_below(root);
-    let sizes: Vec<u64> = files
-        .iter()
-        .map(|file| fs::metadata(file).expect("is there").len())
-        .collect();
+    let sizes: Vec<u64> =
+        files.iter().map(|file| fs::metadata(file).expect("is there").len()).collect();
     if random.below(2) == 0 {
         return files[usize::try_from(random.below(files.len() as u64)).expect("small")].clone();
     }
@@ -121,8 +116,7 @@ fn flip_bit(root: &Path, random: &mut Random) -> String {
     }
     let bit = random.below(8);
     let file = OpenOptions::new().write(true).open(&path).expect("opens");
-    file.write_all_at(&[bytes[at] ^ (1 << bit)], at as u64)
-        .expect("writes");
+    file.write_all_at(&[bytes[at] ^ (1 << bit)], at as u64).expect("writes");
     format!("bit {bit} of byte {at} of {}", path.display())
 }
 
@@ -142,8 +136,7 @@ fn overwrite(root: &Path, random: &mut Random) -> String {
     let at = random.below(size.max(1));
     let length = (1 + random.below(20_000)).min(size - at.min(size));
     let fill = [0, 0xff, 0x5a][usize::try_from(random.below(3)).expect("small")];
-    file.write_all_at(&vec![fill; usize::try_from(length).expect("small")], at)
-        .expect("writes");
+    file.write_all_at(&vec![fill; usize::try_from(length).expect("small")], at).expect("writes");
     format!("{length} bytes of {fill:x} at {at} of {}", path.display())
 }
 
@@ -180,11 +173,7 @@ fn removed_and_older_segments_and_marks() {
     let (ledger, acked) = killed_ledger(3_000);
     let earlier = tempfile::tempdir().expect("a temporary directory");
     copy_tree(ledger.path(), earlier.path());
-    let more = acked_by(start(
-        "write",
-        ledger.path(),
-        ("DUCAT_CHILD_STOP", acked.0 + 3_000),
-    ));
+    let more = acked_by(start("write", ledger.path(), ("DUCAT_CHILD_STOP", acked.0 + 3_000)));
     let segments: Vec<_> = fs::read_dir(ledger.path().join("shard-0/journal"))
         .expect("lists")
         .map(|entry| entry.expect("lists").path())
@@ -196,10 +185,7 @@ fn removed_and_older_segments_and_marks() {
         let relative = segment.strip_prefix(ledger.path()).expect("below");
         fs::remove_dir_all(copy.path().join(relative)).expect("removes");
         let verdict = open_in_child(copy.path(), more);
-        assert!(
-            matches!(verdict, Verdict::Refused(_)),
-            "without {relative:?}: {verdict:?}"
-        );
+        assert!(matches!(verdict, Verdict::Refused(_)), "without {relative:?}: {verdict:?}");
     }
     let exchanged = |names: &[&str]| {
         let copy = tempfile::tempdir().expect("a temporary directory");
@@ -216,24 +202,14 @@ fn removed_and_older_segments_and_marks() {
         open_in_child(copy.path(), more)
     };
     let older_journal = exchanged(&["shard-0/journal"]);
-    assert!(
-        matches!(older_journal, Verdict::Refused(_)),
-        "{older_journal:?}"
-    );
-    assert_eq!(
-        exchanged(&["shard-0/mark"]),
-        Verdict::Whole,
-        "an older mark loses nothing"
-    );
+    assert!(matches!(older_journal, Verdict::Refused(_)), "{older_journal:?}");
+    assert_eq!(exchanged(&["shard-0/mark"]), Verdict::Whole, "an older mark loses nothing");
     let (other, _) = killed_ledger(3_000);
     let foreign = tempfile::tempdir().expect("a temporary directory");
     copy_tree(ledger.path(), foreign.path());
     fs::copy(other.path().join("FORMAT"), foreign.path().join("FORMAT")).expect("copies");
     let verdict = open_in_child(foreign.path(), more);
-    assert!(
-        matches!(verdict, Verdict::Refused(_)),
-        "another ledger's FORMAT: {verdict:?}"
-    );
+    assert!(matches!(verdict, Verdict::Refused(_)), "another ledger's FORMAT: {verdict:?}");
 }
 
 /// Killed at any moment, opened, killed again: nothing acknowledged is ever lost.

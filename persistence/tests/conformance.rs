@@ -63,7 +63,4 @@ macro_rules! conformance {
 conformance!(sled, SledSubject::new());
 conformance!(memory_loses_the_failed_append, MemorySubject::new(0));
 conformance!(memory_tears_the_failed_append, MemorySubject::new(3));
-conformance!(
-    memory_keeps_the_failed_append,
-    MemorySubject::new(usize::MAX)
-);
+conformance!(memory_keeps_the_failed_append, MemorySubject::new(usize::MAX));

@@ -31,38 +31,21 @@ impl ducat_persistence::Syncer for FailAt {
 /// An append of several chunks, each with a sync of its own; the `nth` one fails.
 fn fail_nth_sync(nth: u64) {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let sync = Arc::new(FailAt {
-        calls: AtomicU64::new(0),
-        fail_at: AtomicU64::new(0),
-    });
-    let options = ducat_persistence::SledOptions {
-        syncer: sync.clone(),
-        ..small_options()
-    };
+    let sync = Arc::new(FailAt { calls: AtomicU64::new(0), fail_at: AtomicU64::new(0) });
+    let options = ducat_persistence::SledOptions { syncer: sync.clone(), ..small_options() };
     let journal = open_journal(root.path(), options);
     let (mut writer, _) = journal.open_writer(SHARD, "test").expect("opens");
-    writer
-        .append(Lsn(1), &mut batch_of(Lsn(1), 50, 10))
-        .expect("appends");
+    writer.append(Lsn(1), &mut batch_of(Lsn(1), 50, 10)).expect("appends");
     let before = sync.calls.load(Ordering::SeqCst);
     sync.fail_at.store(before + nth, Ordering::SeqCst);
     let failed = writer.append(Lsn(51), &mut batch_of(Lsn(51), 20_000, 500));
-    assert!(
-        matches!(failed, Err(AppendError::InDoubt { .. })),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, Err(AppendError::InDoubt { .. })), "{failed:?}");
     let refused = writer.append(Lsn(51), &mut batch_of(Lsn(51), 5, 5));
-    let Err(AppendError::Poisoned { since, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let Err(AppendError::Poisoned { since, .. }) = refused else { panic!("{refused:?}") };
     assert!(since.contains("sync"), "it says what failed: {since}");
     check_content(&journal, Lsn(1), Lsn(50));
     drop((writer, journal));
-    assert_eq!(
-        sync.calls.load(Ordering::SeqCst),
-        before + nth,
-        "nothing is synced again"
-    );
+    assert_eq!(sync.calls.load(Ordering::SeqCst), before + nth, "nothing is synced again");
     let next = tempfile::tempdir().expect("a temporary directory");
     copy_tree(root.path(), next.path());
     let journal = open_journal(next.path(), small_options());
@@ -70,16 +53,8 @@ fn fail_nth_sync(nth: u64) {
     let whole = tail.next_lsn == Lsn(20_051) && tail.dropped.is_none();
     let nothing = tail.next_lsn == Lsn(51);
     assert!(whole || nothing, "sync {nth}: {tail:?}");
-    assert_eq!(
-        nothing,
-        nth < 3,
-        "only the last chunk closes the append: {tail:?}"
-    );
-    assert_eq!(
-        tail.dropped.is_some(),
-        nothing,
-        "what was written is reported"
-    );
+    assert_eq!(nothing, nth < 3, "only the last chunk closes the append: {tail:?}");
+    assert_eq!(tail.dropped.is_some(), nothing, "what was written is reported");
     let last = writer.append(tail.next_lsn, &mut batch_of(tail.next_lsn, 20, 5));
     check_content(&journal, Lsn(1), last.expect("appends"));
 }

@@ -44,11 +44,7 @@ fn the_stored_frame_is_read() {
     assert_eq!(header.prev_hash, genesis_hash(LEDGER, ShardId(0)));
     let hash = "ea88277201aa1e69833ed11422c1b60f4e1596e09d860ec9e4cff576b9d7f422";
     assert_eq!(frame.hash().to_string(), hash);
-    assert_eq!(
-        sealed(b"two records of the first version"),
-        stored,
-        "and written the same"
-    );
+    assert_eq!(sealed(b"two records of the first version"), stored, "and written the same");
 }
 
 #[test]
@@ -75,10 +71,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         Frame::parse(&good[..length]).expect_err("cut off");
     }
     let longer = [&good[..], &[0]].concat();
-    assert!(matches!(
-        Frame::parse(&longer),
-        Err(FrameError::Length { .. })
-    ));
+    assert!(matches!(Frame::parse(&longer), Err(FrameError::Length { .. })));
 }
 
 #[test]
@@ -87,27 +80,14 @@ fn a_record_too_large_leaves_no_trace() {
     buffer.begin_batch(1);
     let large = vec![1; RECORD_BYTES_MAX + 1];
     let refused = buffer.push(Lsn(1), |bytes| bytes.extend(&large));
-    assert_eq!(
-        refused,
-        Err(RecordTooLarge {
-            lsn: Lsn(1),
-            bytes: RECORD_BYTES_MAX + 1
-        })
-    );
+    assert_eq!(refused, Err(RecordTooLarge { lsn: Lsn(1), bytes: RECORD_BYTES_MAX + 1 }));
     assert!(buffer.is_empty());
     assert_eq!(buffer.byte_len(), 0);
-    buffer
-        .push(Lsn(1), |bytes| bytes.extend(&large[1..]))
-        .expect("just fits");
-    buffer
-        .push(Lsn(2), |bytes| bytes.extend(&large))
-        .expect_err("too large");
+    buffer.push(Lsn(1), |bytes| bytes.extend(&large[1..])).expect("just fits");
+    buffer.push(Lsn(2), |bytes| bytes.extend(&large)).expect_err("too large");
     buffer.push(Lsn(2), |bytes| bytes.push(7)).expect("fits");
     buffer.end_batch();
-    assert_eq!(
-        (buffer.first_lsn(), buffer.last_lsn()),
-        (Some(Lsn(1)), Some(Lsn(2)))
-    );
+    assert_eq!((buffer.first_lsn(), buffer.last_lsn()), (Some(Lsn(1)), Some(Lsn(2))));
     assert_eq!(buffer.byte_len(), HEADER_BYTES + RECORD_BYTES_MAX + 1);
 }
 

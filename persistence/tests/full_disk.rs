@@ -13,21 +13,13 @@ fn a_full_disk_poisons() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let journal = open_journal(root.path(), small_options());
     let (mut writer, _) = journal.open_writer(SHARD, "test").expect("opens");
-    writer
-        .append(Lsn(1), &mut batch_of(Lsn(1), 50, 10))
-        .expect("appends");
+    writer.append(Lsn(1), &mut batch_of(Lsn(1), 50, 10)).expect("appends");
     let before = limit_file_size(0);
     let failed = writer.append(Lsn(51), &mut batch_of(Lsn(51), 5, 5));
     limit_file_size(before);
-    assert!(
-        matches!(failed, Err(AppendError::InDoubt { .. })),
-        "{failed:?}"
-    );
+    assert!(matches!(failed, Err(AppendError::InDoubt { .. })), "{failed:?}");
     let refused = writer.append(Lsn(51), &mut batch_of(Lsn(51), 5, 5));
-    assert!(
-        matches!(refused, Err(AppendError::Poisoned { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(AppendError::Poisoned { .. })), "{refused:?}");
     check_content(&journal, Lsn(1), Lsn(50));
 }
 
@@ -38,10 +30,7 @@ fn limit_file_size(bytes: u64) -> u64 {
     #[allow(unsafe_code)]
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        let mut limit = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         assert_eq!(libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit), 0);
         let before = limit.rlim_cur;
         limit.rlim_cur = bytes;

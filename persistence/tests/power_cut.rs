@@ -43,11 +43,7 @@ impl Disk {
         let file = File::create(&image).map_err(|error| error.to_string())?;
         file.set_len(1 << 30).map_err(|error| error.to_string())?;
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_ref()])?;
-        let disk = Self {
-            image,
-            mounted,
-            _home: home,
-        };
+        let disk = Self { image, mounted, _home: home };
         disk.mount()?;
         Ok(disk)
     }
@@ -88,10 +84,7 @@ impl Drop for Disk {
 }
 
 fn run(program: &str, arguments: &[&Path]) -> Result<(), String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -119,11 +112,7 @@ fn cut_a_few_times(disk: &Disk, cuts: u64, random: &mut Random) {
     let root = disk.mounted.join("data");
     let mut acked = Lsn::ZERO;
     for cut in 0..cuts {
-        let child = start(
-            "write",
-            &root,
-            ("DUCAT_CHILD_MOST", [400, 30_000][(cut % 2) as usize]),
-        );
+        let child = start("write", &root, ("DUCAT_CHILD_MOST", [400, 30_000][(cut % 2) as usize]));
         let after = Duration::from_millis(random.below(1_500));
         let last = watch_writer(child, true, after, &mut || disk.cut_power());
         acked = acked.max(last);

@@ -54,11 +54,7 @@ impl SledJournal {
             .map_err(io_error("start the watchdog for", dir.root()))?;
         let shards = (0..SHARDS).map(|id| Shard::load(&dir, ShardId(id), &options).map(Arc::new));
         let shards = shards.collect::<Result<_, _>>()?;
-        Ok(Self {
-            dir,
-            shards,
-            watchdog: Arc::new(watchdog),
-        })
+        Ok(Self { dir, shards, watchdog: Arc::new(watchdog) })
     }
 
     /// The directory it lies in.
@@ -68,9 +64,7 @@ impl SledJournal {
     }
 
     fn shard(&self, shard: ShardId) -> Result<&Arc<Shard>, JournalError> {
-        self.shards
-            .get(shard.0 as usize)
-            .ok_or(JournalError::UnknownShard(shard))
+        self.shards.get(shard.0 as usize).ok_or(JournalError::UnknownShard(shard))
     }
 }
 
@@ -91,14 +85,7 @@ impl Journal for SledJournal {
             "journal opened for writing"
         );
         let (shard, watchdog, epoch) = (shard.clone(), self.watchdog.clone(), tail.epoch);
-        Ok((
-            Box::new(writer::SledWriter {
-                shard,
-                watchdog,
-                epoch,
-            }),
-            tail,
-        ))
+        Ok((Box::new(writer::SledWriter { shard, watchdog, epoch }), tail))
     }
 
     fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
@@ -110,18 +97,9 @@ impl Journal for SledJournal {
         let next = from.max(Lsn(1));
         if next <= shard.base() {
             let first = shard.base().next();
-            return Err(JournalError::Trimmed {
-                shard: shard.id,
-                wanted: next,
-                first,
-            });
+            return Err(JournalError::Trimmed { shard: shard.id, wanted: next, first });
         }
-        Ok(Box::new(Reader {
-            shard,
-            next,
-            ready: VecDeque::new(),
-            failed: false,
-        }))
+        Ok(Box::new(Reader { shard, next, ready: VecDeque::new(), failed: false }))
     }
 
     fn frame_at(&self, shard: ShardId, lsn: Lsn) -> Result<Option<Frame>, JournalError> {
@@ -148,11 +126,7 @@ impl Reader {
             if self.next <= self.shard.base() {
                 let (shard, wanted) = (self.shard.id, self.next);
                 let first = self.shard.base().next();
-                return Err(JournalError::Trimmed {
-                    shard,
-                    wanted,
-                    first,
-                });
+                return Err(JournalError::Trimmed { shard, wanted, first });
             }
             return Ok(());
         };

@@ -44,10 +44,7 @@ impl Shard {
         let mut firsts = self.table.firsts();
         firsts.retain(|first| !trimmed.contains(first));
         if firsts.is_empty() && mark.durable.lsn > Lsn::ZERO {
-            let what = format!(
-                "no segment is there, but LSN {} was reached",
-                mark.durable.lsn
-            );
+            let what = format!("no segment is there, but LSN {} was reached", mark.durable.lsn);
             return Err(self.damage(mark.base.lsn.next(), &self.journal, what));
         }
         let (send, receive) = sync_channel(BATCHES_MAX);
@@ -186,11 +183,9 @@ impl Follower<'_> {
         match self.chain.accept(frame, hash, visit) {
             Ok(()) => Ok(()),
             Err(Stop::Fault(fault)) => Err(self.shard.damage(lsn, &self.dir, fault.to_string())),
-            Err(Stop::Visitor(lsn, source)) => Err(JournalError::Replay {
-                shard: self.shard.id,
-                lsn,
-                source,
-            }),
+            Err(Stop::Visitor(lsn, source)) => {
+                Err(JournalError::Replay { shard: self.shard.id, lsn, source })
+            }
         }
     }
 

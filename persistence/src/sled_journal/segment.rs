@@ -122,8 +122,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
 fn is_lock_conflict(error: &io::Error) -> bool {
@@ -138,10 +137,7 @@ pub(super) fn dir_name(first: Lsn) -> String {
 /// The first LSN that a directory's name stands for.
 pub(super) fn parse_dir_name(name: &str) -> Option<Lsn> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| name.parse().ok().map(Lsn))
-        .flatten()
-        .filter(|lsn| *lsn > Lsn::ZERO)
+    digits.then(|| name.parse().ok().map(Lsn)).flatten().filter(|lsn| *lsn > Lsn::ZERO)
 }
 
 /// An open segment. Shared by its writer and any number of readers.
@@ -218,9 +214,7 @@ impl Segment {
     pub(super) fn put(&self, blocks: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
         let inserted = guarded(|| {
             for (lsn, bytes) in blocks {
-                self.db
-                    .insert(lsn.0.to_be_bytes(), *bytes)
-                    .map_err(StoreError::Sled)?;
+                self.db.insert(lsn.0.to_be_bytes(), *bytes).map_err(StoreError::Sled)?;
             }
             Ok(())
         });
@@ -265,9 +259,7 @@ impl Segment {
             let after = lsn.0.saturating_add(1).to_be_bytes();
             self.db.get_lt(after).map_err(StoreError::Sled)
         })?;
-        found
-            .map(|(key, value)| Block::new(&key, value))
-            .transpose()
+        found.map(|(key, value)| Block::new(&key, value)).transpose()
     }
 
     /// The last frame that starts at `lsn` or before.
@@ -357,9 +349,7 @@ struct Block {
 
 impl Block {
     fn new(key: &[u8], value: sled::IVec) -> Result<Self, StoreError> {
-        let bytes: [u8; 8] = key
-            .try_into()
-            .map_err(|_| StoreError::KeyLength(key.len()))?;
+        let bytes: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
         let key = Lsn(u64::from_be_bytes(bytes));
         if value.is_empty() {
             return Err(StoreError::EmptyBlock(key));
@@ -368,16 +358,10 @@ impl Block {
     }
 
     fn read(&mut self) -> Result<Frame, StoreError> {
-        let frame =
-            Frame::parse_sled(&self.value, self.at).map_err(|source| StoreError::Frame {
-                lsn: self.key,
-                source,
-            })?;
+        let frame = Frame::parse_sled(&self.value, self.at)
+            .map_err(|source| StoreError::Frame { lsn: self.key, source })?;
         if self.at == 0 && frame.first_lsn() != self.key {
-            return Err(StoreError::Key {
-                key: self.key,
-                found: frame.first_lsn(),
-            });
+            return Err(StoreError::Key { key: self.key, found: frame.first_lsn() });
         }
         Ok(frame)
     }
@@ -430,10 +414,7 @@ fn settle(file: &File, syncer: &dyn Syncer, distrust_cache: bool) -> io::Result<
 
 /// A handle of our own on sled's file, to sync it for good.
 fn open_db_file(dir: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(dir.join("db"))
+    OpenOptions::new().read(true).write(true).open(dir.join("db"))
 }
 
 fn open_sled(dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {

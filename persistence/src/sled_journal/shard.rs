@@ -55,30 +55,19 @@ fn read_mark(dir: &DataDir, id: ShardId) -> Result<(MarkFile, Mark), JournalErro
     let damage = |what: String| {
         let place = Place::in_path(id, Lsn::ZERO, &path);
         let data_dir = Some(dir.root().to_owned());
-        JournalError::from(Damage {
-            place,
-            what,
-            data_dir,
-            source: None,
-        })
+        JournalError::from(Damage { place, what, data_dir, source: None })
     };
     let (file, mark) = MarkFile::open(&path).map_err(|error| match error {
         MarkError::Io { verb, path, source } => JournalError::Io { verb, path, source },
         other => damage(other.to_string()),
     })?;
     if mark.ledger != dir.ledger() {
-        let what = format!(
-            "the mark is of ledger {}, FORMAT of {}",
-            mark.ledger,
-            dir.ledger()
-        );
+        let what = format!("the mark is of ledger {}, FORMAT of {}", mark.ledger, dir.ledger());
         return Err(damage(what));
     }
     let start = genesis_hash(dir.ledger(), id);
     if mark.base.lsn == Lsn::ZERO && mark.base.hash != start {
-        return Err(damage(
-            "the mark names another shard's beginning".to_owned(),
-        ));
+        return Err(damage("the mark names another shard's beginning".to_owned()));
     }
     Ok((file, mark))
 }
@@ -115,12 +104,7 @@ impl Shard {
             table,
             durable: AtomicU64::new(mark.durable.lsn.0),
             base: AtomicU64::new(mark.base.lsn.0),
-            write: Mutex::new(WriteState {
-                mark_file,
-                mark,
-                poisoned: None,
-                writing: None,
-            }),
+            write: Mutex::new(WriteState { mark_file, mark, poisoned: None, writing: None }),
         })
     }
 
@@ -150,22 +134,13 @@ impl Shard {
     }
 
     fn lock_open(&self) -> Result<MutexGuard<'_, WriteState>, JournalError> {
-        self.lock_write().map_err(|since| JournalError::Poisoned {
-            shard: self.id,
-            since,
-        })
+        self.lock_write().map_err(|since| JournalError::Poisoned { shard: self.id, since })
     }
 
     /// Damage at a place in a directory.
     pub(super) fn damage(&self, lsn: Lsn, path: &Path, what: impl Into<String>) -> JournalError {
         let place = Place::in_path(self.id, lsn, path);
-        Damage {
-            place,
-            what: what.into(),
-            data_dir: Some(self.root.clone()),
-            source: None,
-        }
-        .into()
+        Damage { place, what: what.into(), data_dir: Some(self.root.clone()), source: None }.into()
     }
 
     /// An error of a segment: damage, or the system's refusal.
@@ -178,21 +153,11 @@ impl Shard {
     ) -> JournalError {
         let place = Place::in_path(self.id, lsn, path);
         if !error.is_damage() {
-            return JournalError::Store {
-                verb,
-                place,
-                source: error.into(),
-            };
+            return JournalError::Store { verb, place, source: error.into() };
         }
         let what = format!("could not {verb}");
         let data_dir = Some(self.root.clone());
-        Damage {
-            place,
-            what,
-            data_dir,
-            source: Some(error.into()),
-        }
-        .into()
+        Damage { place, what, data_dir, source: Some(error.into()) }.into()
     }
 
     /// Checks everything, takes the next epoch and makes it durable.
@@ -208,22 +173,11 @@ impl Shard {
         }
         tail.epoch = tail.epoch.max(state.mark.epoch);
         tail.epoch = Epoch(tail.epoch.0 + 1);
-        let durable = ChainPoint {
-            lsn: Lsn(tail.next_lsn.0 - 1),
-            hash: tail.last_hash,
-        };
-        let mark = Mark {
-            epoch: tail.epoch,
-            durable,
-            ..state.mark
-        };
+        let durable = ChainPoint { lsn: Lsn(tail.next_lsn.0 - 1), hash: tail.last_hash };
+        let mark = Mark { epoch: tail.epoch, durable, ..state.mark };
         self.write_mark(&mut state, mark)?;
         self.set_durable(durable.lsn);
-        state.writing = Some(Writing {
-            segment,
-            segment_bytes,
-            unchecked: 0,
-        });
+        state.writing = Some(Writing { segment, segment_bytes, unchecked: 0 });
         Ok(tail)
     }
 
@@ -262,15 +216,10 @@ impl Shard {
     /// Removes what an interrupted creation or trim left behind.
     fn remove_leftovers(&self, base: ChainPoint) -> Result<(), JournalError> {
         let listing = io_error("list", &self.journal);
-        let entries: Vec<_> = fs::read_dir(&self.journal)
-            .and_then(Iterator::collect)
-            .map_err(listing)?;
+        let entries: Vec<_> =
+            fs::read_dir(&self.journal).and_then(Iterator::collect).map_err(listing)?;
         for entry in entries {
-            if entry
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "new")
-            {
+            if entry.path().extension().is_some_and(|extension| extension == "new") {
                 fs::remove_dir_all(entry.path()).map_err(io_error("remove", &entry.path()))?;
             }
         }
@@ -301,26 +250,16 @@ impl Shard {
     pub(super) fn trim(&self, upto: Lsn) -> Result<TrimReport, JournalError> {
         let mut state = self.lock_open()?;
         let dropped = self.trimmed(upto.min(self.durable()));
-        let mut report = TrimReport {
-            first_lsn: self.base().next(),
-            ..TrimReport::default()
-        };
+        let mut report = TrimReport { first_lsn: self.base().next(), ..TrimReport::default() };
         let Some(after) = dropped.last().and_then(|last| self.table.after(*last)) else {
             return Ok(report);
         };
         let end = Lsn(after.0 - 1);
         let frame = self.frame_at(end)?.filter(|frame| frame.last_lsn() == end);
         let frame = frame.ok_or_else(|| {
-            self.damage(
-                end,
-                &self.journal,
-                "no frame ends where the next segment begins",
-            )
+            self.damage(end, &self.journal, "no frame ends where the next segment begins")
         })?;
-        let base = ChainPoint {
-            lsn: end,
-            hash: frame.hash(),
-        };
+        let base = ChainPoint { lsn: end, hash: frame.hash() };
         let mark = Mark { base, ..state.mark };
         self.write_mark(&mut state, mark)?;
         self.base.store(end.0, Ordering::Release);

@@ -67,22 +67,12 @@ impl Table {
 
     /// The segment in which `lsn` lies, if it is anywhere.
     pub(super) fn first_for(&self, lsn: Lsn) -> Option<Lsn> {
-        self.slots
-            .read()
-            .expect(LOCK)
-            .range(..=lsn)
-            .next_back()
-            .map(|(first, _)| *first)
+        self.slots.read().expect(LOCK).range(..=lsn).next_back().map(|(first, _)| *first)
     }
 
     /// The segment after this one.
     pub(super) fn after(&self, first: Lsn) -> Option<Lsn> {
-        self.slots
-            .read()
-            .expect(LOCK)
-            .range(first.next()..)
-            .next()
-            .map(|(first, _)| *first)
+        self.slots.read().expect(LOCK).range(first.next()..).next().map(|(first, _)| *first)
     }
 
     fn slot(&self, first: Lsn) -> Option<Arc<Slot>> {
@@ -94,8 +84,7 @@ impl Table {
         let Some(slot) = self.slot(first) else {
             return Ok(None);
         };
-        self.open(&slot, first, false)
-            .map(|(segment, _)| Some(segment))
+        self.open(&slot, first, false).map(|(segment, _)| Some(segment))
     }
 
     /// Opens a segment and keeps it open until others are used more.
@@ -116,23 +105,14 @@ impl Table {
         let Some(slot) = self.slot(first) else {
             return Ok(None);
         };
-        self.recent
-            .lock()
-            .expect(LOCK)
-            .retain(|other| *other != first);
-        self.open(&slot, first, true)
-            .map(|(segment, _)| Some(segment))
+        self.recent.lock().expect(LOCK).retain(|other| *other != first);
+        self.open(&slot, first, true).map(|(segment, _)| Some(segment))
     }
 
     /// Adds a segment just created, pinned.
     pub(super) fn add_pinned(&self, segment: &Arc<Segment>) {
-        let state = SlotState {
-            open: Some(segment.clone()),
-            used: Arc::downgrade(segment),
-        };
-        let slot = Arc::new(Slot {
-            state: Mutex::new(state),
-        });
+        let state = SlotState { open: Some(segment.clone()), used: Arc::downgrade(segment) };
+        let slot = Arc::new(Slot { state: Mutex::new(state) });
         self.slots.write().expect(LOCK).insert(segment.first, slot);
     }
 
@@ -191,10 +171,7 @@ impl Table {
     /// Forgets a segment; its directory can be removed when this returns, even if
     /// somebody still reads it.
     pub(super) fn forget(&self, first: Lsn) {
-        self.recent
-            .lock()
-            .expect(LOCK)
-            .retain(|other| *other != first);
+        self.recent.lock().expect(LOCK).retain(|other| *other != first);
         let slot = self.slots.write().expect(LOCK).remove(&first);
         drop(slot);
     }

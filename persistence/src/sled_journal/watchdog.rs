@@ -37,44 +37,30 @@ impl Watchdog {
         let timeout = Duration::from_millis(timeout_ms);
         let every = (timeout / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
         let seen = watched.clone();
-        let thread = std::thread::Builder::new()
-            .name("journal-watchdog".to_owned())
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name("journal-watchdog".to_owned()).spawn(move || {
                 while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                     if let Some(what) = overdue(&seen, timeout) {
                         on_stall(&what);
                     }
                 }
             })?;
-        Ok(Self {
-            watched,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { watched, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Watches until the returned guard is dropped.
     #[must_use]
     pub fn watch(&self, what: String) -> Watch<'_> {
-        *self.watched.lock().expect(LOCK) = Some(Watched {
-            what,
-            since: Instant::now(),
-        });
+        *self.watched.lock().expect(LOCK) = Some(Watched { what, since: Instant::now() });
         Watch { dog: self }
     }
 }
 
 fn overdue(watched: &Mutex<Option<Watched>>, timeout: Duration) -> Option<String> {
     let mut watched = watched.lock().expect(LOCK);
-    let late = watched
-        .as_ref()
-        .is_some_and(|now| now.since.elapsed() > timeout);
+    let late = watched.as_ref().is_some_and(|now| now.since.elapsed() > timeout);
     // Taken, so that it is reported once.
-    if late {
-        watched.take().map(|now| now.what)
-    } else {
-        None
-    }
+    if late { watched.take().map(|now| now.what) } else { None }
 }
 
 impl Drop for Watchdog {
@@ -113,10 +99,7 @@ mod tests {
         let dog = Watchdog::start(20, on_stall).expect("starts");
         drop(dog.watch("quick".to_owned()));
         let slow = dog.watch("slow".to_owned());
-        assert_eq!(
-            told.recv_timeout(Duration::from_secs(10)).as_deref(),
-            Ok("slow")
-        );
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)).as_deref(), Ok("slow"));
         drop(slow);
         drop(dog);
         assert!(told.try_recv().is_err(), "reported once");

@@ -35,64 +35,37 @@ impl Writer for SledWriter {
         let mut state = self
             .shard
             .lock_write()
-            .map_err(|since| AppendError::Poisoned {
-                place: place(),
-                since,
-            })?;
+            .map_err(|since| AppendError::Poisoned { place: place(), since })?;
         if state.mark.epoch != self.epoch {
             let newer = state.mark.epoch;
-            return Err(AppendError::Fenced {
-                place: place(),
-                epoch: self.epoch,
-                newer,
-            });
+            return Err(AppendError::Fenced { place: place(), epoch: self.epoch, newer });
         }
         if let Some(reason) = misuse(expected, state.mark.durable.lsn, batch) {
-            return Err(AppendError::NotAppended {
-                place: place(),
-                reason,
-            });
+            return Err(AppendError::NotAppended { place: place(), reason });
         }
         let what = format!("an append to shard {} at LSN {expected}", self.shard.id.0);
         let _watch = self.watchdog.watch(what);
-        self.shard
-            .roll_if_full(&mut state, expected)
-            .map_err(|error| {
-                let reason = format!("could not start a new segment: {}", with_causes(&error));
-                state.poison(reason.clone());
-                AppendError::NotAppended {
-                    place: place(),
-                    reason,
-                }
-            })?;
-        self.shard
-            .write_batch(&mut state, batch)
-            .map_err(|(verb, source)| {
-                state.poison(format!("could not {verb}: {}", with_causes(&*source)));
-                AppendError::InDoubt {
-                    place: place(),
-                    verb,
-                    source,
-                }
-            })
+        self.shard.roll_if_full(&mut state, expected).map_err(|error| {
+            let reason = format!("could not start a new segment: {}", with_causes(&error));
+            state.poison(reason.clone());
+            AppendError::NotAppended { place: place(), reason }
+        })?;
+        self.shard.write_batch(&mut state, batch).map_err(|(verb, source)| {
+            state.poison(format!("could not {verb}: {}", with_causes(&*source)));
+            AppendError::InDoubt { place: place(), verb, source }
+        })
     }
 }
 
 /// An error and what caused it, in one line: for the text that outlives the error.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Shard {
     fn roll_if_full(&self, state: &mut WriteState, next: Lsn) -> Result<(), StoreError> {
-        let writing = state
-            .writing
-            .as_mut()
-            .expect("a writer with this epoch is open");
+        let writing = state.writing.as_mut().expect("a writer with this epoch is open");
         if writing.segment_bytes <= self.options.segment_bytes_max {
             return Ok(());
         }
@@ -111,21 +84,12 @@ impl Shard {
         batch: &mut AppendBuffer,
     ) -> Result<Lsn, (&'static str, BoxError)> {
         let hash = batch.seal(self.id, state.mark.epoch, state.mark.durable.hash);
-        let writing = state
-            .writing
-            .as_mut()
-            .expect("a writer with this epoch is open");
+        let writing = state.writing.as_mut().expect("a writer with this epoch is open");
         put_in_chunks(&writing.segment, batch)?;
         writing.count(batch.byte_len())?;
         let lsn = batch.last_lsn().expect("an empty batch was refused");
-        let mark = Mark {
-            durable: ChainPoint { lsn, hash },
-            ..state.mark
-        };
-        state
-            .mark_file
-            .write(&mark)
-            .map_err(|error| ("write the mark", error.into()))?;
+        let mark = Mark { durable: ChainPoint { lsn, hash }, ..state.mark };
+        state.mark_file.write(&mark).map_err(|error| ("write the mark", error.into()))?;
         state.mark = mark;
         self.set_durable(lsn);
         Ok(lsn)
@@ -138,9 +102,7 @@ impl Writing {
         self.unchecked += 1;
         if self.unchecked >= BLOB_CHECK_EVERY {
             self.unchecked = 0;
-            self.segment
-                .check_blobs()
-                .map_err(|error| ("trust the segment", error.into()))?;
+            self.segment.check_blobs().map_err(|error| ("trust the segment", error.into()))?;
         }
         Ok(())
     }

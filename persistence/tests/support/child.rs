@@ -18,9 +18,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 const CHILD_MEMORY_BYTES: u64 = 2 << 30;
 
 pub fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .map_or(default, |text| text.parse().expect("a number"))
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// SplitMix64: every attack can be repeated from its seed.
@@ -59,10 +57,7 @@ pub fn run_child() {
 fn write_until_killed(root: &Path, stop: u64) {
     let most = setting("DUCAT_CHILD_MOST", 400);
     // Large appends go with large segments, in which sled reuses space.
-    let options = SledOptions {
-        segment_bytes_max: most * 2_000,
-        ..small_options()
-    };
+    let options = SledOptions { segment_bytes_max: most * 2_000, ..small_options() };
     let options = if most > 400 { options } else { small_options() };
     let journal = open_journal(root, options);
     let (mut writer, tail) = journal.open_writer(SHARD, "child").expect("opens");
@@ -78,10 +73,7 @@ fn write_until_killed(root: &Path, stop: u64) {
 }
 
 fn limit_memory() {
-    let limit = libc::rlimit {
-        rlim_cur: CHILD_MEMORY_BYTES,
-        rlim_max: CHILD_MEMORY_BYTES,
-    };
+    let limit = libc::rlimit { rlim_cur: CHILD_MEMORY_BYTES, rlim_max: CHILD_MEMORY_BYTES };
     // SAFETY: a plain system call on this process.
     #[allow(unsafe_code)]
     let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
@@ -113,16 +105,9 @@ fn open_all(root: &Path, acked: Lsn) -> Result<Lsn, Box<dyn std::error::Error>> 
     });
     let (mut writer, tail) = opened?;
     assert_eq!(tail.next_lsn, seen.next());
-    assert!(
-        seen >= acked,
-        "silent loss: LSN {acked} was acknowledged, {seen} is the last"
-    );
+    assert!(seen >= acked, "silent loss: LSN {acked} was acknowledged, {seen} is the last");
     for lsn in (1..=seen.0).step_by(97).map(Lsn) {
-        check_frame(
-            &journal
-                .frame_at(SHARD, lsn)?
-                .ok_or("frame_at knows no such record")?,
-        );
+        check_frame(&journal.frame_at(SHARD, lsn)?.ok_or("frame_at knows no such record")?);
     }
     append(&mut *writer, seen.next(), 100)?;
     Ok(seen)
@@ -170,11 +155,7 @@ pub fn watch_writer(
     before_kill: &mut dyn FnMut(),
 ) -> Lsn {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let first = if working {
-        lines.find_map(acked_in)
-    } else {
-        None
-    };
+    let first = if working { lines.find_map(acked_in) } else { None };
     std::thread::sleep(after);
     before_kill();
     // It may have died of what happened.
@@ -207,29 +188,14 @@ pub fn open_in_child(root: &Path, acked: Lsn) -> Verdict {
         std::thread::sleep(Duration::from_millis(3));
     };
     let mut said = String::new();
-    child
-        .stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut said)
-        .expect("text");
-    let verdict = said
-        .lines()
-        .find_map(|line| line.split_once("VERDICT ").map(|(_, v)| v));
+    child.stdout.take().expect("piped").read_to_string(&mut said).expect("text");
+    let verdict = said.lines().find_map(|line| line.split_once("VERDICT ").map(|(_, v)| v));
     match verdict {
         Some(verdict) if verdict.starts_with("whole") => Verdict::Whole,
         Some(verdict) => Verdict::Refused(verdict.to_owned()),
         None => {
-            child
-                .stderr
-                .take()
-                .expect("piped")
-                .read_to_string(&mut said)
-                .expect("text");
-            Verdict::Wrong(format!(
-                "status {status}, signal {:?}: {said}",
-                status.signal()
-            ))
+            child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+            Verdict::Wrong(format!("status {status}, signal {:?}: {said}", status.signal()))
         }
     }
 }

@@ -58,20 +58,13 @@ pub struct SledSubject {
 impl SledSubject {
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut subject = Self {
-            root,
-            sync: Arc::default(),
-            journal: None,
-        };
+        let mut subject = Self { root, sync: Arc::default(), journal: None };
         subject.restart();
         subject
     }
 
     fn options(&self) -> SledOptions {
-        SledOptions {
-            syncer: self.sync.clone(),
-            ..small_options()
-        }
+        SledOptions { syncer: self.sync.clone(), ..small_options() }
     }
 }
 
@@ -109,18 +102,10 @@ pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
     let journal = root.join("shard-0/journal");
     let mut firsts: Vec<_> = std::fs::read_dir(&journal)
         .expect("lists")
-        .map(|entry| {
-            entry
-                .expect("lists")
-                .file_name()
-                .into_string()
-                .expect("digits")
-        })
+        .map(|entry| entry.expect("lists").file_name().into_string().expect("digits"))
         .collect();
     firsts.sort();
-    let name = firsts
-        .iter()
-        .rfind(|name| name.parse::<u64>().expect("digits") <= lsn.0);
+    let name = firsts.iter().rfind(|name| name.parse::<u64>().expect("digits") <= lsn.0);
     let config = sled::Config::new()
         .path(journal.join(name.expect("a segment")))
         .segment_size(4 << 20)
@@ -134,10 +119,8 @@ pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
             opened
         })
         .expect("sled opens what was closed a moment ago");
-    let (key, value) = db
-        .get_lt((lsn.0 + 1).to_be_bytes())
-        .expect("reads")
-        .expect("a frame is there");
+    let (key, value) =
+        db.get_lt((lsn.0 + 1).to_be_bytes()).expect("reads").expect("a frame is there");
     match how {
         Harm::Lose => drop(db.remove(&key).expect("removes")),
         Harm::Flip => {
@@ -161,11 +144,7 @@ impl MemorySubject {
     /// A failed append leaves so many frames behind; `None` refuses it outright.
     pub fn new(kept: usize) -> Self {
         let journal = MemoryJournal::new(LedgerId::from_bytes([3; 16]));
-        Self {
-            journal,
-            kept,
-            appends: 0,
-        }
+        Self { journal, kept, appends: 0 }
     }
 }
 
@@ -181,18 +160,11 @@ impl Subject for MemorySubject {
     fn fail_next_append(&mut self) {
         // The suite fails the second append of the process.
         self.appends += 2;
-        self.journal.fail_append(
-            self.appends,
-            Failure::InDoubt {
-                frames_kept: self.kept,
-            },
-        );
+        self.journal.fail_append(self.appends, Failure::InDoubt { frames_kept: self.kept });
     }
 
     fn restart_damaged(&mut self, lsn: Lsn, how: Harm) {
-        let frames = self
-            .journal
-            .read(ducat_persistence::conformance::SHARD, Lsn(1));
+        let frames = self.journal.read(ducat_persistence::conformance::SHARD, Lsn(1));
         let index = frames
             .expect("reads")
             .position(|frame| frame.expect("intact").last_lsn() >= lsn)
