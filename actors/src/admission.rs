@@ -8,7 +8,7 @@
 
 use crate::coordinator::CoordinatorMsg;
 use crate::handle::{EngineOptions, RequestError};
-use crate::tasks::Task;
+use crate::tasks::{Task, WaitingRead};
 use crossbeam::queue::SegQueue;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::money::Currencies;
@@ -20,6 +20,9 @@ use tokio::sync::{Semaphore, watch};
 
 /// Most reads in flight; further ones wait at the door.
 const READS_MAX: usize = 1_024;
+
+/// Most walks through the journal at a time: statements, transfers by id.
+const WALKS_MAX: usize = 16;
 
 /// Numbers that grow; relaxed, since nothing is decided by them.
 #[derive(Default)]
@@ -47,11 +50,18 @@ pub(crate) struct Shared {
     pub room: Arc<Semaphore>,
     /// Room for reads.
     pub reads: Arc<Semaphore>,
+    /// Room for the one read at a time that looks at every account.
+    pub long_reads: Arc<Semaphore>,
+    /// Room for walks through the journal.
+    pub walks: Arc<Semaphore>,
     /// The last durable LSN.
     pub durable: watch::Sender<Lsn>,
     /// Why the engine stopped, once it did.
     pub stopped: watch::Sender<Option<String>>,
+    /// Transfers and other changes, in order of arrival.
     pub queue: SegQueue<Task>,
+    /// Reads; transfers overtake them.
+    pub read_queue: SegQueue<WaitingRead>,
     told: AtomicBool,
     stopping: AtomicBool,
     coordinator: OnceLock<ActorRef<CoordinatorMsg>>,
@@ -68,6 +78,8 @@ impl Shared {
         Self {
             room: Arc::new(Semaphore::new(options.in_flight_max)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            long_reads: Arc::new(Semaphore::new(1)),
+            walks: Arc::new(Semaphore::new(WALKS_MAX)),
             options,
             shard,
             epoch,
@@ -77,6 +89,7 @@ impl Shared {
             durable: watch::Sender::new(durable),
             stopped: watch::Sender::new(None),
             queue: SegQueue::new(),
+            read_queue: SegQueue::new(),
             told: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             coordinator: OnceLock::new(),
@@ -88,12 +101,28 @@ impl Shared {
         assert!(self.coordinator.set(coordinator).is_ok(), "connected once");
     }
 
-    /// Queues a task and tells the coordinator, unless it has been told and not looked yet.
+    /// Queues a change and tells the coordinator, unless it has been told and not looked yet.
     pub fn queue(&self, task: Task) -> Result<(), RequestError> {
-        if let Some(why) = self.stopped.borrow().as_ref() {
-            return Err(RequestError::Stopped(why.clone()));
-        }
+        self.check_running()?;
         self.queue.push(task);
+        self.tell()
+    }
+
+    /// Queues a read.
+    pub fn queue_read(&self, read: WaitingRead) -> Result<(), RequestError> {
+        self.check_running()?;
+        self.read_queue.push(read);
+        self.tell()
+    }
+
+    fn check_running(&self) -> Result<(), RequestError> {
+        match self.stopped.borrow().as_ref() {
+            Some(why) => Err(RequestError::Stopped(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&self) -> Result<(), RequestError> {
         if !self.told.swap(true, Ordering::SeqCst)
             && let Some(coordinator) = self.coordinator.get()
         {
@@ -142,6 +171,12 @@ impl Shared {
     /// What is still queued will not be looked at: dropping it tells those who wait.
     fn clear(&self) {
         while self.queue.pop().is_some() {}
+        self.clear_reads();
+    }
+
+    /// Drops the reads that wait.
+    pub fn clear_reads(&self) {
+        while self.read_queue.pop().is_some() {}
     }
 
     /// Transfers admitted and not answered.

@@ -3,54 +3,68 @@
 
 use crate::admission::Shared;
 use crate::handle::RequestError;
-use crate::stored::StoredReader;
+use crate::stored::{StoredReader, with_causes};
 use ducat_engine::coordinator::Answer;
 use ducat_engine::transfer::Outcome;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Where the outcomes of one submission go.
 pub(crate) type OutcomesSender = oneshot::Sender<Result<Vec<Outcome>, RequestError>>;
 
+/// The outcomes of a submission on their way out. The permit is the room it takes in the
+/// engine.
+pub(crate) struct Leaving {
+    pub answer: Answer,
+    pub reply: OutcomesSender,
+    pub permit: OwnedSemaphorePermit,
+}
+
 /// Something to be told once everything sent to the journal before it is durable.
 pub(crate) enum Release {
-    /// The outcomes of a submission. The permit is the room it takes in the engine.
-    Outcomes { answer: Answer, reply: OutcomesSender, permit: OwnedSemaphorePermit },
+    /// The outcomes of a submission.
+    Outcomes(Leaving),
     /// Anything else: a closure that hands over an answer made before.
     Then(Box<dyn FnOnce() + Send>),
 }
 
 impl Release {
-    /// Hands the answer over. Repeats are read back from the journal first, off the actors.
-    pub fn send(self, shared: &Arc<Shared>) {
+    /// Hands the answer over, or gives it back when it has repeats to be read first.
+    pub fn send(self, shared: &Shared) -> Option<Leaving> {
         match self {
             Self::Then(tell) => tell(),
-            Self::Outcomes { answer, reply, permit } if answer.repeats.is_empty() => {
+            Self::Outcomes(leaving) if !leaving.answer.repeats.is_empty() => return Some(leaving),
+            Self::Outcomes(Leaving { answer, reply, permit }) => {
                 count(shared, &answer.outcomes);
                 drop(reply.send(Ok(answer.outcomes)));
                 drop(permit);
             }
-            Self::Outcomes { answer, reply, permit } => {
-                let shared = Arc::clone(shared);
-                tokio::task::spawn_blocking(move || {
-                    let filled = fill(&shared, answer);
-                    if let Ok(outcomes) = &filled {
-                        count(&shared, outcomes);
-                    }
-                    drop(reply.send(filled));
-                    drop(permit);
-                });
-            }
         }
+        None
+    }
+}
+
+/// Completes answers from the journal and hands them over; blocks while it reads.
+pub(crate) fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
+    for Leaving { answer, reply, permit } in leaving {
+        let filled = fill(shared, answer);
+        match &filled {
+            Ok(outcomes) => count(shared, outcomes),
+            Err(error) => tracing::error!(%error, "a repeat could not be answered"),
+        }
+        drop(reply.send(filled));
+        drop(permit);
     }
 }
 
 fn fill(shared: &Shared, answer: Answer) -> Result<Vec<Outcome>, RequestError> {
     let mut reader = StoredReader::new(&*shared.journal, shared.shard);
     let mut outcomes = answer.outcomes;
-    for (at, lsn, asked) in answer.repeats {
-        let stored = reader.event(lsn).map_err(|e| shared.stopped(&e))?;
+    let mut repeats = answer.repeats;
+    // In the journal's order: neighbours share a frame, and old segments are opened once.
+    repeats.sort_unstable_by_key(|(_, lsn, _)| *lsn);
+    for (at, lsn, asked) in repeats {
+        let stored = reader.event(lsn).map_err(|e| RequestError::ReadFailed(with_causes(&e)))?;
         outcomes[at] = asked.outcome(lsn, stored.time_ns, &stored.record);
     }
     Ok(outcomes)

@@ -61,11 +61,11 @@ impl CoordinatorActor {
                     drop(permit);
                 })
             }
-            Task::Read(read) => self.read(read, state).await,
         }
     }
 
-    async fn read(&self, read: Read, state: &mut CoordinatorState) -> Done<()> {
+    /// Does one read.
+    pub(crate) async fn read(&self, read: Read, state: &mut CoordinatorState) -> Done<()> {
         let lsn = Lsn(state.rules.next_lsn().0 - 1);
         match read {
             Read::Accounts { ids, reply } => {

@@ -12,11 +12,11 @@
 //! batches, in order of arrival, and so sees and leaves a state of one LSN.
 
 use crate::admission::Shared;
-use crate::answers::Release;
+use crate::answers::{Leaving, Release};
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
-use crate::tasks::{Submission, Task};
+use crate::tasks::{Submission, Task, WaitingRead};
 use crossbeam::channel;
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::codec;
@@ -35,6 +35,9 @@ use tokio::sync::oneshot;
 
 /// A batch is closed once it holds this many transfers; what waits behind goes into the next.
 const BATCH_TARGET: usize = 8_192;
+
+/// Reads done between two batches of transfers.
+const READS_PER_TURN: usize = 16;
 
 /// What the coordinator is told.
 pub(crate) enum CoordinatorMsg {
@@ -100,17 +103,13 @@ impl Actor for CoordinatorActor {
     ) -> Result<(), ActorProcessingErr> {
         let CoordinatorMsg::Work = message;
         self.shared.look();
-        while let Some(task) = state.held_over.take().or_else(|| self.shared.queue.pop()) {
-            match task {
-                Task::Transfers(first) => {
-                    self.gather(first, state);
-                    self.transfer(state).await?;
-                }
-                other => self.attend(other, state).await?,
+        loop {
+            let changed = self.change(state).await?;
+            let read = self.read_some(state).await?;
+            if !changed && !read {
+                return Ok(());
             }
-            state.publish(&self.shared);
         }
-        Ok(())
     }
 }
 
@@ -121,6 +120,40 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 impl CoordinatorActor {
+    /// Does what comes next in the queue of changes: all transfers at its head as one batch,
+    /// or one other change.
+    async fn change(&self, state: &mut CoordinatorState) -> Result<bool, ActorProcessingErr> {
+        let Some(task) = state.held_over.take().or_else(|| self.shared.queue.pop()) else {
+            return Ok(false);
+        };
+        match task {
+            Task::Transfers(first) => {
+                self.gather(first, state);
+                self.transfer(state).await?;
+            }
+            other => self.attend(other, state).await?,
+        }
+        state.publish(&self.shared);
+        Ok(true)
+    }
+
+    /// Does a few reads, so that they and the transfers take turns. A long one is a turn of
+    /// its own; reads whose callers have gone are dropped unread.
+    async fn read_some(&self, state: &mut CoordinatorState) -> Result<bool, ActorProcessingErr> {
+        let mut done = 0;
+        while done < READS_PER_TURN
+            && let Some(WaitingRead { read, place }) = self.shared.read_queue.pop()
+        {
+            if read.is_abandoned() {
+                continue;
+            }
+            done += if read.is_long() { READS_PER_TURN } else { 1 };
+            self.read(read, state).await?;
+            drop(place);
+        }
+        Ok(done > 0)
+    }
+
     /// Takes all transfers that wait, up to the size of a batch.
     fn gather(&self, first: Submission, state: &mut CoordinatorState) {
         let limit = self.shared.options.remembered_ids_max;
@@ -192,10 +225,8 @@ impl CoordinatorActor {
             .submissions
             .drain(..)
             .zip(answers)
-            .map(|(Submission { transfers: _, reply, permit }, answer)| Release::Outcomes {
-                answer,
-                reply,
-                permit,
+            .map(|(Submission { transfers: _, reply, permit }, answer)| {
+                Release::Outcomes(Leaving { answer, reply, permit })
             })
             .collect();
         state.journal.cast(JournalMsg::Append { records, releases })?;

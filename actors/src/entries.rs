@@ -6,7 +6,7 @@
 
 use crate::admission::Shared;
 use crate::handle::{EntriesPage, Entry, Handle, RequestError, StoredTransfer};
-use crate::stored::{StoredError, StoredEvent, StoredReader};
+use crate::stored::{StoredError, StoredEvent, StoredReader, with_causes};
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::{Posted, Record};
@@ -20,24 +20,19 @@ async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&mut StoredReader<'_>) -> Result<T, StoredError> + Send + 'static,
 ) -> Result<T, RequestError> {
+    let walks = Arc::clone(&shared.walks);
+    let place = walks.acquire_owned().await.map_err(|e| shared.stopped(&e))?;
     let for_thread = Arc::clone(shared);
     let done = tokio::task::spawn_blocking(move || {
+        // Kept to the end: a caller that gives up does not end the walk.
+        let _place = place;
         read(&mut StoredReader::new(&*for_thread.journal, for_thread.shard))
     });
     let result = done.await.map_err(|e| shared.stopped(&e))?;
-    result.map_err(|e| shared.stopped(&with_causes(&e)))
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
+    result.map_err(|error| {
+        tracing::error!(error = with_causes(&error), "the journal could not be read back");
+        RequestError::ReadFailed(with_causes(&error))
+    })
 }
 
 /// One step back through an account's entries.

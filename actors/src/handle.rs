@@ -4,7 +4,7 @@
 
 use crate::admission::Shared;
 use crate::entries;
-use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task};
+use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError, CurrencyId};
 use ducat_engine::transfer::{
@@ -45,6 +45,9 @@ pub enum RequestError {
     /// The place given as the beginning of a page is none of the account's entries.
     #[error("event {0} is no entry of the account")]
     BadCursor(Lsn),
+    /// The journal could not be read back; what was asked for may be damaged.
+    #[error("the journal could not be read back: {0}")]
+    ReadFailed(String),
     /// The engine is stopping or has stopped. Whether the request took effect is told by
     /// asking again under the same id.
     #[error("the engine has stopped: {0}")]
@@ -260,13 +263,16 @@ impl Handle {
         answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 
-    /// As [`Self::ask`], holding a place among the reads.
+    /// Queues a read, which holds a place among the reads until it is done, and waits for it.
     pub(crate) async fn read<T>(
         &self,
         read: impl FnOnce(Reply<T>) -> Read,
     ) -> Result<T, RequestError> {
-        let _place = self.shared.reads.acquire().await.map_err(|e| self.shared.stopped(&e))?;
-        self.ask(|reply| Task::Read(read(reply))).await
+        let reads = Arc::clone(&self.shared.reads);
+        let place = reads.acquire_owned().await.map_err(|e| self.shared.stopped(&e))?;
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue_read(WaitingRead { read: read(reply), place })?;
+        answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 
     /// Opens accounts, in order; durable when it returns.
@@ -411,11 +417,13 @@ impl Handle {
         })
     }
 
-    /// Hash and totals over every account.
+    /// Hash and totals over every account. Looks at each of them, between two batches of
+    /// transfers; one such read is in work at a time.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn summary(&self) -> Result<StateSummary, RequestError> {
+        let _turn = self.shared.long_reads.acquire().await.map_err(|e| self.shared.stopped(&e))?;
         self.read(|reply| Read::Summary { reply }).await
     }
 }

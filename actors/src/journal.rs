@@ -12,11 +12,12 @@
 //! the actor, and with it the process; nobody is told of an outcome that is not durable.
 
 use crate::admission::Shared;
-use crate::answers::Release;
+use crate::answers::{Release, send_with_repeats};
 use crossbeam::channel;
 use ducat_engine::ids::Lsn;
 use ducat_persistence::{AppendBuffer, AppendError, Writer};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -26,6 +27,8 @@ pub(crate) enum JournalMsg {
     /// Records in LSN order, following those of the message before, and the answers that
     /// wait for them. No records: the answers wait for what is on its way.
     Append { records: AppendBuffer, releases: Vec<Release> },
+    /// The thread that appends has panicked.
+    Died,
     /// The append in flight ended.
     Done { records: AppendBuffer, result: Result<Lsn, AppendError> },
 }
@@ -90,6 +93,7 @@ impl Actor for JournalActor {
                 state.waiting_releases.append(&mut releases);
                 state.take(records);
             }
+            JournalMsg::Died => return Err("the journal's thread panicked".into()),
             JournalMsg::Done { mut records, result } => {
                 let lsn = result?;
                 let bytes = records.byte_len() as u64;
@@ -138,9 +142,15 @@ impl JournalActor {
         Ok(())
     }
 
+    /// Lets answers go. Those with repeats are read back from the journal first, together.
     fn release(&self, releases: Vec<Release>) {
+        let mut with_repeats = Vec::new();
         for release in releases {
-            release.send(&self.shared);
+            with_repeats.extend(release.send(&self.shared));
+        }
+        if !with_repeats.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || send_with_repeats(&shared, with_repeats));
         }
     }
 }
@@ -166,7 +176,12 @@ fn append_all(
     actor: &ActorRef<JournalMsg>,
 ) {
     while let Ok((mut records, expected)) = from_actor.recv() {
-        let result = writer.append(expected, &mut records);
+        let append = catch_unwind(AssertUnwindSafe(|| writer.append(expected, &mut records)));
+        let Ok(result) = append else {
+            // Without a word from here everyone would wait for ever.
+            drop(actor.cast(JournalMsg::Died));
+            return;
+        };
         let failed = result.is_err();
         if actor.cast(JournalMsg::Done { records, result }).is_err() || failed {
             return;

@@ -16,7 +16,11 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
+
+/// How long shutting down waits for what was admitted.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Buffers for records that are kept for use again.
 const BUFFERS: usize = 16;
@@ -138,18 +142,27 @@ impl Engine {
         }
     }
 
-    /// Takes no more requests, answers those admitted, makes everything durable, stops.
+    /// Takes no more requests, answers the transfers admitted, makes everything durable,
+    /// stops. Reads that still wait are dropped. Takes 30 seconds and a sync at most.
     ///
     /// # Errors
-    /// [`RequestError::Stopped`] when the engine had failed before.
+    /// [`RequestError::Stopped`] when the engine had failed before, or did not drain in time.
     pub async fn shutdown(self) -> Result<(), RequestError> {
         self.shared.reads.close();
+        self.shared.long_reads.close();
+        self.shared.clear_reads();
         let all = u32::try_from(self.shared.options.in_flight_max).unwrap_or(u32::MAX);
-        let drained = tokio::select! {
-            drained = self.shared.room.acquire_many(all) => drained.is_ok(),
-            _ = self.failed() => false,
+        // Kept until the door is closed: nothing is admitted in between.
+        let room = tokio::select! {
+            room = tokio::time::timeout(DRAIN_MAX, self.shared.room.acquire_many(all)) => {
+                room.ok().and_then(Result::ok)
+            }
+            _ = self.failed() => None,
         };
+        let drained = room.is_some();
         self.shared.room.close();
+        drop(room);
+        self.shared.walks.close();
         self.shared.begin_stopping();
         drop(self.coordinator.stop_and_wait(None, None).await);
         for partition in &self.partitions {

@@ -54,7 +54,31 @@ pub(crate) enum Task {
         reply: Reply<AssetResult>,
         permit: OwnedSemaphorePermit,
     },
-    Read(Read),
+}
+
+/// A read that waits, and its place among the reads: kept until it is done or dropped, so
+/// that callers who gave up still count.
+pub(crate) struct WaitingRead {
+    pub read: Read,
+    pub place: OwnedSemaphorePermit,
+}
+
+impl Read {
+    /// Whether nobody waits for it any more.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Accounts { reply, .. } => reply.is_closed(),
+            Self::Slots { reply, .. } | Self::Page { reply, .. } => reply.is_closed(),
+            Self::Events { reply, .. } => reply.is_closed(),
+            Self::Summary { reply } => reply.is_closed(),
+            Self::Memory { reply } => reply.is_closed(),
+        }
+    }
+
+    /// Whether it looks at every account, and holds up transfers for that long.
+    pub fn is_long(&self) -> bool {
+        matches!(self, Self::Summary { .. })
+    }
 }
 
 /// A read; its answer is of one LSN, and leaves once that is durable.

@@ -1,67 +1,19 @@
 //! The engine on its handle, with the in-memory journal: batches, repeats, restarts,
 //! failures, bounds.
 
-use ducat_actors::handle::{EngineOptions, Handle, RequestError};
+mod support;
+
+use ducat_actors::handle::{EngineOptions, RequestError};
 use ducat_actors::start::Engine;
-use ducat_engine::ids::{AccountId, TransferId};
-use ducat_engine::money::CurrencyId;
+use ducat_engine::ids::TransferId;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind,
-    TransferRequest,
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, Outcome,
 };
+use ducat_persistence::Journal;
 use ducat_persistence::memory::Failure;
-use ducat_persistence::{Journal, LedgerId, MemoryJournal};
 use std::sync::Arc;
-
-const GBP: CurrencyId = CurrencyId(826);
-const BANK: u128 = 1;
-
-fn account(id: u128) -> AccountId {
-    AccountId::new(id).expect("not zero")
-}
-
-fn journal() -> Arc<MemoryJournal> {
-    Arc::new(MemoryJournal::new(LedgerId::random().expect("randomness")))
-}
-
-async fn start(journal: &Arc<MemoryJournal>, partitions: usize) -> Engine {
-    let options = EngineOptions { partitions, ..EngineOptions::default() };
-    let journal: Arc<dyn Journal> = Arc::clone(journal) as _;
-    Engine::start(options, journal, "test", Box::new(|_| {})).await.expect("it starts")
-}
-
-async fn open(handle: &Handle, accounts: u128) {
-    let spec = |id| AccountSpec {
-        id: account(id),
-        currency: GBP,
-        overdraft_limit: 0,
-        external: id == BANK,
-    };
-    let outcomes = handle.create_accounts((1..=accounts).map(spec).collect()).await.expect("up");
-    assert!(outcomes.iter().all(|o| matches!(o, AccountOutcome::Opened(_))), "{outcomes:?}");
-}
-
-fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> TransferRequest {
-    let kind = match (debit, credit) {
-        (BANK, _) => TransferKind::Deposit,
-        (_, BANK) => TransferKind::Withdrawal,
-        _ => TransferKind::Transfer,
-    };
-    TransferRequest {
-        id: TransferId::new(id).expect("not zero"),
-        debit: account(debit),
-        credit: account(credit),
-        amount,
-        currency: None,
-        kind,
-        linked: false,
-    }
-}
-
-async fn submit(handle: &Handle, transfers: Vec<TransferRequest>) -> Vec<Outcome> {
-    handle.submit(transfers).expect("room").outcomes().await.expect("up")
-}
+use support::{BANK, GBP, account, journal, open, start, submit, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn money_moves_and_a_restart_brings_it_back() {

@@ -90,6 +90,7 @@ impl From<RequestError> for Refusal {
             RequestError::BatchSize(_) => (Code::InvalidArgument, "BATCH_SIZE", None),
             RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
             RequestError::BadCursor(_) => (Code::InvalidArgument, "CURSOR_INVALID", None),
+            RequestError::ReadFailed(_) => (Code::Internal, "JOURNAL_READ_FAILED", None),
             RequestError::Stopped(_) => (Code::Unavailable, "ENGINE_STOPPED", None),
         };
         Self { code, reason, message: error.to_string(), retry }

@@ -71,6 +71,7 @@ fn failure(error: RequestError) -> Failure {
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
             ("INVALID_ARGUMENT", false)
         }
+        RequestError::ReadFailed(_) => ("INTERNAL", true),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };
     Failure { class: class.into(), in_doubt, message: error.to_string() }

@@ -1,0 +1,61 @@
+//! Accounts, transfers and engines for the tests.
+
+// Each test file uses another part of this.
+#![allow(dead_code)]
+
+use ducat_actors::handle::{EngineOptions, Handle};
+use ducat_actors::start::Engine;
+use ducat_engine::ids::{AccountId, TransferId};
+use ducat_engine::money::CurrencyId;
+use ducat_engine::transfer::{AccountOutcome, AccountSpec, Outcome, TransferKind, TransferRequest};
+use ducat_persistence::{Journal, LedgerId, MemoryJournal};
+use std::sync::Arc;
+
+pub const GBP: CurrencyId = CurrencyId(826);
+pub const BANK: u128 = 1;
+
+pub fn account(id: u128) -> AccountId {
+    AccountId::new(id).expect("not zero")
+}
+
+pub fn journal() -> Arc<MemoryJournal> {
+    Arc::new(MemoryJournal::new(LedgerId::random().expect("randomness")))
+}
+
+pub async fn start(journal: &Arc<MemoryJournal>, partitions: usize) -> Engine {
+    let options = EngineOptions { partitions, ..EngineOptions::default() };
+    let journal: Arc<dyn Journal> = Arc::clone(journal) as _;
+    Engine::start(options, journal, "test", Box::new(|_| {})).await.expect("it starts")
+}
+
+pub async fn open(handle: &Handle, accounts: u128) {
+    let spec = |id| AccountSpec {
+        id: account(id),
+        currency: GBP,
+        overdraft_limit: 0,
+        external: id == BANK,
+    };
+    let outcomes = handle.create_accounts((1..=accounts).map(spec).collect()).await.expect("up");
+    assert!(outcomes.iter().all(|o| matches!(o, AccountOutcome::Opened(_))), "{outcomes:?}");
+}
+
+pub fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> TransferRequest {
+    let kind = match (debit, credit) {
+        (BANK, _) => TransferKind::Deposit,
+        (_, BANK) => TransferKind::Withdrawal,
+        _ => TransferKind::Transfer,
+    };
+    TransferRequest {
+        id: TransferId::new(id).expect("not zero"),
+        debit: account(debit),
+        credit: account(credit),
+        amount,
+        currency: None,
+        kind,
+        linked: false,
+    }
+}
+
+pub async fn submit(handle: &Handle, transfers: Vec<TransferRequest>) -> Vec<Outcome> {
+    handle.submit(transfers).expect("room").outcomes().await.expect("up")
+}
