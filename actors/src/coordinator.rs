@@ -25,6 +25,7 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::record::Record;
+use ducat_engine::transfer::TransferRequest;
 use ducat_persistence::AppendBuffer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -122,18 +123,21 @@ pub(crate) fn now_ns() -> u64 {
 impl CoordinatorActor {
     /// Takes all transfers that wait, up to the size of a batch.
     fn gather(&self, first: Submission, state: &mut CoordinatorState) {
-        let mut room =
-            self.shared.options.remembered_ids_max.saturating_sub(state.rules.known().len());
+        let limit = self.shared.options.remembered_ids_max;
+        let known = state.rules.known();
+        let mut room = limit.saturating_sub(known.len_at(now_ns()));
+        // Repeats need no room, but looking for them costs: only when it could matter.
+        let tight = room < 4 * BATCH_TARGET;
         let mut count = 0;
         let mut next = Some(first);
         while let Some(submission) = next.take() {
-            let more = submission.transfers.len();
+            let fresh = |transfer: &&TransferRequest| !tight || known.get(transfer.id).is_none();
+            let more = submission.transfers.iter().filter(fresh).count();
             if more > room {
-                let limit = self.shared.options.remembered_ids_max;
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {
                 room -= more;
-                count += more;
+                count += submission.transfers.len();
                 state.submissions.push(submission);
             }
             if count >= BATCH_TARGET {

@@ -172,18 +172,11 @@ pub struct EngineOptions {
     pub in_flight_max: usize,
     /// Most remembered ids; 57 bytes of memory each at worst. Default 100,000,000.
     pub remembered_ids_max: usize,
-    /// How long an id is remembered at least, nanoseconds. Default 24 hours.
-    pub remember_ns: u64,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self {
-            partitions: 1,
-            in_flight_max: 262_144,
-            remembered_ids_max: 100_000_000,
-            remember_ns: 24 * 3600 * 1_000_000_000,
-        }
+        Self { partitions: 1, in_flight_max: 262_144, remembered_ids_max: 100_000_000 }
     }
 }
 

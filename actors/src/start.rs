@@ -9,6 +9,7 @@ use crate::replay::{Progress, ReplayFailed, open_and_replay};
 use crate::supervisor::Supervisor;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
+use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::{Journal, Tail, Writer};
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -63,7 +64,7 @@ impl Engine {
         let shard = ShardId(0);
         // Scatters ids in memory in a way that callers cannot guess.
         let seed = RandomState::new().hash_one(0u8);
-        let empty = Ledger::new(options.partitions, seed, options.remember_ns);
+        let empty = Ledger::new(options.partitions, seed, REMEMBER_NS);
         let empty = empty.ok_or_else(|| {
             let given = options.partitions;
             StartError::Options(format!("partitions must be a power of two up to 64, not {given}"))
@@ -129,9 +130,10 @@ impl Engine {
     /// The process must end then. Never resolves on an engine that is shut down.
     pub async fn failed(&self) -> String {
         let mut stopped = self.shared.stopped.subscribe();
-        let why = stopped.wait_for(Option::is_some).await;
+        // Cloned at once: the guard must not live across the wait below.
+        let why = stopped.wait_for(Option::is_some).await.map(|why| why.clone());
         match why {
-            Ok(why) => why.clone().unwrap_or_default(),
+            Ok(why) => why.unwrap_or_default(),
             Err(_) => std::future::pending().await,
         }
     }

@@ -1,15 +1,23 @@
 //! The one place that turns records into bytes and back.
 //!
-//! bincode 1.3 with variable-length integers, little endian. bincode is unmaintained
-//! (RUSTSEC-2025-0141), so nothing outside this file knows of it, and the format is held by
-//! a stored fixture: see `tests/record_format.rs`.
+//! A posted transfer, the record that decides the journal's volume, is a tag, its id and
+//! variable-length integers of seven bits a byte (`unsigned-varint`). All other records are a
+//! tag and bincode 1.3 with its own variable-length integers. bincode is unmaintained
+//! (RUSTSEC-2025-0141), so nothing outside this file knows of it; a stored fixture holds the
+//! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
-use crate::record::Record;
+use crate::ids::{Slot, TransferId};
+use crate::record::{Posted, PostedSide, Record};
 use bincode::Options;
 use thiserror::Error;
+use unsigned_varint::{decode, encode as varint};
 
 /// No record is longer, in bytes.
 pub const RECORD_BYTES_MAX: usize = 512;
+
+const POSTED: u8 = 0;
+const POSTED_LINKED: u8 = 1;
+const OTHER: u8 = 2;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -19,7 +27,27 @@ pub struct DecodeError {
     pub offset: usize,
     /// What the decoder met.
     #[source]
-    pub source: bincode::Error,
+    pub source: Malformed,
+}
+
+/// What is wrong with the bytes of a record.
+#[derive(Debug, Error)]
+pub enum Malformed {
+    /// It begins with a tag that no record has.
+    #[error("{0} is no tag of a record")]
+    Tag(u8),
+    /// The payload ends within it.
+    #[error("the record is cut off")]
+    CutOff,
+    /// A number in it is not one, or too large.
+    #[error("a number cannot be decoded")]
+    Number(#[from] decode::Error),
+    /// Its id is 0.
+    #[error("the transfer's id is 0")]
+    ZeroId,
+    /// One of the other records cannot be decoded.
+    #[error("the record cannot be decoded")]
+    Other(#[from] bincode::Error),
 }
 
 fn options() -> impl Options {
@@ -28,7 +56,15 @@ fn options() -> impl Options {
 
 /// Appends the record's bytes to `out`.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
-    options().serialize_into(out, record).expect("every record fits and a Vec takes all bytes");
+    match record {
+        Record::Posted(posted) => put_posted(POSTED, posted, out),
+        Record::PostedLinked(posted) => put_posted(POSTED_LINKED, posted, out),
+        other => {
+            out.push(OTHER);
+            let put = options().serialize_into(out, other);
+            put.expect("every record fits and a Vec takes all bytes");
+        }
+    }
 }
 
 /// Reads the records of a payload one after the other, to its last byte.
@@ -40,8 +76,82 @@ pub fn decode_all(payload: &[u8]) -> impl Iterator<Item = Result<Record, DecodeE
             return None;
         }
         let offset = payload.len() - rest.len();
-        let decoded = options().allow_trailing_bytes().deserialize_from(&mut rest);
+        let decoded = take_record(&mut rest);
         failed = decoded.is_err();
         Some(decoded.map_err(|source| DecodeError { offset, source }))
     })
+}
+
+fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
+    match take_array::<1>(rest)? {
+        [POSTED] => take_posted(rest).map(Record::Posted),
+        [POSTED_LINKED] => take_posted(rest).map(Record::PostedLinked),
+        [OTHER] => Ok(options().allow_trailing_bytes().deserialize_from(rest)?),
+        [tag] => Err(Malformed::Tag(tag)),
+    }
+}
+
+fn put_posted(tag: u8, posted: &Posted, out: &mut Vec<u8>) {
+    out.push(tag);
+    out.extend_from_slice(&posted.id.get().to_le_bytes());
+    put(u128::from(posted.debit.0), out);
+    put(u128::from(posted.credit.0), out);
+    put(posted.amount, out);
+    for side in [&posted.debit_side, &posted.credit_side] {
+        put(u128::from(side.back), out);
+        put(zigzag(side.posted), out);
+        put(side.room, out);
+    }
+}
+
+fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
+    let id = u128::from_le_bytes(take_array(rest)?);
+    Ok(Posted {
+        id: TransferId::new(id).map_err(|_| Malformed::ZeroId)?,
+        debit: Slot(take(rest, decode::u32)?),
+        credit: Slot(take(rest, decode::u32)?),
+        amount: take(rest, decode::u128)?,
+        debit_side: take_side(rest)?,
+        credit_side: take_side(rest)?,
+    })
+}
+
+fn take_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
+    Ok(PostedSide {
+        back: take(rest, decode::u64)?,
+        posted: unzigzag(take(rest, decode::u128)?),
+        room: take(rest, decode::u128)?,
+    })
+}
+
+/// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
+fn put(value: u128, out: &mut Vec<u8>) {
+    match u64::try_from(value) {
+        Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
+        Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
+    }
+}
+
+fn take<T>(
+    rest: &mut &[u8],
+    decode: impl FnOnce(&[u8]) -> Result<(T, &[u8]), decode::Error>,
+) -> Result<T, Malformed> {
+    let (value, behind) = decode(rest)?;
+    *rest = behind;
+    Ok(value)
+}
+
+fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
+    let (bytes, behind) = rest.split_first_chunk().ok_or(Malformed::CutOff)?;
+    *rest = behind;
+    Ok(*bytes)
+}
+
+/// Small numbers of either sign become small numbers: 0, −1, 1, −2 … are 0, 1, 2, 3 …
+fn zigzag(value: i128) -> u128 {
+    ((value << 1) ^ (value >> 127)).cast_unsigned()
+}
+
+fn unzigzag(value: u128) -> i128 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }

@@ -14,6 +14,10 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+/// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
+/// no setting, since replay must forget exactly what the live run forgot.
+pub const REMEMBER_NS: u64 = 24 * 3_600 * 1_000_000_000;
+
 /// How many pieces a generation is split into; each grows on its own.
 const SHARDS: usize = 256;
 
@@ -61,6 +65,13 @@ impl KnownIds {
         self.young.len + self.old.len
     }
 
+    /// How many would still be remembered after an id consumed at `time_ns`, before it is
+    /// added.
+    #[must_use]
+    pub fn len_at(&self, time_ns: u64) -> usize {
+        if self.passes_at(time_ns) { self.young.len } else { self.len() }
+    }
+
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -85,10 +96,9 @@ impl KnownIds {
     /// event that consumed it before, in which case nothing changes: only what is journalled
     /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
-        let since = *self.young_since_ns.get_or_insert(time_ns);
-        let pass = time_ns.saturating_sub(since) >= self.remember_ns;
         let hash = self.hash(id);
-        if !pass {
+        if !self.passes_at(time_ns) {
+            self.young_since_ns.get_or_insert(time_ns);
             if let Some(before) = self.old.get(hash, id) {
                 return Some(before);
             }
@@ -100,6 +110,12 @@ impl KnownIds {
         self.old = std::mem::take(&mut self.young);
         self.young_since_ns = Some(time_ns);
         self.young.insert(&self.hasher, hash, id, lsn)
+    }
+
+    /// Whether the younger generation is due to become the older one.
+    fn passes_at(&self, time_ns: u64) -> bool {
+        let since = self.young_since_ns.unwrap_or(time_ns);
+        time_ns.saturating_sub(since) >= self.remember_ns
     }
 
     fn hash(&self, id: TransferId) -> u64 {
@@ -168,6 +184,14 @@ mod tests {
         assert_eq!(known.get(id(1)), None);
         assert_eq!(known.get(id(2)), None);
         assert_eq!(known.get(id(3)), Some(Lsn(3)));
+    }
+
+    #[test]
+    fn room_comes_back_when_ids_are_due_to_be_forgotten() {
+        let mut known = KnownIds::new(1, 1_000);
+        known.insert(id(1), Lsn(1), 0);
+        known.insert(id(2), Lsn(2), 1_000);
+        assert_eq!((known.len_at(1_999), known.len_at(2_000)), (2, 1));
     }
 
     #[test]

@@ -19,6 +19,9 @@ use support::child::{Random, Verdict, open_in_child, run_child, setting, start, 
 const SHUTDOWN: libc::c_ulong = 0x8004_587d;
 static WITHOUT_FLUSH: u32 = 2;
 
+/// So that the disk does not fill up.
+const CUTS_PER_DISK: u64 = 4;
+
 /// Not a test of its own: the body of the processes that the tests start.
 #[test]
 fn child() {
@@ -91,17 +94,24 @@ fn run(program: &str, arguments: &[&Path]) -> Result<(), String> {
 
 #[test]
 fn nothing_acknowledged_is_lost_in_a_power_cut() {
-    let disk = match Disk::new() {
-        Ok(disk) => disk,
-        Err(reason) => {
-            println!("skipped: no filesystem to cut the power of: {reason}");
-            return;
-        }
-    };
-    let root = disk.mounted.join("data");
     let mut random = Random(setting("DUCAT_ATTACK_SEED", 1));
+    let mut left = setting("DUCAT_POWER_CUTS", 3);
+    while left > 0 {
+        match Disk::new() {
+            Ok(disk) => cut_a_few_times(&disk, left.min(CUTS_PER_DISK), &mut random),
+            Err(reason) => {
+                println!("skipped: no filesystem to cut the power of: {reason}");
+                return;
+            }
+        }
+        left = left.saturating_sub(CUTS_PER_DISK);
+    }
+}
+
+fn cut_a_few_times(disk: &Disk, cuts: u64, random: &mut Random) {
+    let root = disk.mounted.join("data");
     let mut acked = Lsn::ZERO;
-    for cut in 0..setting("DUCAT_POWER_CUTS", 3) {
+    for cut in 0..cuts {
         let child = start("write", &root, ("DUCAT_CHILD_MOST", [400, 30_000][(cut % 2) as usize]));
         let after = Duration::from_millis(random.below(1_500));
         let last = watch_writer(child, true, after, &mut || disk.cut_power());

@@ -5,6 +5,7 @@
 
 use super::{open_journal, small_options};
 use ducat_engine::ids::Lsn;
+use ducat_persistence::SledOptions;
 use ducat_persistence::conformance::{SHARD, append, check_frame};
 use ducat_persistence::contract::Journal;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -54,12 +55,16 @@ pub fn run_child() {
 
 /// Appends and says what was acknowledged, until killed, or aborted at `stop`.
 fn write_until_killed(root: &Path, stop: u64) {
-    let journal = open_journal(root, small_options());
+    let most = setting("DUCAT_CHILD_MOST", 400);
+    // Large appends go with large segments, in which sled reuses space.
+    let options = SledOptions { segment_bytes_max: most * 2_000, ..small_options() };
+    let options = if most > 400 { options } else { small_options() };
+    let journal = open_journal(root, options);
     let (mut writer, tail) = journal.open_writer(SHARD, "child").expect("opens");
     let mut last = Lsn(tail.next_lsn.0 - 1);
     let mut random = Random(last.0);
     while last.0 < stop {
-        let count = 1 + random.below(setting("DUCAT_CHILD_MOST", 400));
+        let count = 1 + random.below(most);
         last = append(&mut *writer, last.next(), count).expect("appends");
         println!("ACKED {last}");
         std::io::stdout().flush().expect("flushes");
@@ -80,7 +85,11 @@ fn judge(root: &Path, acked: Lsn) {
     limit_memory();
     match open_all(root, acked) {
         Ok(tail) => println!("VERDICT whole up to {tail}"),
-        Err(error) => println!("VERDICT refused: {error}"),
+        Err(error) => {
+            let causes = std::iter::successors(Some(&*error), |error| error.source());
+            let said: Vec<_> = causes.map(ToString::to_string).collect();
+            println!("VERDICT refused: {}", said.join(": "));
+        }
     }
 }
 

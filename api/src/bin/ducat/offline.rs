@@ -5,10 +5,11 @@
 //! rules as the running engine.
 
 use crate::exit::{Exit, Failure};
-use ducat_actors::handle::{CurrencyTotal, EngineOptions};
+use ducat_actors::handle::CurrencyTotal;
 use ducat_actors::replay::{ReplayFailed, replay_offline};
 use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
+use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
@@ -84,7 +85,7 @@ pub fn replay(data_dir: &Path, to_lsn: Option<Lsn>) -> Result<ReplayedState, Fai
 /// Opens the journal and applies its events as far as `to`.
 fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
     let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e))?;
-    let mut ledger = Ledger::new(1, 0, EngineOptions::default().remember_ns)
+    let mut ledger = Ledger::new(1, 0, REMEMBER_NS)
         .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))?;
     let bar = progress_bar();
     let shown = bar.clone();

@@ -64,10 +64,6 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=4_000_000_000),
           value_name = "IDS")]
     remembered_ids_max: u64,
-    /// Hours that a transfer id is remembered at least.
-    #[arg(long, env = "DUCAT_REMEMBER_HOURS", default_value_t = 24,
-          value_parser = clap::value_parser!(u64).range(24..=8784), value_name = "HOURS")]
-    remember_hours: u64,
     /// Most connections at a time.
     #[arg(long, env = "DUCAT_CONNECTIONS_MAX", default_value_t = 1024,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
@@ -302,7 +298,6 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         partitions: args.partitions,
         in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
-        remember_ns: args.remember_hours * 3_600_000_000_000,
     })
 }
 
@@ -381,7 +376,6 @@ mod tests {
             ["--partitions", "128"],
             ["--in-flight-max", "9999"],
             ["--remembered-ids-max", "1"],
-            ["--remember-hours", "1"],
             ["--stream-window", "0"],
             ["--listen", "localhost"],
             ["--durability", "maybe"],
