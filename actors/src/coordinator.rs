@@ -222,11 +222,13 @@ impl CoordinatorState {
     /// Decides, in as many rounds as the waiting votes need: one, unless transfers between
     /// partitions depend on each other.
     async fn decide(&mut self, plan: &mut Plan, batch: &Batch) -> Result<(), ActorProcessingErr> {
+        let mut changed = Vec::new();
         loop {
-            let (decided, all) = plan.decide(batch, &self.votes);
+            let (decided, all) = plan.decide(batch, &self.votes, &changed);
             if all {
                 return Ok(());
             }
+            changed.clear();
             let decided: Arc<[(usize, bool)]> = decided.into();
             let mut asked = Vec::with_capacity(self.partitions.len());
             for partition in &self.partitions {
@@ -237,6 +239,7 @@ impl CoordinatorState {
             for (votes, answer) in self.votes.iter_mut().zip(asked) {
                 for (item, vote) in answer.await? {
                     votes[item] = vote;
+                    changed.push(item);
                 }
             }
         }

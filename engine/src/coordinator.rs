@@ -109,7 +109,7 @@ impl Coordinator {
             batch: Batch { first_lsn: self.next_lsn, items: Vec::new() },
             places: Vec::new(),
             verdicts: Vec::new(),
-            undecided: Vec::new(),
+            undecided: Default::default(),
         }
     }
 

@@ -237,13 +237,18 @@ impl Ledger {
         for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
             partition.prepare(&batch, votes);
         }
+        let mut changed = Vec::new();
         loop {
-            let (decided, all) = plan.decide(&batch, &votes);
+            let (decided, all) = plan.decide(&batch, &votes, &changed);
             if all {
                 break;
             }
+            changed.clear();
             for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
-                partition.resolve(&decided, |item, vote| votes[item] = vote);
+                partition.resolve(&decided, |item, vote| {
+                    votes[item] = vote;
+                    changed.push(item);
+                });
             }
         }
         let mut legs = vec![Vec::new(); self.partitions.len()];

@@ -183,19 +183,14 @@ impl Partition {
             self.settle(group, votes);
             return;
         }
-        let mut touched = false;
         for (offset, item) in group.iter().enumerate() {
             for (side, slot) in [(Side::Debit, item.debit), (Side::Credit, item.credit)] {
                 if self.hosts(slot) {
-                    self.waiting.add(at + offset, at, slot, side, item.amount);
-                    touched = true;
+                    let account = (slot, &self.accounts[self.layout.local(slot)]);
+                    let vote = self.waiting.add(at, at + offset, account, side, item.amount);
+                    votes[offset] = votes[offset].and(vote);
                 }
             }
-        }
-        if touched {
-            let mut waiting = std::mem::take(&mut self.waiting);
-            waiting.vote_on_newest_group(at, self, |item, vote| votes[item - at] = vote);
-            self.waiting = waiting;
         }
     }
 
@@ -250,10 +245,8 @@ impl Partition {
     /// The coordinator has decided some groups (`(first item, posted)`): votes that waited
     /// for them are cast now. Reports every vote that changed.
     pub fn resolve(&mut self, decided: &[(usize, bool)], changed: impl FnMut(usize, Vote)) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.decide(decided);
-        waiting.vote_again(self, changed);
-        self.waiting = waiting;
+        let (accounts, layout) = (&self.accounts, self.layout);
+        self.waiting.resolve(decided, |slot| &accounts[layout.local(slot)], changed);
     }
 
     /// Phase two: `Debit` and `Credit` for what was posted, nothing for what was refused, in

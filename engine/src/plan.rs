@@ -10,6 +10,7 @@ use crate::ids::Lsn;
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
 use crate::repeat::Asked;
+use std::collections::BTreeMap;
 
 /// Where the answer to one request comes from.
 #[derive(Clone, Debug)]
@@ -27,7 +28,9 @@ pub struct Plan {
     pub(crate) batch: Batch,
     pub(crate) places: Vec<Place>,
     pub(crate) verdicts: Vec<Option<Rejection>>,
-    pub(crate) undecided: Vec<usize>,
+    /// The undecided groups: the item whose votes a group waits for, the votes on all its
+    /// earlier ones being yes for good, and the group's first item.
+    pub(crate) undecided: BTreeMap<usize, usize>,
 }
 
 impl Plan {
@@ -67,67 +70,76 @@ impl Plan {
         &self.verdicts
     }
 
-    /// Decides every group of `batch` whose votes suffice, given the votes of each partition.
-    /// Returns the groups decided by this call, as `(first item, posted)`, and whether all
-    /// are decided now.
-    pub fn decide(&mut self, batch: &Batch, votes: &[Vec<Vote>]) -> (Vec<(usize, bool)>, bool) {
+    /// Decides every group of `batch` whose votes suffice, given the votes of each partition
+    /// and the items on which a vote changed since the last call; the first call looks at
+    /// everything. Returns the groups decided by this call, as `(first item, posted)`, and
+    /// whether all are decided now.
+    pub fn decide(
+        &mut self,
+        batch: &Batch,
+        votes: &[Vec<Vote>],
+        changed: &[usize],
+    ) -> (Vec<(usize, bool)>, bool) {
         let mut decided = Vec::new();
         if self.verdicts.is_empty() {
-            self.verdicts.reserve_exact(batch.items.len());
+            self.verdicts = vec![None; batch.items.len()];
             let mut at = 0;
             while at < batch.items.len() {
-                let end = batch.group_end(at);
-                self.verdicts.resize(end, None);
-                if !decide_group(batch, at..end, votes, &mut self.verdicts[at..end]) {
-                    self.undecided.push(at);
-                } else if votes.len() > 1 {
-                    decided.push((at, self.verdicts[at].is_none()));
-                }
-                at = end;
+                let now = self.decide_group(batch, at, at, votes);
+                // A lone partition settles everything: it need not be told.
+                decided.extend(now.filter(|_| votes.len() > 1).map(|posted| (at, posted)));
+                at = batch.group_end(at);
             }
         } else {
-            let verdicts = &mut self.verdicts;
-            self.undecided.retain(|&at| {
-                let end = batch.group_end(at);
-                let now = decide_group(batch, at..end, votes, &mut verdicts[at..end]);
-                if now {
-                    decided.push((at, verdicts[at].is_none()));
+            for item in changed {
+                if let Some(group) = self.undecided.remove(item) {
+                    let now = self.decide_group(batch, group, *item, votes);
+                    decided.extend(now.map(|posted| (group, posted)));
                 }
-                !now
-            });
+            }
         }
         let all = self.undecided.is_empty();
         assert!(all || !decided.is_empty(), "the earliest undecided group can always be decided");
         (decided, all)
     }
-}
 
-/// Writes the verdicts on one group, if its votes suffice.
-fn decide_group(
-    batch: &Batch,
-    group: std::ops::Range<usize>,
-    votes: &[Vec<Vote>],
-    verdicts: &mut [Option<Rejection>],
-) -> bool {
-    if batch.items[group.start].refused.is_some() {
-        for (verdict, item) in verdicts.iter_mut().zip(&batch.items[group]) {
-            *verdict = item.refused;
+    /// Writes the verdicts on one group if its votes suffice, and tells whether it is posted;
+    /// else notes what it waits for. The votes on its items before `from` are yes.
+    fn decide_group(
+        &mut self,
+        batch: &Batch,
+        group: usize,
+        from: usize,
+        votes: &[Vec<Vote>],
+    ) -> Option<bool> {
+        if batch.items[group].refused.is_some() {
+            let all = group..batch.group_end(group);
+            for (verdict, item) in self.verdicts[all.clone()].iter_mut().zip(&batch.items[all]) {
+                *verdict = item.refused;
+            }
+            return Some(false);
         }
-        return true;
+        let mut at = from;
+        loop {
+            #[cfg(test)]
+            crate::waiting::steps::count();
+            let vote = votes.iter().fold(Vote::ABSENT, |all, votes| all.and(votes[at]));
+            assert!(vote != Vote::ABSENT, "every transfer has accounts somewhere");
+            if vote.waits() {
+                self.undecided.insert(at, group);
+                return None;
+            }
+            if vote.is_no() {
+                // Those before it were fine, those behind it were never asked.
+                let all = group..batch.group_end(group);
+                self.verdicts[all].fill(Some(Rejection::LinkedFailed));
+                self.verdicts[at] = vote.rule();
+                return Some(false);
+            }
+            if !batch.items[at].linked {
+                return Some(true);
+            }
+            at += 1;
+        }
     }
-    for (offset, at) in group.enumerate() {
-        let vote = votes.iter().fold(Vote::ABSENT, |all, votes| all.and(votes[at]));
-        assert!(vote != Vote::ABSENT, "every transfer has accounts somewhere");
-        if vote.waits() {
-            return false;
-        }
-        if vote.is_no() {
-            // Those before it were fine, those behind it were never asked.
-            verdicts.fill(Some(Rejection::LinkedFailed));
-            verdicts[offset] = vote.rule();
-            return true;
-        }
-    }
-    verdicts.fill(None);
-    true
 }

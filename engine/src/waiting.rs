@@ -7,17 +7,39 @@
 //! prospective balance lies between a lowest and a highest value, and a freeze that fits the
 //! lowest, or exceeds the highest, has its answer already.
 //!
+//! ```text
+//! one account's queue:   part ─▶ part ─▶ part     one part: what one undecided group does to
+//!                         │       │ │     │       the account, leg by leg. A group that is
+//!                        leg    leg leg  leg      decided is taken out of every queue.
+//! ```
+//!
 //! Waiting always points to earlier arrivals, and the earliest undecided group depends on
-//! nothing undecided, so every round decides at least that one: there is no deadlock.
+//! nothing undecided, so every round decides at least that one: there is no deadlock. At each
+//! of its accounts it is the first of the queue. It was so from the start, and got all its
+//! votes when it was added; or the group in front of it was decided, and the walk of the queue
+//! that follows casts all votes of the first part, however short its patience.
 //!
 //! The members of one linked group stand or fall together. A member is judged as if those
 //! before it in its group had happened, for otherwise nobody asks about it.
+//!
+//! What it costs: adding a leg takes constant time, and so does taking out a part. A walk
+//! follows only where a group was decided, and looks at no more than [`PATIENCE`] legs or
+//! parts beyond those it is done with for good.
 
+use crate::account::{Account, signed};
 use crate::batch::Vote;
 use crate::ids::Slot;
 use crate::money::BALANCE_MAX;
-use crate::partition::Partition;
+use crate::rejection::Rejection;
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
+
+/// How much one walk looks at in vain before it gives up. A vote that it does not reach waits
+/// for a later round, longer than it had to perhaps, but never for ever.
+const PATIENCE: usize = 64;
+
+/// No leg, no part.
+const NONE: usize = usize::MAX;
 
 /// Which side of a transfer an account is on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,23 +48,68 @@ pub(crate) enum Side {
     Credit,
 }
 
-/// One account's part in an undecided transfer.
+/// One account's side of one undecided transfer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub item: usize,
-    group: usize,
     pub slot: Slot,
     pub side: Side,
     pub amount: u128,
+    /// Once it does not wait it never changes.
     vote: Vote,
-    decided: Option<bool>,
+    part: usize,
+    /// The next leg of the same part.
+    next: usize,
 }
 
-/// The undecided legs of a batch at one partition, in the order of arrival.
+/// What one undecided group does to one account.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    group: usize,
+    queue: usize,
+    /// Its legs, linked by `next`, in the order of arrival.
+    first: usize,
+    last: usize,
+    /// How many of its legs have votes that wait.
+    waits: usize,
+    /// What all of its legs together change.
+    change: i128,
+    /// Whether a leg of it voted no: the group will not happen.
+    lost: bool,
+    /// What the groups that were posted between the part before it and this one changed.
+    shift: i128,
+    previous: usize,
+    next: usize,
+}
+
+/// One account's undecided groups, in the order of arrival: no decided one is among them.
+#[derive(Clone, Copy, Debug)]
+struct Queue {
+    slot: Slot,
+    first: usize,
+    /// While legs are added: the last part, and the outlook in front of it.
+    last: usize,
+    outlook: Outlook,
+    /// How many legs have votes that wait: the sum over its parts.
+    waits: usize,
+    /// Whether it is in [`Waiting::touched`].
+    touched: bool,
+}
+
+/// The undecided groups of a batch at one partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waiting {
+    /// In the order of arrival, decided ones too: the commit wants them.
     legs: Vec<Pending>,
-    by_account: HashMap<Slot, Vec<usize>>,
+    /// In the order of arrival; those of decided groups are in no queue any more.
+    parts: Vec<Part>,
+    queues: Vec<Queue>,
+    /// The queue of every account that has one. Until the batch is committed, such an account
+    /// is not frozen otherwise: its own prospective balance stays.
+    queue_of: HashMap<Slot, usize, FixedState>,
+    /// The queues that lost a part in this round and are to be walked. Others give no new
+    /// vote: what a leg's vote depends on is all in its queue, in front of it.
+    touched: Vec<usize>,
 }
 
 impl Waiting {
@@ -52,134 +119,287 @@ impl Waiting {
 
     /// Whether an undecided transfer touches the account.
     pub fn concerns(&self, slot: Slot) -> bool {
-        !self.legs.is_empty() && self.by_account.contains_key(&slot)
+        !self.legs.is_empty() && self.queue_of.contains_key(&slot)
     }
 
-    pub fn add(&mut self, item: usize, group: usize, slot: Slot, side: Side, amount: u128) {
-        let vote = Vote::wait(crate::rejection::Rejection::BalanceOverflow);
-        self.by_account.entry(slot).or_default().push(self.legs.len());
-        self.legs.push(Pending { item, group, slot, side, amount, vote, decided: None });
+    /// Adds a leg of the newest group and votes on it. Nothing may be decided yet.
+    pub fn add(
+        &mut self,
+        group: usize,
+        item: usize,
+        (slot, account): (Slot, &Account),
+        side: Side,
+        amount: u128,
+    ) -> Vote {
+        let at = self.part_for(group, slot, account);
+        let leg = self.legs.len();
+        let part = &mut self.parts[at];
+        let queue = &mut self.queues[part.queue];
+        let vote = queue.outlook.shifted(part.change).vote(account, side, amount);
+        let added = Pending { item, slot, side, amount, vote, part: at, next: NONE };
+        queue.waits += usize::from(vote.waits());
+        part.waits += usize::from(vote.waits());
+        part.lost |= vote.is_no();
+        part.change += added.effect();
+        match part.first {
+            NONE => part.first = leg,
+            _ => self.legs[part.last].next = leg,
+        }
+        part.last = leg;
+        self.legs.push(added);
+        #[cfg(test)]
+        steps::count();
+        vote
+    }
+
+    /// The newest group's part of the account's queue, which is its last one.
+    fn part_for(&mut self, group: usize, slot: Slot, account: &Account) -> usize {
+        let queues = &mut self.queues;
+        let at = *self.queue_of.entry(slot).or_insert_with(|| {
+            queues.push(Queue::new(slot, account));
+            queues.len() - 1
+        });
+        let queue = &mut self.queues[at];
+        let (last, new) = (queue.last, self.parts.len());
+        match self.parts.get_mut(last) {
+            None => queue.first = new,
+            Some(part) if part.group == group => return last,
+            Some(part) => {
+                queue.outlook = queue.outlook.behind(part);
+                part.next = new;
+            }
+        }
+        queue.last = new;
+        self.parts.push(Part::new(group, at, last));
+        new
+    }
+
+    /// Takes the groups out that the coordinator has decided, given as `(first item, posted)`,
+    /// casts votes that waited for them, and reports each vote on an item that this changes.
+    pub fn resolve<'a>(
+        &mut self,
+        decided: &[(usize, bool)],
+        account_in: impl Fn(Slot) -> &'a Account,
+        mut changed: impl FnMut(usize, Vote),
+    ) {
+        for &(group, posted) in decided {
+            let mut leg = self.legs.partition_point(|leg| leg.item < group);
+            while leg < self.legs.len() && self.parts[self.legs[leg].part].group == group {
+                let part = self.legs[leg].part;
+                if self.parts[part].first == leg {
+                    self.take_out(part, posted);
+                }
+                leg += 1;
+            }
+        }
+        while let Some(queue) = self.touched.pop() {
+            self.queues[queue].touched = false;
+            self.walk(queue, account_in(self.queues[queue].slot), &mut changed);
+        }
+    }
+
+    /// Takes a decided group's part out of its queue. What it did, if posted, is kept in the
+    /// part behind it.
+    fn take_out(&mut self, at: usize, posted: bool) {
+        let part = self.parts[at];
+        let queue = &mut self.queues[part.queue];
+        queue.waits -= part.waits;
+        if !queue.touched {
+            queue.touched = true;
+            self.touched.push(part.queue);
+        }
+        match part.previous {
+            NONE => queue.first = part.next,
+            previous => self.parts[previous].next = part.next,
+        }
+        if let Some(next) = self.parts.get_mut(part.next) {
+            next.previous = part.previous;
+            next.shift += part.shift + if posted { part.change } else { 0 };
+        }
+    }
+
+    /// Walks one account's queue from its front and casts the votes that can be cast now,
+    /// until none waits or nothing has come of [`PATIENCE`] looks.
+    fn walk(&mut self, at: usize, account: &Account, changed: &mut impl FnMut(usize, Vote)) {
+        let Queue { first, waits: mut left, .. } = self.queues[at];
+        let mut outlook = Outlook::of(account);
+        let mut patience = PATIENCE;
+        let mut next = first;
+        while left > 0 && patience > 0 {
+            let part = self.parts[next];
+            outlook = outlook.shifted(part.shift);
+            left -= part.waits;
+            if part.waits > 0 {
+                patience = self.judge(next, outlook, account, patience, changed);
+            } else {
+                patience -= 1;
+                #[cfg(test)]
+                steps::count();
+            }
+            outlook = outlook.behind(&self.parts[next]);
+            next = part.next;
+        }
+    }
+
+    /// Casts the votes of one part that can be cast now. Where the balance is certain those
+    /// are all, and the patience is not touched: it happens to a part once. This is how the
+    /// first part of a queue gets its votes. Returns the patience that is left.
+    fn judge(
+        &mut self,
+        part: usize,
+        outlook: Outlook,
+        account: &Account,
+        mut patience: usize,
+        changed: &mut impl FnMut(usize, Vote),
+    ) -> usize {
+        let mut change = 0;
+        let mut at = self.parts[part].first;
+        while at != NONE && patience > 0 {
+            let leg = self.legs[at];
+            let vote = outlook.shifted(change).vote(account, leg.side, leg.amount);
+            if leg.vote.waits() && !vote.waits() {
+                self.cast(at, vote, changed);
+            } else if !outlook.is_certain() {
+                patience -= 1;
+            }
+            change += leg.effect();
+            at = leg.next;
+            #[cfg(test)]
+            steps::count();
+        }
+        patience
+    }
+
+    /// Casts the vote of one leg, which waited, and reports the vote on its item if it differs.
+    fn cast(&mut self, at: usize, vote: Vote, changed: &mut impl FnMut(usize, Vote)) {
+        let before = self.vote_on_item(at);
+        self.legs[at].vote = vote;
+        let part = &mut self.parts[self.legs[at].part];
+        part.waits -= 1;
+        part.lost |= vote.is_no();
+        self.queues[part.queue].waits -= 1;
+        let after = self.vote_on_item(at);
+        if after != before {
+            changed(self.legs[at].item, after);
+        }
+    }
+
+    /// The vote on the item that the leg belongs to. Both its legs may be here.
+    fn vote_on_item(&self, at: usize) -> Vote {
+        let item = self.legs[at].item;
+        let first = at - usize::from(at > 0 && self.legs[at - 1].item == item);
+        let legs = self.legs[first..].iter().take_while(|leg| leg.item == item);
+        legs.fold(Vote::ABSENT, |all, leg| all.and(leg.vote))
     }
 
     /// Empties it, once everything is decided.
     pub fn drain(&mut self) -> impl Iterator<Item = Pending> {
-        self.by_account.clear();
-        std::mem::take(&mut self.legs).into_iter()
-    }
-
-    /// Votes on the group that was added last.
-    pub fn vote_on_newest_group(
-        &mut self,
-        group: usize,
-        host: &Partition,
-        mut report: impl FnMut(usize, Vote),
-    ) {
-        let first = self.legs.partition_point(|leg| leg.group < group);
-        let mut slots: Vec<Slot> = self.legs[first..].iter().map(|leg| leg.slot).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        for slot in slots {
-            self.judge(slot, host);
-        }
-        self.report_items(first, &mut report);
-    }
-
-    fn report_items(&self, first: usize, report: &mut impl FnMut(usize, Vote)) {
-        let mut at = first;
-        while at < self.legs.len() {
-            let item = self.legs[at].item;
-            let mut vote = Vote::ABSENT;
-            while at < self.legs.len() && self.legs[at].item == item {
-                vote = vote.and(self.legs[at].vote);
-                at += 1;
-            }
-            report(item, vote);
-        }
-    }
-
-    /// Notes the coordinator's decisions, given as `(first item of the group, posted)`.
-    pub fn decide(&mut self, decided: &[(usize, bool)]) {
-        for &(group, posted) in decided {
-            let first = self.legs.partition_point(|leg| leg.group < group);
-            for leg in self.legs[first..].iter_mut().take_while(|leg| leg.group == group) {
-                leg.decided = Some(posted);
-            }
-        }
-    }
-
-    /// Casts the votes that can be cast now and reports those that changed.
-    pub fn vote_again(&mut self, host: &Partition, mut changed: impl FnMut(usize, Vote)) {
-        let undecided = |leg: &Pending| leg.decided.is_none() && leg.vote.waits();
-        let mut slots: Vec<Slot> =
-            self.legs.iter().filter(|leg| undecided(leg)).map(|leg| leg.slot).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        for slot in slots {
-            self.judge(slot, host);
-        }
-        self.report_items(0, &mut changed);
-    }
-
-    /// Walks one account's undecided legs in order and votes on those that still wait.
-    fn judge(&mut self, slot: Slot, host: &Partition) {
-        let account = host.at(slot);
-        let queue = &self.by_account[&slot];
-        let (mut low, mut high) = (account.prospective(), account.prospective());
-        let mut at = 0;
-        while at < queue.len() {
-            let group = self.legs[queue[at]].group;
-            let decided = self.legs[queue[at]].decided;
-            let (mut change, mut lost) = (0, false);
-            while at < queue.len() && self.legs[queue[at]].group == group {
-                let leg = &mut self.legs[queue[at]];
-                if leg.vote.waits() && leg.decided.is_none() {
-                    leg.vote = vote_of(account, leg, low + change, high + change);
-                }
-                lost |= leg.vote.is_no();
-                change += leg.effect();
-                at += 1;
-            }
-            match decided {
-                Some(true) => (low, high) = (low + change, high + change),
-                Some(false) => {}
-                None if lost => {}
-                None => (low, high) = (low + change.min(0), high + change.max(0)),
-            }
-        }
+        self.parts.clear();
+        self.queues.clear();
+        self.queue_of.clear();
+        self.legs.drain(..)
     }
 }
 
 impl Pending {
     fn effect(&self) -> i128 {
-        let amount = crate::account::signed(self.amount);
         match self.side {
-            Side::Debit => -amount,
-            Side::Credit => amount,
+            Side::Debit => -signed(self.amount),
+            Side::Credit => signed(self.amount),
         }
     }
 }
 
-/// The vote of an account whose prospective balance is known to lie in `low..=high`.
-fn vote_of(account: &crate::account::Account, leg: &Pending, low: i128, high: i128) -> Vote {
-    let amount = crate::account::signed(leg.amount);
-    let (blocked, rule, sure, lost) = match leg.side {
-        Side::Debit => (
-            account.debit_blocked(),
-            account.shortfall(),
-            low - amount >= account.floor(),
-            high - amount < account.floor(),
-        ),
-        Side::Credit => (
-            account.credit_blocked(),
-            crate::rejection::Rejection::BalanceOverflow,
-            high + amount <= BALANCE_MAX,
-            low + amount > BALANCE_MAX,
-        ),
-    };
-    match blocked {
-        Some(rejection) => Vote::no(rejection),
-        None if sure => Vote::YES,
-        None if lost => Vote::no(rule),
-        None => Vote::wait(rule),
+impl Part {
+    fn new(group: usize, queue: usize, previous: usize) -> Self {
+        let (first, last, next) = (NONE, NONE, NONE);
+        let (waits, change, lost, shift) = (0, 0, false, 0);
+        Self { group, queue, first, last, waits, change, lost, shift, previous, next }
     }
 }
+
+impl Queue {
+    fn new(slot: Slot, account: &Account) -> Self {
+        let outlook = Outlook::of(account);
+        Self { slot, first: NONE, last: NONE, outlook, waits: 0, touched: false }
+    }
+}
+
+/// What is known of an account's prospective balance at one place of its queue: it lies in
+/// `low..=high`, whatever becomes of the undecided groups in front.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    low: i128,
+    high: i128,
+}
+
+impl Outlook {
+    /// In front of the queue.
+    fn of(account: &Account) -> Self {
+        Self { low: account.prospective(), high: account.prospective() }
+    }
+
+    fn is_certain(self) -> bool {
+        self.low == self.high
+    }
+
+    /// Behind something certain that changes the balance by so much.
+    fn shifted(self, by: i128) -> Self {
+        Self { low: self.low + by, high: self.high + by }
+    }
+
+    /// Behind an undecided group, which may happen or not, unless it is lost.
+    fn behind(self, part: &Part) -> Self {
+        if part.lost {
+            return self;
+        }
+        Self { low: self.low + part.change.min(0), high: self.high + part.change.max(0) }
+    }
+
+    fn vote(self, account: &Account, side: Side, amount: u128) -> Vote {
+        let amount = signed(amount);
+        let (blocked, rule, sure, lost) = match side {
+            Side::Debit => (
+                account.debit_blocked(),
+                account.shortfall(),
+                self.low - amount >= account.floor(),
+                self.high - amount < account.floor(),
+            ),
+            Side::Credit => (
+                account.credit_blocked(),
+                Rejection::BalanceOverflow,
+                self.high + amount <= BALANCE_MAX,
+                self.low + amount > BALANCE_MAX,
+            ),
+        };
+        match blocked {
+            Some(rejection) => Vote::no(rejection),
+            None if sure => Vote::YES,
+            None if lost => Vote::no(rule),
+            None => Vote::wait(rule),
+        }
+    }
+}
+
+/// Counts what is looked at: tests hold it against the size of the batch.
+#[cfg(test)]
+pub(crate) mod steps {
+    use std::cell::Cell;
+
+    thread_local! {
+        static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn count() {
+        STEPS.set(STEPS.get() + 1);
+    }
+
+    /// The steps since it was last asked.
+    pub fn take() -> usize {
+        STEPS.take()
+    }
+}
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;

@@ -28,7 +28,12 @@ fn config(share_percent: u32) -> ProptestConfig {
 }
 
 fn scripts(most: usize) -> impl Strategy<Value = Script> {
-    let raw = vec((any::<u8>(), vec(any::<u64>(), 1..7)), 1..most);
+    scripts_of(most, 7)
+}
+
+/// Scripts of fewer than `most` steps with fewer than `transfers` each.
+fn scripts_of(most: usize, transfers: usize) -> impl Strategy<Value = Script> {
+    let raw = vec((any::<u8>(), vec(any::<u64>(), 1..transfers)), 1..most);
     raw.prop_map(|raw| Script::new(&raw))
 }
 
@@ -127,7 +132,35 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(54))]
+    #![proptest_config(config(3))]
+
+    /// Batches and linked groups so long that votes wait in hundreds at one account.
+    #[test]
+    fn long_batches_equal_serial_execution(script in scripts_of(10, 150)) {
+        let submissions = script.0.iter().filter(|step| matches!(step, Step::Submit(_)));
+        let script: Vec<_> = submissions.cloned().collect();
+        let (model, expected) = expected(&script);
+        for partitions in [1, 2, 4, 8] {
+            let mut shell = Shell::new(partitions, Fault::None);
+            let requests = script.iter().map(|step| match step {
+                Step::Submit(requests) => requests.as_slice(),
+                _ => unreachable!("only submissions are left"),
+            });
+            let outcomes = execute(&mut shell, &mut requests.collect());
+            for (got, expected) in outcomes.iter().flatten().zip(expected.iter().flatten()) {
+                prop_assert_eq!(got, expected, "on {} partitions", partitions);
+            }
+            prop_assert_eq!(outcomes.len(), expected.len());
+            for id in model.account_ids() {
+                let listing = shell.ledger.coordinator.directory().get(id).expect("listed");
+                prop_assert_eq!(shell.ledger.view(listing.slot), model.account(id));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(51))]
 
     /// Messages in any order, crashes anywhere: nothing acknowledged is lost or changed,
     /// nothing is applied twice, no hold stays behind.

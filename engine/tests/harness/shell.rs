@@ -72,6 +72,8 @@ struct Flight {
     batch: Rc<Batch>,
     submissions: Vec<(usize, Vec<TransferRequest>)>,
     votes: Vec<Vec<Vote>>,
+    /// Items on which a vote changed since the last decisions.
+    changed: Vec<usize>,
     legs: Vec<Option<Vec<Legs>>>,
     awaited: usize,
     net: i128,
@@ -277,6 +279,7 @@ impl Shell {
             batch,
             submissions,
             votes: vec![Vec::new(); none],
+            changed: Vec::new(),
             legs: vec![None; none],
             awaited: 0,
             net: 0,
@@ -347,6 +350,7 @@ impl Shell {
                 if let Some(flight) = self.voting() {
                     for (item, vote) in changed {
                         flight.votes[at][item] = vote;
+                        flight.changed.push(item);
                     }
                     self.count_vote();
                 }
@@ -391,7 +395,8 @@ impl Shell {
                 _ => {}
             }
         }
-        let (decided, done) = flight.plan.decide(&flight.batch, &flight.votes);
+        let changed = std::mem::take(&mut flight.changed);
+        let (decided, done) = flight.plan.decide(&flight.batch, &flight.votes, &changed);
         if !done {
             flight.awaited = all;
             self.rounds += 1;
