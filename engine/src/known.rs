@@ -6,8 +6,10 @@
 //!
 //! Ids live in two generations. When the younger one has grown for the time that ids must be
 //! remembered, it becomes the older one and the older one is forgotten: each id is remembered
-//! for at least that time and at most twice. A generation is split into shards that grow one
-//! at a time, so that no single insertion has to move everything.
+//! for at least that time and at most twice. A generation is split into shards, the largest
+//! taking twice as many ids as the smallest: so they fill up, and grow, one after the other,
+//! and no single insertion has to move everything. (Shards of one size all grew within a few
+//! batches of each other: 0.7 to 0.9 s at 7 and 15 million ids.)
 
 use crate::ids::{Lsn, TransferId};
 use foldhash::fast::FixedState;
@@ -20,6 +22,9 @@ pub const REMEMBER_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
 /// How many pieces a generation is split into; each grows on its own.
 const SHARDS: usize = 256;
+
+/// Pieces of the range of hashes that are dealt out to the shards.
+const PIECES: usize = 4_096;
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -43,6 +48,7 @@ pub struct KnownIds {
     old: Generation,
     young_since_ns: Option<u64>,
     remember_ns: u64,
+    pieces: Box<[u8]>,
 }
 
 impl KnownIds {
@@ -56,6 +62,7 @@ impl KnownIds {
             old: Generation::default(),
             young_since_ns: None,
             remember_ns,
+            pieces: deal(),
         }
     }
 
@@ -89,7 +96,8 @@ impl KnownIds {
     #[must_use]
     pub fn get(&self, id: TransferId) -> Option<Lsn> {
         let hash = self.hash(id);
-        self.young.get(hash, id).or_else(|| self.old.get(hash, id))
+        let shard = self.shard_of(hash);
+        self.young.get(shard, hash, id).or_else(|| self.old.get(shard, hash, id))
     }
 
     /// Remembers that the event at `lsn`, decided at `time_ns`, consumed `id`. Returns the
@@ -97,19 +105,20 @@ impl KnownIds {
     /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
         let hash = self.hash(id);
+        let shard = self.shard_of(hash);
         if !self.passes_at(time_ns) {
             self.young_since_ns.get_or_insert(time_ns);
-            if let Some(before) = self.old.get(hash, id) {
+            if let Some(before) = self.old.get(shard, hash, id) {
                 return Some(before);
             }
-            return self.young.insert(&self.hasher, hash, id, lsn);
+            return self.young.insert(&self.hasher, shard, hash, id, lsn);
         }
-        if let Some(before) = self.young.get(hash, id) {
+        if let Some(before) = self.young.get(shard, hash, id) {
             return Some(before);
         }
         self.old = std::mem::take(&mut self.young);
         self.young_since_ns = Some(time_ns);
-        self.young.insert(&self.hasher, hash, id, lsn)
+        self.young.insert(&self.hasher, shard, hash, id, lsn)
     }
 
     /// Whether the younger generation is due to become the older one.
@@ -118,14 +127,28 @@ impl KnownIds {
         time_ns.saturating_sub(since) >= self.remember_ns
     }
 
+    /// The shard of a hash: by middle bits, since the table inside uses both ends.
+    fn shard_of(&self, hash: u64) -> usize {
+        usize::from(self.pieces[(hash >> 40) as usize % PIECES])
+    }
+
     fn hash(&self, id: TransferId) -> u64 {
         self.hasher.hash_one((id.high(), id.low()))
     }
 }
 
-/// The shard of a hash: middle bits, since the table inside uses both ends.
-fn shard_of(hash: u64) -> usize {
-    (hash >> 40) as usize % SHARDS
+/// The shard of each piece: the share of shard `i` grows with 2^(i/256).
+fn deal() -> Box<[u8]> {
+    let share = |shard: usize| (shard as f64 / SHARDS as f64).exp2();
+    let all: f64 = (0..SHARDS).map(share).sum();
+    let mut pieces = Vec::with_capacity(PIECES);
+    let mut dealt = 0.0;
+    for shard in 0..SHARDS {
+        dealt += share(shard) / all * PIECES as f64;
+        let end = if shard + 1 == SHARDS { PIECES } else { dealt.round() as usize };
+        pieces.resize(end, shard as u8);
+    }
+    pieces.into()
 }
 
 fn same(known: &Known, id: TransferId) -> bool {
@@ -133,17 +156,24 @@ fn same(known: &Known, id: TransferId) -> bool {
 }
 
 impl Generation {
-    fn get(&self, hash: u64, id: TransferId) -> Option<Lsn> {
-        let shard = self.shards.get(shard_of(hash))?;
+    fn get(&self, shard: usize, hash: u64, id: TransferId) -> Option<Lsn> {
+        let shard = self.shards.get(shard)?;
         shard.find(hash, |known| same(known, id)).map(|known| known.lsn)
     }
 
-    fn insert(&mut self, hasher: &FixedState, hash: u64, id: TransferId, lsn: Lsn) -> Option<Lsn> {
+    fn insert(
+        &mut self,
+        hasher: &FixedState,
+        shard: usize,
+        hash: u64,
+        id: TransferId,
+        lsn: Lsn,
+    ) -> Option<Lsn> {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashTable::new);
         }
         let rehash = |known: &Known| hasher.hash_one((known.high, known.low));
-        let shard = &mut self.shards[shard_of(hash)];
+        let shard = &mut self.shards[shard];
         match shard.entry(hash, |known| same(known, id), rehash) {
             hashbrown::hash_table::Entry::Occupied(there) => Some(there.get().lsn),
             hashbrown::hash_table::Entry::Vacant(free) => {
@@ -192,6 +222,21 @@ mod tests {
         known.insert(id(1), Lsn(1), 0);
         known.insert(id(2), Lsn(2), 1_000);
         assert_eq!((known.len_at(1_999), known.len_at(2_000)), (2, 1));
+    }
+
+    #[test]
+    fn shards_grow_one_after_the_other() {
+        let mut known = KnownIds::new(7, u64::MAX);
+        let mut bytes = 0;
+        for n in 1..=400_000u64 {
+            known.insert(id(u128::from(n) << 40 | 77), Lsn(n), 0);
+            if n > 100_000 && n % 1_000 == 0 {
+                let grown =
+                    known.memory_bytes() - std::mem::replace(&mut bytes, known.memory_bytes());
+                // A thousand ids in. Shards of one size: 5 % at the worst places.
+                assert!(bytes == grown || grown * 33 < bytes, "{n}: {grown} of {bytes}");
+            }
+        }
     }
 
     #[test]
