@@ -5,6 +5,7 @@ use crate::admission::Shared;
 use crate::handle::RequestError;
 use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
+use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,10 +50,10 @@ impl Release {
 fn fill(shared: &Shared, answer: Answer) -> Result<Vec<Outcome>, RequestError> {
     let mut reader = StoredReader::new(&*shared.journal, shared.shard);
     let mut outcomes = answer.outcomes;
-    for (at, lsn, asked) in answer.repeats {
+    resolve(&mut outcomes, &answer.repeats, |lsn| {
         let stored = reader.event(lsn).map_err(|e| shared.stopped(&e))?;
-        outcomes[at] = asked.outcome(lsn, stored.time_ns, &stored.record);
-    }
+        Ok((stored.time_ns, stored.record))
+    })?;
     Ok(outcomes)
 }
 
