@@ -207,7 +207,11 @@ impl Decoder {
         let many = 1 + bits.take(3) as usize;
         let (all_linked, back) = (bits.take(1) == 1, bits.take(5) as usize);
         let first = self.asked.len() - 1 - back % self.asked.len();
-        let run: Vec<_> = self.asked[first..].iter().take(many).copied().collect();
+        let mut run: Vec<_> = self.asked[first..].iter().take(many).copied().collect();
+        if bits.take(1) == 1 && run.len() > 2 {
+            // What stood apart, side by side.
+            run.drain(1..run.len() - 1);
+        }
         let mut requests = Vec::with_capacity(run.len() + 1);
         for (at, mut member) in run.into_iter().enumerate() {
             member.linked |= all_linked;
