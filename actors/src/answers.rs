@@ -5,6 +5,7 @@ use crate::admission::Shared;
 use crate::handle::RequestError;
 use crate::stored::{StoredReader, with_causes};
 use ducat_engine::coordinator::Answer;
+use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::Outcome;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -60,13 +61,10 @@ pub(crate) fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
 fn fill(shared: &Shared, answer: Answer) -> Result<Vec<Outcome>, RequestError> {
     let mut reader = StoredReader::new(&*shared.journal, shared.shard);
     let mut outcomes = answer.outcomes;
-    let mut repeats = answer.repeats;
-    // In the journal's order: neighbours share a frame, and old segments are opened once.
-    repeats.sort_unstable_by_key(|(_, lsn, _)| *lsn);
-    for (at, lsn, asked) in repeats {
+    resolve(&mut outcomes, &answer.repeats, |lsn| {
         let stored = reader.event(lsn).map_err(|e| RequestError::ReadFailed(with_causes(&e)))?;
-        outcomes[at] = asked.outcome(lsn, stored.time_ns, &stored.record);
-    }
+        Ok((stored.time_ns, stored.record))
+    })?;
     Ok(outcomes)
 }
 

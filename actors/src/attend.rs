@@ -6,7 +6,7 @@ use crate::handle::{CurrencyTotal, StateSummary};
 use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
-use ducat_engine::ledger::{HashPart, Totals, state_hash};
+use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
 };
@@ -253,11 +253,7 @@ impl CoordinatorState {
         for answer in asked {
             let (part, sums) = answer.await?;
             hash.merge(part);
-            for (currency, sum) in sums {
-                let total = totals.entry(currency).or_default();
-                total.internal += sum.internal;
-                total.external += sum.external;
-            }
+            merge_totals(&mut totals, sums);
         }
         let totals = totals.into_iter().map(|(currency, Totals { internal, external })| {
             assert_eq!(internal + external, 0, "money was made or lost");

@@ -25,7 +25,7 @@ use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
-use crate::repeat::Asked;
+use crate::repeat::{Asked, Repeat, Standing};
 use crate::transfer::{
     AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
 };
@@ -46,8 +46,8 @@ pub struct Coordinator {
 pub struct Answer {
     /// An outcome for each request. Those listed in `repeats` are still to be filled in.
     pub outcomes: Vec<Outcome>,
-    /// The known ids among them: index, event, and what was asked this time.
-    pub repeats: Vec<(usize, Lsn, Box<Asked>)>,
+    /// The known ids among them, for [`crate::repeat::resolve`].
+    pub repeats: Vec<Repeat>,
 }
 
 impl Coordinator {
@@ -145,9 +145,9 @@ impl Coordinator {
         }
     }
 
-    /// A group is a repeat when all of its ids are known, and new when none is. One that mixes
-    /// them, or names an id twice, is refused: its new ids as a group that failed, its known
-    /// ids because they belong to other content.
+    /// A group is new when none of its ids is known. One that mixes known ids with new ones,
+    /// or names an id twice, fails: its new ids are consumed. Its known ids, and those of a
+    /// group of which all are known, are answered as [`crate::repeat`] says.
     fn add_group(&mut self, plan: &mut Plan, group: &[TransferRequest]) {
         let first_place = plan.places.len();
         let first_item = plan.batch.items.len();
@@ -164,12 +164,8 @@ impl Coordinator {
         }
         let fresh = plan.batch.items.len() - first_item;
         let mixed = fresh > 0 && fresh < group.len();
-        if mixed {
-            for place in &mut plan.places[first_place..] {
-                if let Place::Known { asked, .. } = place {
-                    asked.in_other_group = true;
-                }
-            }
+        if fresh < group.len() {
+            stand(&mut plan.places[first_place..]);
         }
         let items = &mut plan.batch.items[first_item..];
         let failing = if mixed { None } else { items.iter().position(|i| i.refused.is_some()) };
@@ -343,6 +339,26 @@ fn known(
     credit: Option<Listing>,
 ) -> Place {
     Place::Known { lsn, asked: Box::new(Asked::new(*request, debit, credit)) }
+}
+
+/// Notes how the known ids of a linked group stand in it.
+fn stand(places: &mut [Place]) {
+    let lsn = |place: &Place| match place {
+        Place::Known { lsn, .. } => Some(*lsn),
+        Place::Fresh { .. } => None,
+    };
+    let in_a_row = places
+        .windows(2)
+        .all(|pair| lsn(&pair[0]).is_some_and(|before| lsn(&pair[1]) == Some(before.next())));
+    for (at, place) in places.iter_mut().enumerate() {
+        if let Place::Known { asked, .. } = place {
+            asked.standing = match at {
+                _ if !in_a_row => Standing::Stray,
+                0 => Standing::First,
+                _ => Standing::Behind,
+            };
+        }
+    }
 }
 
 /// The kind that a transfer between these two accounts can only have.

@@ -50,6 +50,22 @@ impl Totals {
         let side = if account.is_external() { &mut self.external } else { &mut self.internal };
         *side += account.posted();
     }
+
+    /// Adds the sums of other accounts.
+    pub fn merge(&mut self, other: Self) {
+        self.internal += other.internal;
+        self.external += other.external;
+    }
+}
+
+/// Adds the sums of other accounts, currency by currency.
+pub fn merge_totals(
+    totals: &mut BTreeMap<CurrencyId, Totals>,
+    others: impl IntoIterator<Item = (CurrencyId, Totals)>,
+) {
+    for (currency, sums) in others {
+        totals.entry(currency).or_default().merge(sums);
+    }
 }
 
 /// A part of the state's hash: the sum of its accounts' hashes. Sums of parts make the
@@ -144,11 +160,7 @@ impl Ledger {
         for partition in &self.partitions {
             let (part, sums) = summarize(partition);
             hash.merge(part);
-            for (currency, sum) in sums {
-                let total = totals.entry(currency).or_default();
-                total.internal += sum.internal;
-                total.external += sum.external;
-            }
+            merge_totals(&mut totals, sums);
         }
         (state_hash(hash, &self.coordinator), totals)
     }

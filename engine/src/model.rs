@@ -44,6 +44,8 @@ struct Consumed {
 pub struct SerialLedger {
     accounts: HashMap<AccountId, Book>,
     consumed: HashMap<TransferId, Consumed>,
+    /// The linked groups that were posted, by the id of their first member.
+    posted_groups: HashMap<TransferId, Vec<TransferId>>,
     currencies: Currencies,
     last_lsn: Lsn,
     last_time_ns: u64,
@@ -199,18 +201,18 @@ impl SerialLedger {
                     || group[..at].iter().any(|earlier| earlier.id == request.id)
             })
             .collect();
-        if known.iter().all(|known| *known) {
-            return group.iter().map(|request| self.answer_again(request)).collect();
-        }
-        if known.iter().any(|known| *known) {
-            let answer = |(request, known): (&TransferRequest, bool)| {
-                if known {
-                    self.id_reused(request)
-                } else {
-                    self.consume(time_ns, request, Some(Rejection::LinkedFailed))
-                }
-            };
-            return group.iter().zip(known).map(answer).collect();
+        if known.contains(&true) {
+            // First the new ones: an id that the group names twice is new where it comes first.
+            let new = group.iter().zip(&known).map(|(request, known)| {
+                let failed = Some(Rejection::LinkedFailed);
+                (!known).then(|| self.consume(time_ns, request, failed))
+            });
+            let new: Vec<Option<Outcome>> = new.collect();
+            let posted_so = group.len() == 1 || self.was_posted(group);
+            let answers = group.iter().zip(new);
+            return answers
+                .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, posted_so)))
+                .collect();
         }
         let broken = self.first_static(group).or_else(|| self.first_dynamic(group));
         let answer = |(at, request): (usize, &TransferRequest)| {
@@ -221,7 +223,20 @@ impl SerialLedger {
             );
             self.consume(time_ns, request, rejection)
         };
-        group.iter().enumerate().map(answer).collect()
+        let answers = group.iter().enumerate().map(answer).collect();
+        if group.len() > 1 && broken.is_none() {
+            let ids = group.iter().map(|request| request.id).collect();
+            self.posted_groups.insert(group[0].id, ids);
+        }
+        answers
+    }
+
+    /// Whether this very group was posted: the same members, no more and no fewer, each with
+    /// the same content.
+    fn was_posted(&self, group: &[TransferRequest]) -> bool {
+        let ids: Vec<TransferId> = group.iter().map(|request| request.id).collect();
+        self.posted_groups.get(&ids[0]) == Some(&ids)
+            && group.iter().all(|request| self.is_same(request))
     }
 
     /// The first member that breaks a rule which needs no balance and no status, and the rule.
@@ -300,30 +315,31 @@ impl SerialLedger {
         answered
     }
 
-    /// A known id: the first answer again if the content is the same.
-    fn answer_again(&self, request: &TransferRequest) -> Outcome {
+    /// Whether the content is that of the first transfer under the id.
+    fn is_same(&self, request: &TransferRequest) -> bool {
         let Consumed { asked, answered } = self.consumed[&request.id];
         // Leaving the currency out means that of the accounts.
         let meant = |request: &TransferRequest| TransferRequest {
             currency: request.currency.or(answered.currency),
             ..*request
         };
-        if meant(request) == meant(&asked) {
-            Outcome { repeat: true, ..answered }
-        } else {
-            self.id_reused(request)
-        }
+        meant(request) == meant(&asked)
     }
 
-    fn id_reused(&self, request: &TransferRequest) -> Outcome {
+    /// A known id: the first answer again if the content is the same; but a posting only
+    /// where it was `posted_so`, alone or in this very group.
+    fn answer_again(&self, request: &TransferRequest, posted_so: bool) -> Outcome {
         let first = self.consumed[&request.id].answered;
+        if self.is_same(request) && (posted_so || first.rejection.is_some()) {
+            return Outcome { repeat: true, ..first };
+        }
         Outcome {
             id: request.id,
             lsn: first.lsn,
             time_ns: first.time_ns,
             rejection: Some(Rejection::IdReused),
             repeat: true,
-            currency: self.currency_of_accounts(request),
+            currency: None,
             debit: None,
             credit: None,
         }

@@ -1,5 +1,24 @@
 //! Repeats: whether a request is the transfer that its id stands for, and the outcome that
 //! transfer had, both read from the record that decided it.
+//!
+//! ```text
+//! known id ─ other content ────────────────────▶ ID_REUSED
+//!          └ same content ─ refused ───────────▶ the refusal again
+//!                         └ posted ─ alone ────▶ posted, again
+//!                                  └ in a group ─ the group that was posted ─▶ posted, again
+//!                                               └ any other group ───────────▶ ID_REUSED
+//! ```
+//!
+//! **The same request again gets the same outcomes,** as long as its ids are remembered. All
+//! that is asked here follows from the request and from records, which never change; and a
+//! group of which some ids are new has none of its known ones answered as posted, now or
+//! later: it is not the group that was posted, and never will be.
+//!
+//! **The group that was posted** is told by its events. [`Record::PostedLinked`] is linked
+//! with the next event for certain, since only a group that is posted whole posts any. So a
+//! run of consecutive posted events, of which only the last is not linked, and before which
+//! no [`Record::PostedLinked`] stands, is one whole group. (A *refused* linked event proves
+//! nothing: of a group that mixed new ids with known ones, only the new ones have events.)
 
 use crate::coordinator::kind_between;
 use crate::directory::Listing;
@@ -9,28 +28,103 @@ use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::transfer::{BalanceAfter, Outcome, TransferKind, TransferRequest};
 
+/// A request under a known id: its place among the outcomes, the event that decided the id,
+/// and what was asked this time.
+pub type Repeat = (usize, Lsn, Box<Asked>);
+
+/// How a known id stands in its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Not linked with others.
+    Alone,
+    /// The first of a linked group of known ids, whose events follow one another.
+    First,
+    /// Behind the first of such a group.
+    Behind,
+    /// In a linked group of any other sort, which thus never happened.
+    Stray,
+}
+
 /// A request under a known id, with its accounts looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
     request: TransferRequest,
     debit: Option<Listing>,
     credit: Option<Listing>,
-    /// It stands in a linked group with ids that are new.
-    pub(crate) in_other_group: bool,
+    pub(crate) standing: Standing,
+}
+
+/// Events read back, in the order of their LSNs.
+struct Events(Vec<(Lsn, u64, Record)>);
+
+impl Events {
+    fn get(&self, lsn: Lsn) -> &(Lsn, u64, Record) {
+        let at = self.0.binary_search_by_key(&lsn, |event| event.0);
+        &self.0[at.expect("every event was read that is asked for")]
+    }
+}
+
+/// Fills in the outcomes of the requests whose ids were known. `read` gives an event's time
+/// and record; it is asked once for each event that is needed, in the order of LSNs.
+///
+/// # Errors
+/// Those of `read`; the outcomes must not be used then.
+///
+/// # Panics
+/// When `repeats` are not those of `outcomes`.
+pub fn resolve<E>(
+    outcomes: &mut [Outcome],
+    repeats: &[Repeat],
+    mut read: impl FnMut(Lsn) -> Result<(u64, Record), E>,
+) -> Result<(), E> {
+    let before_first = |(_, lsn, asked): &Repeat| {
+        let before = (asked.standing == Standing::First).then(|| lsn.0.checked_sub(1)).flatten();
+        before.filter(|lsn| *lsn > 0).map(Lsn)
+    };
+    let own = repeats.iter().map(|(_, lsn, _)| *lsn);
+    let mut lsns: Vec<Lsn> = own.chain(repeats.iter().filter_map(before_first)).collect();
+    lsns.sort_unstable();
+    lsns.dedup();
+    let mut events = Events(Vec::with_capacity(lsns.len()));
+    for lsn in lsns {
+        let (time_ns, record) = read(lsn)?;
+        events.0.push((lsn, time_ns, record));
+    }
+    for group in repeats.chunk_by(|_, next| next.2.standing == Standing::Behind) {
+        let begins = before_first(&group[0])
+            .is_none_or(|before| !matches!(events.get(before).2, Record::PostedLinked(_)));
+        let posted = |(_, lsn, asked): &Repeat| {
+            let record = &events.get(*lsn).2;
+            is_posting(record) && asked.is(record)
+        };
+        let whole = match group[0].2.standing {
+            Standing::Alone => true,
+            Standing::First => begins && group.iter().all(posted),
+            Standing::Behind | Standing::Stray => false,
+        };
+        for (at, lsn, asked) in group {
+            let (_, time_ns, record) = events.get(*lsn);
+            outcomes[*at] = asked.outcome(*lsn, *time_ns, record, whole);
+        }
+    }
+    Ok(())
+}
+
+fn is_posting(record: &Record) -> bool {
+    matches!(record, Record::Posted(_) | Record::PostedLinked(_))
 }
 
 impl Asked {
     /// A request and what the directory knows of its accounts.
     #[must_use]
     pub fn new(request: TransferRequest, debit: Option<Listing>, credit: Option<Listing>) -> Self {
-        Self { request, debit, credit, in_other_group: false }
+        Self { request, debit, credit, standing: Standing::Alone }
     }
 
     /// Whether `record` is of the transfer asked for, in all of its content. A currency that
     /// is named in only one of them makes no difference when it is that of the accounts.
-    #[must_use]
-    pub fn is(&self, record: &Record) -> bool {
-        if self.in_other_group || record.transfer_id() != Some(self.request.id) {
+    fn is(&self, record: &Record) -> bool {
+        if record.transfer_id() != Some(self.request.id) {
             return false;
         }
         if record.is_linked() != self.request.linked {
@@ -72,16 +166,15 @@ impl Asked {
     }
 
     /// The outcome that answers the request, given the record of the event at `lsn`, decided
-    /// at `time_ns`: the stored one, or [`Rejection::IdReused`] when the content differs.
-    #[must_use]
-    pub fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
-        let currency = self.debit.or(self.credit).map(|listing| listing.currency);
-        if self.is(record) {
+    /// at `time_ns`: the stored one, or [`Rejection::IdReused`] when the content differs, or
+    /// when it was posted, but not in this group (`whole` tells).
+    fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record, whole: bool) -> Outcome {
+        if self.is(record) && (whole || !is_posting(record)) {
             let currency = match record {
                 Record::Refused(refused) | Record::RefusedLinked(refused) => {
                     self.currency_then(refused)
                 }
-                _ => currency,
+                _ => self.debit.or(self.credit).map(|listing| listing.currency),
             };
             return Outcome { currency, ..stored_outcome(lsn, time_ns, record) };
         }
@@ -91,7 +184,7 @@ impl Asked {
             time_ns,
             rejection: Some(Rejection::IdReused),
             repeat: true,
-            currency,
+            currency: None,
             debit: None,
             credit: None,
         }

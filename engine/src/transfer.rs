@@ -43,7 +43,7 @@ pub struct Outcome {
     /// The transfer's id.
     pub id: TransferId,
     /// The place of its event in the journal. For [`Rejection::IdReused`], the event of
-    /// the first transfer under that id.
+    /// the first transfer under that id; so is the time.
     pub lsn: Lsn,
     /// When it was decided: nanoseconds since the Unix epoch.
     pub time_ns: u64,
@@ -51,11 +51,14 @@ pub struct Outcome {
     pub rejection: Option<Rejection>,
     /// The id was known: this is the stored outcome, nothing happened anew.
     pub repeat: bool,
-    /// Currency of the debit account (or of the credit account where that is unknown).
+    /// Currency of the debit account (or of the credit account where that is unknown). `None`
+    /// where neither account existed when it was decided, and for [`Rejection::IdReused`].
     pub currency: Option<CurrencyId>,
-    /// The debit account after the decision; `None` where no such account exists.
+    /// The debit account after the decision. `None` where no such account existed then, and
+    /// for [`Rejection::IdReused`], which decides nothing.
     pub debit: Option<BalanceAfter>,
-    /// The credit account after the decision; `None` where no such account exists.
+    /// The credit account after the decision. `None` where no such account existed then, and
+    /// for [`Rejection::IdReused`], which decides nothing.
     pub credit: Option<BalanceAfter>,
 }
 

@@ -6,9 +6,11 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::{AccountSpec, Outcome, TransferKind, TransferRequest};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::convert::Infallible;
 
 const GBP: CurrencyId = CurrencyId(826);
 
@@ -35,13 +37,21 @@ impl Book {
     }
 
     fn ask(&mut self, now_ns: u64, request: TransferRequest) -> Outcome {
-        let done = self.ledger.execute(now_ns, &[&[request]]).expect("possible");
+        self.ask_all(now_ns, &[request])[0]
+    }
+
+    fn ask_all(&mut self, now_ns: u64, requests: &[TransferRequest]) -> Vec<Outcome> {
+        let mut done = self.ledger.execute(now_ns, &[requests]).expect("possible");
         let time_ns = done.time_ns;
         self.journal.extend(done.records.into_iter().map(|(lsn, record)| (lsn, time_ns, record)));
-        let answer = &done.answers[0];
-        let Some((_, lsn, asked)) = answer.repeats.first() else { return answer.outcomes[0] };
-        let (_, time_ns, record) = &self.journal[lsn.0 as usize - 1];
-        asked.outcome(*lsn, *time_ns, record)
+        let answer = done.answers.remove(0);
+        let mut outcomes = answer.outcomes;
+        let read = |lsn: Lsn| {
+            let (_, time_ns, record) = &self.journal[lsn.0 as usize - 1];
+            Ok::<_, Infallible>((*time_ns, record.clone()))
+        };
+        resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
+        outcomes
     }
 
     fn restarted(&self) -> Self {

@@ -9,11 +9,11 @@ mod harness;
 
 use ducat_engine::model::SerialLedger;
 use ducat_engine::transfer::{AccountStatus, Outcome, TransferRequest};
-use harness::cases;
 use harness::rng::Rng;
 use harness::scenario::{Case, Crashes, play};
 use harness::shell::{Fault, Shell, filled, replay};
 use harness::workload::{self, Script, Step};
+use harness::{cases, same_outcomes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -105,8 +105,17 @@ proptest! {
     /// Batching and partitions are invisible in results.
     #[test]
     fn batches_equal_serial_execution(script in scripts(24), cut in any::<u64>()) {
-        let script = script.0;
-        let (model, expected) = expected(&script);
+        let mut script = script.0;
+        let submit = |step: &&Step| matches!(step, Step::Submit(_));
+        let asked: Vec<Step> = script.iter().filter(submit).cloned().collect();
+        let (model, first) = expected(&script);
+        // Everything again, in another order: the same outcomes, and nothing happens.
+        script.extend(asked.iter().rev().cloned());
+        let (after, expected) = expected(&script);
+        prop_assert_eq!(after.last_lsn(), model.last_lsn());
+        for (first, again) in first.iter().rev().zip(&expected[first.len()..]) {
+            prop_assert!(same_outcomes(first, again), "{:?}\nagain {:?}", first, again);
+        }
         let mut cuts = Rng::new(cut);
         let mut hashes = Vec::new();
         for partitions in [1, 2, 4, 8] {

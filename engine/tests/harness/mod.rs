@@ -18,6 +18,14 @@ pub mod seeds;
 pub mod shell;
 pub mod workload;
 
+use ducat_engine::transfer::Outcome;
+
+/// Whether two answers are the same, but for the marks of repeats.
+pub fn same_outcomes(one: &[Outcome], other: &[Outcome]) -> bool {
+    let unmarked = |outcome: &Outcome| Outcome { repeat: false, ..*outcome };
+    one.iter().map(unmarked).eq(other.iter().map(unmarked))
+}
+
 /// How many cases a gate runs in all; `DUCAT_CASES` overrides it. Each property takes a share.
 #[allow(clippy::disallowed_methods, reason = "the size of a test run is no rule of money")]
 pub fn cases(default: u32, share_percent: u32) -> u32 {

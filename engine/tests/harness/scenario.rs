@@ -12,6 +12,7 @@
 
 use super::disk::Disk;
 use super::rng::Rng;
+use super::same_outcomes;
 use super::shell::{Concluded, Fault, Shell, replay};
 use super::workload::Step;
 use ducat_engine::ids::TransferId;
@@ -67,7 +68,8 @@ struct Attempt {
 
 struct Submission {
     requests: Vec<TransferRequest>,
-    answered: bool,
+    /// What was answered last.
+    told: Option<Vec<Outcome>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -213,7 +215,7 @@ impl<'a> Player<'a> {
             Action::Next => match self.script.pop_front().expect("a step") {
                 Step::Submit(requests) => {
                     self.arrived.push_back(self.submissions.len());
-                    self.submissions.push(Submission { requests, answered: false });
+                    self.submissions.push(Submission { requests, told: None });
                 }
                 operation => self.operate(operation)?,
             },
@@ -312,8 +314,16 @@ impl<'a> Player<'a> {
     fn release(&mut self, concluded: &Concluded) -> Result<(), String> {
         for (key, outcomes) in &concluded.outcomes {
             let Attempt { submission, expected } = &self.attempts[*key];
+            let requests = &self.submissions[*submission].requests;
+            let same = self.submissions.iter().filter(|other| other.requests == *requests);
+            let mut before = same.filter_map(|other| other.told.as_ref());
+            if self.case.fault == Fault::None
+                && let Some(before) = before.find(|before| !same_outcomes(before, outcomes))
+            {
+                return Err(format!("{requests:?}\nwere told {before:?}\n      now {outcomes:?}"));
+            }
             let submission = &mut self.submissions[*submission];
-            submission.answered = true;
+            submission.told = Some(outcomes.clone());
             if outcomes.len() != submission.requests.len() {
                 return Err("an outcome for every request".to_owned());
             }
@@ -373,7 +383,7 @@ impl<'a> Player<'a> {
         (self.concluded, self.written) = (Vec::new(), Vec::new());
         self.arrived.clear();
         let mut again: Vec<usize> = (0..self.submissions.len())
-            .filter(|at| !self.submissions[*at].answered || self.rng.once_in(6))
+            .filter(|at| self.submissions[*at].told.is_none() || self.rng.once_in(6))
             .collect();
         self.rng.shuffle(&mut again);
         self.arrived.extend(again);

@@ -19,10 +19,12 @@ use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, Outcome, TransferRequest,
 };
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::rc::Rc;
 
 /// A bug on purpose.
@@ -444,10 +446,14 @@ impl Shell {
 /// The outcomes of an answer, those of known ids read from the events that decided them.
 pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
     let mut outcomes = answer.outcomes;
-    for (at, lsn, asked) in answer.repeats {
+    let mut last = Lsn::ZERO;
+    let read = |lsn: Lsn| {
+        assert!(last < lsn, "events are read in order, each once");
+        last = lsn;
         let event = &events[lsn.0 as usize - 1];
         assert_eq!(event.lsn, lsn);
-        outcomes[at] = asked.outcome(lsn, event.time_ns, &event.record);
-    }
+        Ok::<_, Infallible>((event.time_ns, event.record.clone()))
+    };
+    resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
     outcomes
 }

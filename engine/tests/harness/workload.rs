@@ -177,7 +177,8 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
-            240..=255 if !self.submitted.is_empty() => {
+            184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
+            176..=183 | 240..=255 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
                 let back = bits.take(16) as usize % self.submitted.len();
                 let again = &self.submitted[self.submitted.len() - 1 - back];
@@ -197,6 +198,50 @@ impl Decoder {
             requests.push(request);
             self.asked.push(request);
         }
+        self.submit(requests)
+    }
+
+    /// A run of what was asked before, in order, whatever its groups were: pieces of groups,
+    /// groups joined, members left out, named twice, or replaced by new ones.
+    fn woven(&mut self, mut bits: Bits, words: &[u64]) -> Step {
+        let many = 1 + bits.take(3) as usize;
+        let (all_linked, back) = (bits.take(1) == 1, bits.take(5) as usize);
+        let first = self.asked.len() - 1 - back % self.asked.len();
+        let mut run: Vec<_> = self.asked[first..].iter().take(many).copied().collect();
+        if bits.take(1) == 1 && run.len() > 2 {
+            // What stood apart, side by side.
+            run.drain(1..run.len() - 1);
+        }
+        let mut requests = Vec::with_capacity(run.len() + 1);
+        for (at, mut member) in run.into_iter().enumerate() {
+            member.linked |= all_linked;
+            match bits.take(4) {
+                12 => {}
+                13 => {
+                    requests.extend([member; 2]);
+                    self.asked.push(member);
+                    self.asked.push(member);
+                }
+                14 | 15 => {
+                    let mut fresh = self.request(words.get(at).copied().unwrap_or(0));
+                    fresh.linked = true;
+                    requests.push(fresh);
+                    self.asked.push(fresh);
+                }
+                _ => {
+                    requests.push(member);
+                    self.asked.push(member);
+                }
+            }
+        }
+        if requests.is_empty() {
+            return self.submission(false, words);
+        }
+        self.submit(requests)
+    }
+
+    /// The last of them is linked with nothing. All of them were noted as asked.
+    fn submit(&mut self, mut requests: Vec<TransferRequest>) -> Step {
         if let (Some(last), Some(asked)) = (requests.last_mut(), self.asked.last_mut()) {
             last.linked = false;
             asked.linked = false;
