@@ -63,3 +63,44 @@ fn no_server_ends_with_69_and_no_ledger_with_2() {
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(code(&run(&["verify", "--data-dir", &path_text(dir.path())])), 2);
 }
+
+#[test]
+fn balances_are_printed_in_each_accounts_own_currency() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    server.json(&["asset", "define", "POINTS", "--digits", "1"]);
+    for (id, currency, external) in [
+        ("1", "JPY", true),
+        ("2", "JPY", false),
+        ("3", "GBP", false),
+        ("4", "POINTS", true),
+        ("5", "POINTS", false),
+    ] {
+        let line = ["account", "create", id, "--currency", currency];
+        let external: &[&str] = if external { &["--external"] } else { &[] };
+        assert_eq!(code(&server.run(&[&line[..], external].concat())), 0);
+    }
+    let transfer = |from: &str, to: &str, amount: &str, currency: &str, kind: &str| {
+        let ends = ["transfer", "--from", from, "--to", to, "--amount", amount];
+        let rest = ["--currency", currency, "--kind", kind, "--json"];
+        let output = server.run(&[&ends[..], &rest].concat());
+        let line = String::from_utf8(output.stdout).expect("UTF-8");
+        serde_json::from_str::<serde_json::Value>(&line).expect("JSON")
+    };
+    let yen = transfer("1", "2", "5000", "JPY", "deposit");
+    assert_eq!(
+        (&yen["credit"]["posted"], &yen["credit"]["currency"]),
+        (&"5000".into(), &"JPY".into())
+    );
+    assert!(yen["debit"]["available"].is_null(), "an external account has no limit");
+    let refused = transfer("3", "2", "1.00", "GBP", "transfer");
+    assert_eq!(refused["posted"], false);
+    for (side, currency, posted) in [("debit", "GBP", "0.00"), ("credit", "JPY", "5000")] {
+        let balance = &refused[side];
+        assert!(balance.is_null() || balance["currency"] == currency, "{refused}");
+        assert!(balance.is_null() || balance["posted"] == posted, "{refused}");
+    }
+    assert!(!refused["credit"].is_null(), "{refused}");
+    let points = transfer("4", "5", "15.0", "POINTS", "deposit");
+    assert_eq!(points["credit"]["posted"], "15.0");
+}
