@@ -60,6 +60,9 @@ fn no_server_ends_with_69_and_no_ledger_with_2() {
     let output = run(&["--server", "http://127.0.0.1:1", "status"]);
     assert_eq!(code(&output), 69);
     assert!(output.stdout.is_empty());
+    for server in ["https://127.0.0.1:1", "http://127.0.0.1:1/ledger", "nonsense"] {
+        assert_eq!(code(&run(&["--server", server, "status"])), 2, "{server}");
+    }
     let dir = tempfile::tempdir().expect("a directory");
     assert_eq!(code(&run(&["verify", "--data-dir", &path_text(dir.path())])), 2);
 }

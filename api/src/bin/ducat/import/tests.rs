@@ -65,7 +65,7 @@ fn a_full_engine_is_waited_for_and_batches_go_again_in_order() {
         let ledger = TestLedger::default();
         // From the third batch on everything in flight is refused, as a full engine does.
         ledger.0.lock().expect("lock").faults =
-            Faults { full_batches: (3..=12).collect(), break_at_batch: None };
+            Faults { full_batches: (3..=12).collect(), ..Faults::default() };
         let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
         assert_eq!(summary.transfers.posted, 100);
         assert_eq!(summary.batches_out_of_order, 0);
@@ -82,7 +82,7 @@ fn an_interrupted_import_is_run_again_and_doubles_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let ledger = TestLedger::default();
         ledger.0.lock().expect("lock").faults =
-            Faults { full_batches: vec![], break_at_batch: Some(9) };
+            Faults { break_at_batch: Some(9), ..Faults::default() };
         let failure = import(&ledger, chain(&dir, 100)).await.expect_err("interrupted");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("Run the same command again"), "{failure}");
@@ -93,6 +93,25 @@ fn an_interrupted_import_is_run_again_and_doubles_nothing() {
         assert!(t.repeats >= 24, "batches 1 to 9 were decided before: {t:?}");
         assert_eq!((summary.accounts.existed, summary.accounts.openings.repeats), (4, 1));
         assert_eq!(summary.balances_sha256, Some(balances::sha256("1,1000\n2,0\n3,0\n4,0")));
+    });
+}
+
+#[test]
+fn a_full_memory_for_ids_ends_the_import_at_once() {
+    on_a_runtime(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ledger = TestLedger::default();
+        ledger.0.lock().expect("lock").faults =
+            Faults { ids_full_from: Some(4), ..Faults::default() };
+        let started = Instant::now();
+        let failure = import(&ledger, chain(&dir, 100)).await.expect_err("stopped");
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing was waited for");
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.message.contains("after 9 answered rows"), "{failure}");
+        assert!(failure.message.contains("--remembered-ids-max"), "{failure}");
+        ledger.0.lock().expect("lock").faults = Faults::default();
+        let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
+        assert_eq!((summary.transfers.posted, summary.transfers.repeats_posted), (91, 9));
     });
 }
 
