@@ -53,6 +53,13 @@ fn money_moves_once_and_refusals_end_with_1() {
         |lsn: &str| json(&["replay", "--data-dir", &data_dir, "--to-lsn", lsn, "--account", "2"]);
     assert_eq!(replay(&before)[0]["posted"], "0.00");
     assert_eq!(replay(&then.to_string())[0]["posted"], "100.00");
+    let last = report["last_lsn"].as_u64().expect("a number");
+    let beyond = (last + 1).to_string();
+    let output = run(&["replay", "--data-dir", &data_dir, "--to-lsn", &beyond]);
+    assert_eq!(code(&output), 1);
+    assert!(output.stdout.is_empty(), "no state of another moment");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("ends at LSN {last}")), "{said}");
 }
 
 #[test]
@@ -106,4 +113,20 @@ fn balances_are_printed_in_each_accounts_own_currency() {
     assert!(!refused["credit"].is_null(), "{refused}");
     let points = transfer("4", "5", "15.0", "POINTS", "deposit");
     assert_eq!(points["credit"]["posted"], "15.0");
+}
+
+#[test]
+fn a_ready_file_is_checked_first_and_goes_with_the_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let nowhere = path_text(&dir.path().join("missing/ready"));
+    let data_dir = path_text(&dir.path().join("never"));
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &data_dir];
+    let output = run(&[&serve[..], &["--ready-file", &nowhere]].concat());
+    assert_eq!(code(&output), 73);
+    assert!(output.stdout.is_empty(), "no banner");
+    assert!(!dir.path().join("never").exists(), "nothing was begun");
+    let server = Server::start(dir.path(), 1);
+    assert!(dir.path().join("ready").exists());
+    assert_eq!(server.signal(libc::SIGTERM).code(), Some(0));
+    assert!(!dir.path().join("ready").exists());
 }

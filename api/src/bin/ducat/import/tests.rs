@@ -123,10 +123,18 @@ fn refused_rows_go_to_their_file_with_their_columns() {
         let mut args = chain(&dir, 0);
         args.transfers = Some(file(&dir, "t.csv", rows));
         args.rejects = Some(dir.path().join("rejects.csv"));
-        let summary = import(&TestLedger::default(), args).await.expect("imported");
+        let ledger = TestLedger::default();
+        let mut again = chain(&dir, 0);
+        again.transfers = args.transfers.clone();
+        let summary = import(&ledger, args).await.expect("imported");
         let t = &summary.transfers;
         assert_eq!((t.rows, t.posted, t.refused, t.unconvertible), (8, 2, 4, 2));
         assert!(!summary.all_posted());
+        // Refusals that come back as repeats keep their reasons.
+        let repeats = import(&ledger, again).await.expect("imported").transfers;
+        assert!(repeats.refused_by_code.is_empty());
+        assert_eq!((repeats.repeats_refused, repeats.refused), (4, 0));
+        assert_eq!(repeats.repeats_refused_by_code, t.refused_by_code);
         let text = std::fs::read_to_string(dir.path().join("rejects.csv")).expect("there");
         assert_eq!(
             text,
