@@ -23,6 +23,7 @@ use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
 use ready_file::ReadyFile;
+use signals::Signals;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -180,10 +181,12 @@ async fn run_async(args: ServeArgs) -> Done {
         durability,
         started,
     };
+    // Before anyone is told that the server is there: who sees the file may send a signal.
+    let signals = Signals::listen();
     // Gone again when this function ends.
     let _written = ready_file.map(|file| file.write(address)).transpose()?;
     banner::print(address, &args.data_dir, &info, &engine.handle().status());
-    serve_until_stopped(engine, listener, info, server_options(&args)).await
+    serve_until_stopped(engine, listener, info, server_options(&args), signals).await
 }
 
 /// Serves until a signal comes or the engine fails, then stops what is still running.
@@ -192,14 +195,15 @@ async fn serve_until_stopped(
     listener: TcpListener,
     info: ServerInfo,
     options: ServerOptions,
+    mut signals: Signals,
 ) -> Done {
     let (tell, told) = tokio::sync::oneshot::channel();
     let stop = async {
         let failure = tokio::select! {
-            () = signals::first() => None,
+            () = signals.next() => None,
             reason = engine.failed() => Some(reason),
         };
-        signals::exit_at_once_on_the_next();
+        signals.exit_at_once_on_the_next();
         match &failure {
             None => tracing::info!("stopping: answering what was begun"),
             Some(reason) => tracing::error!(reason, "the engine has failed"),
