@@ -255,9 +255,10 @@ impl From<Damage> for JournalError {
     }
 }
 
-/// What is wrong with a journal, where, and what to do about it.
+/// What is wrong with a journal, and where. The causes stand behind it; what to do about it is
+/// for whoever prints them all to say, at the end.
 #[derive(Debug, Error)]
-#[error("the journal is damaged ({place}): {what}; {}", advice(data_dir.as_deref()))]
+#[error("the journal is damaged ({place}): {what}")]
 pub struct Damage {
     /// Where it shows.
     pub place: Place,
@@ -267,16 +268,6 @@ pub struct Damage {
     pub data_dir: Option<PathBuf>,
     /// What the layer below said.
     pub source: Option<BoxError>,
-}
-
-fn advice(data_dir: Option<&std::path::Path>) -> String {
-    match data_dir {
-        Some(dir) => format!(
-            "change nothing, keep a copy and run `ducat verify --data-dir {}`",
-            dir.display()
-        ),
-        None => "it cannot be used".to_owned(),
-    }
 }
 
 /// Why a visitor refused a frame.

@@ -259,7 +259,8 @@ fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
     let file = File::open(path).map_err(failed("open", path))?;
     let mut bytes = Vec::new();
     file.take(FORMAT_BYTES_MAX).read_to_end(&mut bytes).map_err(failed("read", path))?;
-    let damaged = || wrong("is damaged; restore it from a copy, or run `ducat verify`");
+    let root = path.parent().unwrap_or(path).display();
+    let damaged = || wrong(&format!("is damaged; restore it from a copy of {root}"));
     let text = String::from_utf8(bytes).map_err(|_| damaged())?;
     let body = text.rfind("crc32c: ").ok_or_else(damaged)?;
     let crc = format!("crc32c: {:08x}\n", crc32c::crc32c(&text.as_bytes()[..body]));

@@ -2,7 +2,7 @@
 //! elsewhere: a serial run for AMLSim, the bank's own books for Berka, the penny for the
 //! public payments. Each skips with a printed reason where its files are absent.
 
-use crate::support::{Server, binary, data, json, mapping, path_text};
+use crate::support::{Server, binary, data, json, mapping, path_text, send_signal};
 use ducat_api::proto::ListEntriesRequest;
 use ducat_api::proto::ledger_client::LedgerClient;
 use serde_json::Value;
@@ -101,6 +101,32 @@ fn an_import_cut_off_by_a_kill_is_finished_by_running_it_again() {
     let summary = import_amlsim(&server, &nodes, &rows, "1000");
     let repeats = summary["transfers"]["repeats"].as_u64().expect("a number");
     assert!((20_000..117_805).contains(&repeats), "{repeats} rows were decided before the kill");
+}
+
+#[test]
+fn ctrl_c_says_how_to_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    let (map, rows) = (dir.path().join("map.toml"), dir.path().join("rows.csv"));
+    let text = "namespace='t'\ncurrency='GBP'\n[transfers]\ndebit={column='from'}\n\
+                credit={column='to'}\namount={column='sum'}\n";
+    std::fs::write(&map, text).expect("written");
+    // One row at a time takes far longer than the signal; each is refused, and that is enough.
+    let text = "from,to,sum\n".to_owned() + &"1,2,1.00\n".repeat(200_000);
+    std::fs::write(&rows, text).expect("written");
+    let mut import = Command::new(binary());
+    import.args(["--server", &server.url, "import", "--batch-size", "1", "--in-flight", "1"]);
+    import.arg("--map").arg(&map).arg("--transfers").arg(&rows);
+    let import = import.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    while server.json(&["status"])[0]["refused"].as_u64().expect("a number") < 10 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send_signal(&import, libc::SIGINT);
+    let output = import.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("run the same command again"), "{said}");
+    assert!(output.stdout.is_empty());
 }
 
 #[test]

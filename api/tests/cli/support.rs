@@ -6,7 +6,7 @@
 use serde_json::Value;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running server, killed when it is dropped.
@@ -53,6 +53,13 @@ impl Server {
         child.wait().expect("gone");
     }
 
+    /// Sends it a signal and waits until it has ended.
+    pub fn signal(self, signal: i32) -> ExitStatus {
+        let mut child = self.child.borrow_mut();
+        send_signal(&child, signal);
+        child.wait().expect("ended")
+    }
+
     /// Runs a client command.
     pub fn run(&self, args: &[&str]) -> Output {
         run(&[&["--server", &self.url][..], args].concat())
@@ -81,6 +88,13 @@ impl Drop for Server {
         let _ = child.kill();
         let _ = child.wait();
     }
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub fn send_signal(child: &Child, signal: i32) {
+    let id = libc::pid_t::try_from(child.id()).expect("an id of a process");
+    // SAFETY: kill(2) touches no memory, and the child's id is not reused before it is reaped.
+    assert_eq!(unsafe { libc::kill(id, signal) }, 0, "the signal was sent");
 }
 
 /// Runs a command to its end.

@@ -11,13 +11,13 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done, and the answer is yes.
     Ok = 0,
-    /// The answer is no: a refused transfer, an unknown account, a failed verification.
+    /// The answer is no: a refused transfer, an unknown account, an LSN that is not there.
     Refused = 1,
     /// The command line, a mapping or a request is wrong.
     Usage = 2,
     /// Data is damaged: a data directory or an input file.
     Damaged = 65,
-    /// The server cannot be reached, is full or went away.
+    /// The server cannot be reached, is full, went away, or cannot listen.
     Unavailable = 69,
     /// Something failed that should not.
     Internal = 70,
@@ -25,6 +25,8 @@ pub enum Exit {
     CannotCreate = 73,
     /// The data directory is held by a running server.
     Held = 75,
+    /// The user pressed Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

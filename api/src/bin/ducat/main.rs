@@ -8,6 +8,7 @@
 mod account;
 mod asset;
 mod balances;
+mod causes;
 mod exit;
 mod import;
 mod net;
@@ -87,10 +88,15 @@ Examples:
   ducat status --with-state-hash
 
 Exit codes:
-  0   done                          69  the server cannot be reached or is full
-  1   refused, or a negative answer 70  an internal failure
-  2   wrong usage                   73  a file or directory cannot be created
-  65  data is damaged               75  the data directory is held by a server";
+  0   done
+  1   refused, or a negative answer
+  2   wrong usage
+  65  data is damaged
+  69  the server cannot be reached, is full, or cannot listen
+  70  an internal failure
+  73  a file or directory cannot be created
+  75  the data directory is held by a server
+  130 interrupted";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

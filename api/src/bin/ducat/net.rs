@@ -6,6 +6,8 @@ use crate::exit::{Exit, Failure};
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
 use std::time::Duration;
+use tonic::codegen::http::Uri;
+use tonic::codegen::http::uri::InvalidUri;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -13,14 +15,13 @@ use tonic_types::StatusExt as _;
 /// Largest message taken from the server: 10,000 outcomes with explanations fit many times.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+/// The reason a server gives when its memory for transfer ids is full.
+const IDS_FULL: &str = "IDS_FULL";
+
 /// Connects to the server.
 pub async fn connect(global: &Global) -> Result<Channel, Failure> {
     let server = &global.server;
-    let endpoint = Endpoint::from_shared(server.clone()).map_err(|e| {
-        Failure::usage(format!(
-            "`{server}` is no server address ({e}); it looks like http://127.0.0.1:4600"
-        ))
-    })?;
+    let endpoint = Endpoint::from(address(server).map_err(Failure::usage)?);
     let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
     endpoint.connect().await.map_err(|e| {
         Failure::new(
@@ -32,6 +33,41 @@ pub async fn connect(global: &Global) -> Result<Channel, Failure> {
             ),
         )
     })
+}
+
+/// The address in `--server`, or why it is none. Nothing in it may be passed over in silence:
+/// whoever writes `https` expects encryption.
+fn address(server: &str) -> Result<Uri, String> {
+    let none = |why: &str| {
+        format!("`{server}` is no server address ({why}); it looks like http://127.0.0.1:4600")
+    };
+    let uri: Uri = server.parse().map_err(|e: InvalidUri| none(&e.to_string()))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(format!(
+                "`{server}` asks for TLS, which is not there yet: the connection would not be \
+                 encrypted. Use http:// inside a network that is trusted, or a tunnel"
+            ));
+        }
+        Some(scheme) => return Err(none(&format!("the scheme is http, not {scheme}"))),
+        None => return Err(none("http:// is missing")),
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() || server.contains('#') {
+        return Err(none("nothing may follow the host and the port"));
+    }
+    let Some(authority) = uri.authority() else { return Err(none("the host is missing")) };
+    if authority.as_str().contains('@') {
+        return Err(none("there are no users and passwords"));
+    }
+    if authority.host().is_empty() {
+        return Err(none("the host is missing"));
+    }
+    let port_missing = authority.as_str().len() == authority.host().len();
+    if !port_missing && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(none("the port is a number from 1 to 65535"));
+    }
+    Ok(uri)
 }
 
 /// A client of the service `Ledger`.
@@ -57,6 +93,7 @@ pub fn failed(status: &Status) -> Failure {
         Code::Unavailable => {
             format!("the server went away: {}; repeat the command", status.message())
         }
+        Code::ResourceExhausted if is_ids_full(status) => ids_full(status.message()),
         Code::ResourceExhausted => {
             format!("the engine is full: {}; repeat the command shortly", status.message())
         }
@@ -65,12 +102,39 @@ pub fn failed(status: &Status) -> Failure {
         }
         _ => status.message().to_owned(),
     };
-    if let Some(details) = status.get_details_bad_request() {
-        for violation in details.field_violations {
-            message.push_str(&format!("\n  {}: {}", violation.field, violation.description));
-        }
-    }
+    let violations =
+        status.get_details_bad_request().map(|b| b.field_violations).unwrap_or_default();
+    let violations = violations.iter().map(|v| (v.field.as_str(), v.description.as_str()));
+    message.push_str(&violation_lines(violations.collect()));
     Failure::new(exit_of(status.code()), message)
+}
+
+/// A line for each violation. A single one is in the message already.
+pub fn violation_lines(violations: Vec<(&str, &str)>) -> String {
+    if violations.len() < 2 {
+        return String::new();
+    }
+    violations.iter().map(|(field, description)| format!("\n  {field}: {description}")).collect()
+}
+
+/// Whether the server's memory for transfer ids is full. Unlike a full engine, this does not
+/// pass within seconds, so nothing waits for it.
+pub fn is_ids_full(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| is_ids_full_reason(&info.reason))
+}
+
+/// As [`is_ids_full`], of a reason in the answer to a batch.
+pub fn is_ids_full_reason(reason: &str) -> bool {
+    reason == IDS_FULL
+}
+
+/// What to do when the server's memory for transfer ids is full.
+pub fn ids_full(message: &str) -> String {
+    format!(
+        "the server takes no new transfers: {message}. Ids leave by themselves 24 to 48 hours \
+         after their transfer was decided; to go on sooner, start the server again with a \
+         larger `serve --remembered-ids-max`. Nothing of this request was done"
+    )
 }
 
 /// The exit code that a gRPC code stands for.
@@ -105,6 +169,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic_types::{ErrorDetails, FieldViolation};
 
     #[test]
     fn codes_mean_something() {
@@ -112,6 +177,63 @@ mod tests {
         assert_eq!(exit_of(Code::InvalidArgument), Exit::Usage);
         assert_eq!(exit_of(Code::ResourceExhausted), Exit::Unavailable);
         assert_eq!(exit_of(Code::Internal), Exit::Internal);
+    }
+
+    #[test]
+    fn addresses_say_what_the_connection_does() {
+        for server in ["http://127.0.0.1:4600", "http://ledger:4600/", "http://[::1]:1", "http://a"]
+        {
+            assert!(address(server).is_ok(), "{server}");
+        }
+        for (server, why) in [
+            ("https://127.0.0.1:4600", "TLS, which is not there yet"),
+            ("ftp://127.0.0.1:4600", "not ftp"),
+            ("127.0.0.1:4600", "no server address"),
+            ("localhost:4600", "http:// is missing"),
+            ("nonsense", "http:// is missing"),
+            ("", "no server address"),
+            ("/", "http:// is missing"),
+            ("http://", "no server address"),
+            ("http://:4600", "no server address"),
+            ("http://a:4600/ledger", "nothing may follow"),
+            ("http://a:4600?x", "nothing may follow"),
+            ("http://a:4600#x", "nothing may follow"),
+            ("http://me@a:4600", "no users"),
+            ("http://a:99999", "no server address"),
+            ("http://a:0", "the port"),
+            ("http://a:", "the port"),
+            ("http://a b", "no server address"),
+        ] {
+            let text = address(server).expect_err(server);
+            assert!(text.contains(why), "{server}: {text}");
+        }
+    }
+
+    #[test]
+    fn full_memory_for_ids_has_a_text_of_its_own() {
+        let full = |reason: &str| {
+            let details =
+                ErrorDetails::with_error_info(reason, "ducat", std::collections::HashMap::new());
+            failed(&Status::with_error_details(Code::ResourceExhausted, "full (9 ids)", details))
+        };
+        let ids = full("IDS_FULL");
+        assert_eq!(ids.exit, Exit::Unavailable);
+        assert!(ids.message.contains("--remembered-ids-max"), "{ids}");
+        assert!(ids.message.contains("24 to 48 hours"), "{ids}");
+        assert!(!ids.message.contains("shortly"), "{ids}");
+        assert!(full("ENGINE_FULL").message.contains("shortly"));
+    }
+
+    #[test]
+    fn a_single_violation_is_told_once_and_more_are_listed() {
+        let wrong = |fields: &[&str]| {
+            let violation = |f: &&str| FieldViolation::new(*f, "is wrong");
+            let violations: Vec<_> = fields.iter().map(violation).collect();
+            let details = ErrorDetails::with_bad_request(violations);
+            failed(&Status::with_error_details(Code::InvalidArgument, "a: is wrong", details))
+        };
+        assert_eq!(wrong(&["a"]).message, "a: is wrong");
+        assert_eq!(wrong(&["a", "b"]).message, "a: is wrong\n  a: is wrong\n  b: is wrong");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! Both scan the whole journal, which checks every frame, and apply its events with the same
 //! rules as the running engine.
 
+use crate::causes::{damaged_restore, with_causes};
 use crate::exit::{Exit, Failure};
 use ducat_actors::handle::CurrencyTotal;
 use ducat_actors::replay::{ReplayFailed, replay_offline};
@@ -15,7 +16,6 @@ use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
 use ducat_persistence::{DataDirError, Tail};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub struct ReplayedState {
     pub totals: Vec<CurrencyTotal>,
 }
 
-/// Checks the whole journal in a data directory.
+/// Checks the whole journal in a data directory. Sums that are not zero are damage too.
 pub fn verify(data_dir: &Path) -> Result<VerifyReport, Failure> {
     let (ledger, tail) = scan(data_dir, None)?;
     let state = state_of(&ledger);
@@ -84,7 +84,7 @@ pub fn replay(data_dir: &Path, to_lsn: Option<Lsn>) -> Result<ReplayedState, Fai
 
 /// Opens the journal and applies its events as far as `to`.
 fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
-    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e))?;
+    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
     let mut ledger = Ledger::new(1, 0, REMEMBER_NS)
         .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))?;
     let bar = progress_bar();
@@ -95,7 +95,7 @@ fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
     });
     let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, to, progress);
     bar.finish_and_clear();
-    Ok((ledger, tail.map_err(|e| replay_failure(&e))?))
+    Ok((ledger, tail.map_err(|e| replay_failure(&e, data_dir))?))
 }
 
 /// A ledger in figures.
@@ -124,10 +124,12 @@ fn progress_bar() -> ProgressBar {
     bar
 }
 
-fn open_failure(error: &OpenError) -> Failure {
+fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     let exit = match error {
         error if error.is_in_use() => Exit::Held,
-        error if error.is_damage() => Exit::Damaged,
+        // Its text says what to restore.
+        OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
+        error if error.is_damage() => return damaged_restore(error, data_dir),
         OpenError::DataDir(DataDirError::NotFound(_) | DataDirError::Foreign { .. }) => Exit::Usage,
         OpenError::DataDir(_) => Exit::CannotCreate,
         OpenError::Journal(_) => Exit::Internal,
@@ -135,30 +137,17 @@ fn open_failure(error: &OpenError) -> Failure {
     Failure::new(exit, with_causes(error))
 }
 
-fn replay_failure(error: &ReplayFailed) -> Failure {
-    let exit = match error {
-        ReplayFailed::Journal(journal) if journal.is_damage() => Exit::Damaged,
-        ReplayFailed::Journal(_) => Exit::Internal,
-        ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => Exit::Damaged,
-    };
-    Failure::new(exit, with_causes(error))
-}
-
-/// The error and everything that led to it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+fn replay_failure(error: &ReplayFailed, data_dir: &Path) -> Failure {
+    if compose::is_replay_damage(error) {
+        return damaged_restore(error, data_dir);
     }
-    text
+    Failure::new(Exit::Internal, with_causes(error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ducat_persistence::{JournalError, ReplayError};
 
     #[test]
     fn a_directory_without_a_ledger_is_wrong_usage() {
@@ -177,5 +166,33 @@ mod tests {
         drop(held);
         let report = verify(dir.path()).expect("an empty journal is sound");
         assert_eq!((report.frames, report.accounts, report.last_lsn), (0, 0, Lsn::ZERO));
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_the_journal_is_damage() {
+        let lsn = Lsn(7);
+        let impossible = || ReplayError::new("the account is not there");
+        for error in [
+            ReplayFailed::NotConserved { currency: 826, sum: 1 },
+            ReplayFailed::End { journal: lsn, ledger: Lsn(8) },
+            JournalError::Replay { shard: SHARD, lsn, source: impossible() }.into(),
+        ] {
+            let failure = replay_failure(&error, Path::new("./ledger"));
+            assert_eq!(failure.exit, Exit::Damaged, "{failure}");
+            assert!(failure.message.contains("restore it from a copy"), "{failure}");
+        }
+        let trimmed = JournalError::Trimmed { shard: SHARD, wanted: lsn, first: Lsn(9) };
+        assert_eq!(replay_failure(&trimmed.into(), Path::new(".")).exit, Exit::Internal);
+    }
+
+    #[test]
+    fn a_damaged_format_names_the_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(compose::create_or_open(dir.path()).expect("created"));
+        std::fs::write(dir.path().join("FORMAT"), "x").expect("written");
+        let failure = verify(dir.path()).expect_err("damaged");
+        assert_eq!(failure.exit, Exit::Damaged);
+        let copy = format!("from a copy of {}", dir.path().display());
+        assert!(failure.message.ends_with(&copy), "{failure}");
     }
 }

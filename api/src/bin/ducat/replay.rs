@@ -16,7 +16,8 @@ use std::path::PathBuf;
 /// Options of `replay`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Nothing is appended to the journal.
+Nothing is appended to the journal. Ends with 1 and prints no state when the journal ends before
+--to-lsn, 65 when data is damaged, 75 when a server holds the directory.
 
 Examples:
   ducat replay --data-dir ./ledger                             # the sums at the end
@@ -26,7 +27,7 @@ pub struct ReplayArgs {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// Stop after this event; the journal's end when absent.
+    /// Stop after this event, which must be there; the journal's end when absent.
     #[arg(long, value_name = "N")]
     to_lsn: Option<u64>,
     /// Print the balances of these accounts. Ends with 1 when one did not exist then.
@@ -69,7 +70,8 @@ struct AccountLine {
 pub fn run(global: &Global, args: &ReplayArgs) -> Done {
     let state = offline::replay(&args.data_dir, args.to_lsn.map(Lsn))?;
     if let Some(asked) = args.to_lsn.filter(|asked| state.lsn.0 < *asked) {
-        eprintln!("ducat: the journal ends at LSN {}, before {asked}", state.lsn);
+        let text = format!("there is no LSN {asked} yet: the journal ends at LSN {}", state.lsn);
+        return Err(Failure::new(Exit::Refused, text));
     }
     let lines = balances::lines(balances_of(&state, args.id_offset));
     if let Some(path) = &args.balances_out {

@@ -9,9 +9,11 @@
 //! can connect until the state is there.
 
 mod banner;
+mod ready_file;
 mod replay_bar;
 mod signals;
 
+use crate::causes::{damaged_look_closer, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
@@ -19,6 +21,9 @@ use ducat_actors::start::{Engine, StartError};
 use ducat_api::compose::{self, OpenError, OpenJournal};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
+use ducat_persistence::DataDirError;
+use ready_file::ReadyFile;
+use signals::Signals;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -84,7 +89,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u64).range(0..=600_000), value_name = "MS")]
     drain_timeout_ms: u64,
-    /// Write the address here once clients can connect, for scripts that wait for it.
+    /// Write the address here once clients can connect, for scripts that wait for it. Removed
+    /// at the end.
     #[arg(long, env = "DUCAT_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -156,6 +162,7 @@ fn start_logging() {
 }
 
 async fn run_async(args: ServeArgs) -> Done {
+    let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let socket = take_address(args.listen)?;
     let (opened, durability) = open_journal(&args)?;
     let started = Instant::now();
@@ -163,7 +170,7 @@ async fn run_async(args: ServeArgs) -> Done {
     let engine =
         Engine::start(engine_options(&args)?, opened.journal, &owner, replay_bar::progress())
             .await
-            .map_err(|error| start_failure(&error))?;
+            .map_err(|error| start_failure(&error, &args.data_dir))?;
     let listener =
         socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
     let address =
@@ -174,11 +181,12 @@ async fn run_async(args: ServeArgs) -> Done {
         durability,
         started,
     };
+    // Before anyone is told that the server is there: who sees the file may send a signal.
+    let signals = Signals::listen();
+    // Gone again when this function ends.
+    let _written = ready_file.map(|file| file.write(address)).transpose()?;
     banner::print(address, &args.data_dir, &info, &engine.handle().status());
-    if let Some(path) = &args.ready_file {
-        write_ready_file(path, address)?;
-    }
-    serve_until_stopped(engine, listener, info, server_options(&args)).await
+    serve_until_stopped(engine, listener, info, server_options(&args), signals).await
 }
 
 /// Serves until a signal comes or the engine fails, then stops what is still running.
@@ -187,14 +195,15 @@ async fn serve_until_stopped(
     listener: TcpListener,
     info: ServerInfo,
     options: ServerOptions,
+    mut signals: Signals,
 ) -> Done {
     let (tell, told) = tokio::sync::oneshot::channel();
     let stop = async {
         let failure = tokio::select! {
-            () = signals::first() => None,
+            () = signals.next() => None,
             reason = engine.failed() => Some(reason),
         };
-        signals::exit_at_once_on_the_next();
+        signals.exit_at_once_on_the_next();
         match &failure {
             None => tracing::info!("stopping: answering what was begun"),
             Some(reason) => tracing::error!(reason, "the engine has failed"),
@@ -241,30 +250,32 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
             Ok((opened, Durability::None))
         }
         DurabilityArg::PowerLoss => {
-            let opened =
-                compose::create_or_open(&args.data_dir).map_err(|error| open_failure(&error))?;
+            let opened = compose::create_or_open(&args.data_dir)
+                .map_err(|error| open_failure(&error, &args.data_dir))?;
             Ok((opened, Durability::PowerLoss))
         }
     }
 }
 
-/// The exit code of a data directory that cannot be opened.
-fn open_failure(error: &OpenError) -> Failure {
-    let exit = if error.is_in_use() {
-        Exit::Held
-    } else if error.is_damage() {
-        Exit::Damaged
-    } else {
-        Exit::CannotCreate
+/// How a data directory that cannot be opened ends the command.
+fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
+    let exit = match error {
+        error if error.is_in_use() => Exit::Held,
+        // Its text says what to restore.
+        OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
+        error if error.is_damage() => return damaged_look_closer(error, data_dir),
+        _ => Exit::CannotCreate,
     };
     Failure::new(exit, with_causes(error))
 }
 
-/// The exit code of an engine that does not start.
-fn start_failure(error: &StartError) -> Failure {
+/// How an engine that does not start ends the command.
+fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
     let exit = match error {
         StartError::Options(_) => Exit::Usage,
-        StartError::Replay(replay) if compose::is_replay_damage(replay) => Exit::Damaged,
+        StartError::Replay(replay) if compose::is_replay_damage(replay) => {
+            return damaged_look_closer(error, data_dir);
+        }
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
         StartError::Spawn(_) | StartError::Interrupted(_) => Exit::Internal,
@@ -281,12 +292,6 @@ fn unavailable(verb: &str, address: SocketAddr, error: &std::io::Error) -> Failu
 
 fn internal(verb: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(Exit::Internal, format!("could not {verb}: {}", with_causes(error)))
-}
-
-/// The error and everything that led to it, in one line.
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
@@ -312,19 +317,6 @@ fn server_options(args: &ServeArgs) -> ServerOptions {
         drain_timeout: Duration::from_millis(args.drain_timeout_ms),
         ..ServerOptions::default()
     }
-}
-
-/// Written beside and renamed, so that whoever sees the file sees the whole address.
-fn write_ready_file(path: &Path, address: SocketAddr) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    std::fs::write(&beside, format!("{address}\n"))
-        .and_then(|()| std::fs::rename(&beside, path))
-        .map_err(|error| {
-            let message = format!("could not write {}: {error}", path.display());
-            Failure::new(Exit::CannotCreate, message)
-        })
 }
 
 #[cfg(test)]
@@ -382,13 +374,5 @@ mod tests {
         ] {
             assert_eq!(parse(&flags).expect_err("refused").exit_code(), 2, "{flags:?}");
         }
-    }
-
-    #[test]
-    fn the_ready_file_holds_the_address() {
-        let dir = tempfile::tempdir().expect("a place for tests");
-        let path = dir.path().join("ready");
-        write_ready_file(&path, "127.0.0.1:77".parse().expect("an address")).expect("writes");
-        assert_eq!(std::fs::read_to_string(&path).expect("is there"), "127.0.0.1:77\n");
     }
 }

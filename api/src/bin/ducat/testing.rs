@@ -34,6 +34,8 @@ pub struct Faults {
     pub full_batches: Vec<u64>,
     /// Break the stream instead of answering this batch (after its transfers were decided).
     pub break_at_batch: Option<u64>,
+    /// From this batch of a stream on, the memory for ids is full.
+    pub ids_full_from: Option<u64>,
 }
 
 /// The serial model.
@@ -139,10 +141,11 @@ impl Model {
         self.batches += 1;
         let mut response =
             proto::StreamTransfersResponse { tag: request.tag, ..Default::default() };
-        if self.faults.full_batches.contains(&self.batches) {
+        let ids_full = self.faults.ids_full_from.is_some_and(|from| from <= self.batches);
+        if ids_full || self.faults.full_batches.contains(&self.batches) {
             response.error = Some(proto::BatchError {
                 grpc_code: tonic::Code::ResourceExhausted as i32,
-                reason: "ENGINE_FULL".into(),
+                reason: if ids_full { "IDS_FULL" } else { "ENGINE_FULL" }.into(),
                 message: "full".into(),
                 violations: vec![],
             });

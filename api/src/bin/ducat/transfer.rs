@@ -4,9 +4,11 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
 use clap::{Args, ValueEnum};
 use ducat_api::proto;
+use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::{AccountId, TransferId};
-use ducat_engine::money::{Currencies, format_minor};
+use ducat_engine::money::format_minor;
 use serde::Serialize;
+use tonic::transport::Channel;
 
 /// Options of `transfer`.
 #[derive(Args, Debug)]
@@ -89,13 +91,29 @@ struct OutcomeLine {
     credit: Option<BalanceLine>,
 }
 
-/// A balance as scripts read it: minor units, and decimals where the digits are known.
+/// A balance as scripts read it: minor units, and decimals where the account's own currency
+/// and digits could be asked for. An external account has no limit, so nothing is available.
 #[derive(Serialize)]
 struct BalanceLine {
+    currency: Option<String>,
     posted_minor: String,
     available_minor: String,
     posted: Option<String>,
     available: Option<String>,
+}
+
+/// What an account's figures are written in.
+struct Unit {
+    currency: String,
+    digits: u8,
+    external: bool,
+}
+
+/// The units of both accounts of a transfer, as far as they are known.
+#[derive(Default)]
+struct Units {
+    debit: Option<Unit>,
+    credit: Option<Unit>,
 }
 
 /// Runs `transfer`.
@@ -114,7 +132,8 @@ pub async fn run(global: &Global, args: TransferArgs) -> Done {
     let outcome = response.into_inner().outcome.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
     })?;
-    output::print(&text(&outcome, &args.currency, global.json)?)?;
+    let units = units(&mut client, &outcome, args.from, args.to).await;
+    output::print(&text(&outcome, &units, global.json)?)?;
     let posted = outcome.code == proto::Code::Posted as i32;
     Ok(if posted { Exit::Ok } else { Exit::Refused })
 }
@@ -141,9 +160,43 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
     }
 }
 
+/// Asks for the currencies and digits of the accounts whose balances the outcome tells: they
+/// need not be what the command line says. The transfer is decided by now, so an outcome is
+/// printed in minor units rather than lost when the server cannot be asked.
+async fn units(
+    client: &mut LedgerClient<Channel>,
+    outcome: &proto::Outcome,
+    from: AccountId,
+    to: AccountId,
+) -> Units {
+    if outcome.debit.is_none() && outcome.credit.is_none() {
+        return Units::default();
+    }
+    let mut ids = vec![proto::Id { id: from.low(), id_high: from.high() }];
+    if from != to {
+        ids.push(proto::Id { id: to.low(), id_high: to.high() });
+    }
+    let accounts = match client.get_accounts(proto::GetAccountsRequest { ids }).await {
+        Ok(response) => response.into_inner().accounts,
+        Err(status) => {
+            let why = net::failed(&status);
+            eprintln!("ducat: balances are in minor units, the accounts cannot be read: {why}");
+            return Units::default();
+        }
+    };
+    let unit = |id: AccountId| {
+        let account = accounts.iter().find(|a| (a.id_high, a.id) == (id.high(), id.low()))?;
+        Some(Unit {
+            currency: account.currency.clone(),
+            digits: u8::try_from(account.digits).ok()?,
+            external: account.external,
+        })
+    };
+    Units { debit: unit(from), credit: unit(to) }
+}
+
 /// What is printed about an outcome.
-fn text(outcome: &proto::Outcome, currency: &str, json: bool) -> Result<String, Failure> {
-    let digits = Currencies::new().by_code(currency).ok().map(|c| c.digits);
+fn text(outcome: &proto::Outcome, units: &Units, json: bool) -> Result<String, Failure> {
     let line = OutcomeLine {
         id: output::transfer_id(outcome.id_high, outcome.id),
         posted: outcome.code == proto::Code::Posted as i32,
@@ -153,8 +206,8 @@ fn text(outcome: &proto::Outcome, currency: &str, json: bool) -> Result<String, 
         lsn: outcome.lsn,
         time: output::time(outcome.time_ns),
         time_ns: outcome.time_ns,
-        debit: outcome.debit.as_ref().map(|b| balance_line(b, digits)),
-        credit: outcome.credit.as_ref().map(|b| balance_line(b, digits)),
+        debit: outcome.debit.as_ref().map(|b| balance_line(b, units.debit.as_ref())),
+        credit: outcome.credit.as_ref().map(|b| balance_line(b, units.credit.as_ref())),
     };
     if json {
         return output::json(&line);
@@ -169,34 +222,37 @@ fn text(outcome: &proto::Outcome, currency: &str, json: bool) -> Result<String, 
     facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
     for (name, balance) in [("debit account", line.debit), ("credit account", line.credit)] {
         if let Some(balance) = balance {
-            facts.push((name, balance_text(&balance, currency)));
+            facts.push((name, balance_text(&balance)));
         }
     }
     Ok(output::facts(facts))
 }
 
 /// `87.66 GBP posted, 587.66 available`.
-fn balance_text(balance: &BalanceLine, currency: &str) -> String {
-    match (&balance.posted, &balance.available) {
-        (Some(posted), Some(available)) => {
+fn balance_text(balance: &BalanceLine) -> String {
+    match (&balance.currency, &balance.posted, &balance.available) {
+        (Some(currency), Some(posted), Some(available)) => {
             format!("{posted} {currency} posted, {available} available")
         }
+        (Some(currency), Some(posted), None) => format!("{posted} {currency} posted, no limit"),
         _ => format!(
-            "{} minor units of {currency} posted, {} available",
+            "{} minor units posted, {} available",
             balance.posted_minor, balance.available_minor
         ),
     }
 }
 
-fn balance_line(balance: &proto::Balance, digits: Option<u8>) -> BalanceLine {
+fn balance_line(balance: &proto::Balance, unit: Option<&Unit>) -> BalanceLine {
     let (posted, available) = match &balance.wide {
         Some(wide) => (wide.posted_minor.clone(), wide.available_minor.clone()),
         None => (balance.posted_minor.to_string(), balance.available_minor.to_string()),
     };
-    let decimal = |minor: &str| Some(format_minor(minor.parse().ok()?, digits?));
+    let decimal =
+        |minor: &str, unit: Option<&Unit>| Some(format_minor(minor.parse().ok()?, unit?.digits));
     BalanceLine {
-        posted: decimal(&posted),
-        available: decimal(&available),
+        currency: unit.map(|u| u.currency.clone()),
+        posted: decimal(&posted, unit),
+        available: decimal(&available, unit.filter(|u| !u.external)),
         posted_minor: posted,
         available_minor: available,
     }
@@ -222,10 +278,18 @@ mod tests {
         }
     }
 
+    fn unit(currency: &str, digits: u8, external: bool) -> Option<Unit> {
+        Some(Unit { currency: currency.into(), digits, external })
+    }
+
+    fn debit_in(currency: &str, digits: u8) -> Units {
+        Units { debit: unit(currency, digits, false), credit: None }
+    }
+
     #[test]
     fn a_refusal_prints_its_code_and_explanation() {
         assert_eq!(
-            text(&refused(), "GBP", false).expect("text"),
+            text(&refused(), &debit_in("GBP", 2), false).expect("text"),
             "transfer       5\n\
              outcome        INSUFFICIENT_FUNDS\n\
              because        available 1.00, needed 12.34\n\
@@ -233,21 +297,31 @@ mod tests {
              debit account  1.00 GBP posted, 1.00 available"
         );
         assert_eq!(
-            text(&refused(), "GBP", true).expect("text"),
+            text(&refused(), &debit_in("GBP", 2), true).expect("text"),
             concat!(
                 r#"{"id":"5","posted":false,"code":"INSUFFICIENT_FUNDS","#,
                 r#""explanation":"available 1.00, needed 12.34","repeat":false,"lsn":12,"#,
                 r#""time":"2025-01-01T00:00:00.000000000Z","time_ns":1735689600000000000,"#,
-                r#""debit":{"posted_minor":"100","available_minor":"100","posted":"1.00","#,
+                r#""debit":{"currency":"GBP","posted_minor":"100","available_minor":"100","posted":"1.00","#,
                 r#""available":"1.00"},"credit":null}"#
             )
         );
     }
 
     #[test]
-    fn assets_of_your_own_print_minor_units() {
-        let text = text(&refused(), "POINTS", false).expect("text");
-        assert!(text.contains("100 minor units of POINTS posted, 100 available"), "{text}");
+    fn each_balance_is_in_its_accounts_own_currency() {
+        let mut outcome = refused();
+        outcome.code = proto::Code::CurrencyMismatch as i32;
+        outcome.credit = Some(proto::Balance { posted_minor: 5000, ..Default::default() });
+        let units = Units { debit: unit("POINTS", 1, false), credit: unit("JPY", 0, true) };
+        let printed = text(&outcome, &units, false).expect("text");
+        assert!(
+            printed.contains("debit account   10.0 POINTS posted, 10.0 available"),
+            "{printed}"
+        );
+        assert!(printed.contains("credit account  5000 JPY posted, no limit"), "{printed}");
+        let unknown = text(&outcome, &Units::default(), false).expect("text");
+        assert!(unknown.contains("5000 minor units posted"), "{unknown}");
     }
 
     #[test]

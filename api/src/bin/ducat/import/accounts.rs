@@ -187,7 +187,8 @@ async fn patiently<T>(
         match call().await {
             Ok(response) => return Ok(response.into_inner()),
             Err(status) if status.code() == Code::ResourceExhausted => {
-                if since.elapsed() > PATIENCE {
+                // Ids are forgotten within days: waiting for them helps nobody.
+                if net::is_ids_full(&status) || since.elapsed() > PATIENCE {
                     return Err(net::failed(&status));
                 }
                 tokio::time::sleep(wait).await;

@@ -12,10 +12,12 @@ use std::path::PathBuf;
 A mapping file (TOML) says which column means what; api/mappings/ holds commented ones. Every
 transfer gets an id derived from the mapping's namespace and the row's number (or a column), so
 after an interruption run the same command again: rows that were decided are answered from
-memory and counted as repeats.
+memory and counted as repeats. The server remembers ids for at least 24 hours after the
+decision, so do it before: a file imported again after that is posted again.
 
 Ends with 0 when every row got an answer, refused or not; with --strict, with 1 unless every
-row was posted; with 65 when a file is cut off or damaged, with 69 when the server goes away.
+row was posted; with 65 when a file is cut off or damaged, with 69 when the server goes away or
+its memory for ids is full, with 130 after Ctrl-C.
 
 Examples:
   ducat import --map api/mappings/amlsim.toml --accounts nodes.csv.gz \\

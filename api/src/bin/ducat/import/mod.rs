@@ -51,14 +51,30 @@ use tonic::transport::Channel;
 pub async fn run(global: &Global, args: ImportArgs) -> Done {
     let mapping = args.mapping()?;
     let import = Import { common: Arc::new(Common::of(&mapping)?), mapping, args };
-    let summary = match import.args.dry_run {
-        true => import.dry_run().await?,
-        false => import.transfer_to_ledger(net::connect(global).await?).await?,
+    let summary = tokio::select! {
+        summary = import.run(global) => summary?,
+        heard = tokio::signal::ctrl_c() => return Err(interrupted(import.args.dry_run, heard)),
     };
     output::print(&summary.text(global.json)?)?;
     summary_notes(&summary);
     let strict = import.args.strict && !summary.all_posted();
     Ok(if strict { Exit::Refused } else { Exit::Ok })
+}
+
+/// The end by Ctrl-C, or by a system that does not tell of it.
+fn interrupted(dry_run: bool, heard: std::io::Result<()>) -> Failure {
+    if let Err(error) = heard {
+        return Failure::new(Exit::Internal, format!("cannot listen for Ctrl-C: {error}"));
+    }
+    let text = match dry_run {
+        true => "interrupted; nothing was sent",
+        false => {
+            "the import was interrupted; what was sent may be posted. To go on, run the same \
+             command again within 24 hours: rows already decided are known by their ids and \
+             nothing is doubled"
+        }
+    };
+    Failure::new(Exit::Interrupted, text)
 }
 
 /// What deserves a word beside the summary.
@@ -93,6 +109,14 @@ struct Import {
 }
 
 impl Import {
+    /// Converts, and sends unless it is a dry run.
+    async fn run(&self, global: &Global) -> Result<Summary, Failure> {
+        match self.args.dry_run {
+            true => self.dry_run().await,
+            false => self.transfer_to_ledger(net::connect(global).await?).await,
+        }
+    }
+
     /// Converts every row and sends nothing.
     async fn dry_run(&self) -> Result<Summary, Failure> {
         let mut summary = Summary { dry_run: true, ..Summary::default() };

@@ -12,6 +12,8 @@
 //!
 //! Order matters: a transfer may need the money of the one before it. So nothing overtakes a
 //! batch that was refused, unless it was already on its way; such a case is counted and told.
+//!
+//! A memory for ids that is full is not waited for: it empties within days, not seconds.
 
 use super::rejects::Rejects;
 use super::tally::{Row, Tally};
@@ -149,6 +151,15 @@ impl Pipeline<'_> {
                 flight.wait = WAIT.0;
                 self.count(&batch, &response.outcomes)
             }
+            Some(error) if net::is_ids_full_reason(&error.reason) => {
+                let text = format!(
+                    "the import stopped after {} answered rows: {}. Run the same command again \
+                     then: rows already decided are known by their ids and nothing is doubled",
+                    self.tally.rows,
+                    net::ids_full(&error.message)
+                );
+                Err(Failure::new(Exit::Unavailable, text))
+            }
             Some(error) if error.grpc_code == Code::ResourceExhausted as i32 => {
                 flight.draining = true;
                 let since = *flight.full_since.get_or_insert_with(Instant::now);
@@ -229,8 +240,8 @@ fn refused_as_a_whole(batch: &[Row], error: &proto::BatchError) -> Failure {
          ({})",
         error.message, error.reason
     );
-    for violation in error.violations.iter().take(5) {
-        text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
-    }
+    let violations = error.violations.iter().take(5);
+    let violations = violations.map(|v| (v.field.as_str(), v.description.as_str()));
+    text.push_str(&net::violation_lines(violations.collect()));
     Failure::new(Exit::Refused, text)
 }

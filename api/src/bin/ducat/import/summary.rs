@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::output::{self, count};
 use crate::status::TotalLine;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The whole account of one run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -62,7 +63,9 @@ impl Summary {
             );
             facts.push(("opening balances", text));
         }
-        push_refusals(&mut facts, &a.openings);
+        push_codes(&mut facts, &a.openings.refused_by_code);
+        push_codes(&mut facts, &a.openings.repeats_refused_by_code);
+        push_codes(&mut facts, &a.openings.unconvertible_by_code);
         let t = &self.transfers;
         facts.push(("rows read", count(t.rows)));
         if self.dry_run {
@@ -71,7 +74,7 @@ impl Summary {
             facts.push(("posted", count(t.posted)));
             facts.push(("refused", count(t.refused)));
         }
-        push_refusals(&mut facts, t);
+        push_codes(&mut facts, &t.refused_by_code);
         if !self.dry_run {
             let text = format!(
                 "{} decided in an earlier run ({} posted, {} refused)",
@@ -80,8 +83,10 @@ impl Summary {
                 count(t.repeats_refused)
             );
             facts.push(("repeats", text));
+            push_codes(&mut facts, &t.repeats_refused_by_code);
         }
         facts.push(("unconvertible", count(t.unconvertible)));
+        push_codes(&mut facts, &t.unconvertible_by_code);
         let seconds = self.duration_ms as f64 / 1000.0;
         let rate = count(self.rows_per_second);
         facts.push(("took", format!("{seconds:.2} s, {rate} rows/s")));
@@ -108,8 +113,8 @@ impl Summary {
 }
 
 /// One line for each reason.
-fn push_refusals(facts: &mut Vec<(&str, String)>, tally: &Tally) {
-    for (code, number) in tally.refused_by_code.iter().chain(&tally.unconvertible_by_code) {
+fn push_codes(facts: &mut Vec<(&str, String)>, by_code: &BTreeMap<String, u64>) {
+    for (code, number) in by_code {
         facts.push(("", format!("{} {code}", count(*number))));
     }
 }
@@ -135,6 +140,9 @@ mod tests {
         summary.transfers.posted = 44_932;
         summary.transfers.refused = 72_873;
         summary.transfers.refused_by_code.insert("INSUFFICIENT_FUNDS".into(), 72_873);
+        summary.transfers.repeats = 3;
+        summary.transfers.repeats_refused = 3;
+        summary.transfers.repeats_refused_by_code.insert("SAME_ACCOUNT".into(), 3);
         assert_eq!(
             summary.text(false).expect("text"),
             "accounts          20,000 opened, 0 were open\n\
@@ -143,7 +151,8 @@ mod tests {
              posted            44,932\n\
              refused           72,873\n\
              \u{20}                 72,873 INSUFFICIENT_FUNDS\n\
-             repeats           0 decided in an earlier run (0 posted, 0 refused)\n\
+             repeats           3 decided in an earlier run (0 posted, 3 refused)\n\
+             \u{20}                 3 SAME_ACCOUNT\n\
              unconvertible     0\n\
              took              1.50 s, 78,536 rows/s\n\
              sum of balances   1.00 USD in 20,000 accounts\n\

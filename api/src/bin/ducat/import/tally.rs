@@ -38,6 +38,8 @@ pub struct Tally {
     pub unconvertible: u64,
     /// This run's refusals by code.
     pub refused_by_code: BTreeMap<String, u64>,
+    /// The refusals among the repeats by code.
+    pub repeats_refused_by_code: BTreeMap<String, u64>,
     /// Unconvertible rows by code.
     pub unconvertible_by_code: BTreeMap<String, u64>,
 }
@@ -74,11 +76,14 @@ impl Tally {
             (false, true) => self.posted += 1,
             (true, true) => self.repeats_posted += 1,
             (true, false) => self.repeats_refused += 1,
-            (false, false) => {
-                self.refused += 1;
-                let code = output::code_name(outcome.code).to_owned();
-                *self.refused_by_code.entry(code).or_default() += 1;
-            }
+            (false, false) => self.refused += 1,
+        }
+        if !posted {
+            let by_code = match outcome.repeat {
+                true => &mut self.repeats_refused_by_code,
+                false => &mut self.refused_by_code,
+            };
+            *by_code.entry(output::code_name(outcome.code).to_owned()).or_default() += 1;
         }
         self.repeats += u64::from(outcome.repeat);
         match rejects {

@@ -65,7 +65,7 @@ fn a_full_engine_is_waited_for_and_batches_go_again_in_order() {
         let ledger = TestLedger::default();
         // From the third batch on everything in flight is refused, as a full engine does.
         ledger.0.lock().expect("lock").faults =
-            Faults { full_batches: (3..=12).collect(), break_at_batch: None };
+            Faults { full_batches: (3..=12).collect(), ..Faults::default() };
         let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
         assert_eq!(summary.transfers.posted, 100);
         assert_eq!(summary.batches_out_of_order, 0);
@@ -82,7 +82,7 @@ fn an_interrupted_import_is_run_again_and_doubles_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let ledger = TestLedger::default();
         ledger.0.lock().expect("lock").faults =
-            Faults { full_batches: vec![], break_at_batch: Some(9) };
+            Faults { break_at_batch: Some(9), ..Faults::default() };
         let failure = import(&ledger, chain(&dir, 100)).await.expect_err("interrupted");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("Run the same command again"), "{failure}");
@@ -97,6 +97,25 @@ fn an_interrupted_import_is_run_again_and_doubles_nothing() {
 }
 
 #[test]
+fn a_full_memory_for_ids_ends_the_import_at_once() {
+    on_a_runtime(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ledger = TestLedger::default();
+        ledger.0.lock().expect("lock").faults =
+            Faults { ids_full_from: Some(4), ..Faults::default() };
+        let started = Instant::now();
+        let failure = import(&ledger, chain(&dir, 100)).await.expect_err("stopped");
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing was waited for");
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.message.contains("after 9 answered rows"), "{failure}");
+        assert!(failure.message.contains("--remembered-ids-max"), "{failure}");
+        ledger.0.lock().expect("lock").faults = Faults::default();
+        let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
+        assert_eq!((summary.transfers.posted, summary.transfers.repeats_posted), (91, 9));
+    });
+}
+
+#[test]
 fn refused_rows_go_to_their_file_with_their_columns() {
     on_a_runtime(async {
         let dir = tempfile::tempdir().expect("a directory");
@@ -104,10 +123,18 @@ fn refused_rows_go_to_their_file_with_their_columns() {
         let mut args = chain(&dir, 0);
         args.transfers = Some(file(&dir, "t.csv", rows));
         args.rejects = Some(dir.path().join("rejects.csv"));
-        let summary = import(&TestLedger::default(), args).await.expect("imported");
+        let ledger = TestLedger::default();
+        let mut again = chain(&dir, 0);
+        again.transfers = args.transfers.clone();
+        let summary = import(&ledger, args).await.expect("imported");
         let t = &summary.transfers;
         assert_eq!((t.rows, t.posted, t.refused, t.unconvertible), (8, 2, 4, 2));
         assert!(!summary.all_posted());
+        // Refusals that come back as repeats keep their reasons.
+        let repeats = import(&ledger, again).await.expect("imported").transfers;
+        assert!(repeats.refused_by_code.is_empty());
+        assert_eq!((repeats.repeats_refused, repeats.refused), (4, 0));
+        assert_eq!(repeats.repeats_refused_by_code, t.refused_by_code);
         let text = std::fs::read_to_string(dir.path().join("rejects.csv")).expect("there");
         assert_eq!(
             text,
