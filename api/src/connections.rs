@@ -1,6 +1,8 @@
 //! Connections of the server, bounded: a place is taken before a connection is accepted and
-//! given back when it closes. Those beyond the bound wait in the listener's backlog.
+//! given back when it closes. Those beyond the bound wait in the listener's backlog. One that
+//! leaves answers unread for too long is cut (see [`crate::unread`]).
 
+use crate::unread::{Unread, Watch};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// Pause after a failed accept (out of file descriptors, most often), which would otherwise
 /// be tried again at once and without end.
@@ -23,15 +25,16 @@ type Accepting = Pin<Box<dyn Future<Output = Connection> + Send>>;
 pub struct Connections {
     listener: Arc<TcpListener>,
     places: Arc<Semaphore>,
+    watch: Watch,
     accepting: Option<Accepting>,
 }
 
 impl Connections {
-    /// Accepts at most `max` connections at a time.
+    /// Accepts at most `max` connections at a time, and has `watch` look after them.
     #[must_use]
-    pub fn new(listener: TcpListener, max: usize) -> Self {
+    pub fn new(listener: TcpListener, max: usize, watch: Watch) -> Self {
         let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { listener: Arc::new(listener), places, accepting: None }
+        Self { listener: Arc::new(listener), places, watch, accepting: None }
     }
 }
 
@@ -40,14 +43,16 @@ impl Stream for Connections {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let (listener, places) = (self.listener.clone(), self.places.clone());
-        let accepting = self.accepting.get_or_insert_with(|| Box::pin(accept(listener, places)));
+        let watch = self.watch.clone();
+        let accepting =
+            self.accepting.get_or_insert_with(|| Box::pin(accept(listener, places, watch)));
         let connection = ready!(accepting.as_mut().poll(context));
         self.accepting = None;
         Poll::Ready(Some(Ok(connection)))
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Connection {
+async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>, watch: Watch) -> Connection {
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
@@ -56,7 +61,7 @@ async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Connectio
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "could not turn off Nagle's algorithm");
                 }
-                return Connection { stream, _place: place };
+                return Connection { stream, unread: watch.connection(), _place: place };
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -69,6 +74,7 @@ async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Connectio
 /// An accepted connection and its place among those allowed.
 pub struct Connection {
     stream: TcpStream,
+    unread: Arc<Unread>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -81,11 +87,27 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> ConnectionInfo {
+        ConnectionInfo(self.unread.clone())
     }
+}
+
+/// What a call knows of its connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo(Arc<Unread>);
+
+impl ConnectionInfo {
+    /// The connection's unread answers.
+    #[must_use]
+    pub fn unread(&self) -> Arc<Unread> {
+        self.0.clone()
+    }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "answers lay unread for too long")
 }
 
 impl AsyncRead for Connection {
@@ -94,7 +116,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if self.unread.is_cut() {
+            return Poll::Ready(Err(cut()));
+        }
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_pending() && !self.unread.wake(context.waker()) {
+            return Poll::Ready(Err(cut()));
+        }
+        read
     }
 }
 

@@ -153,6 +153,19 @@ impl<'a> MoneyReader<'a> {
     }
 }
 
+/// Refuses a code that no asset can have before it is repeated in an answer.
+///
+/// # Errors
+/// One violation, reason `ASSET_CODE_MALFORMED`.
+pub fn check_asset_code(code: &str) -> Result<(), Violations> {
+    if code.len() <= CURRENCY_BYTES_MAX {
+        return Ok(());
+    }
+    let sentence =
+        format!("an asset code has at most {CURRENCY_BYTES_MAX} characters, not {}", code.len());
+    Err(Violations::one("code", "ASSET_CODE_MALFORMED", sentence))
+}
+
 /// The minor units that a decimal text stands for, or its violation under `field`.
 fn amount_text(
     text: &str,

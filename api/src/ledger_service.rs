@@ -1,6 +1,7 @@
 //! The service `Ledger`: every call is convert ▸ ask the [`Handle`] ▸ convert back. It
 //! decides nothing; it waits where the engine says so and nowhere else.
 
+use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{self, accounts, cursor, outcomes, transfers};
 use crate::proto::{self, StreamTransfersRequest};
 use crate::servers::ledger_server::Ledger;
@@ -8,6 +9,7 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use ducat_actors::handle::{BATCH_MAX, Handle};
+use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Most ids in one `GetTransfers`.
@@ -19,14 +21,45 @@ pub struct LedgerService {
     handle: Handle,
     streams: StreamOptions,
     draining: Draining,
+    answers: Budget,
 }
 
 impl LedgerService {
-    /// The service over this engine. Streams end when `draining` says so.
+    /// The service over this engine. Streams end when `draining` says so, and the memory of
+    /// answers is taken from `answers`.
     #[must_use]
-    pub const fn new(handle: Handle, streams: StreamOptions, draining: Draining) -> Self {
-        Self { handle, streams, draining }
+    pub const fn new(
+        handle: Handle,
+        streams: StreamOptions,
+        draining: Draining,
+        answers: Budget,
+    ) -> Self {
+        Self { handle, streams, draining, answers }
     }
+
+    /// Room for an answer, before anything is done for it.
+    async fn room(&self, bytes: usize) -> Result<Room, Status> {
+        let wait = self.streams.room_timeout;
+        let room = self.answers.room_within(bytes, wait).await;
+        room.ok_or_else(|| Refusal::no_answer_room(wait).into())
+    }
+}
+
+/// The answer, with the room that its bytes need until they are sent.
+fn answered<T: Message>(message: T, mut room: Room) -> Response<T> {
+    room.keep(message.encoded_len());
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(Rooms::of(room));
+    response
+}
+
+/// Memory of one item of an answer while it is made, roughly: the engine's figures, the
+/// message with its texts, its bytes.
+mod item {
+    pub const ACCOUNT_RESULT: usize = 384;
+    pub const ACCOUNT: usize = 640;
+    pub const TRANSFER: usize = 768;
+    pub const ENTRY: usize = 384;
 }
 
 #[tonic::async_trait]
@@ -36,6 +69,7 @@ impl Ledger for LedgerService {
         request: Request<proto::DefineAssetRequest>,
     ) -> Result<Response<proto::DefineAssetResponse>, Status> {
         let proto::DefineAssetRequest { code, digits } = request.into_inner();
+        convert::check_asset_code(&code)?;
         let defined = self.handle.define_asset(code, digits).await.map_err(status::request)?;
         let (asset, created) = defined.map_err(|error| status::asset(&error))?;
         let digits = u32::from(asset.digits);
@@ -48,13 +82,14 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
         let request = request.into_inner();
         let specs = accounts::specs(&request.accounts, &self.handle.currencies())?;
+        let room = self.room(specs.len() * item::ACCOUNT_RESULT).await?;
         let outcomes = self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))
         });
         let results = results.collect::<Result<_, _>>()?;
-        Ok(Response::new(proto::CreateAccountsResponse { results }))
+        Ok(answered(proto::CreateAccountsResponse { results }, room))
     }
 
     async fn get_accounts(
@@ -63,6 +98,7 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::GetAccountsResponse>, Status> {
         let asked = request.into_inner().ids;
         let ids = convert::account_ids(&asked, BATCH_MAX)?;
+        let room = self.room(ids.len() * item::ACCOUNT).await?;
         let at = self.handle.accounts(ids).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
@@ -73,7 +109,7 @@ impl Ledger for LedgerService {
                 None => answer.unknown.push(id),
             }
         }
-        Ok(Response::new(answer))
+        Ok(answered(answer, room))
     }
 
     async fn list_accounts(
@@ -83,14 +119,16 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
         let from = cursor::read_accounts(&request.cursor)?;
+        let room = self.room(size * item::ACCOUNT).await?;
         let page = self.handle.list_accounts(from, size).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
-        Ok(Response::new(proto::ListAccountsResponse {
+        let answer = proto::ListAccountsResponse {
             accounts: page.accounts.iter().map(|view| writer.account(view)).collect(),
             next_cursor: page.next.map(cursor::accounts).unwrap_or_default(),
             lsn: page.lsn.0,
-        }))
+        };
+        Ok(answered(answer, room))
     }
 
     async fn set_account_status(
@@ -101,7 +139,7 @@ impl Ledger for LedgerService {
         let id = convert::account_id(request.id_high, request.id)?;
         let wanted = accounts::status_from_proto(request.status)?;
         let view = self.handle.set_status(id, wanted).await.map_err(status::request)?;
-        let view = view.map_err(Refusal::from)?;
+        let view = view.map_err(|rejection| status::account(id, rejection))?;
         let currencies = self.handle.currencies();
         let account = accounts::Writer::new(&currencies).account(&view);
         Ok(Response::new(proto::SetAccountStatusResponse { account: Some(account) }))
@@ -129,12 +167,13 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().transfers;
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
+        let room = self.room(outcomes::batch_bytes(&batch)).await?;
         let pending = self.handle.submit(batch).map_err(status::request)?;
         let outcomes = pending.outcomes().await.map_err(status::request)?;
         if outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
-        Ok(Response::new(outcomes::unary_answer(&outcomes, &asked, &currencies)))
+        Ok(answered(outcomes::unary_answer(&outcomes, &asked, &currencies), room))
     }
 
     type StreamTransfersStream = AnswerStream;
@@ -148,8 +187,12 @@ impl Ledger for LedgerService {
             request.into_inner(),
             self.streams.clone(),
             self.draining.clone(),
+            self.answers.clone(),
         );
-        Ok(Response::new(answers))
+        let rooms = answers.rooms();
+        let mut response = Response::new(answers);
+        response.extensions_mut().insert(rooms);
+        Ok(response)
     }
 
     async fn get_transfers(
@@ -158,6 +201,7 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::GetTransfersResponse>, Status> {
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
+        let room = self.room(ids.len() * item::TRANSFER).await?;
         let stored = self.handle.transfers(ids).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut answer = proto::GetTransfersResponse::default();
@@ -169,7 +213,7 @@ impl Ledger for LedgerService {
                 None => answer.unknown.push(id),
             }
         }
-        Ok(Response::new(answer))
+        Ok(answered(answer, room))
     }
 
     async fn list_entries(
@@ -180,6 +224,7 @@ impl Ledger for LedgerService {
         let id = convert::account_id(request.id_high, request.id)?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_entries(id, &request.cursor)?;
+        let room = self.room(size * item::ENTRY).await?;
         let page = self.handle.entries(id, from, size).await.map_err(status::request)?;
         let page = page.ok_or_else(|| {
             let sentence = format!("no account has the id {id}");
@@ -187,6 +232,6 @@ impl Ledger for LedgerService {
         })?;
         let next = page.next.map(|lsn| cursor::entries(id, lsn)).unwrap_or_default();
         let currencies = self.handle.currencies();
-        Ok(Response::new(accounts::Writer::new(&currencies).entries(&page, next)))
+        Ok(answered(accounts::Writer::new(&currencies).entries(&page, next), room))
     }
 }

@@ -10,15 +10,18 @@
 
 #![warn(missing_docs)]
 
+pub mod budget;
 pub mod client;
 pub mod compose;
 pub mod connections;
 pub mod convert;
+pub mod gate;
 pub mod ledger_service;
 pub mod operator_service;
 pub mod server;
 pub mod status;
 pub mod stream;
+pub mod unread;
 pub mod violation;
 pub mod wire;
 

@@ -2,26 +2,31 @@
 //! bounded, and an end that answers what was begun.
 //!
 //! ```text
-//! listener ─▶ connections (bounded) ─▶ HTTP/2 streams (bounded) ─▶ services ─▶ Handle
+//! listener ─▶ connections (bounded) ─▶ HTTP/2 streams (bounded) ─▶ gate (calls, bounded)
+//!     ─▶ services ─▶ room for the answer (bytes, bounded) ─▶ Handle
 //! ```
 //!
 //! A drain goes: health says `NOT_SERVING`, no new connection is taken, open connections are
 //! told to go away, `StreamTransfers` stops reading and answers what is in flight, and after
 //! a bounded time whatever is still open is cut.
 
+use crate::budget::Budget;
 use crate::connections::Connections;
+use crate::gate::Gate;
 use crate::ledger_service::LedgerService;
 use crate::operator_service::OperatorService;
 use crate::proto;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::stream::{Draining, StreamOptions};
+use crate::unread::Watch;
 use ducat_actors::handle::Handle;
 use std::future::Future;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -56,8 +61,19 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct ServerOptions {
     /// Most connections at a time; more wait in the listener's backlog. Default 1,024.
     pub connections_max: usize,
-    /// Most calls at a time on one connection. Default 1,024.
+    /// Most calls at a time on one connection; more wait at the client. Default 256.
     pub calls_per_connection_max: u32,
+    /// Most calls at a time over all connections, open streams included; more are refused
+    /// with `CALLS_FULL`. Default 8,192.
+    pub calls_max: usize,
+    /// Memory for answers being made and not yet sent, streams' batches in flight included;
+    /// what finds none in [`StreamOptions::room_timeout`] is refused with `ANSWERS_FULL`.
+    /// Default 256 MiB.
+    pub answers: Budget,
+    /// How long a piece of an answer (64 KiB) may wait for the client to take it before the
+    /// connection is cut. Longer than [`StreamOptions::unread_timeout`], so that a stream
+    /// whose client comes back is told. Default 60 s.
+    pub unread_timeout: Duration,
     /// Bounds of `StreamTransfers`.
     pub streams: StreamOptions,
     /// How long a drain may take before connections are cut. Default 10 s.
@@ -68,7 +84,10 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             connections_max: 1024,
-            calls_per_connection_max: 1024,
+            calls_per_connection_max: 256,
+            calls_max: 8192,
+            answers: Budget::default(),
+            unread_timeout: Duration::from_secs(60),
             streams: StreamOptions::default(),
             drain_timeout: Duration::from_secs(10),
         }
@@ -109,7 +128,8 @@ pub async fn serve(
 ) -> Result<Drained, ServeError> {
     let (switch, draining) = Draining::new();
     let (health, health_service) = tonic_health::server::health_reporter();
-    let ledger = LedgerService::new(handle.clone(), options.streams.clone(), draining.clone());
+    let (streams, answers) = (options.streams.clone(), options.answers.clone());
+    let ledger = LedgerService::new(handle.clone(), streams, draining.clone(), answers);
     let ledger = LedgerServer::new(ledger)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
@@ -121,9 +141,14 @@ pub async fn serve(
     let mut routes = Routes::builder();
     routes.add_service(ledger).add_service(operator).add_service(health_service);
     add_reflection(&mut routes)?;
-    let connections = Connections::new(listener, options.connections_max);
+    let watch = Watch::new(options.unread_timeout);
+    let connections = Connections::new(listener, options.connections_max, watch.clone());
+    // Aborted as soon as serving ends, however it ends.
+    let mut watching = JoinSet::new();
+    watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = builder(&options)
+        .layer(Gate::new(options.calls_max))
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(connections, async move { ended.begun().await });
     tokio::pin!(serving);

@@ -4,6 +4,7 @@
 use crate::proto;
 use crate::violation::ERROR_DOMAIN;
 use ducat_actors::handle::RequestError;
+use ducat_engine::ids::AccountId;
 use ducat_engine::money::CurrencyError;
 use ducat_engine::transfer::AccountRejection;
 use std::collections::HashMap;
@@ -13,6 +14,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// How long to wait before asking a full engine again: some commits of its journal.
 const RETRY_BUSY: Duration = Duration::from_millis(25);
+
+/// How long to wait before asking again when unread answers fill their memory.
+const RETRY_ANSWERS_FULL: Duration = Duration::from_secs(1);
 
 /// How long to wait before asking again when remembered ids fill their memory; they leave
 /// it a day after they came.
@@ -47,6 +51,35 @@ impl Refusal {
                 Code::ResourceExhausted,
                 "ENGINE_FULL",
                 format!("the engine had no room for the batch within {} ms", waited.as_millis()),
+            )
+        }
+    }
+
+    /// No memory came free for the answer in time: others leave theirs unread.
+    #[must_use]
+    pub fn no_answer_room(waited: Duration) -> Self {
+        Self {
+            retry: Some(RETRY_ANSWERS_FULL),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "ANSWERS_FULL",
+                format!(
+                    "unread answers left no memory for this one within {} ms; nothing was done",
+                    waited.as_millis()
+                ),
+            )
+        }
+    }
+
+    /// As many calls are being served as the server takes at a time.
+    #[must_use]
+    pub fn calls_full(max: usize) -> Self {
+        Self {
+            retry: Some(RETRY_BUSY),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "CALLS_FULL",
+                format!("the server is busy with {max} calls, the most it takes at a time"),
             )
         }
     }
@@ -97,19 +130,38 @@ impl From<RequestError> for Refusal {
     }
 }
 
-impl From<AccountRejection> for Refusal {
-    fn from(rejection: AccountRejection) -> Self {
-        let (code, reason) = match rejection {
-            AccountRejection::Unknown => (Code::NotFound, "ACCOUNT_UNKNOWN"),
-            AccountRejection::Closed => (Code::FailedPrecondition, "ACCOUNT_CLOSED"),
-            AccountRejection::NotEmpty => (Code::FailedPrecondition, "ACCOUNT_NOT_EMPTY"),
-            AccountRejection::ExistsDifferent => (Code::AlreadyExists, "EXISTS_DIFFERENT"),
-            AccountRejection::Full => (Code::ResourceExhausted, "LEDGER_FULL"),
-            AccountRejection::LimitTooLarge => (Code::InvalidArgument, "AMOUNT_TOO_LARGE"),
-            AccountRejection::CurrencyUnknown => (Code::InvalidArgument, "CURRENCY_UNKNOWN"),
-        };
-        Self::new(code, reason, rejection.to_string())
-    }
+/// The status of an account that could not be changed; the sentence names it.
+#[must_use]
+pub fn account(id: AccountId, rejection: AccountRejection) -> Status {
+    let (code, reason, sentence) = match rejection {
+        AccountRejection::Unknown => {
+            (Code::NotFound, "ACCOUNT_UNKNOWN", format!("no account has the id {id}"))
+        }
+        AccountRejection::Closed => {
+            (Code::FailedPrecondition, "ACCOUNT_CLOSED", format!("account {id} is closed for good"))
+        }
+        AccountRejection::NotEmpty => (
+            Code::FailedPrecondition,
+            "ACCOUNT_NOT_EMPTY",
+            format!(
+                "account {id} is not empty; an account is closed only when its balance is zero \
+                 and nothing is held"
+            ),
+        ),
+        AccountRejection::ExistsDifferent => (
+            Code::AlreadyExists,
+            "EXISTS_DIFFERENT",
+            format!("account {id} exists with other content"),
+        ),
+        AccountRejection::Full => (Code::ResourceExhausted, "LEDGER_FULL", rejection.to_string()),
+        AccountRejection::LimitTooLarge => {
+            (Code::InvalidArgument, "AMOUNT_TOO_LARGE", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::CurrencyUnknown => {
+            (Code::InvalidArgument, "CURRENCY_UNKNOWN", format!("account {id}: {rejection}"))
+        }
+    };
+    Refusal::new(code, reason, sentence).into()
 }
 
 /// The status of an asset that could not be defined.
@@ -162,12 +214,14 @@ mod tests {
 
     #[test]
     fn refusals_keep_their_kind() {
+        let id = AccountId::new(7).expect("not zero");
+        assert!(account(id, AccountRejection::Unknown).message().contains(" 7"));
         for (status, code) in [
             (request(RequestError::IdsFull { limit: 1 }), Code::ResourceExhausted),
             (request(RequestError::Stopped("x".into())), Code::Unavailable),
-            (Refusal::from(AccountRejection::Unknown).into(), Code::NotFound),
-            (Refusal::from(AccountRejection::NotEmpty).into(), Code::FailedPrecondition),
-            (Refusal::from(AccountRejection::Closed).into(), Code::FailedPrecondition),
+            (account(id, AccountRejection::Unknown), Code::NotFound),
+            (account(id, AccountRejection::NotEmpty), Code::FailedPrecondition),
+            (account(id, AccountRejection::Closed), Code::FailedPrecondition),
             (asset(&CurrencyError::BadDigits(19)), Code::InvalidArgument),
             (asset(&CurrencyError::IsIso("GBP".into())), Code::InvalidArgument),
             (asset(&CurrencyError::Exists { code: "X".into(), digits: 2 }), Code::AlreadyExists),

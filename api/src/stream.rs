@@ -9,12 +9,15 @@
 //!
 //! A full engine or a full window stops the reader, which stops reading the client, whom
 //! HTTP/2 flow control then slows down. Every wait is bounded: a batch that finds no room in
-//! time is refused on its own, and a client that lets answers lie while its window is full
-//! has its stream ended. A drain ends the reading; what is in flight is still answered.
+//! time is refused on its own, and a client that lets answers lie has its stream ended. The
+//! memory of a batch, from its admission until its answer is sent, is taken from the
+//! stream's share and from the server's budget. A drain ends the reading; what is in flight is still answered.
 
+use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
 use crate::proto::{BatchError, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
 use crate::status::{self, Refusal};
+use crate::violation::Violations;
 use crate::wire::Encoded;
 use ducat_actors::handle::{Handle, Pending, RequestError};
 use ducat_engine::money::Currencies;
@@ -30,15 +33,23 @@ use tonic::{Code, Status, Streaming};
 /// next is made; more would only hide a slow client.
 const OUTBOX: usize = 2;
 
+/// Memory of one stream's batches in flight and unread answers: enough to keep the engine
+/// busy (80,000 transfers), a fraction of what the server has for all.
+const STREAM_BYTES: usize = 32 * 1024 * 1024;
+
+/// Memory of an answer that refuses a batch, with all the violations it may list.
+const REFUSAL_BYTES: usize = 16 * 1024;
+
 /// How a stream is bounded.
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     /// Most batches of one stream that are admitted and not yet answered, next to the one
     /// being read and the one being answered: at least 1. Default 64.
     pub window: usize,
-    /// How long a batch waits for room in the engine before it is refused. Default 10 s.
+    /// How long a batch waits for room in the engine, and how long it or a call waits for
+    /// room for its answer, before it is refused. Default 10 s.
     pub room_timeout: Duration,
-    /// How long answers may lie unread while the window is full. Default 30 s.
+    /// How long the connection may take no answer off a stream that has some. Default 30 s.
     pub unread_timeout: Duration,
 }
 
@@ -71,8 +82,14 @@ impl Draining {
     }
 }
 
-/// A batch that was read and waits for its answer.
-enum InFlight {
+/// A batch that was read and the memory it takes. Without any, it is a short refusal.
+struct InFlight {
+    batch: Batch,
+    rooms: Vec<Room>,
+}
+
+/// What waits for its answer.
+enum Batch {
     /// Admitted: what was asked and where the outcomes will be.
     Admitted {
         tag: u64,
@@ -86,9 +103,18 @@ enum InFlight {
 
 /// The answers of one stream, then the status it ended with, if that was not success.
 pub struct AnswerStream {
-    answers: mpsc::Receiver<Encoded>,
+    answers: mpsc::Receiver<(Encoded, Vec<Room>)>,
+    rooms: Rooms,
     end: oneshot::Receiver<Status>,
     ended: bool,
+}
+
+impl AnswerStream {
+    /// Where the room of each answer is found once the stream has given it out.
+    #[must_use]
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
+    }
 }
 
 impl Stream for AnswerStream {
@@ -99,7 +125,10 @@ impl Stream for AnswerStream {
             return Poll::Ready(None);
         }
         match self.answers.poll_recv(context) {
-            Poll::Ready(Some(answer)) => Poll::Ready(Some(Ok(answer))),
+            Poll::Ready(Some((answer, rooms))) => {
+                rooms.into_iter().for_each(|room| self.rooms.put(room));
+                Poll::Ready(Some(Ok(answer)))
+            }
             Poll::Ready(None) => {
                 // The writer puts the status there before it lets go of the answers.
                 self.ended = true;
@@ -117,11 +146,14 @@ pub fn start(
     batches: Streaming<StreamTransfersRequest>,
     options: StreamOptions,
     draining: Draining,
+    budget: Budget,
 ) -> AnswerStream {
     let (window, in_flight) = mpsc::channel(options.window.max(1));
     let (outbox, answers) = mpsc::channel(OUTBOX);
     let (end, ended_with) = oneshot::channel();
-    let reader = Reader { handle, batches, window, room_timeout: options.room_timeout };
+    let share = Budget::new(STREAM_BYTES);
+    let room_timeout = options.room_timeout;
+    let reader = Reader { handle, batches, window, room_timeout, share, budget };
     let reader = tokio::spawn(reader.run(draining));
     let writer = Writer { in_flight, outbox, unread_timeout: options.unread_timeout };
     tokio::spawn(async move {
@@ -138,7 +170,7 @@ pub fn start(
             let _unheard = end.send(status);
         }
     });
-    AnswerStream { answers, end: ended_with, ended: false }
+    AnswerStream { answers, rooms: Rooms::default(), end: ended_with, ended: false }
 }
 
 /// Reads batches and hands them to the engine.
@@ -147,6 +179,8 @@ struct Reader {
     batches: Streaming<StreamTransfersRequest>,
     window: mpsc::Sender<InFlight>,
     room_timeout: Duration,
+    share: Budget,
+    budget: Budget,
 }
 
 impl Reader {
@@ -169,80 +203,95 @@ impl Reader {
                 () = draining.begun() => return Some(Refusal::draining().into()),
                 place = self.window.reserve() => place.ok()?,
             };
-            match self.admit(batch).await {
-                Ok(in_flight) => place.send(in_flight),
+            let currencies = self.handle.currencies();
+            let converted = transfers::batch(&batch.transfers, &currencies);
+            let bytes = converted.as_ref().map_or(REFUSAL_BYTES, outcomes::batch_bytes);
+            // Comes free as the client reads; one that does not is the writer's to end.
+            let own = tokio::select! {
+                biased;
+                () = draining.begun() => return Some(Refusal::draining().into()),
+                () = self.window.closed() => return None,
+                own = self.share.room(bytes) => own,
+            };
+            let Some(common) = self.budget.room_within(bytes, self.room_timeout).await else {
+                let error = Refusal::no_answer_room(self.room_timeout).into_batch_error();
+                let batch = Batch::Refused { tag: batch.tag, error };
+                place.send(InFlight { batch, rooms: Vec::new() });
+                continue;
+            };
+            match self.admit(batch, converted, currencies).await {
+                Ok(batch) => place.send(InFlight { batch, rooms: vec![own, common] }),
                 Err(status) => return Some(status),
             }
         }
     }
 
     /// Hands one batch to the engine. Only an engine that has stopped ends the stream.
-    async fn admit(&self, batch: StreamTransfersRequest) -> Result<InFlight, Status> {
+    async fn admit(
+        &self,
+        batch: StreamTransfersRequest,
+        converted: Result<Vec<ducat_engine::transfer::TransferRequest>, Violations>,
+        currencies: Arc<Currencies>,
+    ) -> Result<Batch, Status> {
         let StreamTransfersRequest { tag, transfers: asked } = batch;
-        let currencies = self.handle.currencies();
-        let converted = match transfers::batch(&asked, &currencies) {
+        let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {
-                return Ok(InFlight::Refused { tag, error: violations.into_batch_error() });
+                return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
             }
         };
         let submitted = self.handle.submit_when_room(converted);
         let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
             Ok(Ok(pending)) => {
-                return Ok(InFlight::Admitted { tag, asked, currencies, pending });
+                return Ok(Batch::Admitted { tag, asked, currencies, pending });
             }
             Ok(Err(error @ RequestError::Stopped(_))) => return Err(status::request(error)),
             Ok(Err(error)) => Refusal::from(error),
             Err(_elapsed) => Refusal::no_room(self.room_timeout),
         };
-        Ok(InFlight::Refused { tag, error: refusal.into_batch_error() })
+        Ok(Batch::Refused { tag, error: refusal.into_batch_error() })
     }
 }
 
 /// Awaits outcomes in order and hands the answers to the connection.
 struct Writer {
     in_flight: mpsc::Receiver<InFlight>,
-    outbox: mpsc::Sender<Encoded>,
+    outbox: mpsc::Sender<(Encoded, Vec<Room>)>,
     unread_timeout: Duration,
 }
 
 impl Writer {
     /// Answers until the reader has ended and everything read is answered.
     async fn run(mut self) -> Result<(), Status> {
-        while let Some(batch) = self.in_flight.recv().await {
+        while let Some(InFlight { batch, mut rooms }) = self.in_flight.recv().await {
             let answer = answer(batch).await?;
-            let Some(place) = self.room_in_outbox().await? else { return Ok(()) };
-            place.send(answer);
+            // The outcomes and what was asked are gone now.
+            rooms.iter_mut().for_each(|room| room.keep(answer.as_bytes().len()));
+            let reserved = tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await;
+            match reserved {
+                Ok(Ok(place)) => place.send((answer, rooms)),
+                // The client is gone.
+                Ok(Err(_closed)) => return Ok(()),
+                Err(_elapsed) => return Err(self.unread()),
+            }
         }
         Ok(())
     }
 
-    /// Waits for the client to read; `None` when it is gone.
-    async fn room_in_outbox(&self) -> Result<Option<mpsc::Permit<'_, Encoded>>, Status> {
-        loop {
-            match tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await {
-                Ok(place) => return Ok(place.ok()),
-                Err(_elapsed) if self.in_flight.capacity() == 0 => {
-                    let seconds = self.unread_timeout.as_secs();
-                    let sentence = format!(
-                        "answers lay unread for {seconds} s while the stream's window was full"
-                    );
-                    let refusal = Refusal::new(Code::ResourceExhausted, "ANSWERS_UNREAD", sentence);
-                    return Err(refusal.into());
-                }
-                Err(_elapsed) => {}
-            }
-        }
+    fn unread(&self) -> Status {
+        let seconds = self.unread_timeout.as_secs();
+        let sentence = format!("the stream's answers lay unread for {seconds} s");
+        Refusal::new(Code::ResourceExhausted, "ANSWERS_UNREAD", sentence).into()
     }
 }
 
-async fn answer(batch: InFlight) -> Result<Encoded, Status> {
+async fn answer(batch: Batch) -> Result<Encoded, Status> {
     match batch {
-        InFlight::Refused { tag, error } => {
+        Batch::Refused { tag, error } => {
             let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
             Ok(Encoded::of(&answer))
         }
-        InFlight::Admitted { tag, asked, currencies, pending } => {
+        Batch::Admitted { tag, asked, currencies, pending } => {
             let outcomes = pending.outcomes().await.map_err(status::request)?;
             if outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));

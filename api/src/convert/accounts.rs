@@ -51,6 +51,13 @@ fn spec(
     } else {
         amount_text(&item.overdraft_limit, currency, place, "overdraft_limit", violations)?
     };
+    if item.external && overdraft_limit > 0 {
+        violations.add(place, "overdraft_limit", "EXTERNAL_WITH_OVERDRAFT_LIMIT", || {
+            "an external account may go below zero without limit; leave overdraft_limit empty"
+                .to_owned()
+        });
+        return None;
+    }
     Some(AccountSpec { id: id?, currency: currency.id, overdraft_limit, external: item.external })
 }
 

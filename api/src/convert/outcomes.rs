@@ -34,6 +34,16 @@ mod field {
 /// Bytes of a posted outcome, roughly; what the buffer of a batch starts with.
 const OUTCOME_BYTES: usize = 64;
 
+/// Memory of a transfer from its admission until its answer is encoded: as asked (with its
+/// texts), the engine's outcome, and the outcome's bytes.
+const TRANSFER_BYTES: usize = 384;
+
+/// Memory of a batch and its answer, roughly.
+#[must_use]
+pub const fn batch_bytes(batch: &Vec<TransferRequest>) -> usize {
+    batch.len() * TRANSFER_BYTES
+}
+
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
 /// came, from which the sentences of the refusals are made.
 #[must_use]
