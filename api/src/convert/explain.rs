@@ -96,7 +96,7 @@ fn write_sentence(
         ),
         Rejection::IdReused => write!(
             to,
-            "id {} was used before, for a transfer with other content decided at LSN {}; that \
+            "id {} was used before, for a transfer with other content or in another group, decided at LSN {}; that \
              one stands",
             request.id, outcome.lsn
         ),
