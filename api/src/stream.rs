@@ -205,7 +205,8 @@ impl Reader {
             };
             let currencies = self.handle.currencies();
             let converted = transfers::batch(&batch.transfers, &currencies);
-            let bytes = converted.as_ref().map_or(REFUSAL_BYTES, outcomes::batch_bytes);
+            let bytes =
+                converted.as_ref().map_or(REFUSAL_BYTES, |batch| outcomes::batch_bytes(batch));
             // Comes free as the client reads; one that does not is the writer's to end.
             let own = tokio::select! {
                 biased;

@@ -40,7 +40,7 @@ const TRANSFER_BYTES: usize = 384;
 
 /// Memory of a batch and its answer, roughly.
 #[must_use]
-pub const fn batch_bytes(batch: &Vec<TransferRequest>) -> usize {
+pub const fn batch_bytes(batch: &[TransferRequest]) -> usize {
     batch.len() * TRANSFER_BYTES
 }
 
