@@ -45,9 +45,15 @@ impl LedgerService {
     }
 }
 
-/// The answer, with the room that its bytes need until they are sent.
-fn answered<T: Message>(message: T, mut room: Room) -> Response<T> {
-    room.keep(message.encoded_len());
+/// The answer, with the room that its bytes need until they are sent. A message is encoded
+/// into a buffer that doubles as it grows.
+fn answered<T: Message>(message: T, room: Room) -> Response<T> {
+    let bytes = 2 * message.encoded_len();
+    with_room(message, room, bytes)
+}
+
+fn with_room<T>(message: T, mut room: Room, bytes: usize) -> Response<T> {
+    room.keep(bytes);
     let mut response = Response::new(message);
     response.extensions_mut().insert(Rooms::of(room));
     response
@@ -173,7 +179,9 @@ impl Ledger for LedgerService {
         if outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
-        Ok(answered(outcomes::unary_answer(&outcomes, &asked, &currencies), room))
+        let answer = outcomes::unary_answer(&outcomes, &asked, &currencies);
+        let bytes = answer.as_bytes().len();
+        Ok(with_room(answer, room, bytes))
     }
 
     type StreamTransfersStream = AnswerStream;

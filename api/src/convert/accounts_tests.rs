@@ -16,7 +16,7 @@ fn good() -> proto::NewAccount {
 #[test]
 fn every_malformed_field_is_named_with_its_reason() {
     type Change = fn(&mut proto::NewAccount);
-    let cases: [(Change, &str, &str); 9] = [
+    let cases: [(Change, &str, &str); 10] = [
         (|a| a.id = 0, "id", "ACCOUNT_ID_ZERO"),
         (|a| a.currency.clear(), "currency", "CURRENCY_MISSING"),
         (|a| a.currency = "ZZZ".into(), "currency", "CURRENCY_UNKNOWN"),
@@ -26,6 +26,7 @@ fn every_malformed_field_is_named_with_its_reason() {
         (|a| a.overdraft_limit = "0.001".into(), "overdraft_limit", "AMOUNT_TOO_MANY_DECIMALS"),
         (|a| a.overdraft_limit = "9".repeat(40), "overdraft_limit", "AMOUNT_TOO_LARGE"),
         (|a| a.overdraft_limit = "9".repeat(65), "overdraft_limit", "AMOUNT_MALFORMED"),
+        (|a| a.external = true, "overdraft_limit", "EXTERNAL_WITH_OVERDRAFT_LIMIT"),
     ];
     for (change, field, reason) in cases {
         let mut items = vec![good(), good()];

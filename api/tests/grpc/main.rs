@@ -2,6 +2,7 @@
 //! client sees, call by call.
 
 mod bounds;
+mod slow;
 mod streams;
 mod support;
 
@@ -197,12 +198,14 @@ async fn statuses_change_as_the_interface_says() {
     assert_eq!(refused.code(), Code::CreditAccountFrozen);
     let error = set(2, AccountStatus::Closed).await.expect_err("not empty");
     assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
+    assert!(error.to_string().contains("account 2 is not empty"), "{error}");
     assert_eq!(set(3, AccountStatus::Closed).await.expect("empty").status, 2);
     let error = set(3, AccountStatus::Active).await.expect_err("closed");
     assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
     assert_eq!(error.reason(), Some("ACCOUNT_CLOSED"));
     let error = set(99, AccountStatus::Active).await.expect_err("unknown");
     assert_eq!(error.code(), Some(Grpc::NotFound));
+    assert!(error.to_string().contains("the id 99"), "{error}");
     server.stop().await;
 }
 
@@ -217,6 +220,8 @@ async fn assets_are_defined_once() {
         let error = server.client.define_asset(code, digits).await.expect_err(code);
         assert_eq!(error.code(), Some(Grpc::InvalidArgument), "{code}");
     }
+    let error = server.client.define_asset(&"X".repeat(60_000), 2).await.expect_err("long");
+    assert_eq!(error.reason(), Some("ASSET_CODE_MALFORMED"), "not repeated: {error:.200}");
     let accounts = vec![NewAccount::new(account(7), "POINTS", false)];
     let results = server.client.create_accounts(accounts).await.expect("known by now");
     assert_eq!(results[0].code, 0);
