@@ -81,7 +81,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_ROOM_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u64).range(1..=600_000), value_name = "MS")]
     room_timeout_ms: u64,
-    /// How long a client may leave answers unread while its window is full.
+    /// How long a stream may be blocked by answers its client does not read, before it is
+    /// ended. A connection twice as far behind is cut.
     #[arg(long, env = "DUCAT_UNREAD_TIMEOUT_MS", default_value_t = 30_000,
           value_parser = clap::value_parser!(u64).range(1..=3_600_000), value_name = "MS")]
     unread_timeout_ms: u64,
@@ -315,6 +316,8 @@ fn server_options(args: &ServeArgs) -> ServerOptions {
             unread_timeout: Duration::from_millis(args.unread_timeout_ms),
         },
         drain_timeout: Duration::from_millis(args.drain_timeout_ms),
+        // After the stream's own end, so that its status can still arrive.
+        unread_timeout: Duration::from_millis(args.unread_timeout_ms) * 2,
         ..ServerOptions::default()
     }
 }
