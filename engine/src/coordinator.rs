@@ -152,15 +152,7 @@ impl Coordinator {
         let first_place = plan.places.len();
         let first_item = plan.batch.items.len();
         for request in group {
-            let debit = self.directory.get(request.debit);
-            let credit = self.directory.get(request.credit);
-            match self.known.insert(request.id, self.next_lsn, plan.time_ns) {
-                Some(lsn) => plan.places.push(known(lsn, request, debit, credit)),
-                None => {
-                    let refused = refuse(request, debit, credit);
-                    self.push_fresh(plan, request, debit, credit, refused);
-                }
-            }
+            self.add_one(plan, request);
         }
         let fresh = plan.batch.items.len() - first_item;
         let mixed = fresh > 0 && fresh < group.len();
