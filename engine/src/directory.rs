@@ -3,8 +3,8 @@
 
 use crate::ids::{AccountId, Slot};
 use crate::money::CurrencyId;
+use crate::steady::SteadyTable;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 /// What the directory knows of an account.
@@ -30,14 +30,14 @@ struct Listed {
 #[derive(Clone, Debug)]
 pub struct Directory {
     hasher: FixedState,
-    table: HashTable<Listed>,
+    table: SteadyTable<Listed>,
 }
 
 impl Directory {
     /// An empty directory. The seed scatters ids; choose it so that callers cannot guess it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { hasher: FixedState::with_seed(seed), table: HashTable::new() }
+        Self { hasher: FixedState::with_seed(seed), table: SteadyTable::new() }
     }
 
     /// How many accounts are listed; also the next free slot.
@@ -55,13 +55,13 @@ impl Directory {
     /// Bytes of memory it takes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.table.allocation_size()
+        self.table.memory_bytes()
     }
 
     /// What is known of the account.
     #[must_use]
     pub fn get(&self, id: AccountId) -> Option<Listing> {
-        let found = self.table.find(self.hash(id), |l| l.low == id.low() && l.high == id.high());
+        let found = self.table.find(self.hash(id), |listed| same(listed, id));
         found.map(|listed| listed.listing)
     }
 
@@ -69,21 +69,23 @@ impl Directory {
     /// slots are used up.
     pub fn list(&mut self, id: AccountId, currency: CurrencyId, external: bool) -> Option<Slot> {
         let next = u32::try_from(self.len()).ok().filter(|slot| *slot < u32::MAX)?;
-        if self.get(id).is_some() {
-            return None;
-        }
         let slot = Slot(next);
         let listing = Listing { slot, currency, external };
         let hasher = &self.hasher;
-        let rehash = |l: &Listed| hasher.hash_one((l.high, l.low));
+        let rehash = |listed: &Listed| hasher.hash_one((listed.high, listed.low));
         let listed = Listed { high: id.high(), low: id.low(), listing };
-        self.table.insert_unique(hasher.hash_one((id.high(), id.low())), listed, rehash);
-        Some(slot)
+        let hash = hasher.hash_one((id.high(), id.low()));
+        let before = self.table.insert(hash, listed, |listed| same(listed, id), rehash);
+        before.is_none().then_some(slot)
     }
 
     fn hash(&self, id: AccountId) -> u64 {
         self.hasher.hash_one((id.high(), id.low()))
     }
+}
+
+fn same(listed: &Listed, id: AccountId) -> bool {
+    listed.low == id.low() && listed.high == id.high()
 }
 
 #[cfg(test)]

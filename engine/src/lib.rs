@@ -26,5 +26,6 @@ pub mod plan;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
+mod steady;
 pub mod transfer;
 mod waiting;
