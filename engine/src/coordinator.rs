@@ -30,6 +30,10 @@ use crate::transfer::{
     AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
 };
 
+/// Requests whose ids are brought into the cache together: few enough that what was brought is
+/// still there when their turn comes.
+const WARMED: usize = 128;
+
 /// What the coordinator of a shard knows.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
@@ -118,8 +122,12 @@ impl Coordinator {
         assert!(requests.last().is_some_and(|r| !r.linked), "a submission ends its last group");
         plan.places.reserve(requests.len());
         plan.batch.items.reserve(requests.len());
-        let mut at = 0;
+        let (mut at, mut warm) = (0, 0);
         while at < requests.len() {
+            if at >= warm {
+                warm = requests.len().min(at + WARMED);
+                self.warm(&requests[at..warm]);
+            }
             let mut end = at + 1;
             while requests[end - 1].linked {
                 end += 1;
@@ -131,6 +139,11 @@ impl Coordinator {
             }
             at = end;
         }
+    }
+
+    fn warm(&self, requests: &[TransferRequest]) {
+        self.known.warm(requests.iter().map(|request| request.id));
+        self.directory.warm(requests.iter().flat_map(|request| [request.debit, request.credit]));
     }
 
     fn add_one(&mut self, plan: &mut Plan, request: &TransferRequest) {

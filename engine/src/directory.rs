@@ -1,11 +1,13 @@
 //! The directory: which slot an account id stands for, and the few facts about the account
 //! that never change and that the coordinator needs to judge a transfer without asking it.
 
+use crate::id_table::IdTable;
 use crate::ids::{AccountId, Slot};
 use crate::money::CurrencyId;
-use crate::steady::SteadyTable;
-use foldhash::fast::FixedState;
-use std::hash::BuildHasher;
+
+/// Accounts that can be listed: the last slot stands for "none", the last position of the table
+/// is not used.
+const SLOTS_MAX: u32 = u32::MAX - 1;
 
 /// What the directory knows of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,26 +20,18 @@ pub struct Listing {
     pub external: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    // Halves, since a u128 would align the entry to 32 bytes.
-    high: u64,
-    low: u64,
-    listing: Listing,
-}
-
-/// Account ids and their slots.
+/// Account ids and their slots: slots are given in order, so an id's place in the table's
+/// order of insertion is its slot.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    hasher: FixedState,
-    table: SteadyTable<Listed>,
+    table: IdTable<(CurrencyId, bool)>,
 }
 
 impl Directory {
     /// An empty directory. The seed scatters ids; choose it so that callers cannot guess it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { hasher: FixedState::with_seed(seed), table: SteadyTable::new() }
+        Self { table: IdTable::new(seed) }
     }
 
     /// How many accounts are listed; also the next free slot.
@@ -49,7 +43,7 @@ impl Directory {
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of memory it takes.
@@ -60,32 +54,24 @@ impl Directory {
 
     /// What is known of the account.
     #[must_use]
+    #[inline]
     pub fn get(&self, id: AccountId) -> Option<Listing> {
-        let found = self.table.find(self.hash(id), |listed| same(listed, id));
-        found.map(|listed| listed.listing)
+        let (position, (currency, external)) = self.table.get(id.high(), id.low())?;
+        Some(Listing { slot: Slot(position), currency, external })
+    }
+
+    /// Brings the memory that [`Self::get`] of these ids will need into the cache.
+    pub fn warm(&self, ids: impl Iterator<Item = AccountId>) {
+        self.table.warm(ids.map(|id| (id.high(), id.low())));
     }
 
     /// Lists a new account in the next slot. `None` when the id is listed already or the
     /// slots are used up.
     pub fn list(&mut self, id: AccountId, currency: CurrencyId, external: bool) -> Option<Slot> {
-        let next = u32::try_from(self.len()).ok().filter(|slot| *slot < u32::MAX)?;
-        let slot = Slot(next);
-        let listing = Listing { slot, currency, external };
-        let hasher = &self.hasher;
-        let rehash = |listed: &Listed| hasher.hash_one((listed.high, listed.low));
-        let listed = Listed { high: id.high(), low: id.low(), listing };
-        let hash = hasher.hash_one((id.high(), id.low()));
-        let before = self.table.insert(hash, listed, |listed| same(listed, id), rehash);
-        before.is_none().then_some(slot)
+        let next = u32::try_from(self.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
+        let before = self.table.insert(id.high(), id.low(), (currency, external));
+        before.is_none().then_some(Slot(next))
     }
-
-    fn hash(&self, id: AccountId) -> u64 {
-        self.hasher.hash_one((id.high(), id.low()))
-    }
-}
-
-fn same(listed: &Listed, id: AccountId) -> bool {
-    listed.low == id.low() && listed.high == id.high()
 }
 
 #[cfg(test)]
@@ -102,6 +88,5 @@ mod tests {
         let listing = directory.get(id(4)).expect("listed");
         assert_eq!((listing.slot, listing.external), (Slot(1), true));
         assert_eq!(directory.get(id(5)), None);
-        assert!(size_of::<Listed>() <= 24);
     }
 }

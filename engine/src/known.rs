@@ -1,36 +1,36 @@
 //! The memory of transfer ids: which event decided each of them.
 //!
 //! An id is remembered with the LSN of its event; what was asked and answered is read back
-//! from the journal, so that a repeat is compared with all of its content and costs 24 bytes
-//! of memory, not the whole outcome.
+//! from the journal, so that a repeat is compared with all of its content and costs some 30
+//! bytes of memory, not the whole outcome.
 //!
 //! Ids live in two generations. When the younger one has grown for the time that ids must be
 //! remembered, it becomes the older one and the older one is forgotten: each id is remembered
-//! for at least that time and at most twice. They grow in small steps (see [`crate::steady`]).
+//! for at least that time and at most twice.
 
+use crate::id_table::{IdTable, Position};
 use crate::ids::{Lsn, TransferId};
-use crate::steady::SteadyTable;
-use foldhash::fast::FixedState;
-use std::hash::BuildHasher;
 
 /// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
 /// no setting, since replay must forget exactly what the live run forgot.
 pub const REMEMBER_NS: u64 = 24 * 3_600 * 1_000_000_000;
 
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    // Halves, since a u128 would align the entry to 32 bytes.
-    high: u64,
-    low: u64,
-    lsn: Lsn,
+/// Ids in the order of their events. New ids get one LSN after the other, but for the events
+/// in between that consume no id, so only where a run begins its LSN is kept.
+#[derive(Clone, Debug)]
+struct Generation {
+    ids: IdTable<()>,
+    runs: Vec<(Position, Lsn)>,
+    /// The LSN that continues the last run.
+    next: Lsn,
 }
 
 /// Remembered transfer ids.
 #[derive(Clone, Debug)]
 pub struct KnownIds {
-    hasher: FixedState,
-    young: SteadyTable<Known>,
-    old: SteadyTable<Known>,
+    seed: u64,
+    young: Generation,
+    old: Generation,
     young_since_ns: Option<u64>,
     remember_ns: u64,
 }
@@ -41,9 +41,9 @@ impl KnownIds {
     #[must_use]
     pub fn new(seed: u64, remember_ns: u64) -> Self {
         Self {
-            hasher: FixedState::with_seed(seed),
-            young: SteadyTable::new(),
-            old: SteadyTable::new(),
+            seed,
+            young: Generation::new(seed),
+            old: Generation::new(seed),
             young_since_ns: None,
             remember_ns,
         }
@@ -52,14 +52,14 @@ impl KnownIds {
     /// How many ids are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.young.ids.len() + self.old.ids.len()
     }
 
     /// How many would still be remembered after an id consumed at `time_ns`, before it is
     /// added.
     #[must_use]
     pub fn len_at(&self, time_ns: u64) -> usize {
-        if self.passes_at(time_ns) { self.young.len() } else { self.len() }
+        if self.passes_at(time_ns) { self.young.ids.len() } else { self.len() }
     }
 
     /// Whether none is.
@@ -77,31 +77,34 @@ impl KnownIds {
     /// The event that decided `id`.
     #[must_use]
     pub fn get(&self, id: TransferId) -> Option<Lsn> {
-        let hash = self.hash(id);
-        find(&self.young, hash, id).or_else(|| find(&self.old, hash, id))
+        self.young.get(id).or_else(|| self.old.get(id))
+    }
+
+    /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
+    /// the cache.
+    pub fn warm(&self, ids: impl Iterator<Item = TransferId> + Clone) {
+        for generation in [&self.young, &self.old] {
+            generation.ids.warm(ids.clone().map(|id| (id.high(), id.low())));
+        }
     }
 
     /// Remembers that the event at `lsn`, decided at `time_ns`, consumed `id`. Returns the
     /// event that consumed it before, in which case nothing changes: only what is journalled
     /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
-        let hash = self.hash(id);
         if self.passes_at(time_ns) {
-            if let Some(before) = find(&self.young, hash, id) {
+            if let Some(before) = self.young.get(id) {
                 return Some(before);
             }
-            self.old = std::mem::replace(&mut self.young, SteadyTable::new());
+            self.old = std::mem::replace(&mut self.young, Generation::new(self.seed));
             self.young_since_ns = Some(time_ns);
         } else {
             self.young_since_ns.get_or_insert(time_ns);
-            if let Some(before) = find(&self.old, hash, id) {
+            if let Some(before) = self.old.get(id) {
                 return Some(before);
             }
         }
-        let known = Known { high: id.high(), low: id.low(), lsn };
-        let hasher = &self.hasher;
-        let rehash = |known: &Known| hasher.hash_one((known.high, known.low));
-        self.young.insert(hash, known, |known| same(known, id), rehash).map(|known| known.lsn)
+        self.young.insert(id, lsn)
     }
 
     /// Whether the younger generation is due to become the older one.
@@ -109,18 +112,40 @@ impl KnownIds {
         let since = self.young_since_ns.unwrap_or(time_ns);
         time_ns.saturating_sub(since) >= self.remember_ns
     }
+}
 
-    fn hash(&self, id: TransferId) -> u64 {
-        self.hasher.hash_one((id.high(), id.low()))
+impl Generation {
+    fn new(seed: u64) -> Self {
+        Self { ids: IdTable::new(seed), runs: Vec::new(), next: Lsn::ZERO }
     }
-}
 
-fn same(known: &Known, id: TransferId) -> bool {
-    known.low == id.low() && known.high == id.high()
-}
+    fn memory_bytes(&self) -> usize {
+        self.ids.memory_bytes() + self.runs.capacity() * size_of::<(Position, Lsn)>()
+    }
 
-fn find(generation: &SteadyTable<Known>, hash: u64, id: TransferId) -> Option<Lsn> {
-    generation.find(hash, |known| same(known, id)).map(|known| known.lsn)
+    #[inline]
+    fn get(&self, id: TransferId) -> Option<Lsn> {
+        self.ids.get(id.high(), id.low()).map(|(position, ())| self.lsn(position))
+    }
+
+    #[inline]
+    fn insert(&mut self, id: TransferId, lsn: Lsn) -> Option<Lsn> {
+        let position = self.ids.len() as Position;
+        if let Some((before, ())) = self.ids.insert(id.high(), id.low(), ()) {
+            return Some(self.lsn(before));
+        }
+        if lsn != self.next || self.runs.is_empty() {
+            self.runs.push((position, lsn));
+        }
+        self.next = lsn.next();
+        None
+    }
+
+    fn lsn(&self, position: Position) -> Lsn {
+        let behind = self.runs.partition_point(|(first, _)| *first <= position);
+        let (first, lsn) = self.runs[behind - 1];
+        Lsn(lsn.0 + u64::from(position - first))
+    }
 }
 
 #[cfg(test)]
@@ -163,12 +188,24 @@ mod tests {
     }
 
     #[test]
-    fn an_id_costs_at_most_64_bytes() {
+    fn events_in_between_that_consume_no_id_are_left_out() {
+        let mut known = KnownIds::new(7, u64::MAX);
+        let lsn = |n: u64| Lsn(n + n / 10 + n / 1_000 * 50);
+        for n in 1..=20_000 {
+            known.insert(id(u128::from(n)), lsn(n), n);
+        }
+        for n in 1..=20_000 {
+            assert_eq!(known.get(id(u128::from(n))), Some(lsn(n)));
+        }
+    }
+
+    #[test]
+    fn an_id_costs_at_most_36_bytes() {
         let mut known = KnownIds::new(7, u64::MAX);
         for n in 1..=1_000_000u64 {
             known.insert(id(u128::from(n) << 40 | 77), Lsn(n), 0);
-            if n >= 100_000 && n % 10_000 == 0 {
-                assert!(known.memory_bytes() as u64 <= 64 * n, "{n}: {}", known.memory_bytes());
+            if n >= 500_000 && n % 10_000 == 0 {
+                assert!(known.memory_bytes() as u64 <= 36 * n, "{n}: {}", known.memory_bytes());
             }
         }
         assert_eq!(known.len(), 1_000_000);

@@ -1,0 +1,352 @@
+//! A table of 128-bit ids, for those on the path of a transfer: which transfers are known,
+//! which slot an account has.
+//!
+//! Two things cost time in such a table once it outgrows the caches: waiting for memory, and
+//! growing. An id costs one access to distant memory here, and [`IdTable::warm`] lets the
+//! processor wait for many of them at a time. And the table grows a page at a time (extendible
+//! hashing: Fagin et al., ACM TODS 1979): nothing ever moves more than one page of 4 KiB,
+//! where a usual hash table of ten million ids stands still for a tenth of a second.
+//!
+//! ```text
+//! hash ─ skewed, 32 bits ─┬ first bits ─▶ directory ─▶ page ┐
+//!                         └ last bits ──────────────▶ slot ─┴▶ (32 bits, position) ─▶ entry
+//! ```
+//!
+//! Entries lie in the order of insertion and never move; a page holds only the 32 bits and
+//! the position of each, 8 bytes.
+
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
+
+/// Slots of a page; 4 KiB.
+const SLOTS: usize = 512;
+
+/// A page with this many slots taken is split: above, too many slots would be looked at to
+/// find that an id is new.
+const TAKEN_MAX: u16 = 384;
+
+/// Slots in one line of the processor's cache.
+const LINE: usize = 8;
+
+/// Pages that are allocated together.
+const SLAB: usize = 256;
+
+/// Entries that are allocated together.
+const CHUNK: usize = 1 << 15;
+
+/// Most bits that choose a page. With it a table holds over a thousand million ids.
+const DEPTH_MAX: u32 = 22;
+
+/// An id's place in the table's order of insertion.
+pub(crate) type Position = u32;
+
+/// Ids and a value for each, found by id or by position.
+#[derive(Clone, Debug)]
+pub(crate) struct IdTable<V> {
+    hasher: FixedState,
+    chunks: Vec<Vec<Entry<V>>>,
+    len: usize,
+    /// The page for each value of the first `depth` bits.
+    directory: Vec<u32>,
+    depth: u32,
+    pages: Vec<Page>,
+    slabs: Vec<Box<[[u64; SLOTS]]>>,
+    /// Slots that found no room in a page that cannot be split: ids with the same 32 bits by
+    /// the hundred, which nobody can choose without knowing the seed.
+    crowded: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<V> {
+    // Halves, since a u128 would align the entry to 16 bytes.
+    high: u64,
+    low: u64,
+    value: V,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    taken: u16,
+    /// How many first bits all ids in it have in common.
+    depth: u16,
+}
+
+impl<V: Copy> IdTable<V> {
+    /// An empty table, without memory. The seed scatters ids; choose it so that callers
+    /// cannot guess it.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            hasher: FixedState::with_seed(seed),
+            chunks: Vec::new(),
+            len: 0,
+            directory: Vec::new(),
+            depth: 0,
+            pages: Vec::new(),
+            slabs: Vec::new(),
+            crowded: Vec::new(),
+        }
+    }
+
+    /// How many ids there are; also the next position.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry<V>>()
+            + self.slabs.len() * SLAB * size_of::<[u64; SLOTS]>()
+            + self.pages.capacity() * size_of::<Page>()
+            + self.directory.capacity() * size_of::<u32>()
+    }
+
+    /// Where an id is and its value.
+    #[inline]
+    pub fn get(&self, high: u64, low: u64) -> Option<(Position, V)> {
+        if self.len == 0 {
+            return None;
+        }
+        self.find(self.bits(high, low), high, low).ok()
+    }
+
+    /// Adds an id, unless it is there: then its position and value are returned and nothing
+    /// changes.
+    ///
+    /// # Panics
+    /// When positions are used up; callers bound the ids they add far below.
+    #[inline]
+    pub fn insert(&mut self, high: u64, low: u64, value: V) -> Option<(Position, V)> {
+        if self.directory.is_empty() {
+            self.directory.push(0);
+            self.add_page(0);
+        }
+        let bits = self.bits(high, low);
+        let mut free = match self.find(bits, high, low) {
+            Ok(there) => return Some(there),
+            Err(free) => free,
+        };
+        let mut page = self.page_of(bits);
+        while self.pages[page].taken >= TAKEN_MAX && u32::from(self.pages[page].depth) < DEPTH_MAX {
+            self.split(page, bits);
+            page = self.page_of(bits);
+            free = free_slot(self.slots(page), bits);
+        }
+        let position = self.push(high, low, value);
+        let slot = pack(bits, position);
+        match free {
+            Some(free) => {
+                self.slots_mut(page)[free] = slot;
+                self.pages[page].taken += 1;
+            }
+            None => self.crowded.push(slot),
+        }
+        None
+    }
+
+    /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
+    /// the cache. No turn of the loop depends on what the one before it read, so that the
+    /// processor waits for many ids at a time; between an id and the next of a transfer lies
+    /// so much other work that it would wait for them one by one.
+    #[inline]
+    pub fn warm(&self, ids: impl Iterator<Item = (u64, u64)>) {
+        if self.len == 0 {
+            return;
+        }
+        let read = ids.fold(0, |read, (high, low)| {
+            let bits = self.bits(high, low);
+            read ^ self.slots(self.page_of(bits))[home(bits)]
+        });
+        std::hint::black_box(read);
+    }
+
+    /// The id's position and value, or a free slot in its page.
+    #[inline]
+    fn find(&self, bits: u32, high: u64, low: u64) -> Result<(Position, V), Option<usize>> {
+        let slots = self.slots(self.page_of(bits));
+        let is = |slot: u64| {
+            let entry = self.entry(unpack(slot));
+            (entry.low == low && entry.high == high).then(|| (unpack(slot), entry.value))
+        };
+        let mut at = home(bits);
+        for _ in 0..SLOTS {
+            let slot = slots[at];
+            if slot == 0 {
+                return Err(Some(at));
+            }
+            if (slot >> 32) as u32 == bits
+                && let Some(found) = is(slot)
+            {
+                return Ok(found);
+            }
+            at = (at + 1) % SLOTS;
+        }
+        self.crowded.iter().find_map(|slot| is(*slot)).ok_or(None)
+    }
+
+    fn entry(&self, position: Position) -> &Entry<V> {
+        let position = position as usize;
+        &self.chunks[position / CHUNK][position % CHUNK]
+    }
+
+    fn push(&mut self, high: u64, low: u64, value: V) -> Position {
+        let position = Position::try_from(self.len).expect("callers bound the ids they add");
+        assert!(position < Position::MAX, "callers bound the ids they add");
+        if self.len % CHUNK == 0 {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        self.chunks[self.len / CHUNK].push(Entry { high, low, value });
+        self.len += 1;
+        position
+    }
+
+    /// The 32 bits of an id's hash that a page keeps. They are skewed, y = (2x + x²)/3 for
+    /// hashes x from 0 to 1, so that ids lie twice as dense at the beginning as at the end:
+    /// so pages fill up and split one after the other, not all within a few batches.
+    #[inline]
+    fn bits(&self, high: u64, low: u64) -> u32 {
+        let x = self.hasher.hash_one((high, low)) >> 32;
+        let y = ((x << 1) + ((x * x) >> 32)) / 3;
+        // At most (2^33 + 2^32) / 3 - 1.
+        y as u32
+    }
+
+    #[inline]
+    fn page_of(&self, bits: u32) -> usize {
+        self.directory[(u64::from(bits) >> (32 - self.depth)) as usize] as usize
+    }
+
+    #[inline]
+    fn slots(&self, page: usize) -> &[u64; SLOTS] {
+        &self.slabs[page / SLAB][page % SLAB]
+    }
+
+    #[inline]
+    fn slots_mut(&mut self, page: usize) -> &mut [u64; SLOTS] {
+        &mut self.slabs[page / SLAB][page % SLAB]
+    }
+
+    fn add_page(&mut self, depth: u16) -> usize {
+        let page = self.pages.len();
+        if page % SLAB == 0 {
+            self.slabs.push(vec![[0; SLOTS]; SLAB].into());
+        }
+        self.pages.push(Page { taken: 0, depth });
+        page
+    }
+
+    /// Splits the page that holds `bits` by the first bit that its ids do not have in common.
+    fn split(&mut self, page: usize, bits: u32) {
+        let depth = self.pages[page].depth;
+        if u32::from(depth) == self.depth {
+            self.directory = self.directory.iter().flat_map(|page| [*page, *page]).collect();
+            self.depth += 1;
+        }
+        let new = self.add_page(depth + 1);
+        let old = std::mem::replace(self.slots_mut(page), [0; SLOTS]);
+        self.pages[page] = Page { taken: 0, depth: depth + 1 };
+        for slot in old.into_iter().filter(|slot| *slot != 0) {
+            let bits = (slot >> 32) as u32;
+            let half = if bits << depth >> 31 == 0 { page } else { new };
+            let free = free_slot(self.slots(half), bits).expect("half of a page is free");
+            self.slots_mut(half)[free] = slot;
+            self.pages[half].taken += 1;
+        }
+        // The places of the directory that begin like `bits` and go on with a one.
+        let behind = self.depth - u32::from(depth) - 1;
+        let first = (u64::from(bits) >> (32 - u32::from(depth))) as usize;
+        let first = (first << 1 | 1) << behind;
+        self.directory[first..first + (1 << behind)].fill(new as u32);
+    }
+}
+
+/// The slot at which to begin to look: the first of a line.
+fn home(bits: u32) -> usize {
+    bits as usize % SLOTS / LINE * LINE
+}
+
+fn free_slot(slots: &[u64; SLOTS], bits: u32) -> Option<usize> {
+    let home = home(bits);
+    (home..SLOTS).chain(0..home).find(|at| slots[*at] == 0)
+}
+
+/// Zero is a free slot, so positions are kept plus one.
+fn pack(bits: u32, position: Position) -> u64 {
+    u64::from(bits) << 32 | u64::from(position + 1)
+}
+
+fn unpack(slot: u64) -> Position {
+    slot as u32 - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn it_holds_what_a_map_holds() {
+        let (mut table, mut map) = (IdTable::new(7), HashMap::new());
+        for n in 0..600_000_u64 {
+            // Every third one was there before.
+            let low = if n % 3 == 0 { n / 2 } else { n };
+            let before = map.get(&low).copied();
+            assert_eq!(table.insert(0, low, n), before);
+            let position = map.len() as Position;
+            map.entry(low).or_insert((position, n));
+        }
+        assert_eq!(table.len(), map.len());
+        for low in 0..700_000 {
+            assert_eq!(table.get(0, low), map.get(&low).copied(), "{low}");
+            assert_eq!(table.get(1, low), None);
+        }
+        assert!(table.crowded.is_empty());
+    }
+
+    #[test]
+    fn pages_fill_up_one_after_the_other() {
+        // Splits for every ten thousand ids, over two doublings; without the skew there are
+        // none at first and then 150.
+        let mut table = IdTable::new(7);
+        let mut splits = Vec::new();
+        for n in 0..40_u64 {
+            let before = table.pages.len();
+            for low in 0..10_000 {
+                table.insert(n, low, ());
+            }
+            splits.push(table.pages.len() - before);
+        }
+        let (least, most) = (splits[10..].iter().min(), splits[10..].iter().max());
+        assert!(least >= Some(&10) && most <= Some(&80), "{splits:?}");
+    }
+
+    #[test]
+    fn ids_with_the_same_bits_are_held_too() {
+        let mut table = IdTable::new(7);
+        // Such ids cannot be found by trying, so a full page is put together by hand.
+        table.insert(0, 0, ());
+        let bits = table.bits(0, 0);
+        table.slots_mut(0).fill(pack(bits.wrapping_add(1), 0));
+        table.pages[0] = Page { taken: SLOTS as u16, depth: DEPTH_MAX as u16 };
+        for low in 1..100 {
+            assert_eq!(table.insert(0, low, ()), None);
+        }
+        for low in 1..100 {
+            assert_eq!(table.insert(0, low, ()), Some((low as Position, ())));
+        }
+        assert_eq!(table.get(0, 100), None);
+        assert_eq!(table.crowded.len(), 99);
+    }
+
+    #[test]
+    fn an_id_without_value_costs_at_most_36_bytes() {
+        let mut table = IdTable::new(7);
+        for low in 1..=2_000_000_u64 {
+            table.insert(low << 8, low, ());
+            if low >= 500_000 && low % 10_000 == 0 {
+                let bytes = table.memory_bytes() as u64;
+                assert!(bytes <= 36 * low, "{low}: {}", bytes as f64 / low as f64);
+            }
+        }
+        assert_eq!(size_of::<Entry<()>>(), 16);
+    }
+}
