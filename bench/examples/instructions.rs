@@ -5,6 +5,16 @@
 //! instructions                           the parts: name, a tab, elements per repetition
 //! instructions PART REPETITIONS          does it
 //! ```
+//!
+//! Which functions they are in:
+//!
+//! ```text
+//! valgrind --tool=callgrind --collect-atstart=no '--toggle-collect=*ducat_measured*' \
+//!     --callgrind-out-file=path.out \
+//!     target/release/examples/instructions 'path/bytes to bytes/8192 of 10k' 8
+//! callgrind_annotate --auto=no path.out
+//! callgrind_annotate --auto=no --inclusive=yes path.out
+//! ```
 
 #[path = "../benches/parts/mod.rs"]
 mod parts;
