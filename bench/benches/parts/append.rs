@@ -1,14 +1,11 @@
 //! Appends of 40-byte records: to sled, synced, in a temporary directory (`TMPDIR` chooses
 //! the disk), and to the journal in memory for comparison.
 
-use super::batch::short;
 use super::frame::{SHARD, fill};
 use super::{BATCH, Meter, Part};
 use ducat_engine::ids::Lsn;
 use ducat_persistence::contract::{Journal, Writer};
-use ducat_persistence::{
-    AppendBuffer, DataDir, LedgerId, MemoryJournal, SledJournal, SledOptions,
-};
+use ducat_persistence::{AppendBuffer, DataDir, LedgerId, MemoryJournal, SledJournal, SledOptions};
 use std::sync::Arc;
 
 /// The journal in memory keeps this many bytes of frames.
@@ -18,7 +15,7 @@ const RETAIN_BYTES: u64 = 64 << 20;
 pub fn parts() -> Vec<Part> {
     let mut parts = Vec::new();
     for count in [1, 100, BATCH] {
-        let condition = format!("{} records", short(count as u64));
+        let condition = format!("{count} of 40 B");
         parts.push(Part::new(("append", "sled"), condition.clone(), count, move || sled(count)));
         parts.push(Part::new(("append", "memory"), condition, count, move || memory(count)));
     }
@@ -27,7 +24,7 @@ pub fn parts() -> Vec<Part> {
 
 /// Those of which instructions are counted.
 pub fn counted() -> Vec<Part> {
-    vec![Part::new(("append", "memory"), "8192 records", BATCH, || memory(BATCH))]
+    vec![Part::new(("append", "memory"), "8192 of 40 B", BATCH, || memory(BATCH))]
 }
 
 fn sled(count: usize) -> impl FnMut(&mut Meter) {

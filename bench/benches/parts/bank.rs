@@ -23,6 +23,10 @@ const FUNDING: u128 = 1_000_000_000;
 /// The external account that the funds come from; the others have the ids behind it.
 const WORLD: u128 = 1;
 
+/// The ledger begins anew when it has remembered this many ids more: their number decides how
+/// often the processor's caches miss, and must not depend on how long was measured.
+const IDS_MAX: usize = 1 << 20;
+
 /// Which accounts pay and are paid.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pick {
@@ -70,6 +74,8 @@ impl Step {
 pub struct Bank {
     /// The state machines.
     pub ledger: Ledger,
+    /// The ledger as it was once all accounts were funded.
+    begun: Ledger,
     /// Where `conclude` puts records.
     pub records: AppendBuffer,
     accounts: u64,
@@ -84,8 +90,10 @@ pub struct Bank {
 impl Bank {
     /// A ledger of so many accounts (at least 2), all funded.
     pub fn new(accounts: u64, pick: Pick) -> Self {
+        let empty = Ledger::new(1, SEED, REMEMBER_NS).expect("one partition");
         let mut bank = Self {
-            ledger: Ledger::new(1, SEED, REMEMBER_NS).expect("one partition"),
+            ledger: empty.clone(),
+            begun: empty,
             records: AppendBuffer::new(),
             accounts,
             pick,
@@ -111,7 +119,18 @@ impl Bank {
             let deposits: Vec<_> = some.iter().map(|index| bank.deposit(*index)).collect();
             bank.run(&deposits);
         }
+        bank.begun = bank.ledger.clone();
         bank
+    }
+
+    /// Begins anew if it is time to; tells whether it did.
+    pub fn restart_if_full(&mut self) -> bool {
+        let remembered = |ledger: &Ledger| ledger.coordinator.known().len();
+        let full = remembered(&self.ledger) >= remembered(&self.begun) + IDS_MAX;
+        if full {
+            self.ledger = self.begun.clone();
+        }
+        full
     }
 
     fn deposit(&mut self, index: u64) -> TransferRequest {

@@ -1,7 +1,7 @@
 //! A batch through order, prepare, decide, commit and conclude: each step alone, and all of
 //! them with the batch's size, the number of accounts and their heat varied.
 
-use super::bank::{Bank, Pick, Step, posted};
+use super::bank::{Bank, Pick, Step};
 use super::{BATCH, Meter, Part};
 
 /// All parts.
@@ -32,6 +32,7 @@ fn step_part(step: Step, size: usize, accounts: u64) -> Part {
     Part::new(("batch", step.name()), condition, size, move || {
         let mut bank = Bank::new(accounts, Pick::Uniform);
         move |meter: &mut Meter| {
+            bank.restart_if_full();
             let requests = bank.transfers(size);
             bank.run_measured(&requests, step, meter);
         }
@@ -49,9 +50,8 @@ fn whole(size: usize, accounts: u64, pick: Pick) -> Part {
     let condition = format!("{size} of {}{heat}", short(accounts));
     Part::new(("batch", "whole"), condition, batches * size, move || {
         let mut bank = Bank::new(accounts, pick);
-        let first = bank.transfers(BATCH);
-        posted(bank.run(&first));
         move |meter: &mut Meter| {
+            bank.restart_if_full();
             let requests: Vec<_> = (0..batches).map(|_| bank.transfers(size)).collect();
             meter.measure(|| {
                 for requests in &requests {

@@ -20,9 +20,8 @@ const RECORD_BYTES: usize = 40;
 
 /// All parts; of all of them instructions are counted.
 pub fn parts() -> Vec<Part> {
-    let part = |name, make: fn() -> super::Repeat| {
-        Part::new(("frame", name), "8192 records of 40 B", BATCH, make)
-    };
+    let part =
+        |name, make: fn() -> super::Repeat| Part::new(("frame", name), "8192 of 40 B", BATCH, make);
     vec![
         part("push", || Box::new(push())),
         part("seal", || Box::new(seal())),

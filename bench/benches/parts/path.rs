@@ -17,6 +17,7 @@ fn bytes_to_bytes(accounts: u64) -> impl FnMut(&mut Meter) {
     let mut bank = Bank::new(accounts, Pick::Uniform);
     let currencies = Currencies::new();
     move |meter| {
+        bank.restart_if_full();
         let request = encoded(&bank.transfers(BATCH));
         let answer = meter.measure(|| {
             let asked = decode(&request);

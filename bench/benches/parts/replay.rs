@@ -28,8 +28,7 @@ fn parts_at(accounts: u64) -> [Part; 2] {
     ]
 }
 
-/// Does the next batch on the live ledger and calls back with the first LSN and the bytes of
-/// its records.
+/// Does the next batch on the live ledger; the first LSN and the bytes of its records.
 fn next_batch(live: &mut Bank) -> (Lsn, Vec<u8>) {
     let requests = live.transfers(BATCH);
     let first = live.ledger.coordinator.next_lsn();
@@ -42,6 +41,9 @@ fn decode_and_apply(accounts: u64) -> impl FnMut(&mut Meter) {
     let mut live = Bank::new(accounts, Pick::Uniform);
     let mut follower = live.ledger.clone();
     move |meter| {
+        if live.restart_if_full() {
+            follower = live.ledger.clone();
+        }
         let (mut lsn, bytes) = next_batch(&mut live);
         meter.measure(|| {
             for record in codec::decode_all(&bytes) {
@@ -58,6 +60,9 @@ fn apply(accounts: u64) -> impl FnMut(&mut Meter) {
     let mut live = Bank::new(accounts, Pick::Uniform);
     let mut follower = live.ledger.clone();
     move |meter| {
+        if live.restart_if_full() {
+            follower = live.ledger.clone();
+        }
         let (mut lsn, bytes) = next_batch(&mut live);
         let records: Result<Vec<Record>, _> = codec::decode_all(&bytes).collect();
         let records = records.expect("encoded just now");
