@@ -1,7 +1,7 @@
 //! Zipf-distributed ranks by rejection-inversion (Hörmann and Derflinger, 1996): no table,
 //! any number of accounts, any exponent above 0. Used by the workload `zipf`.
 
-use crate::rng::Rng;
+use super::rng::Rng;
 
 /// Draws ranks 0..n with probability proportional to 1 / (rank + 1)^exponent.
 #[derive(Clone, Debug)]
