@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! cli ─▶ run ─▶ backend (own server, running server, engine in process)
+//!         ├──▶ session  one prepared ledger, one load after another
 //!         ├──▶ ledger   opens and funds accounts, status, balances
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
 //!         ├──▶ check    conservation, counters, balances
-//!         └──▶ report ▸ table
+//!         └──▶ report ▸ table, html, compare
 //! ```
 
 mod backend;
@@ -13,17 +14,26 @@ mod check;
 mod child;
 mod cli;
 mod codec;
+mod compare;
+mod csv_data;
 mod driver;
 mod facts;
 mod footprint;
 mod generator;
+mod html;
 mod inprocess;
 mod ledger;
+mod overload;
+mod overload_table;
 mod pace;
+mod population;
 mod procfs;
 mod report;
 mod rng;
 mod run;
+mod search;
+mod series;
+mod session;
 mod table;
 mod tally;
 mod target;
@@ -72,8 +82,13 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
             }
             Ok(true)
         }
-        Command::Compare { a, b } => {
-            table::print_comparison(&report::Report::read(&a)?, &report::Report::read(&b)?);
+        Command::Overload(arguments) => runtime.block_on(overload::overload(&arguments)),
+        Command::Compare { a, b, html } => {
+            let (a, b) = (report::Report::read(&a)?, report::Report::read(&b)?);
+            compare::print(&a, &b);
+            if let Some(path) = html {
+                html::write(&[&a, &b], &path)?;
+            }
             Ok(true)
         }
     }
