@@ -10,6 +10,7 @@
 //! ```
 
 mod backend;
+mod chart;
 mod check;
 mod child;
 mod cli;
