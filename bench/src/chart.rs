@@ -11,7 +11,7 @@ const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 74.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 26.0;
-const BOTTOM: f64 = 44.0;
+const BOTTOM: f64 = 46.0;
 
 /// How figures are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,12 +50,27 @@ pub struct Chart {
     pub y_label: &'static str,
     /// The x axis.
     pub x: Scale,
+    /// How far it reaches at least.
+    pub x_max: f64,
     /// The y axis.
     pub y: Scale,
     /// A value of y with a line and a name of its own.
     pub mark: Option<(f64, String)>,
     /// The lines, the first behind.
     pub lines: Vec<Line>,
+    /// Points that are named.
+    pub dots: Vec<Dot>,
+}
+
+/// A named point.
+#[derive(Clone, Debug)]
+pub struct Dot {
+    /// Where.
+    pub at: (f64, f64),
+    /// Which colour class.
+    pub class: &'static str,
+    /// Its name.
+    pub text: String,
 }
 
 /// One axis: from value to place.
@@ -82,17 +97,20 @@ impl Axis {
                 }
             }
             Scale::Log => {
-                // A decade at least, from a power of ten up.
-                let first = low.max(1e-3).min(high.max(1e-3)).log10().floor();
-                let last = high.max(1e-3).log10().ceil().max(first + 1.0);
-                let ticks = (0..=(last - first) as i32).map(|i| 10f64.powf(first + f64::from(i)));
-                Self { scale, low: first, high: last, ticks: ticks.collect() }
+                let (low, high) = (low.min(high).max(1e-3), high.max(1e-3));
+                let first = round_down(low);
+                // A factor of ten at least, or a flat line would fill the drawing.
+                let last = round_step(high).max(round_step(first * 10.0));
+                let fine = last / first <= 500.0;
+                let ticks = std::iter::successors(Some(first), |t| Some(next_round(*t, fine)));
+                let ticks = ticks.take_while(|t| *t <= last * 1.001).collect();
+                Self { scale, low: first.log10(), high: last.log10(), ticks }
             }
             Scale::Percentile => {
                 let all = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999];
-                let nines = high.min(99.9999);
-                let ticks: Vec<f64> = all.into_iter().filter(|p| *p <= nines + 1e-9).collect();
-                Self { scale, low: 0.0, high: nine(nines).max(1.0), ticks }
+                let high = nine(high.min(99.9999)).max(1.0);
+                let ticks = all.into_iter().filter(|p| nine(*p) <= high + 1e-6).collect();
+                Self { scale, low: 0.0, high, ticks }
             }
         }
     }
@@ -111,6 +129,23 @@ impl Axis {
 /// How many nines a percentile has: 0 → 0, 90 → 1, 99 → 2.
 fn nine(percentile: f64) -> f64 {
     -(1.0 - percentile.min(99.9999) / 100.0).log10()
+}
+
+/// The largest power of ten, twice or five times one, that is at most `value`.
+fn round_down(value: f64) -> f64 {
+    let power = 10f64.powf(value.log10().floor());
+    let rest = value / power;
+    [5.0, 2.0, 1.0].into_iter().find(|r| rest >= *r - 1e-9).unwrap_or(1.0) * power
+}
+
+/// The next tick of a logarithmic axis: 1, 2, 5, 10 where `fine`, else powers of ten.
+fn next_round(tick: f64, fine: bool) -> f64 {
+    let power = 10f64.powf((tick.log10() + 1e-9).floor());
+    match tick / power {
+        rest if fine && rest < 1.5 => 2.0 * power,
+        rest if fine && rest < 3.0 => 5.0 * power,
+        _ => 10.0 * power,
+    }
 }
 
 /// 1, 2 or 5 times a power of ten, at least `step`.
@@ -140,7 +175,7 @@ impl Chart {
 
     fn svg(&self) -> String {
         let points = || self.lines.iter().flat_map(|line| line.points.iter());
-        let x = Axis::new(self.x, points().map(|p| p.0), 8);
+        let x = Axis::new(self.x, points().map(|p| p.0).chain([self.x_max]), 8);
         let marked = self.mark.iter().map(|(value, _)| *value);
         let y = Axis::new(self.y, points().map(|p| p.1).chain(marked), 5);
         let right = WIDTH - RIGHT;
@@ -183,13 +218,26 @@ impl Chart {
         for line in &self.lines {
             draw(&mut out, line, bottom, &at_x, &at_y);
         }
+        for dot in &self.dots {
+            let (x, y) = (at_x(dot.at.0), at_y(dot.at.1));
+            let anchor = if x > right - 90.0 { "end" } else { "mid" };
+            let _ = write!(
+                out,
+                "<circle class=\"dot {}\" cx={x:.1} cy={y:.1} r=4 /><text x={x:.1} y={:.1} \
+                 class=\"name {anchor}\">{}</text>",
+                dot.class,
+                y - 10.0,
+                escape(&dot.text)
+            );
+        }
         if let Some((value, name)) = &self.mark {
             let place = at_y(*value);
             let _ = write!(
                 out,
-                "<path class=mark d=\"M{LEFT} {place:.1}H{right}\"/><text x={right} y={:.1} \
-                 class=\"unit end\">{}</text>",
-                place - 5.0,
+                "<path class=mark d=\"M{LEFT} {place:.1}H{right}\"/><text x={:.1} y={:.1} \
+                 class=\"unit\">{}</text>",
+                LEFT + 8.0,
+                place - 6.0,
                 escape(name)
             );
         }
@@ -244,7 +292,8 @@ fn short(value: f64) -> String {
 
 fn percent(value: f64) -> String {
     match value {
-        0.0 => "min".to_owned(),
+        // The line begins with the least latency; the name would meet that of p50.
+        0.0 => String::new(),
         v => format!("p{v}"),
     }
 }
@@ -275,7 +324,10 @@ mod tests {
         assert_eq!(linear.ticks, [0.0, 500_000.0, 1_000_000.0, 1_500_000.0]);
         let log = Axis::new(Scale::Log, [0.8, 37.0].into_iter(), 5);
         let rounded: Vec<_> = log.ticks.iter().map(|t| short(*t)).collect();
-        assert_eq!(rounded, ["0.1", "1", "10", "100"]);
+        assert_eq!(rounded, ["0.5", "1", "2", "5", "10", "20", "50"]);
+        let wide = Axis::new(Scale::Log, [0.1, 900.0].into_iter(), 5);
+        let rounded: Vec<_> = wide.ticks.iter().map(|t| short(*t)).collect();
+        assert_eq!(rounded, ["0.1", "1", "10", "100", "1k"]);
         let percentile = Axis::new(Scale::Percentile, [0.0, 99.95].into_iter(), 5);
         assert_eq!(percentile.ticks, [0.0, 50.0, 90.0, 99.0, 99.9]);
         assert!((percentile.share(90.0) - percentile.share(0.0) / 1.0 - 0.303).abs() < 0.01);
@@ -308,12 +360,17 @@ mod tests {
             x_label: "s",
             y_label: "ms",
             x: Scale::Linear,
+            x_max: 0.0,
             y: Scale::Linear,
             mark: Some((1.5, "<limit>".into())),
             lines: vec![line],
+            dots: vec![Dot { at: (0.5, 1.5), class: "c0", text: "<i>".into() }],
         };
         let figure = chart.figure();
         assert!(figure.contains("&lt;script&gt;") && !figure.contains("<script"), "{figure}");
-        assert!(figure.contains("a &amp; b") && !figure.contains("<limit>"), "{figure}");
+        assert!(
+            figure.contains("a &amp; b") && !figure.contains("<limit>") && !figure.contains("<i>"),
+            "{figure}"
+        );
     }
 }

@@ -35,6 +35,17 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// The workloads, a line each.
     List,
+    /// Prints a report written with --json again.
+    Report {
+        /// The report.
+        file: PathBuf,
+        /// Draw it on one page that needs nothing else.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write its latency distribution in HdrHistogram's text format.
+        #[arg(long, value_name = "FILE")]
+        hgrm: Option<PathBuf>,
+    },
     /// The ratios of two reports written with --json.
     Compare {
         /// The report that counts as 1.

@@ -1,9 +1,9 @@
 //! A report, or two beside each other, as one HTML page that needs nothing else: no network,
 //! no script. Light and dark as the reader's system has it.
 
-use crate::chart::{Chart, Line, Scale, escape};
+use crate::chart::{Chart, Dot, Line, Scale, escape};
 use crate::compare;
-use crate::report::{Percentile, Report};
+use crate::report::{Latency, Percentile, Report};
 use crate::series::SecondFigures;
 use crate::table::{self, count, fact_rows, shout};
 use anyhow::Context;
@@ -145,19 +145,30 @@ fn millis(value: f64) -> String {
 
 fn charts(reports: &[&Report]) -> Vec<Chart> {
     let mut charts = vec![throughput(reports)];
-    charts.push(distribution("Latency by percentile", reports, |r| Some(&r.distribution)));
+    charts.push(distribution(
+        "Latency by percentile",
+        reports,
+        |r| Some((&r.distribution, &r.latency)),
+        true,
+    ));
     charts.push(latency_over_time("Latency over time", reports, |r| Some(&r.seconds)));
     if reports.iter().any(|r| r.reads.is_some()) {
-        charts.push(distribution("Latency of reads by percentile", reports, |r| {
-            r.reads.as_ref().map(|reads| &reads.distribution)
-        }));
+        let of: fn(&Report) -> Option<&Vec<Percentile>> =
+            |r| r.reads.as_ref().map(|reads| (&reads.distribution, &reads.latency));
+        charts.push(distribution("Latency of reads by percentile", reports, of, false));
         charts.push(latency_over_time("Latency of reads over time", reports, |r| {
             r.reads.as_ref().map(|reads| &reads.seconds)
         }));
     }
-    charts.extend(reports.iter().filter_map(|r| rates(r)));
+    let named = reports.iter().enumerate();
+    charts.extend(named.filter_map(|(index, r)| rates(r, prefix(reports, index))));
     charts.retain(|chart| chart.lines.iter().any(|line| !line.points.is_empty()));
     charts
+}
+
+/// The counted seconds of the longest run.
+fn longest(reports: &[&Report]) -> f64 {
+    reports.iter().fold(0.0, |most, r| r.setup.duration_s.max(most))
 }
 
 fn throughput(reports: &[&Report]) -> Chart {
@@ -193,9 +204,11 @@ fn throughput(reports: &[&Report]) -> Chart {
         x_label: "seconds of the counted time",
         y_label: "transfers/s",
         x: Scale::Linear,
+        x_max: longest(reports),
         y: Scale::Linear,
         mark: None,
         lines,
+        dots: Vec::new(),
     }
 }
 
@@ -211,33 +224,66 @@ fn rate_points(report: &Report, of: fn(&SecondFigures) -> u64) -> Vec<(f64, f64)
     points
 }
 
+/// `limited` draws the limit of a search, which is for transfers.
 fn distribution<'a>(
     title: &str,
     reports: &[&'a Report],
-    of: fn(&'a Report) -> Option<&'a Vec<Percentile>>,
+    of: fn(&'a Report) -> Option<(&'a Vec<Percentile>, &'a Latency)>,
+    limited: bool,
 ) -> Chart {
-    let line = |(index, report): (usize, &&'a Report)| Line {
-        name: format!("{}request latency", prefix(reports, index)),
-        class: CLASSES[index.min(1)],
-        dashed: false,
-        filled: false,
-        points: of(report)
-            .map(|all| all.iter().map(|p| (p.percentile.min(99.9999), p.latency_ms)).collect())
-            .unwrap_or_default(),
-    };
-    let mark = reports
-        .iter()
-        .find_map(|r| r.search.as_ref())
-        .map(|search| (search.p99_limit_ms, format!("limit for p99: {} ms", search.p99_limit_ms)));
+    let (mut lines, mut dots) = (Vec::new(), Vec::new());
+    for (index, report) in reports.iter().enumerate() {
+        let Some((all, latency)) = of(report) else { continue };
+        let points = told(all);
+        let class = CLASSES[index.min(1)];
+        if reports.len() == 1 {
+            dots = named(&points, latency);
+        }
+        let name = format!("{}latency of a request", prefix(reports, index));
+        lines.push(Line { name, class, dashed: false, filled: false, points });
+    }
+    let search = reports.iter().find_map(|r| r.search.as_ref()).filter(|_| limited);
     Chart {
         title: title.into(),
         x_label: "percentile of requests",
         y_label: "ms",
         x: Scale::Percentile,
+        x_max: 0.0,
         y: Scale::Log,
-        mark,
-        lines: reports.iter().enumerate().map(line).collect(),
+        mark: search.map(|s| (s.p99_limit_ms, format!("limit for p99: {} ms", s.p99_limit_ms))),
+        lines,
+        dots,
     }
+}
+
+/// The points that so many requests can tell: of a thousand, none beyond 99.9%.
+fn told(all: &[Percentile]) -> Vec<(f64, f64)> {
+    let total = all.last().map_or(1, |p| p.count).max(2) as f64;
+    let most = (100.0 - 100.0 / total).min(99.9999);
+    let mut points: Vec<_> = all.iter().map(|p| (p.percentile.min(most), p.latency_ms)).collect();
+    // Beyond that there is the maximum, once.
+    while points.len() >= 2 && points[points.len() - 2].0 >= most {
+        points.remove(points.len() - 2);
+    }
+    points
+}
+
+/// The percentiles people ask for, on the line.
+fn named(points: &[(f64, f64)], latency: &Latency) -> Vec<Dot> {
+    let Some(last) = points.last().copied() else { return Vec::new() };
+    let all = [
+        (50.0, latency.p50_ms),
+        (90.0, latency.p90_ms),
+        (99.0, latency.p99_ms),
+        (99.9, latency.p99_9_ms),
+    ];
+    // Two names need room beside each other.
+    let apart =
+        all.into_iter().filter(|(percentile, _)| 100.0 - percentile > 3.0 * (100.0 - last.0));
+    let dot = |at: (f64, f64), text| Dot { at, class: CLASSES[0], text };
+    let mut dots: Vec<Dot> = apart.map(|at| dot(at, millis(at.1))).collect();
+    dots.push(dot(last, format!("max {}", millis(last.1))));
+    dots
 }
 
 fn latency_over_time<'a>(
@@ -275,14 +321,16 @@ fn latency_over_time<'a>(
         x_label: "seconds of the counted time",
         y_label: "ms",
         x: Scale::Linear,
+        x_max: longest(reports),
         y: Scale::Log,
         mark: None,
         lines,
+        dots: Vec::new(),
     }
 }
 
 /// Latency by the offered rate: of a ramp or a search.
-fn rates(report: &Report) -> Option<Chart> {
+fn rates(report: &Report, prefix: &str) -> Option<Chart> {
     let mut steps: Vec<(f64, f64, f64)> = match &report.search {
         Some(search) => search.steps.iter().map(|s| (s.rate, s.p50_ms, s.p99_ms)).collect(),
         None => report.ramp.iter().map(|s| (s.rate, s.p50_ms, s.p99_ms)).collect(),
@@ -300,13 +348,15 @@ fn rates(report: &Report) -> Option<Chart> {
         .as_ref()
         .map(|s| (s.p99_limit_ms, format!("limit for p99: {} ms", s.p99_limit_ms)));
     (!steps.is_empty()).then(|| Chart {
-        title: "Latency by offered rate".into(),
+        title: format!("{prefix}Latency by offered rate"),
         x_label: "transfers/s offered",
         y_label: "ms",
         x: Scale::Linear,
+        x_max: 0.0,
         y: Scale::Log,
         mark: limit,
         lines: vec![line("p99", "c1", |s| s.2), line("p50", "c0", |s| s.1)],
+        dots: Vec::new(),
     })
 }
 

@@ -83,6 +83,11 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
             }
             Ok(true)
         }
+        Command::Report { file, html, hgrm } => {
+            let report = report::Report::read(&file)?;
+            run::show(&report, html.as_deref(), hgrm.as_deref())?;
+            Ok(report.held())
+        }
         Command::Overload(arguments) => runtime.block_on(overload::overload(&arguments)),
         Command::Compare { a, b, html } => {
             let (a, b) = (report::Report::read(&a)?, report::Report::read(&b)?);

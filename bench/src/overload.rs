@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 /// Share of the offered that must be answered for all to be well again.
 const RECOVERED: f64 = 0.99;
 
+/// Requests on their way on each connection, unless told otherwise: some 10 KB each.
+const OUTSTANDING_MAX: usize = 8192;
+
 /// Arguments of `overload`.
 #[derive(Args, Debug, Clone)]
 pub struct OverloadArgs {
@@ -74,8 +77,10 @@ pub struct OverloadArgs {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub deadline_ms: u32,
     /// Requests on their way on each connection at most; what is due beyond is not sent.
-    #[arg(long, default_value_t = 1024)]
-    pub outstanding: usize,
+    /// Default: twice what the peak answers within the deadline, so that the server, not this
+    /// bound, decides what is answered in time.
+    #[arg(long)]
+    pub outstanding: Option<usize>,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -102,7 +107,7 @@ impl OverloadArgs {
             "overload works with drawn transfers, not with the workload {}",
             self.workload.name()
         );
-        ensure!(self.outstanding >= 1, "--outstanding must be at least 1");
+        ensure!(self.outstanding != Some(0), "--outstanding must be at least 1");
         let sane = |multiple: &f64| *multiple > 0.0 && *multiple <= 1000.0;
         ensure!(
             !self.offer.is_empty() && self.offer.iter().chain([&self.then]).all(sane),
@@ -242,7 +247,10 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         deadline: Some(deadline),
         what: "offering",
     };
-    let open = RunArgs { in_flight: Some(arguments.outstanding), ..peak_arguments.clone() };
+    let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
+    let twice = (2.0 * in_deadline / arguments.connections as f64).ceil() as usize;
+    let outstanding = arguments.outstanding.unwrap_or(twice.clamp(16, OUTSTANDING_MAX));
+    let open = RunArgs { in_flight: Some(outstanding), ..peak_arguments.clone() };
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;
     let measured = session.end(running, begun, phase.duration).await?;
@@ -256,7 +264,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         server,
         peak_per_s,
         deadline_ms: arguments.deadline_ms,
-        outstanding_max: arguments.outstanding * arguments.connections,
+        outstanding_max: outstanding * arguments.connections,
         steps: steps_of(&measured.tally, &seconds, &multiples, &memory, peak_per_s, step)?,
         recovered_after_s: recovered(&seconds, (multiples.len() - 1) * step.as_secs() as usize),
         checks,

@@ -26,17 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(50);
 /// Runs, prints, writes what was asked for, and says whether every check held.
 pub async fn run(arguments: &RunArgs) -> anyhow::Result<bool> {
     let report = measure(arguments).await?;
-    table::print(&report);
     if let Some(path) = &arguments.json {
         report.write(path)?;
     }
-    if let Some(path) = &arguments.hgrm {
-        write_hgrm(&report, path)?;
-    }
-    if let Some(path) = &arguments.html {
-        html::write(&[&report], path)?;
-    }
+    show(&report, arguments.html.as_deref(), arguments.hgrm.as_deref())?;
     Ok(report.held())
+}
+
+/// Prints a report and writes the files made of it.
+pub fn show(report: &Report, html: Option<&Path>, hgrm: Option<&Path>) -> anyhow::Result<()> {
+    table::print(report);
+    if let Some(path) = hgrm {
+        write_hgrm(report, path)?;
+    }
+    if let Some(path) = html {
+        html::write(&[report], path)?;
+    }
+    Ok(())
 }
 
 /// Runs without printing a report or writing files: start, prepare, load, examine, stop.
