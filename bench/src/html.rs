@@ -153,7 +153,7 @@ fn charts(reports: &[&Report]) -> Vec<Chart> {
     ));
     charts.push(latency_over_time("Latency over time", reports, |r| Some(&r.seconds)));
     if reports.iter().any(|r| r.reads.is_some()) {
-        let of: fn(&Report) -> Option<&Vec<Percentile>> =
+        let of: fn(&Report) -> Option<(&Vec<Percentile>, &Latency)> =
             |r| r.reads.as_ref().map(|reads| (&reads.distribution, &reads.latency));
         charts.push(distribution("Latency of reads by percentile", reports, of, false));
         charts.push(latency_over_time("Latency of reads over time", reports, |r| {
