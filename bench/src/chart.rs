@@ -237,7 +237,8 @@ impl Chart {
                 "<path class=mark d=\"M{LEFT} {place:.1}H{right}\"/><text x={:.1} y={:.1} \
                  class=\"unit\">{}</text>",
                 LEFT + 8.0,
-                place - 6.0,
+                // Above the line, unless the axis has its name there.
+                if place < TOP + 18.0 { place + 15.0 } else { place - 6.0 },
                 escape(name)
             );
         }

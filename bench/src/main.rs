@@ -46,6 +46,8 @@ mod zipf;
 
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod real_server_tests;
 
 use clap::Parser;
 use cli::{Cli, Command};
