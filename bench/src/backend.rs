@@ -104,15 +104,18 @@ impl Backend {
         }
     }
 
-    /// Stops what we started.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// Stops what we started; gives the directory with its data, removed when dropped.
+    pub async fn stop(self) -> anyhow::Result<Option<TempDir>> {
+        // It holds the engine's handle too.
+        drop(self.ledger);
         match self.kind {
-            Kind::Child(child) => child.stop().await,
-            Kind::Remote { .. } => Ok(()),
+            Kind::Child(child) => child.stop().await?,
+            Kind::Remote { .. } => {}
             Kind::InProcess(engine) => {
-                engine.shutdown().await.context("the engine did not stop in order")
+                engine.shutdown().await.context("the engine did not stop in order")?;
             }
         }
+        Ok(self.temporary)
     }
 }
 

@@ -239,7 +239,8 @@ pub struct RunArgs {
     /// The same seed sends the same sequence.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Afterwards compare every account's balance with the outcomes received.
+    /// Afterwards compare every account's balance with the outcomes received, and the history:
+    /// every answer must be in the journal, once, and say the same.
     #[arg(long)]
     pub check: bool,
     /// Write the report as one HTML page that needs nothing else.

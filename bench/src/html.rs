@@ -19,6 +19,9 @@ const CLASSES: [&str; 2] = ["c0", "c1"];
 /// A part of a last second shorter than this says too little about a rate to be drawn.
 const PART_MIN_S: f64 = 0.2;
 
+/// A latency distribution: all of it, and its figures.
+type Distribution<'a> = (&'a [Percentile], &'a Latency);
+
 /// Writes one report, or two compared.
 pub fn write(reports: &[&Report], path: &Path) -> anyhow::Result<()> {
     std::fs::write(path, page(reports)).with_context(|| format!("write {}", path.display()))
@@ -148,13 +151,13 @@ fn charts(reports: &[&Report]) -> Vec<Chart> {
     charts.push(distribution(
         "Latency by percentile",
         reports,
-        |r| Some((&r.distribution, &r.latency)),
+        |r| Some((r.distribution.as_slice(), &r.latency)),
         true,
     ));
     charts.push(latency_over_time("Latency over time", reports, |r| Some(&r.seconds)));
     if reports.iter().any(|r| r.reads.is_some()) {
-        let of: fn(&Report) -> Option<(&Vec<Percentile>, &Latency)> =
-            |r| r.reads.as_ref().map(|reads| (&reads.distribution, &reads.latency));
+        let of: fn(&Report) -> Option<Distribution<'_>> =
+            |r| r.reads.as_ref().map(|reads| (reads.distribution.as_slice(), &reads.latency));
         charts.push(distribution("Latency of reads by percentile", reports, of, false));
         charts.push(latency_over_time("Latency of reads over time", reports, |r| {
             r.reads.as_ref().map(|reads| &reads.seconds)
@@ -228,7 +231,7 @@ fn rate_points(report: &Report, of: fn(&SecondFigures) -> u64) -> Vec<(f64, f64)
 fn distribution<'a>(
     title: &str,
     reports: &[&'a Report],
-    of: fn(&'a Report) -> Option<(&'a Vec<Percentile>, &'a Latency)>,
+    of: fn(&'a Report) -> Option<Distribution<'a>>,
     limited: bool,
 ) -> Chart {
     let (mut lines, mut dots) = (Vec::new(), Vec::new());

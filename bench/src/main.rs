@@ -5,7 +5,7 @@
 //!         ├──▶ session  one prepared ledger, one load after another
 //!         ├──▶ ledger   opens and funds accounts, status, balances
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
-//!         ├──▶ check    conservation, counters, balances
+//!         ├──▶ check    conservation, counters, balances; history against the journal
 //!         └──▶ report ▸ table, html, compare
 //! ```
 
@@ -21,6 +21,7 @@ mod driver;
 mod facts;
 mod footprint;
 mod generator;
+mod history;
 mod html;
 mod inprocess;
 mod ledger;

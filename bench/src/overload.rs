@@ -257,7 +257,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
     let (server, checks) = session.examine().await?;
     let peak_report = run::report(&peak_arguments, &session, &peak)?;
     let seconds = seconds(&measured.tally, open.batch())?;
-    let report = OverloadReport {
+    let mut report = OverloadReport {
         harness: session.harness.clone(),
         machine: session.machine.clone(),
         setup: peak_report.setup,
@@ -271,7 +271,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         warnings: peak_report.warnings,
         seconds,
     };
-    session.backend.stop().await?;
+    report.checks.extend(session.stop().await?);
     if arguments.own.durability == Durability::None {
         eprintln!("**** DURABILITY NONE: nothing this server answered survives a crash ****");
     }

@@ -140,6 +140,7 @@ fn a_durable_run_in_this_process_agrees_with_balances_and_journal() {
     );
     all_held(&report);
     assert_eq!(report.server.durability, "power-loss");
+    assert_eq!(report.checks.len(), 5, "{:?}", report.checks);
     assert!(report.results.repeats > 0 && report.results.refused_sum() > 0);
 }
 

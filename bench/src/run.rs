@@ -73,7 +73,7 @@ pub async fn measure(arguments: &RunArgs) -> anyhow::Result<Report> {
         report.setup.rate = Some(search.found_rate.unwrap_or(search.steps[0].rate));
         report.search = Some(search);
     }
-    session.backend.stop().await?;
+    report.checks.extend(session.stop().await?);
     Ok(report)
 }
 

@@ -3,17 +3,20 @@
 
 use crate::backend::Backend;
 use crate::check::{self, Check};
+use crate::child::Durability;
 use crate::cli::RunArgs;
 use crate::csv_data::{Dataset, Replay};
 use crate::driver::{Extent, Load, Plan, Running};
 use crate::facts::Machine;
 use crate::generator::AccountIds;
+use crate::history::{self, Answers};
 use crate::ledger::Status;
 use crate::population::Population;
 use crate::procfs::Usage;
 use crate::report::{Costs, Harness, Server};
 use crate::run::{random_id, show_progress};
 use crate::tally::{Tally, Whole};
+use anyhow::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,8 @@ pub struct Session {
     /// Over all loads.
     whole: Whole,
     gains: Option<Vec<i64>>,
+    answers: Option<Answers>,
+    durable: bool,
 }
 
 /// How long one load lasts and what decides when it sends.
@@ -104,7 +109,9 @@ impl Session {
             accounts,
             before,
             whole: Whole::default(),
+            answers: gains.is_some().then(Answers::default),
             gains,
+            durable: arguments.own.durability == Durability::PowerLoss,
         })
     }
 
@@ -158,6 +165,9 @@ impl Session {
                 *sum += gain;
             }
         }
+        if let (Some(sum), Some(answers)) = (&mut self.answers, &tally.answers) {
+            sum.merge(answers);
+        }
         let counted = if ended_early { tally.last - window.from } else { duration };
         let counted_s = counted.as_secs_f64().max(1e-6);
         Ok(Measured { tally, counted_s, begin: begun.0, end })
@@ -182,6 +192,21 @@ impl Session {
             partitions: after.partitions,
         };
         Ok((server, checks))
+    }
+
+    /// Stops what was started. With `--check` and a journal on disk, the history is held
+    /// against it first.
+    pub async fn stop(self) -> anyhow::Result<Vec<Check>> {
+        let whole = self.whole;
+        let certain = whole.in_doubt == 0 && whole.unanswered_requests == 0;
+        let Some(directory) = self.backend.stop().await? else { return Ok(Vec::new()) };
+        let Some(mut answers) = self.answers.filter(|_| self.durable) else {
+            return Ok(Vec::new());
+        };
+        let checked = tokio::task::spawn_blocking(move || {
+            history::check(&directory.path().join("data"), &mut answers, certain)
+        });
+        checked.await.context("check the history")?
     }
 
     /// How many accounts were opened, external ones of files among them.

@@ -2,6 +2,7 @@
 //! Each client thread keeps its own [`Tally`]; they are merged at the end.
 
 use crate::generator::{AccountIds, Batch};
+use crate::history::Answers;
 use crate::pace::Offer;
 use crate::series::Series;
 use crate::target::{Failure, REPEAT, Reply};
@@ -81,6 +82,8 @@ pub struct Tally {
     pub whole: Whole,
     /// What each account gained, minor units; only when asked for.
     pub gains: Option<Vec<i64>>,
+    /// The answer to every transfer; only when asked for.
+    pub answers: Option<Answers>,
 }
 
 /// Results of reads in the window.
@@ -138,10 +141,10 @@ pub struct Whole {
 }
 
 /// The code of an id used before for other content.
-const ID_REUSED: u8 = 16;
+pub const ID_REUSED: u8 = 16;
 
 impl Tally {
-    /// An empty one; `per_account` keeps what each account gains, `reads` counts reads.
+    /// An empty one; `per_account` keeps what each account gains and every answer, `reads` counts reads.
     pub fn new(
         window: Window,
         accounts: AccountIds,
@@ -163,6 +166,7 @@ impl Tally {
             late_ns_max: 0,
             whole: Whole::default(),
             gains: per_account.then(|| vec![0; accounts.count as usize]),
+            answers: per_account.then(Answers::default),
         })
     }
 
@@ -266,6 +270,9 @@ impl Tally {
     }
 
     fn record_gains(&mut self, batch: &Batch, reply: &Reply) {
+        if let Some(answers) = &mut self.answers {
+            answers.record(batch, reply);
+        }
         let Some(gains) = &mut self.gains else { return };
         for (item, _) in batch.items.iter().zip(&reply.answers).filter(|(_, a)| **a == 0) {
             let amount = item.amount as i64;
@@ -311,6 +318,9 @@ impl Tally {
         self.last = self.last.max(other.last);
         self.late_ns_max = self.late_ns_max.max(other.late_ns_max);
         self.whole.add(&other.whole);
+        if let (Some(sum), Some(answers)) = (&mut self.answers, &other.answers) {
+            sum.merge(answers);
+        }
         if let (Some(sums), Some(gains)) = (&mut self.gains, &other.gains) {
             for (sum, gain) in sums.iter_mut().zip(gains) {
                 *sum += gain;
