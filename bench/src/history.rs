@@ -129,13 +129,14 @@ pub fn check(data: &Path, answers: &mut Answers, certain: bool) -> anyhow::Resul
         None,
         Box::new(|_| {}),
     );
-    let whole = match &replayed {
+    let held = replayed.is_ok();
+    let whole = match replayed {
         Ok(tail) => format!("{} events in {} frames", tail.records, tail.frames),
-        Err(error) => format!("{:#}", anyhow::anyhow!(error.to_string())),
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
     };
     let whole = Check {
         name: "the journal is whole and replays to sums of zero".into(),
-        held: Some(replayed.is_ok()),
+        held: Some(held),
         detail: whole,
     };
     drop(ledger);

@@ -23,6 +23,7 @@ mod footprint;
 mod generator;
 mod history;
 mod html;
+mod html_charts;
 mod inprocess;
 mod ledger;
 mod overload;
