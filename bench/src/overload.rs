@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 /// Share of the offered that must be answered for all to be well again.
 const RECOVERED: f64 = 0.99;
 
+/// How long after the end what was due is still sent: until the pacing threads have ended.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Requests on their way on each connection, unless told otherwise: some 10 KB each.
 const OUTSTANDING_MAX: usize = 8192;
 
@@ -242,7 +245,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
     let deadline = Duration::from_millis(u64::from(arguments.deadline_ms));
     let phase = Phase {
         duration: step * steps.len() as u32,
-        load: Load::Open { schedule: Schedule { steps }, shed: true, patience: Duration::ZERO },
+        load: Load::Open { schedule: Schedule { steps }, shed: true, patience: PATIENCE },
         warmup: Duration::ZERO,
         deadline: Some(deadline),
         what: "offering",

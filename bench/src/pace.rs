@@ -121,6 +121,15 @@ impl Offers {
         !full
     }
 
+    /// Counts a request that was due and let in, and was not sent all the same.
+    fn shed(&self, due: Instant) {
+        let mut seconds = self.seconds.lock().unwrap_or_else(|e| e.into_inner());
+        let after = due.checked_duration_since(self.from);
+        if let Some(second) = after.and_then(|after| seconds.get_mut(after.as_secs() as usize)) {
+            second.shed += 1;
+        }
+    }
+
     /// What was offered in each second.
     pub fn seconds(&self) -> Vec<Offer> {
         self.seconds.lock().unwrap_or_else(|e| e.into_inner()).clone()
@@ -170,8 +179,12 @@ impl Pace {
             Self::Open { due, offers, .. } => {
                 let mut due = due.lock().await;
                 let mut unsent = 0;
-                while due.try_recv().is_ok() {
-                    unsent += 1;
+                while let Ok(moment) = due.try_recv() {
+                    // Where what is not sent is counted by the second, this is too.
+                    match offers.outstanding_max {
+                        Some(_) => offers.shed(moment),
+                        None => unsent += 1,
+                    }
                 }
                 (offers.seconds(), unsent)
             }
@@ -303,6 +316,14 @@ mod tests {
         let (offered, unsent) = pace.offered().await;
         assert_eq!((offered, unsent), (vec![Offer { due: 50, shed: 47 }], 0));
         pace.ended();
+    }
+
+    #[tokio::test]
+    async fn what_was_let_in_and_never_taken_is_shed_too() {
+        let pace = open(vec![step(20, 1000.0)], Duration::ZERO, Some(5));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(pace.next().await.is_none());
+        assert_eq!(pace.offered().await, (vec![Offer { due: 20, shed: 20 }], 0));
     }
 
     #[tokio::test]
