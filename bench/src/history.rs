@@ -8,7 +8,7 @@ use crate::generator::Batch;
 use crate::tally::ID_REUSED;
 use crate::target::{REPEAT, Reply};
 use anyhow::Context;
-use ducat_api::compose;
+use ducat_api::compose::{self, OpenJournal};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{ShardId, TransferId};
 use ducat_engine::known::REMEMBER_NS;
@@ -16,9 +16,13 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::record::Record;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The only shard there is.
 const SHARD: ShardId = ShardId(0);
+
+/// How long to wait until nobody holds the journal any more.
+const LET_GO: Duration = Duration::from_secs(30);
 
 /// No answer came for this id.
 const UNANSWERED: u8 = 0xff;
@@ -116,10 +120,23 @@ impl Findings {
     }
 }
 
+/// Opens the journal. An engine of this process lets go of it a moment after its shutdown.
+fn open(data: &Path) -> anyhow::Result<OpenJournal> {
+    let begun = Instant::now();
+    loop {
+        match compose::open_existing(data) {
+            Err(error) if error.is_in_use() && begun.elapsed() < LET_GO => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.context("open the journal after the run"),
+        }
+    }
+}
+
 /// Reads the journal below `data`, which no server holds any more. `certain` says that every
 /// request was answered, so that no decision may be unknown.
 pub fn check(data: &Path, answers: &mut Answers, certain: bool) -> anyhow::Result<Vec<Check>> {
-    let opened = compose::open_existing(data).context("open the journal after the run")?;
+    let opened = open(data)?;
     let mut ledger =
         Ledger::new(1, 0, REMEMBER_NS).context("a ledger of one partition was refused")?;
     let replayed = ducat_actors::replay::replay_offline(
