@@ -16,6 +16,7 @@ pub mod compose;
 pub mod connections;
 pub mod convert;
 pub mod gate;
+pub mod import;
 pub mod ledger_service;
 pub mod operator_service;
 pub mod server;

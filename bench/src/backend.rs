@@ -9,7 +9,8 @@ use crate::procfs::Usage;
 use anyhow::Context;
 use ducat_actors::handle::EngineOptions;
 use ducat_actors::start::Engine;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The thing under test.
@@ -22,7 +23,7 @@ pub struct Backend {
 
 enum Kind {
     Child(ServerChild),
-    Remote { url: String, pid: Option<u32> },
+    Remote { url: String, pid: Option<u32>, data: Option<PathBuf> },
     InProcess(Engine),
 }
 
@@ -30,7 +31,8 @@ impl Backend {
     /// Starts or connects to what `arguments` name.
     pub async fn start(arguments: &RunArgs) -> anyhow::Result<Self> {
         if let Some(url) = &arguments.server {
-            let kind = Kind::Remote { url: url.clone(), pid: arguments.server_pid };
+            let (pid, data) = (arguments.server_pid, arguments.server_data_dir.clone());
+            let kind = Kind::Remote { url: url.clone(), pid, data };
             return Ok(Self { kind, ledger: Ledger::connect(url).await?, temporary: None });
         }
         let temporary = temporary(&arguments.own)?;
@@ -57,11 +59,14 @@ impl Backend {
 
     /// The directory whose disk is written to, where it is known.
     pub fn data_directory(&self) -> Option<&Path> {
-        self.temporary.as_ref().map(TempDir::path)
+        match &self.kind {
+            Kind::Remote { data, .. } => data.as_deref(),
+            _ => self.temporary.as_ref().map(TempDir::path),
+        }
     }
 
-    /// The way of the load.
-    pub fn connector(&self, arguments: &RunArgs) -> Connector {
+    /// The way of the load. A deadline is for calls; streams and the handle have none.
+    pub fn connector(&self, arguments: &RunArgs, deadline: Option<Duration>) -> Connector {
         let url = match &self.kind {
             Kind::Child(child) => child.url.clone(),
             Kind::Remote { url, .. } => url.clone(),
@@ -70,7 +75,7 @@ impl Backend {
         let codec = arguments.codec;
         match arguments.mode {
             Mode::Stream => Connector::Stream { url, codec },
-            mode => Connector::Unary { url, codec, single: mode == Mode::Unary },
+            mode => Connector::Unary { url, codec, single: mode == Mode::Unary, deadline },
         }
     }
 
@@ -99,15 +104,18 @@ impl Backend {
         }
     }
 
-    /// Stops what we started.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// Stops what we started; gives the directory with its data, removed when dropped.
+    pub async fn stop(self) -> anyhow::Result<Option<TempDir>> {
+        // It holds the engine's handle too.
+        drop(self.ledger);
         match self.kind {
-            Kind::Child(child) => child.stop().await,
-            Kind::Remote { .. } => Ok(()),
+            Kind::Child(child) => child.stop().await?,
+            Kind::Remote { .. } => {}
             Kind::InProcess(engine) => {
-                engine.shutdown().await.context("the engine did not stop in order")
+                engine.shutdown().await.context("the engine did not stop in order")?;
             }
         }
+        Ok(self.temporary)
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::generator::AccountIds;
 use crate::ledger::{Ledger, Status, Total, progress_bar};
+use crate::population::Population;
 use crate::tally::Whole;
-use crate::workload::Workload;
 use anyhow::ensure;
 use ducat_actors::handle::BATCH_MAX;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub fn counters(before: &Status, after: &Status, whole: &Whole) -> Check {
 pub async fn balances(
     ledger: &Ledger,
     accounts: AccountIds,
-    workload: Workload,
+    population: &Population,
     gains: &[i64],
     whole: &Whole,
 ) -> anyhow::Result<Check> {
@@ -86,8 +86,7 @@ pub async fn balances(
         let found = ledger.balances(accounts, range.clone()).await?;
         ensure!(found.len() as u64 == range.end - range.start, "balances are missing");
         for (index, posted) in range.zip(found) {
-            let began = i128::from(workload.funding(index, accounts.count));
-            let expected = began + i128::from(gains[index as usize]);
+            let expected = population.begins(index) + i128::from(gains[index as usize]);
             if posted != expected {
                 wrong += 1;
                 first.get_or_insert_with(|| {

@@ -2,12 +2,17 @@
 
 use crate::child::Durability;
 use crate::codec::CodecKind;
+use crate::csv_data::CsvFiles;
 use crate::generator::Shape;
+use crate::overload::OverloadArgs;
 use crate::workload::Workload;
 use anyhow::{bail, ensure};
+use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ducat_actors::handle::BATCH_MAX;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Ducat's load harness: measures transfers a second and latency, names the machine it ran on,
 /// and checks afterwards that the ledger agrees with its answers.
@@ -30,13 +35,33 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// The workloads, a line each.
     List,
+    /// Prints a report written with --json again.
+    Report {
+        /// The report.
+        file: PathBuf,
+        /// Draw it on one page that needs nothing else.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Write its latency distribution in HdrHistogram's text format.
+        #[arg(long, value_name = "FILE")]
+        hgrm: Option<PathBuf>,
+    },
     /// The ratios of two reports written with --json.
     Compare {
         /// The report that counts as 1.
         a: PathBuf,
         /// The report held against it.
         b: PathBuf,
+        /// Draw both on one page that needs nothing else.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
+    /// How much is still done when far more is asked for than can be done.
+    ///
+    /// Measures the peak of a workload by a closed loop, then offers multiples of it by an open
+    /// loop whose requests carry a deadline, then less than the peak, and reports for each what
+    /// was answered. Exit codes as for `run`.
+    Overload(Box<OverloadArgs>),
     /// What accounts, remembered ids and transfers cost in memory, journal and restart time.
     ///
     /// Starts a server, opens the accounts, makes the transfers, kills it (SIGKILL), starts it
@@ -50,6 +75,10 @@ Examples:
   ducat-bench run --workload zipf --zipf-exponent 1.1 --mode stream --batch 100 --in-flight 16
   ducat-bench run --mode unary --in-flight 64
   ducat-bench run --rate 100000 --batch 100 --duration 60        (open loop)
+  ducat-bench run --ramp 50000:500000:5 --batch 100 --duration 50 --html ramp.html
+  ducat-bench run --find-rate --p99-limit-ms 10 --batch 100 --connections 8
+  ducat-bench run --workload mixed --read-share 0.8 --mode unary
+  ducat-bench run --workload csv --csv payments.csv.gz --mapping api/mappings/uk-payments.toml
   ducat-bench run --workload refusal-heavy --check --json a.json";
 
 /// How requests reach the ledger.
@@ -121,10 +150,30 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1)]
     pub client_threads: usize,
     /// Seconds that count.
-    #[arg(long, default_value_t = 15.0)]
+    ///
+    /// With --find-rate those of each step, 5 by default. A file that is replayed once ends the
+    /// run by itself.
+    #[arg(
+        long,
+        default_value_t = 15.0,
+        default_value_ifs = [
+            ("csv_repeat", ArgPredicate::IsPresent, Some("15")),
+            ("csv", ArgPredicate::IsPresent, Some("86400")),
+            ("find_rate", ArgPredicate::IsPresent, Some("5")),
+        ]
+    )]
     pub duration: f64,
-    /// Seconds of load before them.
-    #[arg(long, default_value_t = 3.0)]
+    /// Seconds of load before them. 0 by default where a file is replayed once, 1 with
+    /// --find-rate.
+    #[arg(
+        long,
+        default_value_t = 3.0,
+        default_value_ifs = [
+            ("csv_repeat", ArgPredicate::IsPresent, Some("3")),
+            ("csv", ArgPredicate::IsPresent, Some("0")),
+            ("find_rate", ArgPredicate::IsPresent, Some("1")),
+        ]
+    )]
     pub warmup: f64,
     /// How requests reach the ledger.
     #[arg(long, value_enum, default_value_t = Mode::Batch)]
@@ -134,9 +183,50 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = CodecKind::Lean)]
     pub codec: CodecKind,
     /// Offer this many transfers a second whatever the answers do (open loop); latency then
-    /// counts from the intended moment of sending.
-    #[arg(long)]
+    /// counts from the intended moment of sending. With --find-rate the rate to begin with.
+    #[arg(long, value_name = "TRANSFERS_PER_S")]
     pub rate: Option<f64>,
+    /// Offer a rate that changes by even steps from FROM to TO transfers a second over the
+    /// whole duration, each held for SECONDS.
+    #[arg(long, value_name = "FROM:TO:SECONDS", conflicts_with = "rate")]
+    pub ramp: Option<Ramp>,
+    /// Search for the highest rate that is kept with a 99th percentile of latency within
+    /// --p99-limit-ms: doubles it, then bisects. The report is that of the best step.
+    #[arg(long, conflicts_with = "ramp")]
+    pub find_rate: bool,
+    /// What --find-rate holds the 99th percentile to, milliseconds.
+    #[arg(long, default_value_t = 10.0, value_name = "MS")]
+    pub p99_limit_ms: f64,
+    /// --find-rate ends when the rate that held and the one that did not are this near, as a
+    /// share of the rate.
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    pub find_within: f64,
+    /// Share of requests that read accounts, for the workload `mixed`. Default 0.5.
+    #[arg(long, value_name = "SHARE")]
+    pub read_share: Option<f64>,
+    /// Accounts that a read asks for. Default: the batch, 100 at most.
+    #[arg(long, value_name = "N")]
+    pub read_accounts: Option<usize>,
+    /// The file of transfers that the workload `csv` replays, plain or gzip.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "mapping",
+        conflicts_with_all = [
+            "accounts", "amount_max", "linked_share", "repeat_share", "zipf_exponent", "seed"
+        ]
+    )]
+    pub csv: Option<PathBuf>,
+    /// What its columns mean, as for `ducat import`.
+    #[arg(long, value_name = "FILE.toml", requires = "csv")]
+    pub mapping: Option<PathBuf>,
+    /// A file of accounts with what they begin with. Without it every account that the
+    /// transfers name is opened, empty.
+    #[arg(long, value_name = "FILE", requires = "csv")]
+    pub csv_accounts: Option<PathBuf>,
+    /// Begin the file again at its end, with fresh ids, until the duration is over.
+    #[arg(long, requires = "csv")]
+    pub csv_repeat: bool,
     /// Amounts are 1 to this many minor units.
     #[arg(long, default_value_t = 1000)]
     pub amount_max: u64,
@@ -149,9 +239,13 @@ pub struct RunArgs {
     /// The same seed sends the same sequence.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Afterwards compare every account's balance with the outcomes received.
+    /// Afterwards compare every account's balance with the outcomes received, and the history:
+    /// every answer must be in the journal, once, and say the same.
     #[arg(long)]
     pub check: bool,
+    /// Write the report as one HTML page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -164,9 +258,56 @@ pub struct RunArgs {
     /// Its process id on this machine, for CPU, memory and disk figures.
     #[arg(long, requires = "server")]
     pub server_pid: Option<u32>,
+    /// Its data directory on this machine, to name the file system and measure the disk.
+    #[arg(long, requires = "server", value_name = "DIR")]
+    pub server_data_dir: Option<PathBuf>,
     /// How to start our own.
     #[command(flatten)]
     pub own: ServerArgs,
+}
+
+/// A rate that changes by steps, transfers a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
+    /// The first.
+    pub from: f64,
+    /// The last.
+    pub to: f64,
+    /// How long each is held, whole seconds.
+    pub step_s: u32,
+}
+
+impl FromStr for Ramp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no FROM:TO:SECONDS such as 10000:200000:5");
+        let parts: Vec<&str> = text.split(':').collect();
+        let [from, to, step] = parts[..] else { return Err(wrong()) };
+        let rate = |text: &str| text.parse::<f64>().ok().filter(|r| *r > 0.0 && *r <= 1e9);
+        let (Some(from), Some(to), Ok(step_s)) = (rate(from), rate(to), step.parse()) else {
+            return Err(wrong());
+        };
+        if step_s == 0 {
+            return Err("a step of --ramp lasts at least 1 second".into());
+        }
+        Ok(Self { from, to, step_s })
+    }
+}
+
+impl fmt::Display for Ramp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.from, self.to, self.step_s)
+    }
+}
+
+impl Ramp {
+    /// The rates of its steps over `duration_s` seconds.
+    pub fn rates(self, duration_s: f64) -> Vec<f64> {
+        let steps = ((duration_s / f64::from(self.step_s)).ceil() as usize).max(1);
+        let share = |i| if steps == 1 { 0.0 } else { i as f64 / (steps - 1) as f64 };
+        (0..steps).map(|i| self.from + (self.to - self.from) * share(i)).collect()
+    }
 }
 
 impl RunArgs {
@@ -186,7 +327,11 @@ impl RunArgs {
         ensure!((0.0..1.0).contains(&self.repeat_share), "--repeat-share must be 0 up to 1");
         ensure!(self.linked_share == 0.0 || batch >= 2, "--linked-share needs batches of 2");
         ensure!(self.zipf_exponent > 0.0, "--zipf-exponent must be above 0");
-        ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate must be above 0");
+        ensure!(
+            self.rate.is_none_or(|rate| rate > 0.0 && rate <= 1e9),
+            "--rate must be above 0 and at most 1e9"
+        );
+        self.validate_workload()?;
         if self.mode == Mode::Unary && batch != 1 {
             bail!(
                 "--mode unary sends one transfer a request; use --mode batch for --batch {batch}"
@@ -199,6 +344,68 @@ impl RunArgs {
         Ok(())
     }
 
+    fn validate_workload(&self) -> anyhow::Result<()> {
+        let share = self.read_share();
+        let mixed = self.workload == Workload::Mixed;
+        ensure!((0.0..=1.0).contains(&share), "--read-share must be 0 to 1");
+        ensure!(
+            mixed || (self.read_share.is_none() && self.read_accounts.is_none()),
+            "--read-share and --read-accounts are for --workload mixed"
+        );
+        ensure!(
+            share < 1.0 || !self.is_open(),
+            "--read-share 1 makes no transfers, so no rate of them can be offered"
+        );
+        ensure!(
+            (1..=BATCH_MAX).contains(&self.read_accounts()),
+            "--read-accounts must be 1 to {BATCH_MAX}"
+        );
+        let csv = self.workload == Workload::Csv;
+        ensure!(csv == self.csv.is_some(), "--workload csv and --csv FILE need each other");
+        ensure!(
+            !self.find_rate || !csv || self.csv_repeat,
+            "--find-rate makes many steps: with a file it needs --csv-repeat"
+        );
+        ensure!(self.p99_limit_ms > 0.0, "--p99-limit-ms must be above 0");
+        ensure!(
+            self.find_within >= 0.001 && self.find_within <= 0.5,
+            "--find-within must be 0.001 to 0.5"
+        );
+        Ok(())
+    }
+
+    /// Share of requests that read.
+    pub fn read_share(&self) -> f64 {
+        match self.workload {
+            Workload::Mixed => self.read_share.unwrap_or(0.5),
+            _ => 0.0,
+        }
+    }
+
+    /// Accounts in a read.
+    pub fn read_accounts(&self) -> usize {
+        self.read_accounts.unwrap_or(self.batch().min(100))
+    }
+
+    /// Whether the load is an open loop.
+    pub fn is_open(&self) -> bool {
+        self.rate.is_some() || self.ramp.is_some() || self.find_rate
+    }
+
+    /// Requests a second that make `transfers_per_s`.
+    pub fn requests_per_s(&self, transfers_per_s: f64) -> f64 {
+        transfers_per_s / (self.batch() as f64 * (1.0 - self.read_share()))
+    }
+
+    /// The files of the workload `csv`.
+    pub fn csv_files(&self) -> Option<CsvFiles> {
+        Some(CsvFiles {
+            transfers: self.csv.clone()?,
+            mapping: self.mapping.clone()?,
+            accounts: self.csv_accounts.clone(),
+        })
+    }
+
     /// Transfers in a request.
     pub fn batch(&self) -> usize {
         self.batch.unwrap_or(if self.mode == Mode::Unary { 1 } else { 8192 })
@@ -206,10 +413,10 @@ impl RunArgs {
 
     /// Requests in flight on each connection.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.unwrap_or(match (self.rate, self.mode) {
-            (Some(_), _) => 1024,
-            (None, Mode::Unary) => 64,
-            (None, _) => 4,
+        self.in_flight.unwrap_or(match (self.is_open(), self.mode) {
+            (true, _) => 1024,
+            (false, Mode::Unary) => 64,
+            (false, _) => 4,
         })
     }
 
@@ -222,6 +429,8 @@ impl RunArgs {
             amount_max: self.amount_max,
             linked_share: self.linked_share,
             repeat_share: self.repeat_share,
+            read_share: self.read_share(),
+            read_accounts: self.read_accounts(),
             seed: self.seed,
         }
     }
@@ -259,52 +468,5 @@ impl FootprintArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn run(arguments: &str) -> anyhow::Result<RunArgs> {
-        let words = ["ducat-bench", "run"].into_iter().chain(arguments.split_whitespace());
-        match Cli::try_parse_from(words)?.command {
-            Command::Run(run) => Ok(*run),
-            other => bail!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults_suit_the_mode() {
-        let sizes = |arguments| {
-            let run = run(arguments).expect("parses");
-            run.validate().expect("valid");
-            (run.batch(), run.in_flight())
-        };
-        assert_eq!(sizes(""), (8192, 4));
-        assert_eq!(sizes("--mode unary"), (1, 64));
-        assert_eq!(sizes("--rate 1000 --batch 100"), (100, 1024));
-    }
-
-    #[test]
-    fn what_cannot_be_run_is_refused() {
-        for arguments in [
-            "--accounts 1",
-            "--batch 0",
-            "--batch 10001",
-            "--mode unary --batch 2",
-            "--repeat-share 1",
-            "--linked-share 0.5 --batch 1",
-            "--rate 0",
-            "--amount-max 0",
-            "--duration 0",
-            "--mode in-process --server http://localhost:1",
-        ] {
-            assert!(run(arguments).expect("parses").validate().is_err(), "{arguments}");
-        }
-        assert!(run("--server-pid 1").is_err());
-        assert!(run("--server http://localhost:1 --durability none").is_err());
-    }
-}
+#[path = "cli_tests.rs"]
+mod tests;

@@ -108,6 +108,7 @@ fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
         kind: match item.kind {
             Kind::Transfer => proto::TransferKind::Transfer,
             Kind::Deposit => proto::TransferKind::Deposit,
+            Kind::Withdrawal => proto::TransferKind::Withdrawal,
         }
         .into(),
         linked: item.linked,
@@ -162,6 +163,59 @@ fn full_reply(tag: u64, outcomes: &[proto::Outcome], error: Option<proto::BatchE
     }
 }
 
+/// Reads accounts: the ids asked for go out, the hash of those found comes back.
+#[derive(Clone, Copy)]
+pub struct ReadCodec {
+    /// How.
+    pub kind: CodecKind,
+}
+
+impl Codec for ReadCodec {
+    type Encode = Vec<u64>;
+    type Decode = u64;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for ReadCodec {
+    type Item = Vec<u64>;
+    type Error = Status;
+
+    fn encode(&mut self, ids: Vec<u64>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        if self.kind == CodecKind::Lean {
+            wire::encode_read(&ids, out);
+            return Ok(());
+        }
+        let ids = ids.iter().map(|id| proto::Id { id: *id, id_high: 0 }).collect();
+        let request = proto::GetAccountsRequest { ids };
+        request.encode(out).map_err(|e| Status::internal(e.to_string()))
+    }
+}
+
+impl Decoder for ReadCodec {
+    type Item = u64;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<u64>, Status> {
+        let unreadable =
+            |e: &dyn std::fmt::Display| Status::internal(format!("unreadable response: {e}"));
+        if self.kind == CodecKind::Full {
+            let found = proto::GetAccountsResponse::decode(source).map_err(|e| unreadable(&e))?;
+            return Ok(Some(found.accounts.iter().fold(0, |hash, a| hash_id(hash, a.id))));
+        }
+        let bytes = source.copy_to_bytes(source.remaining());
+        wire::decode_read(&bytes).map(Some).map_err(|e| unreadable(&e))
+    }
+}
+
 /// A failed call as it is counted. Only statuses that promise "nothing changed" leave no doubt.
 pub fn failure(status: &Status) -> Failure {
     use tonic::Code::{
@@ -211,117 +265,5 @@ pub fn outcome_name(code: u8) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch() -> Batch {
-        let item = |id, debit, credit, amount, kind, linked| Item {
-            id,
-            debit,
-            credit,
-            amount,
-            kind,
-            linked,
-        };
-        Batch {
-            id_high: u64::MAX - 5,
-            items: vec![
-                item(1, 2, 3, 4, Kind::Transfer, true),
-                item(u64::MAX, u64::MAX, u64::MAX - 1, u64::MAX, Kind::Deposit, true),
-                item(7, 0, 1 << 40, 0, Kind::Transfer, false),
-                item(0, 9, 1 << 40, 127, Kind::Deposit, false),
-            ],
-        }
-    }
-
-    #[test]
-    fn what_is_encoded_by_hand_the_generated_code_reads() {
-        let batch = batch();
-        let wanted: Vec<_> = batch.items.iter().map(|i| full_transfer(batch.id_high, i)).collect();
-        let encode = |envelope| {
-            let mut bytes = Vec::new();
-            wire::encode(envelope, 300, &batch, &mut bytes);
-            assert!(bytes.len() <= wire::encoded_bytes_max(batch.items.len()));
-            bytes
-        };
-        let single = proto::TransferRequest::decode(&encode(Envelope::Single)[..]);
-        assert_eq!(single.expect("single"), wanted[0]);
-        let many = proto::CreateTransfersRequest::decode(&encode(Envelope::Batch)[..]);
-        assert_eq!(many.expect("batch").transfers, wanted);
-        let stream = proto::StreamTransfersRequest::decode(&encode(Envelope::Stream)[..]);
-        assert_eq!(
-            stream.expect("stream"),
-            proto::StreamTransfersRequest { tag: 300, transfers: wanted }
-        );
-    }
-
-    fn outcomes() -> Vec<proto::Outcome> {
-        let balance = proto::Balance {
-            posted_minor: -5,
-            available_minor: i64::MAX,
-            held_minor: 3,
-            wide: Some(Box::new(proto::WideBalance {
-                posted_minor: "1".into(),
-                ..Default::default()
-            })),
-        };
-        let refused = proto::Outcome {
-            id: 77,
-            id_high: 5,
-            lsn: 1 << 50,
-            time_ns: u64::MAX,
-            code: 14,
-            repeat: true,
-            explanation: "the account has too little".into(),
-            debit: Some(balance),
-            credit: None,
-        };
-        vec![refused, proto::Outcome { id: 78, ..Default::default() }, Default::default()]
-    }
-
-    #[test]
-    fn what_is_read_by_hand_is_what_the_generated_code_reads() {
-        let outcomes = outcomes();
-        let expected = full_reply(0, &outcomes, None);
-        assert_eq!(expected.answers, [14 | REPEAT, 0, 0]);
-
-        let bytes = proto::CreateTransfersResponse { outcomes: outcomes.clone() }.encode_to_vec();
-        assert_eq!(wire::decode(Envelope::Batch, &bytes), Ok(expected));
-
-        let error = proto::BatchError {
-            grpc_code: 8,
-            reason: "ENGINE_FULL".into(),
-            message: "try again".into(),
-            violations: Vec::new(),
-        };
-        let response = proto::StreamTransfersResponse {
-            tag: 9,
-            outcomes: outcomes.clone(),
-            error: Some(error.clone()),
-        };
-        let reply = wire::decode(Envelope::Stream, &response.encode_to_vec()).expect("readable");
-        assert_eq!(reply, full_reply(9, &outcomes, Some(error)));
-        assert_eq!(reply.failure.map(|f| f.class), Some("RESOURCE_EXHAUSTED".into()));
-
-        let single = proto::TransferResponse { outcome: Some(outcomes[0].clone()) };
-        let reply = wire::decode(Envelope::Single, &single.encode_to_vec());
-        assert_eq!(reply, Ok(full_reply(0, &outcomes[..1], None)));
-    }
-
-    #[test]
-    fn damaged_bytes_are_an_error_and_never_a_panic() {
-        let bytes = proto::CreateTransfersResponse { outcomes: outcomes() }.encode_to_vec();
-        for cut in 1..bytes.len() {
-            let _ = wire::decode(Envelope::Batch, &bytes[..cut]);
-        }
-        assert!(wire::decode(Envelope::Batch, &bytes[..bytes.len() - 1]).is_err());
-        assert!(wire::decode(Envelope::Batch, &[0xff; 20]).is_err());
-    }
-
-    #[test]
-    fn outcome_codes_have_names() {
-        assert_eq!(outcome_name(0), "POSTED");
-        assert_eq!(outcome_name(14), "INSUFFICIENT_FUNDS");
-        assert_eq!(outcome_name(99), "CODE_99");
-    }
-}
+#[path = "codec_tests.rs"]
+mod tests;

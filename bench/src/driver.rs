@@ -3,8 +3,9 @@
 //! fill a batch, send it and count the answer. Threads share nothing but a counter.
 
 use crate::codec::CodecKind;
+use crate::csv_data::Replay;
 use crate::generator::{AccountIds, Batch, Generator, Shape};
-use crate::pace::{Pace, open_pace};
+use crate::pace::{Offers, Pace, Schedule, Share, open_pace};
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_grpc::{StreamPort, UnaryPort, connect};
@@ -40,6 +41,8 @@ pub enum Connector {
         codec: CodecKind,
         /// By the RPC that takes a single transfer.
         single: bool,
+        /// How long an answer may take; the server is told.
+        deadline: Option<Duration>,
     },
     /// A server, by one stream for each connection.
     Stream {
@@ -55,8 +58,9 @@ pub enum Connector {
 impl Connector {
     async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
-            Self::Unary { url, codec, single } => {
-                Port::Unary(Box::new(UnaryPort::new(connect(url).await?, *codec, *single, batch)))
+            Self::Unary { url, codec, single, deadline } => {
+                let channel = connect(url).await?;
+                Port::Unary(Box::new(UnaryPort::new(channel, *codec, *single, batch, *deadline)))
             }
             Self::Stream { url, codec } => {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
@@ -80,6 +84,23 @@ pub enum Extent {
     Transfers(u64),
 }
 
+/// What decides when requests are sent.
+#[derive(Clone, Debug)]
+pub enum Load {
+    /// The answers before them.
+    Closed,
+    /// A schedule, whatever the answers do. It covers warm-up and counted time.
+    Open {
+        /// When what is due.
+        schedule: Schedule,
+        /// Requests on their way on each connection at most; what is due beyond is shed and
+        /// counted. Without it, it waits and its latency grows.
+        shed: bool,
+        /// How long after the end what was due is still sent.
+        patience: Duration,
+    },
+}
+
 /// What load to put on.
 #[derive(Clone)]
 pub struct Plan {
@@ -87,6 +108,8 @@ pub struct Plan {
     pub connector: Connector,
     /// What the transfers are like.
     pub shape: Shape,
+    /// The rows to send instead of drawn transfers.
+    pub replay: Option<Arc<Replay>>,
     /// Between which accounts.
     pub accounts: AccountIds,
     /// Upper half of every transfer id.
@@ -97,8 +120,8 @@ pub struct Plan {
     pub connections: usize,
     /// Requests in flight on each connection at most.
     pub in_flight: usize,
-    /// Transfers a second over all threads (open loop); `None` for the closed loop.
-    pub rate: Option<f64>,
+    /// When to send.
+    pub load: Load,
     /// How long.
     pub extent: Extent,
     /// Keep what each account gains.
@@ -188,15 +211,18 @@ impl Start {
         Self { at, window, left, answered: Arc::default() }
     }
 
-    fn pace(&self, plan: &Plan, thread: usize, threads: usize) -> Pace {
+    fn pace(&self, plan: &Plan, thread: usize, threads: usize, connections: usize) -> Pace {
         let batch = plan.shape.batch;
-        let Some(rate) = plan.rate else {
-            return Pace::Closed { until: self.window.to, left: self.left.clone(), batch };
-        };
-        // Threads take turns, so that together they send evenly.
-        let interval = Duration::from_secs_f64(batch as f64 * threads as f64 / rate);
-        let offset = interval.mul_f64(thread as f64 / threads as f64);
-        open_pace(self.at + offset, self.window.to, interval, batch)
+        match &plan.load {
+            Load::Closed => Pace::Closed { until: self.window.to, left: self.left.clone(), batch },
+            Load::Open { schedule, shed, patience } => {
+                let give_up = self.window.to + *patience;
+                let schedule = schedule.clone();
+                let share = Share { schedule, thread, threads, start: self.at, give_up, batch };
+                let most = shed.then_some(plan.in_flight * connections);
+                open_pace(share, Offers::new(self.window.from, most))
+            }
+        }
     }
 }
 
@@ -231,29 +257,44 @@ fn client_thread(
                 }
             }
         }
-        let generator = Generator::new(plan.shape, plan.accounts, plan.run_id, thread as u64);
+        let generator = Generator::new(
+            plan.shape,
+            plan.accounts,
+            plan.run_id,
+            thread as u64,
+            plan.replay.clone(),
+        );
         if ready.send(Ok(())).is_err() {
             anyhow::bail!("the run was given up");
         }
         let start = go.await.context("the run was given up")?;
-        let tally = Tally::new(start.window, plan.accounts, plan.per_account)?;
+        let reads = plan.shape.read_share > 0.0;
+        let tally = Tally::new(start.window, plan.accounts, plan.per_account, reads)?;
         let shared = Rc::new(Shared {
-            pace: start.pace(plan, thread, threads),
+            pace: start.pace(plan, thread, threads, mine),
             generator: RefCell::new(generator),
             tally: RefCell::new(tally),
             batches: RefCell::default(),
             answered: start.answered,
         });
         tokio::time::sleep_until(start.at.into()).await;
-        let unanswered = run_workers(&shared, &ports, plan.in_flight, start.window.to).await;
+        let unanswered = run_workers(&shared, &ports, plan.in_flight, start.window.to).await?;
+        let (offered, unsent) = shared.pace.offered().await;
         let mut tally = shared.tally.borrow().clone();
         tally.whole.unanswered_requests += unanswered;
+        tally.whole.unsent_requests += unsent;
+        tally.offered = offered;
         Ok(tally)
     })
 }
 
 /// Runs `in_flight` workers on each port until the end; says how many never got an answer.
-async fn run_workers(shared: &Rc<Shared>, ports: &[Port], in_flight: usize, end: Instant) -> u64 {
+async fn run_workers(
+    shared: &Rc<Shared>,
+    ports: &[Port],
+    in_flight: usize,
+    end: Instant,
+) -> anyhow::Result<u64> {
     let mut workers = Vec::with_capacity(ports.len() * in_flight);
     for _ in 0..in_flight {
         for port in ports {
@@ -263,36 +304,86 @@ async fn run_workers(shared: &Rc<Shared>, ports: &[Port], in_flight: usize, end:
     let mut unanswered = 0;
     for worker in workers {
         let abort = worker.abort_handle();
-        if tokio::time::timeout_at((end + DRAIN).into(), worker).await.is_err() {
-            abort.abort();
-            unanswered += 1;
+        match tokio::time::timeout_at((end + DRAIN).into(), worker).await {
+            Ok(ended) => ended.context("a worker panicked")??,
+            Err(_elapsed) => {
+                abort.abort();
+                unanswered += 1;
+            }
         }
     }
-    unanswered
+    Ok(unanswered)
 }
 
-async fn worker(shared: Rc<Shared>, port: Port) {
+async fn worker(shared: Rc<Shared>, port: Port) -> anyhow::Result<()> {
+    let mut ids = Vec::new();
     while let Some((due, count)) = shared.pace.next().await {
-        let spare = shared.batches.borrow_mut().pop().unwrap_or_default();
-        let mut batch = own_batch(spare);
-        if let Some(batch) = Arc::get_mut(&mut batch) {
-            shared.generator.borrow_mut().fill(batch, count);
+        let reads = shared.generator.borrow_mut().draws_read();
+        let failed = if reads {
+            read(&shared, &port, due, &mut ids).await?
+        } else {
+            match write(&shared, &port, due, count).await? {
+                Some(failed) => failed,
+                None => return Ok(()),
+            }
+        };
+        shared.pace.ended();
+        if failed {
+            tokio::time::sleep(ERROR_PAUSE).await;
         }
-        let sent = Instant::now();
-        let end = port.call(&batch).await;
+    }
+    Ok(())
+}
+
+/// Sends the next transfers and counts what came of it; says whether it failed. `None` when
+/// there is nothing left to send.
+async fn write(
+    shared: &Shared,
+    port: &Port,
+    due: Instant,
+    count: usize,
+) -> anyhow::Result<Option<bool>> {
+    let spare = shared.batches.borrow_mut().pop().unwrap_or_default();
+    let mut batch = own_batch(spare);
+    if let Some(batch) = Arc::get_mut(&mut batch) {
+        shared.generator.borrow_mut().fill(batch, count);
+    }
+    if batch.items.is_empty() {
+        return Ok(None);
+    }
+    let sent = Instant::now();
+    let end = port.call(&batch).await;
+    shared.tally.borrow_mut().record(&batch, &end, shared.moments(due, sent))?;
+    shared.batches.borrow_mut().push(batch);
+    if let Ok(reply) = &end {
+        shared.answered.fetch_add(reply.answers.len() as u64, Ordering::Relaxed);
+    }
+    Ok(Some(end.is_err()))
+}
+
+/// Reads the next accounts and counts what came of it; says whether it failed.
+async fn read(
+    shared: &Shared,
+    port: &Port,
+    due: Instant,
+    ids: &mut Vec<u64>,
+) -> anyhow::Result<bool> {
+    shared.generator.borrow_mut().fill_read(ids);
+    let sent = Instant::now();
+    let end = port.read(ids).await;
+    let moments = shared.moments(due, sent);
+    shared.tally.borrow_mut().record_read(ids.len() as u64, &end, moments)?;
+    Ok(end.is_err())
+}
+
+impl Shared {
+    /// The moments of a request that ends now.
+    fn moments(&self, due: Instant, sent: Instant) -> Moments {
         let done = Instant::now();
-        let moments = if shared.pace.is_open() {
+        if self.pace.is_open() {
             Moments { from: due, sent, done, counts_at: due }
         } else {
             Moments { from: sent, sent, done, counts_at: done }
-        };
-        shared.tally.borrow_mut().record(&batch, &end, moments);
-        shared.batches.borrow_mut().push(batch);
-        match end {
-            Ok(reply) => {
-                shared.answered.fetch_add(reply.answers.len() as u64, Ordering::Relaxed);
-            }
-            Err(_) => tokio::time::sleep(ERROR_PAUSE).await,
         }
     }
 }

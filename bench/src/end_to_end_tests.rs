@@ -222,6 +222,18 @@ impl operator_server::Operator for Fake {
     }
 }
 
+/// Serves a fake ledger.
+async fn serve(books: Books) -> (String, tokio::task::JoinHandle<()>) {
+    let fake = Fake(Arc::new(Mutex::new(books)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let server = tonic::transport::Server::builder()
+        .add_service(ledger_server::LedgerServer::new(fake.clone()))
+        .add_service(operator_server::OperatorServer::new(fake))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    (url, tokio::spawn(async move { server.await.expect("serves") }))
+}
+
 /// Runs the harness against a fake ledger and gives back what it reported.
 fn report(books: Books, arguments: &str) -> (bool, Report) {
     let runtime =
@@ -229,14 +241,7 @@ fn report(books: Books, arguments: &str) -> (bool, Report) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let json = directory.path().join("report.json");
     let held = runtime.block_on(async {
-        let fake = Fake(Arc::new(Mutex::new(books)));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let server = tonic::transport::Server::builder()
-            .add_service(ledger_server::LedgerServer::new(fake.clone()))
-            .add_service(operator_server::OperatorServer::new(fake))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(server);
+        let (url, server) = serve(books).await;
         let line = format!(
             "ducat-bench run --server {url} --warmup 0.1 --json {} {arguments}",
             json.display()
@@ -272,7 +277,7 @@ fn every_mode_and_codec_gets_its_outcomes() {
             (results.refused_sum(), results.errors_sum(), results.unanswered_requests),
             (0, 0, 0)
         );
-        assert_eq!(results.ok, report.seconds.iter().sum::<u64>());
+        assert_eq!(results.ok, report.seconds.iter().map(|s| s.answered).sum::<u64>());
         assert_eq!(report.latency.count, results.requests, "{arguments}");
         assert_eq!(results.requests * report.setup.batch as u64, results.total, "{arguments}");
     }
@@ -307,4 +312,35 @@ fn a_ledger_that_drops_credits_is_found_out() {
         report(Books { lying: true, ..Books::default() }, "--accounts 100 --batch 50");
     assert!(!held);
     assert_eq!(report.checks[0].held, Some(false), "{:?}", report.checks);
+}
+
+#[test]
+fn an_overloaded_ledger_is_reported_by_what_it_refused() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    let report = runtime.block_on(async {
+        let books = Books { full_at_times: true, ..Books::default() };
+        let (url, server) = serve(books).await;
+        let line = format!(
+            "ducat-bench overload --server {url} --accounts 100 --batch 10 --connections 2 \
+             --peak-duration 0.5 --warmup 0.1 --duration 1 --offer 0.5,3 --then 0.2"
+        );
+        let Command::Overload(arguments) = Cli::parse_from(line.split_whitespace()).command else {
+            panic!("{line}");
+        };
+        let report = crate::overload::measure(&arguments).await.expect("measured");
+        server.abort();
+        report
+    });
+    assert_eq!(report.steps.iter().map(|s| s.multiple).collect::<Vec<_>>(), [0.5, 3.0, 0.2]);
+    assert_eq!(report.seconds.len(), 3);
+    for step in &report.steps {
+        let failed: u64 = step.failed.values().sum();
+        // Every due request is answered, refused, too late or was not sent.
+        assert_eq!(step.offered, step.answered + failed + step.not_sent, "{step:?}");
+        assert!(step.answered > 0 && step.failed["RESOURCE_EXHAUSTED"] > 0, "{step:?}");
+    }
+    // A third of the batches is refused for ever.
+    assert_eq!(report.recovered_after_s, None);
+    assert_eq!(report.checks[0].held, Some(true), "{:?}", report.checks);
 }

@@ -6,10 +6,11 @@ use crate::check;
 use crate::child::{ChildOptions, Durability, ServerChild};
 use crate::cli::FootprintArgs;
 use crate::codec::CodecKind;
-use crate::driver::{Connector, Extent, Plan, Running};
+use crate::driver::{Connector, Extent, Load, Plan, Running};
 use crate::facts::Machine;
 use crate::generator::{AccountIds, Shape};
 use crate::ledger::{Ledger, Status};
+use crate::population::Population;
 use crate::procfs::Usage;
 use crate::report::Harness;
 use crate::run::{random_id, show_progress};
@@ -96,7 +97,9 @@ pub async fn footprint(arguments: &FootprintArgs) -> anyhow::Result<bool> {
     let empty = Moment::now(&server, &ledger, &options.data).await?;
 
     let accounts = AccountIds::random(arguments.accounts);
-    ledger.prepare(accounts, Workload::Uniform, random_id()).await?;
+    ledger
+        .prepare(accounts, &Population::Drawn(Workload::Uniform, arguments.accounts), random_id())
+        .await?;
     let opened = Moment::now(&server, &ledger, &options.data).await?;
 
     let (tally, took) = transfers(arguments, &server, accounts).await?;
@@ -128,6 +131,8 @@ async fn transfers(
         amount_max: 1000,
         linked_share: 0.0,
         repeat_share: 0.0,
+        read_share: 0.0,
+        read_accounts: 1,
         seed: 1,
     };
     let plan = Plan {
@@ -135,14 +140,16 @@ async fn transfers(
             url: server.url.clone(),
             codec: CodecKind::Lean,
             single: false,
+            deadline: None,
         },
         shape,
+        replay: None,
         accounts,
         run_id: random_id(),
         threads: 1,
         connections: 1,
         in_flight: 4,
-        rate: None,
+        load: Load::Closed,
         extent: Extent::Transfers(arguments.transfers),
         per_account: false,
     };

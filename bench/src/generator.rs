@@ -1,8 +1,10 @@
 //! Makes the transfers of a run: ids that are unique across runs, amounts, linked pairs and
 //! repeats. One generator per client thread; batches are filled in place and used again.
 
+use crate::csv_data::Replay;
 use crate::rng::Rng;
 use crate::workload::{Picker, Workload};
+use std::sync::Arc;
 
 /// Transfers kept for being repeated.
 const REPEAT_RING: usize = 1024;
@@ -16,8 +18,10 @@ pub enum Kind {
     /// Between two accounts.
     #[default]
     Transfer = 0,
-    /// From the external account; used to fund accounts.
+    /// From an external account; used to fund accounts.
     Deposit = 1,
+    /// To an external account.
+    Withdrawal = 2,
 }
 
 /// One transfer. Account ids are below 2^64; the upper half of its own id is the batch's.
@@ -96,6 +100,10 @@ pub struct Shape {
     pub linked_share: f64,
     /// Share of transfers that repeat an earlier one word for word, 0 to 1.
     pub repeat_share: f64,
+    /// Share of requests that read accounts, 0 to 1.
+    pub read_share: f64,
+    /// Accounts that a read asks for.
+    pub read_accounts: usize,
     /// Makes two runs send the same sequence.
     pub seed: u64,
 }
@@ -110,11 +118,19 @@ pub struct Generator {
     picker: Picker,
     sent: Vec<Item>,
     sent_at: usize,
+    replay: Option<Arc<Replay>>,
 }
 
 impl Generator {
-    /// The generator of client thread `thread` of the run `run_id`.
-    pub fn new(shape: Shape, accounts: AccountIds, run_id: u64, thread: u64) -> Self {
+    /// The generator of client thread `thread` of the run `run_id`; takes its transfers from
+    /// `replay` where there is one.
+    pub fn new(
+        shape: Shape,
+        accounts: AccountIds,
+        run_id: u64,
+        thread: u64,
+        replay: Option<Arc<Replay>>,
+    ) -> Self {
         let mut rng = Rng::new(shape.seed, thread);
         let start = rng.below(accounts.count);
         let picker =
@@ -122,14 +138,32 @@ impl Generator {
         // The thread is in the upper bits; zero stays unused.
         let next_id = (thread << 48) + 1;
         let sent = Vec::with_capacity(REPEAT_RING);
-        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at: 0 }
+        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at: 0, replay }
     }
 
-    /// Fills `batch` with the next `count` transfers.
+    /// Whether the next request is a read.
+    #[inline]
+    pub fn draws_read(&mut self) -> bool {
+        self.rng.chance(self.shape.read_share)
+    }
+
+    /// Fills `ids` with the accounts of the next read, drawn evenly.
+    pub fn fill_read(&mut self, ids: &mut Vec<u64>) {
+        ids.clear();
+        for _ in 0..self.shape.read_accounts {
+            ids.push(self.accounts.id(self.rng.below(self.accounts.count)));
+        }
+    }
+
+    /// Fills `batch` with the next `count` transfers; with fewer, or none, when a replay ends.
     pub fn fill(&mut self, batch: &mut Batch, count: usize) {
         batch.id_high = self.run_id;
         batch.items.clear();
         batch.items.reserve(count);
+        if let Some(replay) = &self.replay {
+            replay.fill(batch, count, self.accounts);
+            return;
+        }
         // A pair takes two places, so pairs begin less often than their share.
         let pair_chance = self.shape.linked_share / (2.0 - self.shape.linked_share);
         while batch.items.len() < count {
@@ -191,13 +225,15 @@ mod tests {
             amount_max: 1000,
             linked_share: 0.0,
             repeat_share: 0.0,
+            read_share: 0.0,
+            read_accounts: 1,
             seed: 1,
         }
     }
 
     fn items(shape: Shape, thread: u64, batches: usize) -> Vec<Item> {
         let accounts = AccountIds { base: 1 << 41, count: 1000 };
-        let mut generator = Generator::new(shape, accounts, 7, thread);
+        let mut generator = Generator::new(shape, accounts, 7, thread, None);
         let (mut batch, mut all) = (Batch::default(), Vec::new());
         for _ in 0..batches {
             generator.fill(&mut batch, shape.batch);

@@ -2,11 +2,12 @@
 //! accounts, status, balances. Over gRPC or on the handle, outside what is measured.
 
 use crate::codec::CodecKind;
-use crate::generator::{AccountIds, Batch, Item, Kind};
+use crate::csv_data::FileAccount;
+use crate::generator::{AccountIds, Batch};
+use crate::population::Population;
 use crate::target::Reply;
 use crate::target_grpc::{RESPONSE_BYTES_MAX, UnaryPort, connect};
 use crate::target_inprocess::HandlePort;
-use crate::workload::Workload;
 use anyhow::{Context, anyhow, bail, ensure};
 use ducat_actors::handle::{BATCH_MAX, Handle};
 use ducat_api::proto;
@@ -23,9 +24,6 @@ use tonic::transport::Channel;
 
 /// Requests in flight while preparing.
 const SETUP_IN_FLIGHT: usize = 4;
-
-/// The currency of every account.
-const CURRENCY: &str = "GBP";
 
 /// The ledger's own figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,41 +105,65 @@ impl Ledger {
         }
     }
 
-    /// Opens the external account and all others, and deposits what the workload wants each
-    /// to begin with.
+    /// Opens every account of `population` and brings in what each begins with.
     pub async fn prepare(
         &self,
         accounts: AccountIds,
-        workload: Workload,
+        population: &Population,
         run_id: u64,
     ) -> anyhow::Result<()> {
-        self.open(vec![(accounts.external(), true)]).await?;
-        let ledger = self.clone();
-        in_batches("opening accounts", accounts.count, move |range| {
-            let ids = range.map(|index| (accounts.id(index), false)).collect();
+        for (code, digits) in population.assets() {
+            self.define(code, *digits).await?;
+        }
+        if let Some(gate) = population.gate() {
+            self.open(vec![(accounts.external(), gate)]).await?;
+        }
+        let (ledger, of) = (self.clone(), population.clone());
+        in_batches("opening accounts", population.count(), move |range| {
+            let accounts = range.map(|index| (accounts.id(index), of.account(index))).collect();
             let ledger = ledger.clone();
-            async move { ledger.open(ids).await }
+            async move { ledger.open(accounts).await }
         })
         .await?;
-        let ledger = self.clone();
-        in_batches("funding accounts", accounts.count, move |range| {
+        let (ledger, of) = (self.clone(), population.clone());
+        in_batches("funding accounts", population.openings(), move |range| {
+            let items = range.map(|index| of.opening(index, accounts)).collect();
             let ledger = ledger.clone();
-            async move { ledger.fund(accounts, workload, run_id, range).await }
+            async move { ledger.fund(Batch { id_high: run_id, items }).await }
         })
         .await
     }
 
-    /// Opens accounts; `true` marks external ones.
-    async fn open(&self, ids: Vec<(u64, bool)>) -> anyhow::Result<()> {
+    async fn define(&self, code: &str, digits: u32) -> anyhow::Result<()> {
+        let what = || format!("define the asset {code}");
         match self {
             Self::Grpc(channel) => {
-                let account = |(id, external)| proto::NewAccount {
+                let request = proto::DefineAssetRequest { code: code.to_owned(), digits };
+                client(channel).define_asset(request).await.with_context(what)?;
+            }
+            Self::InProcess { handle, .. } => {
+                handle
+                    .define_asset(code.to_owned(), digits)
+                    .await
+                    .with_context(what)?
+                    .with_context(what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens accounts under these ids.
+    async fn open(&self, accounts: Vec<(u64, FileAccount)>) -> anyhow::Result<()> {
+        match self {
+            Self::Grpc(channel) => {
+                let account = |(id, account): (u64, FileAccount)| proto::NewAccount {
                     id,
-                    currency: CURRENCY.into(),
-                    external,
+                    currency: account.currency,
+                    overdraft_limit: account.overdraft_limit,
+                    external: account.external,
                     ..Default::default()
                 };
-                let accounts = ids.into_iter().map(account).collect();
+                let accounts = accounts.into_iter().map(account).collect();
                 let mut client = client(channel);
                 let request = proto::CreateAccountsRequest { accounts };
                 let response = client.create_accounts(request).await.context("open accounts")?;
@@ -151,30 +173,17 @@ impl Ledger {
                     Some(r) => bail!("account {} was not opened: {}", r.id, r.code().as_str_name()),
                 }
             }
-            Self::InProcess { handle, .. } => open_on_handle(handle, ids).await,
+            Self::InProcess { handle, .. } => open_on_handle(handle, accounts).await,
         }
     }
 
-    async fn fund(
-        &self,
-        accounts: AccountIds,
-        workload: Workload,
-        run_id: u64,
-        range: Range<u64>,
-    ) -> anyhow::Result<()> {
-        let deposit = |index| Item {
-            id: index + 1,
-            debit: accounts.external(),
-            credit: accounts.id(index),
-            amount: workload.funding(index, accounts.count),
-            kind: Kind::Deposit,
-            linked: false,
-        };
-        let batch = Arc::new(Batch { id_high: run_id, items: range.map(deposit).collect() });
-        let reply = self.send(&batch).await?;
+    async fn fund(&self, openings: Batch) -> anyhow::Result<()> {
+        let reply = self.send(&Arc::new(openings)).await?;
         match reply.answers.iter().find(|answer| **answer != 0) {
             None => Ok(()),
-            Some(code) => bail!("a deposit was refused: {}", crate::codec::outcome_name(*code)),
+            Some(code) => {
+                bail!("an opening balance was refused: {}", crate::codec::outcome_name(*code))
+            }
         }
     }
 
@@ -182,7 +191,9 @@ impl Ledger {
         let reply = match self {
             Self::Grpc(channel) => {
                 let size = batch.items.len();
-                UnaryPort::new(channel.clone(), CodecKind::Lean, false, size).call(batch).await
+                UnaryPort::new(channel.clone(), CodecKind::Lean, false, size, None)
+                    .call(batch)
+                    .await
             }
             Self::InProcess { handle, .. } => HandlePort::new(handle.clone()).call(batch).await,
         };
@@ -221,13 +232,18 @@ fn client(channel: &Channel) -> LedgerClient<Channel> {
     LedgerClient::new(channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
 }
 
-async fn open_on_handle(handle: &Handle, ids: Vec<(u64, bool)>) -> anyhow::Result<()> {
-    let currency = handle.currencies().by_code(CURRENCY)?.id;
-    let spec = |(id, external): (u64, bool)| {
-        let id = AccountId::new(u128::from(id))?;
-        anyhow::Ok(AccountSpec { id, currency, overdraft_limit: 0, external })
+async fn open_on_handle(handle: &Handle, accounts: Vec<(u64, FileAccount)>) -> anyhow::Result<()> {
+    let currencies = handle.currencies();
+    let spec = |(id, account): (u64, FileAccount)| {
+        anyhow::Ok(AccountSpec {
+            id: AccountId::new(u128::from(id))?,
+            currency: currencies.by_code(&account.currency)?.id,
+            overdraft_limit: u128::try_from(account.overdraft_minor)
+                .context("an overdraft limit is negative")?,
+            external: account.external,
+        })
     };
-    let specs = ids.into_iter().map(spec).collect::<anyhow::Result<_>>()?;
+    let specs = accounts.into_iter().map(spec).collect::<anyhow::Result<_>>()?;
     for outcome in handle.create_accounts(specs).await? {
         ensure!(matches!(outcome, AccountOutcome::Opened(_)), "not opened: {outcome:?}");
     }

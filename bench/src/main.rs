@@ -2,28 +2,41 @@
 //!
 //! ```text
 //! cli ─▶ run ─▶ backend (own server, running server, engine in process)
+//!         ├──▶ session  one prepared ledger, one load after another
 //!         ├──▶ ledger   opens and funds accounts, status, balances
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
-//!         ├──▶ check    conservation, counters, balances
-//!         └──▶ report ▸ table
+//!         ├──▶ check    conservation, counters, balances; history against the journal
+//!         └──▶ report ▸ table, html, compare
 //! ```
 
 mod backend;
+mod chart;
 mod check;
 mod child;
 mod cli;
 mod codec;
+mod compare;
+mod csv_data;
 mod driver;
 mod facts;
 mod footprint;
 mod generator;
+mod history;
+mod html;
+mod html_charts;
 mod inprocess;
 mod ledger;
+mod overload;
+mod overload_table;
 mod pace;
+mod population;
 mod procfs;
 mod report;
 mod rng;
 mod run;
+mod search;
+mod series;
+mod session;
 mod table;
 mod tally;
 mod target;
@@ -35,6 +48,8 @@ mod zipf;
 
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod real_server_tests;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -72,8 +87,18 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
             }
             Ok(true)
         }
-        Command::Compare { a, b } => {
-            table::print_comparison(&report::Report::read(&a)?, &report::Report::read(&b)?);
+        Command::Report { file, html, hgrm } => {
+            let report = report::Report::read(&file)?;
+            run::show(&report, html.as_deref(), hgrm.as_deref())?;
+            Ok(report.held())
+        }
+        Command::Overload(arguments) => runtime.block_on(overload::overload(&arguments)),
+        Command::Compare { a, b, html } => {
+            let (a, b) = (report::Report::read(&a)?, report::Report::read(&b)?);
+            compare::print(&a, &b);
+            if let Some(path) = html {
+                html::write(&[&a, &b], &path)?;
+            }
             Ok(true)
         }
     }

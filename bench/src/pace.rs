@@ -1,15 +1,49 @@
-//! When to send: the closed loop sends as soon as an answer is there, the open loop at fixed
-//! moments whatever the answers do. With the open loop latency counts from the intended
-//! moment, so a stall of the server shows in every request that was due meanwhile (no
-//! coordinated omission).
+//! When to send: the closed loop sends as soon as an answer is there, the open loop at the
+//! moments of a [`Schedule`] whatever the answers do. With the open loop latency counts from
+//! the intended moment, so a stall of the server shows in every request that was due meanwhile
+//! (no coordinated omission).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 
 /// How long before a moment the pacing thread stops sleeping, so as not to oversleep.
 const WAKE_EARLY: Duration = Duration::from_micros(60);
+
+/// One rate held for a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// For how long.
+    pub length: Duration,
+    /// Requests a second, above 0.
+    pub requests_per_s: f64,
+}
+
+/// What an open loop offers: rates one after another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Schedule {
+    /// When the requests of client thread `thread` of `threads` are due, from the start on.
+    /// Threads take turns, so that together they send evenly.
+    fn moments(self, thread: usize, threads: usize) -> impl Iterator<Item = Duration> {
+        let turn = thread as f64 / threads as f64;
+        let mut begin = Duration::ZERO;
+        self.steps.into_iter().flat_map(move |step| {
+            let interval_ns = 1e9 * threads as f64 / step.requests_per_s;
+            let from = begin;
+            begin += step.length;
+            (0u64..)
+                .map(move |i| Duration::from_nanos(((i as f64 + turn) * interval_ns) as u64))
+                .take_while(move |after| *after < step.length)
+                .map(move |after| from + after)
+        })
+    }
+}
 
 /// One client thread's source of sending moments, shared by its workers.
 pub enum Pace {
@@ -28,7 +62,78 @@ pub enum Pace {
         due: Mutex<mpsc::UnboundedReceiver<Instant>>,
         /// Transfers in a batch.
         batch: usize,
+        /// After this nothing is sent any more, however much is due.
+        give_up: Instant,
+        /// What was due.
+        offers: Arc<Offers>,
     },
+}
+
+/// What a pacing thread offered, and what of it nobody was free to send.
+#[derive(Debug)]
+pub struct Offers {
+    /// Second 0 of the counts begins here.
+    from: Instant,
+    seconds: std::sync::Mutex<Vec<Offer>>,
+    /// Requests on their way.
+    outstanding: AtomicUsize,
+    /// The most there may be; what is due beyond is shed. `None`: it waits.
+    outstanding_max: Option<usize>,
+}
+
+/// One second's requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Due.
+    pub due: u64,
+    /// Of them not sent, because as many as may be were on their way.
+    pub shed: u64,
+}
+
+impl Offers {
+    /// Nothing yet; counts seconds after `from`.
+    pub fn new(from: Instant, outstanding_max: Option<usize>) -> Self {
+        Self {
+            from,
+            seconds: std::sync::Mutex::default(),
+            outstanding: AtomicUsize::new(0),
+            outstanding_max,
+        }
+    }
+
+    /// Counts a request that is due now; false when it must not be sent.
+    fn admit(&self, due: Instant) -> bool {
+        let full = self
+            .outstanding_max
+            .is_some_and(|most| self.outstanding.load(Ordering::Relaxed) >= most);
+        if !full {
+            self.outstanding.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(after) = due.checked_duration_since(self.from) {
+            let second = after.as_secs() as usize;
+            let mut seconds = self.seconds.lock().unwrap_or_else(|e| e.into_inner());
+            if seconds.len() <= second {
+                seconds.resize(second + 1, Offer::default());
+            }
+            seconds[second].due += 1;
+            seconds[second].shed += u64::from(full);
+        }
+        !full
+    }
+
+    /// Counts a request that was due and let in, and was not sent all the same.
+    fn shed(&self, due: Instant) {
+        let mut seconds = self.seconds.lock().unwrap_or_else(|e| e.into_inner());
+        let after = due.checked_duration_since(self.from);
+        if let Some(second) = after.and_then(|after| seconds.get_mut(after.as_secs() as usize)) {
+            second.shed += 1;
+        }
+    }
+
+    /// What was offered in each second.
+    pub fn seconds(&self) -> Vec<Offer> {
+        self.seconds.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
 }
 
 impl Pace {
@@ -45,7 +150,20 @@ impl Pace {
                 let before = left.fetch_sub(*batch as i64, Ordering::Relaxed);
                 (before > 0).then(|| (now, (*batch).min(before as usize)))
             }
-            Self::Open { due, batch } => Some((due.lock().await.recv().await?, *batch)),
+            Self::Open { due, batch, give_up, .. } => {
+                let mut due = due.lock().await;
+                if Instant::now() >= *give_up {
+                    return None;
+                }
+                Some((due.recv().await?, *batch))
+            }
+        }
+    }
+
+    /// Counts the end of a request that [`Self::next`] had given out.
+    pub fn ended(&self) {
+        if let Self::Open { offers, .. } = self {
+            offers.outstanding.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -53,26 +171,63 @@ impl Pace {
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
+
+    /// What was offered, and how many requests were due and are not sent any more.
+    pub async fn offered(&self) -> (Vec<Offer>, u64) {
+        match self {
+            Self::Closed { .. } => (Vec::new(), 0),
+            Self::Open { due, offers, .. } => {
+                let mut due = due.lock().await;
+                let mut unsent = 0;
+                while let Ok(moment) = due.try_recv() {
+                    // Where what is not sent is counted by the second, this is too.
+                    match offers.outstanding_max {
+                        Some(_) => offers.shed(moment),
+                        None => unsent += 1,
+                    }
+                }
+                (offers.seconds(), unsent)
+            }
+        }
+    }
 }
 
-/// Starts the thread that sends due moments: request number `i` at `start + i × interval`,
-/// up to `end`. What nobody takes waits in the channel: 16 bytes each, at most one for each
-/// moment of the run.
-pub fn open_pace(start: Instant, end: Instant, interval: Duration, batch: usize) -> Pace {
+/// Which part of an open loop a client thread sends.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// What all threads offer together.
+    pub schedule: Schedule,
+    /// Which thread.
+    pub thread: usize,
+    /// Of how many.
+    pub threads: usize,
+    /// When the schedule begins.
+    pub start: Instant,
+    /// After this nothing is sent any more.
+    pub give_up: Instant,
+    /// Transfers in a batch.
+    pub batch: usize,
+}
+
+/// Starts the thread that sends due moments. What nobody takes waits in the channel: 16 bytes
+/// each, at most one for each moment of the run.
+pub fn open_pace(share: Share, offers: Offers) -> Pace {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let offers = Arc::new(offers);
+    let counted = Arc::clone(&offers);
+    let Share { batch, give_up, start, .. } = share;
     std::thread::spawn(move || {
-        let mut due = start;
-        for i in 1u64.. {
-            if due >= end || !wait_until(due, &sender) || sender.send(due).is_err() {
+        for after in share.schedule.moments(share.thread, share.threads) {
+            let due = start + after;
+            if !wait_until(due, &sender) || (counted.admit(due) && sender.send(due).is_err()) {
                 return;
             }
-            due = start + Duration::from_nanos((interval.as_nanos() as u64).saturating_mul(i));
         }
     });
-    Pace::Open { due: Mutex::new(receiver), batch }
+    Pace::Open { due: Mutex::new(receiver), batch, give_up, offers }
 }
 
-/// Sleeps until shortly before, then yields until `due`. False when nobody listens any more.
+/// Sleeps until shortly before, then until `due`. False when nobody listens any more.
 fn wait_until(due: Instant, sender: &mpsc::UnboundedSender<Instant>) -> bool {
     loop {
         let left = due.saturating_duration_since(Instant::now());
@@ -95,6 +250,23 @@ fn wait_until(due: Instant, sender: &mpsc::UnboundedSender<Instant>) -> bool {
 mod tests {
     use super::*;
 
+    fn step(length_ms: u64, requests_per_s: f64) -> Step {
+        Step { length: Duration::from_millis(length_ms), requests_per_s }
+    }
+
+    fn open(steps: Vec<Step>, give_up_after: Duration, most: Option<usize>) -> Pace {
+        let start = Instant::now();
+        let share = Share {
+            schedule: Schedule { steps },
+            thread: 0,
+            threads: 1,
+            start,
+            give_up: start + give_up_after,
+            batch: 7,
+        };
+        open_pace(share, Offers::new(start, most))
+    }
+
     #[tokio::test]
     async fn a_counted_closed_loop_sends_exactly_that_many() {
         let left = Some(Arc::new(AtomicI64::new(25)));
@@ -109,9 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_loop_keeps_its_moments_when_nobody_takes_them() {
-        let start = Instant::now();
-        let (interval, end) = (Duration::from_millis(2), start + Duration::from_millis(40));
-        let pace = open_pace(start, end, interval, 7);
+        let pace = open(vec![step(40, 500.0)], Duration::from_secs(60), None);
         tokio::time::sleep(Duration::from_millis(30)).await;
         let mut due = Vec::new();
         while let Some((moment, count)) = pace.next().await {
@@ -119,6 +289,49 @@ mod tests {
             due.push(moment);
         }
         assert_eq!(due.len(), 20);
-        assert!(due.windows(2).all(|w| w[1] - w[0] == interval));
+        assert!(due.windows(2).all(|w| w[1] - w[0] == Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn a_schedule_holds_each_rate_for_its_time_and_threads_share_it() {
+        let schedule = Schedule { steps: vec![step(10, 200.0), step(10, 400.0)] };
+        let ms = |thread, threads| {
+            let moments = schedule.clone().moments(thread, threads);
+            moments.map(|m| m.as_micros() as f64 / 1e3).collect::<Vec<_>>()
+        };
+        assert_eq!(ms(0, 1), [0.0, 5.0, 10.0, 12.5, 15.0, 17.5]);
+        assert_eq!(ms(0, 2), [0.0, 10.0, 15.0]);
+        assert_eq!(ms(1, 2), [5.0, 12.5, 17.5]);
+    }
+
+    #[tokio::test]
+    async fn what_finds_the_bound_full_is_shed_and_counted() {
+        let pace = open(vec![step(50, 1000.0)], Duration::from_secs(60), Some(3));
+        let mut taken = 0;
+        while pace.next().await.is_some() {
+            taken += 1;
+        }
+        // Nobody said that a request ended.
+        assert_eq!(taken, 3);
+        let (offered, unsent) = pace.offered().await;
+        assert_eq!((offered, unsent), (vec![Offer { due: 50, shed: 47 }], 0));
+        pace.ended();
+    }
+
+    #[tokio::test]
+    async fn what_was_let_in_and_never_taken_is_shed_too() {
+        let pace = open(vec![step(20, 1000.0)], Duration::ZERO, Some(5));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(pace.next().await.is_none());
+        assert_eq!(pace.offered().await, (vec![Offer { due: 20, shed: 20 }], 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_due_when_the_loop_gives_up_is_counted_as_unsent() {
+        let pace = open(vec![step(20, 1000.0)], Duration::ZERO, None);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert!(pace.next().await.is_none());
+        let (offered, unsent) = pace.offered().await;
+        assert_eq!((offered[0].due, unsent), (20, 20));
     }
 }

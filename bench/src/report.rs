@@ -4,7 +4,8 @@
 use crate::check::Check;
 use crate::codec::outcome_name;
 use crate::facts::Machine;
-use crate::tally::Tally;
+use crate::series::SecondFigures;
+use crate::tally::{ErrorCount, ReadTally, Tally};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,138 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// What a reader must know before believing a figure.
     pub warnings: Vec<String>,
-    /// Transfers answered in each second.
-    pub seconds: Vec<u64>,
+    /// The counted time second by second. The last may be a part of one.
+    pub seconds: Vec<SecondFigures>,
+    /// The whole distribution of request latency, from the least to the most.
+    pub distribution: Vec<Percentile>,
+    /// Reads, of a workload that has them; all else counts transfers only.
+    pub reads: Option<Reads>,
+    /// The steps of `--ramp`.
+    pub ramp: Vec<RampStep>,
+    /// The search of `--find-rate`, of whose best step this is the report.
+    pub search: Option<Search>,
+}
+
+/// A point of a latency distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Percentile {
+    /// 0 to 100.
+    pub percentile: f64,
+    /// That share of requests took no longer, milliseconds.
+    pub latency_ms: f64,
+    /// So many of them.
+    pub count: u64,
+}
+
+/// The distribution of a histogram of nanoseconds: ever finer steps towards 100%.
+pub fn distribution(histogram: &Histogram<u64>) -> Vec<Percentile> {
+    let mut count = 0;
+    let steps = histogram.iter_quantiles(5);
+    steps
+        .map(|step| {
+            count += step.count_since_last_iteration();
+            Percentile {
+                percentile: step.quantile_iterated_to() * 100.0,
+                latency_ms: step.value_iterated_to() as f64 / 1e6,
+                count,
+            }
+        })
+        .collect()
+}
+
+/// What reading accounts came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reads {
+    /// Requests answered.
+    pub requests: u64,
+    /// Accounts in them.
+    pub accounts: u64,
+    /// Requests answered a second.
+    pub requests_per_s: f64,
+    /// Accounts read a second.
+    pub accounts_per_s: f64,
+    /// Failed requests, by class.
+    pub errors: BTreeMap<String, u64>,
+    /// An example of each class.
+    pub error_examples: BTreeMap<String, String>,
+    /// How long each request took.
+    pub latency: Latency,
+    /// The whole distribution of it.
+    pub distribution: Vec<Percentile>,
+    /// Second by second; `answered` counts accounts.
+    pub seconds: Vec<SecondFigures>,
+}
+
+impl Reads {
+    /// The figures of `tally` over `duration_s` seconds.
+    pub fn of(tally: &ReadTally, duration_s: f64) -> Self {
+        let errors = |e: &BTreeMap<String, ErrorCount>| {
+            e.iter().map(|(class, e)| (class.clone(), e.requests)).collect()
+        };
+        let example = |(class, e): (&String, &ErrorCount)| (class.clone(), e.example.clone());
+        Self {
+            requests: tally.requests,
+            accounts: tally.accounts,
+            requests_per_s: tally.requests as f64 / duration_s,
+            accounts_per_s: tally.accounts as f64 / duration_s,
+            errors: errors(&tally.errors),
+            error_examples: tally.errors.iter().map(example).collect(),
+            latency: Latency::of(&tally.latency),
+            distribution: distribution(&tally.latency),
+            seconds: tally.series.figures(&[]),
+        }
+    }
+}
+
+/// One rate of a ramp.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RampStep {
+    /// Transfers a second asked for.
+    pub rate: f64,
+    /// Transfers due.
+    pub offered: u64,
+    /// Of them answered, whenever that was.
+    pub answered: u64,
+    /// Of them failed.
+    pub failed: u64,
+    /// Median latency of the requests due in it, milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile, milliseconds.
+    pub p99_ms: f64,
+    /// Maximum, milliseconds.
+    pub max_ms: f64,
+}
+
+/// A search for the highest rate that holds a limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// What the 99th percentile was held to, milliseconds.
+    pub p99_limit_ms: f64,
+    /// The highest rate that held, transfers a second; absent when none did.
+    pub found_rate: Option<f64>,
+    /// Every rate that was tried, in order.
+    pub steps: Vec<SearchStep>,
+}
+
+/// One rate that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchStep {
+    /// Transfers a second asked for.
+    pub rate: f64,
+    /// Transfers due in the counted time.
+    pub offered: u64,
+    /// Transfers answered in the counted time.
+    pub answered: u64,
+    /// Transfers failed, never answered or never sent.
+    pub errors: u64,
+    /// Median latency, milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile, milliseconds.
+    pub p99_ms: f64,
+    /// Maximum, milliseconds.
+    pub max_ms: f64,
+    /// Why the limit was not held; empty when it was.
+    pub broken: String,
 }
 
 /// The harness itself.
@@ -85,6 +216,14 @@ pub struct Setup {
     pub codec: String,
     /// Offered transfers a second; absent for the closed loop.
     pub rate: Option<f64>,
+    /// Offered as FROM:TO:SECONDS instead.
+    pub ramp: Option<String>,
+    /// Share of requests that read; absent for workloads without reads.
+    pub read_share: Option<f64>,
+    /// Accounts in a read.
+    pub read_accounts: Option<usize>,
+    /// The file that was replayed.
+    pub csv: Option<CsvSetup>,
     /// Counted seconds.
     pub duration_s: f64,
     /// Seconds before them.
@@ -101,8 +240,23 @@ pub struct Setup {
     pub sharing: String,
 }
 
-/// The ledger under test.
+/// A replayed file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CsvSetup {
+    /// Its name.
+    pub file: String,
+    /// The mapping's name.
+    pub mapping: String,
+    /// Rows that became transfers.
+    pub rows: u64,
+    /// Rows that did not, by reason; they were not sent.
+    pub skipped: BTreeMap<String, u64>,
+    /// Whether it began again at its end.
+    pub repeated: bool,
+}
+
+/// The ledger under test.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     /// Its version.
     pub version: String,
@@ -131,6 +285,10 @@ pub struct Results {
     pub requests: u64,
     /// Requests never answered.
     pub unanswered_requests: u64,
+    /// Requests that were due and never sent; open loop only.
+    pub unsent_requests: u64,
+    /// Transfers that were due in the counted time; open loop only.
+    pub offered: Option<u64>,
     /// Transfers answered a second, refusals and repeats included.
     pub transfers_per_s: f64,
     /// Transfers posted a second.
@@ -163,6 +321,8 @@ impl Results {
                 .collect(),
             requests: tally.requests,
             unanswered_requests: tally.whole.unanswered_requests,
+            unsent_requests: tally.whole.unsent_requests,
+            offered: None,
             transfers_per_s: tally.answered() as f64 / duration_s,
             posted_per_s: ok as f64 / duration_s,
             error_rate: if total == 0 { 0.0 } else { failed as f64 / total as f64 },
@@ -188,6 +348,8 @@ pub struct Latency {
     pub count: u64,
     /// Mean.
     pub mean_ms: f64,
+    /// Standard deviation.
+    pub deviation_ms: f64,
     /// Least.
     pub min_ms: f64,
     /// Median.
@@ -215,6 +377,7 @@ impl Latency {
         Self {
             count: histogram.len(),
             mean_ms: histogram.mean() / 1e6,
+            deviation_ms: histogram.stdev() / 1e6,
             min_ms: ms(histogram.min()),
             p50_ms: at(0.5),
             p90_ms: at(0.9),
@@ -246,6 +409,11 @@ pub struct Costs {
 }
 
 impl Report {
+    /// Whether no check was broken.
+    pub fn held(&self) -> bool {
+        self.checks.iter().all(|check| check.held != Some(false))
+    }
+
     /// Reads a report written by [`Self::write`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
@@ -256,25 +424,28 @@ impl Report {
 
     /// Writes it as JSON.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
+        write_json(self, path)
     }
 }
 
+/// Writes anything as JSON for people and machines.
+pub fn write_json(value: &impl Serialize, path: &Path) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
+}
+
 /// Writes the latency distribution in HdrHistogram's own text format, in milliseconds.
-pub fn write_hgrm(histogram: &Histogram<u64>, path: &Path) -> anyhow::Result<()> {
+pub fn write_hgrm(report: &Report, path: &Path) -> anyhow::Result<()> {
     use std::fmt::Write as _;
     let mut text = String::from("       Value     Percentile TotalCount 1/(1-Percentile)\n\n");
-    let mut seen = 0;
-    for step in histogram.iter_quantiles(5) {
-        seen += step.count_since_last_iteration();
-        let (value, share) = (step.value_iterated_to() as f64 / 1e6, step.quantile_iterated_to());
+    for point in &report.distribution {
+        let share = point.percentile / 100.0;
         let rest = if share < 1.0 { format!("{:.2}", 1.0 / (1.0 - share)) } else { String::new() };
+        let (value, seen) = (point.latency_ms, point.count);
         writeln!(text, "{value:12.3} {share:14.12} {seen:10} {rest:>14}")?;
     }
-    let (mean, deviation) = (histogram.mean() / 1e6, histogram.stdev() / 1e6);
-    let max = histogram.max() as f64 / 1e6;
-    writeln!(text, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]")?;
-    writeln!(text, "#[Max     = {max:12.3}, Total count    = {:12}]", histogram.len())?;
+    let Latency { mean_ms, deviation_ms, max_ms, count, .. } = report.latency;
+    writeln!(text, "#[Mean    = {mean_ms:12.3}, StdDeviation   = {deviation_ms:12.3}]")?;
+    writeln!(text, "#[Max     = {max_ms:12.3}, Total count    = {count:12}]")?;
     std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }

@@ -1,116 +1,161 @@
 //! `ducat-bench run`: start, prepare, load, examine, report.
 
-use crate::backend::Backend;
-use crate::check::{self, Check};
 use crate::cli::{Mode, RunArgs};
-use crate::driver::{Extent, Plan, Running};
+use crate::driver::{Load, Running};
 use crate::facts::Machine;
-use crate::generator::AccountIds;
-use crate::ledger::{Ledger, Status, progress_bar};
-use crate::procfs::Usage;
-use crate::report::{Costs, Harness, Latency, Report, Results, Server, Setup, write_hgrm};
+use crate::html;
+use crate::ledger::progress_bar;
+use crate::pace::{Offer, Schedule, Step};
+use crate::report::{
+    CsvSetup, Harness, Latency, RampStep, Reads, Report, Results, Setup, distribution, write_hgrm,
+};
+use crate::search;
+use crate::session::{Measured, Phase, Session};
 use crate::table;
 use crate::tally::Tally;
 use crate::workload::Workload;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often the progress line is drawn.
-const PROGRESS: Duration = Duration::from_millis(250);
+pub const PROGRESS: Duration = Duration::from_millis(250);
 
-/// Runs, prints, and says whether every check held.
+/// How long after the end of an open loop what was due is still sent.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Runs, prints, writes what was asked for, and says whether every check held.
 pub async fn run(arguments: &RunArgs) -> anyhow::Result<bool> {
-    arguments.validate()?;
-    let harness = Harness::now();
-    let backend = Backend::start(arguments).await?;
-    let machine = Machine::measure(backend.data_directory())?;
-    let accounts = AccountIds::random(arguments.accounts);
-    let ledger = backend.ledger();
-    ledger.prepare(accounts, arguments.workload, random_id()).await?;
-    let before = ledger.status(false).await?;
-    let measured = load(arguments, &backend, accounts).await?;
-    let after = ledger.status(true).await?;
-    let checks = checks(arguments, &backend, accounts, &before, &after, &measured.tally).await?;
-    let report = Report {
-        setup: setup(arguments, &backend),
-        server: Server {
-            version: after.version.clone(),
-            durability: after.durability.clone(),
-            partitions: after.partitions,
-        },
-        warnings: warnings(&harness, &machine, arguments, &measured.tally),
-        harness,
-        machine,
-        results: Results::of(&measured.tally, arguments.duration),
-        latency: Latency::of(&measured.tally.latency),
-        costs: measured.costs(arguments.mode),
-        checks,
-        seconds: measured.tally.seconds.clone(),
-    };
-    backend.stop().await?;
-    table::print(&report);
+    let report = measure(arguments).await?;
     if let Some(path) = &arguments.json {
         report.write(path)?;
     }
-    if let Some(path) = &arguments.hgrm {
-        write_hgrm(&measured.tally.latency, path)?;
+    show(&report, arguments.html.as_deref(), arguments.hgrm.as_deref())?;
+    Ok(report.held())
+}
+
+/// Prints a report and writes the files made of it.
+pub fn show(report: &Report, html: Option<&Path>, hgrm: Option<&Path>) -> anyhow::Result<()> {
+    table::print(report);
+    if let Some(path) = hgrm {
+        write_hgrm(report, path)?;
     }
-    Ok(report.checks.iter().all(|check| check.held != Some(false)))
+    if let Some(path) = html {
+        html::write(&[report], path)?;
+    }
+    Ok(())
+}
+
+/// Runs without printing a report or writing files: start, prepare, load, examine, stop.
+/// The way in for commands that make several runs.
+pub async fn measure(arguments: &RunArgs) -> anyhow::Result<Report> {
+    let mut session = Session::open(arguments).await?;
+    let (measured, search) = if arguments.find_rate {
+        let (measured, search) = search::find_rate(arguments, &mut session).await?;
+        (measured, Some(search))
+    } else {
+        let phase = Phase {
+            load: match schedule(arguments) {
+                Some(schedule) => Load::Open { schedule, shed: false, patience: PATIENCE },
+                None => Load::Closed,
+            },
+            warmup: Duration::from_secs_f64(arguments.warmup),
+            duration: Duration::from_secs_f64(arguments.duration),
+            deadline: None,
+            what: "measuring",
+        };
+        (session.load(arguments, phase).await?, None)
+    };
+    let (server, checks) = session.examine().await?;
+    let mut report = report(arguments, &session, &measured)?;
+    report.server = server;
+    report.checks = checks;
+    if let Some(search) = search {
+        report.setup.rate = Some(search.found_rate.unwrap_or(search.steps[0].rate));
+        report.search = Some(search);
+    }
+    report.checks.extend(session.stop().await?);
+    Ok(report)
+}
+
+/// What one load came to; the ledger has not been examined yet.
+pub fn report(
+    arguments: &RunArgs,
+    session: &Session,
+    measured: &Measured,
+) -> anyhow::Result<Report> {
+    let (tally, counted_s) = (&measured.tally, measured.counted_s);
+    let (harness, machine) = (session.harness.clone(), session.machine.clone());
+    let per_request = arguments.batch() as f64 * (1.0 - arguments.read_share());
+    let transfers = |offer: &Offer| (offer.due as f64 * per_request).round() as u64;
+    let offered: Vec<u64> = tally.offered.iter().map(transfers).collect();
+    let mut results = Results::of(tally, counted_s);
+    results.offered = arguments.is_open().then(|| offered.iter().sum());
+    Ok(Report {
+        setup: setup(arguments, session, counted_s),
+        server: Default::default(),
+        warnings: warnings(&harness, &machine, arguments, tally),
+        harness,
+        machine,
+        results,
+        latency: Latency::of(&tally.latency),
+        costs: measured.costs(arguments.mode == Mode::InProcess),
+        checks: Vec::new(),
+        seconds: tally.series.figures(&offered),
+        distribution: distribution(&tally.latency),
+        reads: tally.reads.as_ref().map(|reads| Reads::of(reads, counted_s)),
+        ramp: ramp_steps(arguments, tally, &offered)?,
+        search: None,
+    })
+}
+
+/// What an open loop offers; the warm-up at the first rate.
+fn schedule(arguments: &RunArgs) -> Option<Schedule> {
+    let step = |seconds: f64, rate: f64| Step {
+        length: Duration::from_secs_f64(seconds),
+        requests_per_s: arguments.requests_per_s(rate),
+    };
+    let mut steps = Vec::new();
+    if let Some(ramp) = arguments.ramp {
+        steps.push(step(arguments.warmup, ramp.from));
+        let mut left = arguments.duration;
+        for rate in ramp.rates(arguments.duration) {
+            steps.push(step(left.min(f64::from(ramp.step_s)), rate));
+            left -= f64::from(ramp.step_s);
+        }
+    } else {
+        steps.push(step(arguments.warmup + arguments.duration, arguments.rate?));
+    }
+    Some(Schedule { steps })
+}
+
+fn ramp_steps(
+    arguments: &RunArgs,
+    tally: &Tally,
+    offered: &[u64],
+) -> anyhow::Result<Vec<RampStep>> {
+    let Some(ramp) = arguments.ramp else { return Ok(Vec::new()) };
+    let length = ramp.step_s as usize;
+    let rates = ramp.rates(arguments.duration).into_iter().enumerate();
+    rates
+        .map(|(index, rate)| {
+            let (from, to) = (index * length, (index + 1) * length);
+            let span = tally.series.span(from, to)?;
+            Ok(RampStep {
+                rate,
+                offered: offered.iter().take(to).skip(from).sum(),
+                answered: span.answered,
+                failed: span.failed.values().sum(),
+                p50_ms: span.p50_ms,
+                p99_ms: span.p99_ms,
+                max_ms: span.max_ms,
+            })
+        })
+        .collect()
 }
 
 /// A number no other run has: the upper half of transfer ids.
 pub fn random_id() -> u64 {
     rand::random::<u64>() | 1
-}
-
-/// The figures at one end of the counted time.
-#[derive(Clone)]
-struct Snapshot {
-    server: Usage,
-    client: Usage,
-    status: Status,
-}
-
-impl Snapshot {
-    async fn take(backend: &Backend) -> anyhow::Result<Self> {
-        let (server, client) = (backend.usage(), Usage::of(std::process::id()));
-        Ok(Self { server, client, status: backend.ledger().status(false).await? })
-    }
-}
-
-/// A run's raw results.
-struct Measured {
-    tally: Tally,
-    begin: Snapshot,
-    end: Snapshot,
-}
-
-/// Puts the load on and takes the figures at both ends of the counted time.
-async fn load(
-    arguments: &RunArgs,
-    backend: &Backend,
-    accounts: AccountIds,
-) -> anyhow::Result<Measured> {
-    let plan = Plan {
-        connector: backend.connector(arguments),
-        shape: arguments.shape(),
-        accounts,
-        run_id: random_id(),
-        threads: arguments.client_threads,
-        connections: arguments.connections,
-        in_flight: arguments.in_flight(),
-        rate: arguments.rate,
-        extent: Extent::Time {
-            warmup: Duration::from_secs_f64(arguments.warmup),
-            duration: Duration::from_secs_f64(arguments.duration),
-        },
-        per_account: arguments.check && backend.is_ours_alone(),
-    };
-    let running = Running::start(&plan).await?;
-    show_progress("warming up", &running, running.window.from).await;
-    let begin = Snapshot::take(backend).await?;
-    show_progress("measuring", &running, running.window.to).await;
-    let end = Snapshot::take(backend).await?;
-    Ok(Measured { tally: running.finish().await?, begin, end })
 }
 
 /// Shows what is answered until `end`, or until every thread has ended.
@@ -136,53 +181,7 @@ pub async fn show_progress(what: &'static str, running: &Running, end: Instant) 
     bar.finish_and_clear();
 }
 
-impl Measured {
-    fn costs(&self, mode: Mode) -> Costs {
-        let (begin, end) = (&self.begin, &self.end);
-        // The ledger's own count between the snapshots, so that both cover the same time.
-        let work = |s: &Status| s.posted + s.refused + s.repeats;
-        let transfers = work(&end.status).saturating_sub(work(&begin.status)) as f64;
-        let each = |amount: f64| (transfers > 0.0).then(|| amount / transfers);
-        let cpu = |a: &Usage, b: &Usage| Some(b.cpu_s? - a.cpu_s?);
-        let server_cpu_s = cpu(&begin.server, &end.server);
-        let written = || Some(end.server.written_bytes? - begin.server.written_bytes?);
-        let journal = end.status.journal_bytes.saturating_sub(begin.status.journal_bytes);
-        let told = (end.status.memory_bytes > 0).then_some(end.status.memory_bytes);
-        Costs {
-            server_cpu_s,
-            client_cpu_s: (mode != Mode::InProcess)
-                .then(|| cpu(&begin.client, &end.client))
-                .flatten(),
-            server_cpu_us_per_transfer: server_cpu_s.and_then(|s| each(s * 1e6)),
-            journal_bytes_per_transfer: each(journal as f64),
-            disk_bytes_per_transfer: written().and_then(|bytes| each(bytes as f64)),
-            server_memory_bytes: end.server.resident_bytes.or(told),
-            server_memory_bytes_max: end.server.resident_bytes_max,
-        }
-    }
-}
-
-async fn checks(
-    arguments: &RunArgs,
-    backend: &Backend,
-    accounts: AccountIds,
-    before: &Status,
-    after: &Status,
-    tally: &Tally,
-) -> anyhow::Result<Vec<Check>> {
-    let mut checks = vec![check::conservation(after)];
-    if backend.is_ours_alone() {
-        checks.push(check::counters(before, after, &tally.whole));
-    }
-    if let Some(gains) = &tally.gains {
-        let ledger: &Ledger = backend.ledger();
-        let workload: Workload = arguments.workload;
-        checks.push(check::balances(ledger, accounts, workload, gains, &tally.whole).await?);
-    }
-    Ok(checks)
-}
-
-fn setup(arguments: &RunArgs, backend: &Backend) -> Setup {
+fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
     let codec = match arguments.mode {
         Mode::InProcess => "no".to_owned(),
         _ => format!("{:?}", arguments.codec).to_lowercase(),
@@ -190,7 +189,7 @@ fn setup(arguments: &RunArgs, backend: &Backend) -> Setup {
     Setup {
         workload: arguments.workload.name().into(),
         zipf_exponent: (arguments.workload == Workload::Zipf).then_some(arguments.zipf_exponent),
-        accounts: arguments.accounts,
+        accounts: session.accounts(),
         batch: arguments.batch(),
         connections: arguments.connections,
         in_flight: arguments.in_flight(),
@@ -198,13 +197,28 @@ fn setup(arguments: &RunArgs, backend: &Backend) -> Setup {
         mode: arguments.mode.name().into(),
         codec,
         rate: arguments.rate,
-        duration_s: arguments.duration,
+        ramp: arguments.ramp.map(|ramp| ramp.to_string()),
+        read_share: (arguments.workload == Workload::Mixed).then(|| arguments.read_share()),
+        read_accounts: (arguments.workload == Workload::Mixed).then(|| arguments.read_accounts()),
+        csv: session.data.as_ref().zip(arguments.csv_files()).map(|(data, files)| {
+            let name = |path: &Path| {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            };
+            CsvSetup {
+                file: name(&files.transfers),
+                mapping: name(&files.mapping),
+                rows: data.rows.len() as u64,
+                skipped: data.skipped.clone(),
+                repeated: arguments.csv_repeat,
+            }
+        }),
+        duration_s: counted_s,
         warmup_s: arguments.warmup,
         amount_max: arguments.amount_max,
         linked_share: arguments.linked_share,
         repeat_share: arguments.repeat_share,
         seed: arguments.seed,
-        sharing: backend.sharing().into(),
+        sharing: session.backend.sharing().into(),
     }
 }
 
@@ -225,12 +239,26 @@ fn warnings(
     if tally.whole.unanswered_requests > 0 {
         warnings.push("some requests were never answered; their latency is not counted".into());
     }
+    if tally.whole.unsent_requests > 0 {
+        warnings.push(format!(
+            "{} requests were due and never sent: the rate was too high; their latency is not \
+             counted",
+            tally.whole.unsent_requests
+        ));
+    }
     let late_ms = tally.late_ns_max as f64 / 1e6;
-    if arguments.rate.is_some() && late_ms > 10.0 {
+    if arguments.is_open() && late_ms > 10.0 {
         warnings.push(format!(
             "the offered rate was not kept: a request was sent {late_ms:.0} ms late (counted in \
              its latency)"
         ));
+    }
+    if arguments.workload == Workload::Csv && !tally.by_code.contains_key(&0) {
+        warnings.push(
+            "no row of the file was posted: do its accounts need what they begin with \
+             (--csv-accounts)?"
+                .into(),
+        );
     }
     if arguments.check && arguments.server.is_some() {
         warnings.push("--check needs a server of our own; balances were not compared".into());

@@ -1,16 +1,39 @@
-//! Prints a [`Report`] for people, and the ratios of two.
+//! Prints a [`Report`] for people.
 
-use crate::report::Report;
+use crate::check::Check;
+use crate::facts::Machine;
+use crate::report::{Harness, Latency, RampStep, Reads, Report, Search, SearchStep, Server, Setup};
 use comfy_table::{CellAlignment, Table, presets};
 
 /// Prints the whole report on stdout.
 pub fn print(report: &Report) {
-    if report.server.durability != "power-loss" {
-        shout(&report.server.durability);
-    }
+    shout_unless_durable(&report.server.durability);
     println!("{}", facts(report));
+    if let Some(search) = &report.search {
+        println!("{}", search_steps(search));
+        match search.found_rate {
+            Some(rate) => println!(
+                "found: {} transfers/s with p99 within {} ms; the figures below are those of its step",
+                count(rate as u64),
+                search.p99_limit_ms
+            ),
+            None => println!("found: no rate held p99 within {} ms", search.p99_limit_ms),
+        }
+    }
+    if !report.ramp.is_empty() {
+        println!("{}", ramp_steps(&report.ramp));
+    }
     println!("{}", results(report));
-    for check in &report.checks {
+    if let Some(reads) = &report.reads {
+        println!("{}", reads_table(reads));
+    }
+    checks(&report.checks, &report.warnings);
+    shout_unless_durable(&report.server.durability);
+}
+
+/// Prints the checks and warnings.
+pub fn checks(checks: &[Check], warnings: &[String]) {
+    for check in checks {
         let mark = match check.held {
             Some(true) => "ok    ",
             Some(false) => "BROKEN",
@@ -18,22 +41,30 @@ pub fn print(report: &Report) {
         };
         println!("{mark}  {}  ({})", check.name, check.detail);
     }
-    for warning in &report.warnings {
+    for warning in warnings {
         println!("NOTE    {warning}");
     }
-    if report.server.durability != "power-loss" {
-        shout(&report.server.durability);
+}
+
+/// What to shout about answers that survive nothing; `None` for durable ones.
+pub fn shout(durability: &str) -> Option<String> {
+    (durability != "power-loss").then(|| {
+        format!(
+            "DURABILITY {}: NOTHING HERE SURVIVES A CRASH. NOT COMPARABLE WITH DURABLE FIGURES",
+            durability.to_uppercase()
+        )
+    })
+}
+
+/// Prints that.
+pub fn shout_unless_durable(durability: &str) {
+    if let Some(text) = shout(durability) {
+        println!("**** {text} ****");
     }
 }
 
-fn shout(durability: &str) {
-    println!(
-        "**** DURABILITY {}: NOTHING HERE SURVIVES A CRASH. NOT COMPARABLE WITH DURABLE FIGURES ****",
-        durability.to_uppercase()
-    );
-}
-
-fn plain_table() -> Table {
+/// A table with borders only around it.
+pub fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table
@@ -41,26 +72,75 @@ fn plain_table() -> Table {
 
 /// What ran where.
 fn facts(report: &Report) -> Table {
-    let (setup, machine, harness) = (&report.setup, &report.machine, &report.harness);
+    facts_of(&report.setup, &report.machine, &report.harness, &report.server)
+}
+
+/// What ran where.
+pub fn facts_of(setup: &Setup, machine: &Machine, harness: &Harness, server: &Server) -> Table {
     let mut table = plain_table();
-    let load = match setup.rate {
-        Some(rate) => format!("open loop, {} transfers/s offered", count(rate as u64)),
-        None => "closed loop".to_owned(),
-    };
+    for (name, value) in fact_rows(setup, machine, harness, server) {
+        table.add_row([name.to_owned(), value]);
+    }
+    table
+}
+
+/// What was offered, in words.
+fn load(setup: &Setup) -> String {
+    match (&setup.ramp, setup.rate) {
+        (Some(ramp), _) => format!("open loop, ramp {ramp} transfers/s offered"),
+        (None, Some(rate)) => {
+            format!("open loop, {} transfers/s offered", count(rate as u64))
+        }
+        (None, None) => "closed loop".to_owned(),
+    }
+}
+
+/// The workload, in words.
+fn workload(setup: &Setup) -> String {
+    let accounts = format!("{} accounts", count(setup.accounts));
+    if let Some(csv) = &setup.csv {
+        let skipped: u64 = csv.skipped.values().sum();
+        let again = if csv.repeated { ", again and again" } else { "" };
+        return format!(
+            "{} rows of {} by {}{again} ({} rows not sent), {accounts}",
+            count(csv.rows),
+            csv.file,
+            csv.mapping,
+            count(skipped)
+        );
+    }
     let exponent = setup.zipf_exponent.map(|e| format!(" (exponent {e})")).unwrap_or_default();
+    let reads = setup.read_share.zip(setup.read_accounts).map(|(share, n)| {
+        format!(" ({:.0}% of requests read {} accounts)", share * 100.0, count(n as u64))
+    });
+    let shares = [("linked", setup.linked_share), ("repeated", setup.repeat_share)];
+    let shares = shares.iter().filter(|(_, share)| *share > 0.0);
+    let shares: String =
+        shares.map(|(name, share)| format!(", {:.0}% {name}", share * 100.0)).collect();
+    format!("{}{exponent}{}, {accounts}{shares}", setup.workload, reads.unwrap_or_default())
+}
+
+/// What ran where, by name.
+pub fn fact_rows(
+    setup: &Setup,
+    machine: &Machine,
+    harness: &Harness,
+    server: &Server,
+) -> Vec<(&'static str, String)> {
     let disk = match &machine.disk {
         Some(d) => format!(
             "{}, 4 KiB write + fdatasync p50 {:.0} µs, p99 {:.0} µs",
             d.filesystem, d.sync_p50_us, d.sync_p99_us
         ),
-        None => "unknown: the server's data directory was not named".to_owned(),
+        None => "unknown: the server's data directory was not named (--server-data-dir)".to_owned(),
     };
-    let rows = [
-        ("workload", format!("{}{exponent}, {} accounts", setup.workload, count(setup.accounts))),
+    vec![
+        ("workload", workload(setup)),
         (
             "load",
             format!(
-                "{load}, batches of {}, {} connections × {} in flight, {} client threads",
+                "{}, batches of {}, {} connections × {} in flight, {} client threads",
+                load(setup),
                 count(setup.batch as u64),
                 setup.connections,
                 setup.in_flight,
@@ -69,12 +149,12 @@ fn facts(report: &Report) -> Table {
         ),
         ("mode", format!("{}, {} codec", setup.mode, setup.codec)),
         ("time", format!("{:.1} s after {:.1} s of warm-up", setup.duration_s, setup.warmup_s)),
-        ("durability", report.server.durability.clone()),
+        ("durability", server.durability.clone()),
         (
             "ducat",
             format!(
                 "{}, commit {}, {} build, {} partitions",
-                report.server.version, harness.commit, harness.profile, report.server.partitions
+                server.version, harness.commit, harness.profile, server.partitions
             ),
         ),
         (
@@ -89,19 +169,105 @@ fn facts(report: &Report) -> Table {
             ),
         ),
         ("disk", disk),
+    ]
+}
+
+/// A table with a header and figures to the right.
+fn figures_table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
+    let mut table = plain_table();
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for index in 0..header.len() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn search_steps(search: &Search) -> Table {
+    let row = |s: &SearchStep| {
+        let verdict = if s.broken.is_empty() { "held" } else { s.broken.as_str() };
+        let mut row = vec![count(s.rate as u64), count(s.offered), count(s.answered)];
+        row.extend([ms(s.p50_ms), ms(s.p99_ms), ms(s.max_ms), verdict.to_owned()]);
+        row
+    };
+    let header = ["tried, transfers/s", "offered", "answered", "p50", "p99", "max", ""];
+    figures_table(&header, search.steps.iter().map(row))
+}
+
+fn ramp_steps(steps: &[RampStep]) -> Table {
+    let row = |s: &RampStep| {
+        let mut row = vec![count(s.rate as u64), count(s.offered), count(s.answered)];
+        row.extend([count(s.failed), ms(s.p50_ms), ms(s.p99_ms), ms(s.max_ms)]);
+        row
+    };
+    let header = ["step, transfers/s", "offered", "answered", "errors", "p50", "p99", "max"];
+    figures_table(&header, steps.iter().map(row))
+}
+
+fn reads_table(reads: &Reads) -> Table {
+    let mut rows = vec![
+        ("read requests".to_owned(), count(reads.requests)),
+        ("accounts read".to_owned(), count(reads.accounts)),
+        ("read requests/s".to_owned(), count(reads.requests_per_s as u64)),
+        ("accounts read/s".to_owned(), count(reads.accounts_per_s as u64)),
+        ("read errors".to_owned(), count(reads.errors.values().sum())),
     ];
+    for (class, n) in &reads.errors {
+        let example = reads.error_examples.get(class).map(String::as_str).unwrap_or_default();
+        rows.push((format!("    {class}"), format!("{} ({example})", count(*n))));
+    }
+    rows.extend(latency_rows("read", &reads.latency));
+    name_value_table(rows)
+}
+
+fn latency_rows(what: &str, latency: &Latency) -> Vec<(String, String)> {
+    let row = |(name, value): (&str, f64)| (format!("{what} {name}"), ms(value));
+    latency_figures(latency).into_iter().map(row).collect()
+}
+
+/// The figures of a latency distribution, by name.
+pub fn latency_figures(latency: &Latency) -> [(&'static str, f64); 8] {
+    [
+        ("mean", latency.mean_ms),
+        ("min", latency.min_ms),
+        ("p50", latency.p50_ms),
+        ("p90", latency.p90_ms),
+        ("p95", latency.p95_ms),
+        ("p99", latency.p99_ms),
+        ("p99.9", latency.p99_9_ms),
+        ("max", latency.max_ms),
+    ]
+}
+
+fn name_value_table(rows: Vec<(String, String)>) -> Table {
+    let mut table = plain_table();
     for (name, value) in rows {
-        table.add_row([name.to_owned(), value]);
+        table.add_row([name, value]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     table
 }
 
 /// What came of it.
 fn results(report: &Report) -> Table {
-    let (results, latency) = (&report.results, &report.latency);
+    let mut rows = result_rows(report);
+    rows.extend(latency_rows("request", &report.latency));
+    rows.extend(costs(report));
+    name_value_table(rows)
+}
+
+/// How much was done, by name.
+pub fn result_rows(report: &Report) -> Vec<(String, String)> {
+    let results = &report.results;
     let mut rows = vec![
-        ("transfers".to_owned(), count(results.total)),
-        ("  posted".to_owned(), count(results.ok)),
+        ("total".to_owned(), count(results.total)),
+        ("  ok (posted)".to_owned(), count(results.ok)),
         ("  refused".to_owned(), count(results.refused_sum())),
     ];
     for (reason, n) in &results.refused {
@@ -118,34 +284,19 @@ fn results(report: &Report) -> Table {
     if results.unanswered_requests > 0 {
         rows.push(("  never answered".to_owned(), count(results.unanswered_requests)));
     }
+    if results.unsent_requests > 0 {
+        rows.push(("  due and never sent".to_owned(), count(results.unsent_requests)));
+    }
     rows.push(("transfers/s".to_owned(), count(results.transfers_per_s as u64)));
-    if report.setup.rate.is_some() {
+    if let Some(offered) = results.offered {
+        rows.push(("offered".to_owned(), count(offered)));
         rows.push(("latest sending".to_owned(), ms(results.sent_late_ms_max)));
     }
-    for (name, value) in [
-        ("mean", latency.mean_ms),
-        ("min", latency.min_ms),
-        ("p50", latency.p50_ms),
-        ("p90", latency.p90_ms),
-        ("p95", latency.p95_ms),
-        ("p99", latency.p99_ms),
-        ("p99.9", latency.p99_9_ms),
-        ("max", latency.max_ms),
-    ] {
-        rows.push((format!("request {name}"), ms(value)));
-    }
-    rows.extend(costs(report));
-    let mut table = plain_table();
-    for (name, value) in rows {
-        table.add_row([name, value]);
-    }
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    rows
 }
 
-fn costs(report: &Report) -> Vec<(String, String)> {
+/// What it took, by name.
+pub fn costs(report: &Report) -> Vec<(String, String)> {
     let costs = &report.costs;
     let show =
         |value: Option<f64>, unit| value.map_or("?".to_owned(), |v| format!("{v:.2} {unit}"));
@@ -168,75 +319,8 @@ fn costs(report: &Report) -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// Prints the figures of `a` and `b` and how many times `a` each of `b` is.
-pub fn print_comparison(a: &Report, b: &Report) {
-    let mut table = plain_table();
-    table.set_header(["", "a", "b", "b / a"]);
-    for (name, a, b) in comparison(a, b) {
-        let ratio = if a == 0.0 { "–".to_owned() } else { format!("{:.2}×", b / a) };
-        table.add_row([name.to_owned(), format!("{a:.3}"), format!("{b:.3}"), ratio]);
-    }
-    for index in 1..=3 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    println!("{table}");
-    for difference in differences(a, b) {
-        println!("NOTE    {difference}");
-    }
-}
-
-/// The figures that are compared: name, of `a`, of `b`. What either lacks is left out.
-fn comparison(a: &Report, b: &Report) -> Vec<(&'static str, f64, f64)> {
-    let figures = |r: &Report| {
-        [
-            ("transfers/s", Some(r.results.transfers_per_s)),
-            ("posted/s", Some(r.results.posted_per_s)),
-            ("error rate", Some(r.results.error_rate)),
-            ("mean, ms", Some(r.latency.mean_ms)),
-            ("p50, ms", Some(r.latency.p50_ms)),
-            ("p90, ms", Some(r.latency.p90_ms)),
-            ("p95, ms", Some(r.latency.p95_ms)),
-            ("p99, ms", Some(r.latency.p99_ms)),
-            ("p99.9, ms", Some(r.latency.p99_9_ms)),
-            ("max, ms", Some(r.latency.max_ms)),
-            ("server CPU a transfer, µs", r.costs.server_cpu_us_per_transfer),
-            ("client CPU, s", r.costs.client_cpu_s),
-            ("journal a transfer, B", r.costs.journal_bytes_per_transfer),
-            ("disk writes a transfer, B", r.costs.disk_bytes_per_transfer),
-            ("server memory, B", r.costs.server_memory_bytes.map(|b| b as f64)),
-        ]
-    };
-    let pairs = figures(a).into_iter().zip(figures(b));
-    pairs.filter_map(|((name, a), (_, b))| Some((name, a?, b?))).collect()
-}
-
-/// What makes two reports unlike each other.
-fn differences(a: &Report, b: &Report) -> Vec<String> {
-    let facts = |r: &Report| {
-        [
-            ("durability", r.server.durability.clone()),
-            ("workload", format!("{} {:?}", r.setup.workload, r.setup.zipf_exponent)),
-            ("accounts", r.setup.accounts.to_string()),
-            ("batch", r.setup.batch.to_string()),
-            ("mode", format!("{}, {}", r.setup.mode, r.setup.codec)),
-            ("in flight", format!("{} × {}", r.setup.connections, r.setup.in_flight)),
-            ("rate", format!("{:?}", r.setup.rate)),
-            ("cores", r.machine.cores.to_string()),
-            ("CPU", r.machine.cpu.clone()),
-            ("kernel", r.machine.kernel.clone()),
-            ("build", format!("{}, {}", r.harness.profile, r.harness.commit)),
-        ]
-    };
-    let pairs = facts(a).into_iter().zip(facts(b));
-    pairs
-        .filter(|((_, a), (_, b))| a != b)
-        .map(|((name, a), (_, b))| format!("{name} differs: {a} and {b}"))
-        .collect()
-}
-
-fn ms(value: f64) -> String {
+/// Milliseconds.
+pub fn ms(value: f64) -> String {
     format!("{value:.3} ms")
 }
 
@@ -264,4 +348,4 @@ pub fn bytes(value: u64) -> String {
 
 #[cfg(test)]
 #[path = "table_tests.rs"]
-mod tests;
+pub mod tests;

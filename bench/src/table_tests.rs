@@ -3,10 +3,33 @@
 use super::*;
 use crate::check::Check;
 use crate::facts::{Disk, Machine};
-use crate::report::{Costs, Harness, Latency, Results, Server, Setup};
+use crate::report::{Costs, Harness, Latency, Percentile, Results, Server, Setup};
+use crate::series::SecondFigures;
 use std::collections::BTreeMap;
 
-fn report() -> Report {
+fn second(n: u64) -> SecondFigures {
+    let slow = if n == 17 { 40.0 } else { 1.0 };
+    SecondFigures {
+        answered: 900_000 + 10_000 * (n % 7),
+        offered: None,
+        failed: 0,
+        requests: 110,
+        p50_ms: 4.0 * slow,
+        p99_ms: 9.0 * slow,
+        max_ms: 12.0 * slow,
+    }
+}
+
+fn percentile(n: u32) -> Percentile {
+    Percentile {
+        percentile: 100.0 - 100.0 / f64::from(1u32 << n),
+        latency_ms: 2.0 + f64::from(n * n),
+        count: 110 - 110 / (1 << n),
+    }
+}
+
+/// A report with figures of every kind.
+pub fn report() -> Report {
     let setup = Setup {
         workload: "zipf".into(),
         zipf_exponent: Some(0.99),
@@ -18,6 +41,10 @@ fn report() -> Report {
         mode: "batch".into(),
         codec: "lean".into(),
         rate: None,
+        ramp: None,
+        read_share: None,
+        read_accounts: None,
+        csv: None,
         duration_s: 15.0,
         warmup_s: 2.0,
         amount_max: 1000,
@@ -50,7 +77,11 @@ fn report() -> Report {
         costs: Costs { server_cpu_s: Some(12.25), ..Costs::default() },
         checks: vec![Check { name: "x".into(), held: None, detail: String::new() }],
         warnings: vec!["beware".into()],
-        seconds: vec![1, 2, 3],
+        seconds: (1..30).map(second).collect(),
+        distribution: (0..10).map(percentile).collect(),
+        reads: None,
+        ramp: Vec::new(),
+        search: None,
     }
 }
 
@@ -62,19 +93,6 @@ fn a_report_reads_back_from_json_as_it_was_written() {
     assert_eq!(Report::read(&path).expect("readable"), report());
     std::fs::write(&path, "{}").expect("written");
     assert!(Report::read(&path).is_err());
-}
-
-#[test]
-fn a_comparison_gives_both_figures_and_what_differs() {
-    let (a, mut b) = (report(), report());
-    b.results.transfers_per_s *= 2.0;
-    b.server.durability = "none".into();
-    let figures = comparison(&a, &b);
-    assert_eq!(figures[0], ("transfers/s", 1_000_000.5, 2_000_001.0));
-    // Neither saw the disk.
-    assert!(!figures.iter().any(|(name, ..)| name.starts_with("disk")));
-    assert_eq!(differences(&a, &b), ["durability differs: power-loss and none"]);
-    assert!(differences(&a, &a).is_empty());
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! Each client thread keeps its own [`Tally`]; they are merged at the end.
 
 use crate::generator::{AccountIds, Batch};
+use crate::history::Answers;
+use crate::pace::Offer;
+use crate::series::Series;
 use crate::target::{Failure, REPEAT, Reply};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -65,8 +68,12 @@ pub struct Tally {
     pub repeats: u64,
     /// Errors in the window by class.
     pub errors: BTreeMap<String, ErrorCount>,
-    /// Transfers answered in each second of the window.
-    pub seconds: Vec<u64>,
+    /// The window second by second.
+    pub series: Series,
+    /// Requests due in each second of the window; open loop only.
+    pub offered: Vec<Offer>,
+    /// Reads, of a workload that has them.
+    pub reads: Option<ReadTally>,
     /// When the last answer was there.
     pub last: Instant,
     /// How late the latest request was sent, nanoseconds after it was due; open loop only.
@@ -75,6 +82,43 @@ pub struct Tally {
     pub whole: Whole,
     /// What each account gained, minor units; only when asked for.
     pub gains: Option<Vec<i64>>,
+    /// The answer to every transfer; only when asked for.
+    pub answers: Option<Answers>,
+}
+
+/// Results of reads in the window.
+#[derive(Clone)]
+pub struct ReadTally {
+    /// Latency of requests, nanoseconds.
+    pub latency: Histogram<u64>,
+    /// Requests answered.
+    pub requests: u64,
+    /// Accounts in them.
+    pub accounts: u64,
+    /// Errors by class; `transfers` counts accounts asked for.
+    pub errors: BTreeMap<String, ErrorCount>,
+    /// Second by second.
+    pub series: Series,
+}
+
+impl ReadTally {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            latency: histogram()?,
+            requests: 0,
+            accounts: 0,
+            errors: BTreeMap::new(),
+            series: Series::default(),
+        })
+    }
+
+    fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.latency.add(&other.latency)?;
+        self.requests += other.requests;
+        self.accounts += other.accounts;
+        merge_errors(&mut self.errors, &other.errors);
+        self.series.merge(&other.series)
+    }
 }
 
 /// Counts over the whole run.
@@ -92,52 +136,114 @@ pub struct Whole {
     pub in_doubt: u64,
     /// Requests not answered when the harness gave up waiting.
     pub unanswered_requests: u64,
+    /// Requests that were due and had not been sent when the harness gave up; open loop only.
+    pub unsent_requests: u64,
 }
 
 /// The code of an id used before for other content.
-const ID_REUSED: u8 = 16;
+pub const ID_REUSED: u8 = 16;
 
 impl Tally {
-    /// An empty one; `per_account` keeps what each account gains.
-    pub fn new(window: Window, accounts: AccountIds, per_account: bool) -> anyhow::Result<Self> {
+    /// An empty one; `per_account` keeps what each account gains and every answer, `reads` counts reads.
+    pub fn new(
+        window: Window,
+        accounts: AccountIds,
+        per_account: bool,
+        reads: bool,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             window,
             accounts,
-            latency: Histogram::new_with_bounds(LATENCY_NS.0, LATENCY_NS.1, 3)?,
+            latency: histogram()?,
             requests: 0,
             by_code: BTreeMap::new(),
             repeats: 0,
             errors: BTreeMap::new(),
-            seconds: Vec::new(),
+            series: Series::default(),
+            offered: Vec::new(),
+            reads: reads.then(ReadTally::new).transpose()?,
             last: window.from,
             late_ns_max: 0,
             whole: Whole::default(),
             gains: per_account.then(|| vec![0; accounts.count as usize]),
+            answers: per_account.then(Answers::default),
         })
     }
 
     /// Counts one request's end.
-    pub fn record(&mut self, batch: &Batch, end: &Result<Reply, Failure>, moments: Moments) {
-        let counted = self.window.contains(moments.done);
+    pub fn record(
+        &mut self,
+        batch: &Batch,
+        end: &Result<Reply, Failure>,
+        moments: Moments,
+    ) -> anyhow::Result<()> {
+        let window = self.window;
+        let counted = window.contains(moments.done);
+        let belongs = window.contains(moments.counts_at).then(|| moments.counts_at - window.from);
         match end {
             Ok(reply) => {
                 self.last = self.last.max(moments.done);
-                self.record_latency(moments);
                 self.record_answers(batch, reply, counted);
+                let transfers = reply.answers.len() as u64;
                 if counted {
                     self.requests += 1;
-                    self.record_second(moments.done, reply.answers.len() as u64);
+                    self.series.answered(moments.done - window.from, transfers)?;
+                }
+                if let Some(after) = belongs {
+                    self.record_latency(moments);
+                    self.series.took(after, moments.done - moments.from, transfers)?;
                 }
             }
-            Err(failure) => self.record_failure(batch, failure, counted),
+            Err(failure) => {
+                self.record_failure(batch, failure, counted);
+                if let Some(after) = belongs {
+                    self.series.failed(after, &failure.class, batch.items.len() as u64)?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Counts the end of a request that read `accounts` accounts.
+    pub fn record_read(
+        &mut self,
+        accounts: u64,
+        end: &Result<(), Failure>,
+        moments: Moments,
+    ) -> anyhow::Result<()> {
+        let (window, Some(reads)) = (self.window, &mut self.reads) else { return Ok(()) };
+        let counted = window.contains(moments.done);
+        let belongs = window.contains(moments.counts_at).then(|| moments.counts_at - window.from);
+        match end {
+            Ok(()) => {
+                self.last = self.last.max(moments.done);
+                if counted {
+                    reads.requests += 1;
+                    reads.accounts += accounts;
+                    reads.series.answered(moments.done - window.from, accounts)?;
+                }
+                if let Some(after) = belongs {
+                    let took = moments.done - moments.from;
+                    reads.latency.saturating_record(nanos(took));
+                    reads.series.took(after, took, accounts)?;
+                    self.late_ns_max = self.late_ns_max.max(nanos(moments.sent - moments.from));
+                }
+            }
+            Err(failure) => {
+                if counted {
+                    count_error(&mut reads.errors, failure, accounts);
+                }
+                if let Some(after) = belongs {
+                    reads.series.failed(after, &failure.class, accounts)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn record_latency(&mut self, moments: Moments) {
-        if self.window.contains(moments.counts_at) {
-            self.latency.saturating_record(nanos(moments.done - moments.from));
-            self.late_ns_max = self.late_ns_max.max(nanos(moments.sent - moments.from));
-        }
+        self.latency.saturating_record(nanos(moments.done - moments.from));
+        self.late_ns_max = self.late_ns_max.max(nanos(moments.sent - moments.from));
     }
 
     fn record_answers(&mut self, batch: &Batch, reply: &Reply, counted: bool) {
@@ -164,6 +270,9 @@ impl Tally {
     }
 
     fn record_gains(&mut self, batch: &Batch, reply: &Reply) {
+        if let Some(answers) = &mut self.answers {
+            answers.record(batch, reply);
+        }
         let Some(gains) = &mut self.gains else { return };
         for (item, _) in batch.items.iter().zip(&reply.answers).filter(|(_, a)| **a == 0) {
             let amount = item.amount as i64;
@@ -176,26 +285,13 @@ impl Tally {
         }
     }
 
-    fn record_second(&mut self, done: Instant, transfers: u64) {
-        let second = (done - self.window.from).as_secs() as usize;
-        if self.seconds.len() <= second {
-            self.seconds.resize(second + 1, 0);
-        }
-        self.seconds[second] += transfers;
-    }
-
     fn record_failure(&mut self, batch: &Batch, failure: &Failure, counted: bool) {
         let transfers = batch.items.len() as u64;
         if failure.in_doubt {
             self.whole.in_doubt += transfers;
         }
         if counted {
-            let error = self.errors.entry(failure.class.clone()).or_default();
-            if error.requests == 0 {
-                error.example.clone_from(&failure.message);
-            }
-            error.requests += 1;
-            error.transfers += transfers;
+            count_error(&mut self.errors, failure, transfers);
         }
     }
 
@@ -207,23 +303,24 @@ impl Tally {
         for (code, count) in &other.by_code {
             *self.by_code.entry(*code).or_default() += count;
         }
-        for (class, error) in &other.errors {
-            let sum = self.errors.entry(class.clone()).or_default();
-            if sum.requests == 0 {
-                sum.example.clone_from(&error.example);
-            }
-            sum.requests += error.requests;
-            sum.transfers += error.transfers;
+        merge_errors(&mut self.errors, &other.errors);
+        self.series.merge(&other.series)?;
+        if self.offered.len() < other.offered.len() {
+            self.offered.resize(other.offered.len(), Offer::default());
         }
-        if self.seconds.len() < other.seconds.len() {
-            self.seconds.resize(other.seconds.len(), 0);
+        for (sum, offer) in self.offered.iter_mut().zip(&other.offered) {
+            sum.due += offer.due;
+            sum.shed += offer.shed;
         }
-        for (sum, count) in self.seconds.iter_mut().zip(&other.seconds) {
-            *sum += count;
+        if let (Some(sum), Some(reads)) = (&mut self.reads, &other.reads) {
+            sum.merge(reads)?;
         }
         self.last = self.last.max(other.last);
         self.late_ns_max = self.late_ns_max.max(other.late_ns_max);
         self.whole.add(&other.whole);
+        if let (Some(sum), Some(answers)) = (&mut self.answers, &other.answers) {
+            sum.merge(answers);
+        }
         if let (Some(sums), Some(gains)) = (&mut self.gains, &other.gains) {
             for (sum, gain) in sums.iter_mut().zip(gains) {
                 *sum += gain;
@@ -239,17 +336,44 @@ impl Tally {
 }
 
 impl Whole {
-    fn add(&mut self, other: &Self) {
+    /// Adds other counts.
+    pub fn add(&mut self, other: &Self) {
         self.posted += other.posted;
         self.refused += other.refused;
         self.repeats += other.repeats;
         self.id_reused += other.id_reused;
         self.in_doubt += other.in_doubt;
         self.unanswered_requests += other.unanswered_requests;
+        self.unsent_requests += other.unsent_requests;
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(LATENCY_NS.0, LATENCY_NS.1, 3)?)
+}
+
+fn count_error(errors: &mut BTreeMap<String, ErrorCount>, failure: &Failure, transfers: u64) {
+    let error = errors.entry(failure.class.clone()).or_default();
+    if error.requests == 0 {
+        error.example.clone_from(&failure.message);
+    }
+    error.requests += 1;
+    error.transfers += transfers;
+}
+
+fn merge_errors(sums: &mut BTreeMap<String, ErrorCount>, others: &BTreeMap<String, ErrorCount>) {
+    for (class, error) in others {
+        let sum = sums.entry(class.clone()).or_default();
+        if sum.requests == 0 {
+            sum.example.clone_from(&error.example);
+        }
+        sum.requests += error.requests;
+        sum.transfers += error.transfers;
+    }
+}
+
+/// Whole nanoseconds.
+pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -259,98 +383,5 @@ pub fn own_batch(batch: Arc<Batch>) -> Arc<Batch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::generator::Item;
-
-    fn window() -> Window {
-        let from = Instant::now();
-        Window { from, to: from + Duration::from_secs(10) }
-    }
-
-    fn accounts() -> AccountIds {
-        AccountIds { base: 1000, count: 3 }
-    }
-
-    fn moments(window: Window, done_ms: u64, took_ms: u64) -> Moments {
-        let done = window.from + Duration::from_millis(done_ms);
-        let from = done.checked_sub(Duration::from_millis(took_ms)).expect("after boot");
-        Moments { from, sent: from, done, counts_at: done }
-    }
-
-    fn batch() -> Batch {
-        let item = |debit, credit, amount| Item {
-            id: 1,
-            debit: accounts().id(debit),
-            credit: accounts().id(credit),
-            amount,
-            ..Item::default()
-        };
-        Batch {
-            id_high: 1,
-            items: vec![item(0, 1, 10), item(1, 2, 4), item(2, 0, 1), item(0, 9, 5)],
-        }
-    }
-
-    fn reply() -> Reply {
-        Reply { answers: vec![0, 14, REPEAT, 6], ..Reply::default() }
-    }
-
-    fn tally(window: Window) -> Tally {
-        Tally::new(window, accounts(), true).expect("bounds are valid")
-    }
-
-    #[test]
-    fn outcomes_refusals_repeats_and_errors_are_counted_apart() {
-        let window = window();
-        let mut tally = tally(window);
-        tally.record(&batch(), &Ok(reply()), moments(window, 1500, 1));
-        let failure =
-            Failure { class: "UNAVAILABLE".into(), in_doubt: true, message: "gone".into() };
-        tally.record(&batch(), &Err(failure), moments(window, 1600, 1));
-        // After the window: part of the whole only.
-        tally.record(&batch(), &Ok(reply()), moments(window, 11_000, 1));
-
-        assert_eq!(tally.by_code, BTreeMap::from([(0, 1), (6, 1), (14, 1)]));
-        assert_eq!((tally.repeats, tally.requests, tally.answered()), (1, 1, 4));
-        assert_eq!(tally.seconds, [0, 4]);
-        assert_eq!(tally.errors["UNAVAILABLE"].transfers, 4);
-        let whole = Whole { posted: 2, refused: 4, repeats: 2, in_doubt: 4, ..Whole::default() };
-        assert_eq!(tally.whole, whole);
-        assert_eq!(tally.gains, Some(vec![-20, 20, 0]));
-    }
-
-    #[test]
-    fn merging_equals_recording_everything_in_one() {
-        let window = window();
-        let (mut one, mut a, mut b) = (tally(window), tally(window), tally(window));
-        for ms in 0..2000u64 {
-            let moments = moments(window, ms * 3, 1 + ms % 50);
-            one.record(&batch(), &Ok(reply()), moments);
-            let half = if ms % 3 == 0 { &mut a } else { &mut b };
-            half.record(&batch(), &Ok(reply()), moments);
-        }
-        a.merge(&b).expect("same bounds");
-        assert_eq!(a.latency, one.latency);
-        assert_eq!(a.latency.len(), 2000);
-        assert_eq!((a.by_code, a.seconds, a.gains), (one.by_code, one.seconds, one.gains));
-        assert_eq!(a.whole, one.whole);
-    }
-
-    #[test]
-    fn open_loop_counts_by_the_intended_moment() {
-        let window = window();
-        let mut tally = tally(window);
-        let due = window.from + Duration::from_millis(9900);
-        let late = Moments {
-            from: due,
-            sent: due + Duration::from_millis(500),
-            done: due + Duration::from_millis(700),
-            counts_at: due,
-        };
-        tally.record(&batch(), &Ok(reply()), late);
-        assert_eq!((tally.latency.len(), tally.requests), (1, 0));
-        assert!(tally.latency.max() >= 700_000_000);
-        assert_eq!(tally.late_ns_max, 500_000_000);
-    }
-}
+#[path = "tally_tests.rs"]
+mod tests;

@@ -57,6 +57,23 @@ pub enum Port {
 }
 
 impl Port {
+    /// Reads accounts; all of them must be found, in the order asked.
+    pub async fn read(&self, ids: &[u64]) -> Result<(), Failure> {
+        let hash = match self {
+            Self::Unary(port) => port.read(ids).await?,
+            Self::Stream(port) => port.read(ids).await?,
+            Self::InProcess(port) => port.read(ids).await?,
+        };
+        if hash == ids.iter().fold(0, |hash, id| hash_id(hash, *id)) {
+            return Ok(());
+        }
+        Err(Failure {
+            class: "WRONG_ANSWER".into(),
+            in_doubt: false,
+            message: "other accounts than asked for".into(),
+        })
+    }
+
     /// Sends a batch and waits for its outcomes, which are final and, with durability on,
     /// durable. Checks that there is an answer for each transfer, in order.
     pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {

@@ -1,7 +1,7 @@
 //! Ports over gRPC: a call for each batch, or one stream for all batches of a connection.
 //! Connections belong to the client thread (and its runtime) that opened them.
 
-use crate::codec::{BatchCodec, CodecKind, Outgoing, failure};
+use crate::codec::{BatchCodec, CodecKind, Outgoing, ReadCodec, code_name, failure};
 use crate::generator::Batch;
 use crate::target::{Failure, Reply};
 use crate::wire::Envelope;
@@ -43,11 +43,19 @@ pub struct UnaryPort {
     grpc: Grpc<Channel>,
     codec: BatchCodec,
     path: PathAndQuery,
+    deadline: Option<Duration>,
 }
 
 impl UnaryPort {
-    /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one.
-    pub fn new(channel: Channel, kind: CodecKind, single: bool, batch: usize) -> Self {
+    /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one. With a
+    /// deadline the server is told it, and nothing is waited for beyond it.
+    pub fn new(
+        channel: Channel,
+        kind: CodecKind,
+        single: bool,
+        batch: usize,
+        deadline: Option<Duration>,
+    ) -> Self {
         let (envelope, path) = if single {
             (Envelope::Single, "/ducat.v1.Ledger/Transfer")
         } else {
@@ -57,11 +65,34 @@ impl UnaryPort {
             grpc: Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX),
             codec: BatchCodec { kind, envelope, batch },
             path: PathAndQuery::from_static(path),
+            deadline,
         }
+    }
+
+    /// Reads accounts over the same connection.
+    pub async fn read(&self, ids: &[u64]) -> Result<u64, Failure> {
+        read(&self.grpc, self.codec.kind, ids).await
     }
 
     /// Sends one batch.
     pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let Some(deadline) = self.deadline else { return self.send(batch, None).await };
+        let too_late = || Failure {
+            class: code_name(tonic::Code::DeadlineExceeded).into(),
+            in_doubt: true,
+            message: format!("no answer within {} ms", deadline.as_millis()),
+        };
+        match tokio::time::timeout(deadline, self.send(batch, Some(deadline))).await {
+            Err(_elapsed) => Err(too_late()),
+            // The channel enforces the deadline too and calls it a cancellation.
+            Ok(Err(failure)) if failure.class == code_name(tonic::Code::Cancelled) => {
+                Err(too_late())
+            }
+            Ok(answer) => answer,
+        }
+    }
+
+    async fn send(&self, batch: &Arc<Batch>, deadline: Option<Duration>) -> Result<Reply, Failure> {
         let mut grpc = self.grpc.clone();
         grpc.ready().await.map_err(|e| Failure {
             class: "UNAVAILABLE".into(),
@@ -69,9 +100,26 @@ impl UnaryPort {
             message: e.to_string(),
         })?;
         let outgoing = Outgoing { tag: 0, batch: Arc::clone(batch) };
-        let response = grpc.unary(Request::new(outgoing), self.path.clone(), self.codec).await;
+        let mut request = Request::new(outgoing);
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
+        let response = grpc.unary(request, self.path.clone(), self.codec).await;
         Ok(response.map_err(|status| failure(&status))?.into_inner())
     }
+}
+
+/// Asks for accounts; gives the hash of the ids found.
+async fn read(grpc: &Grpc<Channel>, kind: CodecKind, ids: &[u64]) -> Result<u64, Failure> {
+    let mut grpc = grpc.clone();
+    grpc.ready().await.map_err(|e| Failure {
+        class: "UNAVAILABLE".into(),
+        in_doubt: false,
+        message: e.to_string(),
+    })?;
+    let path = PathAndQuery::from_static("/ducat.v1.Ledger/GetAccounts");
+    let response = grpc.unary(Request::new(ids.to_vec()), path, ReadCodec { kind }).await;
+    Ok(response.map_err(|status| failure(&status))?.into_inner())
 }
 
 /// Batches sent on the stream and not answered, oldest first; answers come in this order.
@@ -105,6 +153,11 @@ impl StreamPort {
             next_tag: Cell::new(1),
         };
         Self { inner: Rc::new(inner) }
+    }
+
+    /// Reads accounts by a call beside the stream, over the same connection.
+    pub async fn read(&self, ids: &[u64]) -> Result<u64, Failure> {
+        read(&self.inner.grpc, self.inner.codec.kind, ids).await
     }
 
     /// Sends one batch and waits for its own answer. Must run within a `LocalSet`.

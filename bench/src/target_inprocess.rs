@@ -33,6 +33,20 @@ impl HandlePort {
     }
 }
 
+impl HandlePort {
+    /// Reads these accounts; what was read is durable.
+    pub async fn read(&self, ids: &[u64]) -> Result<u64, Failure> {
+        let id = |id: &u64| AccountId::from_halves(0, *id);
+        let ids = ids.iter().map(id).collect::<Result<_, _>>().map_err(|e| Failure {
+            class: "INVALID_ARGUMENT".into(),
+            in_doubt: false,
+            message: e.to_string(),
+        })?;
+        let found = self.handle.accounts(ids).await.map_err(failure)?;
+        Ok(found.accounts.iter().flatten().fold(0, |hash, a| hash_id(hash, a.spec.id.low())))
+    }
+}
+
 fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
     let mut requests = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
@@ -45,6 +59,7 @@ fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
             kind: match item.kind {
                 Kind::Transfer => TransferKind::Transfer,
                 Kind::Deposit => TransferKind::Deposit,
+                Kind::Withdrawal => TransferKind::Withdrawal,
             },
             linked: item.linked,
         });

@@ -164,6 +164,36 @@ fn read_outcome(bytes: &[u8], reply: &mut Reply) -> Result<(), WireError> {
     Ok(())
 }
 
+/// Appends a `GetAccountsRequest`.
+pub fn encode_read(ids: &[u64], out: &mut impl BufMut) {
+    for id in ids {
+        let mut scratch = Scratch::new();
+        scratch.byte(0x0a);
+        scratch.byte(9);
+        // Written out even when 0, so that the length above is right.
+        scratch.byte(0x09);
+        out.put_slice(scratch.written());
+        out.put_slice(&id.to_le_bytes());
+    }
+}
+
+/// The hash of the ids of the accounts in a `GetAccountsResponse`.
+pub fn decode_read(bytes: &[u8]) -> Result<u64, WireError> {
+    let (mut reader, mut hash) = (Reader { rest: bytes }, 0);
+    while let Some((field, value)) = reader.next()? {
+        if let (1, Value::Bytes(account)) = (field, value) {
+            let (mut fields, mut id) = (Reader { rest: account }, 0);
+            while let Some((field, value)) = fields.next()? {
+                if let (1, Value::Number(low)) = (field, value) {
+                    id = low;
+                }
+            }
+            hash = hash_id(hash, id);
+        }
+    }
+    Ok(hash)
+}
+
 fn read_batch_error(bytes: &[u8]) -> Result<Failure, WireError> {
     let mut reader = Reader { rest: bytes };
     let (mut code, mut reason, mut message) = (0, String::new(), String::new());

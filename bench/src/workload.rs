@@ -27,14 +27,26 @@ pub enum Workload {
     Hub,
     /// Everyone pays the next.
     Ring,
+    /// As uniform, and a share of the requests reads accounts.
+    Mixed,
     /// About half of the transfers break a rule.
     RefusalHeavy,
+    /// The rows of a file.
+    Csv,
 }
 
 impl Workload {
     /// All of them, in the order of `list`.
-    pub const ALL: [Self; 6] =
-        [Self::Uniform, Self::Zipf, Self::Hot, Self::Hub, Self::Ring, Self::RefusalHeavy];
+    pub const ALL: [Self; 8] = [
+        Self::Uniform,
+        Self::Zipf,
+        Self::Hot,
+        Self::Hub,
+        Self::Ring,
+        Self::Mixed,
+        Self::RefusalHeavy,
+        Self::Csv,
+    ];
 
     /// The name as typed.
     pub fn name(self) -> &'static str {
@@ -44,7 +56,9 @@ impl Workload {
             Self::Hot => "hot",
             Self::Hub => "hub",
             Self::Ring => "ring",
+            Self::Mixed => "mixed",
             Self::RefusalHeavy => "refusal-heavy",
+            Self::Csv => "csv",
         }
     }
 
@@ -56,6 +70,12 @@ impl Workload {
             Self::Hot => "one account is payer or payee of every transfer, the other is drawn",
             Self::Hub => "up to 8 payers pay everybody else, as in payroll or payouts",
             Self::Ring => "every account pays the next one, round and round",
+            Self::Mixed => {
+                "as uniform, and half of the requests (--read-share) read accounts, told apart"
+            }
+            Self::Csv => {
+                "the rows of a file as `ducat import` reads it (--csv FILE --mapping FILE.toml)"
+            }
             Self::RefusalHeavy => {
                 "a fifth exceeds the funds, a fifth names an unknown account, a tenth pays itself"
             }
@@ -120,7 +140,8 @@ impl Picker {
     #[inline]
     pub fn pick(&mut self, rng: &mut Rng) -> Pick {
         match self.workload {
-            Workload::Uniform => self.uniform(rng),
+            // A replay takes its pairs from its file and never asks.
+            Workload::Uniform | Workload::Mixed | Workload::Csv => self.uniform(rng),
             Workload::Zipf => self.zipf(rng),
             Workload::Hot => self.hot(rng),
             Workload::Hub => self.hub(rng),

@@ -56,6 +56,18 @@ impl Failure {
     }
 }
 
+impl From<ducat_api::import::Failure> for Failure {
+    fn from(failure: ducat_api::import::Failure) -> Self {
+        use ducat_api::import::FailureKind;
+        let exit = match failure.kind {
+            FailureKind::Usage => Exit::Usage,
+            FailureKind::Damaged => Exit::Damaged,
+            FailureKind::Internal => Exit::Internal,
+        };
+        Self::new(exit, failure.message)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -2,7 +2,8 @@
 
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use ducat_api::import::Kind;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::{AccountId, TransferId};
@@ -40,40 +41,6 @@ pub struct TransferArgs {
     /// The transfer's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
-}
-
-/// What a transfer is for, on the command line and in mapping files.
-#[derive(ValueEnum, serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Between two accounts of the ledger.
-    #[default]
-    Transfer,
-    /// From an external account.
-    Deposit,
-    /// To an external account.
-    Withdrawal,
-}
-
-impl Kind {
-    /// Its number on the wire.
-    pub fn wire(self) -> i32 {
-        let kind = match self {
-            Self::Transfer => proto::TransferKind::Transfer,
-            Self::Deposit => proto::TransferKind::Deposit,
-            Self::Withdrawal => proto::TransferKind::Withdrawal,
-        };
-        kind as i32
-    }
-
-    /// What the same movement is when money flows the other way.
-    pub fn reversed(self) -> Self {
-        match self {
-            Self::Transfer => Self::Transfer,
-            Self::Deposit => Self::Withdrawal,
-            Self::Withdrawal => Self::Deposit,
-        }
-    }
 }
 
 /// An outcome as scripts read it.

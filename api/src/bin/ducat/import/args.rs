@@ -88,7 +88,7 @@ impl ImportArgs {
                 (path.display().to_string(), text)
             }
         };
-        mapping::read(&name, &text, &self.all_settings())
+        Ok(mapping::read(&name, &text, &self.all_settings())?)
     }
 
     /// What the flags set, the general `--set` last.

@@ -1,8 +1,7 @@
 //! `ducat import`: real data from CSV files into a running ledger.
 //!
 //! ```text
-//! mapping.toml + flags ─▶ mapping ─▶ common, plan   (what a row means; pure)
-//!         file ─▶ source ─▶ reader thread ─▶ chunks of rows
+//! mapping.toml + flags, files ─▶ ducat_api::import ─▶ chunks of rows
 //!   accounts (opened, opening balances) ─▶ pipeline (stream, many batches in flight)
 //!                                        ─▶ tally, rejects ─▶ summary
 //! ```
@@ -12,14 +11,8 @@
 
 mod accounts;
 mod args;
-mod common;
-mod ids;
-mod mapping;
 mod pipeline;
-mod plan;
-mod reader;
 mod rejects;
-mod source;
 mod summary;
 mod tally;
 #[cfg(test)]
@@ -31,6 +24,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, balances, net, output};
 use accounts::{AccountLine, Book, CHUNK, Opened};
 use common::Common;
+use ducat_api::import::{common, mapping, plan, reader, source};
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -330,7 +324,7 @@ impl Import {
 }
 
 /// Converted rows on their way from the reading thread.
-type Chunks<T> = tokio::sync::mpsc::Receiver<Result<Vec<T>, Failure>>;
+type Chunks<T> = tokio::sync::mpsc::Receiver<Result<Vec<T>, ducat_api::import::Failure>>;
 
 impl Summary {
     /// Notes how long the transfers took.

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
 /// Rows read ahead, in order.
-pub type Chunks = mpsc::Receiver<Result<Vec<Row>, Failure>>;
+pub type Chunks = mpsc::Receiver<Result<Vec<Row>, ducat_api::import::Failure>>;
 
 /// One import's stream of transfers.
 pub struct Pipeline<'a> {
@@ -100,7 +100,7 @@ impl Pipeline<'_> {
             tokio::select! {
                 chunk = chunks.recv(), if room && !at_end => match chunk {
                     Some(Ok(batch)) => self.send(&requests, &mut flight, batch).await?,
-                    Some(Err(failure)) => damage = Some(failure),
+                    Some(Err(failure)) => damage = Some(failure.into()),
                     None => at_end = true,
                 },
                 response = responses.message(), if !flight.sent.is_empty() => {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::testing::{Faults, TestLedger};
+use ducat_api::import::ids::{Purpose, derived};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -71,7 +72,7 @@ fn a_full_engine_is_waited_for_and_batches_go_again_in_order() {
         assert_eq!(summary.batches_out_of_order, 0);
         let order = ledger.0.lock().expect("lock").order.clone();
         let expected: Vec<u128> =
-            (1..=100).map(|row| ids::derived(ids::Purpose::Row, "t", &row.to_string())).collect();
+            (1..=100).map(|row| derived(Purpose::Row, "t", &row.to_string())).collect();
         assert_eq!(order[1..], expected[..], "after the opening balance");
     });
 }

@@ -2,7 +2,7 @@
 //! file that were taken, for the progress bar.
 
 use super::mapping::Source;
-use crate::exit::{Exit, Failure};
+use super::{Failure, FailureKind};
 use csv::ByteRecord;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -111,7 +111,7 @@ fn damaged(path: &Path, row: u64, error: &csv::Error) -> Failure {
          imported; once the file is whole, run the same command again",
         path.display()
     );
-    Failure::new(Exit::Damaged, text)
+    Failure::new(FailureKind::Damaged, text)
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
         let mut bytes = gzip(b"a,b\n1,2\n3,4\n");
         bytes.truncate(bytes.len() - 9);
         let failure = rows_of(&bytes, &Source::default()).expect_err("damaged");
-        assert_eq!(failure.exit, Exit::Damaged);
+        assert_eq!(failure.kind, FailureKind::Damaged);
         assert!(failure.message.contains("run the same command again"), "{failure}");
     }
 
@@ -167,6 +167,6 @@ mod tests {
         let rows = rows_of(b"1;'a;b'\n2;c;d\n", &source).expect("rows");
         assert_eq!(rows, vec![vec!["1", "a;b"], vec!["2", "c", "d"]]);
         let wrong = Source { delimiter: "ab".into(), ..Source::default() };
-        assert_eq!(rows_of(b"", &wrong).expect_err("wrong").exit, Exit::Usage);
+        assert_eq!(rows_of(b"", &wrong).expect_err("wrong").kind, FailureKind::Usage);
     }
 }

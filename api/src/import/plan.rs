@@ -1,13 +1,13 @@
 //! A mapping tied to the columns of a real file: from here on a row becomes an account or a
 //! transfer by index, without looking at the mapping again. Pure: no file, no network.
 
+use super::Failure;
+use super::Kind;
 use super::common::{Common, CurrencyPlan, Unconvertible, index_of};
 use super::ids::{self, Purpose};
 use super::mapping::{self, IdRule, Mapping, Negative, OneOrMany, Text};
-use crate::exit::Failure;
-use crate::transfer::Kind;
+use crate::proto;
 use csv::ByteRecord;
-use ducat_api::proto;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::{AMOUNT_MAX, Currency, format_minor};
 

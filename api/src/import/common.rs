@@ -1,9 +1,9 @@
 //! What accounts and transfers of one import share: currencies, external accounts, how a
 //! column's bytes become text and text becomes an amount, and why a row cannot be converted.
 
+use super::Failure;
 use super::ids::{self, Purpose};
 use super::mapping::{ColumnRef, Encoding, Mapping, Text};
-use crate::exit::Failure;
 use csv::ByteRecord;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{AmountError, Currencies, Currency, parse_signed};

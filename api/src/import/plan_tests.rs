@@ -3,9 +3,9 @@
 use super::super::mapping::read;
 use super::*;
 
-const AMLSIM: &str = include_str!("../../../../mappings/amlsim.toml");
-const BERKA: &str = include_str!("../../../../mappings/berka.toml");
-const UK: &str = include_str!("../../../../mappings/uk-payments.toml");
+const AMLSIM: &str = include_str!("../../mappings/amlsim.toml");
+const BERKA: &str = include_str!("../../mappings/berka.toml");
+const UK: &str = include_str!("../../mappings/uk-payments.toml");
 
 /// Converts rows of transfers under a header.
 fn convert(map: &str, header: &str, rows: &[&str]) -> Vec<Result<TransferRow, Unconvertible>> {

@@ -64,9 +64,9 @@ fn flags_lie_over_the_file() {
 #[test]
 fn the_shipped_mappings_are_understood() {
     for text in [
-        include_str!("../../../../mappings/amlsim.toml"),
-        include_str!("../../../../mappings/berka.toml"),
-        include_str!("../../../../mappings/uk-payments.toml"),
+        include_str!("../../mappings/amlsim.toml"),
+        include_str!("../../mappings/berka.toml"),
+        include_str!("../../mappings/uk-payments.toml"),
     ] {
         read("shipped", text, &[]).expect("reads");
     }

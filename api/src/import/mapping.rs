@@ -4,8 +4,8 @@
 //! Unknown keys are errors and name the nearest known one, so that a typo never silently
 //! imports something else.
 
-use crate::exit::Failure;
-use crate::transfer::Kind;
+use super::Failure;
+use super::Kind;
 use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! bounded by a few chunks.
 
 use super::source::Rows;
-use crate::exit::{Exit, Failure};
+use super::{Failure, FailureKind};
 use csv::ByteRecord;
 use tokio::sync::mpsc;
 
@@ -47,6 +47,6 @@ pub fn chunks<T: Send + 'static>(
     std::thread::Builder::new()
         .name("import-reader".to_owned())
         .spawn(read)
-        .map_err(|e| Failure::new(Exit::Internal, format!("cannot start a thread: {e}")))?;
+        .map_err(|e| Failure::new(FailureKind::Internal, format!("cannot start a thread: {e}")))?;
     Ok(receiver)
 }

@@ -1,0 +1,92 @@
+//! The accounts of a run: who they are and what they begin with. Drawn workloads give every
+//! account the same kind of money; the workload `csv` takes them from its files.
+
+use crate::csv_data::{Dataset, FileAccount};
+use crate::generator::{AccountIds, Item, Kind};
+use crate::workload::Workload;
+use std::sync::Arc;
+
+/// The currency of drawn accounts.
+const CURRENCY: &str = "GBP";
+
+/// The accounts of a run.
+#[derive(Clone, Debug)]
+pub enum Population {
+    /// This many accounts of one currency, funded as the workload needs, and one external
+    /// account that pays for it.
+    Drawn(Workload, u64),
+    /// Those of the files.
+    File(Arc<Dataset>),
+}
+
+impl Population {
+    /// How many have numbers.
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Drawn(_, count) => *count,
+            Self::File(data) => data.accounts.len() as u64,
+        }
+    }
+
+    /// Assets to define before anything else: code and digits.
+    pub fn assets(&self) -> &[(String, u32)] {
+        match self {
+            Self::Drawn(..) => &[],
+            Self::File(data) => &data.assets,
+        }
+    }
+
+    /// The external account without a number, through which money enters.
+    pub fn gate(&self) -> Option<FileAccount> {
+        matches!(self, Self::Drawn(..)).then(|| drawn(true))
+    }
+
+    /// Account number `index`.
+    pub fn account(&self, index: u64) -> FileAccount {
+        match self {
+            Self::Drawn(..) => drawn(false),
+            Self::File(data) => data.accounts[index as usize].clone(),
+        }
+    }
+
+    /// What account number `index` holds before the run, minor units.
+    pub fn begins(&self, index: u64) -> i128 {
+        match self {
+            Self::Drawn(workload, count) => i128::from(workload.funding(index, *count)),
+            Self::File(data) => data.accounts[index as usize].begins,
+        }
+    }
+
+    /// How many movements bring that about.
+    pub fn openings(&self) -> u64 {
+        match self {
+            Self::Drawn(_, count) => *count,
+            Self::File(data) => data.openings.len() as u64,
+        }
+    }
+
+    /// Movement number `index` of them.
+    pub fn opening(&self, index: u64, accounts: AccountIds) -> Item {
+        match self {
+            Self::Drawn(workload, count) => Item {
+                id: index + 1,
+                debit: accounts.external(),
+                credit: accounts.id(index),
+                amount: workload.funding(index, *count),
+                kind: Kind::Deposit,
+                linked: false,
+            },
+            Self::File(data) => data.openings[index as usize].item(index + 1, accounts),
+        }
+    }
+}
+
+fn drawn(external: bool) -> FileAccount {
+    FileAccount {
+        currency: CURRENCY.into(),
+        overdraft_limit: String::new(),
+        overdraft_minor: 0,
+        external,
+        begins: 0,
+    }
+}

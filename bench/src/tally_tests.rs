@@ -1,0 +1,93 @@
+//! What is counted, where, and that threads add up.
+
+use super::*;
+use crate::generator::Item;
+
+fn window() -> Window {
+    let from = Instant::now();
+    Window { from, to: from + Duration::from_secs(10) }
+}
+
+fn accounts() -> AccountIds {
+    AccountIds { base: 1000, count: 3 }
+}
+
+fn moments(window: Window, done_ms: u64, took_ms: u64) -> Moments {
+    let done = window.from + Duration::from_millis(done_ms);
+    let from = done.checked_sub(Duration::from_millis(took_ms)).expect("after boot");
+    Moments { from, sent: from, done, counts_at: done }
+}
+
+fn batch() -> Batch {
+    let item = |debit, credit, amount| Item {
+        id: 1,
+        debit: accounts().id(debit),
+        credit: accounts().id(credit),
+        amount,
+        ..Item::default()
+    };
+    Batch { id_high: 1, items: vec![item(0, 1, 10), item(1, 2, 4), item(2, 0, 1), item(0, 9, 5)] }
+}
+
+fn reply() -> Reply {
+    Reply { answers: vec![0, 14, REPEAT, 6], ..Reply::default() }
+}
+
+fn tally(window: Window) -> Tally {
+    Tally::new(window, accounts(), true, false).expect("bounds are valid")
+}
+
+#[test]
+fn outcomes_refusals_repeats_and_errors_are_counted_apart() {
+    let window = window();
+    let mut tally = tally(window);
+    tally.record(&batch(), &Ok(reply()), moments(window, 1500, 1)).expect("counted");
+    let failure = Failure { class: "UNAVAILABLE".into(), in_doubt: true, message: "gone".into() };
+    tally.record(&batch(), &Err(failure), moments(window, 1600, 1)).expect("counted");
+    // After the window: part of the whole only.
+    tally.record(&batch(), &Ok(reply()), moments(window, 11_000, 1)).expect("counted");
+
+    assert_eq!(tally.by_code, BTreeMap::from([(0, 1), (6, 1), (14, 1)]));
+    assert_eq!((tally.repeats, tally.requests, tally.answered()), (1, 1, 4));
+    let answered: Vec<_> = tally.series.figures(&[]).iter().map(|s| s.answered).collect();
+    assert_eq!(answered, [0, 4]);
+    assert_eq!(tally.errors["UNAVAILABLE"].transfers, 4);
+    let whole = Whole { posted: 2, refused: 4, repeats: 2, in_doubt: 4, ..Whole::default() };
+    assert_eq!(tally.whole, whole);
+    assert_eq!(tally.gains, Some(vec![-20, 20, 0]));
+}
+
+#[test]
+fn merging_equals_recording_everything_in_one() {
+    let window = window();
+    let (mut one, mut a, mut b) = (tally(window), tally(window), tally(window));
+    for ms in 0..2000u64 {
+        let moments = moments(window, ms * 3, 1 + ms % 50);
+        one.record(&batch(), &Ok(reply()), moments).expect("counted");
+        let half = if ms % 3 == 0 { &mut a } else { &mut b };
+        half.record(&batch(), &Ok(reply()), moments).expect("counted");
+    }
+    a.merge(&b).expect("same bounds");
+    assert_eq!(a.latency, one.latency);
+    assert_eq!(a.latency.len(), 2000);
+    assert_eq!(a.series.figures(&[]), one.series.figures(&[]));
+    assert_eq!((a.by_code, a.gains), (one.by_code, one.gains));
+    assert_eq!(a.whole, one.whole);
+}
+
+#[test]
+fn open_loop_counts_by_the_intended_moment() {
+    let window = window();
+    let mut tally = tally(window);
+    let due = window.from + Duration::from_millis(9900);
+    let late = Moments {
+        from: due,
+        sent: due + Duration::from_millis(500),
+        done: due + Duration::from_millis(700),
+        counts_at: due,
+    };
+    tally.record(&batch(), &Ok(reply()), late).expect("counted");
+    assert_eq!((tally.latency.len(), tally.requests), (1, 0));
+    assert!(tally.latency.max() >= 700_000_000);
+    assert_eq!(tally.late_ns_max, 500_000_000);
+}
