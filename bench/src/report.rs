@@ -246,6 +246,11 @@ pub struct Costs {
 }
 
 impl Report {
+    /// Whether no check was broken.
+    pub fn held(&self) -> bool {
+        self.checks.iter().all(|check| check.held != Some(false))
+    }
+
     /// Reads a report written by [`Self::write`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text =

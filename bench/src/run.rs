@@ -12,13 +12,40 @@ use crate::report::{Costs, Harness, Latency, Report, Results, Server, Setup, wri
 use crate::table;
 use crate::tally::Tally;
 use crate::workload::Workload;
+use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
 /// How often the progress line is drawn.
 const PROGRESS: Duration = Duration::from_millis(250);
 
-/// Runs, prints, and says whether every check held.
+/// Runs, prints, writes what was asked for, and says whether every check held.
 pub async fn run(arguments: &RunArgs) -> anyhow::Result<bool> {
+    let measurement = measure_fully(arguments).await?;
+    let report = &measurement.report;
+    table::print(report);
+    if let Some(path) = &arguments.json {
+        report.write(path)?;
+    }
+    if let Some(path) = &arguments.hgrm {
+        write_hgrm(&measurement.latency, path)?;
+    }
+    Ok(report.held())
+}
+
+/// Runs without printing a report or writing files: start, prepare, load, examine, stop.
+/// The way in for commands that make several runs.
+pub async fn measure(arguments: &RunArgs) -> anyhow::Result<Report> {
+    Ok(measure_fully(arguments).await?.report)
+}
+
+/// A report and what does not go into it.
+struct Measurement {
+    report: Report,
+    /// Latency of requests, nanoseconds.
+    latency: Histogram<u64>,
+}
+
+async fn measure_fully(arguments: &RunArgs) -> anyhow::Result<Measurement> {
     arguments.validate()?;
     let harness = Harness::now();
     let backend = Backend::start(arguments).await?;
@@ -47,14 +74,7 @@ pub async fn run(arguments: &RunArgs) -> anyhow::Result<bool> {
         seconds: measured.tally.seconds.clone(),
     };
     backend.stop().await?;
-    table::print(&report);
-    if let Some(path) = &arguments.json {
-        report.write(path)?;
-    }
-    if let Some(path) = &arguments.hgrm {
-        write_hgrm(&measured.tally.latency, path)?;
-    }
-    Ok(report.checks.iter().all(|check| check.held != Some(false)))
+    Ok(Measurement { report, latency: measured.tally.latency })
 }
 
 /// A number no other run has: the upper half of transfer ids.
