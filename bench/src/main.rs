@@ -20,7 +20,9 @@ mod generator;
 mod inprocess;
 mod ledger;
 mod pace;
+mod peer;
 mod procfs;
+mod race;
 mod report;
 mod rng;
 mod run;
@@ -29,6 +31,7 @@ mod tally;
 mod target;
 mod target_grpc;
 mod target_inprocess;
+mod target_postgres;
 mod wire;
 mod workload;
 mod zipf;
@@ -66,6 +69,8 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
     match cli.command {
         Command::Run(arguments) => runtime.block_on(run::run(&arguments)),
         Command::Footprint(arguments) => runtime.block_on(footprint::footprint(&arguments)),
+        Command::Peer { peer } => runtime.block_on(peer::compare(&peer)),
+        Command::Race(arguments) => runtime.block_on(race::race(&arguments)),
         Command::List => {
             for workload in workload::Workload::ALL {
                 println!("{:14} {}", workload.name(), workload.description());
