@@ -6,6 +6,7 @@
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
 //!         ├──▶ check    conservation, counters, balances
 //!         └──▶ report ▸ table
+//! peer ─▶ the same load on PostgreSQL          race ─▶ run, footprint, peer, row by row
 //! ```
 
 mod backend;
