@@ -67,6 +67,17 @@ pub enum Command {
     /// Starts a server, opens the accounts, makes the transfers, kills it (SIGKILL), starts it
     /// again and checks that its state is the same. Exit codes as for `run`.
     Footprint(FootprintArgs),
+    /// Put the same load on another database of this machine and on Ducat; print the ratio.
+    Peer {
+        /// Which one.
+        #[command(subcommand)]
+        peer: crate::peer::Peer,
+    },
+    /// Every figure Ducat is held to, beside what it is held to: the table of the README.
+    ///
+    /// Exit code 0: all measured, whether fast enough or not; 1: a row could not run;
+    /// 2: wrong arguments; 3: a check failed.
+    Race(Box<crate::race::RaceArgs>),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -311,6 +322,17 @@ impl Ramp {
 }
 
 impl RunArgs {
+    /// The arguments as typed after `ducat-bench run`.
+    pub fn parse_line(line: &str) -> Result<Self, clap::Error> {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            run: RunArgs,
+        }
+        let words = ["ducat-bench run"].into_iter().chain(line.split_whitespace());
+        Ok(Line::try_parse_from(words)?.run)
+    }
+
     /// Refuses what cannot be run, before anything is started.
     pub fn validate(&self) -> anyhow::Result<()> {
         let batch = self.batch();

@@ -10,6 +10,7 @@ use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_grpc::{StreamPort, UnaryPort, connect};
 use crate::target_inprocess::HandlePort;
+use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
 use ducat_actors::handle::Handle;
 use std::cell::RefCell;
@@ -53,6 +54,13 @@ pub enum Connector {
     },
     /// An engine in this process.
     InProcess(Handle),
+    /// PostgreSQL, by a SQL function.
+    Postgres {
+        /// How to connect.
+        config: Box<tokio_postgres::Config>,
+        /// How transfers are grouped.
+        form: Form,
+    },
 }
 
 impl Connector {
@@ -66,6 +74,9 @@ impl Connector {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
             }
             Self::InProcess(handle) => Port::InProcess(HandlePort::new(handle.clone())),
+            Self::Postgres { config, form } => {
+                Port::Postgres(PostgresPort::connect(config, *form).await?)
+            }
         })
     }
 }

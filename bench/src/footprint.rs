@@ -72,6 +72,13 @@ pub struct Footprint {
     pub conserved: bool,
 }
 
+impl Footprint {
+    /// Whether the restart rebuilt the state there was.
+    pub fn is_same_state(&self) -> bool {
+        self.state_hash == self.state_hash_after_restart
+    }
+}
+
 /// One moment's figures.
 struct Moment {
     usage: Usage,
@@ -88,6 +95,19 @@ impl Moment {
 
 /// Measures, prints, and says whether the restarted state was the same.
 pub async fn footprint(arguments: &FootprintArgs) -> anyhow::Result<bool> {
+    let footprint = measure(arguments).await?;
+    print(&footprint);
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_string_pretty(&footprint)? + "\n")
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    // Without durability a restart begins empty, as it says.
+    Ok(footprint.conserved
+        && (footprint.is_same_state() || arguments.own.durability == Durability::None))
+}
+
+/// Measures without printing the figures or writing files.
+pub async fn measure(arguments: &FootprintArgs) -> anyhow::Result<Footprint> {
     arguments.validate()?;
     let directory = temporary(&arguments.own)?;
     let machine = Machine::measure(Some(directory.path()))?;
@@ -108,15 +128,7 @@ pub async fn footprint(arguments: &FootprintArgs) -> anyhow::Result<bool> {
 
     server.kill()?;
     let restarted = restart(&options).await?;
-    let footprint = figures(arguments, machine, [&empty, &opened, &made], took, restarted);
-    print(&footprint);
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&footprint)? + "\n")
-            .with_context(|| format!("write {}", path.display()))?;
-    }
-    let same = footprint.state_hash == footprint.state_hash_after_restart;
-    // Without durability a restart begins empty, as it says.
-    Ok(footprint.conserved && (same || arguments.own.durability == Durability::None))
+    Ok(figures(arguments, machine, [&empty, &opened, &made], took, restarted))
 }
 
 async fn transfers(
@@ -247,7 +259,7 @@ fn allocated_bytes(directory: &Path) -> anyhow::Result<u64> {
 fn print(f: &Footprint) {
     let each = |value: Option<f64>| value.map_or("?".to_owned(), |v| format!("{v:.1} B"));
     let size = |value: Option<u64>| value.map_or("?".to_owned(), bytes);
-    let same = if f.state_hash == f.state_hash_after_restart { "the same" } else { "DIFFERENT" };
+    let same = if f.is_same_state() { "the same" } else { "DIFFERENT" };
     let rows = [
         ("durability", f.durability.clone()),
         ("accounts", count(f.accounts)),

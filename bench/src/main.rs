@@ -7,6 +7,7 @@
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
 //!         ├──▶ check    conservation, counters, balances; history against the journal
 //!         └──▶ report ▸ table, html, compare
+//! peer ─▶ the same load on PostgreSQL          race ─▶ run, footprint, peer, row by row
 //! ```
 
 mod backend;
@@ -29,8 +30,10 @@ mod ledger;
 mod overload;
 mod overload_table;
 mod pace;
+mod peer;
 mod population;
 mod procfs;
+mod race;
 mod report;
 mod rng;
 mod run;
@@ -42,6 +45,7 @@ mod tally;
 mod target;
 mod target_grpc;
 mod target_inprocess;
+mod target_postgres;
 mod wire;
 mod workload;
 mod zipf;
@@ -81,6 +85,8 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
     match cli.command {
         Command::Run(arguments) => runtime.block_on(run::run(&arguments)),
         Command::Footprint(arguments) => runtime.block_on(footprint::footprint(&arguments)),
+        Command::Peer { peer } => runtime.block_on(peer::compare(&peer)),
+        Command::Race(arguments) => runtime.block_on(race::race(&arguments)),
         Command::List => {
             for workload in workload::Workload::ALL {
                 println!("{:14} {}", workload.name(), workload.description());

@@ -5,6 +5,7 @@
 use crate::generator::{Batch, Item};
 use crate::target_grpc::{StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
+use crate::target_postgres::PostgresPort;
 use std::sync::Arc;
 
 /// The bit of an answer that says the id was known before.
@@ -54,6 +55,8 @@ pub enum Port {
     Stream(StreamPort),
     /// The engine's own handle.
     InProcess(HandlePort),
+    /// PostgreSQL, for comparison.
+    Postgres(PostgresPort),
 }
 
 impl Port {
@@ -81,6 +84,7 @@ impl Port {
             Self::Unary(port) => port.call(batch).await?,
             Self::Stream(port) => port.call(batch).await?,
             Self::InProcess(port) => port.call(batch).await?,
+            Self::Postgres(port) => port.call(batch).await?,
         };
         if let Some(failure) = reply.failure {
             return Err(failure);
