@@ -2,14 +2,18 @@
 //!
 //! [`Client`] has a method for each call and speaks the messages of [`crate::proto`], which
 //! the engine's ids and transfers convert into. Errors are [`ClientError`]s with the stable
-//! reason and the wrong fields already read out of the status. [`Client::stream`] opens a
-//! stream with a window of batches in flight.
+//! reason and the wrong fields already read out of the status. [`Client::batching`] makes a
+//! client that gathers the single calls of many tasks into batches by itself and survives
+//! restarts of the server: what gateways use. [`Client::stream`] opens a stream with a window
+//! of batches in flight for those who have batches.
 //!
 //! Cloning is cheap; all clones share one connection.
 
+mod batching;
 mod error;
 mod stream;
 
+pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
 pub use error::{ClientError, FieldError, Refused};
 pub use stream::{Answer, Answers, BatchSender};
 
@@ -36,6 +40,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Client {
     ledger: LedgerClient<Channel>,
     operator: OperatorClient<Channel>,
+    channel: Channel,
 }
 
 impl Client {
@@ -73,7 +78,8 @@ impl Client {
             ledger: LedgerClient::new(channel.clone())
                 .max_decoding_message_size(RESPONSE_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
-            operator: OperatorClient::new(channel),
+            operator: OperatorClient::new(channel.clone()),
+            channel,
         }
     }
 

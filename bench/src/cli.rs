@@ -49,6 +49,7 @@ Examples:
   ducat-bench run --workload uniform --accounts 10000 --batch 8192 --duration 15
   ducat-bench run --workload zipf --zipf-exponent 1.1 --mode stream --batch 100 --in-flight 16
   ducat-bench run --mode unary --in-flight 64
+  ducat-bench run --mode client --in-flight 8000
   ducat-bench run --rate 100000 --batch 100 --duration 60        (open loop)
   ducat-bench run --workload refusal-heavy --check --json a.json";
 
@@ -61,17 +62,26 @@ pub enum Mode {
     Batch,
     /// One stream of batches for each connection.
     Stream,
+    /// Single transfers through the Rust client that batches by itself; its answers are
+    /// decoded in full.
+    Client,
     /// No gRPC: an engine in this process.
     InProcess,
 }
 
 impl Mode {
+    /// Whether a request is one transfer.
+    pub fn is_single(self) -> bool {
+        matches!(self, Self::Unary | Self::Client)
+    }
+
     /// The name as typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unary => "unary",
             Self::Batch => "batch",
             Self::Stream => "stream",
+            Self::Client => "client",
             Self::InProcess => "in-process",
         }
     }
@@ -107,14 +117,14 @@ pub struct RunArgs {
     /// Accounts to open for the run.
     #[arg(long, default_value_t = 10_000)]
     pub accounts: u64,
-    /// Transfers in a request, 1 to 10,000. Default 8192; 1 with --mode unary.
+    /// Transfers in a request, 1 to 10,000. Default 8192; 1 with --mode unary and client.
     #[arg(long)]
     pub batch: Option<usize>,
     /// Connections.
     #[arg(long, default_value_t = 1)]
     pub connections: usize,
     /// Requests in flight on each connection at most. Default 4 (closed loop), 64 (unary),
-    /// 1024 (open loop).
+    /// 1024 (client, open loop).
     #[arg(long)]
     pub in_flight: Option<usize>,
     /// Client threads; connections are spread over them.
@@ -187,9 +197,10 @@ impl RunArgs {
         ensure!(self.linked_share == 0.0 || batch >= 2, "--linked-share needs batches of 2");
         ensure!(self.zipf_exponent > 0.0, "--zipf-exponent must be above 0");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate must be above 0");
-        if self.mode == Mode::Unary && batch != 1 {
+        if self.mode.is_single() && batch != 1 {
+            let mode = self.mode.name();
             bail!(
-                "--mode unary sends one transfer a request; use --mode batch for --batch {batch}"
+                "--mode {mode} sends one transfer a request; use --mode batch for --batch {batch}"
             );
         }
         ensure!(
@@ -201,13 +212,13 @@ impl RunArgs {
 
     /// Transfers in a request.
     pub fn batch(&self) -> usize {
-        self.batch.unwrap_or(if self.mode == Mode::Unary { 1 } else { 8192 })
+        self.batch.unwrap_or(if self.mode.is_single() { 1 } else { 8192 })
     }
 
     /// Requests in flight on each connection.
     pub fn in_flight(&self) -> usize {
         self.in_flight.unwrap_or(match (self.rate, self.mode) {
-            (Some(_), _) => 1024,
+            (Some(_), _) | (None, Mode::Client) => 1024,
             (None, Mode::Unary) => 64,
             (None, _) => 4,
         })
@@ -285,6 +296,7 @@ mod tests {
         };
         assert_eq!(sizes(""), (8192, 4));
         assert_eq!(sizes("--mode unary"), (1, 64));
+        assert_eq!(sizes("--mode client"), (1, 1024));
         assert_eq!(sizes("--rate 1000 --batch 100"), (100, 1024));
     }
 
@@ -295,6 +307,7 @@ mod tests {
             "--batch 0",
             "--batch 10001",
             "--mode unary --batch 2",
+            "--mode client --batch 2",
             "--repeat-share 1",
             "--linked-share 0.5 --batch 1",
             "--rate 0",

@@ -7,6 +7,7 @@ use crate::generator::{AccountIds, Batch, Generator, Shape};
 use crate::pace::{Pace, open_pace};
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
+use crate::target_client::ClientPort;
 use crate::target_grpc::{StreamPort, UnaryPort, connect};
 use crate::target_inprocess::HandlePort;
 use anyhow::{Context, anyhow};
@@ -48,6 +49,11 @@ pub enum Connector {
         /// How messages are decoded.
         codec: CodecKind,
     },
+    /// A server, by one batching client for each connection.
+    Client {
+        /// Its address.
+        url: String,
+    },
     /// An engine in this process.
     InProcess(Handle),
 }
@@ -61,6 +67,7 @@ impl Connector {
             Self::Stream { url, codec } => {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
             }
+            Self::Client { url } => Port::Client(ClientPort::connect(url).await?),
             Self::InProcess(handle) => Port::InProcess(HandlePort::new(handle.clone())),
         })
     }

@@ -27,6 +27,7 @@ mod run;
 mod table;
 mod tally;
 mod target;
+mod target_client;
 mod target_grpc;
 mod target_inprocess;
 mod wire;

@@ -185,6 +185,7 @@ async fn checks(
 fn setup(arguments: &RunArgs, backend: &Backend) -> Setup {
     let codec = match arguments.mode {
         Mode::InProcess => "no".to_owned(),
+        Mode::Client => "full".to_owned(),
         _ => format!("{:?}", arguments.codec).to_lowercase(),
     };
     Setup {

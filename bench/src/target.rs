@@ -3,6 +3,7 @@
 //! nothing else.
 
 use crate::generator::{Batch, Item};
+use crate::target_client::ClientPort;
 use crate::target_grpc::{StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub enum Port {
     Unary(Box<UnaryPort>),
     /// gRPC, one stream for all batches.
     Stream(StreamPort),
+    /// The Rust client that batches by itself, a call for each transfer.
+    Client(ClientPort),
     /// The engine's own handle.
     InProcess(HandlePort),
 }
@@ -63,6 +66,7 @@ impl Port {
         let reply = match self {
             Self::Unary(port) => port.call(batch).await?,
             Self::Stream(port) => port.call(batch).await?,
+            Self::Client(port) => port.call(batch).await?,
             Self::InProcess(port) => port.call(batch).await?,
         };
         if let Some(failure) = reply.failure {
