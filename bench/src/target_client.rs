@@ -18,7 +18,7 @@ impl ClientPort {
     /// Connects to `url` on the current runtime.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let client = Client::connect(url).await?;
-        let options = BatchingOptions::default();
+        let options = BatchingOptions { messages_in_flight_max: std::env::var("PLACES").ok().and_then(|v| v.parse().ok()).unwrap_or(3), ..BatchingOptions::default() };
         let client = client.batching(options).await.context("open the client's stream")?;
         Ok(Self { client })
     }
