@@ -18,8 +18,8 @@ impl ClientPort {
     /// Connects to `url` on the current runtime.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let client = Client::connect(url).await?;
-        let options = BatchingOptions { messages_in_flight_max: std::env::var("PLACES").ok().and_then(|v| v.parse().ok()).unwrap_or(3), ..BatchingOptions::default() };
-        let client = client.batching(options).await.context("open the client's stream")?;
+        let client = client.batching(BatchingOptions::default()).await;
+        let client = client.context("open the client's stream")?;
         Ok(Self { client })
     }
 

@@ -129,26 +129,24 @@ async fn more_than_may_wait_waits_outside_or_fails() {
 
     let options = BatchingOptions { when_full: WhenFull::Fail, ..options };
     let (server, network, client, first) = held(options).await;
-    let mut waiting = tokio::task::JoinSet::new();
-    for id in 2..=10 {
+    let mut calls = tokio::task::JoinSet::new();
+    for id in 2..=21 {
         let client = client.clone();
-        waiting.spawn(async move { client.transfer(transfer(id, BANK, 2, 1)).await });
+        calls.spawn(async move { client.transfer(transfer(id, BANK, 2, 1)).await });
     }
-    let mut id = 1000;
-    let error = loop {
-        // Until all nine are in, some of these wait in their stead.
-        id += 1;
-        match client.transfer_within(transfer(id, BANK, 2, 1), SHORT).await {
-            Err(error @ ClientError::Full { .. }) => break error,
-            other => assert!(other.is_err(), "{other:?}"),
-        }
-    };
-    assert!(matches!(error, ClientError::Full { limit: 10 }), "{error:?}");
-    assert!(!error.is_in_doubt() && error.is_retryable());
+    // Nine wait behind the first.
+    for _ in 0..11 {
+        let failed = calls.join_next().await.expect("more").expect("no panic");
+        let error = failed.expect_err("answers are held back");
+        assert!(matches!(error, ClientError::Full { limit: 10 }), "{error:?}");
+        assert!(!error.is_in_doubt() && error.is_retryable());
+    }
     network.hold(false);
     first.await.expect("no panic");
-    waiting.join_all().await;
-    assert!(client.transfer(transfer(11, BANK, 2, 1)).await.expect("room again").is_posted());
+    let answers = calls.join_all().await;
+    assert_eq!(answers.len(), 9);
+    assert!(answers.into_iter().all(|answer| answer.expect("answered").is_posted()));
+    assert!(client.transfer(transfer(99, BANK, 2, 1)).await.expect("room again").is_posted());
     client.close().await;
     server.stop().await;
 }
@@ -179,19 +177,25 @@ async fn a_full_engine_is_asked_again() {
         }
     });
     let mut id = 0;
-    while client.statistics().transfers_put_back == 0 {
+    let refused = || client.statistics().transfers_put_back > 0;
+    while !refused() {
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..50 {
             id += 1;
             let (client, id) = (client.clone(), id);
             calls.spawn(async move { client.transfer(transfer(id, BANK, 2, 1)).await });
         }
+        let answered = || client.statistics().transfers_answered == id;
+        until(|| refused() || answered()).await;
+        if refused() {
+            // What was refused gets in once there is room.
+            crowd.abort();
+        }
         for outcome in calls.join_all().await {
             let outcome = outcome.expect("answered in the end");
             assert!(outcome.is_posted() && !outcome.repeat, "a refused message changed nothing");
         }
     }
-    crowd.abort();
     assert_eq!(client.statistics().streams, 1);
     client.close().await;
     server.stop().await;

@@ -133,7 +133,7 @@ async fn a_group_stays_together() {
         let (client, first, account) = (client.clone(), number * 100 + 1, 2 + number);
         groups.spawn(async move {
             // Money goes from member to member; in every fourth group the last asks too much.
-            let mut group = vec![transfer(first, BANK, account, 10)];
+            let mut group = vec![transfer(first, BANK, account, 20)];
             let size = 2 + number % 11;
             let wrong = number % 4 == 0;
             for id in first + 1..first + size {

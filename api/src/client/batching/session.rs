@@ -21,6 +21,10 @@ use tonic::{Code, Request, Status, Streaming};
 /// Outcomes brought to their calls under one lock.
 const CHUNK: usize = 256;
 
+/// Messages are not made smaller than this to fill every place: what a message costs by
+/// itself would outweigh it.
+const EVEN_MIN: usize = 128;
+
 /// Waiting for more calls goes on while they grow by a share of at least one in this many.
 const GROWTH: usize = 64;
 
@@ -111,8 +115,8 @@ impl<'a> Session<'a> {
             let message = self.shared.with(|queue| {
                 // Evenly over the places, so that the server never waits for one large one.
                 let (waiting, in_flight) = queue.load();
-                let even = (waiting + in_flight).div_ceil(places).max(floor());
-                queue.take(even.clamp(1, options.message_transfers_max))
+                let even = (waiting + in_flight).div_ceil(places).max(EVEN_MIN);
+                queue.take(even.min(options.message_transfers_max))
             });
             let Some(message) = message else { return Ok(()) };
             let outgoing = Outgoing { tag: self.next_tag, items: message.items.clone() };
@@ -326,9 +330,4 @@ mod tests {
             assert!(!may_pass(code), "{code:?}");
         }
     }
-}
-
-fn floor() -> usize {
-    static F: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *F.get_or_init(|| std::env::var("FLOOR").ok().and_then(|v| v.parse().ok()).unwrap_or(1))
 }
