@@ -62,9 +62,11 @@ async fn connection(client: TcpStream, mut state: watch::Receiver<State>) {
     let (from_server, to_server) = server.into_split();
     let held = state.clone();
     tokio::select! {
+        // What was held back when the cut came is lost.
+        biased;
+        _ = state.wait_for(|now| now.cuts != begun.cuts) => {}
         () = forward(from_client, to_server, None) => {}
         () = forward(from_server, to_client, Some(held)) => {}
-        _ = state.wait_for(|now| now.cuts != begun.cuts) => {}
     }
 }
 

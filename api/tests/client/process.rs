@@ -31,6 +31,18 @@ impl Process {
         self.child.wait().expect("gone");
     }
 
+    /// Keeps a copy of the data of a server that is not running.
+    pub fn keep_copy(&self) {
+        copy(&self.directory.join("ledger"), &self.directory.join("copy"));
+    }
+
+    /// Puts the copy in the place of the data.
+    pub fn take_copy(&self) {
+        let data = self.directory.join("ledger");
+        std::fs::remove_dir_all(&data).expect("removed");
+        copy(&self.directory.join("copy"), &data);
+    }
+
     /// Starts it again at the same address on the same data.
     pub fn restart(&mut self) {
         self.child = spawn(&self.directory, &self.address);
@@ -42,6 +54,19 @@ impl Drop for Process {
         // Fails only when it has ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("readable");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("copied");
+        }
     }
 }
 

@@ -165,3 +165,37 @@ async fn another_ledger_in_the_place_of_the_first_is_sent_nothing() {
     other.stop().await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_lost_what_it_answered_is_sent_nothing_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut server = Process::start(directory.path());
+    let plain = Client::connect(&server.address).await.expect("listens");
+    let accounts = (BANK..=2).map(|id| NewAccount::new(account(id), "GBP", id == BANK));
+    plain.create_accounts(accounts.collect()).await.expect("opened");
+    server.kill();
+    server.keep_copy();
+    server.restart();
+    let client = batching(&server.address, patient()).await;
+    let answered = client.transfer(transfer(1, BANK, 2, 1)).await.expect("answered");
+    assert!(answered.is_posted());
+    server.kill();
+    server.take_copy();
+    server.restart();
+    let error = client.transfer(transfer(2, BANK, 2, 1)).await.expect_err("an older ledger");
+    let ClientError::LedgerForgot { answered_lsn, durable_lsn } = root(&error) else {
+        panic!("{error:?}")
+    };
+    assert!(*answered_lsn == answered.lsn && durable_lsn < answered_lsn, "{error:?}");
+    client.close().await;
+    let plain = Client::connect(&server.address).await.expect("listens");
+    assert_eq!(plain.get_status(false).await.expect("answered").posted, 0);
+}
+
+/// What is behind an error in doubt.
+fn root(error: &ClientError) -> &ClientError {
+    match error {
+        ClientError::InDoubt(why) => why,
+        other => other,
+    }
+}
