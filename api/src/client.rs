@@ -32,6 +32,15 @@ const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// The same for all calls of the connection.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
+/// Largest HTTP/2 frame taken; the default of 16 KiB cuts a large answer into fifty.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
+
+/// A server that is silent while a call waits is asked for a sign of life after this time, ...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// ... and given up when none comes within this one.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,6 +71,9 @@ impl Client {
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .connect()
             .await
             .map_err(|source| ClientError::Connect {
