@@ -2,14 +2,18 @@
 //!
 //! [`Client`] has a method for each call and speaks the messages of [`crate::proto`], which
 //! the engine's ids and transfers convert into. Errors are [`ClientError`]s with the stable
-//! reason and the wrong fields already read out of the status. [`Client::stream`] opens a
-//! stream with a window of batches in flight.
+//! reason and the wrong fields already read out of the status. [`Client::batching`] makes a
+//! client that gathers the single calls of many tasks into batches by itself and survives
+//! restarts of the server: what gateways use. [`Client::stream`] opens a stream with a window
+//! of batches in flight for those who have batches.
 //!
 //! Cloning is cheap; all clones share one connection.
 
+mod batching;
 mod error;
 mod stream;
 
+pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
 pub use error::{ClientError, FieldError, Refused};
 pub use stream::{Answer, Answers, BatchSender};
 
@@ -28,6 +32,15 @@ const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// The same for all calls of the connection.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
+/// Largest HTTP/2 frame taken; the default of 16 KiB cuts a large answer into fifty.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
+
+/// A server that is silent while a call waits is asked for a sign of life after this time, ...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// ... and given up when none comes within this one.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -36,6 +49,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Client {
     ledger: LedgerClient<Channel>,
     operator: OperatorClient<Channel>,
+    channel: Channel,
 }
 
 impl Client {
@@ -57,6 +71,9 @@ impl Client {
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .connect()
             .await
             .map_err(|source| ClientError::Connect {
@@ -73,7 +90,8 @@ impl Client {
             ledger: LedgerClient::new(channel.clone())
                 .max_decoding_message_size(RESPONSE_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
-            operator: OperatorClient::new(channel),
+            operator: OperatorClient::new(channel.clone()),
+            channel,
         }
     }
 

@@ -75,6 +75,7 @@ impl Backend {
         let codec = arguments.codec;
         match arguments.mode {
             Mode::Stream => Connector::Stream { url, codec },
+            Mode::Client => Connector::Client { url },
             mode => Connector::Unary { url, codec, single: mode == Mode::Unary, deadline },
         }
     }

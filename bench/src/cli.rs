@@ -85,6 +85,7 @@ Examples:
   ducat-bench run --workload uniform --accounts 10000 --batch 8192 --duration 15
   ducat-bench run --workload zipf --zipf-exponent 1.1 --mode stream --batch 100 --in-flight 16
   ducat-bench run --mode unary --in-flight 64
+  ducat-bench run --mode client --in-flight 8000
   ducat-bench run --rate 100000 --batch 100 --duration 60        (open loop)
   ducat-bench run --ramp 50000:500000:5 --batch 100 --duration 50 --html ramp.html
   ducat-bench run --find-rate --p99-limit-ms 10 --batch 100 --connections 8
@@ -101,17 +102,26 @@ pub enum Mode {
     Batch,
     /// One stream of batches for each connection.
     Stream,
+    /// Single transfers through the Rust client that batches by itself; its answers are
+    /// decoded in full.
+    Client,
     /// No gRPC: an engine in this process.
     InProcess,
 }
 
 impl Mode {
+    /// Whether a request is one transfer.
+    pub fn is_single(self) -> bool {
+        matches!(self, Self::Unary | Self::Client)
+    }
+
     /// The name as typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unary => "unary",
             Self::Batch => "batch",
             Self::Stream => "stream",
+            Self::Client => "client",
             Self::InProcess => "in-process",
         }
     }
@@ -147,14 +157,14 @@ pub struct RunArgs {
     /// Accounts to open for the run.
     #[arg(long, default_value_t = 10_000)]
     pub accounts: u64,
-    /// Transfers in a request, 1 to 10,000. Default 8192; 1 with --mode unary.
+    /// Transfers in a request, 1 to 10,000. Default 8192; 1 with --mode unary and client.
     #[arg(long)]
     pub batch: Option<usize>,
     /// Connections.
     #[arg(long, default_value_t = 1)]
     pub connections: usize,
     /// Requests in flight on each connection at most. Default 4 (closed loop), 64 (unary),
-    /// 1024 (open loop).
+    /// 1024 (client, open loop).
     #[arg(long)]
     pub in_flight: Option<usize>,
     /// Client threads; connections are spread over them.
@@ -354,9 +364,10 @@ impl RunArgs {
             "--rate must be above 0 and at most 1e9"
         );
         self.validate_workload()?;
-        if self.mode == Mode::Unary && batch != 1 {
+        if self.mode.is_single() && batch != 1 {
+            let mode = self.mode.name();
             bail!(
-                "--mode unary sends one transfer a request; use --mode batch for --batch {batch}"
+                "--mode {mode} sends one transfer a request; use --mode batch for --batch {batch}"
             );
         }
         ensure!(
@@ -430,13 +441,13 @@ impl RunArgs {
 
     /// Transfers in a request.
     pub fn batch(&self) -> usize {
-        self.batch.unwrap_or(if self.mode == Mode::Unary { 1 } else { 8192 })
+        self.batch.unwrap_or(if self.mode.is_single() { 1 } else { 8192 })
     }
 
     /// Requests in flight on each connection.
     pub fn in_flight(&self) -> usize {
         self.in_flight.unwrap_or(match (self.is_open(), self.mode) {
-            (true, _) => 1024,
+            (true, _) | (false, Mode::Client) => 1024,
             (false, Mode::Unary) => 64,
             (false, _) => 4,
         })

@@ -8,6 +8,7 @@ use crate::generator::{AccountIds, Batch, Generator, Shape};
 use crate::pace::{Offers, Pace, Schedule, Share, open_pace};
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
+use crate::target_client::ClientPort;
 use crate::target_grpc::{StreamPort, UnaryPort, connect};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
@@ -52,6 +53,11 @@ pub enum Connector {
         /// How messages are decoded.
         codec: CodecKind,
     },
+    /// A server, by one batching client for each connection.
+    Client {
+        /// Its address.
+        url: String,
+    },
     /// An engine in this process.
     InProcess(Handle),
     /// PostgreSQL, by a SQL function.
@@ -73,6 +79,7 @@ impl Connector {
             Self::Stream { url, codec } => {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
             }
+            Self::Client { url } => Port::Client(ClientPort::connect(url).await?),
             Self::InProcess(handle) => Port::InProcess(HandlePort::new(handle.clone())),
             Self::Postgres { config, form } => {
                 Port::Postgres(PostgresPort::connect(config, *form).await?)

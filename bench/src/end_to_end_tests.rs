@@ -269,6 +269,7 @@ fn every_mode_and_codec_gets_its_outcomes() {
         "--batch 50 --codec full",
         "--batch 50 --mode stream --connections 2",
         "--batch 50 --mode stream --codec full",
+        "--mode client --in-flight 100 --connections 2",
     ] {
         let (held, report) = report(Books::default(), &format!("--accounts 100 {arguments}"));
         let results = &report.results;

@@ -43,6 +43,7 @@ mod session;
 mod table;
 mod tally;
 mod target;
+mod target_client;
 mod target_grpc;
 mod target_inprocess;
 mod target_postgres;

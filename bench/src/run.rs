@@ -184,6 +184,7 @@ pub async fn show_progress(what: &'static str, running: &Running, end: Instant) 
 fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
     let codec = match arguments.mode {
         Mode::InProcess => "no".to_owned(),
+        Mode::Client => "full".to_owned(),
         _ => format!("{:?}", arguments.codec).to_lowercase(),
     };
     Setup {

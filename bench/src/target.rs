@@ -3,6 +3,7 @@
 //! nothing else.
 
 use crate::generator::{Batch, Item};
+use crate::target_client::ClientPort;
 use crate::target_grpc::{StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::PostgresPort;
@@ -53,6 +54,8 @@ pub enum Port {
     Unary(Box<UnaryPort>),
     /// gRPC, one stream for all batches.
     Stream(StreamPort),
+    /// The Rust client that batches by itself, a call for each transfer.
+    Client(ClientPort),
     /// The engine's own handle.
     InProcess(HandlePort),
     /// PostgreSQL, for comparison.
@@ -83,6 +86,7 @@ impl Port {
         let reply = match self {
             Self::Unary(port) => port.call(batch).await?,
             Self::Stream(port) => port.call(batch).await?,
+            Self::Client(port) => port.call(batch).await?,
             Self::InProcess(port) => port.call(batch).await?,
             Self::Postgres(port) => port.call(batch).await?,
         };

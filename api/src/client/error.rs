@@ -34,6 +34,48 @@ pub enum ClientError {
     /// in flight took effect is told by sending them again.
     #[error("the stream has ended")]
     StreamEnded,
+    /// A batching client's call was not answered within its deadline.
+    #[error("{}", deadline_sentence(*sent))]
+    DeadlineExceeded {
+        /// Whether it was sent. If so its outcome is not known, and sending the same transfer
+        /// id again gets the one final answer. If not, it never will be sent.
+        sent: bool,
+        /// What kept it from being answered, if that is known.
+        #[source]
+        cause: Option<Box<Refused>>,
+    },
+    /// A batching client's call was sent, and then this kept its answer away. Sending the same
+    /// transfer id again gets the one final answer.
+    #[error("the outcome is not known; the same id, sent again, gets the one final answer")]
+    InDoubt(#[source] Box<Self>),
+    /// More transfers wait than a batching client may hold.
+    #[error("{limit} transfers wait for an answer, the most this client holds")]
+    Full {
+        /// The bound.
+        limit: usize,
+    },
+    /// The batching client was closed before the call was sent.
+    #[error("the client is closed")]
+    Closed,
+    /// Another ledger answers at the endpoint now. Nothing was sent to it.
+    #[error("the server's ledger is {found} now and was {known}")]
+    OtherLedger {
+        /// The id of the ledger that was connected to.
+        known: String,
+        /// The id of the one that is there now.
+        found: String,
+    },
+    /// The ledger has lost events that it answered with. Nothing more was sent to it.
+    #[error("the ledger ends at LSN {durable_lsn} and has answered with LSN {answered_lsn}")]
+    LedgerForgot {
+        /// The highest LSN of an answer.
+        answered_lsn: u64,
+        /// Where its journal ends.
+        durable_lsn: u64,
+    },
+    /// Options that cannot be meant.
+    #[error("{0}")]
+    Options(&'static str),
     /// The server broke the protocol.
     #[error("the server broke the protocol: {0}")]
     Protocol(&'static str),
@@ -98,8 +140,48 @@ impl ClientError {
                     | Code::DeadlineExceeded
                     | Code::Cancelled
             ),
-            Self::Endpoint { .. } | Self::Protocol(_) => false,
+            Self::DeadlineExceeded { .. } | Self::InDoubt(_) | Self::Full { .. } => true,
+            Self::Endpoint { .. }
+            | Self::Protocol(_)
+            | Self::Closed
+            | Self::OtherLedger { .. }
+            | Self::LedgerForgot { .. }
+            | Self::Options(_) => false,
         }
+    }
+
+    /// Whether the transfers of the call may have taken place all the same. What is not in
+    /// doubt has changed nothing.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Self::DeadlineExceeded { sent, .. } => *sent,
+            Self::InDoubt(_) | Self::StreamEnded | Self::Protocol(_) => true,
+            Self::Refused(refused) => matches!(
+                refused.code,
+                Code::Unavailable
+                    | Code::DeadlineExceeded
+                    | Code::Cancelled
+                    | Code::Aborted
+                    | Code::Unknown
+                    | Code::Internal
+            ),
+            Self::Endpoint { .. }
+            | Self::Connect { .. }
+            | Self::Full { .. }
+            | Self::Closed
+            | Self::OtherLedger { .. }
+            | Self::LedgerForgot { .. }
+            | Self::Options(_) => false,
+        }
+    }
+}
+
+const fn deadline_sentence(sent: bool) -> &'static str {
+    if sent {
+        "no answer came within the deadline; the same id, sent again, gets the one final answer"
+    } else {
+        "the deadline passed before the call could be sent; it never will be"
     }
 }
 

@@ -1,0 +1,70 @@
+//! The port through the Rust client: every request is one transfer, and the client makes
+//! batches of those in flight. What a gateway written in Rust would see.
+
+use crate::generator::{Batch, Item, Kind};
+use crate::target::{Failure, REPEAT, Reply, hash_id};
+use anyhow::Context;
+use ducat_api::client::{BatchingClient, BatchingOptions, Client, ClientError};
+use ducat_api::proto::{self, TransferRequest};
+use std::sync::Arc;
+
+/// A clone of a batching client.
+#[derive(Clone)]
+pub struct ClientPort {
+    client: BatchingClient,
+}
+
+impl ClientPort {
+    /// Connects to `url` on the current runtime.
+    pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        let client = Client::connect(url).await?;
+        let client = client.batching(BatchingOptions::default()).await;
+        let client = client.context("open the client's stream")?;
+        Ok(Self { client })
+    }
+
+    /// Sends the one transfer of `batch`.
+    pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let [item] = batch.items[..] else {
+            return Err(Failure {
+                class: "INVALID_ARGUMENT".into(),
+                in_doubt: false,
+                message: format!("{} transfers in a single call", batch.items.len()),
+            });
+        };
+        let outcome = self.client.transfer(transfer(batch.id_high, &item)).await;
+        let outcome = outcome.map_err(|error| failure(&error))?;
+        let code = u8::try_from(outcome.code).unwrap_or(REPEAT - 1) & (REPEAT - 1);
+        Ok(Reply {
+            tag: 0,
+            answers: vec![if outcome.repeat { code | REPEAT } else { code }],
+            ids_hash: hash_id(0, outcome.id),
+            failure: None,
+        })
+    }
+}
+
+fn transfer(id_high: u64, item: &Item) -> TransferRequest {
+    TransferRequest {
+        id: item.id,
+        id_high,
+        debit_account: item.debit,
+        credit_account: item.credit,
+        amount_minor: item.amount,
+        kind: match item.kind {
+            Kind::Transfer => proto::TransferKind::Transfer,
+            Kind::Deposit => proto::TransferKind::Deposit,
+        }
+        .into(),
+        ..Default::default()
+    }
+}
+
+fn failure(error: &ClientError) -> Failure {
+    let class = match error {
+        ClientError::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
+        ClientError::InDoubt(_) => "IN_DOUBT",
+        _ => error.code().map_or("CLIENT", crate::codec::code_name),
+    };
+    Failure { class: class.into(), in_doubt: error.is_in_doubt(), message: error.to_string() }
+}
