@@ -125,7 +125,8 @@ fn encode_full(envelope: Envelope, item: &Outgoing, out: &mut EncodeBuf<'_>) -> 
         },
         Envelope::Batch => proto::CreateTransfersRequest { transfers: transfers() }.encode(out),
         Envelope::Stream => {
-            proto::StreamTransfersRequest { tag: item.tag, transfers: transfers() }.encode(out)
+            proto::StreamTransfersRequest { tag: item.tag, transfers: transfers(), timeout_ms: 0 }
+                .encode(out)
         }
     };
     encoded.map_err(|e| Status::internal(e.to_string()))
@@ -251,7 +252,7 @@ mod tests {
         let stream = proto::StreamTransfersRequest::decode(&encode(Envelope::Stream)[..]);
         assert_eq!(
             stream.expect("stream"),
-            proto::StreamTransfersRequest { tag: 300, transfers: wanted }
+            proto::StreamTransfersRequest { tag: 300, transfers: wanted, timeout_ms: 0 }
         );
     }
 
