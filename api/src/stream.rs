@@ -322,7 +322,16 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
             Ok(Encoded::of(&answer))
         }
         Batch::Admitted { tag, asked, currencies, pending } => {
-            let outcomes = pending.outcomes().await.map_err(status::request)?;
+            let outcomes = match pending.outcomes().await {
+                Ok(outcomes) => outcomes,
+                // Changed nothing and concerns no other batch.
+                Err(error @ (RequestError::Expired | RequestError::IdsFull { .. })) => {
+                    let error = Some(Refusal::from(error).into_batch_error());
+                    let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error };
+                    return Ok(Encoded::of(&answer));
+                }
+                Err(error) => return Err(status::request(error)),
+            };
             if outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));
             }
