@@ -5,10 +5,18 @@
 //! whose length is bounded by permits, and the coordinator is only told that there is work.
 //! The room a transfer takes is given back when its outcome leaves, so the permits bound
 //! everything behind the door: what waits, what is in prepare, and what waits for the disk.
+//!
+//! Time is bounded too: what would wait longer than [`EngineOptions::queue_delay_max`], or
+//! longer than its deadline allows, is refused at the door, and the coordinator decides only
+//! so much ahead of the disk, so that a slow disk makes what waits old where it can still be
+//! dropped, not where it is decided. The queue is first come, first served: its delay is
+//! bounded, so that serving the newest first would win nothing, and a caller's transfers
+//! keep their order.
 
+use crate::backlog::Backlog;
 use crate::coordinator::CoordinatorMsg;
 use crate::handle::{EngineOptions, RequestError};
-use crate::tasks::{Task, WaitingRead};
+use crate::tasks::{Submission, Task, WaitingRead};
 use crossbeam::queue::SegQueue;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::money::Currencies;
@@ -16,6 +24,7 @@ use ducat_persistence::Journal;
 use ractor::ActorRef;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 /// Most reads in flight; further ones wait at the door.
@@ -24,12 +33,22 @@ const READS_MAX: usize = 1_024;
 /// Most walks through the journal at a time: statements, transfers by id.
 const WALKS_MAX: usize = 16;
 
+/// Most events decided ahead of the disk. At full speed some tens of milliseconds' worth, so
+/// that the disk always has enough to do.
+const AHEAD_MAX: u64 = 65_536;
+
 /// Numbers that grow; relaxed, since nothing is decided by them.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub posted: AtomicU64,
     pub refused: AtomicU64,
     pub repeats: AtomicU64,
+    /// Requests refused because the engine was behind or full.
+    pub overloaded: AtomicU64,
+    /// Requests dropped undecided because their deadline had passed.
+    pub expired: AtomicU64,
+    /// Requests dropped undecided because their caller had gone.
+    pub abandoned: AtomicU64,
     pub journal_bytes: AtomicU64,
     pub accounts: AtomicU64,
     pub last_lsn: AtomicU64,
@@ -58,6 +77,8 @@ pub(crate) struct Shared {
     pub durable: watch::Sender<Lsn>,
     /// Why the engine stopped, once it did.
     pub stopped: watch::Sender<Option<String>>,
+    /// How long what comes now would wait in the queue.
+    pub backlog: Backlog,
     /// Transfers and other changes, in order of arrival.
     pub queue: SegQueue<Task>,
     /// Reads; transfers overtake them.
@@ -88,6 +109,7 @@ impl Shared {
             currencies: RwLock::new(Arc::default()),
             durable: watch::Sender::new(durable),
             stopped: watch::Sender::new(None),
+            backlog: Backlog::new(),
             queue: SegQueue::new(),
             read_queue: SegQueue::new(),
             told: AtomicBool::new(false),
@@ -99,6 +121,50 @@ impl Shared {
     /// Lets the queue know whom to tell.
     pub fn connect(&self, coordinator: ActorRef<CoordinatorMsg>) {
         assert!(self.coordinator.set(coordinator).is_ok(), "connected once");
+    }
+
+    /// Whether a request whose answer is wanted until `deadline` may come in now: when what
+    /// waits leaves it half its time, for the way to the disk and back.
+    pub fn admit(&self, deadline: Option<Instant>) -> Result<(), RequestError> {
+        let now = Instant::now();
+        let mut bound = self.options.queue_delay_max;
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(now);
+            if left.is_zero() {
+                self.counters.expired.fetch_add(1, Ordering::Relaxed);
+                return Err(RequestError::Expired);
+            }
+            bound = bound.min(left / 2);
+        }
+        let delay = self.backlog.delay(now);
+        if delay > bound {
+            self.count_overloaded();
+            return Err(RequestError::Overloaded { delay, bound });
+        }
+        Ok(())
+    }
+
+    /// Counts a request that was refused because of the load.
+    pub fn count_overloaded(&self) {
+        self.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Drops a submission that was not begun, and says so where somebody still listens.
+    pub fn drop_unwanted(&self, submission: Submission) {
+        let counters = &self.counters;
+        let counter =
+            if submission.is_abandoned() { &counters.abandoned } else { &counters.expired };
+        counter.fetch_add(1, Ordering::Relaxed);
+        drop(submission.reply.send(Err(RequestError::Expired)));
+    }
+
+    /// Waits while the journal is too far behind the last LSN given out.
+    pub async fn journal_in_reach(&self, last: Lsn) {
+        let due = Lsn(last.0.saturating_sub(AHEAD_MAX));
+        if *self.durable.borrow() < due {
+            // An engine that has stopped is seen by what comes next.
+            drop(self.wait_durable(due).await);
+        }
     }
 
     /// Queues a change and tells the coordinator, unless it has been told and not looked yet.
@@ -170,6 +236,7 @@ impl Shared {
 
     /// What is still queued will not be looked at: dropping it tells those who wait.
     fn clear(&self) {
+        self.backlog.close();
         while self.queue.pop().is_some() {}
         self.clear_reads();
     }

@@ -13,6 +13,7 @@
 
 use crate::admission::Shared;
 use crate::answers::{Leaving, Release};
+use crate::backlog::Pace;
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
@@ -30,7 +31,7 @@ use ducat_persistence::AppendBuffer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// A batch is closed once it holds this many transfers; what waits behind goes into the next.
@@ -66,6 +67,7 @@ pub(crate) struct CoordinatorState {
     votes: Vec<Vec<Vote>>,
     legs: Vec<Vec<Legs>>,
     submissions: Vec<Submission>,
+    pace: Pace,
     /// Taken from the queue while a batch of transfers was gathered; comes next.
     held_over: Option<Task>,
 }
@@ -89,6 +91,7 @@ impl Actor for CoordinatorActor {
             votes: vec![Vec::new(); count],
             legs: vec![Vec::new(); count],
             submissions: Vec::new(),
+            pace: Pace::default(),
             held_over: None,
         };
         state.publish(&self.shared);
@@ -128,6 +131,8 @@ impl CoordinatorActor {
         };
         match task {
             Task::Transfers(first) => {
+                // What is decided waits for the disk; what is not can still be dropped.
+                self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
                 self.gather(first, state);
                 self.transfer(state).await?;
             }
@@ -154,7 +159,8 @@ impl CoordinatorActor {
         Ok(done > 0)
     }
 
-    /// Takes all transfers that wait, up to the size of a batch.
+    /// Takes all transfers that wait, up to the size of a batch. Drops those that nobody wants
+    /// any more, here and nowhere later.
     fn gather(&self, first: Submission, state: &mut CoordinatorState) {
         let limit = self.shared.options.remembered_ids_max;
         let known = state.rules.known();
@@ -162,11 +168,15 @@ impl CoordinatorActor {
         // Repeats need no room, but looking for them costs: only when it could matter.
         let tight = room < 4 * BATCH_TARGET;
         let mut count = 0;
+        let now = Instant::now();
         let mut next = Some(first);
         while let Some(submission) = next.take() {
             let fresh = |transfer: &&TransferRequest| !tight || known.get(transfer.id).is_none();
             let more = submission.transfers.iter().filter(fresh).count();
-            if more > room {
+            self.shared.backlog.leave(submission.transfers.len(), submission.arrived);
+            if submission.is_abandoned() || submission.is_expired(now) {
+                self.shared.drop_unwanted(submission);
+            } else if more > room {
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {
                 room -= more;
@@ -174,13 +184,14 @@ impl CoordinatorActor {
                 state.submissions.push(submission);
             }
             if count >= BATCH_TARGET {
-                return;
+                break;
             }
             match self.shared.queue.pop() {
                 Some(Task::Transfers(submission)) => next = Some(submission),
                 other => state.held_over = other,
             }
         }
+        state.pace.gathered(count, now, &self.shared.backlog);
     }
 
     async fn transfer(&self, state: &mut CoordinatorState) -> Result<(), ActorProcessingErr> {
@@ -225,7 +236,7 @@ impl CoordinatorActor {
             .submissions
             .drain(..)
             .zip(answers)
-            .map(|(Submission { transfers: _, reply, permit }, answer)| {
+            .map(|(Submission { reply, permit, .. }, answer)| {
                 Release::Outcomes(Leaving { answer, reply, permit })
             })
             .collect();

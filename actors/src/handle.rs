@@ -2,17 +2,25 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
+mod views;
+
+pub use views::{
+    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
+    StoredTransfer,
+};
+
 use crate::admission::Shared;
 use crate::entries;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
-use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
-use ducat_engine::money::{Currencies, Currency, CurrencyError, CurrencyId};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::money::{Currencies, Currency, CurrencyError};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, Outcome,
     TransferRequest,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 
@@ -30,6 +38,20 @@ pub enum RequestError {
         /// The bound.
         limit: usize,
     },
+    /// What waits would make it wait too long; nothing changed, try again shortly.
+    #[error(
+        "overloaded: it would wait about {} ms, and {} ms are allowed",
+        delay.as_millis(), bound.as_millis()
+    )]
+    Overloaded {
+        /// How long it would wait, roughly.
+        delay: Duration,
+        /// The bound: that of the engine, or half of what its deadline leaves.
+        bound: Duration,
+    },
+    /// The deadline passed before anything was decided; nothing changed.
+    #[error("the deadline passed before anything was decided")]
+    Expired,
     /// The remembered ids fill the memory configured for them.
     #[error("the memory for remembered ids is full ({limit} ids)")]
     IdsFull {
@@ -54,118 +76,6 @@ pub enum RequestError {
     Stopped(String),
 }
 
-/// An account's entry as read from the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// The event.
-    pub lsn: Lsn,
-    /// Nanoseconds since the Unix epoch.
-    pub time_ns: u64,
-    /// The transfer.
-    pub transfer: TransferId,
-    /// The other account.
-    pub counterparty: AccountId,
-    /// Minor units, negative for a debit.
-    pub amount: i128,
-    /// The account's posted balance after it, minor units.
-    pub balance_after: i128,
-}
-
-/// A page of one account's entries, newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntriesPage {
-    /// The entries.
-    pub entries: Vec<Entry>,
-    /// Where the next page begins; `None` when this is the last.
-    pub next: Option<Lsn>,
-    /// The account's currency.
-    pub currency: CurrencyId,
-}
-
-/// A transfer with its content and its outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredTransfer {
-    /// What was asked for. The currency is that of the accounts when none was named.
-    pub request: TransferRequest,
-    /// What became of it, marked as a repeat.
-    pub outcome: Outcome,
-}
-
-/// Accounts as of one durable LSN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountsAt {
-    /// One for each account asked for; `None` for unknown ids.
-    pub accounts: Vec<Option<AccountView>>,
-    /// The moment.
-    pub lsn: Lsn,
-}
-
-/// A page of all accounts in the order of their opening.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountsPage {
-    /// The accounts.
-    pub accounts: Vec<AccountView>,
-    /// Where the next page begins; `None` when this is the last.
-    pub next: Option<Slot>,
-    /// The moment.
-    pub lsn: Lsn,
-}
-
-/// The sums of one currency, minor units; they always add up to 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CurrencyTotal {
-    /// The currency.
-    pub currency: CurrencyId,
-    /// Over accounts that are not external.
-    pub internal: i128,
-    /// Over external accounts.
-    pub external: i128,
-}
-
-/// The whole state in figures, as of one LSN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateSummary {
-    /// The moment.
-    pub lsn: Lsn,
-    /// Hash of every account, the assets and the LSN.
-    pub hash: [u8; 32],
-    /// Sums by currency, in the order of their numbers.
-    pub totals: Vec<CurrencyTotal>,
-}
-
-/// What the engine is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Status {
-    /// Accounts opened.
-    pub accounts: u64,
-    /// Bytes of memory the accounts take, directory included.
-    pub accounts_bytes: u64,
-    /// Transfer ids remembered.
-    pub remembered_ids: u64,
-    /// Bytes of memory they take.
-    pub remembered_ids_bytes: u64,
-    /// The last LSN given out.
-    pub last_lsn: Lsn,
-    /// The last durable LSN.
-    pub durable_lsn: Lsn,
-    /// This reign's epoch.
-    pub epoch: Epoch,
-    /// Partitions.
-    pub partitions: u32,
-    /// Transfers admitted and not yet answered.
-    pub in_flight: u64,
-    /// The bound on them.
-    pub in_flight_max: u64,
-    /// Posted since the start.
-    pub posted: u64,
-    /// Refused since the start.
-    pub refused: u64,
-    /// Repeats answered since the start.
-    pub repeats: u64,
-    /// Journal bytes appended since the start, frames included.
-    pub journal_bytes: u64,
-}
-
 /// How to run the engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -173,13 +83,21 @@ pub struct EngineOptions {
     pub partitions: usize,
     /// Most transfers in flight. Default 262,144; at least [`BATCH_MAX`].
     pub in_flight_max: usize,
+    /// Longest time a transfer may be expected to wait before it is looked at; what would wait
+    /// longer is refused. Default 250 ms.
+    pub queue_delay_max: Duration,
     /// Most remembered ids; 57 bytes of memory each at worst. Default 100,000,000.
     pub remembered_ids_max: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { partitions: 1, in_flight_max: 262_144, remembered_ids_max: 100_000_000 }
+        Self {
+            partitions: 1,
+            in_flight_max: 262_144,
+            queue_delay_max: Duration::from_millis(250),
+            remembered_ids_max: 100_000_000,
+        }
     }
 }
 
@@ -189,7 +107,8 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
-/// The answers to a batch that was admitted; await it.
+/// The answers to a batch that was admitted; await it. Dropped before the batch is taken up,
+/// it takes the batch back.
 pub struct Pending {
     shared: Arc<Shared>,
     answer: oneshot::Receiver<Result<Vec<Outcome>, RequestError>>,
@@ -199,8 +118,8 @@ impl Pending {
     /// Waits until every decision of the batch is durable.
     ///
     /// # Errors
-    /// [`RequestError::IdsFull`], having changed nothing, or [`RequestError::Stopped`] when
-    /// the engine ended before.
+    /// [`RequestError::IdsFull`] and [`RequestError::Expired`], having changed nothing, or
+    /// [`RequestError::Stopped`] when the engine ended before.
     pub async fn outcomes(self) -> Result<Vec<Outcome>, RequestError> {
         self.answer.await.map_err(|e| self.shared.stopped(&e))?
     }
@@ -216,42 +135,111 @@ impl Handle {
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
     pub fn submit(&self, transfers: Vec<TransferRequest>) -> Result<Pending, RequestError> {
-        let count = check_batch(&transfers)?;
-        let permit = self.take_room(count)?;
-        self.enqueue(transfers, permit)
+        self.submit_by(transfers, None)
     }
 
-    /// Like [`Self::submit`], but waits for room instead of answering [`RequestError::Busy`];
-    /// for streams, whose sender is slowed down by not being read.
+    /// As [`Self::submit`], for an answer that is wanted until `deadline`: once that has
+    /// passed, a batch not yet taken up ends with [`RequestError::Expired`]. One that was
+    /// taken up is decided and answered whatever the clock says.
     ///
     /// # Errors
-    /// As [`Self::submit`], without `Busy`.
+    /// Every variant of [`RequestError`]; nothing changed then.
+    pub fn submit_by(
+        &self,
+        transfers: Vec<TransferRequest>,
+        deadline: Option<Instant>,
+    ) -> Result<Pending, RequestError> {
+        let count = check_batch(&transfers)?;
+        self.shared.admit(deadline)?;
+        let permit = self.take_room(count)?;
+        self.enqueue(transfers, permit, deadline)
+    }
+
+    /// Like [`Self::submit`], but waits for room instead of answering [`RequestError::Busy`]
+    /// or [`RequestError::Overloaded`]; for streams, whose sender is slowed down by not being
+    /// read.
+    ///
+    /// # Errors
+    /// As [`Self::submit`], without these two.
     pub async fn submit_when_room(
         &self,
         transfers: Vec<TransferRequest>,
     ) -> Result<Pending, RequestError> {
+        self.submit_when_room_by(transfers, None).await
+    }
+
+    /// As [`Self::submit_when_room`], for an answer that is wanted until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Self::submit_when_room`].
+    pub async fn submit_when_room_by(
+        &self,
+        transfers: Vec<TransferRequest>,
+        deadline: Option<Instant>,
+    ) -> Result<Pending, RequestError> {
         let count = check_batch(&transfers)?;
-        let room = Arc::clone(&self.shared.room);
-        let permit = room.acquire_many_owned(count).await.map_err(|e| self.shared.stopped(&e))?;
-        self.enqueue(transfers, permit)
+        let permit = async {
+            // Half the bound, so that what is refused beyond it is not crowded out by what
+            // waits here.
+            self.shared.backlog.falls_to(self.shared.options.queue_delay_max / 2).await;
+            Arc::clone(&self.shared.room).acquire_many_owned(count).await
+        };
+        let permit = match deadline {
+            None => permit.await,
+            Some(end) => {
+                let in_time = tokio::time::timeout_at(end.into(), permit).await;
+                in_time.map_err(|_elapsed| {
+                    self.shared.counters.expired.fetch_add(1, Ordering::Relaxed);
+                    RequestError::Expired
+                })?
+            }
+        };
+        self.enqueue(transfers, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
+    }
+
+    /// Whether [`Self::submit_by`] would take a batch now, room aside: for saying no before a
+    /// request is read.
+    ///
+    /// # Errors
+    /// [`RequestError::Overloaded`] and [`RequestError::Expired`], which count as refused.
+    pub fn check_admission(&self, deadline: Option<Instant>) -> Result<(), RequestError> {
+        self.shared.admit(deadline)
+    }
+
+    /// The bound on the time a transfer waits before it is looked at.
+    #[must_use]
+    pub fn queue_delay_max(&self) -> Duration {
+        self.shared.options.queue_delay_max
+    }
+
+    /// Counts a request that was refused because of the load before it came here.
+    pub fn count_overloaded(&self) {
+        self.shared.count_overloaded();
     }
 
     fn enqueue(
         &self,
         transfers: Vec<TransferRequest>,
         permit: OwnedSemaphorePermit,
+        deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.queue(Task::Transfers(Submission { transfers, reply, permit }))?;
+        let arrived = Instant::now();
+        self.shared.backlog.arrive(transfers.len(), arrived);
+        let submission = Submission { transfers, reply, permit, arrived, deadline };
+        self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }
 
     fn take_room(&self, count: u32) -> Result<OwnedSemaphorePermit, RequestError> {
         Arc::clone(&self.shared.room).try_acquire_many_owned(count).map_err(|e| match e {
-            TryAcquireError::NoPermits => RequestError::Busy {
-                in_flight: self.shared.in_flight(),
-                limit: self.shared.options.in_flight_max,
-            },
+            TryAcquireError::NoPermits => {
+                self.shared.count_overloaded();
+                RequestError::Busy {
+                    in_flight: self.shared.in_flight(),
+                    limit: self.shared.options.in_flight_max,
+                }
+            }
             TryAcquireError::Closed => self.shared.stopped(&"it takes no more requests"),
         })
     }
@@ -398,6 +386,10 @@ impl Handle {
             posted: of(&counters.posted),
             refused: of(&counters.refused),
             repeats: of(&counters.repeats),
+            overloaded: of(&counters.overloaded),
+            expired: of(&counters.expired),
+            abandoned: of(&counters.abandoned),
+            queue_delay: self.shared.backlog.delay(Instant::now()),
             journal_bytes: of(&counters.journal_bytes),
         }
     }

@@ -14,6 +14,7 @@
 mod admission;
 mod answers;
 mod attend;
+mod backlog;
 mod coordinator;
 mod entries;
 pub mod handle;

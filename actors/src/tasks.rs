@@ -1,4 +1,8 @@
 //! What waits for the coordinator: submissions, changes to accounts and assets, reads.
+//!
+//! A submission whose deadline has passed, or whose caller has gone, before the coordinator
+//! took it is dropped there: it has no LSN, nothing was decided, and the same ids may be sent
+//! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
 use crate::handle::{RequestError, StateSummary};
@@ -7,6 +11,7 @@ use ducat_engine::money::{Currency, CurrencyError};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, TransferRequest,
 };
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A batch of transfers from one caller.
@@ -14,6 +19,23 @@ pub(crate) struct Submission {
     pub transfers: Vec<TransferRequest>,
     pub reply: OutcomesSender,
     pub permit: OwnedSemaphorePermit,
+    /// When it was queued.
+    pub arrived: Instant,
+    /// From when on nobody wants the answer any more.
+    pub deadline: Option<Instant>,
+}
+
+impl Submission {
+    /// Whether nobody waits for it any more. Its caller asks again under the same ids, or
+    /// never learns of it.
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
 }
 
 /// Where the answer to anything else goes.

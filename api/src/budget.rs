@@ -48,11 +48,26 @@ impl Budget {
         (self.units as usize).saturating_sub(self.free.available_permits()) * UNIT
     }
 
+    /// Whether there is room for so many bytes at this moment.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.free.available_permits() >= self.units_for(bytes) as usize
+    }
+
     /// Room for so many bytes, or for all there are if they are fewer, as soon as there is.
     pub async fn room(&self, bytes: usize) -> Room {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units);
-        let permit = self.free.clone().acquire_many_owned(units).await;
+        let permit = self.free.clone().acquire_many_owned(self.units_for(bytes)).await;
         Room(permit.expect("the semaphore is never closed"))
+    }
+
+    fn units_for(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
+    }
+
+    /// The same at once; `None` when there is none.
+    #[must_use]
+    pub fn try_room(&self, bytes: usize) -> Option<Room> {
+        self.free.clone().try_acquire_many_owned(self.units_for(bytes)).ok().map(Room)
     }
 
     /// The same within `wait`; `None` when there is none by then.
@@ -152,7 +167,9 @@ mod tests {
         let all = budget.room(usize::MAX).await;
         assert_eq!(budget.taken(), budget.limit());
         assert!(budget.room_within(1, Duration::from_millis(10)).await.is_none());
+        assert!(budget.try_room(1).is_none());
         drop(all);
+        assert!(budget.try_room(1).is_some());
         assert!(budget.room_within(1, Duration::from_millis(10)).await.is_some());
     }
 }

@@ -1,15 +1,25 @@
 //! Every call goes through here: the number of calls at a time is bounded over all
-//! connections, and what is answered is accounted for until the connection has sent it.
+//! connections, what is read takes from a budget, and what is answered is accounted for until
+//! the connection has sent it.
+//!
+//! A transfer that would wait too long is refused here, when its headers have come and nothing
+//! of it is read: `OVERLOADED`, with an answer that was made beforehand. What its client has
+//! still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
+//! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
-use crate::budget::{Room, Rooms, guarded};
+use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::connections::ConnectionInfo;
+use crate::deadline::Deadline;
+use crate::intake::Intake;
 use crate::status::Refusal;
 use crate::unread::Unread;
-use http_body::Frame;
+use ducat_actors::handle::{Handle, RequestError};
+use http_body::{Body as _, Frame};
 use prost::bytes::Bytes;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
@@ -20,20 +30,99 @@ use tower_layer::Layer;
 /// long as it takes one of these within the time.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
 
+/// How long the rest of a refused request is waited for.
+const REST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The calls that cost a decision, and can wait too long for it.
+const TRANSFERS: [&str; 2] = ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers"];
+
+/// The call whose batches take memory one after the other.
+const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
+
 /// The layer around all services.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gate {
     calls: Arc<Semaphore>,
-    max: usize,
+    handle: Handle,
+    requests: Budget,
+    refusals: Arc<Refusals>,
+}
+
+/// The headers of answers that refuse, made once.
+struct Refusals {
+    calls_full: http::HeaderMap,
+    overloaded: http::HeaderMap,
+    expired: http::HeaderMap,
 }
 
 impl Gate {
-    /// Lets so many calls in at a time.
+    /// Lets so many calls in at a time, and transfers as long as the engine keeps up. Requests
+    /// take their memory from `requests`.
     #[must_use]
-    pub fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self { calls: Arc::new(Semaphore::new(max)), max }
+    pub fn new(calls_max: usize, handle: Handle, requests: Budget) -> Self {
+        let max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
+        let headers = |refusal| Status::from(refusal).into_http::<Body>().headers().clone();
+        let refusals = Refusals {
+            calls_full: headers(Refusal::calls_full(max)),
+            overloaded: headers(Refusal::overloaded(handle.queue_delay_max())),
+            expired: headers(Refusal::from(RequestError::Expired)),
+        };
+        let calls = Arc::new(Semaphore::new(max));
+        Self { calls, handle, requests, refusals: Arc::new(refusals) }
     }
+
+    /// A place for the call, or the headers of its refusal.
+    fn let_in(
+        &self,
+        request: &http::Request<Body>,
+        deadline: Option<Deadline>,
+    ) -> Result<OwnedSemaphorePermit, &http::HeaderMap> {
+        let Ok(place) = self.calls.clone().try_acquire_owned() else {
+            self.handle.count_overloaded();
+            return Err(&self.refusals.calls_full);
+        };
+        if !TRANSFERS.contains(&request.uri().path()) {
+            return Ok(place);
+        }
+        match self.handle.check_admission(deadline.map(|deadline| deadline.0)) {
+            Ok(()) => Ok(place),
+            Err(RequestError::Expired) => Err(&self.refusals.expired),
+            Err(_overloaded) => Err(&self.refusals.overloaded),
+        }
+    }
+}
+
+impl Gate {
+    /// Has the body take memory as it is read, for as long as what is returned is kept or the
+    /// body lives.
+    fn meter(&self, request: http::Request<Body>) -> (http::Request<Body>, Option<Intake>) {
+        let path = request.uri().path();
+        if !path.starts_with("/ducat.v1.") {
+            return (request, None);
+        }
+        let intake = Intake::new(self.requests.clone());
+        let is_stream = path == STREAM;
+        let mut request = request.map(|body| intake.meter(body));
+        if is_stream {
+            request.extensions_mut().insert(intake);
+            return (request, None);
+        }
+        (request, Some(intake))
+    }
+}
+
+/// Answers without reading, and reads what is still to come without keeping it.
+fn refuse(headers: http::HeaderMap, mut rest: Body) -> http::Response<Answer> {
+    if !rest.is_end_stream() {
+        tokio::spawn(tokio::time::timeout(REST_TIMEOUT, async move {
+            let mut next =
+                async || std::future::poll_fn(|c| Pin::new(&mut rest).poll_frame(c)).await;
+            while let Some(Ok(_thrown_away)) = next().await {}
+        }));
+    }
+    let mut response = http::Response::new(Answer::of_no_call(Body::empty()));
+    *response.headers_mut() = headers;
+    response
 }
 
 impl<S> Layer<S> for Gate {
@@ -45,7 +134,7 @@ impl<S> Layer<S> for Gate {
 }
 
 /// The services behind the gate.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gated<S> {
     inner: S,
     gate: Gate,
@@ -64,16 +153,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Ok(place) = self.gate.calls.clone().try_acquire_owned() else {
-            let refused = Status::from(Refusal::calls_full(self.gate.max)).into_http::<Body>();
-            return Box::pin(async move { Ok(refused.map(Answer::of_no_call)) });
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let deadline = Deadline::from_headers(request.headers(), Instant::now());
+        let place = match self.gate.let_in(&request, deadline) {
+            Ok(place) => place,
+            Err(headers) => {
+                let refused = refuse(headers.clone(), request.into_body());
+                return Box::pin(async move { Ok(refused) });
+            }
         };
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        let (request, intake) = self.gate.meter(request);
         let connection = request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::unread);
         let call = Arc::new(Call { connection, _place: place });
         let answering = self.inner.call(request);
         Box::pin(async move {
             let mut response = answering.await?;
+            // A call has been worked on; a stream, which has only begun, keeps its own.
+            drop(intake);
             let rooms = response.extensions_mut().remove::<Rooms>();
             Ok(response.map(|inner| Answer::new(inner, call, rooms)))
         })

@@ -3,6 +3,8 @@
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{self, accounts, cursor, outcomes, transfers};
+use crate::deadline::Deadline;
+use crate::intake::Intake;
 use crate::proto::{self, StreamTransfersRequest};
 use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
@@ -155,9 +157,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::TransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
+        let deadline = Deadline::of(&request);
         let currencies = self.handle.currencies();
         let transfer = transfers::single(request.get_ref(), &currencies)?;
-        let pending = self.handle.submit(vec![transfer]).map_err(status::request)?;
+        let pending = self.handle.submit_by(vec![transfer], deadline).map_err(status::request)?;
         let outcomes = pending.outcomes().await.map_err(status::request)?;
         let outcome = outcomes
             .first()
@@ -170,11 +173,12 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::CreateTransfersRequest>,
     ) -> Result<Response<Encoded>, Status> {
+        let deadline = Deadline::of(&request);
         let asked = request.into_inner().transfers;
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
-        let pending = self.handle.submit(batch).map_err(status::request)?;
+        let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
         let outcomes = pending.outcomes().await.map_err(status::request)?;
         if outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
@@ -190,9 +194,12 @@ impl Ledger for LedgerService {
         &self,
         request: Request<Streaming<StreamTransfersRequest>>,
     ) -> Result<Response<AnswerStream>, Status> {
+        let deadline = Deadline::of(&request);
+        let intake = Intake::of(&request, self.streams.room_timeout);
+        let requests = stream::Requests { batches: request.into_inner(), deadline, intake };
         let answers = stream::start(
             self.handle.clone(),
-            request.into_inner(),
+            requests,
             self.streams.clone(),
             self.draining.clone(),
             self.answers.clone(),

@@ -1,5 +1,6 @@
 //! The service `Operator`: what the engine is doing, for those who run it.
 
+use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::proto::{GetStatusRequest, GetStatusResponse};
 use crate::servers::operator_server::Operator;
@@ -45,13 +46,15 @@ pub struct ServerInfo {
 pub struct OperatorService {
     handle: Handle,
     info: ServerInfo,
+    requests: Budget,
+    answers: Budget,
 }
 
 impl OperatorService {
-    /// The service over this engine.
+    /// The service over this engine; the budgets are those of the server.
     #[must_use]
-    pub const fn new(handle: Handle, info: ServerInfo) -> Self {
-        Self { handle, info }
+    pub const fn new(handle: Handle, info: ServerInfo, requests: Budget, answers: Budget) -> Self {
+        Self { handle, info, requests, answers }
     }
 }
 
@@ -87,6 +90,14 @@ impl Operator for OperatorService {
             journal_bytes: now.journal_bytes,
             memory_bytes: memory_bytes(),
             accounts_bytes: now.accounts_bytes,
+            overloaded: now.overloaded,
+            expired: now.expired,
+            abandoned: now.abandoned,
+            queue_delay_us: u64::try_from(now.queue_delay.as_micros()).unwrap_or(u64::MAX),
+            requests_bytes: self.requests.taken() as u64,
+            requests_bytes_max: self.requests.limit() as u64,
+            answers_bytes: self.answers.taken() as u64,
+            answers_bytes_max: self.answers.limit() as u64,
             ..GetStatusResponse::default()
         };
         if let Some(summary) = summary {

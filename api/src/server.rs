@@ -2,8 +2,8 @@
 //! bounded, and an end that answers what was begun.
 //!
 //! ```text
-//! listener ─▶ connections (bounded) ─▶ HTTP/2 streams (bounded) ─▶ gate (calls, bounded)
-//!     ─▶ services ─▶ room for the answer (bytes, bounded) ─▶ Handle
+//! listener ─▶ connections (bounded) ─▶ HTTP/2 streams (bounded) ─▶ gate (calls, queue delay,
+//!     bytes of requests: bounded) ─▶ services ─▶ room for the answer (bytes, bounded) ─▶ Handle
 //! ```
 //!
 //! A drain goes: health says `NOT_SERVING`, no new connection is taken, open connections are
@@ -56,6 +56,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// ... and cut off when none comes within this one.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Memory for requests, if nothing else is said.
+const REQUESTS_BYTES: usize = 512 * 1024 * 1024;
+
 /// How the server is bounded.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -66,6 +69,9 @@ pub struct ServerOptions {
     /// Most calls at a time over all connections, open streams included; more are refused
     /// with `CALLS_FULL`. Default 8,192.
     pub calls_max: usize,
+    /// Memory for requests being read and worked on; what finds none is refused with
+    /// `REQUESTS_FULL`, or read later if it comes on a stream. Default 512 MiB.
+    pub requests: Budget,
     /// Memory for answers being made and not yet sent, streams' batches in flight included;
     /// what finds none in [`StreamOptions::room_timeout`] is refused with `ANSWERS_FULL`.
     /// Default 256 MiB.
@@ -86,6 +92,7 @@ impl Default for ServerOptions {
             connections_max: 1024,
             calls_per_connection_max: 256,
             calls_max: 8192,
+            requests: Budget::new(REQUESTS_BYTES),
             answers: Budget::default(),
             unread_timeout: Duration::from_secs(60),
             streams: StreamOptions::default(),
@@ -133,7 +140,9 @@ pub async fn serve(
     let ledger = LedgerServer::new(ledger)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
-    let operator = OperatorServer::new(OperatorService::new(handle, info))
+    let (requests, answers) = (options.requests.clone(), options.answers.clone());
+    let gate = Gate::new(options.calls_max, handle.clone(), requests.clone());
+    let operator = OperatorServer::new(OperatorService::new(handle, info, requests, answers))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
     health.set_serving::<OperatorServer<OperatorService>>().await;
@@ -148,7 +157,7 @@ pub async fn serve(
     watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = builder(&options)
-        .layer(Gate::new(options.calls_max))
+        .layer(gate)
         .add_routes(routes.routes())
         .serve_with_incoming_shutdown(connections, async move { ended.begun().await });
     tokio::pin!(serving);

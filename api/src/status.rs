@@ -15,6 +15,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// How long to wait before asking a full engine again: some commits of its journal.
 const RETRY_BUSY: Duration = Duration::from_millis(25);
 
+/// The longest time a client is told to stay away from an engine that is behind.
+const RETRY_OVERLOADED_MAX: Duration = Duration::from_secs(1);
+
 /// How long to wait before asking again when unread answers fill their memory.
 const RETRY_ANSWERS_FULL: Duration = Duration::from_secs(1);
 
@@ -71,6 +74,38 @@ impl Refusal {
         }
     }
 
+    /// What waits would make the request wait too long. Said before the request is read, so
+    /// often that it is made once; hence without figures of the moment.
+    #[must_use]
+    pub fn overloaded(queue_delay_max: Duration) -> Self {
+        Self {
+            retry: Some(queue_delay_max.clamp(RETRY_BUSY, RETRY_OVERLOADED_MAX)),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                format!(
+                    "overloaded: what waits would make it wait longer than {} ms, or than half \
+                     of what its deadline leaves; nothing was done",
+                    queue_delay_max.as_millis()
+                ),
+            )
+        }
+    }
+
+    /// The requests being read fill the memory there is for them.
+    #[must_use]
+    pub fn requests_full(limit_bytes: usize) -> Self {
+        let limit_mib = limit_bytes >> 20;
+        Self {
+            retry: Some(RETRY_BUSY),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "REQUESTS_FULL",
+                format!("requests being read fill their memory of {limit_mib} MiB"),
+            )
+        }
+    }
+
     /// As many calls are being served as the server takes at a time.
     #[must_use]
     pub fn calls_full(max: usize) -> Self {
@@ -117,6 +152,12 @@ impl From<RequestError> for Refusal {
     fn from(error: RequestError) -> Self {
         let (code, reason, retry) = match &error {
             RequestError::Busy { .. } => (Code::ResourceExhausted, "ENGINE_FULL", Some(RETRY_BUSY)),
+            RequestError::Overloaded { delay, .. } => (
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                Some((*delay).clamp(RETRY_BUSY, RETRY_OVERLOADED_MAX)),
+            ),
+            RequestError::Expired => (Code::DeadlineExceeded, "EXPIRED", None),
             RequestError::IdsFull { .. } => {
                 (Code::ResourceExhausted, "IDS_FULL", Some(RETRY_IDS_FULL))
             }

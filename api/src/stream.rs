@@ -8,13 +8,17 @@
 //! ```
 //!
 //! A full engine or a full window stops the reader, which stops reading the client, whom
-//! HTTP/2 flow control then slows down. Every wait is bounded: a batch that finds no room in
+//! HTTP/2 flow control then slows down; so does an engine that is behind, and a server whose
+//! memory for requests is full: a stream is held back where a call is refused. Every wait is bounded: a batch that finds no room in
 //! time is refused on its own, and a client that lets answers lie has its stream ended. The
 //! memory of a batch, from its admission until its answer is sent, is taken from the
-//! stream's share and from the server's budget. A drain ends the reading; what is in flight is still answered.
+//! stream's share and from the server's budget. A batch whose own time or the stream's is
+//! over before it was begun is refused as expired. A drain ends the reading; what is in
+//! flight is still answered.
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
+use crate::intake::Intake;
 use crate::proto::{BatchError, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
 use crate::status::{self, Refusal};
 use crate::violation::Violations;
@@ -24,7 +28,7 @@ use ducat_engine::money::Currencies;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
@@ -139,11 +143,21 @@ impl Stream for AnswerStream {
     }
 }
 
+/// What a client sends on a stream.
+pub struct Requests {
+    /// The batches.
+    pub batches: Streaming<StreamTransfersRequest>,
+    /// The call's deadline.
+    pub deadline: Option<Instant>,
+    /// The memory that reading takes.
+    pub intake: Option<Intake>,
+}
+
 /// Serves one stream on tasks of its own; they end with the stream.
 #[must_use]
 pub fn start(
     handle: Handle,
-    batches: Streaming<StreamTransfersRequest>,
+    requests: Requests,
     options: StreamOptions,
     draining: Draining,
     budget: Budget,
@@ -153,7 +167,7 @@ pub fn start(
     let (end, ended_with) = oneshot::channel();
     let share = Budget::new(STREAM_BYTES);
     let room_timeout = options.room_timeout;
-    let reader = Reader { handle, batches, window, room_timeout, share, budget };
+    let reader = Reader { handle, requests, window, room_timeout, share, budget };
     let reader = tokio::spawn(reader.run(draining));
     let writer = Writer { in_flight, outbox, unread_timeout: options.unread_timeout };
     tokio::spawn(async move {
@@ -176,11 +190,25 @@ pub fn start(
 /// Reads batches and hands them to the engine.
 struct Reader {
     handle: Handle,
-    batches: Streaming<StreamTransfersRequest>,
+    requests: Requests,
     window: mpsc::Sender<InFlight>,
     room_timeout: Duration,
     share: Budget,
     budget: Budget,
+}
+
+impl Requests {
+    /// The next batch and when its time is over, as soon as there is memory to read it.
+    async fn next(&mut self) -> Result<Option<(StreamTransfersRequest, Option<Instant>)>, Status> {
+        if let Some(intake) = &self.intake {
+            intake.next_message().await?;
+        }
+        let Some(batch) = self.batches.message().await? else { return Ok(None) };
+        let own = (batch.timeout_ms > 0)
+            .then(|| Instant::now() + Duration::from_millis(batch.timeout_ms.into()));
+        let deadline = [own, self.deadline].into_iter().flatten().min();
+        Ok(Some((batch, deadline)))
+    }
 }
 
 impl Reader {
@@ -190,10 +218,10 @@ impl Reader {
             let message = tokio::select! {
                 biased;
                 () = draining.begun() => return Some(Refusal::draining().into()),
-                message = self.batches.message() => message,
+                message = self.requests.next() => message,
             };
-            let batch = match message {
-                Ok(Some(batch)) => batch,
+            let (batch, deadline) = match message {
+                Ok(Some(next)) => next,
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             };
@@ -220,7 +248,7 @@ impl Reader {
                 place.send(InFlight { batch, rooms: Vec::new() });
                 continue;
             };
-            match self.admit(batch, converted, currencies).await {
+            match self.admit(batch, converted, currencies, deadline).await {
                 Ok(batch) => place.send(InFlight { batch, rooms: vec![own, common] }),
                 Err(status) => return Some(status),
             }
@@ -233,15 +261,16 @@ impl Reader {
         batch: StreamTransfersRequest,
         converted: Result<Vec<ducat_engine::transfer::TransferRequest>, Violations>,
         currencies: Arc<Currencies>,
+        deadline: Option<Instant>,
     ) -> Result<Batch, Status> {
-        let StreamTransfersRequest { tag, transfers: asked } = batch;
+        let StreamTransfersRequest { tag, transfers: asked, timeout_ms: _ } = batch;
         let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {
                 return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
             }
         };
-        let submitted = self.handle.submit_when_room(converted);
+        let submitted = self.handle.submit_when_room_by(converted, deadline);
         let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
             Ok(Ok(pending)) => {
                 return Ok(Batch::Admitted { tag, asked, currencies, pending });
@@ -293,7 +322,16 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
             Ok(Encoded::of(&answer))
         }
         Batch::Admitted { tag, asked, currencies, pending } => {
-            let outcomes = pending.outcomes().await.map_err(status::request)?;
+            let outcomes = match pending.outcomes().await {
+                Ok(outcomes) => outcomes,
+                // Changed nothing and concerns no other batch.
+                Err(error @ (RequestError::Expired | RequestError::IdsFull { .. })) => {
+                    let error = Some(Refusal::from(error).into_batch_error());
+                    let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error };
+                    return Ok(Encoded::of(&answer));
+                }
+                Err(error) => return Err(status::request(error)),
+            };
             if outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));
             }

@@ -393,6 +393,10 @@ impl RunArgs {
             (1..=BATCH_MAX).contains(&self.read_accounts()),
             "--read-accounts must be 1 to {BATCH_MAX}"
         );
+        ensure!(
+            !mixed || self.mode != Mode::Client,
+            "--mode client makes transfers only; for --workload mixed use another mode"
+        );
         let csv = self.workload == Workload::Csv;
         ensure!(csv == self.csv.is_some(), "--workload csv and --csv FILE need each other");
         ensure!(

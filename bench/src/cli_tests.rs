@@ -25,6 +25,7 @@ fn defaults_suit_the_mode() {
     };
     assert_eq!(sizes(""), (8192, 4));
     assert_eq!(sizes("--mode unary"), (1, 64));
+    assert_eq!(sizes("--mode client"), (1, 1024));
     assert_eq!(sizes("--rate 1000 --batch 100"), (100, 1024));
 }
 
@@ -35,6 +36,7 @@ fn what_cannot_be_run_is_refused() {
         "--batch 0",
         "--batch 10001",
         "--mode unary --batch 2",
+        "--mode client --batch 2",
         "--repeat-share 1",
         "--linked-share 0.5 --batch 1",
         "--rate 0",

@@ -126,7 +126,8 @@ fn encode_full(envelope: Envelope, item: &Outgoing, out: &mut EncodeBuf<'_>) -> 
         },
         Envelope::Batch => proto::CreateTransfersRequest { transfers: transfers() }.encode(out),
         Envelope::Stream => {
-            proto::StreamTransfersRequest { tag: item.tag, transfers: transfers() }.encode(out)
+            proto::StreamTransfersRequest { tag: item.tag, transfers: transfers(), timeout_ms: 0 }
+                .encode(out)
         }
     };
     encoded.map_err(|e| Status::internal(e.to_string()))

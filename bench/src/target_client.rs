@@ -54,6 +54,7 @@ fn transfer(id_high: u64, item: &Item) -> TransferRequest {
         kind: match item.kind {
             Kind::Transfer => proto::TransferKind::Transfer,
             Kind::Deposit => proto::TransferKind::Deposit,
+            Kind::Withdrawal => proto::TransferKind::Withdrawal,
         }
         .into(),
         ..Default::default()

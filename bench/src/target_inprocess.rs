@@ -82,6 +82,8 @@ fn reply(outcomes: &[Outcome]) -> Reply {
 
 fn failure(error: RequestError) -> Failure {
     let (class, in_doubt) = match error {
+        RequestError::Overloaded { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::Expired => ("DEADLINE_EXCEEDED", false),
         RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
             ("INVALID_ARGUMENT", false)

@@ -14,7 +14,7 @@ mod print;
 
 use crate::check::Check;
 use crate::cli::{Mode, RunArgs, ServerArgs};
-use crate::driver::{Connector, Extent, Plan, Running};
+use crate::driver::{Connector, Extent, Load, Plan, Running};
 use crate::facts::Machine;
 use crate::generator::AccountIds;
 use crate::report::{Harness, Latency, Report, Results};
@@ -109,6 +109,11 @@ impl PostgresArgs {
         if let Some(url) = &self.url {
             url.parse::<Config>().context("--url is no address of a PostgreSQL server")?;
         }
+        ensure!(
+            !matches!(self.workload, Workload::Mixed | Workload::Csv),
+            "--workload {} is not there as SQL",
+            self.workload.name()
+        );
         self.ducat(Form::Single)?.validate()?;
         self.ducat(Form::Batched)?.validate()
     }
@@ -310,7 +315,8 @@ async fn load(arguments: &PostgresArgs, books: &Books, form: Form) -> anyhow::Re
         connections,
         // A connection executes one transaction at a time.
         in_flight: 1,
-        rate: None,
+        replay: None,
+        load: Load::Closed,
         extent: Extent::Time {
             warmup: Duration::from_secs_f64(arguments.warmup),
             duration: Duration::from_secs_f64(arguments.duration),

@@ -18,6 +18,7 @@ use crate::exit::{Done, Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
 use ducat_actors::start::{Engine, StartError};
+use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
@@ -64,6 +65,26 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=500_000_000),
           value_name = "TRANSFERS")]
     in_flight_max: u64,
+    /// Longest time a transfer may be expected to wait before it is looked at. A call that
+    /// would wait longer, or longer than half of what its deadline leaves, is refused before
+    /// it is read; a stream is held back.
+    #[arg(long, env = "DUCAT_QUEUE_DELAY_MAX_MS", default_value_t = 250,
+          value_parser = clap::value_parser!(u64).range(1..=60_000), value_name = "MS")]
+    queue_delay_max_ms: u64,
+    /// Most calls at a time over all connections, open streams included; more are refused.
+    #[arg(long, env = "DUCAT_CALLS_MAX", default_value_t = 8192,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
+    calls_max: u32,
+    /// Memory for requests being read and worked on, in MiB; calls that find none are refused,
+    /// streams wait. A request takes 8 times its bytes.
+    #[arg(long, env = "DUCAT_REQUESTS_MIB", default_value_t = 512,
+          value_parser = clap::value_parser!(u32).range(16..=1_048_576), value_name = "MIB")]
+    requests_mib: u32,
+    /// Memory for answers being made and not yet sent, in MiB; what finds none in the time
+    /// that --room-timeout-ms sets is refused.
+    #[arg(long, env = "DUCAT_ANSWERS_MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(16..=1_048_576), value_name = "MIB")]
+    answers_mib: u32,
     /// Most transfer ids remembered for repeats (at most 64 bytes of memory each).
     #[arg(long, env = "DUCAT_REMEMBERED_IDS_MAX", default_value_t = 100_000_000,
           value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=4_000_000_000),
@@ -303,13 +324,21 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
     Ok(EngineOptions {
         partitions: args.partitions,
         in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
+        queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
     })
+}
+
+fn mebibytes(count: u32) -> Budget {
+    Budget::new(count as usize * 1024 * 1024)
 }
 
 fn server_options(args: &ServeArgs) -> ServerOptions {
     ServerOptions {
         connections_max: args.connections_max as usize,
+        calls_max: args.calls_max as usize,
+        requests: mebibytes(args.requests_mib),
+        answers: mebibytes(args.answers_mib),
         streams: StreamOptions {
             window: args.stream_window as usize,
             room_timeout: Duration::from_millis(args.room_timeout_ms),
@@ -370,6 +399,11 @@ mod tests {
             ["--partitions", "3"],
             ["--partitions", "128"],
             ["--in-flight-max", "9999"],
+            ["--queue-delay-max-ms", "0"],
+            ["--queue-delay-max-ms", "60001"],
+            ["--calls-max", "0"],
+            ["--requests-mib", "15"],
+            ["--answers-mib", "15"],
             ["--remembered-ids-max", "1"],
             ["--stream-window", "0"],
             ["--listen", "localhost"],

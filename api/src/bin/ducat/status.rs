@@ -40,6 +40,14 @@ struct StatusLine<'a> {
     posted: u64,
     refused: u64,
     repeats: u64,
+    overloaded: u64,
+    expired: u64,
+    abandoned: u64,
+    queue_delay_us: u64,
+    requests_bytes: u64,
+    requests_bytes_max: u64,
+    answers_bytes: u64,
+    answers_bytes_max: u64,
     journal_bytes: u64,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
@@ -99,6 +107,14 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             posted: s.posted,
             refused: s.refused,
             repeats: s.repeats,
+            overloaded: s.overloaded,
+            expired: s.expired,
+            abandoned: s.abandoned,
+            queue_delay_us: s.queue_delay_us,
+            requests_bytes: s.requests_bytes,
+            requests_bytes_max: s.requests_bytes_max,
+            answers_bytes: s.answers_bytes,
+            answers_bytes_max: s.answers_bytes_max,
             journal_bytes: s.journal_bytes,
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
@@ -107,6 +123,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
     }
     let count = output::count;
     let since = "since the start";
+    let of = |now, max| format!("{} of at most {}", mebibytes(now), mebibytes(max));
     let mut facts = vec![
         ("ledger", s.ledger_id.clone()),
         ("version", s.version.clone()),
@@ -121,6 +138,12 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         ("journal", format!("LSN {}, durable up to {}", s.last_lsn, s.durable_lsn)),
         ("written", format!("{} {since}", mebibytes(s.journal_bytes))),
         ("in flight", format!("{} of at most {}", count(s.in_flight), count(s.in_flight_max))),
+        ("queue delay", format!("{:.1} ms", s.queue_delay_us as f64 / 1000.0)),
+        ("request memory", of(s.requests_bytes, s.requests_bytes_max)),
+        ("answer memory", of(s.answers_bytes, s.answers_bytes_max)),
+        ("overloaded", format!("{} requests refused {since}", count(s.overloaded))),
+        ("expired", format!("{} requests dropped {since}", count(s.expired))),
+        ("abandoned", format!("{} requests dropped {since}", count(s.abandoned))),
         ("posted", format!("{} {since}", count(s.posted))),
         ("refused", format!("{} {since}", count(s.refused))),
         ("repeats", format!("{} {since}", count(s.repeats))),
@@ -161,6 +184,11 @@ mod tests {
             partitions: 1,
             in_flight_max: 262_144,
             posted: 44_932,
+            overloaded: 1_200,
+            expired: 3,
+            queue_delay_us: 12_345,
+            requests_bytes_max: 512 << 20,
+            answers_bytes_max: 256 << 20,
             uptime_ns: 61_000_000_000,
             ..Default::default()
         }
@@ -188,6 +216,12 @@ mod tests {
              journal         LSN 9, durable up to 9\n\
              written         0.0 KiB since the start\n\
              in flight       0 of at most 262,144\n\
+             queue delay     12.3 ms\n\
+             request memory  0.0 KiB of at most 512.0 MiB\n\
+             answer memory   0.0 KiB of at most 256.0 MiB\n\
+             overloaded      1,200 requests refused since the start\n\
+             expired         3 requests dropped since the start\n\
+             abandoned       0 requests dropped since the start\n\
              posted          44,932 since the start\n\
              refused         0 since the start\n\
              repeats         0 since the start\n\

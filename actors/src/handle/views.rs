@@ -1,0 +1,126 @@
+//! What the engine shows of itself: accounts, entries, transfers, sums, counters.
+
+use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
+use ducat_engine::money::CurrencyId;
+use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use std::time::Duration;
+
+/// An account's entry as read from the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The event.
+    pub lsn: Lsn,
+    /// Nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// The transfer.
+    pub transfer: TransferId,
+    /// The other account.
+    pub counterparty: AccountId,
+    /// Minor units, negative for a debit.
+    pub amount: i128,
+    /// The account's posted balance after it, minor units.
+    pub balance_after: i128,
+}
+
+/// A page of one account's entries, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntriesPage {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Lsn>,
+    /// The account's currency.
+    pub currency: CurrencyId,
+}
+
+/// A transfer with its content and its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredTransfer {
+    /// What was asked for. The currency is that of the accounts when none was named.
+    pub request: TransferRequest,
+    /// What became of it, marked as a repeat.
+    pub outcome: Outcome,
+}
+
+/// Accounts as of one durable LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountsAt {
+    /// One for each account asked for; `None` for unknown ids.
+    pub accounts: Vec<Option<AccountView>>,
+    /// The moment.
+    pub lsn: Lsn,
+}
+
+/// A page of all accounts in the order of their opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountsPage {
+    /// The accounts.
+    pub accounts: Vec<AccountView>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Slot>,
+    /// The moment.
+    pub lsn: Lsn,
+}
+
+/// The sums of one currency, minor units; they always add up to 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CurrencyTotal {
+    /// The currency.
+    pub currency: CurrencyId,
+    /// Over accounts that are not external.
+    pub internal: i128,
+    /// Over external accounts.
+    pub external: i128,
+}
+
+/// The whole state in figures, as of one LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateSummary {
+    /// The moment.
+    pub lsn: Lsn,
+    /// Hash of every account, the assets and the LSN.
+    pub hash: [u8; 32],
+    /// Sums by currency, in the order of their numbers.
+    pub totals: Vec<CurrencyTotal>,
+}
+
+/// What the engine is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Accounts opened.
+    pub accounts: u64,
+    /// Bytes of memory the accounts take, directory included.
+    pub accounts_bytes: u64,
+    /// Transfer ids remembered.
+    pub remembered_ids: u64,
+    /// Bytes of memory they take.
+    pub remembered_ids_bytes: u64,
+    /// The last LSN given out.
+    pub last_lsn: Lsn,
+    /// The last durable LSN.
+    pub durable_lsn: Lsn,
+    /// This reign's epoch.
+    pub epoch: Epoch,
+    /// Partitions.
+    pub partitions: u32,
+    /// Transfers admitted and not yet answered.
+    pub in_flight: u64,
+    /// The bound on them.
+    pub in_flight_max: u64,
+    /// Posted since the start.
+    pub posted: u64,
+    /// Refused since the start.
+    pub refused: u64,
+    /// Repeats answered since the start.
+    pub repeats: u64,
+    /// Requests refused since the start because of the load.
+    pub overloaded: u64,
+    /// Requests dropped undecided since the start, their deadline having passed.
+    pub expired: u64,
+    /// Requests dropped undecided since the start, their caller having gone.
+    pub abandoned: u64,
+    /// How long a request that comes now would wait before it is looked at, roughly.
+    pub queue_delay: Duration,
+    /// Journal bytes appended since the start, frames included.
+    pub journal_bytes: u64,
+}
