@@ -100,7 +100,7 @@ pub struct OverloadArgs {
 
 impl OverloadArgs {
     /// The closed loop that the peak is measured by.
-    fn peak(&self) -> anyhow::Result<RunArgs> {
+    pub fn peak(&self) -> anyhow::Result<RunArgs> {
         ensure!(
             matches!(self.mode, Mode::Unary | Mode::Batch),
             "overload works with --mode batch or unary: only calls carry deadlines"

@@ -6,12 +6,14 @@ use super::figures::{Figures, Metric};
 use crate::check::Check;
 use crate::cli::{Cli, Command, FootprintArgs, RunArgs, ServerArgs};
 use crate::footprint::Footprint;
+use crate::overload::{OverloadArgs, OverloadReport};
 use crate::peer::{Comparison, Peer, PostgresArgs};
 use crate::report::Report;
-use anyhow::{Context, anyhow, bail, ensure};
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
-use serde_json::Value;
+use anyhow::{Context, bail};
+use clap::Parser;
+
+/// Below this many seconds a run, the overload scenario is shortened as well.
+const OVERLOAD_SHORT_S: f64 = 10.0;
 
 /// A command with its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,12 @@ impl Job {
         if matches!(self, Self::Run(_) | Self::Postgres(_)) && (race.quick || !own_length) {
             words.push(&timed);
         }
+        // A short race shortens this too; a long one leaves it as long as it is by itself.
+        let overload =
+            format!("--duration {} --peak-duration {length} --warmup {warmup}", length.ceil());
+        if matches!(self, Self::Overload(_)) && length < OVERLOAD_SHORT_S {
+            words.push(&overload);
+        }
         words.retain(|word| !word.is_empty());
         words.join(" ")
     }
@@ -78,14 +86,6 @@ impl Job {
     pub fn unavailable(self, race: &RaceArgs) -> Option<String> {
         match self {
             Self::Postgres(_) => crate::peer::missing(race.postgres_bin.as_deref()),
-            Self::Overload(_) if Cli::command().find_subcommand("overload").is_none() => {
-                Some("not built".into())
-            }
-            // A mode this build does not know is told from a mistake in the table.
-            Self::Run(_) => match self.parse(race) {
-                Err(e) if e.kind() == ErrorKind::InvalidValue => Some("not built".into()),
-                _ => None,
-            },
             _ => None,
         }
     }
@@ -103,17 +103,13 @@ impl Job {
             Command::Run(arguments) => arguments.validate(),
             Command::Footprint(arguments) => arguments.validate(),
             Command::Peer { peer: Peer::Postgres(arguments) } => arguments.validate(),
-            _ => Ok(()),
+            Command::Overload(arguments) => arguments.peak().map(drop),
+            other => bail!("{other:?} is no job of the race"),
         }
     }
 
     /// Measures once.
     pub async fn measure(self, race: &RaceArgs) -> anyhow::Result<Found> {
-        if matches!(self, Self::Overload(_)) {
-            let mut words: Vec<_> = self.bare(race).split(' ').skip(1).map(str::to_owned).collect();
-            words.extend(own_arguments(&race.own));
-            return tokio::task::spawn_blocking(move || overload(&words)).await?;
-        }
         match self.parse(race)? {
             Command::Run(arguments) => {
                 let arguments = RunArgs { own: race.own.clone(), ..*arguments };
@@ -130,6 +126,10 @@ impl Job {
                     ..*arguments
                 };
                 Ok(of_comparison(&crate::peer::measure(&arguments).await?))
+            }
+            Command::Overload(arguments) => {
+                let arguments = OverloadArgs { own: race.own.clone(), ..*arguments };
+                of_overload(&crate::overload::measure(&arguments).await?)
             }
             other => bail!("{other:?} is no job of the race"),
         }
@@ -217,64 +217,23 @@ fn of_comparison(comparison: &Comparison) -> Found {
     Found { figures, notes, is_broken }
 }
 
-/// Runs the scenario as a command of its own and reads what it wrote.
-fn overload(words: &[String]) -> anyhow::Result<Found> {
-    let directory = tempfile::tempdir().context("make a directory for the report")?;
-    let json = directory.path().join("overload.json");
-    let status = std::process::Command::new(std::env::current_exe()?)
-        .args(words)
-        .arg("--json")
-        .arg(&json)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .context("run the overload scenario")?;
-    ensure!(json.exists(), "the overload scenario ended with {status} and wrote no report");
-    let report = serde_json::from_str(&std::fs::read_to_string(&json)?)?;
-    let mut found = of_overload(&report)?;
-    if !status.success() {
-        found.is_broken = true;
-        found.notes.push(format!("BROKEN: the scenario ended with {status}"));
-    }
-    Ok(found)
-}
-
 /// The figures of the scenario's report.
-fn of_overload(report: &Value) -> anyhow::Result<Found> {
-    let steps = report["steps"].as_array().context("the overload report has no steps")?;
+fn of_overload(report: &OverloadReport) -> anyhow::Result<Found> {
     let mut figures = Figures::new();
     for (multiple, metric) in
         [(2.0, Metric::Goodput2), (5.0, Metric::Goodput5), (10.0, Metric::Goodput10)]
     {
-        let step = steps.iter().find(|step| step["multiple"].as_f64() == Some(multiple));
-        let goodput = step.and_then(|step| step["goodput_of_peak"].as_f64());
-        let goodput = goodput.ok_or_else(|| anyhow!("no goodput at {multiple}× in the report"))?;
-        figures.insert(metric, goodput * 100.0);
+        let step = report.steps.iter().find(|step| step.multiple == multiple);
+        let step = step.with_context(|| format!("no goodput at {multiple}× in the report"))?;
+        figures.insert(metric, step.goodput_of_peak * 100.0);
     }
-    let mut notes = Vec::new();
-    match report["recovered_after_s"].as_f64() {
+    let mut notes = broken("", &report.checks);
+    let is_broken = !notes.is_empty();
+    match report.recovered_after_s {
         Some(seconds) => {
-            figures.insert(Metric::RecoveredS, seconds);
+            figures.insert(Metric::RecoveredS, f64::from(seconds));
         }
         None => notes.push("the load after the overload was not answered again".to_owned()),
     }
-    Ok(Found { figures, notes, is_broken: false })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_overload_report_is_read_by_its_steps() {
-        let step = |multiple: f64, goodput: f64| serde_json::json!({ "multiple": multiple, "goodput_of_peak": goodput });
-        let steps = [step(2.0, 0.99), step(5.0, 0.91), step(10.0, 0.5), step(0.8, 0.8)];
-        let report = serde_json::json!({ "steps": steps, "recovered_after_s": 3 });
-        let found = of_overload(&report).expect("complete");
-        assert_eq!(found.figures[&Metric::Goodput10], 50.0);
-        assert_eq!(found.figures[&Metric::RecoveredS], 3.0);
-        let never = serde_json::json!({ "steps": steps, "recovered_after_s": null });
-        let found = of_overload(&never).expect("complete");
-        assert!(!found.figures.contains_key(&Metric::RecoveredS) && found.notes.len() == 1);
-        assert!(of_overload(&serde_json::json!({ "steps": [step(2.0, 1.0)] })).is_err());
-    }
+    Ok(Found { figures, notes, is_broken })
 }

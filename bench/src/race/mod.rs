@@ -44,7 +44,8 @@ pub struct RaceArgs {
     /// Seconds of load before them.
     #[arg(long, default_value_t = 3.0)]
     pub warmup: f64,
-    /// One run of 5 s each; rows that cannot be so short only when named by --rows.
+    /// One run of 5 s each; rows that cannot be so short only when named by --rows, and then
+    /// the overload scenario in steps of 5 s.
     #[arg(long, conflicts_with_all = ["runs", "duration", "warmup"])]
     pub quick: bool,
     /// Write everything as JSON, after every run, so that an interrupted race leaves its
