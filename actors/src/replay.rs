@@ -1,11 +1,15 @@
 //! Replay: from the journal's frames to a ledger. Used at start, where the journal is also
 //! opened for writing, and offline by `verify` and `replay`.
 
+mod pipeline;
+
 use ducat_engine::account::Impossible;
-use ducat_engine::codec::{DecodeError, decode_all};
+use ducat_engine::codec::DecodeError;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_persistence::{Frame, Journal, JournalError, ReplayError, ScanProgress, Tail, Writer};
+use ducat_engine::record::Record;
+use ducat_persistence::{BoxError, Journal, JournalError, ReplayError, ScanProgress, Tail, Writer};
+use pipeline::Stopped;
 use thiserror::Error;
 
 /// Told how far a replay has come.
@@ -59,23 +63,56 @@ pub enum ReplayFailed {
     },
 }
 
-/// Applies the records of one frame, up to and including `to`.
-pub(crate) fn apply_frame(ledger: &mut Ledger, frame: &Frame, to: Lsn) -> Result<(), FrameRefused> {
-    let header = frame.header();
-    let mut lsn = frame.first_lsn();
-    let mut held = 0;
-    for record in decode_all(frame.payload()) {
-        let record = record.map_err(|source| FrameRefused::Decode { at: lsn, source })?;
-        if lsn <= to {
-            ledger.apply(lsn, header.time_ns, &record)?;
-        }
-        lsn = lsn.next();
-        held += 1;
+/// Where a replay ends; by default with the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Until {
+    /// After this event.
+    pub lsn: Option<Lsn>,
+    /// After the last event decided at this time or before, nanoseconds since 1970.
+    pub time_ns: Option<u64>,
+}
+
+impl Until {
+    /// After this event.
+    #[must_use]
+    pub const fn lsn(lsn: Lsn) -> Self {
+        Self { lsn: Some(lsn), time_ns: None }
     }
-    if held == u64::from(header.record_count) {
-        return Ok(());
+
+    const fn is_end(self) -> bool {
+        self.lsn.is_none() && self.time_ns.is_none()
     }
-    Err(FrameRefused::Count { said: header.record_count, held })
+
+    fn includes(self, lsn: Lsn, time_ns: u64) -> bool {
+        self.lsn.is_none_or(|last| lsn <= last) && self.time_ns.is_none_or(|last| time_ns <= last)
+    }
+}
+
+/// An event that was just applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'r> {
+    /// Its place.
+    pub lsn: Lsn,
+    /// When it was decided, nanoseconds since 1970.
+    pub time_ns: u64,
+    /// What was decided.
+    pub record: &'r Record,
+}
+
+/// Told of every event, in order, right after the ledger has applied it.
+pub trait Observer: Send {
+    /// Looks at an event and at the ledger after it. On the replay's hot path.
+    ///
+    /// # Errors
+    /// Whatever ends the replay.
+    fn event(&mut self, ledger: &Ledger, event: &Event<'_>) -> Result<(), BoxError>;
+}
+
+/// Nobody looks.
+impl Observer for () {
+    fn event(&mut self, _: &Ledger, _: &Event<'_>) -> Result<(), BoxError> {
+        Ok(())
+    }
 }
 
 /// Opens the journal for writing and builds the ledger from what it holds.
@@ -86,17 +123,22 @@ pub(crate) fn open_and_replay(
     mut ledger: Ledger,
     mut progress: Progress,
 ) -> Result<(Ledger, Box<dyn Writer>, Tail), ReplayFailed> {
-    let (writer, tail) = journal.open_writer_with(shard, owner, &mut |frame, at| {
-        apply_frame(&mut ledger, frame, Lsn(u64::MAX)).map_err(ReplayError::new)?;
-        progress(&at);
-        Ok(())
-    })?;
+    let (opened, applied) = pipeline::run(&mut ledger, Until::default(), &mut (), |feed| {
+        journal.open_writer_with(shard, owner, &mut |frame, at| {
+            feed.frame(frame, at)?;
+            progress(&at);
+            Ok(())
+        })
+    });
+    check_applied(shard, applied)?;
+    let (writer, tail) = opened?;
     check_end(&ledger, &tail)?;
     check_conservation(&ledger)?;
     Ok((ledger, writer, tail))
 }
 
-/// Replays a shard into `ledger` without writing, as far as `to`.
+/// Replays a shard into `ledger` without writing, as far as `until`; the whole journal is
+/// checked all the same.
 ///
 /// # Errors
 /// [`ReplayFailed`].
@@ -104,20 +146,31 @@ pub fn replay_offline(
     journal: &dyn Journal,
     shard: ShardId,
     ledger: &mut Ledger,
-    to: Option<Lsn>,
+    until: Until,
+    observer: &mut impl Observer,
     mut progress: Progress,
 ) -> Result<Tail, ReplayFailed> {
-    let end = to.unwrap_or(Lsn(u64::MAX));
-    let tail = journal.scan(shard, &mut |frame, at| {
-        apply_frame(ledger, frame, end).map_err(ReplayError::new)?;
-        progress(&at);
-        Ok(())
-    })?;
-    if to.is_none() {
+    let (scanned, applied) = pipeline::run(ledger, until, observer, |feed| {
+        journal.scan(shard, &mut |frame, at| {
+            feed.frame(frame, at)?;
+            progress(&at);
+            Ok(())
+        })
+    });
+    check_applied(shard, applied)?;
+    let tail = scanned?;
+    if until.is_end() {
         check_end(ledger, &tail)?;
     }
     check_conservation(ledger)?;
     Ok(tail)
+}
+
+/// What stopped the applying is why the journal could not go on.
+fn check_applied(shard: ShardId, applied: Result<(), Stopped>) -> Result<(), JournalError> {
+    applied.map_err(|Stopped { lsn, why }| {
+        JournalError::Replay { shard, lsn, source: ReplayError(why) }
+    })
 }
 
 fn check_end(ledger: &Ledger, tail: &Tail) -> Result<(), ReplayFailed> {

@@ -307,6 +307,11 @@ impl Account {
         Ok(())
     }
 
+    /// Reads what lies at both ends of it, so that all of it comes into the cache.
+    pub(crate) fn touch(&self) -> u64 {
+        self.last_lsn.0 ^ self.posted as u64
+    }
+
     /// The account as it stands, with what is only prepared.
     #[must_use]
     pub fn view(&self) -> AccountView {

@@ -7,7 +7,7 @@
 use crate::causes::{damaged_restore, with_causes};
 use crate::exit::{Exit, Failure};
 use ducat_actors::handle::CurrencyTotal;
-use ducat_actors::replay::{ReplayFailed, replay_offline};
+use ducat_actors::replay::{ReplayFailed, Until, replay_offline};
 use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::known::REMEMBER_NS;
@@ -93,7 +93,9 @@ fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
         shown.set_length(at.goal_lsn.0.max(at.lsn.0));
         shown.set_position(at.lsn.0);
     });
-    let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, to, progress);
+    let until = Until { lsn: to, time_ns: None };
+    let tail =
+        replay_offline(&*opened.journal, SHARD, &mut ledger, until, &mut (), progress);
     bar.finish_and_clear();
     Ok((ledger, tail.map_err(|e| replay_failure(&e, data_dir))?))
 }
