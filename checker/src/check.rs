@@ -29,7 +29,8 @@ pub struct Options {
     pub all_answered: bool,
     /// Clients ask again by themselves, so that the first answer may be marked as a repeat.
     pub hidden_retries: bool,
-    /// How long ids are remembered at least, nanoseconds of journalled time.
+    /// How long ids are remembered at least, nanoseconds of journalled time. A pause between two
+    /// new ids counts as a 24th of it at most.
     pub remember_ns: u64,
     /// The accounts as they stood when the journal's first event came.
     pub books: Books,
@@ -136,10 +137,10 @@ impl<'h> Checker<'h> {
             calls: Calls::new(history, fresh),
             books: options.books.clone(),
             next_lsn: options.first_lsn,
+            ids: IdsAt::new(options.remember_ns),
             options,
             index,
             report,
-            ids: IdsAt::default(),
             last_time_ns: 0,
             queue: VecDeque::new(),
             head: None,
@@ -178,9 +179,8 @@ impl<'h> Checker<'h> {
         self.next_lsn = lsn.next();
         self.last_time_ns = time_ns;
         self.report.events += 1;
-        self.ids.time(lsn, time_ns);
         if let Some(id) = event.record.transfer_id() {
-            self.ids.add(id, lsn);
+            self.ids.add(id, lsn, time_ns);
         }
         self.queue.push_back(event);
         self.drain(false)

@@ -224,7 +224,7 @@ impl History {
             Call::Entries { account, entries, newest, oldest } => {
                 self.begin(ENTRIES, span);
                 self.out.number(account.get());
-                self.out.byte(u8::from(*newest) | u8::from(*oldest) << 1);
+                self.out.byte(u8::from(*newest) | (u8::from(*oldest) << 1));
                 self.out.list(entries.iter(), Out::entry);
             }
             Call::Totals { lsn, sums } => {

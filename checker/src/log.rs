@@ -93,7 +93,8 @@ impl Out {
     fn request(&mut self, request: &TransferRequest, flags: u8, before: &mut Before) {
         let kind = KINDS.iter().position(|kind| *kind == request.kind).expect("listed") as u8;
         let named = if request.currency.is_some() { NAMED } else { 0 };
-        self.byte(u8::from(request.linked) * LINKED | kind << KIND_SHIFT | named | flags);
+        let linked = if request.linked { LINKED } else { 0 };
+        self.byte(linked | (kind << KIND_SHIFT) | named | flags);
         self.near(request.id.get(), &mut before.id);
         self.near(request.debit.get(), &mut before.account);
         self.near(request.credit.get(), &mut before.account);
@@ -127,7 +128,8 @@ impl Out {
         self.number(seen.last_lsn.0.into());
         let Some(more) = seen.more else { return self.byte(0) };
         let status = STATUSES.iter().position(|status| *status == more.status).expect("listed");
-        self.byte(1 | u8::from(more.available.is_some()) << 1 | (status as u8) << 2);
+        let available = if more.available.is_some() { 2 } else { 0 };
+        self.byte(1 | available | ((status as u8) << 2));
         self.number(more.held);
         self.number(more.incoming);
         if let Some(available) = more.available {

@@ -126,11 +126,8 @@ impl Checker<'_> {
 
     /// An id that was read as unknown when everything up to `floor` had been told.
     fn not_stored(&mut self, id: TransferId, floor: Lsn) {
-        let now_ns = self.ids.time_at(floor);
-        let remembered = self.ids.of(id).find(|lsn| {
-            let age = now_ns.saturating_sub(self.ids.time_at(*lsn));
-            *lsn <= floor && age < self.options.remember_ns
-        });
+        let told = |lsn: &Lsn| *lsn <= floor && self.ids.remembers(*lsn, floor);
+        let remembered = self.ids.of(id).find(told);
         if let Some(lsn) = remembered {
             self.report.add(Kind::StaleRead, lsn, || {
                 format!("transfer {id} was read as unknown when LSN {floor} had been told")

@@ -113,7 +113,7 @@ impl Checker<'_> {
     /// Ids over the whole journal: none took effect twice, and nothing that was answered is
     /// missing.
     pub(crate) fn end_ids(&mut self) {
-        let doubles: Vec<_> = self.ids.doubles(self.options.remember_ns).collect();
+        let doubles: Vec<_> = self.ids.doubles().collect();
         for (id, first, second) in doubles {
             self.report.add(Kind::DoubleEffect, second, || {
                 format!("transfer {id} was decided by event {first} already")

@@ -41,7 +41,10 @@ fn random_run(seed: u64) -> Run {
     let mut run = Run::new();
     run.submit((2..=6).map(|id| transfer(10_000 + id, support::WORLD, id, 100)).collect());
     let ids = u128::from(10 + rng.below(60));
-    for _ in 0..rng.below(25) {
+    // Some runs outlast the memory of ids.
+    let long = rng.below(4) == 0;
+    for _ in 0..rng.below(if long { 150 } else { 25 }) {
+        run.now_ns += if long { REMEMBER_NS / 24 } else { 0 };
         match rng.below(8) {
             0 => drop(run.read()),
             1 => drop(run.read_totals()),
@@ -53,7 +56,7 @@ fn random_run(seed: u64) -> Run {
                 let status = [AccountStatus::Active, AccountStatus::Frozen][rng.below(2) as usize];
                 run.set_status(u128::from(rng.below(4)) + 2, status);
             }
-            4 => run.now_ns += rng.below(3) * REMEMBER_NS / 2,
+            4 => run.now_ns += rng.below(3) * REMEMBER_NS / 20,
             _ => {
                 let many = 1 + rng.below(3);
                 let all: Vec<_> = (0..many).map(|_| submission(&mut rng, ids)).collect();
