@@ -215,6 +215,7 @@ impl Account {
     ///
     /// # Errors
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
+    #[inline]
     pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn)?;
         let after = self.posted - signed(amount);
@@ -233,6 +234,7 @@ impl Account {
     ///
     /// # Errors
     /// [`Impossible`], as [`Self::debit`].
+    #[inline]
     pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn)?;
         let after = self.posted + signed(amount);
@@ -307,9 +309,10 @@ impl Account {
         Ok(())
     }
 
-    /// Reads what lies at both ends of it, so that all of it comes into the cache.
+    /// Reads it at its beginning, middle and end, so that all of it comes into the cache.
+    #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        self.last_lsn.0 ^ self.posted as u64
+        self.posted as u64 ^ self.last_lsn.0 ^ u64::from(self.currency.0)
     }
 
     /// The account as it stands, with what is only prepared.
