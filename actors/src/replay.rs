@@ -168,8 +168,10 @@ pub fn replay_offline(
 
 /// What stopped the applying is why the journal could not go on.
 fn check_applied(shard: ShardId, applied: Result<(), Stopped>) -> Result<(), JournalError> {
-    applied.map_err(|Stopped { lsn, why }| {
-        JournalError::Replay { shard, lsn, source: ReplayError(why) }
+    applied.map_err(|Stopped { lsn, why }| JournalError::Replay {
+        shard,
+        lsn,
+        source: ReplayError(why),
     })
 }
 

@@ -27,6 +27,7 @@ use crate::files::io_error;
 use crate::frame::Frame;
 use ducat_engine::ids::{Lsn, ShardId};
 use options::SledOptions;
+pub(crate) use segment::parse_dir_name;
 use shard::Shard;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -94,8 +94,7 @@ fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
         shown.set_position(at.lsn.0);
     });
     let until = Until { lsn: to, time_ns: None };
-    let tail =
-        replay_offline(&*opened.journal, SHARD, &mut ledger, until, &mut (), progress);
+    let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, until, &mut (), progress);
     bar.finish_and_clear();
     Ok((ledger, tail.map_err(|e| replay_failure(&e, data_dir))?))
 }
