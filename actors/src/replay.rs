@@ -8,7 +8,9 @@ use ducat_engine::codec::DecodeError;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::record::Record;
-use ducat_persistence::{BoxError, Journal, JournalError, ReplayError, ScanProgress, Tail, Writer};
+use ducat_persistence::{
+    BoxError, Journal, JournalError, ReplayError, ScanProgress, Tail, Visitor, Writer,
+};
 use pipeline::Stopped;
 use thiserror::Error;
 
@@ -53,6 +55,14 @@ pub enum ReplayFailed {
         /// What should be zero.
         sum: i128,
     },
+    /// The journal that a replay writes to refused.
+    #[error("could not write the new journal after event {lsn}")]
+    Target {
+        /// The last event that was to be written.
+        lsn: Lsn,
+        /// The refusal.
+        source: BoxError,
+    },
     /// The journal and the ledger disagree on where they end.
     #[error("the journal ends before event {journal}, the replay before event {ledger}")]
     End {
@@ -83,7 +93,9 @@ impl Until {
         self.lsn.is_none() && self.time_ns.is_none()
     }
 
-    fn includes(self, lsn: Lsn, time_ns: u64) -> bool {
+    /// Whether this event comes before the end.
+    #[must_use]
+    pub fn includes(self, lsn: Lsn, time_ns: u64) -> bool {
         self.lsn.is_none_or(|last| lsn <= last) && self.time_ns.is_none_or(|last| time_ns <= last)
     }
 }
@@ -164,6 +176,24 @@ pub fn replay_offline(
     }
     check_conservation(ledger)?;
     Ok(tail)
+}
+
+/// Applies what `scan` shows its visitor, on another thread, as far as `until`. The scan's result,
+/// and why the events could not be applied, if they could not.
+///
+/// # Errors
+/// The second: [`JournalError::Replay`].
+pub fn apply_shown<T>(
+    shard: ShardId,
+    ledger: &mut Ledger,
+    until: Until,
+    observer: &mut impl Observer,
+    scan: impl FnOnce(&mut Visitor<'_>) -> T,
+) -> (T, Result<(), JournalError>) {
+    let (scanned, applied) = pipeline::run(ledger, until, observer, |feed| {
+        scan(&mut |frame, at| feed.frame(frame, at))
+    });
+    (scanned, check_applied(shard, applied))
 }
 
 /// What stopped the applying is why the journal could not go on.

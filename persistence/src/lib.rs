@@ -29,6 +29,7 @@ pub mod data_dir;
 mod files;
 pub mod frame;
 pub mod ledger_id;
+mod look;
 pub mod mark;
 pub mod memory;
 pub mod origin;
@@ -43,6 +44,7 @@ pub use contract::{
 pub use data_dir::{DataDir, DataDirError, Held};
 pub use frame::{Frame, FrameError, FrameHash, FrameHeader};
 pub use ledger_id::LedgerId;
+pub use look::{Leftover, LookAround};
 pub use memory::MemoryJournal;
 pub use origin::{Origin, OriginKind};
 pub use raw::{RawError, RawJournal};

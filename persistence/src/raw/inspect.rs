@@ -29,6 +29,8 @@ pub enum FaultKind {
     Mark,
     /// The file cannot be read.
     Unreadable,
+    /// The records are in the file, but the store over it does not give them back.
+    Store,
 }
 
 impl FaultKind {
@@ -43,6 +45,7 @@ impl FaultKind {
             Self::Epoch => "epoch",
             Self::Mark => "mark",
             Self::Unreadable => "unreadable",
+            Self::Store => "store",
         }
     }
 }
@@ -64,13 +67,34 @@ pub struct Fault {
     pub what: String,
 }
 
+/// The acknowledged frames of a segment, in brief.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SegmentDigest {
+    /// How many.
+    pub frames: u64,
+    /// Last LSN of the last one.
+    pub last_lsn: Lsn,
+    hash: FrameHash,
+}
+
+impl SegmentDigest {
+    /// Adds the next frame.
+    pub(super) fn add(&mut self, last_lsn: Lsn, hash: FrameHash) {
+        self.frames += 1;
+        self.last_lsn = last_lsn;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.hash.0).update(&hash.0);
+        self.hash = FrameHash(*hasher.finalize().as_bytes());
+    }
+}
+
 /// What was found in a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inspection {
     /// Everything that is wrong, in order. Empty: all that was acknowledged is there, unchanged.
     pub faults: Vec<Fault>,
-    /// Segments looked through.
-    pub segments: u64,
+    /// Segments looked through, each with what is in it.
+    pub segments: Vec<SegmentDigest>,
     /// Intact frames of the journal.
     pub frames: u64,
     /// Records in them.
@@ -124,7 +148,7 @@ impl<'a, 'v> Inspector<'a, 'v> {
     fn new(files: &'a Files, visit: &'a mut Visitor<'v>) -> Self {
         let base = files.mark.base;
         let found = Inspection {
-            segments: files.segments.len() as u64,
+            segments: vec![SegmentDigest::default(); files.segments.len()],
             first_lsn: base.lsn.next(),
             sound_lsn: base.lsn,
             sound_hash: base.hash,
@@ -168,6 +192,9 @@ impl<'a, 'v> Inspector<'a, 'v> {
                 self.resume(header.last_lsn().next(), hash);
             }
         }
+        if header.last_lsn() <= durable {
+            self.found.segments[segment].add(header.last_lsn(), hash);
+        }
         self.found.frames += 1;
         self.found.records += u64::from(header.record_count);
         self.found.bytes += bytes;
@@ -186,10 +213,11 @@ impl<'a, 'v> Inspector<'a, 'v> {
         let mut shown = None;
         let accepted = self.chain.accept::<ReplayError>(frame, hash, &mut |frame, at| {
             shown = Some((frame.last_lsn(), frame.clone()));
-            if sound && failed.is_none() {
-                if let Err(error) = visit(frame, at) {
-                    *failed = Some((frame.first_lsn(), error));
-                }
+            if sound
+                && failed.is_none()
+                && let Err(error) = visit(frame, at)
+            {
+                *failed = Some((frame.first_lsn(), error));
             }
             Ok(())
         });

@@ -13,13 +13,18 @@
 //!
 //! * `carve`: the frames in a file;
 //! * `reader`: those that belong to the journal, in order;
-//! * [`inspect`]: everything that is wrong, for `verify` and `doctor`.
+//! * [`inspect`]: everything that is wrong, for `verify` and `doctor`;
+//! * `sound`: what comes before the first fault, as a journal;
+//! * `store`: whether the store, too, gives back what lies in its files.
 
 mod carve;
 pub mod inspect;
 mod reader;
+mod sound;
+mod store;
 
 pub use carve::Broken;
+pub use sound::SoundPart;
 
 use crate::chain::{Chain, Stop};
 use crate::contract::{

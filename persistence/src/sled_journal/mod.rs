@@ -112,6 +112,28 @@ impl Journal for SledJournal {
     }
 }
 
+/// Shows every frame that the store gives back of one segment below `journal`: for a copy of
+/// it, since the store may write.
+pub(crate) fn visit_segment(
+    journal: &std::path::Path,
+    first: Lsn,
+    take: &mut dyn FnMut(Frame),
+) -> Result<(), segment::StoreError> {
+    let segment = segment::Segment::open(journal, first, &SledOptions::default(), false)?;
+    let mut failed = None;
+    segment.each(&mut |frame| match frame {
+        Ok(frame) => {
+            take(frame);
+            true
+        }
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
 /// Reads on and on, a few frames ahead, up to what is durable.
 struct Reader {
     shard: Arc<Shard>,

@@ -51,7 +51,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What went wrong in or under sled.
 #[derive(Debug, Error)]
-pub(super) enum StoreError {
+pub(crate) enum StoreError {
     /// sled said so.
     #[error("sled refused")]
     Sled(#[source] sled::Error),
