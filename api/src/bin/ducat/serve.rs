@@ -56,7 +56,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
     partitions: usize,
-    /// Threads that serve: 1 to 256. By default one for each core.
+    /// Threads that serve and decide: 1 to 256. By default one for every two cores, since the
+    /// journal's threads and the kernel's network need the others.
     #[arg(long, env = "DUCAT_THREADS", value_parser = clap::value_parser!(u32).range(1..=256),
           value_name = "COUNT")]
     threads: Option<u32>,
@@ -117,6 +118,13 @@ pub struct ServeArgs {
     ready_file: Option<PathBuf>,
 }
 
+impl ServeArgs {
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(|| (cores() / 2).max(1), |threads| threads as usize)
+    }
+}
+
 /// Durability modes, named by the failure they survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DurabilityArg {
@@ -130,11 +138,14 @@ enum DurabilityArg {
 pub fn run(args: ServeArgs) -> Done {
     check(&args)?;
     start_logging();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = args.threads {
-        runtime.worker_threads(threads as usize);
-    }
+    let mut runtime = match args.threads() {
+        // Without a second thread nothing is stolen and nothing runs ahead of the queue, so
+        // that answers which are released together leave in one write to the socket.
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
     let runtime = runtime
+        .worker_threads(args.threads())
         .enable_all()
         .thread_name("ducat-serve")
         .build()
