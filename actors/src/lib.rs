@@ -25,3 +25,4 @@ pub mod start;
 mod stored;
 mod supervisor;
 mod tasks;
+mod threads;

@@ -22,6 +22,7 @@ pub mod intake;
 pub mod ledger_service;
 pub mod operator_service;
 pub mod server;
+mod services;
 pub mod status;
 pub mod stream;
 pub mod unread;

@@ -73,8 +73,8 @@ impl Connector {
     async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
             Self::Unary { url, codec, single, deadline } => {
-                let channel = connect(url).await?;
-                Port::Unary(Box::new(UnaryPort::new(channel, *codec, *single, batch, *deadline)))
+                let port = UnaryPort::connect(url, *codec, *single, batch, *deadline).await?;
+                Port::Unary(Box::new(port))
             }
             Self::Stream { url, codec } => {
                 Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))

@@ -311,7 +311,9 @@ fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
         }
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
-        StartError::Spawn(_) | StartError::Interrupted(_) => Exit::Internal,
+        StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
+            Exit::Internal
+        }
     };
     Failure::new(exit, with_causes(error))
 }
