@@ -28,6 +28,7 @@ pub mod stream;
 pub mod unread;
 pub mod violation;
 pub mod wire;
+pub mod wire_requests;
 
 /// The generated messages and clients of package `ducat.v1`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

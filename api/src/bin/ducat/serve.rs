@@ -184,8 +184,9 @@ fn check(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 fn start_logging() {
+    // The actors' library opens a span for every message, which nobody reads.
     let filter = tracing_subscriber::EnvFilter::try_from_env("DUCAT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ractor=warn"));
     // Fails only when a subscriber is there already, which then is the one to keep.
     let _installed = tracing_subscriber::fmt()
         .with_env_filter(filter)
