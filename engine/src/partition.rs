@@ -189,7 +189,7 @@ impl Partition {
     /// other as they are worked on. Returns up to where.
     fn warm(&self, items: &[Item], at: usize) -> usize {
         let end = items.len().min(at + WARMED);
-        let read = |slot| self.account(slot).map_or(0, Account::posted);
+        let read = |slot| self.account(slot).map_or(0, Account::warm);
         let read = items[at..end].iter().map(|item| read(item.debit) ^ read(item.credit));
         std::hint::black_box(read.fold(0, |all, one| all ^ one));
         end
