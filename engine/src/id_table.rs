@@ -211,7 +211,7 @@ impl<V: Copy> IdTable<V> {
     fn push(&mut self, high: u64, low: u64, value: V) -> Position {
         let position = Position::try_from(self.len).expect("callers bound the ids they add");
         assert!(position < Position::MAX, "callers bound the ids they add");
-        if self.len % CHUNK == 0 {
+        if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         self.chunks[self.len / CHUNK].push(Entry { high, low, value });
@@ -247,7 +247,7 @@ impl<V: Copy> IdTable<V> {
 
     fn add_page(&mut self, depth: u16) -> usize {
         let page = self.pages.len();
-        if page % SLAB == 0 {
+        if page.is_multiple_of(SLAB) {
             self.slabs.push(vec![[0; SLOTS]; SLAB].into());
         }
         self.pages.push(Page { taken: 0, depth });
