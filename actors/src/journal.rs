@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 /// An append of fewer bytes waits until the answers of the one before have left, and with it
 /// what callers ask next: it would cost as much as a larger one. More than that is worth an
 /// append by itself.
-const FEW_BYTES: usize = 64 * 1024;
+const FEW_BYTES: usize = 4 * 1024;
 
 /// What the journal writer is told.
 pub(crate) enum JournalMsg {

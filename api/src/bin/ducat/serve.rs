@@ -56,8 +56,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
     partitions: usize,
-    /// Threads that serve and decide: 1 to 256. By default one for every two cores, since the
-    /// journal's threads and the kernel's network need the others.
+    /// Threads that speak with clients: 1 to 256. By default one for every two cores, since
+    /// deciding and writing have threads of their own.
     #[arg(long, env = "DUCAT_THREADS", value_parser = clap::value_parser!(u32).range(1..=256),
           value_name = "COUNT")]
     threads: Option<u32>,
@@ -139,8 +139,8 @@ pub fn run(args: ServeArgs) -> Done {
     check(&args)?;
     start_logging();
     let mut runtime = match args.threads() {
-        // Without a second thread nothing is stolen and nothing runs ahead of the queue, so
-        // that answers which are released together leave in one write to the socket.
+        // Without a second thread nothing is handed from one to the other, which small calls
+        // feel.
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
