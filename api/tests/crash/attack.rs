@@ -1,12 +1,13 @@
 //! What every attack does: a ledger with its history, started, loaded, ended somehow, started
 //! again and checked.
 
-use crate::checker::check;
+use crate::checker::{Fault, check};
 use crate::history::History;
 use crate::ledger::{open, specs};
 use crate::load::Load;
 use crate::observe::{observe, resend_unanswered};
 use crate::server::{Ended, Launch, Server};
+use crate::table::{Row, skipped};
 use ducat_api::client::Client;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -21,9 +22,10 @@ pub fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is open");
 }
 
-/// Says why a test does nothing here.
-pub fn skip(test: &str, reason: &str) {
-    say(&format!("skipped: {test}: {reason}"));
+/// Says why an attack is not made here.
+pub fn skip(attack: &str, reason: &str) {
+    say(&format!("skipped: {attack}: {}", reason.trim()));
+    skipped(attack, reason);
 }
 
 /// How often to try: the environment's number, or the short form's.
@@ -57,6 +59,8 @@ pub struct Attack {
     pub history: Arc<History>,
     /// Random decisions.
     pub dice: StdRng,
+    /// What it comes to.
+    pub row: Row,
     /// Calls before this one were answered and checked.
     checked: usize,
     /// The highest LSN of that time.
@@ -80,17 +84,25 @@ pub enum Depth {
 const SAMPLE: usize = 50;
 
 impl Attack {
-    /// An attack that makes its decisions from `dice`.
-    pub fn new(dice: StdRng) -> Self {
+    /// An attack of this name, with random decisions of its own.
+    pub fn new(name: &str) -> Self {
         Self {
             runtime: Runtime::new().expect("a runtime"),
             history: Arc::default(),
-            dice,
+            dice: dice(name),
+            row: Row::new(name),
             checked: 0,
             checked_lsn: 0,
             durable_unanswered: 0,
             lost_unanswered: 0,
         }
+    }
+
+    /// Goes on with a new ledger, of which nothing is known yet.
+    pub fn begin_anew(&mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        self.history = Arc::default();
+        (self.checked, self.checked_lsn) = (0, 0);
     }
 
     /// Starts a server that must come up, and opens the accounts.
@@ -144,11 +156,12 @@ impl Attack {
     pub fn check(&mut self, server: &Server, depth: Depth) {
         self.resend(server);
         let faults = self.faults(server, depth);
-        assert!(faults.is_empty(), "faults:\n{}", faults.join("\n"));
+        self.row.count(&faults);
+        assert!(faults.is_empty(), "faults:\n{}", listed(&faults));
     }
 
     /// Compares the history, all of which was answered, with the server.
-    pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<String> {
+    pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<Fault> {
         let calls = self.history.calls();
         let (asked, above): (Vec<usize>, u64) = match depth {
             Depth::All => ((0..calls.len()).collect(), 0),
@@ -170,7 +183,7 @@ impl Attack {
         let faults = check(&specs(), &calls, &observed);
         self.checked = calls.len();
         self.checked_lsn = observed.status.last_lsn;
-        faults.iter().map(ToString::to_string).collect()
+        faults
     }
 
     /// A pause of a random length up to `most_ms`.
@@ -178,16 +191,20 @@ impl Attack {
         std::thread::sleep(Duration::from_millis(dice.random_range(0..=most_ms)));
     }
 
-    /// One line of a report.
-    pub fn report(&self, what: &str) -> String {
-        format!(
-            "{what}: {} transfers acknowledged, {} without an answer were durable, {} were not; \
-             no fault",
-            self.history.acknowledged(),
-            self.durable_unanswered,
-            self.lost_unanswered
-        )
+    /// Everything held: writes the row.
+    pub fn finish(mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        if self.durable_unanswered + self.lost_unanswered > 0 {
+            let (durable, lost) = (self.durable_unanswered, self.lost_unanswered);
+            self.row.note(format!("without an answer: {durable} durable, {lost} not"));
+        }
+        self.row.finish();
     }
+}
+
+/// Faults, one to a line.
+pub fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A server that had to end by itself: with an exit code and a sentence.

@@ -2,7 +2,7 @@
 //! anywhere. The next start refuses and says where, or everything acknowledged is still
 //! there; never silence, a crash or a hang.
 
-use crate::attack::{Attack, Depth, assert_refused, dice, say, tries};
+use crate::attack::{Attack, Depth, assert_refused, listed, tries};
 use crate::server::{Ended, Launch};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -42,7 +42,7 @@ fn a_truncation_is_refused_or_harmless() {
 fn damages(what: &str, damage: Damage) {
     let tries = tries("DUCAT_DAMAGES", 20);
     let dir = tempfile::tempdir().expect("a directory");
-    let mut attack = Attack::new(dice(what));
+    let mut attack = Attack::new(what);
     let good = dir.path().join("good");
     // Stopped in order once and killed once: its files differ in how they end.
     let server = attack.start(&Launch::default(), &good);
@@ -73,17 +73,16 @@ fn damages(what: &str, damage: Damage) {
             }
             Ok(server) => {
                 let faults = attack.faults(&server, Depth::All);
-                assert!(faults.is_empty(), "silent: {done}\n{}", faults.join("\n"));
+                attack.row.silent += usize::from(!faults.is_empty());
+                assert!(faults.is_empty(), "silent: {done}\n{}", listed(&faults));
                 intact += 1;
             }
         }
         std::fs::remove_dir_all(&copy).expect("ours");
     }
-    say(&format!(
-        "{tries} {what}: {refused} refused at the start with the place named, {intact} started \
-         with all of the {} acknowledged outcomes; none silent, crashed or hung",
-        attack.history.acknowledged()
-    ));
+    attack.row.note(format!("{refused} refused with the place named, {intact} whole"));
+    attack.row.runs = tries;
+    attack.finish();
 }
 
 /// A refusal that leads to the damage: exit code 65 and the directory, a file or an LSN.

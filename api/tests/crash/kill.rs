@@ -1,6 +1,6 @@
 //! SIGKILL under load and during the start, and SIGTERM, which must leave nothing undone.
 
-use crate::attack::{Attack, Depth, dice, say, tries};
+use crate::attack::{Attack, Depth, tries};
 use crate::server::Launch;
 use rand::RngExt as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ fn killed_under_load_nothing_acknowledged_is_lost() {
     let kills = tries("DUCAT_KILLS", 5);
     let data = tempfile::tempdir().expect("a directory");
     let data = data.path().join("data");
-    let mut attack = Attack::new(dice("kill"));
+    let mut attack = Attack::new("SIGKILL under load and while starting");
     let (mut under_load, mut starting) = (0, 0);
     let mut round = 0;
     while under_load < kills {
@@ -36,14 +36,16 @@ fn killed_under_load_nothing_acknowledged_is_lost() {
     }
     let server = attack.start(&Launch::default(), &data);
     attack.check(&server, Depth::All);
-    say(&attack.report(&format!("{under_load} kills under load, {starting} while starting")));
+    attack.row.runs = under_load + starting;
+    attack.row.note(format!("{starting} while starting"));
+    attack.finish();
 }
 
 #[test]
 fn told_to_stop_it_answers_what_it_took() {
     let data = tempfile::tempdir().expect("a directory");
     let data = data.path().join("data");
-    let mut attack = Attack::new(dice("stop"));
+    let mut attack = Attack::new("SIGTERM under load");
     let stops = tries("DUCAT_STOPS", 3);
     for _ in 0..stops {
         let server = attack.start(&Launch::default(), &data);
@@ -66,5 +68,6 @@ fn told_to_stop_it_answers_what_it_took() {
     }
     let server = attack.start(&Launch::default(), &data);
     attack.check(&server, Depth::All);
-    say(&attack.report(&format!("{stops} times told to stop under load")));
+    attack.row.runs = stops;
+    attack.finish();
 }

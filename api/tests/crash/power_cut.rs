@@ -1,7 +1,7 @@
 //! Power cuts: the data directory is on an ext4 of its own, which is shut down under load so
 //! that everything not yet synced is gone; then it is mounted again and the server started.
 
-use crate::attack::{Attack, Depth, dice, is_root, say, skip, tries};
+use crate::attack::{Attack, Depth, is_root, skip, tries};
 use crate::mounts::Mount;
 use crate::server::Launch;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const DISK_BYTES: u64 = 1 << 30;
 
 #[test]
 fn a_power_cut_loses_nothing_acknowledged() {
-    const TEST: &str = "power cut";
+    const TEST: &str = "power cut on ext4";
     if !is_root() {
         return skip(TEST, "only root can mount a filesystem to be cut off");
     }
@@ -22,7 +22,7 @@ fn a_power_cut_loses_nothing_acknowledged() {
         Err(reason) => return skip(TEST, &format!("no ext4 of its own: {reason}")),
     };
     let data = disk.path().join("data");
-    let mut attack = Attack::new(dice(TEST));
+    let mut attack = Attack::new(TEST);
     for _ in 0..cuts {
         let server = attack.start(&Launch::default(), &data);
         attack.check(&server, Depth::New);
@@ -42,5 +42,6 @@ fn a_power_cut_loses_nothing_acknowledged() {
     let server = attack.start(&Launch::default(), &data);
     attack.check(&server, Depth::All);
     server.kill();
-    say(&attack.report(&format!("{cuts} power cuts")));
+    attack.row.runs = cuts;
+    attack.finish();
 }
