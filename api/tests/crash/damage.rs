@@ -39,12 +39,10 @@ fn a_truncation_is_refused_or_harmless() {
     });
 }
 
-fn damages(what: &str, damage: Damage) {
-    let tries = tries("DUCAT_DAMAGES", 20);
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut attack = Attack::new(what);
-    let good = dir.path().join("good");
-    // Stopped in order once and killed once: its files differ in how they end.
+/// A stopped ledger with its history, below `dir`. Stopped in order once and killed once: its
+/// files differ in how they end.
+pub fn good_directory(attack: &mut Attack, dir: &Path) -> PathBuf {
+    let good = dir.join("good");
     let server = attack.start(&Launch::default(), &good);
     attack.load_for(&server, Duration::from_millis(150));
     server.terminate();
@@ -58,7 +56,14 @@ fn damages(what: &str, damage: Damage) {
     attack.resend(&server);
     server.kill();
     assert!(attack.history.acknowledged() > 100, "the load came to nothing");
+    good
+}
 
+fn damages(what: &str, damage: Damage) {
+    let tries = tries("DUCAT_DAMAGES", 20);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut attack = Attack::new(what);
+    let good = good_directory(&mut attack, dir.path());
     let (mut refused, mut intact) = (0, 0);
     for nth in 0..tries {
         let copy = dir.path().join(format!("copy-{nth}"));
@@ -86,7 +91,7 @@ fn damages(what: &str, damage: Damage) {
 }
 
 /// A refusal that leads to the damage: exit code 65 and the directory, a file or an LSN.
-fn assert_names_the_place(ended: &Ended, copy: &Path, done: &str) {
+pub fn assert_names_the_place(ended: &Ended, copy: &Path, done: &str) {
     assert_refused(ended);
     assert_eq!(ended.status.code(), Some(65), "{done}: {ended:?}");
     let named = [copy.to_str().expect("plain"), "LSN", "lsn", "frame", "sled"];
@@ -125,7 +130,8 @@ fn collect(dir: &Path, files: &mut Vec<(PathBuf, u64)>) {
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies a directory with everything in it.
+pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a new directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("readable");
