@@ -83,6 +83,9 @@ pub enum Depth {
     All,
 }
 
+/// Transfers that [`Attack::load_for`] waits for, however slow the machine is.
+const LOAD_LEAST: usize = 500;
+
 /// Older calls compared by [`Depth::New`].
 const SAMPLE: usize = 50;
 
@@ -155,6 +158,7 @@ impl Attack {
         let guard = self.runtime.enter();
         let load = Load::start(server.address(), &self.history, seed);
         drop(guard);
+        self.history.await_answers(self.history.acknowledged() + LOAD_LEAST);
         std::thread::sleep(time);
         self.runtime.block_on(load.finish());
     }

@@ -7,6 +7,7 @@ use crate::server::{Ended, Launch};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A way to damage a file of at least one byte; says what it did.
@@ -48,7 +49,9 @@ pub fn good_directory(attack: &mut Attack, dir: &Path) -> PathBuf {
     server.terminate();
     assert_eq!(server.wait().status.code(), Some(0));
     let server = attack.start(&Launch::default(), &good);
+    let history = Arc::clone(&attack.history);
     attack.load(server, |server, _| {
+        history.await_answers(history.acknowledged());
         std::thread::sleep(Duration::from_millis(150));
         server.kill();
     });

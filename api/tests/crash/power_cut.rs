@@ -9,7 +9,7 @@ use crate::mounts::{Kind, Mount};
 use crate::server::Launch;
 use rand::RngExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 /// xfs is never smaller than 300 MB. Images are sparse.
 const DISK_BYTES: u64 = 1 << 30;
@@ -99,14 +99,14 @@ fn cut_at_sync(attack: &mut Attack, faults: &Faults, data: &Path) {
 
 fn cut_any_time(attack: &mut Attack, disk: &Mount, data: &Path) {
     let server = attack.start(&Launch::default(), data);
-    let before = attack.history.acknowledged();
+    let history = Arc::clone(&attack.history);
+    let before = history.acknowledged();
     attack.load(server, |server, dice| {
-        std::thread::sleep(Duration::from_millis(50));
+        history.await_answers(before);
         Attack::pause(dice, 600);
         disk.cut_power().expect("it can be shut down");
         // What is answered now claims to be durable, and is held to it.
         Attack::pause(dice, 30);
         server.kill();
     });
-    assert!(attack.history.acknowledged() > before, "the load came to nothing");
 }
