@@ -103,9 +103,10 @@ async fn forward(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         // The network is gone with the test.
-        let open = state.wait_for(|now| now.era == begun.era && !(answers && now.held)).await;
+        let open =
+            state.wait_for(|now| now.era == begun.era && !(answers && now.held)).await.is_ok();
         let now = count.min(left);
-        if open.is_err() || to.write_all(&buffer[..now]).await.is_err() {
+        if !open || to.write_all(&buffer[..now]).await.is_err() {
             return;
         }
         left -= now;

@@ -222,7 +222,11 @@ async fn a_server_killed_in_the_middle_doubles_nothing() {
     let client = batching(&server.address, patient()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let tasks = callers(&client, &stop);
-    for _ in 0..3 {
+    for killed in 1..=3 {
+        // A new stream after every kill, however long that takes.
+        while client.statistics().streams < killed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
         server = tokio::task::spawn_blocking(move || {
             server.kill();
@@ -231,6 +235,9 @@ async fn a_server_killed_in_the_middle_doubles_nothing() {
         })
         .await
         .expect("no panic");
+    }
+    while client.statistics().streams < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
