@@ -26,3 +26,4 @@ pub mod start;
 mod stored;
 mod supervisor;
 mod tasks;
+mod threads;
