@@ -1,12 +1,14 @@
 //! Starting and stopping an engine: replay, then the actors, then the door; and back.
 
 use crate::admission::Shared;
+use crate::answers::{AnswersActor, AnswersMsg};
 use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
 use crate::replay::{Progress, ReplayFailed, open_and_replay};
 use crate::supervisor::Supervisor;
+use crate::threads::EngineThreads;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
@@ -37,6 +39,9 @@ pub enum StartError {
     /// An actor could not be started.
     #[error("could not start an actor")]
     Spawn(#[from] SpawnErr),
+    /// The engine's threads could not be started.
+    #[error("could not start the engine's threads")]
+    Threads(#[from] std::io::Error),
     /// The replay's thread is gone.
     #[error("the replay was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -44,11 +49,21 @@ pub enum StartError {
 
 /// A running engine.
 pub struct Engine {
+    /// Where its actors run; ends when it is dropped.
+    threads: EngineThreads,
     shared: Arc<Shared>,
     supervisor: ActorRef<()>,
     coordinator: ActorRef<CoordinatorMsg>,
     partitions: Vec<ActorRef<PartitionMsg>>,
     journal: ActorRef<JournalMsg>,
+    answers: ActorRef<AnswersMsg>,
+    tail: Tail,
+}
+
+/// What the replay gave.
+struct Built {
+    ledger: Ledger,
+    writer: Box<dyn Writer>,
     tail: Tail,
 }
 
@@ -79,18 +94,25 @@ impl Engine {
         });
         let (ledger, writer, tail) = replayed.await??;
         let durable = Lsn(tail.next_lsn.0 - 1);
-        let shared = Shared::new(options, shard, writer.epoch(), journal, durable);
-        Self::spawn(Arc::new(shared), ledger, writer, tail).await
+        let threads = EngineThreads::start(options.partitions)?;
+        let shared = Arc::new(Shared::new(options, shard, writer.epoch(), journal, durable));
+        let (supervisor, _) =
+            Actor::spawn(None, Supervisor { shared: Arc::clone(&shared) }, ()).await?;
+        // Here, with those who ask.
+        let actor = AnswersActor { shared: Arc::clone(&shared) };
+        let (answers, _) = Actor::spawn_linked(None, actor, (), supervisor.get_cell()).await?;
+        let inside = threads.handle().clone();
+        let built = Built { ledger, writer, tail };
+        inside.spawn(Self::spawn(threads, shared, supervisor, answers, built)).await?
     }
 
     async fn spawn(
+        threads: EngineThreads,
         shared: Arc<Shared>,
-        ledger: Ledger,
-        writer: Box<dyn Writer>,
-        tail: Tail,
+        supervisor: ActorRef<()>,
+        answers: ActorRef<AnswersMsg>,
+        Built { ledger, writer, tail }: Built,
     ) -> Result<Self, StartError> {
-        let supervisor = Supervisor { shared: Arc::clone(&shared) };
-        let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
         let mut partitions = Vec::new();
         for partition in ledger.partitions {
             let link = supervisor.get_cell();
@@ -99,7 +121,7 @@ impl Engine {
         }
         let (pool, buffers) = channel::bounded(BUFFERS);
         let durable = Lsn(tail.next_lsn.0 - 1);
-        let args = JournalArgs { writer, durable, pool };
+        let args = JournalArgs { writer, durable, pool, answers: answers.clone() };
         let actor = JournalActor { shared: Arc::clone(&shared) };
         let (journal, _) = Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         if let Ok(mut known) = shared.currencies.write() {
@@ -115,7 +137,7 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
-        Ok(Self { shared, supervisor, coordinator, partitions, journal, tail })
+        Ok(Self { threads, shared, supervisor, coordinator, partitions, journal, answers, tail })
     }
 
     /// The door.
@@ -169,9 +191,11 @@ impl Engine {
             drop(partition.stop_and_wait(None, None).await);
         }
         drop(self.journal.stop_and_wait(None, None).await);
+        drop(self.answers.stop_and_wait(None, None).await);
         drop(self.supervisor.stop_and_wait(None, None).await);
         let failed = self.shared.stopped.borrow().clone();
         self.shared.stop("it was shut down".to_owned());
+        drop(self.threads);
         match failed {
             Some(why) => Err(RequestError::Stopped(why)),
             None if drained => Ok(()),

@@ -137,6 +137,11 @@ impl Account {
         self.posted
     }
 
+    /// Reads something of every line of the cache that a posting needs.
+    pub(crate) fn warm(&self) -> u64 {
+        self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
+    }
+
     /// The lowest posted balance it may reach.
     pub(crate) fn floor(&self) -> i128 {
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
@@ -307,12 +312,6 @@ impl Account {
         }
         self.status = status;
         Ok(())
-    }
-
-    /// Reads it at its beginning, middle and end, so that all of it comes into the cache.
-    #[inline]
-    pub(crate) fn touch(&self) -> u64 {
-        self.posted as u64 ^ self.last_lsn.0 ^ u64::from(self.currency.0)
     }
 
     /// The account as it stands, with what is only prepared.
