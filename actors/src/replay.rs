@@ -190,9 +190,8 @@ pub fn apply_shown<T>(
     observer: &mut impl Observer,
     scan: impl FnOnce(&mut Visitor<'_>) -> T,
 ) -> (T, Result<(), JournalError>) {
-    let (scanned, applied) = pipeline::run(ledger, until, observer, |feed| {
-        scan(&mut |frame, at| feed.frame(frame, at))
-    });
+    let (scanned, applied) =
+        pipeline::run(ledger, until, observer, |feed| scan(&mut |frame, at| feed.frame(frame, at)));
     (scanned, check_applied(shard, applied))
 }
 

@@ -1,9 +1,7 @@
 //! The sound part of a damaged journal, as a journal: what comes before the first fault.
 
 use super::{Files, RawJournal};
-use crate::contract::{
-    FrameReader, Journal, JournalError, Tail, TrimReport, Visitor, Writer,
-};
+use crate::contract::{FrameReader, Journal, JournalError, Tail, TrimReport, Visitor, Writer};
 use crate::frame::Frame;
 use ducat_engine::ids::{Lsn, ShardId};
 

@@ -20,8 +20,6 @@ const TWICE_MAX: usize = 20;
 
 /// What to check, and with what room.
 pub struct Scope<'a> {
-    /// The directory.
-    pub data_dir: &'a Path,
     /// Where a copy of one segment at a time goes; the system's temporary directory if none.
     pub room: Option<&'a Path>,
     /// Memory for ids, in bytes; beyond it they go to `room`.
@@ -157,7 +155,8 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
     }
     if let Some((lsn, id, sum)) = checks.figures.broken {
         let (code, digits) = event_line::currency(&ledger, id);
-        let what = format!("money was made or lost: {code} sums up to {}", format_minor(sum, digits));
+        let what =
+            format!("money was made or lost: {code} sums up to {}", format_minor(sum, digits));
         faults.push(FaultLine::of_event("conservation", lsn, what));
         lost_from = lost_from.min(lsn);
     }

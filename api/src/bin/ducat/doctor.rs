@@ -52,7 +52,8 @@ pub struct DoctorArgs {
 
 /// `5001..5040`, both included.
 fn range(text: &str) -> Result<(u64, u64), String> {
-    let parts = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    let parts =
+        text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     match parts {
         Some((from, to)) if 0 < from && from <= to => Ok((from, to)),
         _ => Err("write the first and the last LSN as in 5001..5040".to_owned()),
@@ -105,7 +106,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Done {
         Err(failure) if failure.exit == Exit::Usage => return Err(failure),
         Err(failure) => report.findings.push(unopened(&failure, dir)),
         Ok(journal) => {
-            let checked = checks::check(&journal, &args.room.scope(dir))?;
+            let checked = checks::check(&journal, &args.room.scope())?;
             report.ledger_id = Some(journal.ledger().to_string());
             report.origins = descent(journal.origins());
             report.lost = lost(&journal, &checked);
@@ -199,10 +200,16 @@ fn unopened(failure: &Failure, dir: &Path) -> Finding {
     let (kind, means) = if what.contains("RESTORING") {
         ("unfinished", "It was to become a ledger made from another and is not complete.")
     } else if mark && what.contains("is of ledger") {
-        ("mark-foreign", "The mark is another ledger's, so nothing says what this one acknowledged.")
+        (
+            "mark-foreign",
+            "The mark is another ledger's, so nothing says what this one acknowledged.",
+        )
     } else if mark {
-        ("mark", "Without the mark nothing says what was acknowledged, so what is missing at the \
-                  end could not be noticed.")
+        (
+            "mark",
+            "Without the mark nothing says what was acknowledged, so what is missing at the \
+                  end could not be noticed.",
+        )
     } else {
         ("format", "FORMAT says whose ledger this is; without it no frame can be held against it.")
     };
@@ -274,20 +281,32 @@ fn of_fault(
     lost: Option<(u64, u64)>,
 ) -> Finding {
     let means = match fault.kind {
-        "damaged-frame" => "Bits have changed on the disk: the frame's checksum does not hold, and \
-                            no intact copy of it is in the file.",
-        "gap" => "Acknowledged events are missing in the middle: a segment was removed, or the \
-                  disk lost writes that it had confirmed.",
-        "shortened" => "The journal ends before what was acknowledged: it was cut, or is older \
-                        than the mark.",
-        "chain" => "A frame continues another history than the one before it: files of two copies \
-                    were mixed.",
+        "damaged-frame" => {
+            "Bits have changed on the disk: the frame's checksum does not hold, and \
+                            no intact copy of it is in the file."
+        }
+        "gap" => {
+            "Acknowledged events are missing in the middle: a segment was removed, or the \
+                  disk lost writes that it had confirmed."
+        }
+        "shortened" => {
+            "The journal ends before what was acknowledged: it was cut, or is older \
+                        than the mark."
+        }
+        "chain" => {
+            "A frame continues another history than the one before it: files of two copies \
+                    were mixed."
+        }
         "epoch" => "An older writer's frame follows a newer one's: files of two copies were mixed.",
         "mark" => "The journal and the mark are of different moments or copies.",
-        "store" => "Every acknowledged event is intact in the files, but the store's own records \
-                    of where they lie are damaged, so a server cannot read them.",
-        "event" => "The frames are intact, but an event in them cannot follow the ones before: \
-                    whoever wrote it was wrong.",
+        "store" => {
+            "Every acknowledged event is intact in the files, but the store's own records \
+                    of where they lie are damaged, so a server cannot read them."
+        }
+        "event" => {
+            "The frames are intact, but an event in them cannot follow the ones before: \
+                    whoever wrote it was wrong."
+        }
         "conservation" => "An event's figures make or lose money.",
         "id-twice" => "Two events consumed one id.",
         _ => "The file cannot be read: the disk, or the right to read it.",
@@ -352,16 +371,15 @@ fn accept(
     let until = Until::lsn(Lsn(lost.0 - 1));
     let sound = journal.sound_part();
     let (ledger, _) = copy(&sound, journal.origins(), &args.data_dir, into, until, &origin)?;
-    let made = descent(ducat_persistence::DataDir::peek(into).map(|(_, o)| o).unwrap_or_default().as_slice());
+    let made = descent(
+        ducat_persistence::DataDir::peek(into).map(|(_, o)| o).unwrap_or_default().as_slice(),
+    );
     let text = if global.json {
         output::json(&serde_json::json!({
             "ledger_id": ledger.to_string(), "directory": into.display().to_string(), "origins": made,
         }))?
     } else {
-        let mut facts = vec![
-            ("made", into.display().to_string()),
-            ("ledger", ledger.to_string()),
-        ];
+        let mut facts = vec![("made", into.display().to_string()), ("ledger", ledger.to_string())];
         facts.extend(made.into_iter().map(|line| ("made from", line)));
         output::facts(facts)
     };

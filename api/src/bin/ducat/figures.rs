@@ -53,10 +53,8 @@ impl Figures {
     }
 
     fn post(&mut self, lsn: Lsn, posted: &Posted) {
-        let sides = [
-            (posted.debit, posted.debit_side.posted),
-            (posted.credit, posted.credit_side.posted),
-        ];
+        let sides =
+            [(posted.debit, posted.debit_side.posted), (posted.credit, posted.credit_side.posted)];
         let mut changes = [(CurrencyId(0), 0); 2];
         for ((slot, after), change) in sides.into_iter().zip(&mut changes) {
             *change = self.set(slot, after);

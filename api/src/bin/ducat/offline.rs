@@ -56,9 +56,8 @@ pub fn replay(
 ) -> Result<(Ledger, Tail), Failure> {
     let mut ledger = empty()?;
     let timer = Timer::start();
-    let tail =
-        replay_offline(journal, SHARD, &mut ledger, until, observer, replay_bar::progress())
-            .map_err(|e| replay_failure(&e, data_dir))?;
+    let tail = replay_offline(journal, SHARD, &mut ledger, until, observer, replay_bar::progress())
+        .map_err(|e| replay_failure(&e, data_dir))?;
     timer.tell(&tail);
     Ok((ledger, tail))
 }
@@ -130,8 +129,11 @@ pub fn replay_failure(error: &ReplayFailed, data_dir: &Path) -> Failure {
     if compose::is_replay_damage(error) {
         return damaged_restore(error, data_dir);
     }
-    let exit =
-        if matches!(error, ReplayFailed::Target { .. }) { Exit::CannotCreate } else { Exit::Internal };
+    let exit = if matches!(error, ReplayFailed::Target { .. }) {
+        Exit::CannotCreate
+    } else {
+        Exit::Internal
+    };
     Failure::new(exit, with_causes(error))
 }
 

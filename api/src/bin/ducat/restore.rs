@@ -136,7 +136,8 @@ fn make(global: &Global, plan: &Plan<'_>) -> Done {
         state_hash: copied.state_hash,
         note: note.clone(),
     };
-    let (made, copied) = copy(&source, source.origins(), plan.from, plan.into, plan.until, &origin)?;
+    let (made, copied) =
+        copy(&source, source.origins(), plan.from, plan.into, plan.until, &origin)?;
     let line = MadeLine {
         kind: plan.kind.name(),
         ledger_id: made.to_string(),

@@ -51,10 +51,9 @@ pub struct RoomArgs {
 }
 
 impl RoomArgs {
-    /// The scope of a check of this directory.
-    pub fn scope<'a>(&'a self, data_dir: &'a std::path::Path) -> Scope<'a> {
+    /// The scope of a check.
+    pub fn scope(&self) -> Scope<'_> {
         Scope {
-            data_dir,
             room: self.tmp.as_deref(),
             ids_bytes: self.ids_mib as usize * 1024 * 1024,
             store: !self.skip_store,
@@ -88,7 +87,7 @@ struct ReportLine {
 /// Runs `verify`.
 pub fn run(global: &Global, args: &VerifyArgs) -> Done {
     let journal = offline::open(&args.data_dir)?;
-    let checked = checks::check(&journal, &args.room.scope(&args.data_dir))?;
+    let checked = checks::check(&journal, &args.room.scope())?;
     let faults = checked.faults.len();
     output::print(&text(&report(&journal, checked), global.json)?)?;
     if faults == 0 {
