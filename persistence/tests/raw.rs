@@ -3,7 +3,7 @@
 
 mod support;
 
-use ducat_engine::ids::{Lsn, ShardId};
+use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_persistence::raw::inspect::{FaultKind, Inspection};
 use ducat_persistence::{AppendBuffer, FrameHash, Journal, RawJournal, Tail, Writer};
 use std::collections::BTreeMap;
@@ -150,6 +150,7 @@ fn an_end_that_was_dropped_does_not_come_back() {
     // Appended by an epoch that the mark has not seen: not for a reader to decide about.
     let (found, _) = inspect(dir.path());
     assert_eq!((found.faults.len(), found.last_lsn), (0, kept));
+    assert_eq!(found.newer, Some((kept.next(), Epoch(2))), "and it is said");
     // The next writer decides: it keeps it, and from then on it is part of the journal.
     let journal = open_journal(dir.path(), small_options());
     let tail = journal.open_writer(SHARD, "test").expect("opens").1;

@@ -110,6 +110,8 @@ impl Feed {
 /// The applier's side.
 struct Applier<'a, O> {
     ledger: &'a mut Ledger,
+    /// Events before this one are in the ledger already.
+    from: Lsn,
     observer: &'a mut O,
     until: Until,
 }
@@ -138,6 +140,10 @@ impl<O: Observer> Applier<'_, O> {
                 if !self.until.includes(lsn, frame.time_ns) {
                     return Ok(());
                 }
+                if lsn < self.from {
+                    lsn = lsn.next();
+                    continue;
+                }
                 if at >= warmed {
                     warmed = batch.records.len().min(at + WARMED);
                     self.ledger.warm(&batch.records[at..warmed]);
@@ -165,7 +171,8 @@ pub(super) fn run<T, O: Observer>(
     let (send, receive) = sync_channel(BATCHES_MAX);
     let (give_back, spare) = channel();
     std::thread::scope(|scope| {
-        let applier = Applier { ledger, observer, until };
+        let from = ledger.coordinator.next_lsn();
+        let applier = Applier { ledger, from, observer, until };
         let applier = scope.spawn(move || applier.run(&receive, &give_back));
         let mut feed = Feed { send, spare, batch: Batch::default() };
         let scanned = scan(&mut feed);

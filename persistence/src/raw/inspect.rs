@@ -115,6 +115,8 @@ pub struct Inspection {
     pub sound_hash: FrameHash,
     /// Records found that nobody was told of: whole, so a start keeps them.
     pub unacknowledged: u64,
+    /// Where records of an epoch begin that the mark does not know: the mark is an older copy.
+    pub newer: Option<(Lsn, Epoch)>,
     /// An end that a crash tore and nobody was told of: a start drops it and says so.
     pub torn: Option<DroppedTail>,
 }
@@ -163,6 +165,7 @@ impl<'a, 'v> Inspector<'a, 'v> {
         match item {
             Item::Frames(frames) => frames.into_iter().for_each(|placed| self.frame(placed)),
             Item::Gap(gap) => self.gap(&gap),
+            Item::Newer(lsn, epoch) => self.found.newer = Some((lsn, epoch)),
             Item::Failed(segment, error) => {
                 let lsn = self.chain.next_lsn();
                 let what = format!("the file cannot be read: {error}");

@@ -198,6 +198,7 @@ impl Files {
         for item in items {
             match item {
                 Item::Gap(gap) => return Err(self.gap(&gap)),
+                Item::Newer(..) => {}
                 Item::Failed(index, error) => {
                     return Err(io_error("read", &self.segments[index].path)(error));
                 }

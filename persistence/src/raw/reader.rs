@@ -5,7 +5,7 @@ use super::carve::{Broken, Carved, Found};
 use super::{Files, LIVE_TRIES, Segment};
 use crate::chain::ChainPoint;
 use crate::frame::{Frame, FrameHash};
-use ducat_engine::ids::Lsn;
+use ducat_engine::ids::{Epoch, Lsn};
 use std::io;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) struct Gap {
 pub(super) enum Item {
     Frames(Vec<Placed>),
     Gap(Gap),
+    /// A frame of an epoch that the mark does not know continues the journal.
+    Newer(Lsn, Epoch),
     Failed(usize, io::Error),
 }
 
@@ -131,6 +133,12 @@ impl<'j> Reader<'j> {
                 continue;
             }
             if next > durable {
+                if let Some(found) = carved.after(next, self.at.hash, None) {
+                    let epoch = found.frame.header().epoch;
+                    if epoch > self.journal.mark.epoch {
+                        self.tell(Item::Newer(next, epoch))?;
+                    }
+                }
                 return self.put_rest(index, carved);
             }
             let behind = carved.behind(next).map(|found| found.frame.first_lsn());

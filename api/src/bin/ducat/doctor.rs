@@ -255,6 +255,22 @@ fn of_journal(
             ways_out: Vec::new(),
         });
     }
+    if let Some((lsn, epoch)) = checked.found.newer
+        && !journal.is_live()
+    {
+        findings.push(Finding {
+            kind: "mark-older",
+            weight: Weight::Note,
+            what: format!(
+                "events of epoch {} follow from LSN {lsn} on, and the mark only knows epoch {}",
+                epoch.0,
+                journal.mark().epoch.0
+            ),
+            means: "The mark was put back from an older copy. The next start keeps what is whole \
+                    behind it; but if the newest of the journal is missing, nothing says so.",
+            ways_out: vec!["put back the mark that is as new as the journal".to_owned()],
+        });
+    }
     let (last, now) = (checked.found.last_time_ns, moment::now_ns());
     if last > now.saturating_add(CLOCK_TOLERANCE_NS) {
         findings.push(Finding {

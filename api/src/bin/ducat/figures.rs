@@ -64,10 +64,12 @@ impl Figures {
             return;
         }
         for (currency, change) in changes {
-            let sum = self.sums.entry(currency).or_default();
-            *sum += change;
-            if *sum != 0 {
-                self.broken.get_or_insert((lsn, currency, *sum));
+            *self.sums.entry(currency).or_default() += change;
+        }
+        for (currency, _) in changes {
+            let sum = self.sums[&currency];
+            if sum != 0 {
+                self.broken.get_or_insert((lsn, currency, sum));
             }
         }
     }
