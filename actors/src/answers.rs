@@ -21,7 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 /// Answers that leave together. More of them at a time would make callers, server and disk
 /// take turns: all callers wait while the last answer is written, then all ask at once and
 /// wait for one append, with nobody else at work.
-const LEAVING_TOGETHER: usize = 16;
+const LEAVING_TOGETHER: usize = 8;
+
+/// Turns that the connections get to write answers and to read what comes next, before a
+/// small append is made of it.
+const TURNS: usize = 3;
 
 /// What the actor is told.
 pub(crate) enum AnswersMsg {
@@ -56,8 +60,9 @@ impl Actor for AnswersActor {
             }
             with_repeats.extend(release.send(&self.shared));
         }
-        // The connections write them and read what has come meanwhile.
-        tokio::task::yield_now().await;
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
         // A journal writer that is gone needs no word.
         drop(tell.cast(JournalMsg::Released));
         // Read back from the journal together.

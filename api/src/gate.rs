@@ -8,14 +8,16 @@
 //! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
 use crate::budget::{Budget, Room, Rooms, guarded};
-use crate::connections::ConnectionInfo;
 use crate::deadline::Deadline;
 use crate::intake::Intake;
+use crate::services::Services;
 use crate::status::Refusal;
 use crate::unread::Unread;
 use ducat_actors::handle::{Handle, RequestError};
 use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
 use prost::bytes::Bytes;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,8 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tower_layer::Layer;
+use tonic::codegen::http;
 
 /// Largest piece of an answer handed to the connection at a time: a client is not behind as
 /// long as it takes one of these within the time.
@@ -39,7 +40,7 @@ const TRANSFERS: [&str; 2] = ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/Cre
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 
-/// The layer around all services.
+/// What all calls go through.
 #[derive(Clone)]
 pub struct Gate {
     calls: Arc<Semaphore>,
@@ -74,7 +75,7 @@ impl Gate {
     /// A place for the call, or the headers of its refusal.
     fn let_in(
         &self,
-        request: &http::Request<Body>,
+        request: &http::Request<Incoming>,
         deadline: Option<Deadline>,
     ) -> Result<OwnedSemaphorePermit, &http::HeaderMap> {
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
@@ -95,10 +96,10 @@ impl Gate {
 impl Gate {
     /// Has the body take memory as it is read, for as long as what is returned is kept or the
     /// body lives.
-    fn meter(&self, request: http::Request<Body>) -> (http::Request<Body>, Option<Intake>) {
+    fn meter(&self, request: http::Request<Incoming>) -> (http::Request<Body>, Option<Intake>) {
         let path = request.uri().path();
         if !path.starts_with("/ducat.v1.") {
-            return (request, None);
+            return (request.map(Body::new), None);
         }
         let intake = Intake::new(self.requests.clone());
         let is_stream = path == STREAM;
@@ -112,7 +113,7 @@ impl Gate {
 }
 
 /// Answers without reading, and reads what is still to come without keeping it.
-fn refuse(headers: http::HeaderMap, mut rest: Body) -> http::Response<Answer> {
+fn refuse(headers: http::HeaderMap, mut rest: Incoming) -> http::Response<Answer> {
     if !rest.is_end_stream() {
         tokio::spawn(tokio::time::timeout(REST_TIMEOUT, async move {
             let mut next =
@@ -125,35 +126,30 @@ fn refuse(headers: http::HeaderMap, mut rest: Body) -> http::Response<Answer> {
     response
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated { inner, gate: self.clone() }
-    }
-}
-
-/// The services behind the gate.
+/// The services behind the gate, for the calls of one connection.
 #[derive(Clone)]
-pub struct Gated<S> {
-    inner: S,
+pub struct Gated {
     gate: Gate,
+    services: Services,
+    connection: Arc<Unread>,
 }
 
-impl<S> Service<http::Request<Body>> for Gated<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Answer>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+impl Gated {
+    /// For a connection with these unread answers.
+    #[must_use]
+    pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
+        Self { gate, services, connection }
     }
+}
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answer>, Infallible>> + Send>>;
+
+impl hyper::service::Service<http::Request<Incoming>> for Gated {
+    type Response = http::Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: http::Request<Incoming>) -> Answering {
         let deadline = Deadline::from_headers(request.headers(), Instant::now());
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
@@ -162,15 +158,20 @@ where
                 return Box::pin(async move { Ok(refused) });
             }
         };
+        let (mut request, intake) = self.gate.meter(request);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let (request, intake) = self.gate.meter(request);
-        let connection = request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::unread);
-        let call = Arc::new(Call { connection, _place: place });
-        let answering = self.inner.call(request);
+        let call = Arc::new(Call { connection: Arc::clone(&self.connection), _place: place });
+        let answering = self.services.call(request);
         Box::pin(async move {
-            let mut response = answering.await?;
+            let Ok(mut response) = match deadline {
+                None => answering.await,
+                Some(Deadline(end)) => {
+                    let in_time = tokio::time::timeout_at(end.into(), answering).await;
+                    in_time.unwrap_or_else(|_elapsed| Ok(too_late()))
+                }
+            };
             // A call has been worked on; a stream, which has only begun, keeps its own.
             drop(intake);
             let rooms = response.extensions_mut().remove::<Rooms>();
@@ -179,10 +180,16 @@ where
     }
 }
 
+/// To a call whose deadline passed while it was worked on: its client has given it up, and
+/// whether it took effect is told by asking again under the same id.
+fn too_late() -> http::Response<Body> {
+    Status::deadline_exceeded("the deadline passed before the answer was there").into_http()
+}
+
 /// A call, until the last piece of its answer is sent.
 #[derive(Debug)]
 struct Call {
-    connection: Option<Arc<Unread>>,
+    connection: Arc<Unread>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -215,7 +222,7 @@ impl Answer {
             self.rest_rooms.clone()
         };
         let Some(call) = self.call.clone() else { return bytes };
-        let piece = call.connection.as_ref().map(Unread::piece);
+        let piece = call.connection.piece();
         guarded(bytes, (piece, rooms, call))
     }
 }

@@ -23,6 +23,8 @@ pub mod ledger_service;
 pub mod operator_service;
 pub mod server;
 mod services;
+mod serving;
+mod small_codec;
 pub mod status;
 pub mod stream;
 pub mod unread;
