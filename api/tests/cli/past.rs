@@ -338,6 +338,9 @@ fn damage_is_named_and_what_is_lost_is_given_up_only_by_name() {
     assert_eq!(code(&nothing), 1);
 }
 
+/// The finding's kind, what is done to the directory, and what the report says.
+type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+
 #[test]
 fn doctor_names_what_keeps_a_server_from_starting() {
     let mut story = Story::new();
@@ -349,7 +352,7 @@ fn doctor_names_what_keeps_a_server_from_starting() {
     let sound = run(&["doctor", "--data-dir", &data]);
     assert_eq!(code(&sound), 0);
     assert!(stdout(&sound).contains("Nothing is wrong"), "{}", stdout(&sound));
-    let cases: [(&str, &dyn Fn(&Path), &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         ("mark", &|root| fs::remove_file(root.join("shard-0/mark")).expect("removed"), "mark"),
         (
             "mark",
