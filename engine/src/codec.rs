@@ -125,7 +125,7 @@ fn take_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
 }
 
 /// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
-fn put(value: u128, out: &mut Vec<u8>) {
+pub(crate) fn put(value: u128, out: &mut Vec<u8>) {
     match u64::try_from(value) {
         Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
         Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
@@ -148,10 +148,10 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
 }
 
 /// Small numbers of either sign become small numbers: 0, −1, 1, −2 … are 0, 1, 2, 3 …
-fn zigzag(value: i128) -> u128 {
+pub(crate) fn zigzag(value: i128) -> u128 {
     ((value << 1) ^ (value >> 127)).cast_unsigned()
 }
 
-fn unzigzag(value: u128) -> i128 {
+pub(crate) fn unzigzag(value: u128) -> i128 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }

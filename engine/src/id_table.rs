@@ -92,6 +92,23 @@ impl<V: Copy> IdTable<V> {
         self.len
     }
 
+    /// The ids in these positions, in the order of insertion, as upper and lower halves.
+    pub fn ids(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = (u64, u64)> + '_ {
+        assert!(positions.end <= self.len, "only what was inserted is there");
+        let first = positions.start / CHUNK;
+        let chunks = self.chunks[first..].iter().flatten();
+        let ids = chunks.skip(positions.start - first * CHUNK).take(positions.len());
+        ids.map(|entry| (entry.high, entry.low))
+    }
+
+    /// Gives back the memory by which ids are found; from now on they can only be listed.
+    pub fn forget_places(&mut self) {
+        self.directory = Vec::new();
+        self.pages = Vec::new();
+        self.slabs = Vec::new();
+        self.crowded = Vec::new();
+    }
+
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry<V>>()
@@ -191,7 +208,7 @@ impl<V: Copy> IdTable<V> {
     fn push(&mut self, high: u64, low: u64, value: V) -> Position {
         let position = Position::try_from(self.len).expect("callers bound the ids they add");
         assert!(position < Position::MAX, "callers bound the ids they add");
-        if self.len % CHUNK == 0 {
+        if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         self.chunks[self.len / CHUNK].push(Entry { high, low, value });
@@ -227,7 +244,7 @@ impl<V: Copy> IdTable<V> {
 
     fn add_page(&mut self, depth: u16) -> usize {
         let page = self.pages.len();
-        if page % SLAB == 0 {
+        if page.is_multiple_of(SLAB) {
             self.slabs.push(vec![[0; SLOTS]; SLAB].into());
         }
         self.pages.push(Page { taken: 0, depth });

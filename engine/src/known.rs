@@ -8,8 +8,13 @@
 //! remembered, it becomes the older one and the older one is forgotten: each id is remembered
 //! for at least that time and at most twice.
 
+mod export;
+
+pub use export::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
+
 use crate::id_table::{IdTable, Position};
 use crate::ids::{Lsn, TransferId};
+use export::Export;
 
 /// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
 /// no setting, since replay must forget exactly what the live run forgot.
@@ -33,6 +38,8 @@ pub struct KnownIds {
     old: Generation,
     young_since_ns: Option<u64>,
     remember_ns: u64,
+    /// The snapshot for which ids are being given up, if there is one.
+    export: Option<Box<Export>>,
 }
 
 impl KnownIds {
@@ -46,6 +53,7 @@ impl KnownIds {
             old: Generation::new(seed),
             young_since_ns: None,
             remember_ns,
+            export: None,
         }
     }
 
@@ -71,7 +79,8 @@ impl KnownIds {
     /// Bytes of memory they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.young.memory_bytes() + self.old.memory_bytes()
+        let exported = self.export.as_ref().map_or(0, |export| export.memory_bytes());
+        self.young.memory_bytes() + self.old.memory_bytes() + exported
     }
 
     /// The event that decided `id`.
@@ -96,7 +105,11 @@ impl KnownIds {
             if let Some(before) = self.young.get(id) {
                 return Some(before);
             }
-            self.old = std::mem::replace(&mut self.young, Generation::new(self.seed));
+            let young = std::mem::replace(&mut self.young, Generation::new(self.seed));
+            let dropped = std::mem::replace(&mut self.old, young);
+            if let Some(export) = &mut self.export {
+                export.keep(dropped);
+            }
             self.young_since_ns = Some(time_ns);
         } else {
             self.young_since_ns.get_or_insert(time_ns);
