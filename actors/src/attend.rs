@@ -1,7 +1,7 @@
 //! The coordinator's other work, done between two batches of transfers: accounts, statuses,
 //! assets, and reads.
 
-use crate::coordinator::{CoordinatorActor, CoordinatorState, now_ns};
+use crate::coordinator::{CoordinatorActor, CoordinatorState};
 use crate::handle::{CurrencyTotal, StateSummary};
 use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
@@ -26,7 +26,7 @@ impl CoordinatorActor {
             Task::OpenAccounts { accounts, reply, permit } => {
                 let outcomes = state.open_accounts(&accounts).await?;
                 let (events, outcomes) = outcomes;
-                let time_ns = state.rules.time(now_ns());
+                let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     drop(reply.send(Ok(outcomes)));
                     drop(permit);
@@ -34,7 +34,7 @@ impl CoordinatorActor {
             }
             Task::SetStatus { account, status, reply, permit } => {
                 let (events, result) = state.set_status(account, status).await?;
-                let time_ns = state.rules.time(now_ns());
+                let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     drop(reply.send(Ok(result)));
                     drop(permit);
@@ -51,7 +51,7 @@ impl CoordinatorActor {
                 };
                 let currencies = Arc::new(state.rules.currencies().clone());
                 let shared = Arc::clone(&self.shared);
-                let time_ns = state.rules.time(now_ns());
+                let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     // Only now: nobody may use an asset that a crash could take back.
                     if let Ok(mut known) = shared.currencies.write() {

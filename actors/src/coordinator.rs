@@ -14,6 +14,7 @@
 use crate::admission::Shared;
 use crate::answers::{Leaving, Release};
 use crate::backlog::Pace;
+use crate::clock::Clock;
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
@@ -31,7 +32,7 @@ use ducat_persistence::AppendBuffer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// A batch is closed once it holds this many transfers; what waits behind goes into the next.
@@ -60,6 +61,7 @@ pub(crate) struct CoordinatorArgs {
 
 pub(crate) struct CoordinatorState {
     pub rules: Coordinator,
+    pub clock: Clock,
     pub partitions: Vec<ActorRef<PartitionMsg>>,
     pub journal: ActorRef<JournalMsg>,
     buffers: channel::Receiver<AppendBuffer>,
@@ -84,6 +86,7 @@ impl Actor for CoordinatorActor {
     ) -> Result<CoordinatorState, ActorProcessingErr> {
         let count = args.partitions.len();
         let state = CoordinatorState {
+            clock: Clock::after(args.rules.last_time_ns()),
             rules: args.rules,
             partitions: args.partitions,
             journal: args.journal,
@@ -114,12 +117,6 @@ impl Actor for CoordinatorActor {
             }
         }
     }
-}
-
-/// Nanoseconds since the Unix epoch, by the system's clock.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl CoordinatorActor {
@@ -164,7 +161,7 @@ impl CoordinatorActor {
     fn gather(&self, first: Submission, state: &mut CoordinatorState) {
         let limit = self.shared.options.remembered_ids_max;
         let known = state.rules.known();
-        let mut room = limit.saturating_sub(known.len_at(now_ns()));
+        let mut room = limit.saturating_sub(known.len_at(state.clock.now_ns()));
         // Repeats need no room, but looking for them costs: only when it could matter.
         let tight = room < 4 * BATCH_TARGET;
         let mut count = 0;
@@ -198,7 +195,7 @@ impl CoordinatorActor {
         if state.submissions.is_empty() {
             return Ok(());
         }
-        let mut plan = state.rules.begin(now_ns());
+        let mut plan = state.rules.begin(state.clock.now_ns());
         for submission in &state.submissions {
             state.rules.add(&mut plan, &submission.transfers);
         }

@@ -15,6 +15,7 @@ mod admission;
 mod answers;
 mod attend;
 mod backlog;
+mod clock;
 mod coordinator;
 mod entries;
 pub mod handle;

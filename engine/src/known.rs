@@ -7,6 +7,9 @@
 //! Ids live in two generations. When the younger one has grown for the time that ids must be
 //! remembered, it becomes the older one and the older one is forgotten: each id is remembered
 //! for at least that time and at most twice.
+//!
+//! Age is journalled time with its pauses cut short ([`PAUSES_IN_A_LIFE`]): a clock that jumps
+//! by a year must not make a ledger forget what it decided a second ago.
 
 mod export;
 
@@ -19,6 +22,10 @@ use export::Export;
 /// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
 /// no setting, since replay must forget exactly what the live run forgot.
 pub const REMEMBER_NS: u64 = 24 * 3_600 * 1_000_000_000;
+
+/// A pause between two new ids counts as at most this part of the time that ids are remembered:
+/// an hour of a day.
+const PAUSES_IN_A_LIFE: u64 = 24;
 
 /// Ids in the order of their events. New ids get one LSN after the other, but for the events
 /// in between that consume no id, so only where a run begins its LSN is kept.
@@ -36,7 +43,10 @@ pub struct KnownIds {
     seed: u64,
     young: Generation,
     old: Generation,
-    young_since_ns: Option<u64>,
+    /// Age of the younger generation, pauses cut short, nanoseconds.
+    young_age_ns: u64,
+    /// Journalled time of the newest id.
+    newest_ns: Option<u64>,
     remember_ns: u64,
     /// The snapshot for which ids are being given up, if there is one.
     export: Option<Box<Export>>,
@@ -51,7 +61,8 @@ impl KnownIds {
             seed,
             young: Generation::new(seed),
             old: Generation::new(seed),
-            young_since_ns: None,
+            young_age_ns: 0,
+            newest_ns: None,
             remember_ns,
             export: None,
         }
@@ -110,20 +121,32 @@ impl KnownIds {
             if let Some(export) = &mut self.export {
                 export.keep(dropped);
             }
-            self.young_since_ns = Some(time_ns);
+            self.young_age_ns = 0;
         } else {
-            self.young_since_ns.get_or_insert(time_ns);
             if let Some(before) = self.old.get(id) {
                 return Some(before);
             }
+            if self.newest_ns == Some(time_ns) {
+                return self.young.insert(id, lsn);
+            }
+            if let Some(before) = self.young.get(id) {
+                return Some(before);
+            }
+            self.young_age_ns = self.age_at(time_ns);
         }
+        self.newest_ns = Some(time_ns);
         self.young.insert(id, lsn)
     }
 
     /// Whether the younger generation is due to become the older one.
     fn passes_at(&self, time_ns: u64) -> bool {
-        let since = self.young_since_ns.unwrap_or(time_ns);
-        time_ns.saturating_sub(since) >= self.remember_ns
+        self.age_at(time_ns) >= self.remember_ns
+    }
+
+    /// How old the younger generation would be with an id consumed at `time_ns`.
+    fn age_at(&self, time_ns: u64) -> u64 {
+        let pause = time_ns.saturating_sub(self.newest_ns.unwrap_or(time_ns));
+        self.young_age_ns.saturating_add(pause.min(self.remember_ns / PAUSES_IN_A_LIFE))
     }
 }
 
@@ -179,12 +202,21 @@ mod tests {
         assert_eq!(known.len(), 1);
     }
 
+    /// Inserts ids that nobody asks for, without a pause longer than `step`.
+    fn fill(known: &mut KnownIds, times: std::ops::RangeInclusive<u64>, step: usize) {
+        for time in times.step_by(step) {
+            known.insert(id(u128::from(time) << 64), Lsn(time), time);
+        }
+    }
+
     #[test]
     fn an_id_is_remembered_at_least_as_long_as_asked_and_forgotten_after_twice_that() {
         let mut known = KnownIds::new(1, 1_000);
         known.insert(id(1), Lsn(1), 10_000);
+        fill(&mut known, 10_040..=10_960, 40);
         known.insert(id(2), Lsn(2), 10_999);
         known.insert(id(3), Lsn(3), 11_000);
+        fill(&mut known, 11_040..=11_960, 40);
         assert_eq!(known.insert(id(2), Lsn(4), 11_998), Some(Lsn(2)));
         known.insert(id(4), Lsn(5), 12_000);
         assert_eq!(known.get(id(1)), None);
@@ -193,11 +225,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_makes_nothing_be_forgotten() {
+        let mut known = KnownIds::new(1, 24_000);
+        known.insert(id(1), Lsn(1), 0);
+        // Each jump is as long as a hundred lives, and counts as a pause of 1,000.
+        for jump in 1..=23 {
+            known.insert(id(1 + jump), Lsn(2), 2_400_000 * jump as u64);
+            assert_eq!(known.get(id(1)), Some(Lsn(1)), "after {jump} jumps");
+        }
+        assert_eq!(known.len_at(u64::MAX), known.len(), "one jump short of a life");
+        known.insert(id(100), Lsn(3), 2_400_000 * 24);
+        assert_eq!((known.get(id(1)), known.len_at(u64::MAX)), (Some(Lsn(1)), 25));
+    }
+
+    #[test]
     fn room_comes_back_when_ids_are_due_to_be_forgotten() {
         let mut known = KnownIds::new(1, 1_000);
         known.insert(id(1), Lsn(1), 0);
-        known.insert(id(2), Lsn(2), 1_000);
-        assert_eq!((known.len_at(1_999), known.len_at(2_000)), (2, 1));
+        fill(&mut known, 40..=1_960, 40);
+        assert_eq!((known.len_at(1_999), known.len_at(2_000)), (50, 25));
     }
 
     #[test]

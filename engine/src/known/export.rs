@@ -24,8 +24,10 @@ pub const PIECE_IDS: usize = 32_768;
 pub struct IdsHead {
     /// How long each id is remembered at least, nanoseconds.
     pub remember_ns: u64,
-    /// The time of the younger generation's first id, nanoseconds since the Unix epoch.
-    pub young_since_ns: Option<u64>,
+    /// Age of the younger generation, pauses cut short, nanoseconds.
+    pub young_age_ns: u64,
+    /// Journalled time of the newest id, nanoseconds since the Unix epoch; none without ids.
+    pub newest_ns: Option<u64>,
     /// Ids in the older generation.
     pub old: u64,
     /// Ids in the younger generation.
@@ -108,7 +110,8 @@ impl KnownIds {
         self.export = Some(Box::new(export));
         IdsHead {
             remember_ns: self.remember_ns,
-            young_since_ns: self.young_since_ns,
+            young_age_ns: self.young_age_ns,
+            newest_ns: self.newest_ns,
             old: ends[0] as u64,
             young: ends[1] as u64,
         }
@@ -150,7 +153,11 @@ impl KnownIds {
     /// An empty memory with this one's seed, to be filled by [`Self::put`].
     #[must_use]
     pub(crate) fn restoring(&self, head: &IdsHead) -> Self {
-        Self { young_since_ns: head.young_since_ns, ..Self::new(self.seed, head.remember_ns) }
+        Self {
+            young_age_ns: head.young_age_ns,
+            newest_ns: head.newest_ns,
+            ..Self::new(self.seed, head.remember_ns)
+        }
     }
 
     /// Remembers the ids of a piece; pieces come in the order in which they were given.
@@ -200,6 +207,7 @@ impl Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::known::PAUSES_IN_A_LIFE;
 
     fn id(value: u64) -> TransferId {
         TransferId::new(u128::from(value)).expect("not zero")
@@ -216,6 +224,11 @@ mod tests {
         }
     }
 
+    /// The next new id makes the younger generation the older one.
+    fn make_due(known: &mut KnownIds) {
+        known.young_age_ns = known.remember_ns;
+    }
+
     fn all(known: &mut KnownIds) -> Vec<(Age, TransferId, Lsn)> {
         let mut copy = known.clone();
         copy.begin_export();
@@ -228,37 +241,29 @@ mod tests {
 
     #[test]
     fn ids_are_given_as_they_were_whatever_is_remembered_and_forgotten_meanwhile() {
-        for passes in 0..5_u64 {
-            for after in 0..6 {
-                let mut known = KnownIds::new(9, 1_000);
-                fill(&mut known, 1..40_000, 0);
-                fill(&mut known, 40_000..120_000, 1_000);
-                let expected = all(&mut known);
-                assert_eq!(expected.len(), 119_999);
-                let head = known.begin_export();
-                assert_eq!((head.old, head.young), (39_999, 80_000));
-                let mut given = Vec::new();
-                let mut take = |known: &mut KnownIds| {
-                    let piece = known.give();
-                    let taken = piece.is_some();
-                    given.extend(piece);
-                    taken
-                };
-                for _ in 0..after {
-                    take(&mut known);
-                }
-                for pass in 0..passes {
-                    let first = 120_000 + pass * 10;
-                    fill(&mut known, first..first + 10, 2_000 + pass * 1_000);
-                }
-                while take(&mut known) {}
-                let pairs = given.iter().flat_map(|piece| {
-                    piece.pairs().map(|(id, lsn)| (piece.age, id, lsn)).collect::<Vec<_>>()
-                });
-                assert_eq!(pairs.collect::<Vec<_>>(), expected, "{passes} passes after {after}");
-                assert!(known.export.is_none());
-                assert!(given.iter().all(|piece| piece.ids.len() <= PIECE_IDS));
+        let mut before = KnownIds::new(9, 1_000);
+        fill(&mut before, 1..40_000, 0);
+        make_due(&mut before);
+        fill(&mut before, 40_000..120_000, 1_000);
+        let expected = all(&mut before);
+        assert_eq!(expected.len(), 119_999);
+        for (passes, after) in (0..5_u64).flat_map(|passes| [0, 1, 2, 4].map(|n| (passes, n))) {
+            let mut known = before.clone();
+            let head = known.begin_export();
+            assert_eq!((head.old, head.young), (39_999, 80_000));
+            let mut given: Vec<IdsPiece> = (0..after).filter_map(|_| known.give()).collect();
+            for pass in 0..passes {
+                let first = 120_000 + pass * 10;
+                make_due(&mut known);
+                fill(&mut known, first..first + 10, 2_000 + pass * 1_000);
             }
+            given.extend(std::iter::from_fn(|| known.give()));
+            let pairs = given.iter().flat_map(|piece| {
+                piece.pairs().map(|(id, lsn)| (piece.age, id, lsn)).collect::<Vec<_>>()
+            });
+            assert!(pairs.eq(expected.iter().copied()), "{passes} passes after {after} pieces");
+            assert!(known.export.is_none());
+            assert!(given.iter().all(|piece| piece.ids.len() <= PIECE_IDS));
         }
     }
 
@@ -266,7 +271,10 @@ mod tests {
     fn a_memory_built_again_is_the_same() {
         let mut known = KnownIds::new(9, 1_000);
         fill(&mut known, 1..40_000, 0);
+        make_due(&mut known);
         fill(&mut known, 40_000..80_000, 1_000);
+        // One more pause, of the longest that counts, and the older ids are forgotten.
+        known.young_age_ns = 1_000 - 1_000 / PAUSES_IN_A_LIFE;
         let head = known.clone().begin_export();
         let mut again = KnownIds::new(4, 1_000).restoring(&head);
         let mut source = known.clone();
@@ -276,10 +284,10 @@ mod tests {
         }
         assert_eq!(all(&mut again), all(&mut known));
         for memory in [&mut known, &mut again] {
-            assert_eq!(memory.insert(id(50_000), Lsn(100_000), 1_999), Some(lsn(50_000)));
-            // The older generation passes at the same moment in both.
-            assert_eq!(memory.insert(id(5), Lsn(100_000), 1_999), Some(lsn(5)));
-            assert_eq!(memory.insert(id(5), Lsn(100_000), 2_000), None);
+            let late = 1_000 + 1_000 / PAUSES_IN_A_LIFE;
+            assert_eq!(memory.insert(id(50_000), Lsn(100_000), late), Some(lsn(50_000)));
+            assert_eq!(memory.insert(id(5), Lsn(100_000), late - 1), Some(lsn(5)));
+            assert_eq!(memory.insert(id(5), Lsn(100_000), late), None);
         }
         let twice = IdsPiece {
             age: Age::Young,

@@ -212,12 +212,13 @@ pub fn take_ids(bytes: &[u8]) -> Result<IdsPiece, Malformed> {
 
 /// Appends a head.
 pub fn put_head(head: &Head, out: &mut Vec<u8>) {
-    let IdsHead { remember_ns, young_since_ns, old, young } = head.ids;
-    for number in [head.lsn.0, head.time_ns, head.accounts, remember_ns, old, young] {
+    let IdsHead { remember_ns, young_age_ns, newest_ns, old, young } = head.ids;
+    let moment = [head.lsn.0, head.time_ns, head.accounts];
+    for number in moment.into_iter().chain([remember_ns, young_age_ns, old, young]) {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.push(u8::from(young_since_ns.is_some()));
-    out.extend_from_slice(&young_since_ns.unwrap_or(0).to_le_bytes());
+    out.push(u8::from(newest_ns.is_some()));
+    out.extend_from_slice(&newest_ns.unwrap_or(0).to_le_bytes());
     put(head.assets.len() as u128, out);
     for asset in &head.assets {
         let len = u8::try_from(asset.code.len()).expect("codes have twelve letters at most");
@@ -234,15 +235,14 @@ pub fn take_head(bytes: &[u8]) -> Result<Head, Malformed> {
     let mut bytes = Bytes::new(bytes);
     let mut word = || bytes.array().map(u64::from_le_bytes);
     let (lsn, time_ns, accounts) = (Lsn(word()?), word()?, word()?);
-    let (remember_ns, old, young) = (word()?, word()?, word()?);
-    let [has_since] = bytes.array()?;
-    let since = u64::from_le_bytes(bytes.array()?);
-    let young_since_ns = match (has_since, since) {
+    let (remember_ns, young_age_ns, old, young) = (word()?, word()?, word()?, word()?);
+    let [has_newest] = bytes.array()?;
+    let newest_ns = match (has_newest, u64::from_le_bytes(bytes.array()?)) {
         (0, 0) => Some(None),
-        (1, since) => Some(Some(since)),
+        (1, newest) => Some(Some(newest)),
         _ => None,
     };
-    let young_since_ns = bytes.field("the younger generation's time", young_since_ns)?;
+    let newest_ns = bytes.field("the time of the newest id", newest_ns)?;
     let count = bytes.u64()?;
     let most = bytes.rest.len() as u64 / 4;
     let count = bytes.field("the number of assets", Some(count).filter(|count| *count <= most))?;
@@ -253,7 +253,7 @@ pub fn take_head(bytes: &[u8]) -> Result<Head, Malformed> {
         assets.push(Asset { code: bytes.field("an asset's code", code)?.to_owned(), digits });
     }
     bytes.end()?;
-    let ids = IdsHead { remember_ns, young_since_ns, old, young };
+    let ids = IdsHead { remember_ns, young_age_ns, newest_ns, old, young };
     Ok(Head { lsn, time_ns, accounts, ids, assets })
 }
 
