@@ -146,8 +146,8 @@ impl Coordinator {
 
     /// As [`crate::known::KnownIds::give`].
     #[must_use]
-    pub fn give(&mut self) -> Option<IdsPiece> {
-        self.known.give()
+    pub fn give(&mut self, most: usize) -> Option<IdsPiece> {
+        self.known.give(most)
     }
 
     /// Forgets a snapshot that was begun.
@@ -159,7 +159,8 @@ impl Coordinator {
 impl Ledger {
     /// Begins a snapshot of the whole ledger, where nobody else works on it.
     pub fn begin_export(&mut self) -> Head {
-        self.partitions.iter_mut().for_each(crate::partition::Partition::begin_export);
+        let piece = self.coordinator.layout.piece_accounts();
+        self.partitions.iter_mut().for_each(|partition| partition.begin_export(piece));
         self.coordinator.begin_export()
     }
 

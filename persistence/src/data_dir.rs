@@ -6,6 +6,7 @@
 //! DIR/LOCK                          locked by whoever works on the directory
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
+//! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
 //! ```
 //!
 //! `FORMAT` is renamed into place when everything else is durable, so a directory
@@ -164,6 +165,12 @@ impl DataDir {
     #[must_use]
     pub fn journal_dir(&self, shard: ShardId) -> PathBuf {
         self.shard_dir(shard).join("journal")
+    }
+
+    /// The directory of a shard's snapshots; made with the first of them.
+    #[must_use]
+    pub fn snapshots_dir(&self, shard: ShardId) -> PathBuf {
+        self.shard_dir(shard).join("snapshots")
     }
 }
 

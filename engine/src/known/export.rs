@@ -117,10 +117,11 @@ impl KnownIds {
         }
     }
 
-    /// The next ids, [`PIECE_IDS`] of one generation or fewer at its end; `None` once all are
-    /// given.
+    /// The next ids, at most `most` of one generation ([`PIECE_IDS`], outside of tests); `None`
+    /// once all are given.
     #[must_use]
-    pub fn give(&mut self) -> Option<IdsPiece> {
+    pub fn give(&mut self, most: usize) -> Option<IdsPiece> {
+        assert!(most > 0, "a piece holds ids");
         let export = self.export.as_mut()?;
         if export.age == Age::Old && export.next == export.ends[0] {
             (export.age, export.next) = (Age::Young, 0);
@@ -134,7 +135,7 @@ impl KnownIds {
             return None;
         }
         let from = export.next;
-        export.next = export.ends[number].min(from + PIECE_IDS);
+        export.next = export.ends[number].min(from + most);
         // The generations that were old and young when it began have moved on by as many
         // places as generations have passed.
         let generation = export.dropped.get(number).unwrap_or(if number == export.passed {
@@ -232,7 +233,7 @@ mod tests {
     fn all(known: &mut KnownIds) -> Vec<(Age, TransferId, Lsn)> {
         let mut copy = known.clone();
         copy.begin_export();
-        std::iter::from_fn(|| copy.give())
+        std::iter::from_fn(|| copy.give(PIECE_IDS))
             .flat_map(|piece| {
                 piece.pairs().map(|(id, lsn)| (piece.age, id, lsn)).collect::<Vec<_>>()
             })
@@ -251,13 +252,14 @@ mod tests {
             let mut known = before.clone();
             let head = known.begin_export();
             assert_eq!((head.old, head.young), (39_999, 80_000));
-            let mut given: Vec<IdsPiece> = (0..after).filter_map(|_| known.give()).collect();
+            let mut given: Vec<IdsPiece> =
+                (0..after).filter_map(|_| known.give(PIECE_IDS)).collect();
             for pass in 0..passes {
                 let first = 120_000 + pass * 10;
                 make_due(&mut known);
                 fill(&mut known, first..first + 10, 2_000 + pass * 1_000);
             }
-            given.extend(std::iter::from_fn(|| known.give()));
+            given.extend(std::iter::from_fn(|| known.give(PIECE_IDS)));
             let pairs = given.iter().flat_map(|piece| {
                 piece.pairs().map(|(id, lsn)| (piece.age, id, lsn)).collect::<Vec<_>>()
             });
@@ -279,7 +281,7 @@ mod tests {
         let mut again = KnownIds::new(4, 1_000).restoring(&head);
         let mut source = known.clone();
         source.begin_export();
-        while let Some(piece) = source.give() {
+        while let Some(piece) = source.give(PIECE_IDS) {
             assert_eq!(again.put(&piece), None);
         }
         assert_eq!(all(&mut again), all(&mut known));

@@ -36,8 +36,8 @@ pub(super) struct Export {
 }
 
 impl Export {
-    fn new(accounts: usize, layout: Layout) -> Self {
-        let piece = piece_accounts(layout);
+    fn new(accounts: usize, piece: usize) -> Self {
+        assert!(piece > 0, "a piece holds accounts");
         Self {
             end: accounts,
             next: 0,
@@ -75,9 +75,12 @@ impl Export {
     }
 }
 
-/// Accounts of one partition in one piece.
-fn piece_accounts(layout: Layout) -> usize {
-    PIECE_ACCOUNTS / layout.partitions()
+impl Layout {
+    /// Accounts of one partition in pieces of [`PIECE_ACCOUNTS`].
+    #[must_use]
+    pub fn piece_accounts(self) -> usize {
+        PIECE_ACCOUNTS / self.partitions()
+    }
 }
 
 /// Puts pieces of the same number, one of each partition, into the order of slots.
@@ -107,14 +110,14 @@ pub fn interleave(pieces: Vec<Vec<Account>>) -> Vec<Account> {
 impl Partition {
     /// From now on gives up the accounts as they are at this moment, nothing being committed.
     /// What is only prepared is no part of it. A snapshot that was not finished is forgotten.
-    pub fn begin_export(&mut self) {
-        self.export = Some(Box::new(Export::new(self.accounts.len(), self.layout)));
+    /// Each piece will hold `piece` accounts: [`Layout::piece_accounts`], outside of tests.
+    pub fn begin_export(&mut self, piece: usize) {
+        self.export = Some(Box::new(Export::new(self.accounts.len(), piece)));
     }
 
-    /// The next accounts, in the order of their slots, as they were when the export began:
-    /// [`PIECE_ACCOUNTS`] over the number of partitions, fewer at the end, `None` once all
-    /// are given. With several partitions, pieces of the same number belong together: see
-    /// [`interleave`].
+    /// The next accounts, in the order of their slots, as they were when the export began;
+    /// `None` once all are given. With several partitions, pieces of the same number belong
+    /// together: see [`interleave`].
     #[must_use]
     pub fn give(&mut self) -> Option<Vec<Account>> {
         let piece = self.export.as_mut()?.give(&self.accounts);
@@ -161,7 +164,7 @@ mod tests {
         (0..count).for_each(|slot| open(&mut partition, slot, Lsn(1)));
         partition.apply_credit(Slot(3), Lsn(2), 7).expect("possible");
         let before = partition.accounts.clone();
-        partition.begin_export();
+        partition.begin_export(PIECE_ACCOUNTS);
         let last = Slot(count - 1);
         for (lsn, slot) in [(3, Slot(3)), (4, last), (5, Slot(PIECE_ACCOUNTS as u32)), (6, last)] {
             partition.apply_credit(slot, Lsn(lsn), 100).expect("possible");
@@ -186,7 +189,7 @@ mod tests {
         let mut partition = Partition::new(0, Layout::new(1).expect("one"));
         open(&mut partition, 0, Lsn(1));
         let before = partition.accounts.clone();
-        partition.begin_export();
+        partition.begin_export(PIECE_ACCOUNTS);
         partition.at_mut(Slot(0)).freeze(4);
         partition.at_mut(Slot(0)).expect(2);
         assert_eq!(partition.give().expect("a piece"), before);
