@@ -20,6 +20,7 @@
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
 
 pub mod append;
+mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
