@@ -5,12 +5,13 @@ use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
-use crate::replay::{Progress, ReplayFailed, open_and_replay};
+use crate::replay::{Progress, ReplayFailed};
+use crate::snapshots::rebuild::{self, Making, RebuildError, Rebuilt, Rejected};
 use crate::supervisor::Supervisor;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
-use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_persistence::snapshot::Summary;
 use ducat_persistence::{Journal, Tail, Writer};
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::collections::hash_map::RandomState;
@@ -34,12 +35,34 @@ pub enum StartError {
     /// The journal cannot be opened, is damaged, or does not make a ledger.
     #[error(transparent)]
     Replay(#[from] ReplayFailed),
+    /// No snapshot can be used, and the journal does not begin at the beginning.
+    #[error(transparent)]
+    Snapshots(RebuildError),
     /// An actor could not be started.
     #[error("could not start an actor")]
     Spawn(#[from] SpawnErr),
     /// The replay's thread is gone.
     #[error("the replay was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl From<RebuildError> for StartError {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Replay(error) => Self::Replay(error),
+            RebuildError::Partitions(_) => Self::Options(error.to_string()),
+            other => Self::Snapshots(other),
+        }
+    }
+}
+
+/// What an engine was built from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The snapshot it began with; `None` for the whole journal.
+    pub snapshot: Option<Summary>,
+    /// Newer snapshots that could not be used.
+    pub rejected: Vec<Rejected>,
 }
 
 /// A running engine.
@@ -50,6 +73,7 @@ pub struct Engine {
     partitions: Vec<ActorRef<PartitionMsg>>,
     journal: ActorRef<JournalMsg>,
     tail: Tail,
+    origin: Origin,
 }
 
 impl Engine {
@@ -68,19 +92,18 @@ impl Engine {
         let shard = ShardId(0);
         // Scatters ids in memory in a way that callers cannot guess.
         let seed = RandomState::new().hash_one(0u8);
-        let empty = Ledger::new(options.partitions, seed, REMEMBER_NS);
-        let empty = empty.ok_or_else(|| {
-            let given = options.partitions;
-            StartError::Options(format!("partitions must be a power of two up to 64, not {given}"))
-        })?;
+        let making = Making { partitions: options.partitions, seed };
         let (owner, opener) = (owner.to_owned(), Arc::clone(&journal));
-        let replayed = tokio::task::spawn_blocking(move || {
-            open_and_replay(&*opener, shard, &owner, empty, progress)
+        let store = options.snapshots.as_ref().filter(|snapshots| snapshots.start_from);
+        let store = store.map(|snapshots| snapshots.store.clone());
+        let rebuilt = tokio::task::spawn_blocking(move || {
+            rebuild::open(&*opener, shard, &owner, store.as_ref(), making, progress)
         });
-        let (ledger, writer, tail) = replayed.await??;
+        let Rebuilt { ledger, journal: (writer, tail), from, rejected } = rebuilt.await??;
         let durable = Lsn(tail.next_lsn.0 - 1);
         let shared = Shared::new(options, shard, writer.epoch(), journal, durable);
-        Self::spawn(Arc::new(shared), ledger, writer, tail).await
+        let origin = Origin { snapshot: from, rejected };
+        Self::spawn(Arc::new(shared), ledger, writer, tail, origin).await
     }
 
     async fn spawn(
@@ -88,6 +111,7 @@ impl Engine {
         ledger: Ledger,
         writer: Box<dyn Writer>,
         tail: Tail,
+        origin: Origin,
     ) -> Result<Self, StartError> {
         let supervisor = Supervisor { shared: Arc::clone(&shared) };
         let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
@@ -115,7 +139,7 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
-        Ok(Self { shared, supervisor, coordinator, partitions, journal, tail })
+        Ok(Self { shared, supervisor, coordinator, partitions, journal, tail, origin })
     }
 
     /// The door.
@@ -128,6 +152,12 @@ impl Engine {
     #[must_use]
     pub fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    /// What the engine was built from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Resolves when the engine has stopped because something failed; the text says what.

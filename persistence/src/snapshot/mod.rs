@@ -75,7 +75,7 @@ pub enum SnapshotError {
         /// Where the block begins in the file.
         at: u64,
         /// What is wrong.
-        source: Fault,
+        source: Box<Fault>,
     },
     /// It is whole, and not what belongs here.
     #[error("the snapshot {} does not belong here: {what}", path.display())]
@@ -87,7 +87,7 @@ pub enum SnapshotError {
     },
     /// The state that was to be written cannot be: the ledger must not be trusted any more.
     #[error("the state that was to become a snapshot cannot be")]
-    Unsound(#[source] Unsound),
+    Unsound(#[source] Box<Unsound>),
     /// There is no such snapshot.
     #[error("there is no snapshot {}", .0.display())]
     Missing(PathBuf),

@@ -29,7 +29,7 @@ pub(super) struct Block {
 }
 
 pub(super) fn damaged(path: &Path, place: BlockPlace, fault: impl Into<Fault>) -> SnapshotError {
-    let source = fault.into();
+    let source = Box::new(fault.into());
     SnapshotError::Damaged { path: path.to_owned(), block: place.number, at: place.at, source }
 }
 

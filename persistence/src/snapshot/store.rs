@@ -12,7 +12,7 @@ use super::encoder::{EncodeError, Encoder};
 use super::format::{END_MAGIC, SnapshotHeader, TRAILER_BYTES};
 use super::reader::{Blocks, Reader};
 use super::{Fault, SnapshotError, Summary, loading};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
 use crate::files::sync_dir;
 use crate::ledger_id::LedgerId;
 use ducat_engine::account::Account;
@@ -55,6 +55,15 @@ impl SnapshotStore {
     #[must_use]
     pub fn new(dir: &DataDir, shard: ShardId) -> Self {
         Self::at(dir.snapshots_dir(shard), dir.ledger(), shard)
+    }
+
+    /// The snapshots of a shard of the ledger at `root`, which others may be working on.
+    ///
+    /// # Errors
+    /// [`DataDirError`] when no ledger is there.
+    pub fn read_only(root: &Path, shard: ShardId) -> Result<Self, DataDirError> {
+        let ledger = DataDir::ledger_at(root)?;
+        Ok(Self::at(snapshots_dir(root, shard), ledger, shard))
     }
 
     /// The snapshots in a directory of this name.
@@ -263,7 +272,7 @@ fn open(path: &Path) -> Result<File, SnapshotError> {
 fn encode_error(error: EncodeError, path: &Path) -> SnapshotError {
     match error {
         EncodeError::Write(source) => SnapshotError::io("write", path)(source),
-        EncodeError::Unsound(source) => SnapshotError::Unsound(source),
+        EncodeError::Unsound(source) => SnapshotError::Unsound(Box::new(source)),
     }
 }
 
