@@ -2,7 +2,8 @@
 //! Ducat needs no protoc. The descriptor set also feeds the reflection service.
 //!
 //! Twice: messages and clients as prost makes them, and the servers alone with the two large
-//! answers replaced by ones that arrive encoded (see `src/wire.rs`).
+//! requests replaced by ones that are read faster (see `src/wire_requests.rs`) and their answers
+//! by ones that arrive encoded (see `src/wire.rs`).
 
 use prost::Message as _;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(false)
         .out_dir(servers)
         .extern_path(".ducat.v1", "crate::proto")
+        .extern_path(".ducat.v1.CreateTransfersRequest", "crate::wire_requests::BatchRequest")
+        .extern_path(".ducat.v1.StreamTransfersRequest", "crate::wire_requests::StreamRequest")
         .extern_path(".ducat.v1.CreateTransfersResponse", "crate::wire::Encoded")
         .extern_path(".ducat.v1.StreamTransfersResponse", "crate::wire::Encoded")
         .compile_fds(descriptors.clone())?;

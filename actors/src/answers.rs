@@ -1,14 +1,75 @@
-//! Answers on their way out: held until durable, completed from the journal where an id was
-//! known, then handed to whoever asked.
+//! Answers on their way out: completed from the journal where an id was known, then handed
+//! to whoever asked.
+//!
+//! The journal writer holds them until they are durable and sends them here together. This
+//! actor lives on the threads of those who asked: waking a task of another thread costs a
+//! lock and often a system call, so a hundred callers are not woken one by one from the
+//! engine's threads; one message wakes this actor, which wakes its neighbours.
 
 use crate::admission::Shared;
 use crate::handle::RequestError;
+use crate::journal::JournalMsg;
 use crate::stored::{StoredReader, with_causes};
 use ducat_engine::coordinator::Answer;
 use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::Outcome;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Answers that leave together. More of them at a time would make callers, server and disk
+/// take turns: all callers wait while the last answer is written, then all ask at once and
+/// wait for one append, with nobody else at work.
+const LEAVING_TOGETHER: usize = 16;
+
+/// What the actor is told.
+pub(crate) enum AnswersMsg {
+    /// All that these answers wait for is durable; tell the journal writer when they have left.
+    Release { releases: Vec<Release>, tell: ActorRef<JournalMsg> },
+}
+
+/// The actor.
+pub(crate) struct AnswersActor {
+    pub shared: Arc<Shared>,
+}
+
+impl Actor for AnswersActor {
+    type Msg = AnswersMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _myself: ActorRef<AnswersMsg>, (): ()) -> Done {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<AnswersMsg>,
+        AnswersMsg::Release { releases, tell }: AnswersMsg,
+        (): &mut (),
+    ) -> Done {
+        let mut with_repeats = Vec::new();
+        for (at, release) in releases.into_iter().enumerate() {
+            if at % LEAVING_TOGETHER == LEAVING_TOGETHER - 1 {
+                tokio::task::yield_now().await;
+            }
+            with_repeats.extend(release.send(&self.shared));
+        }
+        // The connections write them and read what has come meanwhile.
+        tokio::task::yield_now().await;
+        // A journal writer that is gone needs no word.
+        drop(tell.cast(JournalMsg::Released));
+        // Read back from the journal together.
+        if !with_repeats.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || send_with_repeats(&shared, with_repeats));
+        }
+        Ok(())
+    }
+}
+
+type Done = Result<(), ActorProcessingErr>;
 
 /// Where the outcomes of one submission go.
 pub(crate) type OutcomesSender = oneshot::Sender<Result<Vec<Outcome>, RequestError>>;
@@ -46,7 +107,7 @@ impl Release {
 }
 
 /// Completes answers from the journal and hands them over; blocks while it reads.
-pub(crate) fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
+fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
     for Leaving { answer, reply, permit } in leaving {
         let filled = fill(shared, answer);
         match &filled {

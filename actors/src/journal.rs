@@ -12,7 +12,7 @@
 //! the actor, and with it the process; nobody is told of an outcome that is not durable.
 
 use crate::admission::Shared;
-use crate::answers::{Release, send_with_repeats};
+use crate::answers::{AnswersMsg, Release};
 use crossbeam::channel;
 use ducat_engine::ids::Lsn;
 use ducat_persistence::{AppendBuffer, AppendError, Writer};
@@ -22,6 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+/// An append of fewer bytes waits until the answers of the one before have left, and with it
+/// what callers ask next: it would cost as much as a larger one. More than that is worth an
+/// append by itself.
+const FEW_BYTES: usize = 4 * 1024;
+
 /// What the journal writer is told.
 pub(crate) enum JournalMsg {
     /// Records in LSN order, following those of the message before, and the answers that
@@ -29,6 +34,8 @@ pub(crate) enum JournalMsg {
     Append { records: AppendBuffer, releases: Vec<Release> },
     /// The thread that appends has panicked.
     Died,
+    /// The answers sent off last have left.
+    Released,
     /// The append in flight ended.
     Done { records: AppendBuffer, result: Result<Lsn, AppendError> },
 }
@@ -38,6 +45,8 @@ pub(crate) struct JournalActor {
     pub shared: Arc<Shared>,
 }
 
+type Done = Result<(), ActorProcessingErr>;
+
 /// Where buffers go to be used again.
 pub(crate) type BufferPool = channel::Sender<AppendBuffer>;
 
@@ -45,14 +54,18 @@ pub(crate) struct JournalArgs {
     pub writer: Box<dyn Writer>,
     pub durable: Lsn,
     pub pool: BufferPool,
+    pub answers: ActorRef<AnswersMsg>,
 }
 
 pub(crate) struct JournalState {
     to_thread: channel::Sender<(AppendBuffer, Lsn)>,
     thread: Option<JoinHandle<()>>,
     pool: BufferPool,
+    answers: ActorRef<AnswersMsg>,
     durable: Lsn,
     flying: Option<Vec<Release>>,
+    /// Answers of the last append are on their way to those who asked.
+    leaving: bool,
     waiting: AppendBuffer,
     waiting_releases: Vec<Release>,
 }
@@ -75,8 +88,10 @@ impl Actor for JournalActor {
             to_thread,
             thread: Some(thread),
             pool: args.pool,
+            answers: args.answers,
             durable: args.durable,
             flying: None,
+            leaving: false,
             waiting: AppendBuffer::new(),
             waiting_releases: Vec::new(),
         })
@@ -84,7 +99,7 @@ impl Actor for JournalActor {
 
     async fn handle(
         &self,
-        _myself: ActorRef<JournalMsg>,
+        myself: ActorRef<JournalMsg>,
         message: JournalMsg,
         state: &mut JournalState,
     ) -> Result<(), ActorProcessingErr> {
@@ -93,6 +108,7 @@ impl Actor for JournalActor {
                 state.waiting_releases.append(&mut releases);
                 state.take(records);
             }
+            JournalMsg::Released => state.leaving = false,
             JournalMsg::Died => return Err("the journal's thread panicked".into()),
             JournalMsg::Done { mut records, result } => {
                 let lsn = result?;
@@ -103,10 +119,11 @@ impl Actor for JournalActor {
                 let released = state.flying.take().unwrap_or_default();
                 records.clear();
                 drop(state.pool.try_send(records));
-                self.release(released);
+                state.leaving = !released.is_empty();
+                self.release(&myself, state, released)?;
             }
         }
-        self.go_on(state)
+        self.go_on(&myself, state)
     }
 
     async fn post_stop(
@@ -126,15 +143,15 @@ impl Actor for JournalActor {
 }
 
 impl JournalActor {
-    fn go_on(&self, state: &mut JournalState) -> Result<(), ActorProcessingErr> {
-        if state.flying.is_some() {
+    fn go_on(&self, myself: &ActorRef<JournalMsg>, state: &mut JournalState) -> Done {
+        let few = state.waiting.byte_len() < FEW_BYTES;
+        if state.flying.is_some() || (state.leaving && few && !state.waiting.is_empty()) {
             return Ok(());
         }
         let releases = std::mem::take(&mut state.waiting_releases);
         if state.waiting.is_empty() {
             // Repeats and refusals at the door wait for nothing that is not durable now.
-            self.release(releases);
-            return Ok(());
+            return self.release(myself, state, releases);
         }
         let records = std::mem::take(&mut state.waiting);
         state.flying = Some(releases);
@@ -142,16 +159,16 @@ impl JournalActor {
         Ok(())
     }
 
-    /// Lets answers go. Those with repeats are read back from the journal first, together.
-    fn release(&self, releases: Vec<Release>) {
-        let mut with_repeats = Vec::new();
-        for release in releases {
-            with_repeats.extend(release.send(&self.shared));
+    fn release(
+        &self,
+        myself: &ActorRef<JournalMsg>,
+        state: &JournalState,
+        releases: Vec<Release>,
+    ) -> Done {
+        if !releases.is_empty() {
+            state.answers.cast(AnswersMsg::Release { releases, tell: myself.clone() })?;
         }
-        if !with_repeats.is_empty() {
-            let shared = Arc::clone(&self.shared);
-            tokio::task::spawn_blocking(move || send_with_repeats(&shared, with_repeats));
-        }
+        Ok(())
     }
 }
 

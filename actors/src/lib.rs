@@ -27,3 +27,4 @@ pub mod start;
 mod stored;
 mod supervisor;
 mod tasks;
+mod threads;

@@ -1,6 +1,7 @@
 //! Starting and stopping an engine: replay, then the actors, then the door; and back.
 
 use crate::admission::Shared;
+use crate::answers::{AnswersActor, AnswersMsg};
 use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
@@ -8,6 +9,7 @@ use crate::partition::{PartitionActor, PartitionMsg};
 use crate::replay::{Progress, ReplayFailed};
 use crate::snapshots::rebuild::{self, Making, RebuildError, Rebuilt, Rejected};
 use crate::supervisor::Supervisor;
+use crate::threads::EngineThreads;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
@@ -41,6 +43,9 @@ pub enum StartError {
     /// An actor could not be started.
     #[error("could not start an actor")]
     Spawn(#[from] SpawnErr),
+    /// The engine's threads could not be started.
+    #[error("could not start the engine's threads")]
+    Threads(#[from] std::io::Error),
     /// The replay's thread is gone.
     #[error("the replay was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -67,11 +72,22 @@ pub struct Origin {
 
 /// A running engine.
 pub struct Engine {
+    /// Where its actors run; ends when it is dropped.
+    threads: EngineThreads,
     shared: Arc<Shared>,
     supervisor: ActorRef<()>,
     coordinator: ActorRef<CoordinatorMsg>,
     partitions: Vec<ActorRef<PartitionMsg>>,
     journal: ActorRef<JournalMsg>,
+    answers: ActorRef<AnswersMsg>,
+    tail: Tail,
+    origin: Origin,
+}
+
+/// What the replay gave.
+struct Built {
+    ledger: Ledger,
+    writer: Box<dyn Writer>,
     tail: Tail,
     origin: Origin,
 }
@@ -101,20 +117,26 @@ impl Engine {
         });
         let Rebuilt { ledger, journal: (writer, tail), from, rejected } = rebuilt.await??;
         let durable = Lsn(tail.next_lsn.0 - 1);
-        let shared = Shared::new(options, shard, writer.epoch(), journal, durable);
+        let threads = EngineThreads::start(options.partitions)?;
+        let shared = Arc::new(Shared::new(options, shard, writer.epoch(), journal, durable));
+        let (supervisor, _) =
+            Actor::spawn(None, Supervisor { shared: Arc::clone(&shared) }, ()).await?;
+        // Here, with those who ask.
+        let actor = AnswersActor { shared: Arc::clone(&shared) };
+        let (answers, _) = Actor::spawn_linked(None, actor, (), supervisor.get_cell()).await?;
+        let inside = threads.handle().clone();
         let origin = Origin { snapshot: from, rejected };
-        Self::spawn(Arc::new(shared), ledger, writer, tail, origin).await
+        let built = Built { ledger, writer, tail, origin };
+        inside.spawn(Self::spawn(threads, shared, supervisor, answers, built)).await?
     }
 
     async fn spawn(
+        threads: EngineThreads,
         shared: Arc<Shared>,
-        ledger: Ledger,
-        writer: Box<dyn Writer>,
-        tail: Tail,
-        origin: Origin,
+        supervisor: ActorRef<()>,
+        answers: ActorRef<AnswersMsg>,
+        Built { ledger, writer, tail, origin }: Built,
     ) -> Result<Self, StartError> {
-        let supervisor = Supervisor { shared: Arc::clone(&shared) };
-        let (supervisor, _) = Actor::spawn(None, supervisor, ()).await?;
         let mut partitions = Vec::new();
         for partition in ledger.partitions {
             let link = supervisor.get_cell();
@@ -123,7 +145,7 @@ impl Engine {
         }
         let (pool, buffers) = channel::bounded(BUFFERS);
         let durable = Lsn(tail.next_lsn.0 - 1);
-        let args = JournalArgs { writer, durable, pool };
+        let args = JournalArgs { writer, durable, pool, answers: answers.clone() };
         let actor = JournalActor { shared: Arc::clone(&shared) };
         let (journal, _) = Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         if let Ok(mut known) = shared.currencies.write() {
@@ -139,7 +161,17 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
-        Ok(Self { shared, supervisor, coordinator, partitions, journal, tail, origin })
+        Ok(Self {
+            threads,
+            shared,
+            supervisor,
+            coordinator,
+            partitions,
+            journal,
+            answers,
+            tail,
+            origin,
+        })
     }
 
     /// The door.
@@ -199,9 +231,11 @@ impl Engine {
             drop(partition.stop_and_wait(None, None).await);
         }
         drop(self.journal.stop_and_wait(None, None).await);
+        drop(self.answers.stop_and_wait(None, None).await);
         drop(self.supervisor.stop_and_wait(None, None).await);
         let failed = self.shared.stopped.borrow().clone();
         self.shared.stop("it was shut down".to_owned());
+        drop(self.threads);
         match failed {
             Some(why) => Err(RequestError::Stopped(why)),
             None if drained => Ok(()),

@@ -5,11 +5,12 @@ use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{self, accounts, cursor, outcomes, transfers};
 use crate::deadline::Deadline;
 use crate::intake::Intake;
-use crate::proto::{self, StreamTransfersRequest};
+use crate::proto;
 use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
+use crate::wire_requests::{BatchRequest, StreamRequest};
 use ducat_actors::handle::{BATCH_MAX, Handle};
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -171,7 +172,7 @@ impl Ledger for LedgerService {
 
     async fn create_transfers(
         &self,
-        request: Request<proto::CreateTransfersRequest>,
+        request: Request<BatchRequest>,
     ) -> Result<Response<Encoded>, Status> {
         let deadline = Deadline::of(&request);
         let asked = request.into_inner().transfers;
@@ -192,7 +193,7 @@ impl Ledger for LedgerService {
 
     async fn stream_transfers(
         &self,
-        request: Request<Streaming<StreamTransfersRequest>>,
+        request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<AnswerStream>, Status> {
         let deadline = Deadline::of(&request);
         let intake = Intake::of(&request, self.streams.room_timeout);

@@ -22,11 +22,13 @@ pub mod intake;
 pub mod ledger_service;
 pub mod operator_service;
 pub mod server;
+mod services;
 pub mod status;
 pub mod stream;
 pub mod unread;
 pub mod violation;
 pub mod wire;
+pub mod wire_requests;
 
 /// The generated messages and clients of package `ducat.v1`.
 #[allow(clippy::all, clippy::pedantic, missing_docs)]

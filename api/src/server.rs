@@ -18,6 +18,7 @@ use crate::operator_service::OperatorService;
 use crate::proto;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
+use crate::services::Services;
 use crate::stream::{Draining, StreamOptions};
 use crate::unread::Watch;
 use ducat_actors::handle::Handle;
@@ -148,18 +149,20 @@ pub async fn serve(
     health.set_serving::<OperatorServer<OperatorService>>().await;
 
     let mut routes = Routes::builder();
-    routes.add_service(ledger).add_service(operator).add_service(health_service);
+    routes.add_service(operator).add_service(health_service);
     add_reflection(&mut routes)?;
+    let services = Services::new(ledger, routes.routes());
     let watch = Watch::new(options.unread_timeout);
     let connections = Connections::new(listener, options.connections_max, watch.clone());
     // Aborted as soon as serving ends, however it ends.
     let mut watching = JoinSet::new();
     watching.spawn(watch.run());
     let mut ended = draining.clone();
-    let serving = builder(&options)
-        .layer(gate)
-        .add_routes(routes.routes())
-        .serve_with_incoming_shutdown(connections, async move { ended.begun().await });
+    let serving = builder(&options).layer(gate).serve_with_incoming_shutdown(
+        services,
+        connections,
+        async move { ended.begun().await },
+    );
     tokio::pin!(serving);
     tokio::select! {
         result = &mut serving => return result.map(|()| Drained::Completely).map_err(Into::into),

@@ -19,10 +19,11 @@
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
 use crate::intake::Intake;
-use crate::proto::{BatchError, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
+use crate::proto::{BatchError, StreamTransfersResponse, TransferRequest};
 use crate::status::{self, Refusal};
 use crate::violation::Violations;
 use crate::wire::Encoded;
+use crate::wire_requests::StreamRequest;
 use ducat_actors::handle::{Handle, Pending, RequestError};
 use ducat_engine::money::Currencies;
 use std::pin::Pin;
@@ -146,7 +147,7 @@ impl Stream for AnswerStream {
 /// What a client sends on a stream.
 pub struct Requests {
     /// The batches.
-    pub batches: Streaming<StreamTransfersRequest>,
+    pub batches: Streaming<StreamRequest>,
     /// The call's deadline.
     pub deadline: Option<Instant>,
     /// The memory that reading takes.
@@ -199,7 +200,7 @@ struct Reader {
 
 impl Requests {
     /// The next batch and when its time is over, as soon as there is memory to read it.
-    async fn next(&mut self) -> Result<Option<(StreamTransfersRequest, Option<Instant>)>, Status> {
+    async fn next(&mut self) -> Result<Option<(StreamRequest, Option<Instant>)>, Status> {
         if let Some(intake) = &self.intake {
             intake.next_message().await?;
         }
@@ -258,12 +259,12 @@ impl Reader {
     /// Hands one batch to the engine. Only an engine that has stopped ends the stream.
     async fn admit(
         &self,
-        batch: StreamTransfersRequest,
+        batch: StreamRequest,
         converted: Result<Vec<ducat_engine::transfer::TransferRequest>, Violations>,
         currencies: Arc<Currencies>,
         deadline: Option<Instant>,
     ) -> Result<Batch, Status> {
-        let StreamTransfersRequest { tag, transfers: asked, timeout_ms: _ } = batch;
+        let StreamRequest { tag, transfers: asked, timeout_ms: _ } = batch;
         let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {

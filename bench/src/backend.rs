@@ -24,7 +24,7 @@ pub struct Backend {
 enum Kind {
     Child(ServerChild),
     Remote { url: String, pid: Option<u32>, data: Option<PathBuf> },
-    InProcess(Engine),
+    InProcess(Box<Engine>),
 }
 
 impl Backend {
@@ -42,7 +42,10 @@ impl Backend {
             let engine =
                 crate::inprocess::start(EngineOptions::default(), &data, durability).await?;
             let handle = engine.handle();
-            (Kind::InProcess(engine), Ledger::InProcess { handle, durability: durability.name() })
+            (
+                Kind::InProcess(Box::new(engine)),
+                Ledger::InProcess { handle, durability: durability.name() },
+            )
         } else {
             let child =
                 ServerChild::start(&child_options(&arguments.own, temporary.path())).await?;

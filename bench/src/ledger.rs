@@ -1,7 +1,6 @@
 //! The ledger under test as the harness prepares and examines it: opening and funding
 //! accounts, status, balances. Over gRPC or on the handle, outside what is measured.
 
-use crate::codec::CodecKind;
 use crate::csv_data::FileAccount;
 use crate::generator::{AccountIds, Batch};
 use crate::population::Population;
@@ -191,9 +190,7 @@ impl Ledger {
         let reply = match self {
             Self::Grpc(channel) => {
                 let size = batch.items.len();
-                UnaryPort::new(channel.clone(), CodecKind::Lean, false, size, None)
-                    .call(batch)
-                    .await
+                UnaryPort::over(channel.clone(), size).call(batch).await
             }
             Self::InProcess { handle, .. } => HandlePort::new(handle.clone()).call(batch).await,
         };

@@ -22,6 +22,7 @@ mod driver;
 mod facts;
 mod footprint;
 mod generator;
+mod h2_calls;
 mod history;
 mod html;
 mod html_charts;

@@ -247,26 +247,35 @@ impl Tally {
     }
 
     fn record_answers(&mut self, batch: &Batch, reply: &Reply, counted: bool) {
-        let mut by_code = [0u64; REPEAT as usize];
-        let mut repeats = 0;
-        for &answer in &reply.answers {
-            if answer & REPEAT == 0 { by_code[usize::from(answer)] += 1 } else { repeats += 1 }
-        }
-        for (code, &count) in (0u8..).zip(&by_code).filter(|(_, count)| **count > 0) {
-            match code {
-                0 => self.whole.posted += count,
-                ID_REUSED => self.whole.id_reused += count,
-                _ => self.whole.refused += count,
+        if let [answer] = reply.answers[..] {
+            // A table of all codes would cost more than the call.
+            self.record_code(answer, 1, counted);
+        } else {
+            let mut by_answer = [0u64; 256];
+            for &answer in &reply.answers {
+                by_answer[usize::from(answer)] += 1;
             }
-            if counted {
-                *self.by_code.entry(code).or_default() += count;
+            for (answer, &count) in (0u8..=255).zip(&by_answer).filter(|(_, count)| **count > 0) {
+                self.record_code(answer, count, counted);
             }
-        }
-        self.whole.repeats += repeats;
-        if counted {
-            self.repeats += repeats;
         }
         self.record_gains(batch, reply);
+    }
+
+    fn record_code(&mut self, answer: u8, count: u64, counted: bool) {
+        if answer & REPEAT != 0 {
+            self.whole.repeats += count;
+            self.repeats += if counted { count } else { 0 };
+            return;
+        }
+        match answer {
+            0 => self.whole.posted += count,
+            ID_REUSED => self.whole.id_reused += count,
+            _ => self.whole.refused += count,
+        }
+        if counted {
+            *self.by_code.entry(answer).or_default() += count;
+        }
     }
 
     fn record_gains(&mut self, batch: &Batch, reply: &Reply) {

@@ -3,9 +3,11 @@
 
 use crate::codec::{BatchCodec, CodecKind, Outgoing, ReadCodec, code_name, failure};
 use crate::generator::Batch;
+use crate::h2_calls::H2Calls;
 use crate::target::{Failure, Reply};
-use crate::wire::Envelope;
+use crate::wire::{self, Envelope};
 use anyhow::Context;
+use prost::bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -20,6 +22,12 @@ use tonic::transport::{Channel, Endpoint};
 
 /// HTTP/2 windows, bytes: room for several of the largest batches.
 const WINDOW_BYTES: u32 = 16 << 20;
+
+/// The call that takes a batch.
+const CREATE: &str = "/ducat.v1.Ledger/CreateTransfers";
+
+/// The call that reads accounts.
+const READ: &str = "/ducat.v1.Ledger/GetAccounts";
 
 /// Largest response taken, bytes.
 pub const RESPONSE_BYTES_MAX: usize = 64 << 20;
@@ -40,38 +48,68 @@ pub async fn connect(url: &str) -> anyhow::Result<Channel> {
 /// A connection used by calls.
 #[derive(Clone)]
 pub struct UnaryPort {
-    grpc: Grpc<Channel>,
+    transport: Transport,
     codec: BatchCodec,
-    path: PathAndQuery,
+    path: &'static str,
     deadline: Option<Duration>,
+}
+
+/// What carries calls.
+#[derive(Clone)]
+enum Transport {
+    /// tonic's client, with the codec `full`: what a gateway would have.
+    Tonic(Grpc<Channel>),
+    /// HTTP/2 itself, with the codec `lean`.
+    H2(H2Calls),
+}
+
+impl Transport {
+    async fn connect(url: &str, kind: CodecKind) -> anyhow::Result<Self> {
+        Ok(match kind {
+            CodecKind::Lean => Self::H2(H2Calls::connect(url).await?),
+            CodecKind::Full => {
+                let grpc = Grpc::new(connect(url).await?);
+                Self::Tonic(grpc.max_decoding_message_size(RESPONSE_BYTES_MAX))
+            }
+        })
+    }
 }
 
 impl UnaryPort {
     /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one. With a
     /// deadline the server is told it, and nothing is waited for beyond it.
-    pub fn new(
-        channel: Channel,
+    pub async fn connect(
+        url: &str,
         kind: CodecKind,
         single: bool,
         batch: usize,
         deadline: Option<Duration>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let (envelope, path) = if single {
             (Envelope::Single, "/ducat.v1.Ledger/Transfer")
         } else {
-            (Envelope::Batch, "/ducat.v1.Ledger/CreateTransfers")
+            (Envelope::Batch, CREATE)
         };
-        Self {
-            grpc: Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX),
-            codec: BatchCodec { kind, envelope, batch },
-            path: PathAndQuery::from_static(path),
-            deadline,
-        }
+        let transport = Transport::connect(url, kind).await?;
+        Ok(Self { transport, codec: BatchCodec { kind, envelope, batch }, path, deadline })
+    }
+
+    /// Sends batches over a connection that is there already, for setting up.
+    pub fn over(channel: Channel, batch: usize) -> Self {
+        let grpc = Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
+        let codec = BatchCodec { kind: CodecKind::Lean, envelope: Envelope::Batch, batch };
+        Self { transport: Transport::Tonic(grpc), codec, path: CREATE, deadline: None }
     }
 
     /// Reads accounts over the same connection.
     pub async fn read(&self, ids: &[u64]) -> Result<u64, Failure> {
-        read(&self.grpc, self.codec.kind, ids).await
+        match &self.transport {
+            Transport::Tonic(grpc) => read(grpc, self.codec.kind, ids).await,
+            Transport::H2(calls) => {
+                let answer = calls.call(READ, None, |out| wire::encode_read(ids, out)).await?;
+                wire::decode_read(&answer).map_err(|e| unreadable(&e))
+            }
+        }
     }
 
     /// Sends one batch.
@@ -93,7 +131,18 @@ impl UnaryPort {
     }
 
     async fn send(&self, batch: &Arc<Batch>, deadline: Option<Duration>) -> Result<Reply, Failure> {
-        let mut grpc = self.grpc.clone();
+        let grpc = match &self.transport {
+            Transport::Tonic(grpc) => grpc,
+            Transport::H2(calls) => {
+                let encode = |out: &mut BytesMut| {
+                    out.reserve(wire::encoded_bytes_max(batch.items.len()));
+                    wire::encode(self.codec.envelope, 0, batch, out);
+                };
+                let answer = calls.call(self.path, deadline, encode).await?;
+                return wire::decode(self.codec.envelope, &answer).map_err(|e| unreadable(&e));
+            }
+        };
+        let mut grpc = grpc.clone();
         grpc.ready().await.map_err(|e| Failure {
             class: "UNAVAILABLE".into(),
             in_doubt: false,
@@ -104,9 +153,14 @@ impl UnaryPort {
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);
         }
-        let response = grpc.unary(request, self.path.clone(), self.codec).await;
+        let path = PathAndQuery::from_static(self.path);
+        let response = grpc.unary(request, path, self.codec).await;
         Ok(response.map_err(|status| failure(&status))?.into_inner())
     }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    failure(&tonic::Status::internal(format!("unreadable response: {error}")))
 }
 
 /// Asks for accounts; gives the hash of the ids found.
@@ -117,7 +171,7 @@ async fn read(grpc: &Grpc<Channel>, kind: CodecKind, ids: &[u64]) -> Result<u64,
         in_doubt: false,
         message: e.to_string(),
     })?;
-    let path = PathAndQuery::from_static("/ducat.v1.Ledger/GetAccounts");
+    let path = PathAndQuery::from_static(READ);
     let response = grpc.unary(Request::new(ids.to_vec()), path, ReadCodec { kind }).await;
     Ok(response.map_err(|status| failure(&status))?.into_inner())
 }

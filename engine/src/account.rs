@@ -232,6 +232,11 @@ impl Account {
         self.posted
     }
 
+    /// Reads something of every line of the cache that a posting needs.
+    pub(crate) fn warm(&self) -> u64 {
+        self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
+    }
+
     /// The lowest posted balance it may reach.
     pub(crate) fn floor(&self) -> i128 {
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }

@@ -92,15 +92,57 @@ fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
 }
 
 fn put_posted(tag: u8, posted: &Posted, out: &mut Vec<u8>) {
-    out.push(tag);
-    out.extend_from_slice(&posted.id.get().to_le_bytes());
-    put(u128::from(posted.debit.0), out);
-    put(u128::from(posted.credit.0), out);
-    put(posted.amount, out);
+    let mut scratch = Scratch::new();
+    scratch.put_bytes(&[tag]);
+    scratch.put_bytes(&posted.id.get().to_le_bytes());
+    scratch.put_u64(posted.debit.0.into());
+    scratch.put_u64(posted.credit.0.into());
+    scratch.put(posted.amount);
     for side in [&posted.debit_side, &posted.credit_side] {
-        put(u128::from(side.back), out);
-        put(zigzag(side.posted), out);
-        put(side.room, out);
+        scratch.put_u64(side.back);
+        scratch.put(zigzag(side.posted));
+        scratch.put(side.room);
+    }
+    out.extend_from_slice(&scratch.bytes[..scratch.len]);
+}
+
+/// A posted transfer's bytes before they are copied to where they stay, all at once: a vector
+/// grown by each of its twelve parts would cost twelve calls and checks.
+struct Scratch {
+    bytes: [u8; POSTED_BYTES_MAX],
+    len: usize,
+}
+
+/// Tag, id, two slots, and seven numbers of which five may have 128 bits.
+const POSTED_BYTES_MAX: usize = 1 + 16 + 4 * 10 + 5 * 19;
+
+impl Scratch {
+    const fn new() -> Self {
+        Self { bytes: [0; POSTED_BYTES_MAX], len: 0 }
+    }
+
+    #[inline]
+    fn put_bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.bytes[self.len..self.len + N].copy_from_slice(bytes);
+        self.len += N;
+    }
+
+    /// Adds a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
+    #[inline]
+    fn put(&mut self, value: u128) {
+        match u64::try_from(value) {
+            Ok(value) => self.put_u64(value),
+            Err(_) => {
+                let room = self.bytes[self.len..].first_chunk_mut().expect("there is room");
+                self.len += varint::u128(value, room).len();
+            }
+        }
+    }
+
+    #[inline]
+    fn put_u64(&mut self, value: u64) {
+        let room = self.bytes[self.len..].first_chunk_mut().expect("there is room");
+        self.len += varint::u64(value, room).len();
     }
 }
 
@@ -122,14 +164,6 @@ fn take_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
         posted: unzigzag(take(rest, decode::u128)?),
         room: take(rest, decode::u128)?,
     })
-}
-
-/// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
-pub(crate) fn put(value: u128, out: &mut Vec<u8>) {
-    match u64::try_from(value) {
-        Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
-        Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
-    }
 }
 
 fn take<T>(

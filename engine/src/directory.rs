@@ -61,8 +61,10 @@ impl Directory {
     }
 
     /// Brings the memory that [`Self::get`] of these ids will need into the cache.
-    pub fn warm(&self, ids: impl Iterator<Item = AccountId>) {
-        self.table.warm(ids.map(|id| (id.high(), id.low())));
+    pub fn warm(&self, ids: impl Iterator<Item = AccountId> + Clone) {
+        let ids = ids.map(|id| (id.high(), id.low()));
+        self.table.warm(ids.clone());
+        self.table.warm_entries(ids);
     }
 
     /// Lists a new account in the next slot. `None` when the id is listed already or the

@@ -26,6 +26,9 @@ use export::Export;
 /// Most partitions of one shard.
 pub const PARTITIONS_MAX: usize = 64;
 
+/// Items whose accounts are brought into the cache together.
+const WARMED: usize = 64;
+
 /// Which partition hosts an account: slots go round robin, the number of partitions being a
 /// power of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,8 +185,11 @@ impl Partition {
         assert!(self.waiting.is_empty(), "a batch is prepared after the one before is decided");
         votes.clear();
         votes.resize(batch.items.len(), Vote::ABSENT);
-        let mut at = 0;
+        let (mut at, mut warm) = (0, 0);
         while at < batch.items.len() {
+            if at >= warm {
+                warm = self.warm(&batch.items, at);
+            }
             let end = batch.group_end(at);
             let group = &batch.items[at..end];
             if group.iter().all(|item| item.refused.is_none()) {
@@ -191,6 +197,17 @@ impl Partition {
             }
             at = end;
         }
+    }
+
+    /// Brings the accounts of the items from `at` on into the cache, a bounded number of them:
+    /// the processor waits for all of these together, where it would wait for one after the
+    /// other as they are worked on. Returns up to where.
+    fn warm(&self, items: &[Item], at: usize) -> usize {
+        let end = items.len().min(at + WARMED);
+        let read = |slot| self.account(slot).map_or(0, Account::warm);
+        let read = items[at..end].iter().map(|item| read(item.debit) ^ read(item.credit));
+        std::hint::black_box(read.fold(0, |all, one| all ^ one));
+        end
     }
 
     fn prepare_group(&mut self, at: usize, group: &[Item], votes: &mut [Vote]) {
@@ -292,7 +309,11 @@ impl Partition {
         self.waiting = waiting;
         legs.clear();
         let mut net = 0;
+        let mut warm = 0;
         for (at, (item, verdict)) in batch.items.iter().zip(verdicts).enumerate() {
+            if at >= warm {
+                warm = self.warm(&batch.items, at);
+            }
             let done = match verdict {
                 None => self.post(batch.lsn(at), item, &mut net)?,
                 Some(rejection) => {

@@ -304,7 +304,8 @@ fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
         return Err(wrong("names a number of shards this build does not know"));
     }
     let ledger = u128::from_str_radix(field("ledger")?, 16).map_err(|_| damaged())?;
-    Ok(LedgerId::from_bytes(ledger.to_be_bytes()))
+    let ledger = LedgerId::from_bytes(ledger.to_be_bytes());
+    if text == format_text(ledger) { Ok(ledger) } else { Err(damaged()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! A network between client and server that does as it is told: holds answers back, cuts
-//! connections, leads to another server.
+//! A network between client and server that does as it is told: holds answers back, forgets
+//! connections without a word, cuts or resets them, also in the middle of a message, leads to
+//! another server.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +13,10 @@ struct State {
     target: SocketAddr,
     /// Answers are held back.
     held: bool,
+    /// Connections of earlier eras are half open: nothing is forwarded, and nobody is told.
+    era: u64,
+    /// New connections are reset once they have carried so many bytes in one direction.
+    reset_after: Option<usize>,
     /// Connections of earlier numbers are cut.
     cuts: u64,
 }
@@ -27,7 +32,8 @@ impl Network {
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
-        let (state, seen) = watch::channel(State { target, held: false, cuts: 0 });
+        let (state, seen) =
+            watch::channel(State { target, held: false, era: 0, reset_after: None, cuts: 0 });
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(connection(client, seen.clone()));
@@ -39,6 +45,16 @@ impl Network {
     /// Holds answers back, or lets them through again.
     pub fn hold(&self, held: bool) {
         self.state.send_modify(|state| state.held = held);
+    }
+
+    /// Forgets every connection without a word; new ones work.
+    pub fn forget(&self) {
+        self.state.send_modify(|state| state.era += 1);
+    }
+
+    /// Resets connections made from now on after so many bytes in one direction, or never.
+    pub fn reset_after(&self, bytes: Option<usize>) {
+        self.state.send_modify(|state| state.reset_after = bytes);
     }
 
     /// Cuts every connection; what was held back is lost.
@@ -58,30 +74,43 @@ impl Network {
 async fn connection(client: TcpStream, mut state: watch::Receiver<State>) {
     let begun = *state.borrow();
     let Ok(server) = TcpStream::connect(begun.target).await else { return };
+    if begun.reset_after.is_some() {
+        for end in [&client, &server] {
+            // Closed, it sends a reset instead of an orderly end.
+            end.set_zero_linger().expect("an open socket");
+        }
+    }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let held = state.clone();
+    let (there, back) = (state.clone(), state.clone());
     tokio::select! {
         // What was held back when the cut came is lost.
         biased;
         _ = state.wait_for(|now| now.cuts != begun.cuts) => {}
-        () = forward(from_client, to_server, None) => {}
-        () = forward(from_server, to_client, Some(held)) => {}
+        () = forward(from_client, to_server, there, false) => {}
+        () = forward(from_server, to_client, back, true) => {}
     }
 }
 
 async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut held: Option<watch::Receiver<State>>,
+    mut state: watch::Receiver<State>,
+    answers: bool,
 ) {
+    let begun = *state.borrow();
+    let mut left = begun.reset_after.unwrap_or(usize::MAX);
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if let Some(held) = &mut held {
-            // The network is gone with the test.
-            let Ok(_open) = held.wait_for(|now| !now.held).await else { return };
+        // The network is gone with the test.
+        let open =
+            state.wait_for(|now| now.era == begun.era && !(answers && now.held)).await.is_ok();
+        let now = count.min(left);
+        if !open || to.write_all(&buffer[..now]).await.is_err() {
+            return;
         }
-        if to.write_all(&buffer[..count]).await.is_err() {
+        left -= now;
+        if left == 0 {
             return;
         }
     }

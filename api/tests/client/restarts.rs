@@ -105,6 +105,114 @@ async fn connections_that_break_in_the_middle_double_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_reset_in_the_middle_of_messages_double_nothing() {
+    let server = Server::start().await;
+    server.open(LAST).await;
+    let network = Network::to(server.address).await;
+    let client = batching(&network.address, patient()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks = callers(&client, &stop);
+    // Some end before the first answer, some after many.
+    for bytes in [3_000, 100_000, 1_111, 30_000, 7, 10_007, 50_000, 500] {
+        network.reset_after(Some(bytes));
+        network.cut();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    network.reset_after(None);
+    stop.store(true, Ordering::Relaxed);
+    let answered = all_answers(tasks).await;
+    check(&server.client, &answered).await;
+    assert!(client.statistics().streams > 1, "{:?}", client.statistics());
+    client.close().await;
+    server.stop().await;
+}
+
+/// Half open: the network has forgotten the connections, and only the reset that meets the next
+/// packet after a while tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_were_forgotten_for_a_while_double_nothing() {
+    let server = Server::start().await;
+    server.open(LAST).await;
+    let network = Network::to(server.address).await;
+    let client = batching(&network.address, patient()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks = callers(&client, &stop);
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        network.forget();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        network.cut();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let answered = all_answers(tasks).await;
+    check(&server.client, &answered).await;
+    client.close().await;
+    server.stop().await;
+}
+
+/// Nobody ever tells: the client's own signs of life must. Takes about a minute of waiting, so only
+/// with `DUCAT_HALF_OPEN` set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_forgotten_for_ever_is_given_up() {
+    if std::env::var_os("DUCAT_HALF_OPEN").is_none() {
+        return;
+    }
+    let server = Server::start().await;
+    server.open(LAST).await;
+    let network = Network::to(server.address).await;
+    let client = batching(&network.address, patient()).await;
+    assert!(client.transfer(transfer(1, BANK, 2, 1)).await.expect("answered").is_posted());
+    network.forget();
+    let call = {
+        let client = client.clone();
+        tokio::spawn(async move { client.transfer(transfer(2, BANK, 2, 1)).await })
+    };
+    while client.statistics().messages < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let outcome = call.await.expect("no panic").expect("answered in the end");
+    assert!(outcome.is_posted(), "{outcome:?}");
+    assert!(client.statistics().streams > 1, "{:?}", client.statistics());
+    let status = server.client.get_status(false).await.expect("answered");
+    assert_eq!(status.posted, 2);
+    client.close().await;
+    server.stop().await;
+}
+
+/// The same transfers at the same moment from two clients: as a retry that overtakes the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_beside_its_first_sending_happens_once() {
+    let server = Server::start().await;
+    server.open(LAST).await;
+    let address = server.address.to_string();
+    let clients = [batching(&address, patient()).await, batching(&address, patient()).await];
+    let mut tasks = JoinSet::new();
+    for id in 1..=500 {
+        for client in &clients {
+            let client = client.clone();
+            tasks.spawn(async move {
+                client.transfer(transfer(id, BANK, 2, id)).await.expect("answered")
+            });
+        }
+    }
+    let mut outcomes: HashMap<u64, Vec<Outcome>> = HashMap::new();
+    for outcome in tasks.join_all().await {
+        outcomes.entry(outcome.id).or_default().push(outcome);
+    }
+    for (id, both) in &outcomes {
+        assert_eq!(both.iter().filter(|one| !one.repeat).count(), 1, "{id}: {both:?}");
+        let unmarked = |one: &Outcome| Outcome { repeat: false, ..one.clone() };
+        assert_eq!(unmarked(&both[0]), unmarked(&both[1]));
+    }
+    let status = server.client.get_status(false).await.expect("answered");
+    assert_eq!((outcomes.len(), status.posted), (500, 500));
+    for client in clients {
+        client.close().await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_in_the_middle_doubles_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut server = Process::start(directory.path());
@@ -114,7 +222,11 @@ async fn a_server_killed_in_the_middle_doubles_nothing() {
     let client = batching(&server.address, patient()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let tasks = callers(&client, &stop);
-    for _ in 0..3 {
+    for killed in 1..=3 {
+        // A new stream after every kill, however long that takes.
+        while client.statistics().streams < killed {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
         server = tokio::task::spawn_blocking(move || {
             server.kill();
@@ -123,6 +235,9 @@ async fn a_server_killed_in_the_middle_doubles_nothing() {
         })
         .await
         .expect("no panic");
+    }
+    while client.statistics().streams < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);

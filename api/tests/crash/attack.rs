@@ -1,12 +1,13 @@
 //! What every attack does: a ledger with its history, started, loaded, ended somehow, started
 //! again and checked.
 
-use crate::checker::check;
+use crate::checker::{Fault, check};
 use crate::history::History;
 use crate::ledger::{open, specs};
 use crate::load::Load;
 use crate::observe::{observe, resend_unanswered};
 use crate::server::{Ended, Launch, Server};
+use crate::table::{Row, skipped};
 use ducat_api::client::Client;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -21,9 +22,10 @@ pub fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is open");
 }
 
-/// Says why a test does nothing here.
-pub fn skip(test: &str, reason: &str) {
-    say(&format!("skipped: {test}: {reason}"));
+/// Says why an attack is not made here.
+pub fn skip(attack: &str, reason: &str) {
+    say(&format!("skipped: {attack}: {}", reason.trim()));
+    skipped(attack, reason);
 }
 
 /// How often to try: the environment's number, or the short form's.
@@ -33,6 +35,9 @@ pub fn tries(variable: &str, short: usize) -> usize {
         Err(_) => short,
     }
 }
+
+/// A ledger serves for so many runs: a history that grows for ever takes ever longer to check.
+const RUNS_PER_LEDGER: usize = 10;
 
 /// Random decisions, from `DUCAT_SEED` or a new seed, which is printed.
 pub fn dice(test: &str) -> StdRng {
@@ -57,6 +62,8 @@ pub struct Attack {
     pub history: Arc<History>,
     /// Random decisions.
     pub dice: StdRng,
+    /// What it comes to.
+    pub row: Row,
     /// Calls before this one were answered and checked.
     checked: usize,
     /// The highest LSN of that time.
@@ -76,21 +83,49 @@ pub enum Depth {
     All,
 }
 
+/// Transfers that [`Attack::load_for`] waits for, however slow the machine is.
+const LOAD_LEAST: usize = 500;
+
 /// Older calls compared by [`Depth::New`].
 const SAMPLE: usize = 50;
 
 impl Attack {
-    /// An attack that makes its decisions from `dice`.
-    pub fn new(dice: StdRng) -> Self {
+    /// An attack of this name, with random decisions of its own.
+    pub fn new(name: &str) -> Self {
         Self {
             runtime: Runtime::new().expect("a runtime"),
             history: Arc::default(),
-            dice,
+            dice: dice(name),
+            row: Row::new(name),
             checked: 0,
             checked_lsn: 0,
             durable_unanswered: 0,
             lost_unanswered: 0,
         }
+    }
+
+    /// Makes `runs` runs, a few on each of several ledgers; `run` gets its number and the data
+    /// directory. Everything is compared at the end of each ledger.
+    pub fn on_ledgers(&mut self, runs: usize, mut run: impl FnMut(&mut Self, usize, &Path)) {
+        for first in (0..runs).step_by(RUNS_PER_LEDGER) {
+            let dir = tempfile::tempdir().expect("a directory");
+            let data = dir.path().join("data");
+            self.begin_anew();
+            for nth in first..runs.min(first + RUNS_PER_LEDGER) {
+                run(self, nth, &data);
+                self.row.runs += 1;
+            }
+            let server = self.start(&Launch::default(), &data);
+            self.check(&server, Depth::All);
+            server.kill();
+        }
+    }
+
+    /// Goes on with a new ledger, of which nothing is known yet.
+    pub fn begin_anew(&mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        self.history = Arc::default();
+        (self.checked, self.checked_lsn) = (0, 0);
     }
 
     /// Starts a server that must come up, and opens the accounts.
@@ -123,6 +158,7 @@ impl Attack {
         let guard = self.runtime.enter();
         let load = Load::start(server.address(), &self.history, seed);
         drop(guard);
+        self.history.await_answers(self.history.acknowledged() + LOAD_LEAST);
         std::thread::sleep(time);
         self.runtime.block_on(load.finish());
     }
@@ -144,11 +180,15 @@ impl Attack {
     pub fn check(&mut self, server: &Server, depth: Depth) {
         self.resend(server);
         let faults = self.faults(server, depth);
-        assert!(faults.is_empty(), "faults:\n{}", faults.join("\n"));
+        if !faults.is_empty() {
+            self.row.acknowledged += self.history.acknowledged();
+            self.row.count(&faults);
+        }
+        assert!(faults.is_empty(), "faults:\n{}", listed(&faults));
     }
 
     /// Compares the history, all of which was answered, with the server.
-    pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<String> {
+    pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<Fault> {
         let calls = self.history.calls();
         let (asked, above): (Vec<usize>, u64) = match depth {
             Depth::All => ((0..calls.len()).collect(), 0),
@@ -170,7 +210,7 @@ impl Attack {
         let faults = check(&specs(), &calls, &observed);
         self.checked = calls.len();
         self.checked_lsn = observed.status.last_lsn;
-        faults.iter().map(ToString::to_string).collect()
+        faults
     }
 
     /// A pause of a random length up to `most_ms`.
@@ -178,16 +218,20 @@ impl Attack {
         std::thread::sleep(Duration::from_millis(dice.random_range(0..=most_ms)));
     }
 
-    /// One line of a report.
-    pub fn report(&self, what: &str) -> String {
-        format!(
-            "{what}: {} transfers acknowledged, {} without an answer were durable, {} were not; \
-             no fault",
-            self.history.acknowledged(),
-            self.durable_unanswered,
-            self.lost_unanswered
-        )
+    /// Everything held: writes the row.
+    pub fn finish(mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        if self.durable_unanswered + self.lost_unanswered > 0 {
+            let (durable, lost) = (self.durable_unanswered, self.lost_unanswered);
+            self.row.note(format!("without an answer: {durable} durable, {lost} not"));
+        }
+        self.row.finish();
     }
+}
+
+/// Faults, one to a line.
+pub fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// A server that had to end by itself: with an exit code and a sentence.

@@ -2,11 +2,12 @@
 //! anywhere. The next start refuses and says where, or everything acknowledged is still
 //! there; never silence, a crash or a hang.
 
-use crate::attack::{Attack, Depth, assert_refused, dice, say, tries};
+use crate::attack::{Attack, Depth, assert_refused, listed, tries};
 use crate::server::{Ended, Launch};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A way to damage a file of at least one byte; says what it did.
@@ -39,18 +40,18 @@ fn a_truncation_is_refused_or_harmless() {
     });
 }
 
-fn damages(what: &str, damage: Damage) {
-    let tries = tries("DUCAT_DAMAGES", 20);
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut attack = Attack::new(dice(what));
-    let good = dir.path().join("good");
-    // Stopped in order once and killed once: its files differ in how they end.
+/// A stopped ledger with its history, below `dir`. Stopped in order once and killed once: its
+/// files differ in how they end.
+pub fn good_directory(attack: &mut Attack, dir: &Path) -> PathBuf {
+    let good = dir.join("good");
     let server = attack.start(&Launch::default(), &good);
     attack.load_for(&server, Duration::from_millis(150));
     server.terminate();
     assert_eq!(server.wait().status.code(), Some(0));
     let server = attack.start(&Launch::default(), &good);
+    let history = Arc::clone(&attack.history);
     attack.load(server, |server, _| {
+        history.await_answers(history.acknowledged());
         std::thread::sleep(Duration::from_millis(150));
         server.kill();
     });
@@ -58,7 +59,14 @@ fn damages(what: &str, damage: Damage) {
     attack.resend(&server);
     server.kill();
     assert!(attack.history.acknowledged() > 100, "the load came to nothing");
+    good
+}
 
+fn damages(what: &str, damage: Damage) {
+    let tries = tries("DUCAT_DAMAGES", 20);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut attack = Attack::new(what);
+    let good = good_directory(&mut attack, dir.path());
     let (mut refused, mut intact) = (0, 0);
     for nth in 0..tries {
         let copy = dir.path().join(format!("copy-{nth}"));
@@ -73,21 +81,20 @@ fn damages(what: &str, damage: Damage) {
             }
             Ok(server) => {
                 let faults = attack.faults(&server, Depth::All);
-                assert!(faults.is_empty(), "silent: {done}\n{}", faults.join("\n"));
+                attack.row.silent += usize::from(!faults.is_empty());
+                assert!(faults.is_empty(), "silent: {done}\n{}", listed(&faults));
                 intact += 1;
             }
         }
         std::fs::remove_dir_all(&copy).expect("ours");
     }
-    say(&format!(
-        "{tries} {what}: {refused} refused at the start with the place named, {intact} started \
-         with all of the {} acknowledged outcomes; none silent, crashed or hung",
-        attack.history.acknowledged()
-    ));
+    attack.row.note(format!("{refused} refused with the place named, {intact} whole"));
+    attack.row.runs = tries;
+    attack.finish();
 }
 
 /// A refusal that leads to the damage: exit code 65 and the directory, a file or an LSN.
-fn assert_names_the_place(ended: &Ended, copy: &Path, done: &str) {
+pub fn assert_names_the_place(ended: &Ended, copy: &Path, done: &str) {
     assert_refused(ended);
     assert_eq!(ended.status.code(), Some(65), "{done}: {ended:?}");
     let named = [copy.to_str().expect("plain"), "LSN", "lsn", "frame", "sled"];
@@ -126,7 +133,8 @@ fn collect(dir: &Path, files: &mut Vec<(PathBuf, u64)>) {
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies a directory with everything in it.
+pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a new directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("readable");

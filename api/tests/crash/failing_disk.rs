@@ -1,104 +1,148 @@
-//! Disks that fail: a sync that returns an error, a process killed at a sync, no space left.
-//! The server must end with an exit code and a sentence, and answer for nothing that the next
-//! start cannot show.
+//! Disks that fail, and kills where it matters most: at every one of the first 200 syncs and
+//! writes on the data directory, each on a new ledger under load. The first failed call is the
+//! last one: the server ends with an exit code and a sentence, does not touch the directory
+//! again, and has answered for nothing that the next start cannot show.
 
-use crate::attack::{Attack, Depth, assert_refused, dice, is_root, say, skip, tries};
+use crate::attack::{Attack, Depth, assert_refused, is_root, skip, tries};
+use crate::faults::{Action, Class, Faults};
 use crate::mounts::Mount;
-use crate::server::Launch;
-use rand::RngExt as _;
+use crate::server::{Ended, Launch};
+use rand::seq::SliceRandom as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
-/// A launch in which the `nth` sync of a thread ends so, or why that cannot be done.
-fn at_sync(how: &str, nth: u32) -> Launch {
-    let inject = format!("inject=fdatasync,fsync:{how}:when={nth}");
-    let words =
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject];
-    Launch { wrapper: words.map(str::to_owned).to_vec(), arguments: Vec::new() }
-}
+/// The long form tries each call up to this one.
+const CALLS: u32 = 200;
 
-/// Whether system calls can be injected here.
-fn tracer() -> Result<(), String> {
-    let tried = std::process::Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=9", "true"])
-        .output();
-    match tried {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            Err(format!("strace cannot trace: {}", String::from_utf8_lossy(&output.stderr)))
-        }
-        Err(_) => Err("strace is not installed".to_owned()),
-    }
+/// A new ledger makes fewer files and directories than that before anything else is slow.
+const NAME_CALLS: u32 = 12;
+
+#[test]
+fn killed_at_any_sync_nothing_acknowledged_is_lost() {
+    at_each(Class::Sync, Action::Kill, CALLS);
 }
 
 #[test]
-fn a_failing_sync_ends_the_server_and_loses_nothing_acknowledged() {
-    at_syncs("a failing sync", "error=EIO", 3, assert_refused);
+fn killed_at_any_write_nothing_acknowledged_is_lost() {
+    at_each(Class::Write, Action::Kill, CALLS);
 }
 
 #[test]
-fn killed_at_a_sync_nothing_acknowledged_is_lost() {
-    at_syncs("a kill at a sync", "signal=KILL", 3, |ended| {
-        assert_eq!(ended.status.signal(), Some(libc::SIGKILL), "{ended:?}");
-    });
+fn an_error_at_any_sync_is_the_last_call() {
+    at_each(Class::Sync, Action::Eio, CALLS);
 }
 
-fn at_syncs(test: &str, how: &str, short: usize, judge: impl Fn(&crate::server::Ended)) {
-    if let Err(reason) = tracer() {
-        return skip(test, &reason);
+#[test]
+fn an_error_at_any_write_is_the_last_call() {
+    at_each(Class::Write, Action::Eio, CALLS);
+}
+
+#[test]
+fn no_space_at_any_sync_is_the_last_call() {
+    at_each(Class::Sync, Action::Enospc, CALLS);
+}
+
+#[test]
+fn no_space_at_any_write_is_the_last_call() {
+    at_each(Class::Write, Action::Enospc, CALLS);
+}
+
+#[test]
+fn half_of_any_write_is_the_last_call() {
+    at_each(Class::Write, Action::Torn, CALLS);
+}
+
+#[test]
+fn no_space_for_any_file_ends_the_start() {
+    at_each(Class::Name, Action::Enospc, NAME_CALLS);
+}
+
+/// `DUCAT_SYNCS` says how many of the calls are tried; without it one, drawn at random.
+fn at_each(class: Class, action: Action, calls: u32) {
+    let name = format!("{} at one of the first {calls} {} calls", action.name(), class.name());
+    if let Err(reason) = Faults::none() {
+        return skip(&name, &reason);
     }
-    let data = tempfile::tempdir().expect("a directory");
-    let data = data.path().join("data");
-    let mut attack = Attack::new(dice(test));
-    let (mut before_ready, tries) = (0, tries("DUCAT_SYNCS", short));
-    for number in 0..tries {
-        let server = attack.start(&Launch::default(), &data);
-        attack.check(&server, Depth::New);
-        server.terminate();
-        assert_eq!(server.wait().status.code(), Some(0));
-        // The very first syncs are those of the start; the later ones come under load.
-        let nth = if number == 0 { 1 } else { attack.dice.random_range(1..60) };
-        match at_sync(how, nth).start(&data) {
-            Ok(server) => {
-                let ended = attack.load(server, |server, _| server.wait());
-                judge(&ended);
-            }
-            Err(ended) => {
-                judge(&ended);
-                before_ready += 1;
-            }
-        }
+    let mut attack = Attack::new(&name);
+    let mut numbers: Vec<u32> = (1..=calls).collect();
+    numbers.shuffle(&mut attack.dice);
+    numbers.truncate(tries("DUCAT_SYNCS", 1));
+    numbers.sort_unstable();
+    let mut starting = 0;
+    for nth in numbers {
+        starting += usize::from(at_one(&mut attack, class, nth, action));
+        attack.row.runs += 1;
+    }
+    attack.row.note(format!("{starting} while starting"));
+    attack.finish();
+}
+
+/// One new ledger, one fault; whether it came before the server was ready.
+fn at_one(attack: &mut Attack, class: Class, nth: u32, action: Action) -> bool {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().canonicalize().expect("there").join("data");
+    attack.begin_anew();
+    let faults = Faults::at(class, nth, action, &data).expect("there was a library before");
+    let started = faults.launch().start(&data);
+    let starting = started.is_err();
+    let ended = match started {
+        Err(ended) => ended,
+        Ok(server) => match attack.open(&server) {
+            // Ends while the accounts are opened.
+            Err(_) => server.wait(),
+            Ok(()) => attack.load(server, |server, _| server.wait()),
+        },
+    };
+    let what = format!("{} at {} call {nth}", action.name(), class.name());
+    assert!(faults.fired(), "{what} was never reached: {ended:?}");
+    judge(&ended, action, &what);
+    if action != Action::Kill {
+        let later = faults.later_calls();
+        assert_eq!(later, 0, "{what}: {later} more calls on the data directory: {ended:?}");
     }
     let server = attack.start(&Launch::default(), &data);
     attack.check(&server, Depth::All);
-    say(&attack.report(&format!("{tries} times {test}, {before_ready} of them while starting")));
+    server.kill();
+    starting
+}
+
+fn judge(ended: &Ended, action: Action, what: &str) {
+    if action == Action::Kill {
+        assert_eq!(ended.status.signal(), Some(libc::SIGKILL), "{what}: {ended:?}");
+    } else {
+        assert_refused(ended);
+    }
 }
 
 #[test]
 fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
-    const TEST: &str = "full disk";
+    const NAME: &str = "full disk (4 MB tmpfs)";
     if !is_root() {
-        return skip(TEST, "only root can mount a disk that is small enough");
+        return skip(NAME, "only root can mount a disk that is small enough");
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut disk = match Mount::memory(dir.path(), "4m") {
-        Ok(disk) => disk,
-        Err(reason) => return skip(TEST, &reason),
-    };
-    let data = disk.path().join("data");
-    let mut attack = Attack::new(dice(TEST));
-    let server = attack.start(&Launch::default(), &data);
-    let ended = attack.load(server, |server, _| server.wait());
-    assert_refused(&ended);
-    // Without room it may start or say why not, but must not damage anything.
-    if let Err(ended) = Launch::default().start(&data) {
+    let mut attack = Attack::new(NAME);
+    for _ in 0..tries("DUCAT_FULL_DISKS", 1) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut disk = match Mount::memory(dir.path(), "4m") {
+            Ok(disk) => disk,
+            Err(reason) => return skip(NAME, &reason),
+        };
+        let data = disk.path().join("data");
+        attack.begin_anew();
+        let server = attack.start(&Launch::default(), &data);
+        let ended = attack.load(server, |server, _| server.wait());
         assert_refused(&ended);
+        // Without room it may start or say why not, but must not damage anything.
+        if let Err(ended) = Launch::default().start(&data) {
+            assert_refused(&ended);
+        }
+        disk.resize("256m").expect("a memory disk can grow");
+        let server = attack.start(&Launch::default(), &data);
+        attack.check(&server, Depth::All);
+        attack.load_for(&server, Duration::from_millis(200));
+        attack.check(&server, Depth::All);
+        server.kill();
+        attack.row.runs += 1;
     }
-    disk.resize("256m").expect("a memory disk can grow");
-    let server = attack.start(&Launch::default(), &data);
-    attack.check(&server, Depth::All);
-    attack.load_for(&server, Duration::from_millis(200));
-    attack.check(&server, Depth::All);
-    server.kill();
-    say(&attack.report(TEST));
+    attack.finish();
 }

@@ -105,6 +105,17 @@ impl History {
         (from..inner.calls.len()).filter(|&at| inner.calls[at].answered_at.is_none()).collect()
     }
 
+    /// Waits until more transfers than `before` have been answered; a while, not for ever.
+    pub fn await_answers(&self, before: usize) {
+        for _ in 0..60_000 {
+            if self.acknowledged() > before {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("the load comes to nothing");
+    }
+
     /// Transfers answered so far, repeats included.
     pub fn acknowledged(&self) -> usize {
         self.lock().calls.iter().map(|call| call.outcomes.len()).sum()

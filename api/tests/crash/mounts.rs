@@ -1,5 +1,5 @@
-//! Filesystems of a test's own, unmounted whatever happens: an ext4 image on a loop device
-//! that can lose its power, and a small memory disk that fills up.
+//! Filesystems of a test's own, unmounted whatever happens: an image on a loop device that can
+//! lose its power, and a small memory disk that fills up.
 
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -26,22 +26,48 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("temporary paths are plain")
 }
 
+/// A filesystem that is on a disk and can be shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `mkfs.ext4` is in e2fsprogs.
+    Ext4,
+    /// `mkfs.xfs` is in xfsprogs: `.ci/install-attack-tools`.
+    Xfs,
+}
+
+impl Kind {
+    /// As `mount` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+
+    fn make(self, image: &Path) -> Result<(), String> {
+        match self {
+            Self::Ext4 => run("mkfs.ext4", &["-q", "-F", text(image)]),
+            Self::Xfs => run("mkfs.xfs", &["-q", "-f", text(image)]),
+        }
+    }
+}
+
 /// A mounted filesystem.
 pub struct Mount {
     at: PathBuf,
-    /// The image file behind it, when there is one.
-    image: Option<PathBuf>,
+    /// The image file behind it and what is in that, when there is one.
+    image: Option<(PathBuf, Kind)>,
     mounted: bool,
 }
 
 impl Mount {
-    /// A fresh ext4 of this many bytes, its image and its mount point under `dir`.
-    pub fn ext4(dir: &Path, bytes: u64) -> Result<Self, String> {
+    /// A fresh filesystem of this many bytes, its image and its mount point under `dir`.
+    pub fn fresh(kind: Kind, dir: &Path, bytes: u64) -> Result<Self, String> {
         let image = dir.join("disk.img");
         let file = std::fs::File::create(&image).map_err(|e| e.to_string())?;
         file.set_len(bytes).map_err(|e| e.to_string())?;
-        run("mkfs.ext4", &["-q", "-F", text(&image)])?;
-        let mut mount = Self { at: dir.join("disk"), image: Some(image), mounted: false };
+        kind.make(&image)?;
+        let mut mount = Self { at: dir.join("disk"), image: Some((image, kind)), mounted: false };
         std::fs::create_dir(&mount.at).map_err(|e| e.to_string())?;
         mount.mount()?;
         Ok(mount)
@@ -60,10 +86,10 @@ impl Mount {
         &self.at
     }
 
-    /// Mounts the image; ext4 replays its own journal then, as after a loss of power.
+    /// Mounts the image; the filesystem replays its own log then, as after a loss of power.
     pub fn mount(&mut self) -> Result<(), String> {
-        let image = self.image.as_deref().expect("an image");
-        run("mount", &["-t", "ext4", "-o", "loop", text(image), text(&self.at)])?;
+        let (image, kind) = self.image.as_ref().expect("an image");
+        run("mount", &["-t", kind.name(), "-o", "loop", text(image), text(&self.at)])?;
         self.mounted = true;
         Ok(())
     }

@@ -37,33 +37,32 @@ impl Ended {
 /// How to start one.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
-    /// A program and its arguments that runs the server, such as a tracer.
-    pub wrapper: Vec<String>,
     /// More arguments of `serve`.
     pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Launch {
     /// `serve` with these arguments.
     pub fn with(arguments: &[&str]) -> Self {
-        Self { wrapper: Vec::new(), arguments: arguments.iter().map(ToString::to_string).collect() }
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        Self { arguments, variables: Vec::new() }
     }
 
     /// Starts it; does not wait for anything.
     pub fn spawn(&self, data_dir: &Path) -> Starting {
-        let mut words = self.wrapper.clone();
-        words.push(env!("CARGO_BIN_EXE_ducat").to_owned());
         let stderr = tempfile::tempfile().expect("a temporary file");
-        let child = Command::new(&words[0])
-            .args(&words[1..])
+        let child = Command::new(env!("CARGO_BIN_EXE_ducat"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr.try_clone().expect("a second handle"))
             .spawn()
-            .unwrap_or_else(|e| panic!("{} does not start: {e}", words[0]));
+            .expect("the server was built");
         Starting { child: Some(child), stderr: Some(stderr) }
     }
 
@@ -158,15 +157,7 @@ impl Drop for Server {
     }
 }
 
-/// Kills the child and, when it is a tracer, the server under it first.
 fn kill(child: &mut Child) {
-    let task = format!("/proc/{0}/task/{0}/children", child.id());
-    for grandchild in std::fs::read_to_string(task).unwrap_or_default().split_whitespace() {
-        if let Ok(pid) = grandchild.parse() {
-            // SAFETY: a plain system call; the process is a child of ours that still waits.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-        }
-    }
     // Both fail only when it has ended already.
     let _ended = child.kill();
     let _status = child.wait();

@@ -36,8 +36,9 @@ use Metric::{
     PostedPerS, RatioBatched, RatioMixed, RatioSingle, RecoveredS, RestartS, WrittenPerTransfer,
 };
 
-const UNIFORM_10K: Job = Job::Run("--workload uniform --accounts 10000 --batch 8192");
-const UNIFORM_1M: Job = Job::Run("--workload uniform --accounts 1000000 --batch 8192");
+const UNIFORM_10K: Job = Job::Run("--workload uniform --accounts 10000 --batch 8192 --in-flight 3");
+const UNIFORM_1M: Job =
+    Job::Run("--workload uniform --accounts 1000000 --batch 8192 --in-flight 3");
 const FOOTPRINT_1M: Job = Job::Footprint("--accounts 1000000 --transfers 10000000");
 const FOOTPRINT_10M: Job = Job::Footprint("--accounts 10000000 --transfers 10000000");
 const POSTGRES: Job = Job::Postgres("--workload uniform --accounts 10000 --batch 8192");
@@ -87,24 +88,36 @@ pub fn rows() -> Vec<Row> {
 
 fn throughput() -> Vec<Row> {
     vec![
-        Row::rate("uniform-10k", "10k accounts, batches of 8,192", UNIFORM_10K, 1.2e6, 2.2e6)
-            .hold(P99Ms, 35.0)
-            .peer(437e3, 14.0, 37.0),
-        Row::rate("uniform-1m", "1M accounts, batches of 8,192", UNIFORM_1M, 900e3, 1.5e6)
-            .hold(P99Ms, 45.0)
-            .peer(201e3, 33.0, 105.0),
+        Row::rate(
+            "uniform-10k",
+            "10k accounts, batches of 8,192, 3 in flight",
+            UNIFORM_10K,
+            1.2e6,
+            2.2e6,
+        )
+        .hold(P99Ms, 35.0)
+        .peer(437e3, 14.0, 37.0),
+        Row::rate(
+            "uniform-1m",
+            "1M accounts, batches of 8,192, 3 in flight",
+            UNIFORM_1M,
+            900e3,
+            1.5e6,
+        )
+        .hold(P99Ms, 45.0)
+        .peer(201e3, 33.0, 105.0),
         Row::rate(
             "zipf",
-            "Zipf over 10k accounts, batches of 8,192",
-            Job::Run("--workload zipf --accounts 10000 --batch 8192"),
+            "Zipf over 10k accounts, batches of 8,192, 3 in flight",
+            Job::Run("--workload zipf --accounts 10000 --batch 8192 --in-flight 3"),
             1.2e6,
             2.2e6,
         )
         .peer(462e3, 11.0, 35.0),
         Row::rate(
             "hot",
-            "one hot account, batches of 8,192",
-            Job::Run("--workload hot --accounts 10000 --batch 8192"),
+            "one hot account, batches of 8,192, 3 in flight",
+            Job::Run("--workload hot --accounts 10000 --batch 8192 --in-flight 3"),
             1.2e6,
             2.2e6,
         )
@@ -129,7 +142,7 @@ fn throughput() -> Vec<Row> {
         .peer(117e3, 3.0, 33.0),
         Row::rate(
             "in-process",
-            "in process on the handle, batches of 8,192",
+            "in process on the handle, batches of 8,192, 4 in flight",
             Job::Run("--mode in-process --accounts 10000 --batch 8192"),
             2e6,
             4e6,

@@ -115,9 +115,14 @@ fn the_markdown_holds_every_row_and_command() {
         rows: vec![row],
     };
     let text = print::markdown(&report);
-    assert!(text.contains("| 10k accounts, batches of 8,192 (uniform-10k) |"), "{text}");
+    assert!(
+        text.contains("| 10k accounts, batches of 8,192, 3 in flight (uniform-10k) |"),
+        "{text}"
+    );
     assert!(text.contains("1,300,000/s") && text.contains("| 3.0× | pass; aim: "), "{text}");
-    assert!(text.contains("ducat-bench run --workload uniform --accounts 10000 --batch 8192"));
+    assert!(text.contains(
+        "ducat-bench run --workload uniform --accounts 10000 --batch 8192 --in-flight 3"
+    ));
 }
 
 /// The server's binary beside this test's; says so when it was not built.

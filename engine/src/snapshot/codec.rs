@@ -14,14 +14,14 @@
 
 use super::{Age, Asset, End, Head, IdsHead, IdsPiece, Run, Unsound};
 use crate::account::{Account, Durable};
-use crate::codec::{put, unzigzag, zigzag};
+use crate::codec::{unzigzag, zigzag};
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::ledger::Totals;
 use crate::money::CurrencyId;
 use crate::transfer::{AccountSpec, AccountStatus};
 use std::collections::BTreeMap;
 use thiserror::Error;
-use unsigned_varint::decode;
+use unsigned_varint::{decode, encode as varint};
 
 /// Most bytes that one account takes.
 pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10;
@@ -103,6 +103,14 @@ impl<'b> Bytes<'b> {
 
     fn end(&self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing(self.rest.len())) }
+    }
+}
+
+/// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
+fn put(value: u128, out: &mut Vec<u8>) {
+    match u64::try_from(value) {
+        Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
+        Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
     }
 }
 

@@ -164,7 +164,8 @@ impl Segment {
             fs::remove_dir_all(&unfinished)?;
         }
         fs::create_dir(&unfinished)?;
-        let db = open_sled(&unfinished, options)?;
+        // Dropped, it would write again, which it must not once something has failed.
+        let db = ManuallyDrop::new(open_sled(&unfinished, options)?);
         guarded(|| db.flush().map(drop).map_err(StoreError::Sled))?;
         sync_tree(&unfinished)?;
         let file = open_db_file(&unfinished)?;
@@ -174,11 +175,17 @@ impl Segment {
         Ok(Self::over(first, dir, db, file, options))
     }
 
-    fn over(first: Lsn, dir: PathBuf, db: sled::Db, file: File, options: &SledOptions) -> Self {
+    fn over(
+        first: Lsn,
+        dir: PathBuf,
+        db: ManuallyDrop<sled::Db>,
+        file: File,
+        options: &SledOptions,
+    ) -> Self {
         Self {
             first,
             dir,
-            db: ManuallyDrop::new(db),
+            db,
             file,
             syncer: options.syncer.clone(),
             abandoned: AtomicBool::new(false),
@@ -197,17 +204,22 @@ impl Segment {
         check_files(&dir)?;
         let file = open_db_file(&dir)?;
         settle(&file, &*options.syncer, distrust_cache)?;
-        let db = open_sled(&dir, options)?;
+        let db = ManuallyDrop::new(open_sled(&dir, options)?);
         let segment = Self::over(first, dir, db, file, options);
-        if !segment.db.was_recovered() {
-            segment.abandon();
+        segment.trust().inspect_err(|_| segment.abandon())?;
+        Ok(segment)
+    }
+
+    /// What must hold of a database that was there before.
+    fn trust(&self) -> Result<(), StoreError> {
+        if !self.db.was_recovered() {
             return Err(StoreError::Fresh);
         }
-        segment.check_blobs()?;
+        self.check_blobs()?;
         // Opening writes a snapshot file; its name must be durable as well.
-        segment.file.sync_all()?;
-        sync_dir(&segment.dir)?;
-        Ok(segment)
+        self.file.sync_all()?;
+        sync_dir(&self.dir)?;
+        Ok(())
     }
 
     /// Puts a chunk of blocks in, in order, and makes them durable.

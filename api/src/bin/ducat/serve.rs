@@ -61,7 +61,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
     partitions: usize,
-    /// Threads that serve: 1 to 256. By default one for each core.
+    /// Threads that speak with clients: 1 to 256. By default one for every two cores, since
+    /// deciding and writing have threads of their own.
     #[arg(long, env = "DUCAT_THREADS", value_parser = clap::value_parser!(u32).range(1..=256),
           value_name = "COUNT")]
     threads: Option<u32>,
@@ -122,6 +123,13 @@ pub struct ServeArgs {
     ready_file: Option<PathBuf>,
 }
 
+impl ServeArgs {
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.map_or_else(|| (cores() / 2).max(1), |threads| threads as usize)
+    }
+}
+
 /// Durability modes, named by the failure they survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DurabilityArg {
@@ -135,11 +143,14 @@ enum DurabilityArg {
 pub fn run(args: ServeArgs) -> Done {
     check(&args)?;
     start_logging();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = args.threads {
-        runtime.worker_threads(threads as usize);
-    }
+    let mut runtime = match args.threads() {
+        // Without a second thread nothing is handed from one to the other, which small calls
+        // feel.
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
     let runtime = runtime
+        .worker_threads(args.threads())
         .enable_all()
         .thread_name("ducat-serve")
         .build()
@@ -178,8 +189,9 @@ fn check(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 fn start_logging() {
+    // The actors' library opens a span for every message, which nobody reads.
     let filter = tracing_subscriber::EnvFilter::try_from_env("DUCAT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ractor=warn"));
     // Fails only when a subscriber is there already, which then is the one to keep.
     let _installed = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -312,7 +324,9 @@ fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
         StartError::Snapshots(_) => Exit::CannotCreate,
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
-        StartError::Spawn(_) | StartError::Interrupted(_) => Exit::Internal,
+        StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
+            Exit::Internal
+        }
     };
     Failure::new(exit, with_causes(error))
 }

@@ -1,0 +1,68 @@
+//! The threads that an engine's actors run on: their own, apart from those that speak with
+//! clients, so that a batch is decided while the next requests are decoded and the last
+//! answers encoded, and no decision waits behind a connection.
+//!
+//! One thread is enough for one partition: coordinator, partition and journal writer take
+//! turns on a batch, and handing it from core to core would only cost time. More partitions
+//! work on a batch together.
+
+use std::io;
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+
+/// A runtime of its own. Dropping it ends it; whatever still runs there is cut.
+pub(crate) struct EngineThreads {
+    handle: Handle,
+    running: Option<Running>,
+}
+
+enum Running {
+    /// One thread, which is told to end by dropping the sender.
+    One {
+        _end: oneshot::Sender<()>,
+        _thread: JoinHandle<()>,
+    },
+    Many(Runtime),
+}
+
+impl EngineThreads {
+    /// Threads for so many partitions.
+    pub fn start(partitions: usize) -> io::Result<Self> {
+        if partitions > 1 {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(partitions.min(cores))
+                .thread_name("ducat-engine")
+                .enable_time()
+                .build()?;
+            let handle = runtime.handle().clone();
+            return Ok(Self { handle, running: Some(Running::Many(runtime)) });
+        }
+        let runtime =
+            Builder::new_current_thread().thread_name("ducat-blocking").enable_time().build()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel::<()>();
+        let thread =
+            std::thread::Builder::new().name("ducat-engine".to_owned()).spawn(move || {
+                // An error is the sender gone, which is the word to end.
+                let _end = runtime.block_on(ended);
+                runtime.shutdown_background();
+            })?;
+        Ok(Self { handle, running: Some(Running::One { _end: end, _thread: thread }) })
+    }
+
+    /// Where to spawn.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for EngineThreads {
+    fn drop(&mut self) {
+        if let Some(Running::Many(runtime)) = self.running.take() {
+            // Dropping a runtime waits, which no task may do.
+            runtime.shutdown_background();
+        }
+    }
+}

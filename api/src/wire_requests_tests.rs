@@ -1,0 +1,96 @@
+//! Whatever bytes come, they are read as the generated code reads them.
+
+use super::*;
+use crate::proto;
+use proptest::prelude::*;
+
+fn transfer() -> impl Strategy<Value = TransferRequest> {
+    let id = || prop_oneof![Just(0), Just(1), any::<u64>()];
+    let text = || prop_oneof![4 => Just(String::new()), 1 => "[a-zA-Z0-9.]{1,200}"];
+    let ids = (id(), id(), id(), id(), id(), id());
+    let rest = (id(), text(), text(), prop_oneof![0..3_i32, any::<i32>()], any::<bool>());
+    (ids, rest).prop_map(|(ids, (amount_minor, amount, currency, kind, linked))| TransferRequest {
+        id: ids.0,
+        id_high: ids.1,
+        debit_account: ids.2,
+        debit_account_high: ids.3,
+        credit_account: ids.4,
+        credit_account_high: ids.5,
+        amount_minor,
+        amount,
+        currency,
+        kind,
+        linked,
+    })
+}
+
+/// The bytes in two pieces, as they may come from a connection.
+fn pieces(bytes: &[u8], at: usize) -> impl Buf {
+    let (first, second) = bytes.split_at(at % (bytes.len() + 1));
+    Buf::chain(first, second)
+}
+
+/// Both ways of reading a batch and a stream's batch give the same.
+fn same(bytes: &[u8], cut: usize) -> Result<(), TestCaseError> {
+    let plain = proto::CreateTransfersRequest::decode(bytes).map(|m| m.transfers);
+    for own in [BatchRequest::decode(bytes), BatchRequest::decode(pieces(bytes, cut))] {
+        prop_assert_eq!(own.map(|m| m.transfers).ok(), plain.clone().ok());
+    }
+    let plain = proto::StreamTransfersRequest::decode(bytes);
+    let plain = plain.map(|m| (m.tag, m.transfers, m.timeout_ms)).ok();
+    for own in [StreamRequest::decode(bytes), StreamRequest::decode(pieces(bytes, cut))] {
+        prop_assert_eq!(own.map(|m| (m.tag, m.transfers, m.timeout_ms)).ok(), plain.clone());
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn batches_are_read_as_generated_code_reads_them(
+        transfers in prop::collection::vec(transfer(), 0..20),
+        tag in any::<u64>(),
+        timeout_ms in any::<u32>(),
+        cut in any::<usize>(),
+    ) {
+        let batch = proto::CreateTransfersRequest { transfers: transfers.clone() };
+        let bytes = batch.encode_to_vec();
+        same(&bytes, cut)?;
+        let own = BatchRequest { transfers: transfers.clone() };
+        prop_assert_eq!(own.encode_to_vec(), bytes);
+        let stream = proto::StreamTransfersRequest { tag, transfers: transfers.clone(), timeout_ms };
+        let bytes = stream.encode_to_vec();
+        same(&bytes, cut)?;
+        let own = StreamRequest { tag, transfers, timeout_ms };
+        prop_assert_eq!(own.encode_to_vec(), bytes);
+    }
+
+    #[test]
+    fn damaged_batches_are_too(
+        transfers in prop::collection::vec(transfer(), 1..6),
+        damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+        cut in any::<usize>(),
+    ) {
+        let mut bytes = proto::CreateTransfersRequest { transfers }.encode_to_vec();
+        for (at, value) in damage {
+            let length = bytes.len();
+            if let Some(byte) = bytes.get_mut(at % length.max(1)) {
+                *byte = value;
+            }
+        }
+        same(&bytes, cut)?;
+    }
+
+    #[test]
+    fn any_bytes_are_too(bytes in prop::collection::vec(any::<u8>(), 0..120), cut in any::<usize>()) {
+        same(&bytes, cut)?;
+    }
+}
+
+#[test]
+fn a_field_given_twice_counts_the_last_time() {
+    let twice = [0x0a, 20, 9, 1, 0, 0, 0, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0x38, 5];
+    let own = BatchRequest::decode(&twice[..]).expect("well-formed");
+    assert_eq!((own.transfers[0].id, own.transfers[0].amount_minor), (2, 5));
+}

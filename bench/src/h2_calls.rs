@@ -1,0 +1,122 @@
+//! gRPC calls straight on HTTP/2, as the codec `lean` makes them: a load generator shares the
+//! machine with what it measures, and the layers of a full client (buffer, balancing, a task
+//! for each call) would cost it as much as the server. The bytes on the wire are the same.
+
+use crate::codec::{code_name, failure};
+use crate::target::Failure;
+use anyhow::Context;
+use prost::bytes::{BufMut, Bytes, BytesMut};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tonic::codegen::http;
+use tonic::{Code, Status};
+
+/// HTTP/2 windows, bytes: room for several of the largest batches.
+const WINDOW_BYTES: u32 = 16 << 20;
+
+/// gRPC's prefix of a message: a flag and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// A connection; clones share it. Lives on the runtime that opened it.
+#[derive(Clone)]
+pub struct H2Calls {
+    send: h2::client::SendRequest<Bytes>,
+    authority: http::uri::Authority,
+}
+
+impl H2Calls {
+    /// Opens a connection to a URL such as `http://127.0.0.1:7117`.
+    pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
+        let authority = uri.authority().cloned().with_context(|| format!("`{url}` has no host"))?;
+        let stream = TcpStream::connect((
+            authority.host().trim_matches(['[', ']']),
+            authority.port_u16().unwrap_or(80),
+        ))
+        .await
+        .with_context(|| format!("connect to {url}"))?;
+        stream.set_nodelay(true)?;
+        let (send, connection) = h2::client::Builder::new()
+            .initial_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_frame_size(256 * 1024)
+            .handshake(stream)
+            .await
+            .with_context(|| format!("speak HTTP/2 with {url}"))?;
+        tokio::spawn(connection);
+        Ok(Self { send, authority })
+    }
+
+    /// Sends one message, which `encode` appends, and gives the one that answers it.
+    pub async fn call(
+        &self,
+        path: &'static str,
+        timeout: Option<Duration>,
+        encode: impl FnOnce(&mut BytesMut),
+    ) -> Result<Bytes, Failure> {
+        let mut message = BytesMut::with_capacity(256);
+        message.put_bytes(0, PREFIX_BYTES);
+        encode(&mut message);
+        let length = u32::try_from(message.len() - PREFIX_BYTES).expect("requests are small");
+        message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
+        let broken = |e: h2::Error| Failure {
+            class: code_name(Code::Unavailable).into(),
+            in_doubt: true,
+            message: e.to_string(),
+        };
+        let mut send = self.send.clone().ready().await.map_err(broken)?;
+        let request = self.request(path, timeout);
+        let (response, mut body) = send.send_request(request, false).map_err(broken)?;
+        body.send_data(message.freeze(), true).map_err(broken)?;
+        let response = response.await.map_err(broken)?;
+        if let Some(refused) = Status::from_header_map(response.headers()) {
+            // An answer without a message.
+            if refused.code() != Code::Ok {
+                return Err(failure(&refused));
+            }
+        }
+        read(response.into_body()).await.map_err(broken)?.map_err(|status| failure(&status))
+    }
+
+    fn request(&self, path: &'static str, timeout: Option<Duration>) -> http::Request<()> {
+        let uri = http::Uri::builder()
+            .scheme(http::uri::Scheme::HTTP)
+            .authority(self.authority.clone())
+            .path_and_query(http::uri::PathAndQuery::from_static(path))
+            .build()
+            .expect("all parts are valid");
+        let mut request = http::Request::new(());
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
+        let grpc = http::HeaderValue::from_static("application/grpc");
+        headers.insert(http::header::CONTENT_TYPE, grpc);
+        if let Some(timeout) = timeout {
+            let text = format!("{}m", timeout.as_millis().clamp(1, 99_999_999));
+            let value = text.parse().expect("digits and a letter");
+            headers.insert("grpc-timeout", value);
+        }
+        request
+    }
+}
+
+/// The message of a body and what its trailers say.
+async fn read(mut body: h2::RecvStream) -> Result<Result<Bytes, Status>, h2::Error> {
+    let mut message = Bytes::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        message = if message.is_empty() { piece } else { [message, piece].concat().into() };
+    }
+    let trailers = body.trailers().await?.unwrap_or_default();
+    let status = Status::from_header_map(&trailers);
+    Ok(match status {
+        Some(status) if status.code() == Code::Ok && message.len() >= PREFIX_BYTES => {
+            Ok(message.slice(PREFIX_BYTES..))
+        }
+        Some(status) if status.code() != Code::Ok => Err(status),
+        _ => Err(Status::internal("an answer without a status or a message")),
+    })
+}

@@ -1,0 +1,119 @@
+//! The checker says nothing of runs in which everyone tells the truth: groups of all sorts,
+//! repeats in flight, ids used again, calls without answers, ids that were forgotten.
+
+mod support;
+
+use ducat_checker::{History, Options};
+use ducat_engine::transfer::{AccountStatus, TransferRequest};
+use proptest::prelude::*;
+use support::{ACCOUNTS, NOBODY, REMEMBER_NS, Rng, Run, linked, transfer};
+
+/// A request under an id that is new, or was used before, with the same content or another.
+fn request(rng: &mut Rng, ids: u128) -> TransferRequest {
+    let id = u128::from(rng.below(u64::try_from(ids).expect("small"))) + 1;
+    // The content follows from the id, mostly.
+    let mut content = Rng(u64::try_from(id).expect("small") * 77);
+    let debit = u128::from(content.below(8)) + 1;
+    let debit = if debit > ACCOUNTS { NOBODY } else { debit };
+    let credit = u128::from(content.below(7)) + 1;
+    let amount = u128::from(content.below(60));
+    let mut request = transfer(id, debit, credit, amount);
+    if rng.below(12) == 0 {
+        request.amount += 1;
+    }
+    if rng.below(6) == 0 {
+        request.currency = Some(support::GBP);
+    }
+    request
+}
+
+fn submission(rng: &mut Rng, ids: u128) -> Vec<TransferRequest> {
+    let mut all = Vec::new();
+    for _ in 0..=rng.below(3) {
+        let many = if rng.below(3) == 0 { 2 + rng.below(3) } else { 1 };
+        all.extend(linked((0..many).map(|_| request(rng, ids)).collect()));
+    }
+    all
+}
+
+fn random_run(seed: u64) -> Run {
+    let mut rng = Rng(seed);
+    let mut run = Run::new();
+    run.submit((2..=6).map(|id| transfer(10_000 + id, support::WORLD, id, 100)).collect());
+    let ids = u128::from(10 + rng.below(60));
+    // Some runs outlast the memory of ids.
+    let long = rng.below(4) == 0;
+    for _ in 0..rng.below(if long { 150 } else { 25 }) {
+        run.now_ns += if long { REMEMBER_NS / 24 } else { 0 };
+        match rng.below(8) {
+            0 => drop(run.read()),
+            1 => drop(run.read_totals()),
+            2 => {
+                let id = u128::from(rng.below(6)) + 1;
+                run.read_entries(id, 1 + rng.below(5) as usize);
+            }
+            3 => {
+                let status = [AccountStatus::Active, AccountStatus::Frozen][rng.below(2) as usize];
+                run.set_status(u128::from(rng.below(4)) + 2, status);
+            }
+            4 => run.now_ns += rng.below(3) * REMEMBER_NS / 20,
+            _ => {
+                let many = 1 + rng.below(3);
+                let all: Vec<_> = (0..many).map(|_| submission(&mut rng, ids)).collect();
+                let lost: Vec<bool> = all.iter().map(|_| rng.below(5) == 0).collect();
+                let first = run.submit_all(&all, &lost);
+                if !lost[0] && rng.below(3) == 0 {
+                    run.read_stored(first);
+                }
+            }
+        }
+    }
+    run
+}
+
+fn cases() -> u32 {
+    std::env::var("DUCAT_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn nothing_is_said_of_honest_runs(seed: u64) {
+        let run = random_run(seed);
+        let report = run.check();
+        prop_assert!(report.is_clean(), "seed {seed}: {report}");
+        prop_assert_eq!(report.events, run.events.len() as u64);
+    }
+
+    #[test]
+    fn a_history_is_read_as_it_was_written(seed: u64) {
+        let history = random_run(seed).history();
+        let mut bytes = Vec::new();
+        history.write_to(&mut bytes).expect("a vector takes all bytes");
+        prop_assert_eq!(&History::read_from(&bytes[..]).expect("as written"), &history);
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        prop_assert!(History::read_from(&bytes[..]).is_err());
+    }
+}
+
+#[test]
+fn histories_of_several_clients_are_one() {
+    let run = random_run(7);
+    let (mut even, mut odd) = (History::new(), History::new());
+    for (at, (span, call)) in run.calls.iter().enumerate() {
+        if at % 2 == 0 { even.note(*span, call) } else { odd.note(*span, call) }
+    }
+    even.merge(&odd);
+    let options = Options { remember_ns: REMEMBER_NS, ..Options::default() };
+    let mut checker = ducat_checker::Checker::new(&even, options).expect("a history");
+    run.events.iter().for_each(|event| checker.event(event.clone()).expect("a history"));
+    let report = checker.finish().expect("a history");
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report, run.check());
+}

@@ -1,0 +1,404 @@
+//! Faults on purpose: a true history passes, and each lie planted in it, or in the journal, is
+//! found and called by its name. `--nocapture` prints the table.
+
+mod support;
+
+use ducat_checker::history::{Call, Seen};
+use ducat_checker::{Kind, Options, Report};
+use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::record::Record;
+use ducat_engine::rejection::Rejection;
+use ducat_engine::transfer::AccountStatus;
+use std::collections::BTreeSet;
+use support::{REMEMBER_NS, Run, WORLD, linked, transfer};
+
+/// The calls of the good run, by their numbers.
+#[derive(Clone, Copy)]
+struct Calls {
+    /// Two deposits, to accounts 2 and 3.
+    deposits: usize,
+    /// A transfer of 30 from account 2 to 3, id 20.
+    paid: usize,
+    /// A linked group, ids 30 and 31.
+    group: usize,
+    /// A refusal, id 40.
+    refused: usize,
+    /// Id 20 again.
+    again: usize,
+    /// Id 20 with another amount.
+    reused: usize,
+    /// The group of ids 30 and 31 again.
+    group_again: usize,
+    /// A group that was refused, ids 50 and 51.
+    failed_group: usize,
+    /// All accounts, after all of this.
+    read: usize,
+    totals: usize,
+    entries: usize,
+    stored: usize,
+    /// A transfer after all reads, id 60.
+    last: usize,
+}
+
+fn good() -> (Run, Calls) {
+    let mut run = Run::new();
+    let deposits = run.submit(vec![transfer(10, WORLD, 2, 100), transfer(11, WORLD, 3, 50)]);
+    let paid = run.submit(vec![transfer(20, 2, 3, 30)]);
+    let calls = Calls {
+        deposits,
+        paid,
+        group: run.submit(linked(vec![transfer(30, 3, 4, 40), transfer(31, 4, 5, 10)])),
+        refused: run.submit(vec![transfer(40, 5, 2, 1_000)]),
+        again: run.submit(vec![transfer(20, 2, 3, 30)]),
+        reused: run.submit(vec![transfer(20, 2, 3, 31)]),
+        group_again: run.submit(linked(vec![transfer(30, 3, 4, 40), transfer(31, 4, 5, 10)])),
+        failed_group: run.submit(linked(vec![transfer(50, 2, 3, 1), transfer(51, 5, 5, 1)])),
+        read: run.read(),
+        totals: run.read_totals(),
+        entries: run.read_entries(3, 2),
+        stored: run.read_stored(paid),
+        last: run.submit(vec![transfer(60, 2, 6, 5)]),
+    };
+    (run, calls)
+}
+
+/// The place of the event that decided this id.
+fn event_of(run: &Run, id: u128) -> usize {
+    let of = |record: &Record| record.transfer_id().is_some_and(|found| found.get() == id);
+    run.events.iter().position(|event| of(&event.record)).expect("decided")
+}
+
+fn posted(run: &mut Run, id: u128) -> &mut ducat_engine::record::Posted {
+    let at = event_of(run, id);
+    match &mut run.events[at].record {
+        Record::Posted(posted) | Record::PostedLinked(posted) => posted,
+        other => panic!("not posted: {other:?}"),
+    }
+}
+
+/// Takes an event out of the journal as if it had never been; those behind it close up, and so
+/// do the answers.
+fn forget(run: &mut Run, id: u128) {
+    let at = event_of(run, id);
+    let gone = run.events.remove(at).lsn;
+    for event in &mut run.events[at..] {
+        event.lsn.0 -= 1;
+    }
+    let closes_up = |lsn: &mut Lsn| lsn.0 -= u64::from(*lsn > gone);
+    for (_, call) in &mut run.calls {
+        match call {
+            Call::Transfers(items) => items.iter_mut().for_each(|(_, t)| closes_up(&mut t.lsn)),
+            Call::Accounts { lsn, .. } | Call::Totals { lsn, .. } => closes_up(lsn),
+            _ => {}
+        }
+    }
+}
+
+fn seen(run: &mut Run, call: usize, id: u128) -> &mut Seen {
+    match &mut run.calls[call].1 {
+        Call::Accounts { seen, .. } => {
+            seen.iter_mut().find(|seen| seen.account.get() == id).expect("read")
+        }
+        other => panic!("no accounts: {other:?}"),
+    }
+}
+
+/// The read shows the accounts as they stood after the deposits.
+fn read_before(run: &mut Run, calls: &Calls) {
+    let mut then = Run::new();
+    then.submit(vec![transfer(10, WORLD, 2, 100), transfer(11, WORLD, 3, 50)]);
+    let read = then.read();
+    run.calls[calls.read].1 = then.calls[read].1.clone();
+}
+
+type Plant = (Kind, &'static str, fn(&mut Run, &Calls));
+
+const PLANTS: &[Plant] = &[
+    (Kind::LostAcknowledgement, "the journal ends before the last answer", |run, _| {
+        run.events.pop();
+    }),
+    (Kind::LostAcknowledgement, "an answered refusal is not in the journal", |run, _| {
+        forget(run, 40);
+    }),
+    (Kind::LostAcknowledgement, "an opened account is not there", |run, _| {
+        let last = run.calls.len() - 1;
+        let (span, _) = run.calls[last];
+        let spec = support::spec(8);
+        run.calls.push((span, Call::Opened { spec, lsn: Lsn(3) }));
+    }),
+    (Kind::DoubleEffect, "a transfer is decided twice", |run, _| {
+        let mut event = run.events[event_of(run, 20)].clone();
+        event.lsn = Lsn(run.events.len() as u64 + 1);
+        event.time_ns = run.now_ns;
+        run.events.push(event);
+    }),
+    (Kind::DoubleEffect, "a repeat is called new", |run, calls| {
+        run.told(calls.again)[0].1.repeat = false;
+    }),
+    (Kind::StaleRead, "a read is as of a moment before an answer", read_before),
+    (Kind::StaleRead, "a read has an old balance under a new LSN", |run, calls| {
+        let seen = seen(run, calls.read, 4);
+        (seen.posted, seen.last_lsn) = (0, Lsn::ZERO);
+        if let Some(more) = &mut seen.more {
+            more.available = Some(0);
+        }
+    }),
+    (Kind::StaleRead, "a statement leaves out its newest entry", |run, calls| {
+        let Call::Entries { entries, .. } = &mut run.calls[calls.entries].1 else { panic!() };
+        entries.remove(0);
+    }),
+    (Kind::StaleRead, "a transfer that was answered is unknown", |run, calls| {
+        let Call::Stored { unknown, .. } = &mut run.calls[calls.stored].1 else { panic!() };
+        unknown.push(TransferId::new(20).expect("not zero"));
+    }),
+    (Kind::StaleRead, "an account that was opened is unknown", |run, calls| {
+        let Call::Accounts { unknown, .. } = &mut run.calls[calls.read].1 else { panic!() };
+        unknown.push(support::account(2));
+    }),
+    (Kind::WrongBalance, "another balance after it is told", |run, calls| {
+        run.told(calls.paid)[0].1.debit.as_mut().expect("told").posted += 1;
+    }),
+    (Kind::WrongBalance, "more is available than there is", |run, calls| {
+        run.told(calls.paid)[0].1.credit.as_mut().expect("told").available += 1;
+    }),
+    (Kind::WrongBalance, "a read shows another balance", |run, calls| {
+        seen(run, calls.read, 3).posted += 1;
+    }),
+    (Kind::WrongBalance, "an account that was closed is read as open", |run, calls| {
+        let seen = seen(run, calls.read, 3);
+        seen.more.as_mut().expect("looked at").status = AccountStatus::Frozen;
+    }),
+    (Kind::WrongBalance, "a statement has another balance", |run, calls| {
+        let Call::Entries { entries, .. } = &mut run.calls[calls.entries].1 else { panic!() };
+        entries[1].after += 1;
+    }),
+    (Kind::WrongBalance, "a statement skips an entry", |run, calls| {
+        let Call::Entries { entries, .. } = &mut run.calls[calls.entries].1 else { panic!() };
+        let (mut whole, _) = good();
+        let all = whole.read_entries(3, 9);
+        let Call::Entries { entries: all, .. } = &whole.calls[all].1 else { panic!() };
+        *entries = all.clone();
+        entries.remove(1);
+    }),
+    (Kind::WrongBalance, "the journal's chain of entries is wrong", |run, _| {
+        posted(run, 31).debit_side.back += 1;
+    }),
+    (Kind::WrongBalance, "a refusal is explained with another balance", |run, _| {
+        let at = event_of(run, 40);
+        let Record::Refused(refused) = &mut run.events[at].record else { panic!() };
+        let ducat_engine::record::Party::Known { posted, .. } = &mut refused.debit else {
+            panic!()
+        };
+        *posted += 1;
+    }),
+    (Kind::ChangedOutcome, "a repeat of a posting is refused", |run, calls| {
+        run.told(calls.again)[0].1.rejection = Some(Rejection::InsufficientFunds);
+    }),
+    (Kind::ChangedOutcome, "a repeat has other balances", |run, calls| {
+        run.told(calls.again)[0].1.debit.as_mut().expect("told").posted -= 1;
+    }),
+    (Kind::ChangedOutcome, "an id used again is taken as a repeat", |run, calls| {
+        run.told(calls.reused)[0].1 = run.told(calls.again)[0].1;
+    }),
+    (Kind::ChangedOutcome, "a repeat is taken for an id used again", |run, calls| {
+        run.told(calls.again)[0].1 = run.told(calls.reused)[0].1;
+    }),
+    (Kind::ChangedOutcome, "a group again is refused", |run, calls| {
+        run.told(calls.group_again)[1].1.rejection = Some(Rejection::IdReused);
+    }),
+    (Kind::ChangedOutcome, "another group is taken for the one that was posted", |run, calls| {
+        run.told(calls.group_again).remove(0);
+        run.told(calls.group_again)[0].0.linked = true;
+        let more = run.told(calls.again)[0];
+        run.told(calls.group_again).push(more);
+    }),
+    (Kind::ChangedOutcome, "an answer is not what was decided", |run, calls| {
+        run.told(calls.refused)[0].1.rejection = None;
+    }),
+    (Kind::ChangedOutcome, "a stored transfer has another amount", |run, calls| {
+        run.told(calls.stored)[0].0.amount += 1;
+    }),
+    (Kind::ChangedOutcome, "everyone is told that it is a repeat", |run, calls| {
+        run.told(calls.paid)[0].1.repeat = true;
+    }),
+    (Kind::LsnBackwards, "placed before what had been answered", |run, calls| {
+        let end = run.clock + 100;
+        let span = &mut run.calls[calls.refused].0;
+        (span.sent_at, span.answered_at) = (end, end + 1);
+    }),
+    (Kind::TornGroup, "another event between the members", |run, calls| {
+        let at = event_of(run, 31);
+        let (one, two) = (run.events[at].lsn, run.events[at + 1].lsn);
+        run.events.swap(at, at + 1);
+        (run.events[at].lsn, run.events[at + 1].lsn) = (one, two);
+        run.told(calls.group)[1].1.lsn = two;
+        run.told(calls.refused)[0].1.lsn = one;
+        run.told(calls.group_again)[1].1.lsn = two;
+    }),
+    (Kind::TornGroup, "only the first member happened", |run, calls| {
+        forget(run, 31);
+        run.told(calls.group_again).truncate(1);
+    }),
+    (Kind::TornGroup, "the journal ends within a group", |run, calls| {
+        let at = event_of(run, 51);
+        run.events.truncate(at);
+        run.calls.truncate(calls.read);
+    }),
+    (Kind::MoneyMade, "a credit larger than the debit", |run, _| {
+        posted(run, 60).credit_side.posted += 1;
+    }),
+    (Kind::MoneyMade, "the sums read are not zero", |run, calls| {
+        let Call::Totals { sums, .. } = &mut run.calls[calls.totals].1 else { panic!() };
+        sums[0].1 += 1;
+    }),
+    (Kind::ReplyWithoutEvent, "an answer names another event", |run, calls| {
+        run.told(calls.paid)[0].1.lsn.0 -= 1;
+    }),
+    (Kind::ReplyWithoutEvent, "a read is as of an LSN to come", |run, calls| {
+        let Call::Accounts { lsn, .. } = &mut run.calls[calls.read].1 else { panic!() };
+        lsn.0 += 50;
+    }),
+    (Kind::ReplyWithoutEvent, "a repeat names an event that opened an account", |run, calls| {
+        run.told(calls.again)[0].1.lsn = Lsn(2);
+    }),
+    (Kind::UnknownId, "a transfer that nobody sent", |run, calls| {
+        run.calls.remove(calls.last);
+    }),
+    (Kind::UnknownId, "it is decided before it is sent", |run, calls| {
+        let (_, call) = run.calls.remove(calls.refused);
+        let Call::Transfers(items) = call else { panic!() };
+        let requests = items.into_iter().map(|(request, _)| request).collect();
+        let span = run.span();
+        run.calls.push((span, Call::Unanswered(requests)));
+    }),
+    (Kind::TimeTravel, "decisions go back in time", |run, _| {
+        let at = event_of(run, 40);
+        run.events[at].time_ns -= 11;
+    }),
+    (Kind::TimeTravel, "another time is told than was decided", |run, calls| {
+        run.told(calls.paid)[0].1.time_ns += 1;
+    }),
+    (Kind::WrongOutcome, "posted without funds", |run, calls| {
+        run.told(calls.paid)[0].0.amount = 3_000;
+        let posted = posted(run, 20);
+        posted.amount = 3_000;
+        posted.debit_side.posted -= 2_970;
+        posted.credit_side.posted += 2_970;
+    }),
+    (Kind::WrongOutcome, "refused in spite of funds", |run, calls| {
+        let at = event_of(run, 40);
+        let Record::Refused(refused) = &mut run.events[at].record else { panic!() };
+        refused.amount = 1;
+        run.told(calls.refused)[0].0.amount = 1;
+    }),
+    (Kind::WrongOutcome, "refused for another rule", |run, calls| {
+        let at = event_of(run, 40);
+        let Record::Refused(refused) = &mut run.events[at].record else { panic!() };
+        refused.rejection = Rejection::DebitAccountFrozen;
+        run.told(calls.refused)[0].1.rejection = Some(Rejection::DebitAccountFrozen);
+    }),
+    (Kind::WrongOutcome, "the wrong member of a group is blamed", |run, calls| {
+        for (id, at, rule) in
+            [(50, 0, Rejection::InsufficientFunds), (51, 1, Rejection::LinkedFailed)]
+        {
+            let event = event_of(run, id);
+            let (Record::Refused(refused) | Record::RefusedLinked(refused)) =
+                &mut run.events[event].record
+            else {
+                panic!()
+            };
+            refused.rejection = rule;
+            run.told(calls.failed_group)[at].1.rejection = Some(rule);
+        }
+    }),
+    (Kind::WrongOutcome, "something else is done than was asked for", |run, calls| {
+        run.told(calls.paid)[0].0.credit = support::account(4);
+    }),
+    (Kind::WrongOutcome, "an account is opened twice", |run, _| {
+        let lsn = Lsn(run.events.len() as u64 + 1);
+        let event = ducat_checker::Event { lsn, ..run.events[1].clone() };
+        run.events.push(ducat_checker::Event { time_ns: run.now_ns, ..event });
+    }),
+    (Kind::WrongOutcome, "an account with a balance is closed", |run, _| {
+        let lsn = Lsn(run.events.len() as u64 + 1);
+        let record = Record::StatusChanged { slot: run.slot(2), status: AccountStatus::Closed };
+        run.events.push(ducat_checker::Event { lsn, time_ns: run.now_ns, record });
+    }),
+    (Kind::Gap, "an LSN is missing", |run, _| {
+        run.events.iter_mut().last().expect("events").lsn.0 += 1;
+    }),
+    (Kind::HoldLeftBehind, "a hold", |run, calls| {
+        seen(run, calls.read, 2).more.as_mut().expect("looked at").held = 1;
+    }),
+    (Kind::HoldLeftBehind, "something on its way in", |run, calls| {
+        seen(run, calls.read, 2).more.as_mut().expect("looked at").incoming = 1;
+    }),
+    (Kind::Unanswered, "a call is never answered", |run, _| {
+        let span = run.span();
+        run.calls.push((span, Call::Unanswered(vec![transfer(70, 2, 3, 1)])));
+    }),
+];
+
+fn check(run: &Run) -> Report {
+    let strict = Options { remember_ns: REMEMBER_NS, all_answered: true, ..Options::default() };
+    run.check_with(strict)
+}
+
+#[test]
+fn the_good_run_is_good() {
+    let (run, calls) = good();
+    let report = check(&run);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.answered, report.repeats), (13, 4));
+    let mut whole = run.clone();
+    assert_eq!(whole.told(calls.stored).len(), 1, "the read of stored transfers finds some");
+    assert_eq!(whole.told(calls.deposits).len(), 2);
+}
+
+#[test]
+fn every_planted_fault_is_found_and_named() {
+    let mut found = BTreeSet::new();
+    for (kind, name, plant) in PLANTS {
+        let (mut run, calls) = good();
+        plant(&mut run, &calls);
+        let report = check(&run);
+        assert!(report.has(*kind), "{kind}: {name}: {report}");
+        println!("| {kind} | {name} | found |");
+        found.insert(*kind);
+    }
+    let all: BTreeSet<Kind> = Kind::ALL.into_iter().collect();
+    assert_eq!(found, all, "every kind of fault is planted");
+    println!("{} of {} planted faults found, {} kinds", PLANTS.len(), PLANTS.len(), found.len());
+}
+
+#[test]
+fn claims_that_a_history_does_not_make_are_not_held_against_it() {
+    let (mut run, calls) = good();
+    run.calls.remove(calls.last);
+    run.calls.push((run.calls[0].0, Call::Unanswered(vec![transfer(70, 2, 3, 1)])));
+    let options = Options { remember_ns: REMEMBER_NS, complete: false, ..Options::default() };
+    let report = run.check_with(options);
+    assert!(report.is_clean(), "{report}");
+    let (mut run, calls) = good();
+    run.told(calls.paid)[0].1.repeat = true;
+    let options = Options { remember_ns: REMEMBER_NS, hidden_retries: true, ..Options::default() };
+    let report = run.check_with(options);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn an_id_that_was_forgotten_may_come_again() {
+    let (mut run, _) = good();
+    // A pause counts as a 24th of a life at most: it takes many.
+    for id in 0..72 {
+        run.now_ns += REMEMBER_NS;
+        run.submit(vec![transfer(1_000 + id, 2, 3, 1)]);
+    }
+    let again = run.submit(vec![transfer(20, 2, 3, 30)]);
+    assert!(!run.told(again)[0].1.repeat, "it was forgotten");
+    let report = check(&run);
+    assert!(report.is_clean(), "{report}");
+    // Remembered for longer than that, it must not.
+    let report = run.check_with(Options { remember_ns: 99 * REMEMBER_NS, ..Options::default() });
+    assert!(report.has(Kind::DoubleEffect), "{report}");
+}

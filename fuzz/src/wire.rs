@@ -1,0 +1,107 @@
+//! What clients send: protobuf messages, and what conversion makes of them.
+
+use ducat_api::convert;
+use ducat_api::proto;
+use ducat_engine::ids::AccountId;
+use ducat_engine::money::Currencies;
+use prost::Message;
+
+/// ISO 4217 and an asset of a ledger's own.
+fn currencies() -> Currencies {
+    let mut currencies = Currencies::new();
+    currencies.define("POINTS", 18).expect("a new asset");
+    currencies
+}
+
+/// Decodes a message, which then encodes to what decodes to the same.
+fn decode<M: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Option<M> {
+    let message = M::decode(bytes).ok()?;
+    let again = M::decode(&*message.encode_to_vec()).expect("what was encoded");
+    assert!(again == message, "{message:?} became {again:?}");
+    Some(message)
+}
+
+/// A batch of transfers. What converts is asked again by the message that the engine's request
+/// becomes, but for the name of a currency that nobody wrote down.
+pub(crate) fn transfers(bytes: &[u8]) {
+    let currencies = currencies();
+    if let Some(batch) = decode::<proto::CreateTransfersRequest>(bytes)
+        && let Ok(requests) = convert::transfers::batch(&batch.transfers, &currencies)
+    {
+        assert_eq!(requests.len(), batch.transfers.len());
+        for request in &requests {
+            let message = convert::transfers::to_proto(request, &currencies);
+            if message.amount.is_empty() || !message.currency.is_empty() {
+                let alone = proto::TransferRequest { linked: false, ..message };
+                let again = convert::transfers::single(&alone, &currencies);
+                let again = again.unwrap_or_else(|why| panic!("{request:?}: {why:?}"));
+                let same = ducat_engine::transfer::TransferRequest { linked: false, ..*request };
+                assert_eq!(again, same);
+            }
+        }
+    }
+    if let Some(one) = decode::<proto::TransferRequest>(bytes) {
+        drop(convert::transfers::single(&one, &currencies));
+    }
+}
+
+/// A list of accounts to open.
+pub(crate) fn accounts(bytes: &[u8]) {
+    let currencies = currencies();
+    if let Some(list) = decode::<proto::CreateAccountsRequest>(bytes)
+        && let Ok(specs) = convert::accounts::specs(&list.accounts, &currencies)
+    {
+        assert_eq!(specs.len(), list.accounts.len());
+        assert!(specs.iter().all(|spec| !spec.external || spec.overdraft_limit == 0));
+    }
+}
+
+/// All other requests: the first byte says which.
+pub(crate) fn requests(bytes: &[u8]) {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    match which % 7 {
+        0 => {
+            if let Some(asked) = decode::<proto::GetTransfersRequest>(bytes) {
+                drop(convert::transfer_ids(&asked.ids, 10_000));
+            }
+        }
+        1 => {
+            if let Some(asked) = decode::<proto::GetAccountsRequest>(bytes) {
+                drop(convert::account_ids(&asked.ids, 10_000));
+            }
+        }
+        2 => {
+            if let Some(asked) = decode::<proto::ListAccountsRequest>(bytes) {
+                drop(convert::page_size(asked.page_size, 100, 10_000));
+                if let Ok(slot) = convert::cursor::read_accounts(&asked.cursor) {
+                    let again = convert::cursor::accounts(slot);
+                    assert!(asked.cursor.is_empty() || again.eq_ignore_ascii_case(&asked.cursor));
+                }
+            }
+        }
+        3 => {
+            if let Some(asked) = decode::<proto::ListEntriesRequest>(bytes)
+                && let Ok(account) = AccountId::from_halves(asked.id_high, asked.id)
+                && let Ok(Some(lsn)) = convert::cursor::read_entries(account, &asked.cursor)
+            {
+                let again = convert::cursor::entries(account, lsn);
+                assert!(again.eq_ignore_ascii_case(&asked.cursor));
+            }
+        }
+        4 => {
+            if let Some(asked) = decode::<proto::SetAccountStatusRequest>(bytes) {
+                drop(convert::accounts::status_from_proto(asked.status));
+            }
+        }
+        5 => {
+            if let Some(asked) = decode::<proto::DefineAssetRequest>(bytes) {
+                drop(currencies().define(&asked.code, asked.digits));
+            }
+        }
+        _ => {
+            if let Some(batch) = decode::<proto::StreamTransfersRequest>(bytes) {
+                drop(convert::transfers::batch(&batch.transfers, &currencies()));
+            }
+        }
+    }
+}
