@@ -73,7 +73,7 @@ pub enum ReplayFailed {
 pub(crate) fn apply_frame(ledger: &mut Ledger, frame: &Frame, to: Lsn) -> Result<(), FrameRefused> {
     let header = frame.header();
     let (mut lsn, next) = (frame.first_lsn(), ledger.coordinator.next_lsn());
-    if lsn > next {
+    if lsn > next && lsn <= to {
         return Err(FrameRefused::NotReached { first: lsn, next });
     }
     let mut held = 0;

@@ -101,6 +101,11 @@ fn a_directory_gets_snapshots_and_starts_from_them() {
     assert_eq!(state_hash(&server), hash);
     server.kill();
 
+    let bytes = std::fs::read(file).expect("is there");
+    std::fs::write(file, &bytes[..bytes.len() / 2]).expect("cut off");
+    let listed = json(&in_dir(&data_dir, &["list"]));
+    let usable: Vec<_> = listed.iter().map(|line| line["usable"].clone()).collect();
+    assert_eq!(usable, [false, true]);
     assert_eq!(code(&run(&in_dir(&data_dir, &["prune", "--keep", "0"]))), 2);
     let removed = json(&in_dir(&data_dir, &["prune", "--keep", "1"])).remove(0);
     assert_eq!(removed["removed"].as_array().map(Vec::len), Some(0), "the damaged does not count");
