@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .out_dir(servers)
+        .codec_path("crate::small_codec::SmallCodec")
         .extern_path(".ducat.v1", "crate::proto")
         .extern_path(".ducat.v1.CreateTransfersRequest", "crate::wire_requests::BatchRequest")
         .extern_path(".ducat.v1.StreamTransfersRequest", "crate::wire_requests::StreamRequest")

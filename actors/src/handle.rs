@@ -201,13 +201,15 @@ impl Handle {
         self.enqueue(transfers, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
     }
 
-    /// Whether [`Self::submit_by`] would take a batch now, room aside: for saying no before a
+    /// Whether [`Self::submit_by`] would take a batch now, most likely: for saying no before a
     /// request is read.
     ///
     /// # Errors
-    /// [`RequestError::Overloaded`] and [`RequestError::Expired`], which count as refused.
+    /// [`RequestError::Overloaded`], [`RequestError::Busy`] and [`RequestError::Expired`], which
+    /// count as refused.
     pub fn check_admission(&self, deadline: Option<Instant>) -> Result<(), RequestError> {
-        self.shared.admit(deadline)
+        self.shared.admit(deadline)?;
+        self.shared.check_room()
     }
 
     /// The bound on the time a transfer waits before it is looked at.

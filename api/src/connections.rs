@@ -7,26 +7,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_stream::Stream;
-use tonic::transport::server::Connected;
 
 /// Pause after a failed accept (out of file descriptors, most often), which would otherwise
 /// be tried again at once and without end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-type Accepting = Pin<Box<dyn Future<Output = Connection> + Send>>;
-
-/// The stream of accepted connections.
+/// The accepted connections, one after the other.
 pub struct Connections {
-    listener: Arc<TcpListener>,
+    listener: TcpListener,
     places: Arc<Semaphore>,
     watch: Watch,
-    accepting: Option<Accepting>,
 }
 
 impl Connections {
@@ -34,25 +29,16 @@ impl Connections {
     #[must_use]
     pub fn new(listener: TcpListener, max: usize, watch: Watch) -> Self {
         let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { listener: Arc::new(listener), places, watch, accepting: None }
+        Self { listener, places, watch }
+    }
+
+    /// The next one. Nothing is lost when it is not waited for any more.
+    pub async fn next(&self) -> Connection {
+        accept(&self.listener, Arc::clone(&self.places), &self.watch).await
     }
 }
 
-impl Stream for Connections {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let (listener, places) = (self.listener.clone(), self.places.clone());
-        let watch = self.watch.clone();
-        let accepting =
-            self.accepting.get_or_insert_with(|| Box::pin(accept(listener, places, watch)));
-        let connection = ready!(accepting.as_mut().poll(context));
-        self.accepting = None;
-        Poll::Ready(Some(Ok(connection)))
-    }
-}
-
-async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>, watch: Watch) -> Connection {
+async fn accept(listener: &TcpListener, places: Arc<Semaphore>, watch: &Watch) -> Connection {
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
@@ -84,25 +70,11 @@ impl Connection {
     pub fn peer(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()
     }
-}
 
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
-
-    fn connect_info(&self) -> ConnectionInfo {
-        ConnectionInfo(self.unread.clone())
-    }
-}
-
-/// What a call knows of its connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionInfo(Arc<Unread>);
-
-impl ConnectionInfo {
-    /// The connection's unread answers.
+    /// Its unread answers.
     #[must_use]
     pub fn unread(&self) -> Arc<Unread> {
-        self.0.clone()
+        Arc::clone(&self.unread)
     }
 }
 

@@ -3,19 +3,22 @@
 //! the connection has sent it.
 //!
 //! A transfer that would wait too long is refused here, when its headers have come and nothing
-//! of it is read: `OVERLOADED`, with an answer that was made beforehand. What its client has
-//! still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
+//! of it is read: `OVERLOADED`, with an answer that was made beforehand, at its turn (see
+//! [`crate::refusal_pace`]). What its client has still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
 //! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
 use crate::budget::{Budget, Room, Rooms, guarded};
-use crate::connections::ConnectionInfo;
 use crate::deadline::Deadline;
 use crate::intake::Intake;
+use crate::refusal_pace::RefusalPace;
+use crate::services::Services;
 use crate::status::Refusal;
 use crate::unread::Unread;
 use ducat_actors::handle::{Handle, RequestError};
 use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
 use prost::bytes::Bytes;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,8 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tower_layer::Layer;
+use tonic::codegen::http;
 
 /// Largest piece of an answer handed to the connection at a time: a client is not behind as
 /// long as it takes one of these within the time.
@@ -39,7 +41,7 @@ const TRANSFERS: [&str; 2] = ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/Cre
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 
-/// The layer around all services.
+/// What all calls go through.
 #[derive(Clone)]
 pub struct Gate {
     calls: Arc<Semaphore>,
@@ -48,8 +50,9 @@ pub struct Gate {
     refusals: Arc<Refusals>,
 }
 
-/// The headers of answers that refuse, made once.
+/// The headers of answers that refuse, made once, and when those leave that the load refuses.
 struct Refusals {
+    pace: RefusalPace,
     calls_full: http::HeaderMap,
     overloaded: http::HeaderMap,
     expired: http::HeaderMap,
@@ -63,6 +66,7 @@ impl Gate {
         let max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
         let headers = |refusal| Status::from(refusal).into_http::<Body>().headers().clone();
         let refusals = Refusals {
+            pace: RefusalPace::new(),
             calls_full: headers(Refusal::calls_full(max)),
             overloaded: headers(Refusal::overloaded(handle.queue_delay_max())),
             expired: headers(Refusal::from(RequestError::Expired)),
@@ -71,23 +75,24 @@ impl Gate {
         Self { calls, handle, requests, refusals: Arc::new(refusals) }
     }
 
-    /// A place for the call, or the headers of its refusal.
+    /// A place for the call, or the headers of its refusal; that waits its turn where it has a
+    /// place to wait in.
     fn let_in(
         &self,
-        request: &http::Request<Body>,
+        request: &http::Request<Incoming>,
         deadline: Option<Deadline>,
-    ) -> Result<OwnedSemaphorePermit, &http::HeaderMap> {
+    ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, Option<OwnedSemaphorePermit>)> {
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
             self.handle.count_overloaded();
-            return Err(&self.refusals.calls_full);
+            return Err((&self.refusals.calls_full, None));
         };
         if !TRANSFERS.contains(&request.uri().path()) {
             return Ok(place);
         }
         match self.handle.check_admission(deadline.map(|deadline| deadline.0)) {
             Ok(()) => Ok(place),
-            Err(RequestError::Expired) => Err(&self.refusals.expired),
-            Err(_overloaded) => Err(&self.refusals.overloaded),
+            Err(RequestError::Expired) => Err((&self.refusals.expired, None)),
+            Err(_overloaded) => Err((&self.refusals.overloaded, Some(place))),
         }
     }
 }
@@ -95,10 +100,10 @@ impl Gate {
 impl Gate {
     /// Has the body take memory as it is read, for as long as what is returned is kept or the
     /// body lives.
-    fn meter(&self, request: http::Request<Body>) -> (http::Request<Body>, Option<Intake>) {
+    fn meter(&self, request: http::Request<Incoming>) -> (http::Request<Body>, Option<Intake>) {
         let path = request.uri().path();
         if !path.starts_with("/ducat.v1.") {
-            return (request, None);
+            return (request.map(Body::new), None);
         }
         let intake = Intake::new(self.requests.clone());
         let is_stream = path == STREAM;
@@ -112,65 +117,83 @@ impl Gate {
 }
 
 /// Answers without reading, and reads what is still to come without keeping it.
-fn refuse(headers: http::HeaderMap, mut rest: Body) -> http::Response<Answer> {
+async fn refuse(
+    headers: http::HeaderMap,
+    mut rest: Incoming,
+    turn: Option<(Instant, OwnedSemaphorePermit)>,
+) -> http::Response<Answer> {
+    if let Some((at, _place)) = turn
+        && at > Instant::now()
+    {
+        let rest = tokio::time::timeout_at(at.into(), throw_away(&mut rest));
+        let _read = rest.await;
+        tokio::time::sleep_until(at.into()).await;
+    }
     if !rest.is_end_stream() {
-        tokio::spawn(tokio::time::timeout(REST_TIMEOUT, async move {
-            let mut next =
-                async || std::future::poll_fn(|c| Pin::new(&mut rest).poll_frame(c)).await;
-            while let Some(Ok(_thrown_away)) = next().await {}
-        }));
+        tokio::spawn(async move {
+            let _read = tokio::time::timeout(REST_TIMEOUT, throw_away(&mut rest)).await;
+        });
     }
     let mut response = http::Response::new(Answer::of_no_call(Body::empty()));
     *response.headers_mut() = headers;
     response
 }
 
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated { inner, gate: self.clone() }
-    }
+async fn throw_away(rest: &mut Incoming) {
+    let mut next = async || std::future::poll_fn(|c| Pin::new(&mut *rest).poll_frame(c)).await;
+    while let Some(Ok(_thrown_away)) = next().await {}
 }
 
-/// The services behind the gate.
+/// The services behind the gate, for the calls of one connection.
 #[derive(Clone)]
-pub struct Gated<S> {
-    inner: S,
+pub struct Gated {
     gate: Gate,
+    services: Services,
+    connection: Arc<Unread>,
 }
 
-impl<S> Service<http::Request<Body>> for Gated<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Answer>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+impl Gated {
+    /// For a connection with these unread answers.
+    #[must_use]
+    pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
+        Self { gate, services, connection }
     }
+}
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let deadline = Deadline::from_headers(request.headers(), Instant::now());
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answer>, Infallible>> + Send>>;
+
+impl hyper::service::Service<http::Request<Incoming>> for Gated {
+    type Response = http::Response<Answer>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: http::Request<Incoming>) -> Answering {
+        let now = Instant::now();
+        let deadline = Deadline::from_headers(request.headers(), now);
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
-            Err(headers) => {
-                let refused = refuse(headers.clone(), request.into_body());
-                return Box::pin(async move { Ok(refused) });
+            Err((headers, place)) => {
+                let headers = headers.clone();
+                let end = deadline.map(|deadline| deadline.0);
+                let turn = place.map(|place| (self.gate.refusals.pace.turn(now, end), place));
+                let refusing = refuse(headers, request.into_body(), turn);
+                return Box::pin(async move { Ok(refusing.await) });
             }
         };
+        let (mut request, intake) = self.gate.meter(request);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let (request, intake) = self.gate.meter(request);
-        let connection = request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::unread);
-        let call = Arc::new(Call { connection, _place: place });
-        let answering = self.inner.call(request);
+        let call = Arc::new(Call { connection: Arc::clone(&self.connection), _place: place });
+        let answering = self.services.call(request);
         Box::pin(async move {
-            let mut response = answering.await?;
+            let Ok(mut response) = match deadline {
+                None => answering.await,
+                Some(Deadline(end)) => {
+                    let in_time = tokio::time::timeout_at(end.into(), answering).await;
+                    in_time.unwrap_or_else(|_elapsed| Ok(too_late()))
+                }
+            };
             // A call has been worked on; a stream, which has only begun, keeps its own.
             drop(intake);
             let rooms = response.extensions_mut().remove::<Rooms>();
@@ -179,10 +202,16 @@ where
     }
 }
 
+/// To a call whose deadline passed while it was worked on: its client has given it up, and
+/// whether it took effect is told by asking again under the same id.
+fn too_late() -> http::Response<Body> {
+    Status::deadline_exceeded("the deadline passed before the answer was there").into_http()
+}
+
 /// A call, until the last piece of its answer is sent.
 #[derive(Debug)]
 struct Call {
-    connection: Option<Arc<Unread>>,
+    connection: Arc<Unread>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -215,7 +244,7 @@ impl Answer {
             self.rest_rooms.clone()
         };
         let Some(call) = self.call.clone() else { return bytes };
-        let piece = call.connection.as_ref().map(Unread::piece);
+        let piece = call.connection.piece();
         guarded(bytes, (piece, rooms, call))
     }
 }

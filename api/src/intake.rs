@@ -13,6 +13,7 @@
 use crate::budget::{Budget, Room};
 use crate::status::Refusal;
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use prost::bytes::Bytes;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -54,7 +55,7 @@ impl Intake {
 
     /// The body, metered.
     #[must_use]
-    pub fn meter(&self, inner: Body) -> Body {
+    pub fn meter(&self, inner: Incoming) -> Body {
         Body::new(Metered { inner, intake: self.clone() })
     }
 
@@ -88,7 +89,7 @@ impl Intake {
 
 /// A request's body that takes room as it is read.
 struct Metered {
-    inner: Body,
+    inner: Incoming,
     intake: Intake,
 }
 
@@ -101,6 +102,7 @@ impl http_body::Body for Metered {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let frame = frame.map(|frame| frame.map_err(|error| Status::from_error(error.into())));
         if let Some(Ok(frame)) = &frame
             && let Some(bytes) = frame.data_ref()
             && let Err(refused) = self.intake.take(bytes.len())

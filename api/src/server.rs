@@ -19,6 +19,7 @@ use crate::proto;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::services::Services;
+use crate::serving;
 use crate::stream::{Draining, StreamOptions};
 use crate::unread::Watch;
 use ducat_actors::handle::Handle;
@@ -29,7 +30,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
-use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -41,21 +41,6 @@ pub const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The largest message a client should be ready to take: 10,000 refusals, explained.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Bytes a client may send on one call before the server has read them: one full batch.
-const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-
-/// The same for all calls of one connection.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-
-/// Largest HTTP/2 frame taken; the default of 16 KiB cuts a batch into fifty.
-const FRAME_BYTES_MAX: u32 = 256 * 1024;
-
-/// A peer that is silent is asked for a sign of life after this time, ...
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// ... and cut off when none comes within this one.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Memory for requests, if nothing else is said.
 const REQUESTS_BYTES: usize = 512 * 1024 * 1024;
@@ -108,9 +93,6 @@ pub enum ServeError {
     /// The descriptor set could not be offered for reflection; a fault of the build.
     #[error("prepare the reflection service")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
-    #[error("serve gRPC")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// How serving came to its end.
@@ -158,31 +140,19 @@ pub async fn serve(
     let mut watching = JoinSet::new();
     watching.spawn(watch.run());
     let mut ended = draining.clone();
-    let serving = builder(&options).layer(gate).serve_with_incoming_shutdown(
-        services,
-        connections,
-        async move { ended.begun().await },
-    );
+    let serving = serving::serve(connections, gate, services, &options, async move {
+        ended.begun().await;
+    });
     tokio::pin!(serving);
     tokio::select! {
-        result = &mut serving => return result.map(|()| Drained::Completely).map_err(Into::into),
+        () = &mut serving => return Ok(Drained::Completely),
         () = shutdown => {}
     }
     begin_drain(&switch, health).await;
     match tokio::time::timeout(options.drain_timeout, serving).await {
-        Ok(result) => result.map(|()| Drained::Completely).map_err(Into::into),
+        Ok(()) => Ok(Drained::Completely),
         Err(_elapsed) => Ok(Drained::TimedOut),
     }
-}
-
-fn builder(options: &ServerOptions) -> Server {
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_concurrent_streams(options.calls_per_connection_max)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// Reflection in both versions: older tools ask only for v1alpha.

@@ -6,7 +6,6 @@ use crate::ledger_service::LedgerService;
 use crate::servers::ledger_server::{LedgerServer, SERVICE_NAME};
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::service::Routes;
@@ -32,23 +31,16 @@ fn is_of_ledger(path: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+/// An answer on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
-impl Service<http::Request<Body>> for Services {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // None of them has anything to wait for.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Answering {
+impl Services {
+    /// Begins a call; its answer follows. Nothing here has to be waited for before.
+    pub fn call(&self, request: http::Request<Body>) -> Answering {
         if is_of_ledger(request.uri().path()) {
-            self.ledger.call(request)
+            self.ledger.clone().call(request)
         } else {
-            Box::pin(self.others.call(request))
+            Box::pin(self.others.clone().call(request))
         }
     }
 }
