@@ -5,6 +5,7 @@ use ducat_engine::account::Impossible;
 use ducat_engine::codec::{DecodeError, decode_all};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
+use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::{Frame, Journal, JournalError, ReplayError, ScanProgress, Tail, Writer};
 use thiserror::Error;
 
@@ -29,6 +30,14 @@ pub enum FrameRefused {
         said: u32,
         /// In the payload.
         held: u64,
+    },
+    /// The journal begins later than the state at hand ends.
+    #[error("the journal begins at event {first}, and event {next} was to come next")]
+    NotReached {
+        /// The journal's first LSN.
+        first: Lsn,
+        /// The LSN after the state at hand.
+        next: Lsn,
     },
     /// An event cannot follow the ones before.
     #[error(transparent)]
@@ -59,14 +68,18 @@ pub enum ReplayFailed {
     },
 }
 
-/// Applies the records of one frame, up to and including `to`.
+/// Applies the records of one frame that come after the ledger's last, up to and including
+/// `to`.
 pub(crate) fn apply_frame(ledger: &mut Ledger, frame: &Frame, to: Lsn) -> Result<(), FrameRefused> {
     let header = frame.header();
-    let mut lsn = frame.first_lsn();
+    let (mut lsn, next) = (frame.first_lsn(), ledger.coordinator.next_lsn());
+    if lsn > next && lsn <= to {
+        return Err(FrameRefused::NotReached { first: lsn, next });
+    }
     let mut held = 0;
     for record in decode_all(frame.payload()) {
         let record = record.map_err(|source| FrameRefused::Decode { at: lsn, source })?;
-        if lsn <= to {
+        if lsn <= to && lsn >= next {
             ledger.apply(lsn, header.time_ns, &record)?;
         }
         lsn = lsn.next();
@@ -78,19 +91,25 @@ pub(crate) fn apply_frame(ledger: &mut Ledger, frame: &Frame, to: Lsn) -> Result
     Err(FrameRefused::Count { said: header.record_count, held })
 }
 
-/// Opens the journal for writing and builds the ledger from what it holds.
+/// Opens the journal for writing and builds the ledger from what it holds, or from a state at
+/// hand and what the journal holds behind `after`.
 pub(crate) fn open_and_replay(
     journal: &dyn Journal,
     shard: ShardId,
     owner: &str,
     mut ledger: Ledger,
-    mut progress: Progress,
+    after: Option<ChainPoint>,
+    progress: &mut Progress,
 ) -> Result<(Ledger, Box<dyn Writer>, Tail), ReplayFailed> {
-    let (writer, tail) = journal.open_writer_with(shard, owner, &mut |frame, at| {
+    let mut visit = |frame: &Frame, at: ScanProgress| {
         apply_frame(&mut ledger, frame, Lsn(u64::MAX)).map_err(ReplayError::new)?;
         progress(&at);
         Ok(())
-    })?;
+    };
+    let (writer, tail) = match after {
+        Some(after) => journal.open_writer_after(shard, owner, after, &mut visit)?,
+        None => journal.open_writer_with(shard, owner, &mut visit)?,
+    };
     check_end(&ledger, &tail)?;
     check_conservation(&ledger)?;
     Ok((ledger, writer, tail))
@@ -116,6 +135,28 @@ pub fn replay_offline(
     if to.is_none() {
         check_end(ledger, &tail)?;
     }
+    check_conservation(ledger)?;
+    Ok(tail)
+}
+
+/// Replays what was acknowledged, and no more, into `ledger`: all of it, or what lies behind
+/// `after`.
+pub(crate) fn replay_acknowledged(
+    journal: &dyn Journal,
+    shard: ShardId,
+    ledger: &mut Ledger,
+    after: Option<ChainPoint>,
+    progress: &mut Progress,
+) -> Result<Tail, ReplayFailed> {
+    let mut visit = |frame: &Frame, at: ScanProgress| {
+        apply_frame(ledger, frame, at.goal_lsn).map_err(ReplayError::new)?;
+        progress(&at);
+        Ok(())
+    };
+    let tail = match after {
+        Some(after) => journal.scan_after(shard, after, &mut visit)?,
+        None => journal.scan(shard, &mut visit)?,
+    };
     check_conservation(ledger)?;
     Ok(tail)
 }

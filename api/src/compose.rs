@@ -2,6 +2,9 @@
 //! replaying all open theirs here and see nothing but the contract from then on.
 
 use ducat_actors::replay::ReplayFailed;
+use ducat_actors::snapshots::rebuild::RebuildError;
+use ducat_engine::ids::ShardId;
+use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{
     DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, SledJournal, SledOptions,
 };
@@ -9,12 +12,17 @@ use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 
+/// The only shard there is.
+const SHARD: ShardId = ShardId(0);
+
 /// A journal, ready for the engine, and whose it is.
 pub struct OpenJournal {
     /// The journal behind its contract.
     pub journal: Arc<dyn Journal>,
     /// The ledger's own id.
     pub ledger: LedgerId,
+    /// Its snapshots; a journal in memory has none.
+    pub snapshots: Option<SnapshotStore>,
 }
 
 /// Why a data directory could not be opened.
@@ -52,9 +60,21 @@ impl OpenError {
 pub const fn is_replay_damage(error: &ReplayFailed) -> bool {
     match error {
         ReplayFailed::Journal(error) => {
-            error.is_damage() || matches!(error, JournalError::Replay { .. })
+            error.is_damage()
+                || matches!(error, JournalError::Replay { .. } | JournalError::OtherHistory { .. })
         }
         ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
+    }
+}
+
+/// Whether no ledger could be built because of what is in the directory.
+#[must_use]
+pub const fn is_rebuild_damage(error: &RebuildError) -> bool {
+    match error {
+        RebuildError::Replay(error) => is_replay_damage(error),
+        RebuildError::NotReached { .. } => true,
+        RebuildError::Snapshots(error) => error.is_damage(),
+        RebuildError::Partitions(_) => false,
     }
 }
 
@@ -76,8 +96,9 @@ pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
 
 fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
     let ledger = dir.ledger();
+    let snapshots = Some(SnapshotStore::new(&dir, SHARD));
     let journal = SledJournal::open(Arc::new(dir), SledOptions::default())?;
-    Ok(OpenJournal { journal: Arc::new(journal), ledger })
+    Ok(OpenJournal { journal: Arc::new(journal), ledger, snapshots })
 }
 
 /// A fresh journal in memory: nothing survives the end of the process.
@@ -86,5 +107,6 @@ fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
 /// When the system's source of randomness cannot be read.
 pub fn in_memory() -> std::io::Result<OpenJournal> {
     let ledger = LedgerId::random()?;
-    Ok(OpenJournal { journal: Arc::new(MemoryJournal::new(ledger)), ledger })
+    let journal = Arc::new(MemoryJournal::new(ledger));
+    Ok(OpenJournal { journal, ledger, snapshots: None })
 }

@@ -6,6 +6,7 @@
 //! DIR/LOCK                          locked by whoever works on the directory
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
+//! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
 //! ```
 //!
 //! `FORMAT` is renamed into place when everything else is durable, so a directory
@@ -136,6 +137,19 @@ impl DataDir {
         Ok(Self { root: root.to_owned(), ledger, _lock: lock })
     }
 
+    /// Whose ledger is at `root`, which others may be working on; changes nothing.
+    ///
+    /// # Errors
+    /// [`DataDirError`]; [`DataDirError::NotFound`] when there is none.
+    pub fn ledger_at(root: &Path) -> Result<LedgerId, DataDirError> {
+        let format = root.join(FORMAT);
+        if !format.exists() {
+            refuse_foreign(root)?;
+            return Err(DataDirError::NotFound(root.to_owned()));
+        }
+        read_format(&format)
+    }
+
     /// The directory itself.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -165,10 +179,21 @@ impl DataDir {
     pub fn journal_dir(&self, shard: ShardId) -> PathBuf {
         self.shard_dir(shard).join("journal")
     }
+
+    /// The directory of a shard's snapshots; made with the first of them.
+    #[must_use]
+    pub fn snapshots_dir(&self, shard: ShardId) -> PathBuf {
+        snapshots_dir(&self.root, shard)
+    }
 }
 
 fn shard_dir(root: &Path, shard: ShardId) -> PathBuf {
     root.join(format!("shard-{}", shard.0))
+}
+
+/// The directory of the snapshots of a shard of the ledger at `root`.
+pub(crate) fn snapshots_dir(root: &Path, shard: ShardId) -> PathBuf {
+    shard_dir(root, shard).join("snapshots")
 }
 
 /// Without `FORMAT`, only what an interrupted creation leaves behind may be there.

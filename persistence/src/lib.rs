@@ -16,9 +16,11 @@
 //! * [`chain`]: the check that what was found is what was written;
 //! * [`data_dir`], [`mark`]: the files around the store;
 //! * [`sled_journal`]: the journal on disk;
-//! * [`memory`]: the contract without a disk.
+//! * [`memory`]: the contract without a disk;
+//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
 
 pub mod append;
+mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -30,6 +32,7 @@ pub mod ledger_id;
 pub mod mark;
 pub mod memory;
 pub mod sled_journal;
+pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use contract::{

@@ -16,6 +16,7 @@ mod offline;
 mod output;
 mod replay;
 mod serve;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -72,6 +73,9 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Show what the engine is doing and how far its journal has come.
     Status(status::StatusArgs),
+    /// Take, list, show, check and remove snapshots, from which a start is quick.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Check a data directory that no server holds: frames, chain, gaps, conservation.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory that no server holds.
@@ -119,6 +123,7 @@ fn run(cli: Cli) -> Done {
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
+        Command::Snapshot(command) => snapshot::run(&global, command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
     }

@@ -7,7 +7,7 @@
 use crate::causes::{damaged_restore, with_causes};
 use crate::exit::{Exit, Failure};
 use ducat_actors::handle::CurrencyTotal;
-use ducat_actors::replay::{ReplayFailed, replay_offline};
+use ducat_actors::replay::{Progress, ReplayFailed, replay_offline};
 use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::known::REMEMBER_NS;
@@ -87,12 +87,7 @@ fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
     let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
     let mut ledger = Ledger::new(1, 0, REMEMBER_NS)
         .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))?;
-    let bar = progress_bar();
-    let shown = bar.clone();
-    let progress = Box::new(move |at: &ducat_persistence::ScanProgress| {
-        shown.set_length(at.goal_lsn.0.max(at.lsn.0));
-        shown.set_position(at.lsn.0);
-    });
+    let (bar, progress) = progress();
     let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, to, progress);
     bar.finish_and_clear();
     Ok((ledger, tail.map_err(|e| replay_failure(&e, data_dir))?))
@@ -115,6 +110,17 @@ fn state_of(ledger: &Ledger) -> ReplayedState {
     }
 }
 
+/// A bar, and what moves it.
+pub fn progress() -> (ProgressBar, Progress) {
+    let bar = progress_bar();
+    let shown = bar.clone();
+    let progress = Box::new(move |at: &ducat_persistence::ScanProgress| {
+        shown.set_length(at.goal_lsn.0.max(at.lsn.0));
+        shown.set_position(at.lsn.0);
+    });
+    (bar, progress)
+}
+
 /// A bar on stderr that shows itself only when the replay takes a while.
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("replaying [{wide_bar}] {human_pos} of {human_len}");
@@ -124,7 +130,8 @@ fn progress_bar() -> ProgressBar {
     bar
 }
 
-fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
+/// How a data directory that cannot be opened ends a command that looks into it.
+pub fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     let exit = match error {
         error if error.is_in_use() => Exit::Held,
         // Its text says what to restore.
