@@ -37,6 +37,9 @@ const WALKS_MAX: usize = 16;
 /// that the disk always has enough to do.
 const AHEAD_MAX: u64 = 65_536;
 
+/// With less room left than this part of all, requests are refused before they are read.
+const ROOM_SPARE: usize = 64;
+
 /// Numbers that grow; relaxed, since nothing is decided by them.
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -142,6 +145,17 @@ impl Shared {
             return Err(RequestError::Overloaded { delay, bound });
         }
         Ok(())
+    }
+
+    /// Whether the engine is so full that most requests would find no room: for saying no
+    /// before one is read.
+    pub fn check_room(&self) -> Result<(), RequestError> {
+        let limit = self.options.in_flight_max;
+        if self.room.available_permits() >= limit / ROOM_SPARE {
+            return Ok(());
+        }
+        self.count_overloaded();
+        Err(RequestError::Busy { in_flight: self.in_flight(), limit })
     }
 
     /// Counts a request that was refused because of the load.

@@ -18,10 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// Answers that leave together. More of them at a time would make callers, server and disk
-/// take turns: all callers wait while the last answer is written, then all ask at once and
-/// wait for one append, with nobody else at work.
+/// Answers that leave together, at least. More of them at a time would make callers, server
+/// and disk take turns: all callers wait while the last answer is written, then all ask at
+/// once and wait for one append, with nobody else at work.
 const LEAVING_TOGETHER: usize = 8;
+
+/// In so many parts at most: between two of them whoever else waits has a turn, and in a flood
+/// that is long. Answers that do not leave keep the engine full.
+const PARTS_MAX: usize = 8;
 
 /// Turns that the connections get to write answers and to read what comes next, before a
 /// small append is made of it.
@@ -54,8 +58,9 @@ impl Actor for AnswersActor {
         (): &mut (),
     ) -> Done {
         let mut with_repeats = Vec::new();
+        let together = releases.len().div_ceil(PARTS_MAX).max(LEAVING_TOGETHER);
         for (at, release) in releases.into_iter().enumerate() {
-            if at % LEAVING_TOGETHER == LEAVING_TOGETHER - 1 {
+            if at % together == together - 1 {
                 tokio::task::yield_now().await;
             }
             with_repeats.extend(release.send(&self.shared));

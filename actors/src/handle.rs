@@ -11,6 +11,7 @@ pub use views::{
 
 use crate::admission::Shared;
 use crate::entries;
+use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
@@ -88,6 +89,8 @@ pub struct EngineOptions {
     pub queue_delay_max: Duration,
     /// Most remembered ids; 57 bytes of memory each at worst. Default 100,000,000.
     pub remembered_ids_max: usize,
+    /// Where snapshots are kept and when they are taken. Default: none are.
+    pub snapshots: Option<SnapshotOptions>,
 }
 
 impl Default for EngineOptions {
@@ -97,6 +100,7 @@ impl Default for EngineOptions {
             in_flight_max: 262_144,
             queue_delay_max: Duration::from_millis(250),
             remembered_ids_max: 100_000_000,
+            snapshots: None,
         }
     }
 }
@@ -197,13 +201,15 @@ impl Handle {
         self.enqueue(transfers, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
     }
 
-    /// Whether [`Self::submit_by`] would take a batch now, room aside: for saying no before a
+    /// Whether [`Self::submit_by`] would take a batch now, most likely: for saying no before a
     /// request is read.
     ///
     /// # Errors
-    /// [`RequestError::Overloaded`] and [`RequestError::Expired`], which count as refused.
+    /// [`RequestError::Overloaded`], [`RequestError::Busy`] and [`RequestError::Expired`], which
+    /// count as refused.
     pub fn check_admission(&self, deadline: Option<Instant>) -> Result<(), RequestError> {
-        self.shared.admit(deadline)
+        self.shared.admit(deadline)?;
+        self.shared.check_room()
     }
 
     /// The bound on the time a transfer waits before it is looked at.

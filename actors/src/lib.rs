@@ -23,6 +23,7 @@ pub mod handle;
 mod journal;
 mod partition;
 pub mod replay;
+pub mod snapshots;
 pub mod start;
 mod stored;
 mod supervisor;

@@ -8,8 +8,9 @@ use ducat_engine::codec::DecodeError;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::record::Record;
+use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::{
-    BoxError, Journal, JournalError, ReplayError, ScanProgress, Tail, Visitor, Writer,
+    BoxError, Frame, Journal, JournalError, ReplayError, ScanProgress, Tail, Visitor, Writer,
 };
 use pipeline::Stopped;
 use thiserror::Error;
@@ -35,6 +36,14 @@ pub enum FrameRefused {
         said: u32,
         /// In the payload.
         held: u64,
+    },
+    /// The journal begins later than the state at hand ends.
+    #[error("the journal begins at event {first}, and event {next} was to come next")]
+    NotReached {
+        /// The journal's first LSN.
+        first: Lsn,
+        /// The LSN after the state at hand.
+        next: Lsn,
     },
     /// An event cannot follow the ones before.
     #[error(transparent)]
@@ -127,20 +136,26 @@ impl Observer for () {
     }
 }
 
-/// Opens the journal for writing and builds the ledger from what it holds.
+/// Opens the journal for writing and builds the ledger from what it holds, or from a state at
+/// hand and what the journal holds behind `after`.
 pub(crate) fn open_and_replay(
     journal: &dyn Journal,
     shard: ShardId,
     owner: &str,
     mut ledger: Ledger,
-    mut progress: Progress,
+    after: Option<ChainPoint>,
+    progress: &mut Progress,
 ) -> Result<(Ledger, Box<dyn Writer>, Tail), ReplayFailed> {
     let (opened, applied) = pipeline::run(&mut ledger, Until::default(), &mut (), |feed| {
-        journal.open_writer_with(shard, owner, &mut |frame, at| {
+        let mut visit = |frame: &Frame, at: ScanProgress| {
             feed.frame(frame, at)?;
             progress(&at);
             Ok(())
-        })
+        };
+        match after {
+            Some(after) => journal.open_writer_after(shard, owner, after, &mut visit),
+            None => journal.open_writer_with(shard, owner, &mut visit),
+        }
     });
     check_applied(shard, applied)?;
     let (writer, tail) = opened?;
@@ -202,6 +217,35 @@ fn check_applied(shard: ShardId, applied: Result<(), Stopped>) -> Result<(), Jou
         lsn,
         source: ReplayError(why),
     })
+}
+
+/// Replays what was acknowledged, and no more, into `ledger`: all of it, or what lies behind
+/// `after`.
+pub(crate) fn replay_acknowledged(
+    journal: &dyn Journal,
+    shard: ShardId,
+    ledger: &mut Ledger,
+    after: Option<ChainPoint>,
+    progress: &mut Progress,
+) -> Result<Tail, ReplayFailed> {
+    let (scanned, applied) = pipeline::run(ledger, Until::default(), &mut (), |feed| {
+        let mut visit = |frame: &Frame, at: ScanProgress| {
+            // No frame reaches across the acknowledged end.
+            if at.lsn <= at.goal_lsn {
+                feed.frame(frame, at)?;
+            }
+            progress(&at);
+            Ok(())
+        };
+        match after {
+            Some(after) => journal.scan_after(shard, after, &mut visit),
+            None => journal.scan(shard, &mut visit),
+        }
+    });
+    check_applied(shard, applied)?;
+    let tail = scanned?;
+    check_conservation(ledger)?;
+    Ok(tail)
 }
 
 fn check_end(ledger: &Ledger, tail: &Tail) -> Result<(), ReplayFailed> {

@@ -6,13 +6,14 @@ use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
-use crate::replay::{Progress, ReplayFailed, open_and_replay};
+use crate::replay::{Progress, ReplayFailed};
+use crate::snapshots::rebuild::{self, Making, RebuildError, Rebuilt, Rejected};
 use crate::supervisor::Supervisor;
 use crate::threads::EngineThreads;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
-use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_persistence::snapshot::Summary;
 use ducat_persistence::{Journal, Tail, Writer};
 use ractor::{Actor, ActorRef, SpawnErr};
 use std::collections::hash_map::RandomState;
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The journal cannot be opened, is damaged, or does not make a ledger.
     #[error(transparent)]
     Replay(#[from] ReplayFailed),
+    /// No snapshot can be used, and the journal does not begin at the beginning.
+    #[error(transparent)]
+    Snapshots(RebuildError),
     /// An actor could not be started.
     #[error("could not start an actor")]
     Spawn(#[from] SpawnErr),
@@ -45,6 +49,25 @@ pub enum StartError {
     /// The replay's thread is gone.
     #[error("the replay was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl From<RebuildError> for StartError {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Replay(error) => Self::Replay(error),
+            RebuildError::Partitions(_) => Self::Options(error.to_string()),
+            other => Self::Snapshots(other),
+        }
+    }
+}
+
+/// What an engine was built from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The snapshot it began with; `None` for the whole journal.
+    pub snapshot: Option<Summary>,
+    /// Newer snapshots that could not be used.
+    pub rejected: Vec<Rejected>,
 }
 
 /// A running engine.
@@ -58,6 +81,7 @@ pub struct Engine {
     journal: ActorRef<JournalMsg>,
     answers: ActorRef<AnswersMsg>,
     tail: Tail,
+    origin: Origin,
 }
 
 /// What the replay gave.
@@ -65,6 +89,7 @@ struct Built {
     ledger: Ledger,
     writer: Box<dyn Writer>,
     tail: Tail,
+    origin: Origin,
 }
 
 impl Engine {
@@ -83,16 +108,14 @@ impl Engine {
         let shard = ShardId(0);
         // Scatters ids in memory in a way that callers cannot guess.
         let seed = RandomState::new().hash_one(0u8);
-        let empty = Ledger::new(options.partitions, seed, REMEMBER_NS);
-        let empty = empty.ok_or_else(|| {
-            let given = options.partitions;
-            StartError::Options(format!("partitions must be a power of two up to 64, not {given}"))
-        })?;
+        let making = Making { partitions: options.partitions, seed };
         let (owner, opener) = (owner.to_owned(), Arc::clone(&journal));
-        let replayed = tokio::task::spawn_blocking(move || {
-            open_and_replay(&*opener, shard, &owner, empty, progress)
+        let store = options.snapshots.as_ref().filter(|snapshots| snapshots.start_from);
+        let store = store.map(|snapshots| snapshots.store.clone());
+        let rebuilt = tokio::task::spawn_blocking(move || {
+            rebuild::open(&*opener, shard, &owner, store.as_ref(), making, progress)
         });
-        let (ledger, writer, tail) = replayed.await??;
+        let Rebuilt { ledger, journal: (writer, tail), from, rejected } = rebuilt.await??;
         let durable = Lsn(tail.next_lsn.0 - 1);
         let threads = EngineThreads::start(options.partitions)?;
         let shared = Arc::new(Shared::new(options, shard, writer.epoch(), journal, durable));
@@ -102,7 +125,8 @@ impl Engine {
         let actor = AnswersActor { shared: Arc::clone(&shared) };
         let (answers, _) = Actor::spawn_linked(None, actor, (), supervisor.get_cell()).await?;
         let inside = threads.handle().clone();
-        let built = Built { ledger, writer, tail };
+        let origin = Origin { snapshot: from, rejected };
+        let built = Built { ledger, writer, tail, origin };
         inside.spawn(Self::spawn(threads, shared, supervisor, answers, built)).await?
     }
 
@@ -111,7 +135,7 @@ impl Engine {
         shared: Arc<Shared>,
         supervisor: ActorRef<()>,
         answers: ActorRef<AnswersMsg>,
-        Built { ledger, writer, tail }: Built,
+        Built { ledger, writer, tail, origin }: Built,
     ) -> Result<Self, StartError> {
         let mut partitions = Vec::new();
         for partition in ledger.partitions {
@@ -137,7 +161,17 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
-        Ok(Self { threads, shared, supervisor, coordinator, partitions, journal, answers, tail })
+        Ok(Self {
+            threads,
+            shared,
+            supervisor,
+            coordinator,
+            partitions,
+            journal,
+            answers,
+            tail,
+            origin,
+        })
     }
 
     /// The door.
@@ -150,6 +184,12 @@ impl Engine {
     #[must_use]
     pub fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    /// What the engine was built from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Resolves when the engine has stopped because something failed; the text says what.

@@ -2,6 +2,9 @@
 //! replaying all open theirs here and see nothing but the contract from then on.
 
 use ducat_actors::replay::ReplayFailed;
+use ducat_actors::snapshots::rebuild::RebuildError;
+use ducat_engine::ids::ShardId;
+use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{
     DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, Origin, RawError,
     RawJournal, SledJournal, SledOptions,
@@ -9,6 +12,9 @@ use ducat_persistence::{
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// The only shard there is.
+const SHARD: ShardId = ShardId(0);
 
 /// A journal, ready for the engine, and whose it is.
 pub struct OpenJournal {
@@ -18,6 +24,8 @@ pub struct OpenJournal {
     pub ledger: LedgerId,
     /// What it was made from, the oldest first.
     pub origins: Vec<Origin>,
+    /// Its snapshots; a journal in memory has none.
+    pub snapshots: Option<SnapshotStore>,
 }
 
 /// Why a data directory could not be opened.
@@ -55,10 +63,22 @@ impl OpenError {
 pub const fn is_replay_damage(error: &ReplayFailed) -> bool {
     match error {
         ReplayFailed::Journal(error) => {
-            error.is_damage() || matches!(error, JournalError::Replay { .. })
+            error.is_damage()
+                || matches!(error, JournalError::Replay { .. } | JournalError::OtherHistory { .. })
         }
         ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
         ReplayFailed::Target { .. } => false,
+    }
+}
+
+/// Whether no ledger could be built because of what is in the directory.
+#[must_use]
+pub const fn is_rebuild_damage(error: &RebuildError) -> bool {
+    match error {
+        RebuildError::Replay(error) => is_replay_damage(error),
+        RebuildError::NotReached { .. } => true,
+        RebuildError::Snapshots(error) => error.is_damage(),
+        RebuildError::Partitions(_) => false,
     }
 }
 
@@ -80,8 +100,9 @@ pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
 
 fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
     let (ledger, origins) = (dir.ledger(), dir.origins().to_vec());
+    let snapshots = Some(SnapshotStore::new(&dir, SHARD));
     let journal = SledJournal::open(Arc::new(dir), SledOptions::default())?;
-    Ok(OpenJournal { journal: Arc::new(journal), ledger, origins })
+    Ok(OpenJournal { journal: Arc::new(journal), ledger, origins, snapshots })
 }
 
 /// The journal of this directory, for reading only: nothing is written to it, and a server may
@@ -149,5 +170,5 @@ pub fn abandon(data_dir: &Path) -> std::io::Result<()> {
 pub fn in_memory() -> std::io::Result<OpenJournal> {
     let ledger = LedgerId::random()?;
     let journal = Arc::new(MemoryJournal::new(ledger));
-    Ok(OpenJournal { journal, ledger, origins: Vec::new() })
+    Ok(OpenJournal { journal, ledger, origins: Vec::new(), snapshots: None })
 }

@@ -3,13 +3,14 @@
 //! the connection has sent it.
 //!
 //! A transfer that would wait too long is refused here, when its headers have come and nothing
-//! of it is read: `OVERLOADED`, with an answer that was made beforehand. What its client has
-//! still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
+//! of it is read: `OVERLOADED`, with an answer that was made beforehand, at its turn (see
+//! [`crate::refusal_pace`]). What its client has still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
 //! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
 use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::deadline::Deadline;
 use crate::intake::Intake;
+use crate::refusal_pace::RefusalPace;
 use crate::services::Services;
 use crate::status::Refusal;
 use crate::unread::Unread;
@@ -49,8 +50,9 @@ pub struct Gate {
     refusals: Arc<Refusals>,
 }
 
-/// The headers of answers that refuse, made once.
+/// The headers of answers that refuse, made once, and when those leave that the load refuses.
 struct Refusals {
+    pace: RefusalPace,
     calls_full: http::HeaderMap,
     overloaded: http::HeaderMap,
     expired: http::HeaderMap,
@@ -64,6 +66,7 @@ impl Gate {
         let max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
         let headers = |refusal| Status::from(refusal).into_http::<Body>().headers().clone();
         let refusals = Refusals {
+            pace: RefusalPace::new(),
             calls_full: headers(Refusal::calls_full(max)),
             overloaded: headers(Refusal::overloaded(handle.queue_delay_max())),
             expired: headers(Refusal::from(RequestError::Expired)),
@@ -72,23 +75,24 @@ impl Gate {
         Self { calls, handle, requests, refusals: Arc::new(refusals) }
     }
 
-    /// A place for the call, or the headers of its refusal.
+    /// A place for the call, or the headers of its refusal; that waits its turn where it has a
+    /// place to wait in.
     fn let_in(
         &self,
         request: &http::Request<Incoming>,
         deadline: Option<Deadline>,
-    ) -> Result<OwnedSemaphorePermit, &http::HeaderMap> {
+    ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, Option<OwnedSemaphorePermit>)> {
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
             self.handle.count_overloaded();
-            return Err(&self.refusals.calls_full);
+            return Err((&self.refusals.calls_full, None));
         };
         if !TRANSFERS.contains(&request.uri().path()) {
             return Ok(place);
         }
         match self.handle.check_admission(deadline.map(|deadline| deadline.0)) {
             Ok(()) => Ok(place),
-            Err(RequestError::Expired) => Err(&self.refusals.expired),
-            Err(_overloaded) => Err(&self.refusals.overloaded),
+            Err(RequestError::Expired) => Err((&self.refusals.expired, None)),
+            Err(_overloaded) => Err((&self.refusals.overloaded, Some(place))),
         }
     }
 }
@@ -113,17 +117,31 @@ impl Gate {
 }
 
 /// Answers without reading, and reads what is still to come without keeping it.
-fn refuse(headers: http::HeaderMap, mut rest: Incoming) -> http::Response<Answer> {
+async fn refuse(
+    headers: http::HeaderMap,
+    mut rest: Incoming,
+    turn: Option<(Instant, OwnedSemaphorePermit)>,
+) -> http::Response<Answer> {
+    if let Some((at, _place)) = turn
+        && at > Instant::now()
+    {
+        let rest = tokio::time::timeout_at(at.into(), throw_away(&mut rest));
+        let _read = rest.await;
+        tokio::time::sleep_until(at.into()).await;
+    }
     if !rest.is_end_stream() {
-        tokio::spawn(tokio::time::timeout(REST_TIMEOUT, async move {
-            let mut next =
-                async || std::future::poll_fn(|c| Pin::new(&mut rest).poll_frame(c)).await;
-            while let Some(Ok(_thrown_away)) = next().await {}
-        }));
+        tokio::spawn(async move {
+            let _read = tokio::time::timeout(REST_TIMEOUT, throw_away(&mut rest)).await;
+        });
     }
     let mut response = http::Response::new(Answer::of_no_call(Body::empty()));
     *response.headers_mut() = headers;
     response
+}
+
+async fn throw_away(rest: &mut Incoming) {
+    let mut next = async || std::future::poll_fn(|c| Pin::new(&mut *rest).poll_frame(c)).await;
+    while let Some(Ok(_thrown_away)) = next().await {}
 }
 
 /// The services behind the gate, for the calls of one connection.
@@ -150,12 +168,16 @@ impl hyper::service::Service<http::Request<Incoming>> for Gated {
     type Future = Answering;
 
     fn call(&self, request: http::Request<Incoming>) -> Answering {
-        let deadline = Deadline::from_headers(request.headers(), Instant::now());
+        let now = Instant::now();
+        let deadline = Deadline::from_headers(request.headers(), now);
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
-            Err(headers) => {
-                let refused = refuse(headers.clone(), request.into_body());
-                return Box::pin(async move { Ok(refused) });
+            Err((headers, place)) => {
+                let headers = headers.clone();
+                let end = deadline.map(|deadline| deadline.0);
+                let turn = place.map(|place| (self.gate.refusals.pace.turn(now, end), place));
+                let refusing = refuse(headers, request.into_body(), turn);
+                return Box::pin(async move { Ok(refusing.await) });
             }
         };
         let (mut request, intake) = self.gate.meter(request);

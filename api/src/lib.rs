@@ -21,6 +21,7 @@ pub mod import;
 pub mod intake;
 pub mod ledger_service;
 pub mod operator_service;
+mod refusal_pace;
 pub mod server;
 mod services;
 mod serving;

@@ -6,6 +6,7 @@ use crate::codec::{code_name, failure};
 use crate::target::Failure;
 use anyhow::Context;
 use prost::bytes::{BufMut, Bytes, BytesMut};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::codegen::http;
@@ -17,34 +18,70 @@ const WINDOW_BYTES: u32 = 16 << 20;
 /// gRPC's prefix of a message: a flag and its length.
 const PREFIX_BYTES: usize = 5;
 
-/// A connection; clones share it. Lives on the runtime that opened it.
+/// Streams given up whose late answers are still known for such, and not for a fault.
+const GIVEN_UP_MAX: usize = 100_000;
+
+/// A connection; clones share it. It is opened anew when it has broken. Lives on the runtime
+/// that opened it.
 #[derive(Clone)]
 pub struct H2Calls {
-    send: h2::client::SendRequest<Bytes>,
-    authority: http::uri::Authority,
+    connection: Arc<Connection>,
 }
+
+struct Connection {
+    url: String,
+    authority: http::uri::Authority,
+    send: Mutex<SendRequest>,
+    /// One call at a time opens it anew.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Connection {
+    fn current(&self) -> SendRequest {
+        self.send.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+type SendRequest = h2::client::SendRequest<Bytes>;
 
 impl H2Calls {
     /// Opens a connection to a URL such as `http://127.0.0.1:7117`.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
         let authority = uri.authority().cloned().with_context(|| format!("`{url}` has no host"))?;
-        let stream = TcpStream::connect((
-            authority.host().trim_matches(['[', ']']),
-            authority.port_u16().unwrap_or(80),
-        ))
-        .await
-        .with_context(|| format!("connect to {url}"))?;
-        stream.set_nodelay(true)?;
-        let (send, connection) = h2::client::Builder::new()
-            .initial_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .max_frame_size(256 * 1024)
-            .handshake(stream)
-            .await
-            .with_context(|| format!("speak HTTP/2 with {url}"))?;
-        tokio::spawn(connection);
-        Ok(Self { send, authority })
+        let send = open(&authority).await.with_context(|| format!("connect to {url}"))?;
+        let connection = Connection {
+            url: url.to_owned(),
+            authority,
+            send: Mutex::new(send),
+            opening: tokio::sync::Mutex::new(()),
+        };
+        Ok(Self { connection: Arc::new(connection) })
+    }
+
+    /// A place for a call, on a new connection if the old one has broken.
+    async fn ready(&self) -> Result<SendRequest, Failure> {
+        let ready = |send: SendRequest| send.ready();
+        let now = self.connection.current();
+        if let Ok(send) = ready(now).await {
+            return Ok(send);
+        }
+        let _alone = self.connection.opening.lock().await;
+        // Somebody may have opened it meanwhile.
+        let now = self.connection.current();
+        if let Ok(send) = ready(now).await {
+            return Ok(send);
+        }
+        let refused = |what: String| Failure {
+            class: code_name(Code::Unavailable).into(),
+            in_doubt: false,
+            message: what,
+        };
+        let opened = open(&self.connection.authority).await;
+        let send =
+            opened.map_err(|e| refused(format!("connect to {}: {e}", self.connection.url)))?;
+        *self.connection.send.lock().unwrap_or_else(PoisonError::into_inner) = send.clone();
+        ready(send).await.map_err(|e| refused(e.to_string()))
     }
 
     /// Sends one message, which `encode` appends, and gives the one that answers it.
@@ -64,7 +101,7 @@ impl H2Calls {
             in_doubt: true,
             message: e.to_string(),
         };
-        let mut send = self.send.clone().ready().await.map_err(broken)?;
+        let mut send = self.ready().await?;
         let request = self.request(path, timeout);
         let (response, mut body) = send.send_request(request, false).map_err(broken)?;
         body.send_data(message.freeze(), true).map_err(broken)?;
@@ -81,7 +118,7 @@ impl H2Calls {
     fn request(&self, path: &'static str, timeout: Option<Duration>) -> http::Request<()> {
         let uri = http::Uri::builder()
             .scheme(http::uri::Scheme::HTTP)
-            .authority(self.authority.clone())
+            .authority(self.connection.authority.clone())
             .path_and_query(http::uri::PathAndQuery::from_static(path))
             .build()
             .expect("all parts are valid");
@@ -100,6 +137,21 @@ impl H2Calls {
         }
         request
     }
+}
+
+async fn open(authority: &http::uri::Authority) -> anyhow::Result<SendRequest> {
+    let host = authority.host().trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    stream.set_nodelay(true)?;
+    let (send, connection) = h2::client::Builder::new()
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(256 * 1024)
+        .max_concurrent_reset_streams(GIVEN_UP_MAX)
+        .handshake(stream)
+        .await?;
+    tokio::spawn(connection);
+    Ok(send)
 }
 
 /// The message of a body and what its trailers say.

@@ -51,14 +51,15 @@ pub struct OverloadArgs {
     /// Transfers in a request. Default 100; 1 with --mode unary.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Connections.
-    #[arg(long, default_value_t = 8)]
+    /// Connections. Enough of them that no request waits in the client for a place on its
+    /// connection (256 at a time, as `serve` allows) while its deadline runs.
+    #[arg(long, default_value_t = 32)]
     pub connections: usize,
     /// Client threads; connections are spread over them.
     #[arg(long, default_value_t = 1)]
     pub client_threads: usize,
-    /// Requests in flight on each connection while the peak is measured. Default 8, with
-    /// --mode unary 64.
+    /// Requests in flight on each connection while the peak is measured. Default 2, with
+    /// --mode unary 16.
     #[arg(long)]
     pub peak_in_flight: Option<usize>,
     /// Seconds of closed loop that the peak is measured over.
@@ -80,8 +81,8 @@ pub struct OverloadArgs {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub deadline_ms: u32,
     /// Requests on their way on each connection at most; what is due beyond is not sent.
-    /// Default: twice what the peak answers within the deadline, so that the server, not this
-    /// bound, decides what is answered in time.
+    /// Default: what the peak answers within the deadline: more could not be answered by any
+    /// server.
     #[arg(long)]
     pub outstanding: Option<usize>,
     /// Write the figures as JSON.
@@ -128,7 +129,7 @@ impl OverloadArgs {
             batch: Some(self.batch.unwrap_or(if unary { 1 } else { 100 })),
             connections: self.connections,
             client_threads: self.client_threads,
-            in_flight: Some(self.peak_in_flight.unwrap_or(if unary { 64 } else { 8 })),
+            in_flight: Some(self.peak_in_flight.unwrap_or(if unary { 16 } else { 2 })),
             duration: self.peak_duration,
             warmup: self.warmup,
             server: self.server.clone(),
@@ -251,8 +252,8 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         what: "offering",
     };
     let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
-    let twice = (2.0 * in_deadline / arguments.connections as f64).ceil() as usize;
-    let outstanding = arguments.outstanding.unwrap_or(twice.clamp(16, OUTSTANDING_MAX));
+    let share = (in_deadline / arguments.connections as f64).ceil() as usize;
+    let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, OUTSTANDING_MAX));
     let open = RunArgs { in_flight: Some(outstanding), ..peak_arguments.clone() };
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;
@@ -386,7 +387,7 @@ mod tests {
             }
         };
         let peak = arguments("--mode unary").expect("valid");
-        assert_eq!((peak.batch(), peak.in_flight(), peak.connections), (1, 64, 8));
+        assert_eq!((peak.batch(), peak.in_flight(), peak.connections), (1, 16, 32));
         for wrong in ["--mode stream", "--mode in-process", "--offer 0", "--workload mixed"] {
             assert!(arguments(wrong).is_err(), "{wrong}");
         }

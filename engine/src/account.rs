@@ -12,7 +12,7 @@
 //! when running live and when replaying a journal alike.
 
 use crate::ids::{AccountId, Lsn};
-use crate::money::{BALANCE_MAX, CurrencyId};
+use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use thiserror::Error;
@@ -95,6 +95,32 @@ pub enum Impossible {
     },
 }
 
+/// What of an account outlives the batches that change it: all that a snapshot holds. What is
+/// frozen or announced belongs to undecided transfers, which a restart forgets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Durable {
+    /// How it was opened.
+    pub spec: AccountSpec,
+    /// Whether it may move.
+    pub status: AccountStatus,
+    /// Posted balance, minor units.
+    pub posted: i128,
+    /// The event that opened it.
+    pub opened_lsn: Lsn,
+    /// The last event that changed its balance; [`Lsn::ZERO`] for none.
+    pub last_lsn: Lsn,
+}
+
+/// What of an account's durable state an event can change, as it was at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Image {
+    /// Where the account is hosted; here because it costs no byte more.
+    pub local: u32,
+    posted: i128,
+    last_lsn: Lsn,
+    status: AccountStatus,
+}
+
 impl Account {
     /// An account as it is right after its opening at `lsn`: active and empty.
     #[must_use]
@@ -111,6 +137,75 @@ impl Account {
             status: AccountStatus::Active,
             external: spec.external,
         }
+    }
+
+    /// An account as a snapshot holds it, with nothing prepared on it.
+    ///
+    /// # Errors
+    /// What no sequence of events leads to.
+    pub fn restore(durable: &Durable) -> Result<Self, &'static str> {
+        let Durable { spec, status, posted, opened_lsn, last_lsn } = *durable;
+        if spec.overdraft_limit > AMOUNT_MAX {
+            return Err("its overdraft limit is out of range");
+        }
+        if opened_lsn == Lsn::ZERO {
+            return Err("no event opened it");
+        }
+        let account = Self { posted, last_lsn, status, ..Self::open(&spec, opened_lsn) };
+        if !(account.floor()..=BALANCE_MAX).contains(&posted) {
+            return Err("its balance is out of range");
+        }
+        if last_lsn == Lsn::ZERO && posted != 0 {
+            return Err("it has a balance and no entry");
+        }
+        if last_lsn != Lsn::ZERO && last_lsn <= opened_lsn {
+            return Err("its last entry does not come after its opening");
+        }
+        if status == AccountStatus::Closed && posted != 0 {
+            return Err("it is closed and not empty");
+        }
+        Ok(account)
+    }
+
+    /// All of it that outlives the batches that change it.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        Durable {
+            spec: self.spec(),
+            status: self.status,
+            posted: self.posted,
+            opened_lsn: self.opened_lsn,
+            last_lsn: self.last_lsn,
+        }
+    }
+
+    /// What an event can change, as it is now.
+    pub(crate) fn image(&self, local: u32) -> Image {
+        // Every field is named: a new one that events change must not be forgotten here.
+        let Self {
+            id: _,
+            posted,
+            held: _,
+            incoming: _,
+            overdraft_limit: _,
+            opened_lsn: _,
+            last_lsn,
+            currency: _,
+            status,
+            external: _,
+        } = *self;
+        Image { local, posted, last_lsn, status }
+    }
+
+    /// The account as it was when the image was taken, with nothing prepared on it.
+    pub(crate) fn as_of(&self, image: Image) -> Self {
+        let Image { local: _, posted, last_lsn, status } = image;
+        Self { posted, last_lsn, status, ..self.settled() }
+    }
+
+    /// The account with nothing prepared on it.
+    pub(crate) fn settled(&self) -> Self {
+        Self { held: 0, incoming: 0, ..self.clone() }
     }
 
     /// The caller's id.

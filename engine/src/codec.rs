@@ -201,11 +201,11 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
 }
 
 /// Small numbers of either sign become small numbers: 0, −1, 1, −2 … are 0, 1, 2, 3 …
-fn zigzag(value: i128) -> u128 {
+pub(crate) fn zigzag(value: i128) -> u128 {
     ((value << 1) ^ (value >> 127)).cast_unsigned()
 }
 
-fn unzigzag(value: u128) -> i128 {
+pub(crate) fn unzigzag(value: u128) -> i128 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

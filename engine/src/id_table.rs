@@ -95,6 +95,23 @@ impl<V: Copy> IdTable<V> {
         self.len
     }
 
+    /// The ids in these positions, in the order of insertion, as upper and lower halves.
+    pub fn ids(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = (u64, u64)> + '_ {
+        assert!(positions.end <= self.len, "only what was inserted is there");
+        let first = positions.start / CHUNK;
+        let chunks = self.chunks[first..].iter().flatten();
+        let ids = chunks.skip(positions.start - first * CHUNK).take(positions.len());
+        ids.map(|entry| (entry.high, entry.low))
+    }
+
+    /// Gives back the memory by which ids are found; from now on they can only be listed.
+    pub fn forget_places(&mut self) {
+        self.directory = Vec::new();
+        self.pages = Vec::new();
+        self.slabs = Vec::new();
+        self.crowded = Vec::new();
+    }
+
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry<V>>()

@@ -11,8 +11,13 @@
 //! Age is journalled time with its pauses cut short ([`PAUSES_IN_A_LIFE`]): a clock that jumps
 //! by a year must not make a ledger forget what it decided a second ago.
 
+mod export;
+
+pub use export::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
+
 use crate::id_table::{IdTable, Position};
 use crate::ids::{Lsn, TransferId};
+use export::Export;
 
 /// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
 /// no setting, since replay must forget exactly what the live run forgot.
@@ -43,6 +48,8 @@ pub struct KnownIds {
     /// Journalled time of the newest id.
     newest_ns: Option<u64>,
     remember_ns: u64,
+    /// The snapshot for which ids are being given up, if there is one.
+    export: Option<Box<Export>>,
 }
 
 impl KnownIds {
@@ -57,6 +64,7 @@ impl KnownIds {
             young_age_ns: 0,
             newest_ns: None,
             remember_ns,
+            export: None,
         }
     }
 
@@ -82,7 +90,8 @@ impl KnownIds {
     /// Bytes of memory they take.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.young.memory_bytes() + self.old.memory_bytes()
+        let exported = self.export.as_ref().map_or(0, |export| export.memory_bytes());
+        self.young.memory_bytes() + self.old.memory_bytes() + exported
     }
 
     /// The event that decided `id`.
@@ -107,7 +116,11 @@ impl KnownIds {
             if let Some(before) = self.young.get(id) {
                 return Some(before);
             }
-            self.old = std::mem::replace(&mut self.young, Generation::new(self.seed));
+            let young = std::mem::replace(&mut self.young, Generation::new(self.seed));
+            let dropped = std::mem::replace(&mut self.old, young);
+            if let Some(export) = &mut self.export {
+                export.keep(dropped);
+            }
             self.young_age_ns = 0;
         } else {
             if let Some(before) = self.old.get(id) {

@@ -8,7 +8,7 @@
 use crate::account::{Account, Impossible};
 use crate::coordinator::{Answer, Coordinator};
 use crate::ids::{Lsn, Slot};
-use crate::money::{AMOUNT_MAX, CurrencyId};
+use crate::money::{AMOUNT_MAX, Currency, CurrencyId};
 use crate::partition::{Layout, Leg, Partition};
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
@@ -46,7 +46,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, account: &Account) {
+    pub(crate) fn add(&mut self, account: &Account) {
         let side = if account.is_external() { &mut self.external } else { &mut self.internal };
         *side += account.posted();
     }
@@ -98,14 +98,24 @@ impl HashPart {
 /// The hash of a state: its accounts, assets and place in the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
+    let count = coordinator.directory.len() as u64;
+    hash_of_state(accounts, count, coordinator.next_lsn, coordinator.currencies.own())
+}
+
+pub(crate) fn hash_of_state(
+    accounts: HashPart,
+    count: u64,
+    next_lsn: Lsn,
+    assets: &[Currency],
+) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"ducat state 1");
     for word in accounts.0 {
         hasher.update(&word.to_le_bytes());
     }
-    hasher.update(&(coordinator.directory.len() as u64).to_le_bytes());
-    hasher.update(&coordinator.next_lsn.0.to_le_bytes());
-    for asset in coordinator.currencies.own() {
+    hasher.update(&count.to_le_bytes());
+    hasher.update(&next_lsn.0.to_le_bytes());
+    for asset in assets {
         hasher.update(&asset.id.0.to_le_bytes());
         hasher.update(&[asset.digits, u8::try_from(asset.code.len()).unwrap_or(u8::MAX)]);
         hasher.update(asset.code.as_bytes());

@@ -28,5 +28,6 @@ pub mod plan;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
+pub mod snapshot;
 pub mod transfer;
 mod waiting;

@@ -11,12 +11,17 @@
 //! that reaches into another partition stays undecided, and whatever depends on it waits
 //! (see [`crate::waiting`]) until the coordinator has decided it.
 
+mod export;
+
+pub use export::{PIECE_ACCOUNTS, interleave};
+
 use crate::account::{Account, Impossible, LegEffect};
 use crate::batch::{Batch, Item, Vote};
 use crate::ids::{Lsn, Slot};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use crate::waiting::{Side, Waiting};
+use export::Export;
 
 /// Most partitions of one shard.
 pub const PARTITIONS_MAX: usize = 64;
@@ -64,6 +69,8 @@ pub struct Partition {
     layout: Layout,
     accounts: Vec<Account>,
     waiting: Waiting,
+    /// The snapshot for which accounts are being given up, if there is one.
+    export: Option<Box<Export>>,
 }
 
 /// What a commit did at one account, or how the account stands where it did nothing.
@@ -96,7 +103,7 @@ impl Partition {
     #[must_use]
     pub fn new(index: usize, layout: Layout) -> Self {
         assert!(index < layout.partitions(), "no partition {index}");
-        Self { index, layout, accounts: Vec::new(), waiting: Waiting::default() }
+        Self { index, layout, accounts: Vec::new(), waiting: Waiting::default(), export: None }
     }
 
     fn hosts(&self, slot: Slot) -> bool {
@@ -151,6 +158,13 @@ impl Partition {
         Ok(())
     }
 
+    /// Hosts an account that a snapshot holds.
+    pub(crate) fn host(&mut self, slot: Slot, account: Account) {
+        let next = self.hosts(slot) && self.layout.local(slot) == self.accounts.len();
+        assert!(next, "slots come in order");
+        self.accounts.push(account);
+    }
+
     /// Gives an account a new status.
     ///
     /// # Errors
@@ -161,6 +175,7 @@ impl Partition {
         lsn: Lsn,
         status: AccountStatus,
     ) -> Result<(), Impossible> {
+        self.preserve(slot);
         self.at_mut(slot).set_status(lsn, status)
     }
 
@@ -333,6 +348,7 @@ impl Partition {
         lsn: Lsn,
         amount: u128,
     ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
         self.at_mut(slot).debit(lsn, amount).map(Leg::from)
     }
 
@@ -344,6 +360,7 @@ impl Partition {
         lsn: Lsn,
         amount: u128,
     ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
         self.at_mut(slot).credit(lsn, amount).map(Leg::from)
     }
 

@@ -6,6 +6,7 @@
 //! breaks them in its own way.
 
 use crate::append::AppendBuffer;
+use crate::chain::ChainPoint;
 use crate::contract::{AppendError, Journal, JournalError, Tail, Writer};
 use crate::frame::Frame;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
@@ -249,6 +250,84 @@ pub fn damage_is_loud(subject: &mut dyn Subject, lsn: Lsn, how: Harm) {
     assert!(error.is_damage(), "{error}");
     let scanned = subject.journal().scan(SHARD, &mut |_, _| Ok(()));
     assert!(scanned.expect_err("the damage is found").is_damage());
+}
+
+/// The journal behind a place: shown from there on, checked from there on, and refused where
+/// the place is none of its history.
+pub fn behind_a_place(subject: &mut dyn Subject) {
+    let (mut writer, _) = open(subject.journal());
+    let mut last = Lsn::ZERO;
+    let mut places = vec![start_of(subject.journal())];
+    for _ in 0..12 {
+        last = append(&mut *writer, last.next(), 700).expect("appends");
+        let frame = subject.journal().frame_at(SHARD, last).expect("reads").expect("is there");
+        places.push(ChainPoint { lsn: last, hash: frame.hash() });
+    }
+    drop(writer);
+    subject.restart();
+    let journal = subject.journal();
+    let whole = journal.scan(SHARD, &mut |_, _| Ok(())).expect("scans");
+    for after in &places {
+        let mut next = after.lsn.next();
+        let mut visit = |frame: &Frame, _: crate::contract::ScanProgress| {
+            assert_eq!(frame.first_lsn(), next);
+            check_frame(frame);
+            next = frame.last_lsn().next();
+            Ok(())
+        };
+        let tail = journal.scan_after(SHARD, *after, &mut visit).expect("scans");
+        assert_eq!((next, tail.records), (last.next(), last.0 - after.lsn.0));
+        let (frames, records, bytes) = (whole.frames, whole.records, whole.bytes);
+        assert_eq!(Tail { frames, records, bytes, ..tail }, whole, "all else is the same");
+        for strange in [
+            ChainPoint { hash: crate::frame::FrameHash([7; 32]), ..*after },
+            // Where no frame ends.
+            ChainPoint { lsn: Lsn(after.lsn.0.max(1) - 1).max(Lsn(3)), ..*after },
+        ] {
+            let refused = journal.scan_after(SHARD, strange, &mut |_, _| Ok(()));
+            let error = refused.map(|_| ()).expect_err("another history");
+            assert!(matches!(error, JournalError::OtherHistory { .. }), "{strange:?}: {error}");
+        }
+    }
+    let beyond = ChainPoint { lsn: last.next(), ..places[12] };
+    let error = journal.scan_after(SHARD, beyond, &mut |_, _| Ok(())).map(|_| ());
+    assert!(error.as_ref().is_err_and(JournalError::is_damage), "{error:?}");
+    let opened = journal.open_writer_after(SHARD, "conformance", places[9], &mut |_, _| Ok(()));
+    let (mut writer, tail) = opened.expect("opens");
+    assert_eq!((tail.next_lsn, tail.epoch, writer.epoch()), (last.next(), Epoch(2), Epoch(2)));
+    last = append(&mut *writer, last.next(), 700).expect("goes on");
+    check_content(journal, Lsn(1), last);
+    let first = journal.trim(SHARD, Lsn(5_000)).expect("trims").first_lsn;
+    assert!(first > Lsn(1_000));
+    let gone = journal.scan_after(SHARD, places[1], &mut |_, _| Ok(())).map(|_| ());
+    assert!(matches!(gone, Err(JournalError::Trimmed { .. })), "{gone:?}");
+    for after in places.iter().filter(|place| place.lsn.next() >= first) {
+        let tail = journal.scan_after(SHARD, *after, &mut |_, _| Ok(())).expect("scans");
+        assert_eq!((tail.first_lsn, tail.next_lsn), (first, last.next()));
+    }
+}
+
+fn start_of(journal: &dyn Journal) -> ChainPoint {
+    let tail = journal.scan(SHARD, &mut |_, _| Ok(())).expect("scans");
+    ChainPoint { lsn: Lsn::ZERO, hash: tail.last_hash }
+}
+
+/// A journal that has lost acknowledged frames behind a place says so, however late they are;
+/// the caller's state does not stand in for them.
+pub fn damage_behind_a_place_is_loud(subject: &mut dyn Subject, lsn: Lsn, how: Harm) {
+    let (mut writer, _) = open(subject.journal());
+    append(&mut *writer, Lsn(1), 2_000).expect("appends");
+    let frame = subject.journal().frame_at(SHARD, Lsn(2_000)).expect("reads").expect("is there");
+    let after = ChainPoint { lsn: Lsn(2_000), hash: frame.hash() };
+    append(&mut *writer, Lsn(2_001), 1_000).expect("appends");
+    append(&mut *writer, Lsn(3_001), 10).expect("appends");
+    drop(writer);
+    subject.restart_damaged(lsn, how);
+    let opened =
+        subject.journal().open_writer_after(SHARD, "conformance", after, &mut |_, _| Ok(()));
+    let error = opened.map(|_| ()).expect_err("the damage is found");
+    let found = error.is_damage() || matches!(error, JournalError::OtherHistory { .. });
+    assert!(found, "{lsn} {how:?}: {error}");
 }
 
 /// Trimming keeps what it must, is remembered, and the rest still checks out.

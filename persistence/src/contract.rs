@@ -18,6 +18,8 @@
 //! feature `testing`) runs over every implementation.
 
 use crate::append::AppendBuffer;
+use crate::behind::Behind;
+use crate::chain::ChainPoint;
 use crate::frame::{Frame, FrameHash};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fmt;
@@ -67,6 +69,48 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// As [`Journal::open_writer_with`].
     fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError>;
+
+    /// As [`Journal::open_writer_with`], for a caller who has the state at `after` already,
+    /// a place that was acknowledged: frames up to there are not shown and, but for the one
+    /// that ends there, need not be checked. Everything behind it is, and the journal's end
+    /// against what was acknowledged. The tail's counts are of what was checked.
+    ///
+    /// The default checks everything.
+    ///
+    /// # Errors
+    /// [`JournalError::OtherHistory`] when another frame ends there, or none;
+    /// [`JournalError::Trimmed`] when the journal begins later; others as
+    /// [`Journal::open_writer_with`], among them [`JournalError::Damaged`] when it ends before.
+    fn open_writer_after(
+        &self,
+        shard: ShardId,
+        owner: &str,
+        after: ChainPoint,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
+        let mut behind = Behind::new(shard, after);
+        let opened =
+            self.open_writer_with(shard, owner, &mut |frame, at| behind.visit(frame, at, visit));
+        let (writer, tail) = behind.explain(opened)?;
+        let tail = behind.finish(tail)?;
+        Ok((writer, tail))
+    }
+
+    /// As [`Journal::open_writer_after`], without writing.
+    ///
+    /// # Errors
+    /// As [`Journal::open_writer_after`].
+    fn scan_after(
+        &self,
+        shard: ShardId,
+        after: ChainPoint,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Tail, JournalError> {
+        let mut behind = Behind::new(shard, after);
+        let scanned = self.scan(shard, &mut |frame, at| behind.visit(frame, at, visit));
+        let tail = behind.explain(scanned)?;
+        behind.finish(tail)
+    }
 
     /// The durable frames from the one that contains `from`. With nothing at or
     /// after `from` the reader is empty. Frames appended while reading appear.
@@ -228,6 +272,14 @@ pub enum JournalError {
         wanted: Lsn,
         /// Where the journal starts now.
         first: Lsn,
+    },
+    /// The journal holds another history than the caller's.
+    #[error("the journal does not continue the state at {place}: {what}")]
+    OtherHistory {
+        /// The end of what the caller has.
+        place: Place,
+        /// What the journal has there.
+        what: String,
     },
     /// The visitor could not take a frame.
     #[error("could not replay the frame at LSN {lsn} of shard {}", shard.0)]

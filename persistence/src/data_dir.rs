@@ -6,6 +6,7 @@
 //! DIR/LOCK                          locked by whoever works on the directory
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
+//! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
@@ -273,10 +274,21 @@ impl DataDir {
     pub fn journal_dir(&self, shard: ShardId) -> PathBuf {
         self.shard_dir(shard).join("journal")
     }
+
+    /// The directory of a shard's snapshots; made with the first of them.
+    #[must_use]
+    pub fn snapshots_dir(&self, shard: ShardId) -> PathBuf {
+        snapshots_dir(&self.root, shard)
+    }
 }
 
 fn shard_dir(root: &Path, shard: ShardId) -> PathBuf {
     root.join(format!("shard-{}", shard.0))
+}
+
+/// The directory of the snapshots of a shard of the ledger at `root`.
+pub(crate) fn snapshots_dir(root: &Path, shard: ShardId) -> PathBuf {
+    shard_dir(root, shard).join("snapshots")
 }
 
 /// Without `FORMAT`, only what an interrupted creation leaves behind may be there.

@@ -18,9 +18,11 @@
 //! * [`sled_journal`]: the journal on disk;
 //! * [`raw`]: the journal read from its files alone, also while a server writes it;
 //! * [`origin`]: what a restored or forked ledger was made from;
-//! * [`memory`]: the contract without a disk.
+//! * [`memory`]: the contract without a disk;
+//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
 
 pub mod append;
+mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -35,6 +37,7 @@ pub mod memory;
 pub mod origin;
 pub mod raw;
 pub mod sled_journal;
+pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use contract::{

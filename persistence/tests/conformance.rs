@@ -48,6 +48,19 @@ macro_rules! conformance {
                 conformance::readers_while_writing(&mut $subject);
             }
             #[test]
+            fn behind_a_place() {
+                conformance::behind_a_place(&mut $subject);
+            }
+            #[test]
+            fn damage_behind_a_place_is_loud() {
+                // The frame that ends at the place, those after it, the very last.
+                for lsn in [2_000, 2_001, 2_700, 3_000, 3_005].map(Lsn) {
+                    for how in [Harm::Flip, Harm::Lose] {
+                        conformance::damage_behind_a_place_is_loud(&mut $subject, lsn, how);
+                    }
+                }
+            }
+            #[test]
             fn damage_is_loud() {
                 // Early, in the middle, just before the end, the very last.
                 for lsn in [1, 1_000, 2_000, 2_005].map(Lsn) {

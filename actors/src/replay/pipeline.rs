@@ -135,7 +135,10 @@ impl<O: Observer> Applier<'_, O> {
         let mut warmed = 0;
         for frame in &batch.frames {
             let stopped = |why| Stopped { lsn: frame.first_lsn, why };
-            let mut lsn = frame.first_lsn;
+            let (mut lsn, next) = (frame.first_lsn, self.ledger.coordinator.next_lsn());
+            if lsn > next && self.until.includes(lsn, frame.time_ns) {
+                return Err(stopped(FrameRefused::NotReached { first: lsn, next }.into()));
+            }
             for at in frame.records.clone() {
                 if !self.until.includes(lsn, frame.time_ns) {
                     return Ok(());

@@ -3,4 +3,5 @@
 mod accounts;
 mod import;
 mod past;
+mod snapshots;
 mod support;

@@ -21,6 +21,7 @@ mod table;
 pub mod watchdog;
 mod writer;
 
+use crate::chain::ChainPoint;
 use crate::contract::{FrameReader, Journal, JournalError, Tail, TrimReport, Visitor, Writer};
 use crate::data_dir::{DataDir, SHARDS};
 use crate::files::io_error;
@@ -67,17 +68,16 @@ impl SledJournal {
     fn shard(&self, shard: ShardId) -> Result<&Arc<Shard>, JournalError> {
         self.shards.get(shard.0 as usize).ok_or(JournalError::UnknownShard(shard))
     }
-}
 
-impl Journal for SledJournal {
-    fn open_writer_with(
+    fn open_writer_from(
         &self,
         shard: ShardId,
         owner: &str,
+        after: Option<ChainPoint>,
         visit: &mut Visitor<'_>,
     ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
         let shard = self.shard(shard)?;
-        let tail = shard.open_writer(visit)?;
+        let tail = shard.open_writer(after, visit)?;
         tracing::info!(
             owner,
             shard = shard.id.0,
@@ -88,9 +88,39 @@ impl Journal for SledJournal {
         let (shard, watchdog, epoch) = (shard.clone(), self.watchdog.clone(), tail.epoch);
         Ok((Box::new(writer::SledWriter { shard, watchdog, epoch }), tail))
     }
+}
+
+impl Journal for SledJournal {
+    fn open_writer_with(
+        &self,
+        shard: ShardId,
+        owner: &str,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
+        self.open_writer_from(shard, owner, None, visit)
+    }
+
+    fn open_writer_after(
+        &self,
+        shard: ShardId,
+        owner: &str,
+        after: ChainPoint,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
+        self.open_writer_from(shard, owner, Some(after), visit)
+    }
+
+    fn scan_after(
+        &self,
+        shard: ShardId,
+        after: ChainPoint,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Tail, JournalError> {
+        self.shard(shard)?.scan(Some(after), visit)
+    }
 
     fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
-        self.shard(shard)?.scan(visit)
+        self.shard(shard)?.scan(None, visit)
     }
 
     fn read(&self, shard: ShardId, from: Lsn) -> Result<FrameReader, JournalError> {

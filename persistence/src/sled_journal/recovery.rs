@@ -9,10 +9,12 @@
 //!
 //! One segment is open at a time, so memory stays bounded by the segment's size.
 
-use super::segment::{Segment, StoreError};
+use super::segment::{Segment, StoreError, check_files};
 use super::shard::Shard;
-use crate::chain::{Chain, Stop};
-use crate::contract::{JournalError, Tail, Visitor};
+use crate::behind::{check_hash, ends_before, within_frame};
+use crate::chain::{Chain, ChainPoint, Stop};
+use crate::contract::{JournalError, Place, Tail, Visitor};
+use crate::files::tree_bytes;
 use crate::frame::{Frame, FrameHash};
 use crate::mark::Mark;
 use ducat_engine::ids::Lsn;
@@ -32,30 +34,38 @@ enum Found {
 }
 
 impl Shard {
-    /// Follows the chain from the mark's base. Returns the tail and the bytes of
-    /// frames in the last segment. `limit`: look no further than this LSN.
+    /// Follows the chain from `after` or from the mark's base. Returns the tail and the
+    /// bytes of frames in the last segment. `limit`: look no further than this LSN.
     pub(super) fn recover(
         &self,
         mark: &Mark,
+        after: Option<ChainPoint>,
         limit: Option<Lsn>,
         visit: &mut Visitor<'_>,
     ) -> Result<(Tail, u64), JournalError> {
-        let trimmed = self.trimmed(mark.base.lsn);
+        let (start, start_time_ns) = match after {
+            Some(after) => (after, self.check_point(mark, after)?),
+            None => (mark.base, 0),
+        };
+        let from = start.lsn.next();
+        let passed = self.trimmed(start.lsn);
         let mut firsts = self.table.firsts();
-        firsts.retain(|first| !trimmed.contains(first));
+        firsts.retain(|first| !passed.contains(first));
         if firsts.is_empty() && mark.durable.lsn > Lsn::ZERO {
             let what = format!("no segment is there, but LSN {} was reached", mark.durable.lsn);
             return Err(self.damage(mark.base.lsn.next(), &self.journal, what));
         }
+        let last_segment = firsts.last().copied();
         let (send, receive) = sync_channel(BATCHES_MAX);
         let mut follower = Follower {
             shard: self,
-            chain: Chain::new(self.id, mark.base, mark.durable),
+            chain: Chain::new(self.id, start, mark.durable),
             dir: self.journal.clone(),
             segment_bytes: 0,
+            begins_within: after.is_some(),
         };
         std::thread::scope(|scope| {
-            let reader = scope.spawn(move || self.read_segments(&firsts, limit, &send));
+            let reader = scope.spawn(move || self.read_segments(&firsts, from, limit, &send));
             let followed = follower.follow(&receive, visit);
             // Lets the reader's next send fail, so that it stops.
             drop(receive);
@@ -63,12 +73,72 @@ impl Shard {
             followed?;
             ended.map_err(|_| self.damage(Lsn::ZERO, &self.journal, "the reading thread panicked"))
         })?;
-        follower.finish()
+        let (mut tail, mut segment_bytes) = follower.finish()?;
+        tail.first_lsn = mark.base.lsn.next();
+        if tail.frames == 0 {
+            tail.last_time_ns = start_time_ns;
+        }
+        if let Some(first) = last_segment.filter(|first| *first < from) {
+            // What was not read counts too; on the disk it takes more than its frames' bytes.
+            segment_bytes = segment_bytes.max(tree_bytes(&self.table.dir_of(first)));
+        }
+        Ok((tail, segment_bytes))
+    }
+
+    /// A place that the caller has the state of: it was acknowledged, it is in the journal,
+    /// and nothing older is missing at first sight. Returns the decision time of the frame
+    /// that ends there, 0 where none does.
+    fn check_point(&self, mark: &Mark, after: ChainPoint) -> Result<u64, JournalError> {
+        let place = Place::in_path(self.id, after.lsn, &self.journal);
+        if after.lsn < mark.base.lsn {
+            let (shard, first) = (self.id, mark.base.lsn.next());
+            return Err(JournalError::Trimmed { shard, wanted: after.lsn.next(), first });
+        }
+        if after.lsn > mark.durable.lsn {
+            let what = ends_before(mark.durable.lsn.0);
+            return Err(self.damage(after.lsn, &self.journal, what));
+        }
+        self.check_present(mark.base.lsn)?;
+        if after.lsn == mark.base.lsn {
+            return check_hash(place, mark.base.hash, after.hash).map(|()| 0);
+        }
+        let missing = || self.damage(after.lsn, &self.journal, "no frame holds this record");
+        let frame = self.frame_at(after.lsn)?.ok_or_else(missing)?;
+        if frame.last_lsn() != after.lsn {
+            return Err(within_frame(place, &frame));
+        }
+        check_hash(place, frame.hash(), after.hash)?;
+        Ok(frame.header().time_ns)
+    }
+
+    /// The segments begin where they should, and each has its files.
+    fn check_present(&self, base: Lsn) -> Result<(), JournalError> {
+        let trimmed = self.trimmed(base);
+        let mut firsts = self.table.firsts();
+        firsts.retain(|first| !trimmed.contains(first));
+        let begin = base.next();
+        if firsts.first().is_some_and(|first| *first != begin) {
+            let what =
+                format!("the journal begins at LSN {begin}, and its first segment is missing");
+            return Err(self.damage(begin, &self.journal, what));
+        }
+        for first in firsts {
+            let dir = self.table.dir_of(first);
+            check_files(&dir)
+                .map_err(|error| self.store_error("look for the segment", first, &dir, error))?;
+        }
+        Ok(())
     }
 
     /// Runs on the reading thread until everything is read, something fails or
     /// nobody listens.
-    fn read_segments(&self, firsts: &[Lsn], limit: Option<Lsn>, send: &SyncSender<Found>) {
+    fn read_segments(
+        &self,
+        firsts: &[Lsn],
+        from: Lsn,
+        limit: Option<Lsn>,
+        send: &SyncSender<Found>,
+    ) {
         for first in firsts {
             if limit.is_some_and(|limit| *first > limit)
                 || send.send(Found::Segment(*first)).is_err()
@@ -79,7 +149,8 @@ impl Shard {
                 Err(error) => Err(("open the segment", error)),
                 Ok(None) => Err(("open the segment", StoreError::Missing("db"))),
                 Ok(Some(segment)) => {
-                    read_segment(&segment, limit, send).map_err(|error| ("read the segment", error))
+                    let read = read_segment(&segment, from, limit, send);
+                    read.map_err(|error| ("read the segment", error))
                 }
             };
             if let Err((verb, error)) = read {
@@ -93,12 +164,13 @@ impl Shard {
 
 fn read_segment(
     segment: &Segment,
+    from: Lsn,
     limit: Option<Lsn>,
     send: &SyncSender<Found>,
 ) -> Result<(), StoreError> {
     let mut batch = Vec::with_capacity(BATCH_FRAMES);
     let mut failed = None;
-    segment.each(&mut |frame| {
+    segment.each_from(from, &mut |frame| {
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => {
@@ -128,6 +200,8 @@ struct Follower<'s> {
     chain: Chain,
     dir: PathBuf,
     segment_bytes: u64,
+    /// The first segment may begin before the place where the chain does.
+    begins_within: bool,
 }
 
 impl Follower<'_> {
@@ -156,7 +230,8 @@ impl Follower<'_> {
     /// A segment begins exactly where the one before ends.
     fn enter(&mut self, first: Lsn) -> Result<(), JournalError> {
         let next = self.chain.next_lsn();
-        if first != next {
+        let begins_within = std::mem::take(&mut self.begins_within) && first < next;
+        if first != next && !begins_within {
             let what = format!(
                 "LSN {next} comes next, but the next segment starts at {first}: a segment is \
                  missing, or the end of one"

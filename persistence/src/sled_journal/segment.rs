@@ -305,15 +305,20 @@ impl Segment {
         Ok(frames)
     }
 
-    /// Shows every frame in order, until `take` says no.
-    pub(super) fn each(
+    /// Shows every frame that reaches `from` or further, in order, until `take` says no.
+    pub(super) fn each_from(
         &self,
+        from: Lsn,
         take: &mut dyn FnMut(Result<Frame, StoreError>) -> bool,
     ) -> Result<(), StoreError> {
+        let start = self.block_at(from)?.map_or(Lsn::ZERO, |block| block.key);
         guarded(|| {
-            for entry in self.db.iter() {
+            for entry in self.db.range(start.0.to_be_bytes()..) {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
                 for frame in Block::new(&key, value)? {
+                    if frame.as_ref().is_ok_and(|frame| frame.last_lsn() < from) {
+                        continue;
+                    }
                     if !take(frame) {
                         return Ok(());
                     }
@@ -396,7 +401,7 @@ impl Iterator for Block {
 }
 
 /// sled replaces missing files by empty ones; look before it does.
-fn check_files(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn check_files(dir: &Path) -> Result<(), StoreError> {
     for name in ["db", "conf"] {
         let size = fs::metadata(dir.join(name)).map_or(0, |meta| meta.len());
         if size == 0 {

@@ -160,11 +160,16 @@ impl Shard {
         Damage { place, what, data_dir, source: Some(error.into()) }.into()
     }
 
-    /// Checks everything, takes the next epoch and makes it durable.
-    pub(super) fn open_writer(&self, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
+    /// Checks everything behind `after`, or everything; takes the next epoch and makes it
+    /// durable.
+    pub(super) fn open_writer(
+        &self,
+        after: Option<ChainPoint>,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Tail, JournalError> {
         let mut state = self.lock_open()?;
         self.remove_leftovers(state.mark.base)?;
-        let (mut tail, segment_bytes) = self.recover(&state.mark, None, visit)?;
+        let (mut tail, segment_bytes) = self.recover(&state.mark, after, None, visit)?;
         let segment = self.last_segment(&tail)?;
         if tail.dropped.is_some() {
             segment.remove_from(tail.next_lsn).map_err(|error| {
@@ -272,13 +277,17 @@ impl Shard {
     }
 
     /// As [`crate::contract::Journal::scan`].
-    pub(super) fn scan(&self, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
+    pub(super) fn scan(
+        &self,
+        after: Option<ChainPoint>,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Tail, JournalError> {
         let (mark, writing) = {
             let state = self.lock_open()?;
             (state.mark, state.writing.is_some())
         };
         let limit = writing.then_some(mark.durable.lsn);
-        let (mut tail, _) = self.recover(&mark, limit, visit)?;
+        let (mut tail, _) = self.recover(&mark, after, limit, visit)?;
         tail.epoch = tail.epoch.max(mark.epoch);
         Ok(tail)
     }

@@ -2,6 +2,7 @@
 //! a line of its own, what to do when data is damaged.
 
 use crate::exit::{Exit, Failure};
+use ducat_actors::snapshots::rebuild::RebuildError;
 use std::error::Error;
 use std::iter::successors;
 use std::path::Path;
@@ -34,6 +35,26 @@ pub fn damaged_restore(error: &(dyn Error + 'static), data_dir: &Path) -> Failur
         with_causes(error),
         data_dir.display()
     );
+    Failure::new(Exit::Damaged, text)
+}
+
+/// No snapshot reaches back to where the journal begins: which were tried, and what to do.
+pub fn damaged_snapshots(error: &RebuildError, data_dir: &Path) -> Failure {
+    if let RebuildError::Replay(_) = error {
+        return damaged_look_closer(error, data_dir);
+    }
+    let dir = data_dir.display();
+    let mut text = with_causes(error);
+    if let RebuildError::NotReached { rejected, .. } = error {
+        for snapshot in rejected {
+            text.push_str(&format!("\n{}: {}", snapshot.path.display(), snapshot.why));
+        }
+    }
+    text.push_str(&format!(
+        "\nChange nothing in {dir}, keep a copy of it and run `ducat snapshot verify --data-dir \
+         {dir}`; a sound snapshot from a copy of the directory, put into {dir}/shard-0/snapshots, \
+         makes it start again"
+    ));
     Failure::new(Exit::Damaged, text)
 }
 

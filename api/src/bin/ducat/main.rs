@@ -24,6 +24,7 @@ mod printer;
 mod replay;
 mod restore;
 mod serve;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -81,6 +82,9 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Show what the engine is doing and how far its journal has come.
     Status(status::StatusArgs),
+    /// Take, list, show, check and remove snapshots, from which a start is quick.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -136,6 +140,7 @@ fn run(cli: Cli) -> Done {
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
+        Command::Snapshot(command) => snapshot::run(&global, command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

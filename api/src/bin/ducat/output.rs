@@ -73,6 +73,14 @@ pub fn count(value: u64) -> String {
     text
 }
 
+/// Bytes in a unit people read.
+pub fn bytes(bytes: u64) -> String {
+    if bytes < 1 << 20 {
+        return format!("{:.1} KiB", bytes as f64 / 1024.0);
+    }
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// An account's id from its halves; `0` should a server send nothing.
 pub fn account_id(high: u64, low: u64) -> String {
     AccountId::from_halves(high, low).map_or_else(|_| "0".to_owned(), |id| id.to_string())

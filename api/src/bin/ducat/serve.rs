@@ -13,16 +13,18 @@ mod ready_file;
 pub(crate) mod replay_bar;
 mod signals;
 
-use crate::causes::{damaged_look_closer, with_causes};
+use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
+use ducat_actors::snapshots::SnapshotOptions;
 use ducat_actors::start::{Engine, StartError};
 use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
+use ducat_persistence::snapshot::SnapshotStore;
 use ready_file::ReadyFile;
 use signals::Signals;
 use std::io::IsTerminal as _;
@@ -52,6 +54,9 @@ pub struct ServeArgs {
     /// Allow what no ledger of real money should do, such as `--durability none`.
     #[arg(long, env = "DUCAT_DEVELOPMENT")]
     development: bool,
+    /// Start from the whole journal, whatever snapshots there are.
+    #[arg(long, env = "DUCAT_IGNORE_SNAPSHOTS")]
+    ignore_snapshots: bool,
     /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
@@ -201,10 +206,13 @@ async fn run_async(args: ServeArgs) -> Done {
     let (opened, durability) = open_journal(&args)?;
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
-    let engine =
-        Engine::start(engine_options(&args)?, opened.journal, &owner, replay_bar::progress())
-            .await
-            .map_err(|error| start_failure(&error, &args.data_dir))?;
+    let options = EngineOptions {
+        snapshots: opened.snapshots.map(|store| snapshot_options(&args, store)),
+        ..engine_options(&args)?
+    };
+    let engine = Engine::start(options, opened.journal, &owner, replay_bar::progress())
+        .await
+        .map_err(|error| start_failure(&error, &args.data_dir))?;
     let listener =
         socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
     let address =
@@ -311,6 +319,10 @@ fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
         StartError::Replay(replay) if compose::is_replay_damage(replay) => {
             return damaged_look_closer(error, data_dir);
         }
+        StartError::Snapshots(rebuild) if compose::is_rebuild_damage(rebuild) => {
+            return damaged_snapshots(rebuild, data_dir);
+        }
+        StartError::Snapshots(_) => Exit::CannotCreate,
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
         StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
@@ -341,7 +353,12 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
         queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
+        snapshots: None,
     })
+}
+
+fn snapshot_options(args: &ServeArgs, store: SnapshotStore) -> SnapshotOptions {
+    SnapshotOptions { start_from: !args.ignore_snapshots, ..SnapshotOptions::new(store) }
 }
 
 fn mebibytes(count: u32) -> Budget {

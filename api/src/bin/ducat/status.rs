@@ -123,7 +123,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
         });
     }
-    let count = output::count;
+    let (count, mebibytes) = (output::count, output::bytes);
     let since = "since the start";
     let of = |now, max| format!("{} of at most {}", mebibytes(now), mebibytes(max));
     let mut facts = vec![("ledger", s.ledger_id.clone())];
@@ -160,14 +160,6 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         }
     }
     Ok(output::facts(facts))
-}
-
-/// Bytes in a unit people read.
-fn mebibytes(bytes: u64) -> String {
-    if bytes < 1 << 20 {
-        return format!("{:.1} KiB", bytes as f64 / 1024.0);
-    }
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 #[cfg(test)]

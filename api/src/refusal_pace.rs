@@ -1,0 +1,83 @@
+//! When a refusal leaves. Refusing costs both ends some ten microseconds, and whoever is
+//! refused at once asks again at once: beyond a certain load a server would do nothing but
+//! refuse. So the first thousands of a second leave at once and those beyond wait for their
+//! turn, while what they asked for is not read further, and their clients ask less.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Time from one refusal to the next, when there are more of them: 5,000 a second.
+const EACH: Duration = Duration::from_micros(200);
+
+/// So many may leave at once after a quiet time.
+const BURST: u64 = 1000;
+
+/// No refusal waits longer, nor longer than half of what its deadline leaves.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The turns given out so far.
+#[derive(Debug)]
+pub(crate) struct RefusalPace {
+    origin: Instant,
+    /// The next turn, nanoseconds from the origin.
+    next_ns: AtomicU64,
+}
+
+impl RefusalPace {
+    pub fn new() -> Self {
+        Self { origin: Instant::now(), next_ns: AtomicU64::new(0) }
+    }
+
+    /// When a refusal decided `now` leaves.
+    pub fn turn(&self, now: Instant, deadline: Option<Instant>) -> Instant {
+        let at = |moment: Instant| {
+            let since = moment.saturating_duration_since(self.origin);
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        };
+        let each = EACH.as_nanos() as u64;
+        let (now_ns, latest_ns) = (at(now), at(now + WAIT_MAX));
+        let earliest_ns = now_ns.saturating_sub(BURST * each);
+        let step = |next: u64| Some((next.max(earliest_ns) + each).min(latest_ns));
+        let before = self.next_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        let turn_ns = before.unwrap_or_else(|unchanged| unchanged).max(now_ns);
+        let wait = Duration::from_nanos(turn_ns - now_ns).min(WAIT_MAX);
+        match deadline {
+            None => now + wait,
+            Some(end) => now + wait.min(end.saturating_duration_since(now) / 2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_leave_at_once_and_the_others_one_after_the_other() {
+        let pace = RefusalPace::new();
+        let now = pace.origin + Duration::from_secs(100);
+        for _ in 0..=BURST {
+            assert_eq!(pace.turn(now, None), now);
+        }
+        assert_eq!(pace.turn(now, None), now + EACH);
+        assert_eq!(pace.turn(now, None), now + 2 * EACH);
+        assert_eq!(pace.turn(now + 2 * EACH, None), now + 3 * EACH, "time goes on");
+        for _ in 0..100_000 {
+            assert!(pace.turn(now, None) <= now + WAIT_MAX);
+        }
+        let later = now + Duration::from_secs(10);
+        assert_eq!(pace.turn(later, None), later, "a flood is forgotten");
+    }
+
+    #[test]
+    fn none_waits_longer_than_half_of_what_its_deadline_leaves() {
+        let pace = RefusalPace::new();
+        let now = pace.origin + Duration::from_secs(100);
+        for _ in 0..100_000 {
+            pace.turn(now, None);
+        }
+        let deadline = Some(now + Duration::from_millis(100));
+        assert_eq!(pace.turn(now, deadline), now + Duration::from_millis(50));
+        assert_eq!(pace.turn(now, Some(now)), now);
+    }
+}

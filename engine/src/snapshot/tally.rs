@@ -1,0 +1,192 @@
+//! The running check of a snapshot's pieces, in little memory: counts, order, every account's
+//! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
+//! [`End`] from it, whoever reads one compares.
+
+use super::{End, Head, IdsPiece, Unsound};
+use crate::account::Account;
+use crate::ids::{Lsn, Slot};
+use crate::known::Age;
+use crate::ledger::{HashPart, Totals, hash_of_state};
+use crate::money::{Currencies, CurrencyId};
+use std::collections::BTreeMap;
+
+/// What was seen so far of a snapshot with this head.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    head: Head,
+    currencies: Currencies,
+    slots: u64,
+    hash: HashPart,
+    totals: BTreeMap<CurrencyId, Totals>,
+    ids: [u64; 2],
+    last_id: Lsn,
+    scratch: Vec<u8>,
+}
+
+impl Tally {
+    /// The beginning.
+    ///
+    /// # Errors
+    /// [`Unsound`] when no ledger has such a head.
+    pub fn new(head: Head) -> Result<Self, Unsound> {
+        let mut currencies = Currencies::new();
+        for (at, asset) in head.assets.iter().enumerate() {
+            currencies.define(&asset.code, u32::from(asset.digits))?;
+            let (said, found) = (head.assets.len() as u64, at as u64);
+            if currencies.own().len() != at + 1 {
+                return Err(Unsound::Count { what: "different assets", said, found });
+            }
+        }
+        // Each account, asset and id has an event of its own.
+        let (lsn, ids) = (head.lsn.0, head.ids.old.saturating_add(head.ids.young));
+        for (what, said) in [("accounts", head.accounts), ("remembered ids", ids)] {
+            if said > lsn {
+                return Err(Unsound::Count { what, said, found: lsn });
+            }
+        }
+        Ok(Self {
+            head,
+            currencies,
+            slots: 0,
+            hash: HashPart::default(),
+            totals: BTreeMap::new(),
+            ids: [0; 2],
+            last_id: Lsn::ZERO,
+            scratch: Vec::with_capacity(128),
+        })
+    }
+
+    /// The head it began with.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(super) fn currencies(&self) -> &Currencies {
+        &self.currencies
+    }
+
+    /// The slot of the next account.
+    #[must_use]
+    pub fn next_slot(&self) -> u64 {
+        self.slots
+    }
+
+    /// The next accounts, in the order of their slots.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn accounts(&mut self, accounts: &[Account]) -> Result<(), Unsound> {
+        let found = self.slots + accounts.len() as u64;
+        if found > self.head.accounts {
+            return Err(Unsound::Count { what: "accounts", said: self.head.accounts, found });
+        }
+        for account in accounts {
+            let durable = account.durable();
+            let wrong = |what| Unsound::Account { slot: self.slots, what };
+            if durable.opened_lsn > self.head.lsn || durable.last_lsn > self.head.lsn {
+                return Err(wrong("an event of it comes after the snapshot"));
+            }
+            if self.currencies.by_id(account.currency()).is_none() {
+                return Err(wrong("its currency is unknown"));
+            }
+            let slot = u32::try_from(self.slots).map_err(|_| wrong("no slot is left"))?;
+            self.hash.add(Slot(slot), account, &mut self.scratch);
+            self.totals.entry(account.currency()).or_default().add(account);
+            self.slots += 1;
+        }
+        Ok(())
+    }
+
+    /// The next ids, those of the older generation first.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn ids(&mut self, piece: &IdsPiece) -> Result<(), Unsound> {
+        let (number, what, said) = match piece.age {
+            Age::Old => (0, "ids of the older generation", self.head.ids.old),
+            Age::Young => (1, "ids of the younger generation", self.head.ids.young),
+        };
+        if piece.age == Age::Young {
+            self.check_old()?;
+        }
+        self.ids[number] += piece.ids.len() as u64;
+        if self.ids[number] > said {
+            return Err(Unsound::Count { what, said, found: self.ids[number] });
+        }
+        let mut ids = piece.ids.iter();
+        for run in &piece.runs {
+            let id = ids.next().copied();
+            let counted = run.count > 0 && id.is_some();
+            let last = run.first.0.saturating_add(u64::from(run.count).saturating_sub(1));
+            let wrong = |what| match id {
+                Some(id) => Unsound::Id { id, lsn: run.first, what },
+                None => Unsound::Count { what: "ids of a run", said: 1, found: 0 },
+            };
+            if !counted || run.first <= self.last_id {
+                return Err(wrong("ids come in the order of their events"));
+            }
+            if last > self.head.lsn.0 {
+                return Err(wrong("its event comes after the snapshot"));
+            }
+            self.last_id = Lsn(last);
+            if run.count > 1 {
+                ids.nth(run.count as usize - 2);
+            }
+        }
+        let counted: u64 = piece.runs.iter().map(|run| u64::from(run.count)).sum();
+        if counted != piece.ids.len() as u64 {
+            let found = piece.ids.len() as u64;
+            return Err(Unsound::Count { what: "ids of a piece", said: counted, found });
+        }
+        Ok(())
+    }
+
+    fn check_old(&self) -> Result<(), Unsound> {
+        let (said, found) = (self.head.ids.old, self.ids[0]);
+        if said == found {
+            return Ok(());
+        }
+        Err(Unsound::Count { what: "ids of the older generation", said, found })
+    }
+
+    /// The end: everything was there, and no money was made or lost.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn finish(&self) -> Result<End, Unsound> {
+        let (said, found) = (self.head.accounts, self.slots);
+        if said != found {
+            return Err(Unsound::Count { what: "accounts", said, found });
+        }
+        self.check_old()?;
+        let (said, found) = (self.head.ids.young, self.ids[1]);
+        if said != found {
+            return Err(Unsound::Count { what: "ids of the younger generation", said, found });
+        }
+        for (currency, totals) in &self.totals {
+            let sum = totals.internal + totals.external;
+            if sum != 0 {
+                return Err(Unsound::NotConserved { currency: currency.0, sum });
+            }
+        }
+        let next = self.head.lsn.next();
+        let state_hash = hash_of_state(self.hash, self.slots, next, self.currencies.own());
+        Ok(End { totals: self.totals.clone(), state_hash })
+    }
+
+    /// As [`Self::finish`], and holds the end recorded against the one come to.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn check(&self, recorded: &End) -> Result<(), Unsound> {
+        let end = self.finish()?;
+        if end.totals != recorded.totals {
+            return Err(Unsound::Totals);
+        }
+        if end.state_hash != recorded.state_hash {
+            return Err(Unsound::StateHash);
+        }
+        Ok(())
+    }
+}

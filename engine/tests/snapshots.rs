@@ -1,0 +1,499 @@
+//! Snapshots against full replay: a ledger built from a snapshot and the events after it is
+//! the one that all events lead to, whenever the snapshot was begun, however its pieces were
+//! taken while transfers went on, and whatever was forgotten meanwhile.
+//!
+//! `DUCAT_CASES` sets the number of cases, as for `serial_equivalence`.
+
+mod harness;
+
+use ducat_engine::account::Account;
+use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::ledger::Ledger;
+use ducat_engine::snapshot::{
+    Age, End, Head, IdsPiece, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
+};
+use ducat_engine::transfer::{Outcome, TransferRequest};
+use harness::disk::Event;
+use harness::rng::Rng;
+use harness::shell::{Fault, Shell, filled, replay};
+use harness::workload::{self, Script, Step};
+use harness::{cases, same_outcomes};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Pauses between ids count as a 24th of it at most: so after 24 moments ids pass.
+const REMEMBER_NS: u64 = 24;
+
+fn config() -> ProptestConfig {
+    let cases = cases(10_000, 3);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn scripts(most: usize) -> impl Strategy<Value = Script> {
+    let raw = vec((any::<u8>(), vec(any::<u64>(), 1..5)), 1..most);
+    raw.prop_map(|raw| Script::new(&raw))
+}
+
+/// A snapshot on its way: what was given so far, by partition.
+struct Taking {
+    head: Head,
+    accounts: Vec<Vec<Vec<Account>>>,
+    ids: Vec<IdsPiece>,
+    ids_in_piece: usize,
+    whole: bool,
+}
+
+impl Taking {
+    fn begin(ledger: &mut Ledger, rng: &mut Rng) -> Self {
+        let piece = 1 + rng.below(3);
+        ledger.partitions.iter_mut().for_each(|partition| partition.begin_export(piece));
+        Self {
+            head: ledger.coordinator.begin_export(),
+            accounts: vec![Vec::new(); ledger.partitions.len()],
+            ids: Vec::new(),
+            ids_in_piece: 1 + rng.below(4),
+            whole: false,
+        }
+    }
+
+    /// Takes a piece from somewhere.
+    fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
+        let from = rng.below(ledger.partitions.len() + 1);
+        match ledger.partitions.get_mut(from) {
+            Some(partition) => self.accounts[from].extend(partition.give()),
+            None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
+        }
+    }
+
+    fn take_all(&mut self, ledger: &mut Ledger) {
+        for (partition, given) in ledger.partitions.iter_mut().zip(&mut self.accounts) {
+            given.extend(std::iter::from_fn(|| partition.give()));
+        }
+        let most = self.ids_in_piece;
+        self.ids.extend(std::iter::from_fn(|| ledger.coordinator.give(most)));
+        self.whole = true;
+    }
+
+    /// The pieces in the order of slots, as bytes and back.
+    fn pieces(&self) -> Vec<Vec<Account>> {
+        let most = self.accounts.iter().map(Vec::len).max().unwrap_or(0);
+        let mut next = 0;
+        let pieces = (0..most).map(|number| {
+            let of = |given: &Vec<Vec<Account>>| given.get(number).cloned().unwrap_or_default();
+            let piece = interleave(self.accounts.iter().map(of).collect());
+            let mut bytes = Vec::new();
+            piece.iter().for_each(|account| codec::put_account(account, &mut bytes));
+            let read = codec::take_accounts(&bytes, next).expect("it was encoded");
+            assert_eq!(read, piece);
+            next += read.len() as u64;
+            read
+        });
+        pieces.collect()
+    }
+
+    fn id_pieces(&self) -> Vec<IdsPiece> {
+        let read = self.ids.iter().map(|piece| {
+            let mut bytes = Vec::new();
+            codec::put_ids(piece, &mut bytes);
+            let read = codec::take_ids(&bytes).expect("it was encoded");
+            assert_eq!(read, *piece);
+            read
+        });
+        read.collect()
+    }
+
+    fn head(&self) -> Head {
+        let mut bytes = Vec::new();
+        codec::put_head(&self.head, &mut bytes);
+        assert_eq!(codec::take_head(&bytes).expect("it was encoded"), self.head);
+        self.head.clone()
+    }
+
+    /// What all pieces add up to.
+    fn end(&self) -> End {
+        let mut tally = Tally::new(self.head()).expect("sound");
+        self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
+        self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
+        let end = tally.finish().expect("whole");
+        let mut bytes = Vec::new();
+        codec::put_end(&end, &mut bytes);
+        assert_eq!(codec::take_end(&bytes).expect("it was encoded"), end);
+        end
+    }
+
+    fn restore(&self, partitions: usize, remember_ns: u64) -> Result<Ledger, Unsound> {
+        assert!(self.whole);
+        let mut restore = Restore::new(&self.head(), partitions, 99, remember_ns)?;
+        for piece in self.pieces() {
+            restore.accounts.put(piece)?;
+        }
+        for piece in self.id_pieces() {
+            restore.ids.put(&piece)?;
+        }
+        restore.finish(&self.end())
+    }
+}
+
+/// Every id that is remembered, how long it will be, and its event.
+fn remembered(ledger: &mut Ledger) -> Vec<(Age, TransferId, Lsn)> {
+    ledger.coordinator.begin_export();
+    std::iter::from_fn(|| ledger.coordinator.give(PIECE_IDS))
+        .flat_map(|p| p.pairs().map(|(id, lsn)| (p.age, id, lsn)).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Fails unless two ledgers are the same in everything that anybody can ever notice.
+fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
+    prop_assert_eq!(one.summary(), other.summary());
+    prop_assert_eq!(remembered(one), remembered(other));
+    prop_assert_eq!(one.coordinator.next_lsn(), other.coordinator.next_lsn());
+    prop_assert_eq!(one.coordinator.currencies(), other.coordinator.currencies());
+    prop_assert_eq!(one.coordinator.begin_export().ids, other.coordinator.begin_export().ids);
+    for (slot, account) in one.partitions.iter().flat_map(|partition| partition.accounts()) {
+        prop_assert_eq!(Some(account.view()), other.view(slot));
+        let listings = [&*one, &*other].map(|l| l.coordinator.directory().get(account.id()));
+        prop_assert_eq!(listings[0], listings[1]);
+    }
+    Ok(())
+}
+
+fn applied(mut ledger: Ledger, events: &[Event]) -> Ledger {
+    for event in events {
+        ledger.apply(event.lsn, event.time_ns, &event.record).expect("it happened");
+    }
+    ledger
+}
+
+/// A live ledger and its journal.
+struct Live {
+    ledger: Ledger,
+    events: Vec<Event>,
+    now_ns: u64,
+}
+
+impl Live {
+    fn note(&mut self, lsn: Lsn, record: ducat_engine::record::Record) {
+        let time_ns = self.ledger.coordinator.time(self.now_ns);
+        self.events.push(Event { lsn, time_ns, record });
+    }
+
+    fn submit(&mut self, requests: &[TransferRequest]) -> Vec<Outcome> {
+        let done = self.ledger.execute(self.now_ns, &[requests]).expect("possible");
+        let time_ns = done.time_ns;
+        let events = done.records.into_iter().map(|(lsn, record)| Event { lsn, time_ns, record });
+        self.events.extend(events);
+        let answer = done.answers.into_iter().next().expect("one submission, one answer");
+        filled(answer, &self.events)
+    }
+
+    fn act(&mut self, step: &Step) {
+        match step {
+            Step::Submit(requests) => drop(self.submit(requests)),
+            Step::Open(spec) => {
+                if let Ok((lsn, record)) = self.ledger.open_account(spec) {
+                    self.note(lsn, record);
+                }
+            }
+            Step::Define(code, digits) => {
+                if let Ok((_, Some((lsn, record)))) =
+                    self.ledger.coordinator.define_asset(code, *digits)
+                {
+                    self.note(lsn, record);
+                }
+            }
+            Step::SetStatus(id, status) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                let host = self.ledger.coordinator.layout().partition_of(listing.slot);
+                let partition = &mut self.ledger.partitions[host];
+                let account = partition.account(listing.slot).expect("hosted");
+                if account.check_status(*status).is_ok() {
+                    let (lsn, record) =
+                        self.ledger.coordinator.change_status(listing.slot, *status);
+                    partition.set_status(listing.slot, lsn, *status).expect("checked");
+                    self.note(lsn, record);
+                }
+            }
+        }
+    }
+}
+
+/// Plays a script with ids that are soon forgotten, with snapshots on the way.
+fn play(script: &[Step], seed: u64, forgotten: &mut usize) -> Result<(), TestCaseError> {
+    let mut rng = Rng::new(seed);
+    let partitions = 1 << rng.below(4);
+    let empty = || Ledger::new(partitions, 7, REMEMBER_NS).expect("a power of two");
+    let mut live = Live { ledger: empty(), events: Vec::new(), now_ns: 1_000 };
+    for spec in workload::accounts() {
+        live.act(&Step::Open(spec));
+    }
+    let mut taking = None;
+    let mut taken = Vec::new();
+    for step in script {
+        if taking.is_none() && taken.len() < 2 && rng.once_in(4) {
+            taking = Some(Taking::begin(&mut live.ledger, &mut rng));
+        }
+        live.now_ns += rng.below(4) as u64;
+        live.act(step);
+        if let Some(current) = &mut taking {
+            (0..rng.below(4)).for_each(|_| current.take(&mut live.ledger, &mut rng));
+            if rng.once_in(20) {
+                current.take_all(&mut live.ledger);
+                taken.extend(taking.take());
+            }
+        }
+    }
+    if let Some(mut last) = taking {
+        last.take_all(&mut live.ledger);
+        taken.push(last);
+    }
+    let mut full = applied(empty(), &live.events);
+    same(&mut live.ledger, &mut full)?;
+    *forgotten += live.events.iter().filter(|event| event.record.transfer_id().is_some()).count()
+        - remembered(&mut full).len();
+    for mut snapshot in taken {
+        // As when the head is written: the time of the event, which the journal knows.
+        let before = &live.events[..snapshot.head.lsn.0 as usize];
+        snapshot.head.time_ns = before.last().expect("accounts were opened").time_ns;
+        let mut then = applied(empty(), before);
+        let mut restored = snapshot.restore(1 << rng.below(4), REMEMBER_NS).expect("sound");
+        same(&mut then, &mut restored)?;
+        prop_assert_eq!(then.coordinator.last_time_ns(), restored.coordinator.last_time_ns());
+        let end = snapshot.end();
+        prop_assert_eq!((end.state_hash, end.totals), then.summary());
+        let mut restored = applied(restored, &live.events[before.len()..]);
+        same(&mut full, &mut restored)?;
+        asked_again(script, &full, restored, &live)?;
+    }
+    Ok(())
+}
+
+/// All of it again: what was forgotten happens again, what was not is answered again, alike.
+fn asked_again(
+    script: &[Step],
+    full: &Ledger,
+    restored: Ledger,
+    live: &Live,
+) -> Result<(), TestCaseError> {
+    let again = |ledger| Live { ledger, events: live.events.clone(), now_ns: live.now_ns };
+    let (mut one, mut other) = (again(full.clone()), again(restored));
+    for step in script {
+        if let Step::Submit(requests) = step {
+            let answers = [&mut one, &mut other].map(|live| live.submit(requests));
+            prop_assert!(same_outcomes(&answers[0], &answers[1]));
+            prop_assert_eq!(&answers[0], &answers[1]);
+        }
+    }
+    prop_assert_eq!(one.events, other.events);
+    same(&mut one.ledger, &mut other.ledger)
+}
+
+/// Plays a script message by message, taking the snapshot between any two of them.
+fn play_messages(script: &[Step], seed: u64) -> Result<(), TestCaseError> {
+    let mut rng = Rng::new(seed);
+    let partitions = 1 << rng.below(4);
+    let mut shell = Shell::new(partitions, Fault::None);
+    let mut script: Vec<Step> = script.iter().rev().cloned().collect();
+    let mut taking: Option<Taking> = None;
+    while !script.is_empty() || shell.in_flight() > 0 {
+        if taking.is_none() && shell.in_flight() == 0 && rng.once_in(3) {
+            taking = Some(Taking::begin(&mut shell.ledger, &mut rng));
+        }
+        if let Some(taking) = &mut taking
+            && rng.once_in(3)
+        {
+            taking.take(&mut shell.ledger, &mut rng);
+        }
+        let at = rng.below(partitions);
+        match script.last() {
+            Some(Step::Submit(_)) if shell.in_flight() < 3 && rng.once_in(3) => {
+                if let Some(Step::Submit(requests)) = script.pop() {
+                    shell.submit(1_000, vec![(0, requests)]);
+                }
+            }
+            Some(Step::Open(spec)) if shell.in_flight() == 0 => {
+                shell.open(1_000, spec);
+                script.pop();
+            }
+            Some(Step::SetStatus(id, status)) if shell.in_flight() == 0 => {
+                let _refused = shell.set_status(1_000, *id, *status);
+                script.pop();
+            }
+            Some(Step::Define(code, digits)) if shell.in_flight() == 0 => {
+                drop(shell.define(1_000, code, *digits));
+                script.pop();
+            }
+            _ if shell.partition_can_step(at) => shell.step_partition(at).expect("possible"),
+            _ if shell.coordinator_can_step(at) => drop(shell.step_coordinator(at)),
+            _ => {}
+        }
+    }
+    let Some(mut taking) = taking else { return Ok(()) };
+    taking.take_all(&mut shell.ledger);
+    let before = taking.head.lsn.0 as usize;
+    let mut then = replay(2, &shell.events[..before]).expect("it happened");
+    let mut restored = taking.restore(1 << rng.below(4), u64::MAX).expect("sound");
+    same(&mut then, &mut restored)?;
+    let mut restored = applied(restored, &shell.events[before..]);
+    same(&mut shell.ledger, &mut restored)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_snapshot_and_what_follows_is_full_replay(script in scripts(80), seed in any::<u64>()) {
+        play(&script.0, seed, &mut 0)?;
+    }
+
+    #[test]
+    fn pieces_may_be_taken_between_any_two_messages(script in scripts(16), seed in any::<u64>()) {
+        play_messages(&script.0, seed)?;
+    }
+}
+
+#[test]
+fn the_property_does_forget_ids_between() {
+    let mut rng = Rng::new(3);
+    let mut forgotten = 0;
+    for seed in 0..20 {
+        let raw: Vec<(u8, Vec<u64>)> =
+            (0..80).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
+        play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");
+    }
+    assert!(forgotten > 100, "{forgotten}");
+}
+
+/// A small snapshot, for spoiling.
+fn sample() -> Taking {
+    let mut live = Live {
+        ledger: Ledger::new(2, 7, REMEMBER_NS).expect("two"),
+        events: Vec::new(),
+        now_ns: 1_000,
+    };
+    for spec in workload::accounts() {
+        live.act(&Step::Open(spec));
+    }
+    live.act(&Step::Define("GOLD", 3));
+    let mut rng = Rng::new(1);
+    let raw: Vec<_> = (0..60).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
+    for step in Script::new(&raw).0 {
+        live.now_ns += 1;
+        live.act(&step);
+    }
+    let mut taking = Taking::begin(&mut live.ledger, &mut rng);
+    taking.take_all(&mut live.ledger);
+    assert!(taking.head.ids.old > 0 && taking.head.ids.young > 0);
+    taking
+}
+
+#[test]
+fn what_does_not_add_up_is_refused_by_name() {
+    let sample = sample();
+    let refused = |spoil: &dyn Fn(&mut Taking, &mut End)| {
+        let mut taking = Taking {
+            head: sample.head.clone(),
+            accounts: vec![sample.pieces()],
+            ids: sample.ids.clone(),
+            ids_in_piece: 1,
+            whole: true,
+        };
+        let mut end = sample.end();
+        spoil(&mut taking, &mut end);
+        let restored = (|| {
+            let mut tally = Tally::new(taking.head.clone())?;
+            let mut restore = Restore::new(&taking.head, 4, 5, REMEMBER_NS)?;
+            for piece in &taking.accounts[0] {
+                tally.accounts(piece)?;
+                restore.accounts.put(piece.clone())?;
+            }
+            for piece in &taking.ids {
+                tally.ids(piece)?;
+                restore.ids.put(piece)?;
+            }
+            tally.check(&end)?;
+            restore.finish(&end)
+        })();
+        restored.map(drop).expect_err("it was spoiled").to_string()
+    };
+    let contains = |text: String, part: &str| assert!(text.contains(part), "{text}");
+    contains(refused(&|t, _| t.head.accounts += 1), "accounts are announced");
+    contains(refused(&|t, _| drop(t.accounts[0].pop())), "accounts are announced");
+    contains(refused(&|t, _| drop(t.ids.pop())), "of the younger generation are announced");
+    contains(refused(&|t, _| drop(t.ids.remove(0))), "of the older generation are announced");
+    contains(refused(&|t, _| t.ids.swap(0, 1)), "in the order of their events");
+    contains(refused(&|t, _| t.ids[1].ids[0] = t.ids[0].ids[0]), "it comes twice");
+    contains(refused(&|t, _| t.ids[0].runs[0].first = Lsn(9_999)), "comes after the snapshot");
+    contains(refused(&|t, _| t.accounts[0].swap(0, 1)), "state hash");
+    contains(refused(&|t, _| t.head.assets[0].digits = 4), "state hash");
+    contains(refused(&|t, _| t.head.assets.push(t.head.assets[0].clone())), "different assets");
+    contains(refused(&|t, _| t.head.lsn = Lsn(12)), "remembered ids are announced");
+    contains(refused(&|t, _| t.head.ids.remember_ns = 7), "remembered for 7 ns");
+    contains(refused(&|_, end| end.state_hash[3] ^= 1), "state hash");
+    contains(refused(&|_, end| end.totals.clear()), "sums recorded");
+    let twice = |t: &mut Taking, _: &mut End| t.accounts[0][1][0] = t.accounts[0][0][0].clone();
+    contains(refused(&twice), "its id comes twice");
+    let richer = |t: &mut Taking, _: &mut End| {
+        let account = t.accounts[0].iter_mut().flatten().find(|a| !a.is_external());
+        let account = account.expect("one that holds money");
+        let mut durable = account.durable();
+        durable.posted += 1;
+        durable.last_lsn = t.head.lsn;
+        *account = Account::restore(&durable).expect("in range");
+    };
+    contains(refused(&richer), "money was made or lost");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any bytes are decoded or refused; what is decoded encodes to the same bytes.
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        read_all(&bytes);
+    }
+
+    /// So are bytes that begin as something real.
+    #[test]
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..4, at in any::<usize>(), bit in 0_u32..8) {
+        let mut bytes = encoded()[which].clone();
+        let at = at % bytes.len();
+        bytes[at] ^= 1_u8 << bit;
+        read_all(&bytes);
+        read_all(&bytes[..at]);
+    }
+}
+
+fn encoded() -> &'static [Vec<u8>; 4] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 4]> = std::sync::OnceLock::new();
+    ENCODED.get_or_init(|| {
+        let sample = sample();
+        let mut bytes = [const { Vec::new() }; 4];
+        codec::put_head(&sample.head, &mut bytes[0]);
+        sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
+        codec::put_ids(&sample.ids[0], &mut bytes[2]);
+        codec::put_end(&sample.end(), &mut bytes[3]);
+        bytes
+    })
+}
+
+fn read_all(bytes: &[u8]) {
+    let mut out = Vec::new();
+    if let Ok(head) = codec::take_head(bytes) {
+        drop(Tally::new(head.clone()));
+        drop(Restore::new(&head, 2, 3, REMEMBER_NS));
+    }
+    if let Ok(accounts) = codec::take_accounts(bytes, u64::from(u32::MAX) - 1) {
+        accounts.iter().for_each(|account| codec::put_account(account, &mut out));
+    }
+    if let Ok(ids) = codec::take_ids(bytes) {
+        let mut head = sample_head();
+        head.ids.old = 100;
+        drop(Tally::new(head).expect("sound").ids(&ids));
+        assert!(ids.pairs().count() <= bytes.len());
+    }
+    drop(codec::take_end(bytes));
+}
+
+fn sample_head() -> Head {
+    codec::take_head(&encoded()[0]).expect("it was encoded")
+}

@@ -1,0 +1,118 @@
+//! Writes a snapshot, piece by piece, to anything that takes bytes.
+
+use super::Summary;
+use super::block::{CONTENT_BYTES_MAX, Kind, Sealer};
+use super::format::{self, SnapshotHeader};
+use ducat_engine::account::Account;
+use ducat_engine::snapshot::codec::{ACCOUNT_BYTES_MAX, put_account, put_ids};
+use ducat_engine::snapshot::{IdsPiece, PIECE_ACCOUNTS, PIECE_IDS, Tally, Unsound};
+use std::io::{self, Write};
+use thiserror::Error;
+
+const _: () = assert!(PIECE_ACCOUNTS * ACCOUNT_BYTES_MAX <= CONTENT_BYTES_MAX);
+// An id, and at worst a run of its own.
+const _: () = assert!(PIECE_IDS * (16 + 10 + 5) + 6 <= CONTENT_BYTES_MAX);
+
+/// Why a snapshot was not written.
+#[derive(Debug, Error)]
+pub enum EncodeError {
+    /// The bytes could not be written.
+    #[error("could not write")]
+    Write(#[from] io::Error),
+    /// The state itself is wrong: the ledger must not be trusted any more.
+    #[error("the state cannot be")]
+    Unsound(#[from] Unsound),
+}
+
+/// A snapshot on its way out.
+pub struct Encoder<W> {
+    out: W,
+    header: SnapshotHeader,
+    tally: Tally,
+    sealer: Sealer,
+    hasher: blake3::Hasher,
+    bytes: u64,
+    content: Vec<u8>,
+}
+
+impl<W: Write> Encoder<W> {
+    /// Begins a snapshot.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn new(out: W, header: SnapshotHeader) -> Result<Self, EncodeError> {
+        let tally = Tally::new(header.state.clone())?;
+        let mut encoder = Self {
+            out,
+            tally,
+            sealer: Sealer::new()?,
+            hasher: blake3::Hasher::new(),
+            bytes: 0,
+            content: Vec::new(),
+            header,
+        };
+        encoder.write(&format::file_header())?;
+        format::put_header(&encoder.header, &mut encoder.content);
+        encoder.block(Kind::Head)?;
+        Ok(encoder)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+
+    /// Writes what lies in `content`.
+    fn block(&mut self, kind: Kind) -> io::Result<()> {
+        let content = std::mem::take(&mut self.content);
+        let sealed = self.sealer.seal(kind, &content)?;
+        self.hasher.update(sealed);
+        self.bytes += sealed.len() as u64;
+        self.out.write_all(sealed)?;
+        self.content = content;
+        self.content.clear();
+        Ok(())
+    }
+
+    /// The next accounts, in the order of their slots.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn accounts(&mut self, accounts: &[Account]) -> Result<(), EncodeError> {
+        self.tally.accounts(accounts)?;
+        for accounts in accounts.chunks(PIECE_ACCOUNTS) {
+            for account in accounts {
+                put_account(account, &mut self.content);
+            }
+            self.block(Kind::Accounts)?;
+        }
+        Ok(())
+    }
+
+    /// The next ids, after all accounts.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn ids(&mut self, piece: &IdsPiece) -> Result<(), EncodeError> {
+        self.tally.ids(piece)?;
+        put_ids(piece, &mut self.content);
+        Ok(self.block(Kind::Ids)?)
+    }
+
+    /// Ends the snapshot, which must be whole.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn finish(mut self) -> Result<(W, Summary), EncodeError> {
+        let end = self.tally.finish()?;
+        let (digest, end_at) = (*self.hasher.finalize().as_bytes(), self.bytes);
+        format::put_end(&digest, &end, &mut self.content);
+        self.block(Kind::End)?;
+        self.write(&format::trailer(end_at))?;
+        self.out.flush()?;
+        let (bytes, blocks) = (self.bytes, self.sealer.count());
+        let summary = Summary { header: self.header, end, digest, bytes, blocks };
+        Ok((self.out, summary))
+    }
+}

@@ -1,0 +1,123 @@
+//! The bytes of a snapshot. All numbers are little-endian.
+//!
+//! ```text
+//!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
+//!  … the head, accounts in the order of their slots, ids in the order of their events, the end
+//! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
+//! ```
+//!
+//! The head begins with where the snapshot stands ([`SnapshotHeader`]), the end with a BLAKE3
+//! digest over all bytes before its block; what follows in both, and the accounts and ids, is
+//! `ducat_engine::snapshot::codec`'s. The state alone decides those bytes, not the number of
+//! partitions it ran on.
+
+use super::Fault;
+use crate::chain::ChainPoint;
+use crate::frame::FrameHash;
+use crate::ledger_id::LedgerId;
+use ducat_engine::ids::{Epoch, Lsn, ShardId};
+use ducat_engine::snapshot::codec::{self, Malformed};
+use ducat_engine::snapshot::{End, Head};
+
+/// The version this code writes, and the only one it knows.
+pub const VERSION: u32 = 1;
+
+pub(super) const MAGIC: [u8; 8] = *b"DUCATSNP";
+pub(super) const END_MAGIC: [u8; 8] = *b"DUCATSND";
+pub(super) const FILE_HEADER_BYTES: usize = 16;
+pub(super) const TRAILER_BYTES: usize = 16;
+const PLACE_BYTES: usize = 16 + 4 + 8 + 8 + 32 + 8;
+const DIGEST_BYTES: usize = 32;
+
+/// Where and when a snapshot stands, and how much of what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// Whose state it is.
+    pub ledger: LedgerId,
+    /// Of which shard.
+    pub shard: ShardId,
+    /// Who wrote the journal when it was taken.
+    pub epoch: Epoch,
+    /// Where the journal goes on: the end of the last frame that lies wholly in it. A snapshot
+    /// taken between two batches ends with a frame; one made by replay may end within one, and
+    /// then the first events of the next frame are in it already.
+    pub anchor: ChainPoint,
+    /// When it was taken, by the system's clock, nanoseconds since 1970; decides nothing.
+    pub taken_ns: u64,
+    /// The state's own head.
+    pub state: Head,
+}
+
+impl SnapshotHeader {
+    /// The last event that is part of it.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.state.lsn
+    }
+}
+
+pub(super) fn put_header(header: &SnapshotHeader, out: &mut Vec<u8>) {
+    out.extend_from_slice(&header.ledger.to_bytes());
+    out.extend_from_slice(&header.shard.0.to_le_bytes());
+    out.extend_from_slice(&header.epoch.0.to_le_bytes());
+    out.extend_from_slice(&header.anchor.lsn.0.to_le_bytes());
+    out.extend_from_slice(&header.anchor.hash.0);
+    out.extend_from_slice(&header.taken_ns.to_le_bytes());
+    codec::put_head(&header.state, out);
+}
+
+pub(super) fn take_header(content: &[u8]) -> Result<SnapshotHeader, Fault> {
+    let cut = || Fault::Content(Malformed::CutOff(content.len()));
+    let (place, state) = content.split_first_chunk::<PLACE_BYTES>().ok_or_else(cut)?;
+    let word = |at: usize| u64::from_le_bytes(place[at..at + 8].try_into().expect("eight bytes"));
+    let header = SnapshotHeader {
+        ledger: LedgerId::from_bytes(place[..16].try_into().expect("sixteen bytes")),
+        shard: ShardId(u32::from_le_bytes(place[16..20].try_into().expect("four bytes"))),
+        epoch: Epoch(word(20)),
+        anchor: ChainPoint {
+            lsn: Lsn(word(28)),
+            hash: FrameHash(place[36..68].try_into().expect("32 bytes")),
+        },
+        taken_ns: word(68),
+        state: codec::take_head(state)?,
+    };
+    if header.anchor.lsn > header.lsn() {
+        return Err(Malformed::Field { what: "the anchor", at: 28 }.into());
+    }
+    Ok(header)
+}
+
+pub(super) fn put_end(digest: &[u8; DIGEST_BYTES], end: &End, out: &mut Vec<u8>) {
+    out.extend_from_slice(digest);
+    codec::put_end(end, out);
+}
+
+pub(super) fn take_end(content: &[u8]) -> Result<([u8; DIGEST_BYTES], End), Fault> {
+    let cut = || Fault::Content(Malformed::CutOff(content.len()));
+    let (digest, end) = content.split_first_chunk::<DIGEST_BYTES>().ok_or_else(cut)?;
+    Ok((*digest, codec::take_end(end)?))
+}
+
+pub(super) fn file_header() -> [u8; FILE_HEADER_BYTES] {
+    let mut bytes = [0; FILE_HEADER_BYTES];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes
+}
+
+pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<(), Fault> {
+    if bytes[..8] != MAGIC || bytes[12..] != [0; 4] {
+        return Err(Fault::Magic);
+    }
+    match u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes")) {
+        VERSION => Ok(()),
+        other => Err(Fault::Version(other)),
+    }
+}
+
+pub(super) fn trailer(end_at: u64) -> [u8; TRAILER_BYTES] {
+    let mut bytes = [0; TRAILER_BYTES];
+    bytes[..8].copy_from_slice(&end_at.to_le_bytes());
+    bytes[8..].copy_from_slice(&END_MAGIC);
+    bytes
+}

@@ -1,0 +1,348 @@
+//! A shard's snapshots: one file each, named by its LSN.
+//!
+//! ```text
+//! create ─▶ <LSN>.snap.new ─ written, synced as it grows ─ finish: sync ▸ rename ▸ sync the
+//! directory ─▶ <LSN>.snap
+//! ```
+//!
+//! A file under its final name is whole. What an interruption leaves behind has another name,
+//! is never read, and is removed by the next that writes.
+
+use super::encoder::{EncodeError, Encoder};
+use super::format::{END_MAGIC, SnapshotHeader, TRAILER_BYTES};
+use super::reader::{Blocks, Reader};
+use super::{Fault, SnapshotError, Summary, loading};
+use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
+use crate::files::sync_dir;
+use crate::ledger_id::LedgerId;
+use ducat_engine::account::Account;
+use ducat_engine::ids::{Lsn, ShardId};
+use ducat_engine::ledger::Ledger;
+use ducat_engine::snapshot::IdsPiece;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Written bytes are synced after so many: the journal's own syncs must not wait until the
+/// disk has taken a whole snapshot.
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// The snapshots of one shard. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SnapshotStore {
+    dir: PathBuf,
+    ledger: LedgerId,
+    shard: ShardId,
+}
+
+/// A snapshot as a listing shows it: its beginning and end were looked at, no more.
+#[derive(Debug)]
+pub struct Listed {
+    /// By its name.
+    pub lsn: Lsn,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// What it says of itself, or why it can certainly not be used.
+    pub header: Result<SnapshotHeader, SnapshotError>,
+}
+
+impl SnapshotStore {
+    /// The snapshots of a shard of the ledger in `dir`. Creates nothing.
+    #[must_use]
+    pub fn new(dir: &DataDir, shard: ShardId) -> Self {
+        Self::at(dir.snapshots_dir(shard), dir.ledger(), shard)
+    }
+
+    /// The snapshots of a shard of the ledger at `root`, which others may be working on.
+    ///
+    /// # Errors
+    /// [`DataDirError`] when no ledger is there.
+    pub fn read_only(root: &Path, shard: ShardId) -> Result<Self, DataDirError> {
+        let (ledger, _) = DataDir::peek(root)?;
+        Ok(Self::at(snapshots_dir(root, shard), ledger, shard))
+    }
+
+    /// The snapshots in a directory of this name.
+    #[must_use]
+    pub fn at(dir: PathBuf, ledger: LedgerId, shard: ShardId) -> Self {
+        Self { dir, ledger, shard }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whose snapshots these are.
+    #[must_use]
+    pub const fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// Of which shard.
+    #[must_use]
+    pub const fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The file of the snapshot at an LSN.
+    #[must_use]
+    pub fn path_of(&self, lsn: Lsn) -> PathBuf {
+        self.dir.join(format!("{:020}.snap", lsn.0))
+    }
+
+    /// All snapshots, the newest first.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`] when the directory cannot be listed.
+    pub fn list(&self) -> Result<Vec<Listed>, SnapshotError> {
+        let mut listed = Vec::new();
+        for (path, name) in self.files()? {
+            if let Some(lsn) = parse_name(&name) {
+                let bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
+                listed.push(Listed { lsn, bytes, header: self.peek(&path, lsn), path });
+            }
+        }
+        listed.sort_unstable_by_key(|snapshot| std::cmp::Reverse(snapshot.lsn));
+        Ok(listed)
+    }
+
+    fn files(&self) -> Result<Vec<(PathBuf, String)>, SnapshotError> {
+        let listing = || SnapshotError::io("list", &self.dir);
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(listing())?,
+        };
+        let entries = entries.map(|entry| {
+            let entry = entry?;
+            Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
+        });
+        entries.collect::<io::Result<_>>().map_err(listing())
+    }
+
+    /// Reads a snapshot's head and its last bytes.
+    fn peek(&self, path: &Path, lsn: Lsn) -> Result<SnapshotHeader, SnapshotError> {
+        let file = open(path)?;
+        let blocks = Blocks::new(BufReader::with_capacity(4096, &file), path)?;
+        self.check(blocks.header(), path, lsn)?;
+        let bytes = file.metadata().map_err(SnapshotError::io("look at", path))?.len();
+        let mut trailer = [0; TRAILER_BYTES];
+        let at = bytes.saturating_sub(TRAILER_BYTES as u64);
+        let read = file.read_exact_at(&mut trailer, at);
+        read.map_err(SnapshotError::io("read the end of", path))?;
+        if trailer[8..] != END_MAGIC {
+            return Err(blocks.damaged(Fault::Trailer));
+        }
+        Ok(blocks.header().clone())
+    }
+
+    /// A whole snapshot in another's place must not pass for it.
+    fn check(&self, header: &SnapshotHeader, path: &Path, lsn: Lsn) -> Result<(), SnapshotError> {
+        let what = if header.ledger != self.ledger {
+            format!("it is of ledger {}, not {}", header.ledger, self.ledger)
+        } else if header.shard != self.shard {
+            format!("it is of shard {}, not {}", header.shard.0, self.shard.0)
+        } else if header.lsn() != lsn {
+            format!("it is of LSN {}, and its name says {lsn}", header.lsn())
+        } else {
+            return Ok(());
+        };
+        Err(SnapshotError::Foreign { path: path.to_owned(), what })
+    }
+
+    /// The snapshot at an LSN, to be read part by part.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn read(&self, lsn: Lsn) -> Result<Reader<BufReader<File>>, SnapshotError> {
+        let path = self.path_of(lsn);
+        let file = BufReader::with_capacity(BUFFER_BYTES, open(&path)?);
+        let reader = Reader::new(file, &path)?;
+        self.check(reader.header(), &path, lsn)?;
+        Ok(reader)
+    }
+
+    /// Reads the snapshot at an LSN to its end, in little memory.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: the first thing that is wrong, and where.
+    pub fn verify(&self, lsn: Lsn) -> Result<Summary, SnapshotError> {
+        self.read(lsn)?.verify()
+    }
+
+    /// Builds a ledger from the snapshot at an LSN, which checks all that [`Self::verify`]
+    /// checks, and that no id comes twice. `seed` scatters ids; choose it so that callers
+    /// cannot guess it. `remember_ns` is the ledger's own.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn load(
+        &self,
+        lsn: Lsn,
+        partitions: usize,
+        seed: u64,
+        remember_ns: u64,
+    ) -> Result<(Ledger, Summary), SnapshotError> {
+        let path = self.path_of(lsn);
+        let file = BufReader::with_capacity(BUFFER_BYTES, open(&path)?);
+        let (ledger, summary) = loading::load(file, &path, (partitions, seed, remember_ns))?;
+        self.check(&summary.header, &path, lsn)?;
+        Ok((ledger, summary))
+    }
+
+    /// Begins a new snapshot. Removes what an interruption left behind.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn create(&self, header: SnapshotHeader) -> Result<SnapshotFile, SnapshotError> {
+        self.make_dir()?;
+        self.remove_leftovers()?;
+        let path = self.path_of(header.lsn());
+        let unfinished = path.with_extension("snap.new");
+        let file = File::create_new(&unfinished);
+        let file = file.map_err(SnapshotError::io("create", &unfinished))?;
+        let unfinished = Unfinished(unfinished);
+        let out = SyncedFile { file, unsynced: 0 };
+        let encoder = Encoder::new(out, header);
+        let encoder = encoder.map_err(|error| encode_error(error, &path))?;
+        Ok(SnapshotFile { encoder, path, unfinished, dir: self.dir.clone() })
+    }
+
+    fn make_dir(&self) -> Result<(), SnapshotError> {
+        if self.dir.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir(&self.dir).map_err(SnapshotError::io("create", &self.dir))?;
+        let parent = self.dir.parent().unwrap_or(&self.dir);
+        sync_dir(parent).map_err(SnapshotError::io("sync", parent))
+    }
+
+    /// Removes files that were begun and never finished.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub fn remove_leftovers(&self) -> Result<(), SnapshotError> {
+        for (path, name) in self.files()? {
+            if name.strip_suffix(".new").is_some_and(|name| parse_name(name).is_some()) {
+                tracing::info!(path = %path.display(), "removing an unfinished snapshot");
+                fs::remove_file(&path).map_err(SnapshotError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all snapshots but the newest `keep`, at least one. One that can certainly not
+    /// be used does not count, and stays: it is evidence.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub fn prune(&self, keep: usize) -> Result<Vec<Lsn>, SnapshotError> {
+        let usable = self.list()?.into_iter().filter(|listed| listed.header.is_ok());
+        let mut removed = Vec::new();
+        for old in usable.skip(keep.max(1)) {
+            fs::remove_file(&old.path).map_err(SnapshotError::io("remove", &old.path))?;
+            removed.push(old.lsn);
+        }
+        if !removed.is_empty() {
+            sync_dir(&self.dir).map_err(SnapshotError::io("sync", &self.dir))?;
+        }
+        Ok(removed)
+    }
+}
+
+/// The LSN that a snapshot's name stands for.
+fn parse_name(name: &str) -> Option<Lsn> {
+    let digits = name.strip_suffix(".snap")?;
+    let whole = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then(|| digits.parse().ok().map(Lsn)).flatten()
+}
+
+fn open(path: &Path) -> Result<File, SnapshotError> {
+    File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SnapshotError::Missing(path.to_owned()),
+        _ => SnapshotError::io("open", path)(error),
+    })
+}
+
+fn encode_error(error: EncodeError, path: &Path) -> SnapshotError {
+    match error {
+        EncodeError::Write(source) => SnapshotError::io("write", path)(source),
+        EncodeError::Unsound(source) => SnapshotError::Unsound(Box::new(source)),
+    }
+}
+
+/// Syncs what was written every few megabytes.
+struct SyncedFile {
+    file: File,
+    unsynced: u64,
+}
+
+impl Write for SyncedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced += written as u64;
+        if self.unsynced >= SYNC_EVERY_BYTES {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// Removes the file unless it was renamed.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Renamed, or removed by the next that writes.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A snapshot being written. Dropped before it is finished, nothing remains of it.
+pub struct SnapshotFile {
+    encoder: Encoder<SyncedFile>,
+    path: PathBuf,
+    unfinished: Unfinished,
+    dir: PathBuf,
+}
+
+impl SnapshotFile {
+    /// The next accounts, in the order of their slots.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn accounts(&mut self, accounts: &[Account]) -> Result<(), SnapshotError> {
+        self.encoder.accounts(accounts).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after all accounts.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn ids(&mut self, piece: &IdsPiece) -> Result<(), SnapshotError> {
+        self.encoder.ids(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// Makes the snapshot durable under its name. Its LSN must be durable in the journal:
+    /// its anchor was read back from there.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn finish(self) -> Result<Summary, SnapshotError> {
+        let Self { encoder, path, unfinished, dir } = self;
+        let (_, summary) = encoder.finish().map_err(|error| encode_error(error, &path))?;
+        fs::rename(&unfinished.0, &path).map_err(SnapshotError::io("rename", &unfinished.0))?;
+        sync_dir(&dir).map_err(SnapshotError::io("sync", &dir))?;
+        Ok(summary)
+    }
+}
