@@ -175,14 +175,34 @@ pub fn replay_offline(
     ledger: &mut Ledger,
     until: Until,
     observer: &mut impl Observer,
+    progress: Progress,
+) -> Result<Tail, ReplayFailed> {
+    replay_behind(journal, shard, ledger, None, until, observer, progress)
+}
+
+/// As [`replay_offline`], into a ledger that holds the state at `after` already.
+///
+/// # Errors
+/// [`ReplayFailed`].
+pub fn replay_behind(
+    journal: &dyn Journal,
+    shard: ShardId,
+    ledger: &mut Ledger,
+    after: Option<ChainPoint>,
+    until: Until,
+    observer: &mut impl Observer,
     mut progress: Progress,
 ) -> Result<Tail, ReplayFailed> {
     let (scanned, applied) = pipeline::run(ledger, until, observer, |feed| {
-        journal.scan(shard, &mut |frame, at| {
+        let mut visit = |frame: &Frame, at: ScanProgress| {
             feed.frame(frame, at)?;
             progress(&at);
             Ok(())
-        })
+        };
+        match after {
+            Some(after) => journal.scan_after(shard, after, &mut visit),
+            None => journal.scan(shard, &mut visit),
+        }
     });
     check_applied(shard, applied)?;
     let tail = scanned?;

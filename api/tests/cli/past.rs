@@ -401,3 +401,42 @@ fn doctor_names_what_keeps_a_server_from_starting() {
     assert_eq!(code(&output), 0);
     assert!(stdout(&output).contains("is left over"), "{}", stdout(&output));
 }
+
+#[test]
+fn snapshots_are_held_against_the_journal_and_replay_begins_with_one() {
+    let mut story = Story::new();
+    let data = story.data();
+    story.stop();
+    let output = run(&["snapshot", "create", "--data-dir", &data]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    // Something behind it.
+    let server = Server::start(story.dir.path(), 1);
+    assert_eq!(code(&server.run(&["account", "unfreeze", "3"])), 0);
+    server.kill();
+    let report = &json(&["verify", "--data-dir", &data])[0];
+    assert_eq!((&report["sound"], &report["last_lsn"]), (&true.into(), &8.into()));
+    let quick = run(&["replay", "--data-dir", &data, "--from-snapshot", "--json"]);
+    assert!(stderr(&quick).contains("from the snapshot at LSN 7"), "{}", stderr(&quick));
+    let whole = run(&["replay", "--data-dir", &data, "--json"]);
+    assert_eq!((code(&quick), stdout(&quick)), (0, stdout(&whole)));
+    let print = ["replay", "--data-dir", &data, "--print", "--from-snapshot"];
+    let printed = stdout(&run(&print));
+    assert_eq!(without_times(printed.trim_end()), "8  account 3 is active");
+    let earlier =
+        run(&["replay", "--data-dir", &data, "--from-snapshot", "--to-lsn", "5", "--json"]);
+    assert!(stderr(&earlier).contains("from the beginning"), "{}", stderr(&earlier));
+    assert!(stdout(&earlier).starts_with(r#"{"lsn":5,"#), "{}", stdout(&earlier));
+
+    // A bit of the snapshot flips: a server starts all the same, and both say what is wrong.
+    let snapshot = Path::new(&data).join("shard-0/snapshots/00000000000000000007.snap");
+    let mut bytes = fs::read(&snapshot).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&snapshot, bytes).expect("writes");
+    let verify = run(&["verify", "--data-dir", &data]);
+    assert_eq!(code(&verify), 65);
+    assert!(stdout(&verify).contains("snapshot: LSN 7"), "{}", stdout(&verify));
+    let doctor = run(&["doctor", "--data-dir", &data]);
+    assert_eq!(code(&doctor), 0, "{}", stderr(&doctor));
+    assert!(stdout(&doctor).contains("starts from the one before"), "{}", stdout(&doctor));
+}

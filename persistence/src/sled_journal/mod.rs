@@ -151,7 +151,7 @@ pub(crate) fn visit_segment(
 ) -> Result<(), segment::StoreError> {
     let segment = segment::Segment::open(journal, first, &SledOptions::default(), false)?;
     let mut failed = None;
-    segment.each(&mut |frame| match frame {
+    segment.each_from(Lsn::ZERO, &mut |frame| match frame {
         Ok(frame) => {
             take(frame);
             true

@@ -11,6 +11,7 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::format_minor;
 use ducat_persistence::raw::inspect::{Fault, Inspection};
+use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{BoxError, JournalError, RawJournal};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ const TWICE_MAX: usize = 20;
 
 /// What to check, and with what room.
 pub struct Scope<'a> {
+    /// The directory.
+    pub data_dir: &'a Path,
     /// Where a copy of one segment at a time goes; the system's temporary directory if none.
     pub room: Option<&'a Path>,
     /// Memory for ids, in bytes; beyond it they go to `room`.
@@ -32,7 +35,7 @@ pub struct Scope<'a> {
 #[derive(Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct FaultLine {
     /// `damaged-frame`, `gap`, `shortened`, `chain`, `epoch`, `mark`, `unreadable`, `store`,
-    /// `event`, `conservation` or `id-twice`.
+    /// `event`, `conservation`, `id-twice`, `snapshot` or `snapshot-ahead`.
     pub kind: &'static str,
     /// The first LSN concerned.
     pub lsn: u64,
@@ -101,16 +104,69 @@ struct Checks {
     count: u64,
     /// Where the group begins that the last event leaves open.
     group: Option<Lsn>,
+    /// Snapshots that the ledger has not come to yet, the oldest last.
+    snapshots: Vec<(Lsn, [u8; 32], PathBuf)>,
+    faults: Vec<FaultLine>,
+}
+
+impl Checks {
+    /// Reads every snapshot; one that cannot be read is a fault of its own.
+    fn add_snapshots(&mut self, journal: &RawJournal, data_dir: &Path) -> Result<(), Failure> {
+        let failed = |error: &dyn std::error::Error| {
+            let text = format!("cannot look at the snapshots: {error}");
+            Failure::new(Exit::CannotCreate, text)
+        };
+        let store = SnapshotStore::read_only(data_dir, offline::SHARD).map_err(|e| failed(&e))?;
+        let durable = journal.mark().durable.lsn;
+        for listed in store.list().map_err(|e| failed(&e))? {
+            if journal.is_live() && listed.lsn > durable {
+                continue;
+            }
+            match store.verify(listed.lsn) {
+                Ok(_) if listed.lsn > durable => {
+                    let what = format!("the journal ends before it, at LSN {durable}");
+                    self.fault("snapshot-ahead", listed.lsn, &listed.path, what);
+                }
+                Ok(summary) => {
+                    self.snapshots.push((listed.lsn, summary.end.state_hash, listed.path));
+                }
+                // Removed by a server meanwhile.
+                Err(_) if journal.is_live() && !listed.path.exists() => {}
+                Err(error) => {
+                    self.fault("snapshot", listed.lsn, &listed.path, with_causes(&error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, kind: &'static str, lsn: Lsn, path: &Path, what: String) {
+        let file = Some(path.display().to_string());
+        self.faults.push(FaultLine { file, ..FaultLine::of_event(kind, lsn, what) });
+    }
+
+    /// Holds the snapshots at this LSN against the ledger.
+    fn compare_snapshots(&mut self, ledger: &Ledger, lsn: Lsn) {
+        while let Some((_, hash, path)) = self.snapshots.pop_if(|(at, ..)| *at <= lsn) {
+            if ledger.summary().0 != hash {
+                let what = "its state is not the one that the journal comes to".to_owned();
+                self.fault("snapshot", lsn, &path, what);
+            }
+        }
+    }
 }
 
 impl Observer for Checks {
-    fn event(&mut self, _: &Ledger, event: &Event<'_>) -> Result<(), BoxError> {
+    fn event(&mut self, ledger: &Ledger, event: &Event<'_>) -> Result<(), BoxError> {
         self.figures.take(event);
         if let Some(id) = event.record.transfer_id() {
             self.ids.add(id, event.lsn)?;
             self.count += 1;
         }
         self.group = event.record.is_linked().then(|| self.group.unwrap_or(event.lsn));
+        if self.snapshots.last().is_some_and(|(lsn, ..)| *lsn <= event.lsn) {
+            self.compare_snapshots(ledger, event.lsn);
+        }
         Ok(())
     }
 }
@@ -123,7 +179,10 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
         ids: IdsOnce::new(scope.ids_bytes, room.path()),
         count: 0,
         group: None,
+        snapshots: Vec::new(),
+        faults: Vec::new(),
     };
+    checks.add_snapshots(journal, scope.data_dir)?;
     let mut ledger = offline::empty()?;
     let mut progress = offline::progress();
     let timer = offline::Timer::start();
@@ -165,6 +224,7 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
         faults.push(FaultLine::of_event("id-twice", again, what));
         lost_from = lost_from.min(again);
     }
+    faults.append(&mut checks.faults);
     if scope.store {
         let failed = |error: JournalError| {
             let text = format!("{}. Name another directory with --tmp", with_causes(&error));

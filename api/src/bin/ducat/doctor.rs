@@ -106,7 +106,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Done {
         Err(failure) if failure.exit == Exit::Usage => return Err(failure),
         Err(failure) => report.findings.push(unopened(&failure, dir)),
         Ok(journal) => {
-            let checked = checks::check(&journal, &args.room.scope())?;
+            let checked = checks::check(&journal, &args.room.scope(dir))?;
             report.ledger_id = Some(journal.ledger().to_string());
             report.origins = descent(journal.origins());
             report.lost = lost(&journal, &checked);
@@ -131,9 +131,13 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Done {
 
 /// The acknowledged events that cannot be had any more, if any.
 fn lost(journal: &RawJournal, checked: &Checked) -> Option<(u64, u64)> {
-    let only_store = checked.faults.iter().all(|fault| fault.kind == "store");
-    let durable = journal.mark().durable.lsn.0;
-    (!only_store && checked.lost_from.0 <= durable).then_some((checked.lost_from.0, durable))
+    let others = ["store", "snapshot"];
+    let only_store = checked.faults.iter().all(|fault| others.contains(&fault.kind));
+    // A snapshot beyond the journal's end was taken of what is missing.
+    let ahead = checked.faults.iter().filter(|fault| fault.kind == "snapshot-ahead");
+    let ahead = ahead.map(|fault| fault.lsn).max().unwrap_or(0);
+    let last = journal.mark().durable.lsn.0.max(ahead);
+    (!only_store && checked.lost_from.0 <= last).then_some((checked.lost_from.0, last))
 }
 
 /// What lies about in the directory, looked at without reading the journal.
@@ -324,9 +328,27 @@ fn of_fault(
                     whoever wrote it was wrong."
         }
         "conservation" => "An event's figures make or lose money.",
+        "snapshot" => {
+            "A snapshot cannot be used. A server says so and starts from the one before, or \
+                       from the whole journal."
+        }
+        "snapshot-ahead" => {
+            "The journal was taken back to before a snapshot: acknowledged events \
+                             are missing, and a server refuses it."
+        }
         "id-twice" => "Two events consumed one id.",
         _ => "The file cannot be read: the disk, or the right to read it.",
     };
+    if fault.kind == "snapshot" {
+        let ways_out = vec!["`ducat snapshot create` makes a new one; then remove it".to_owned()];
+        return Finding {
+            kind: fault.kind,
+            weight: Weight::Note,
+            what: fault.text(),
+            means,
+            ways_out,
+        };
+    }
     let mut ways_out = vec![
         "keep a copy of the directory before anything else".to_owned(),
         "restore a backup or copy that `ducat verify` finds sound".to_owned(),

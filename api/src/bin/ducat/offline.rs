@@ -7,13 +7,16 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::serve::replay_bar;
 use ducat_actors::handle::CurrencyTotal;
-use ducat_actors::replay::{Observer, Progress, ReplayFailed, Until, replay_offline};
+use ducat_actors::replay::{
+    Observer, Progress, ReplayFailed, Until, replay_behind, replay_offline,
+};
 use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
+use ducat_persistence::snapshot::{SnapshotHeader, SnapshotStore};
 use ducat_persistence::{DataDirError, RawJournal, Tail};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -60,6 +63,45 @@ pub fn replay(
         .map_err(|e| replay_failure(&e, data_dir))?;
     timer.tell(&tail);
     Ok((ledger, tail))
+}
+
+/// As [`replay`], from the newest snapshot at or before the moment that can be used: quicker, and
+/// what lies before it is not looked at. From the beginning when there is none.
+pub fn replay_from_snapshot(
+    journal: &RawJournal,
+    data_dir: &Path,
+    until: Until,
+    observer: &mut impl Observer,
+) -> Result<(Ledger, Tail), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::new(Exit::CannotCreate, format!("cannot list the snapshots: {error}"))
+    };
+    let store = SnapshotStore::read_only(data_dir, SHARD).map_err(|e| failed(&e))?;
+    for listed in store.list().map_err(|e| failed(&e))? {
+        let early = |header: &SnapshotHeader| {
+            until.includes(header.state.lsn, header.state.time_ns)
+                && header.state.lsn <= journal.mark().durable.lsn
+        };
+        if listed.header.as_ref().is_ok_and(|header| !early(header)) {
+            continue;
+        }
+        match store.load(listed.lsn, 1, 0, REMEMBER_NS) {
+            Ok((mut ledger, summary)) => {
+                eprintln!("from the snapshot at LSN {}", listed.lsn);
+                let (after, timer) = (Some(summary.header.anchor), Timer::start());
+                let bar = replay_bar::progress();
+                let tail = replay_behind(journal, SHARD, &mut ledger, after, until, observer, bar)
+                    .map_err(|e| replay_failure(&e, data_dir))?;
+                timer.tell(&tail);
+                return Ok((ledger, tail));
+            }
+            Err(error) => {
+                eprintln!("ducat: {} was not used: {}", listed.path.display(), with_causes(&error));
+            }
+        }
+    }
+    eprintln!("there is no snapshot to begin with: from the beginning");
+    replay(journal, data_dir, until, observer)
 }
 
 /// Says on stderr how fast a replay was, when it took long enough to ask.

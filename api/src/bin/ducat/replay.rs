@@ -9,9 +9,12 @@ use crate::status::TotalLine;
 use crate::verify::total_lines;
 use crate::{Global, moment, output};
 use clap::Args;
+use ducat_actors::replay::{Observer, Until};
 use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{Currencies, format_minor};
 use ducat_engine::transfer::AccountView;
+use ducat_persistence::RawJournal;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -38,6 +41,10 @@ pub struct ReplayArgs {
     /// Stop after the last event decided at this time or before (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = moment::time_ns, conflicts_with = "to_lsn")]
     to_time: Option<u64>,
+    /// Begin with the newest snapshot at or before the moment: quicker, but what lies before it is
+    /// neither checked nor printed.
+    #[arg(long)]
+    from_snapshot: bool,
     /// Print every event, one to a line, instead of the state: of --account only, if given.
     #[arg(long, conflicts_with = "balances_out")]
     print: bool,
@@ -87,12 +94,12 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Done {
     if args.print {
         let from = Lsn(args.from_lsn.unwrap_or(1));
         let mut printer = Printer::new(global.json, &args.accounts, from);
-        let (ledger, _) = offline::replay(&journal, &args.data_dir, until, &mut printer)?;
+        let ledger = args.build(&journal, until, &mut printer)?;
         printer.finish().map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()))?;
         moment::check_reached(&ledger, until)?;
         return Ok(Exit::Ok);
     }
-    let (ledger, _) = offline::replay(&journal, &args.data_dir, until, &mut ())?;
+    let ledger = args.build(&journal, until, &mut ())?;
     moment::check_reached(&ledger, until)?;
     let state = offline::state_of(&ledger);
     drop(ledger);
@@ -114,6 +121,23 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Done {
         eprintln!("ducat: no account had the id {id} at LSN {}", state.lsn);
     });
     Ok(if missing.count() == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+impl ReplayArgs {
+    fn build(
+        &self,
+        journal: &RawJournal,
+        until: Until,
+        observer: &mut impl Observer,
+    ) -> Result<Ledger, Failure> {
+        let dir = &self.data_dir;
+        let replayed = if self.from_snapshot {
+            offline::replay_from_snapshot(journal, dir, until, observer)
+        } else {
+            offline::replay(journal, dir, until, observer)
+        };
+        replayed.map(|(ledger, _)| ledger)
+    }
 }
 
 /// The balances of all accounts that are not external, under their ids in the source.

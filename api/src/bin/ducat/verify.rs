@@ -10,13 +10,14 @@ use ducat_actors::handle::CurrencyTotal;
 use ducat_engine::money::{Currencies, format_minor};
 use ducat_persistence::RawJournal;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `verify`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Checks each frame (checksum, place, hash chain, epochs), that nothing acknowledged is missing,
-every figure of every event, the sums of every currency after every event, every id, and that the
+every figure of every event, the sums of every currency after every event, every id, every
+snapshot's state against the journal's, and that the
 store gives back what lies in its files (on a private copy, a segment at a time). Writes nothing to
 the directory, and works beside a running server: then what was acknowledged when it began is
 checked, and the store of the segment being written is not.
@@ -52,8 +53,9 @@ pub struct RoomArgs {
 
 impl RoomArgs {
     /// The scope of a check.
-    pub fn scope(&self) -> Scope<'_> {
+    pub fn scope<'a>(&'a self, data_dir: &'a Path) -> Scope<'a> {
         Scope {
+            data_dir,
             room: self.tmp.as_deref(),
             ids_bytes: self.ids_mib as usize * 1024 * 1024,
             store: !self.skip_store,
@@ -87,7 +89,7 @@ struct ReportLine {
 /// Runs `verify`.
 pub fn run(global: &Global, args: &VerifyArgs) -> Done {
     let journal = offline::open(&args.data_dir)?;
-    let checked = checks::check(&journal, &args.room.scope())?;
+    let checked = checks::check(&journal, &args.room.scope(&args.data_dir))?;
     let faults = checked.faults.len();
     output::print(&text(&report(&journal, checked), global.json)?)?;
     if faults == 0 {
