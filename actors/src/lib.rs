@@ -17,6 +17,7 @@ mod attend;
 mod backlog;
 mod clock;
 mod coordinator;
+pub mod copying;
 mod entries;
 pub mod handle;
 mod journal;

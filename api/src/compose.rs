@@ -6,7 +6,8 @@ use ducat_actors::snapshots::rebuild::RebuildError;
 use ducat_engine::ids::ShardId;
 use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{
-    DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, SledJournal, SledOptions,
+    DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, Origin, RawError,
+    RawJournal, SledJournal, SledOptions,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct OpenJournal {
     pub journal: Arc<dyn Journal>,
     /// The ledger's own id.
     pub ledger: LedgerId,
+    /// What it was made from, the oldest first.
+    pub origins: Vec<Origin>,
     /// Its snapshots; a journal in memory has none.
     pub snapshots: Option<SnapshotStore>,
 }
@@ -64,6 +67,7 @@ pub const fn is_replay_damage(error: &ReplayFailed) -> bool {
                 || matches!(error, JournalError::Replay { .. } | JournalError::OtherHistory { .. })
         }
         ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
+        ReplayFailed::Target { .. } => false,
     }
 }
 
@@ -95,10 +99,68 @@ pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
 }
 
 fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
-    let ledger = dir.ledger();
+    let (ledger, origins) = (dir.ledger(), dir.origins().to_vec());
     let snapshots = Some(SnapshotStore::new(&dir, SHARD));
     let journal = SledJournal::open(Arc::new(dir), SledOptions::default())?;
-    Ok(OpenJournal { journal: Arc::new(journal), ledger, snapshots })
+    Ok(OpenJournal { journal: Arc::new(journal), ledger, origins, snapshots })
+}
+
+/// The journal of this directory, for reading only: nothing is written to it, and a server may
+/// be working on it.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_to_read(data_dir: &Path) -> Result<RawJournal, OpenError> {
+    RawJournal::open(data_dir).map_err(|error| match error {
+        RawError::DataDir(error) => error.into(),
+        RawError::Journal(error) => error.into(),
+    })
+}
+
+/// A ledger being made from another's events; none until it is complete.
+pub struct Unfinished {
+    dir: Arc<DataDir>,
+    journal: SledJournal,
+}
+
+/// Begins a new ledger, with an id of its own, in a missing or empty directory.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn begin(data_dir: &Path) -> Result<Unfinished, OpenError> {
+    let dir = Arc::new(DataDir::begin(data_dir)?);
+    let journal = SledJournal::open(dir.clone(), SledOptions::default())?;
+    Ok(Unfinished { dir, journal })
+}
+
+impl Unfinished {
+    /// Where its events go.
+    #[must_use]
+    pub const fn journal(&self) -> &dyn Journal {
+        &self.journal
+    }
+
+    /// The id it will have.
+    #[must_use]
+    pub fn ledger(&self) -> LedgerId {
+        self.dir.ledger()
+    }
+
+    /// Makes it a ledger, durably.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then it is none.
+    pub fn complete(&self, origins: &[Origin]) -> Result<(), OpenError> {
+        Ok(self.dir.complete(origins)?)
+    }
+}
+
+/// Removes what [`begin`] put into a directory, and the directory.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn abandon(data_dir: &Path) -> std::io::Result<()> {
+    std::fs::remove_dir_all(data_dir)
 }
 
 /// A fresh journal in memory: nothing survives the end of the process.
@@ -108,5 +170,5 @@ fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
 pub fn in_memory() -> std::io::Result<OpenJournal> {
     let ledger = LedgerId::random()?;
     let journal = Arc::new(MemoryJournal::new(ledger));
-    Ok(OpenJournal { journal, ledger, snapshots: None })
+    Ok(OpenJournal { journal, ledger, origins: Vec::new(), snapshots: None })
 }

@@ -35,6 +35,9 @@ pub struct ServerInfo {
     pub version: String,
     /// The ledger's own id, from its data directory.
     pub ledger_id: String,
+    /// What the ledger was made from, in words, the newest step first; empty for one that was
+    /// begun empty.
+    pub origins: Vec<String>,
     /// Which failure an answer survives.
     pub durability: Durability,
     /// When the engine was started.
@@ -73,6 +76,7 @@ impl Operator for OperatorService {
         let mut answer = GetStatusResponse {
             version: self.info.version.clone(),
             ledger_id: self.info.ledger_id.clone(),
+            origins: self.info.origins.clone(),
             durability: self.info.durability.to_string(),
             accounts: now.accounts,
             remembered_ids: now.remembered_ids,

@@ -8,6 +8,7 @@ use crate::generator::Batch;
 use crate::tally::ID_REUSED;
 use crate::target::{REPEAT, Reply};
 use anyhow::Context;
+use ducat_actors::replay::{Until, replay_offline};
 use ducat_api::compose::{self, OpenJournal};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{ShardId, TransferId};
@@ -139,11 +140,12 @@ pub fn check(data: &Path, answers: &mut Answers, certain: bool) -> anyhow::Resul
     let opened = open(data)?;
     let mut ledger =
         Ledger::new(1, 0, REMEMBER_NS).context("a ledger of one partition was refused")?;
-    let replayed = ducat_actors::replay::replay_offline(
+    let replayed = replay_offline(
         &*opened.journal,
         SHARD,
         &mut ledger,
-        None,
+        Until::default(),
+        &mut (),
         Box::new(|_| {}),
     );
     let held = replayed.is_ok();

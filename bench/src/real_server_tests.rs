@@ -35,6 +35,7 @@ fn over_grpc(line: &str) -> Report {
         let info = ServerInfo {
             version: "test".into(),
             ledger_id: opened.ledger.to_string(),
+            origins: vec![],
             durability: Durability::None,
             started,
         };

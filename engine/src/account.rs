@@ -315,6 +315,7 @@ impl Account {
     ///
     /// # Errors
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
+    #[inline]
     pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn)?;
         let after = self.posted - signed(amount);
@@ -333,6 +334,7 @@ impl Account {
     ///
     /// # Errors
     /// [`Impossible`], as [`Self::debit`].
+    #[inline]
     pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn)?;
         let after = self.posted + signed(amount);

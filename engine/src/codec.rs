@@ -152,7 +152,7 @@ fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
         id: TransferId::new(id).map_err(|_| Malformed::ZeroId)?,
         debit: Slot(take(rest, decode::u32)?),
         credit: Slot(take(rest, decode::u32)?),
-        amount: take(rest, decode::u128)?,
+        amount: take_u128(rest)?,
         debit_side: take_side(rest)?,
         credit_side: take_side(rest)?,
     })
@@ -161,11 +161,12 @@ fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
 fn take_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
     Ok(PostedSide {
         back: take(rest, decode::u64)?,
-        posted: unzigzag(take(rest, decode::u128)?),
-        room: take(rest, decode::u128)?,
+        posted: unzigzag(take_u128(rest)?),
+        room: take_u128(rest)?,
     })
 }
 
+#[inline]
 fn take<T>(
     rest: &mut &[u8],
     decode: impl FnOnce(&[u8]) -> Result<(T, &[u8]), decode::Error>,
@@ -173,6 +174,24 @@ fn take<T>(
     let (value, behind) = decode(rest)?;
     *rest = behind;
     Ok(value)
+}
+
+/// A number that nearly always fits 63 bits, where the arithmetic is cheap. Whatever is longer
+/// or malformed is left to the decoder of all numbers.
+#[inline]
+fn take_u128(rest: &mut &[u8]) -> Result<u128, Malformed> {
+    let mut value = 0;
+    for (at, byte) in rest.iter().take(9).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            if *byte == 0 && at > 0 {
+                break;
+            }
+            *rest = &rest[at + 1..];
+            return Ok(u128::from(value));
+        }
+    }
+    take(rest, decode::u128)
 }
 
 fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
@@ -188,4 +207,23 @@ pub(crate) fn zigzag(value: i128) -> u128 {
 
 pub(crate) fn unzigzag(value: u128) -> i128 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every other byte is likely to end a number, so that short ones, zero ends and cut
+        /// ones all come up.
+        #[test]
+        fn the_short_way_reads_what_the_long_one_does(
+            bytes in prop::collection::vec(prop_oneof![0_u8.., Just(0), Just(0x80)], 0..22)
+        ) {
+            let mut rest = &bytes[..];
+            let short = take_u128(&mut rest).ok().map(|value| (value, rest));
+            prop_assert_eq!(short, decode::u128(&bytes).ok());
+        }
+    }
 }

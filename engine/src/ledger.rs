@@ -154,7 +154,7 @@ impl Ledger {
         self.host(slot).view(slot)
     }
 
-    fn host(&self, slot: Slot) -> &Partition {
+    pub(crate) fn host(&self, slot: Slot) -> &Partition {
         &self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod account;
+pub mod ahead;
 pub mod batch;
 pub mod codec;
 pub mod coordinator;

@@ -341,6 +341,7 @@ impl Partition {
     }
 
     /// The debit of a posted event: the one way to it, live and in replay.
+    #[inline]
     pub(crate) fn apply_debit(
         &mut self,
         slot: Slot,
@@ -352,6 +353,7 @@ impl Partition {
     }
 
     /// The credit of a posted event: the one way to it, live and in replay.
+    #[inline]
     pub(crate) fn apply_credit(
         &mut self,
         slot: Slot,

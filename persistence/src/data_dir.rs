@@ -7,6 +7,7 @@
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
+//! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
 //! `FORMAT` is renamed into place when everything else is durable, so a directory
@@ -17,6 +18,7 @@ use crate::files::sync_dir;
 use crate::frame::genesis_hash;
 use crate::ledger_id::LedgerId;
 use crate::mark::{Mark, MarkError, MarkFile};
+use crate::origin::Origin;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -33,6 +35,8 @@ const TITLE: &str = "ducat data directory";
 const FORMAT: &str = "FORMAT";
 const FORMAT_NEW: &str = "FORMAT.new";
 const LOCK: &str = "LOCK";
+/// Lies in a directory that is being filled: without `FORMAT`, nothing accepts it.
+const RESTORING: &str = "RESTORING";
 /// More than `FORMAT` ever has; what is larger is not read.
 const FORMAT_BYTES_MAX: u64 = 4096;
 
@@ -94,7 +98,36 @@ fn failed<'p>(verb: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> D
 pub struct DataDir {
     root: PathBuf,
     ledger: LedgerId,
+    origins: Vec<Origin>,
     _lock: File,
+}
+
+/// A shared hold on a directory: keeps servers from starting on it. Writes nothing.
+#[derive(Debug)]
+pub struct Held {
+    /// None when there is no lock file, as in a copy.
+    _lock: Option<File>,
+}
+
+impl Held {
+    /// Holds the directory, unless a process works on it.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn try_shared(root: &Path) -> Result<Option<Self>, DataDirError> {
+        let path = root.join(LOCK);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(Self { _lock: None }));
+            }
+            other => other.map_err(failed("open", &path))?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _lock: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        }
+    }
 }
 
 impl DataDir {
@@ -118,8 +151,9 @@ impl DataDir {
             return Self::open_existing(root);
         }
         let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
-        create(root, ledger)?;
-        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
+        create_shards(root, ledger)?;
+        write_format(root, ledger, &[])?;
+        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), _lock: lock })
     }
 
     /// Opens the ledger at `root`; creates nothing but the lock.
@@ -133,21 +167,82 @@ impl DataDir {
             return Err(DataDirError::NotFound(root.to_owned()));
         }
         let lock = take_lock(root)?;
-        let ledger = read_format(&format)?;
-        Ok(Self { root: root.to_owned(), ledger, _lock: lock })
+        let (ledger, origins) = read_format(&format)?;
+        let left = root.join(RESTORING);
+        if left.exists() {
+            // Complete: only the last step of making it was interrupted.
+            fs::remove_file(&left).map_err(failed("remove", &left))?;
+        }
+        Ok(Self { root: root.to_owned(), ledger, origins, _lock: lock })
     }
 
-    /// Whose ledger is at `root`, which others may be working on; changes nothing.
+    /// Begins a ledger with a new id in a missing or empty directory, to be filled with
+    /// another's events. Until [`Self::complete`] nothing accepts it as a ledger.
     ///
     /// # Errors
-    /// [`DataDirError`]; [`DataDirError::NotFound`] when there is none.
-    pub fn ledger_at(root: &Path) -> Result<LedgerId, DataDirError> {
+    /// [`DataDirError::Foreign`] when anything is there.
+    pub fn begin(root: &Path) -> Result<Self, DataDirError> {
+        fs::create_dir_all(root).map_err(failed("create", root))?;
+        if let Some(entry) = fs::read_dir(root).map_err(failed("list", root))?.next() {
+            let name = entry.map_err(failed("list", root))?.file_name();
+            let found = name.to_string_lossy().into_owned();
+            return Err(DataDirError::Foreign { path: root.to_owned(), found });
+        }
+        let path = root.join(RESTORING);
+        File::create_new(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(failed("create", &path))?;
+        sync_dir(root).map_err(failed("sync", root))?;
+        if let Some(parent) = root.canonicalize().map_err(failed("find", root))?.parent() {
+            sync_dir(parent).map_err(failed("sync", parent))?;
+        }
+        let lock = take_lock(root)?;
+        let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
+        create_shards(root, ledger)?;
+        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), _lock: lock })
+    }
+
+    /// Makes a directory that was [begun](Self::begin) a ledger, durably, with this descent.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`]; then it is none.
+    pub fn complete(&self, origins: &[Origin]) -> Result<(), DataDirError> {
+        write_format(&self.root, self.ledger, origins)?;
+        let left = self.root.join(RESTORING);
+        fs::remove_file(&left).map_err(failed("remove", &left))?;
+        sync_dir(&self.root).map_err(failed("sync", &self.root))
+    }
+
+    /// Whose ledger a directory holds and where that comes from. Takes no lock and writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open_existing`].
+    pub fn peek(root: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
         let format = root.join(FORMAT);
         if !format.exists() {
             refuse_foreign(root)?;
             return Err(DataDirError::NotFound(root.to_owned()));
         }
         read_format(&format)
+    }
+
+    /// Where the ledger comes from, the oldest first; empty for one that was begun empty.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// The mark file of a shard of the directory `root`.
+    #[must_use]
+    pub fn mark_path_in(root: &Path, shard: ShardId) -> PathBuf {
+        shard_dir(root, shard).join("mark")
+    }
+
+    /// The directory of segments of a shard of the directory `root`.
+    #[must_use]
+    pub fn journal_dir_in(root: &Path, shard: ShardId) -> PathBuf {
+        shard_dir(root, shard).join("journal")
     }
 
     /// The directory itself.
@@ -207,13 +302,19 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
     for entry in entries {
         let name = entry.map_err(failed("list", root))?.file_name();
         let name = name.to_string_lossy();
+        if name == RESTORING {
+            let what = "says that a restore or fork into this directory was not finished; remove \
+                        the directory and begin again"
+                .to_owned();
+            return Err(DataDirError::Format { path: root.join(RESTORING), what });
+        }
         if !matches!(&*name, LOCK | FORMAT_NEW | "shard-0") {
             let (path, found) = (root.to_owned(), name.into_owned());
             return Err(DataDirError::Foreign { path, found });
         }
     }
     let shard = shard_dir(root, ShardId(0));
-    let used = MarkFile::open(&shard.join("mark")).is_ok_and(|(_, mark)| mark.epoch > Epoch(0));
+    let used = Mark::read(&shard.join("mark")).is_ok_and(|mark| mark.epoch > Epoch(0));
     let has_segments =
         fs::read_dir(shard.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
     if used || has_segments {
@@ -248,7 +349,7 @@ fn take_lock(root: &Path) -> Result<File, DataDirError> {
     Ok(file)
 }
 
-fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
+fn create_shards(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
     for number in 0..SHARDS {
         let shard = ShardId(number);
         let dir = shard_dir(root, shard);
@@ -262,24 +363,31 @@ fn create(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
         sync_dir(&journal).map_err(failed("sync", &journal))?;
         sync_dir(&dir).map_err(failed("sync", &dir))?;
     }
+    Ok(())
+}
+
+fn write_format(root: &Path, ledger: LedgerId, origins: &[Origin]) -> Result<(), DataDirError> {
     let path = root.join(FORMAT_NEW);
     let mut file = File::create(&path).map_err(failed("create", &path))?;
-    file.write_all(format_text(ledger).as_bytes()).map_err(failed("write", &path))?;
+    file.write_all(format_text(ledger, origins).as_bytes()).map_err(failed("write", &path))?;
     file.sync_all().map_err(failed("sync", &path))?;
     fs::rename(&path, root.join(FORMAT)).map_err(failed("rename", &path))?;
     sync_dir(root).map_err(failed("sync", root))
 }
 
-fn format_text(ledger: LedgerId) -> String {
+fn format_text(ledger: LedgerId, origins: &[Origin]) -> String {
     let mut text =
         format!("{TITLE}\nversion: {LAYOUT_VERSION}\nledger: {ledger}\nshards: {SHARDS}\n");
+    for origin in origins {
+        writeln!(text, "origin: {origin}").expect("writing to a string does not fail");
+    }
     let crc = crc32c::crc32c(text.as_bytes());
     writeln!(text, "crc32c: {crc:08x}").expect("writing to a string does not fail");
     text
 }
 
 /// Accepts only what [`format_text`] writes: byte for byte.
-fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
+fn read_format(path: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
     let wrong = |what: &str| DataDirError::Format { path: path.to_owned(), what: what.to_owned() };
     let file = File::open(path).map_err(failed("open", path))?;
     let mut bytes = Vec::new();
@@ -305,7 +413,13 @@ fn read_format(path: &Path) -> Result<LedgerId, DataDirError> {
     }
     let ledger = u128::from_str_radix(field("ledger")?, 16).map_err(|_| damaged())?;
     let ledger = LedgerId::from_bytes(ledger.to_be_bytes());
-    if text == format_text(ledger) { Ok(ledger) } else { Err(damaged()) }
+    let lines = text.lines().filter_map(|line| line.strip_prefix("origin: "));
+    let origins: Result<Vec<Origin>, ()> = lines.map(str::parse).collect();
+    let origins = origins.map_err(|()| damaged())?;
+    if format_text(ledger, &origins) != text {
+        return Err(damaged());
+    }
+    Ok((ledger, origins))
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ pub const LAST_OF_APPEND: u16 = 1;
 /// of a sled segment, or sled moves them into files that nothing syncs.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 - 1;
 
-const MAGIC: [u8; 4] = *b"DJFR";
+/// How every frame begins.
+pub(crate) const MAGIC: [u8; 4] = *b"DJFR";
 const CRC_AT: usize = 76;
 
 /// BLAKE3 over a frame's bytes; prints as hexadecimal.
@@ -275,8 +276,28 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the slice has N bytes")
 }
 
+/// What a header claims, before anything of it is checked but its length.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Claim {
+    pub(crate) first_lsn: Lsn,
+    pub(crate) epoch: Epoch,
+    pub(crate) crc: u32,
+}
+
+/// What the header at the beginning of these bytes claims.
+///
+/// # Panics
+/// With fewer bytes than a header.
+pub(crate) fn claim(bytes: &[u8]) -> Claim {
+    Claim {
+        first_lsn: Lsn(u64::from_le_bytes(array(bytes, 24))),
+        epoch: Epoch(u64::from_le_bytes(array(bytes, 16))),
+        crc: u32::from_le_bytes(array(bytes, CRC_AT)),
+    }
+}
+
 /// How many bytes the frame has that begins here, going by its header alone.
-fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
+pub(crate) fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes.len() < HEADER_BYTES {
         return Err(FrameError::Length { announced: HEADER_BYTES, found: bytes.len() });
     }

@@ -16,6 +16,8 @@
 //! * [`chain`]: the check that what was found is what was written;
 //! * [`data_dir`], [`mark`]: the files around the store;
 //! * [`sled_journal`]: the journal on disk;
+//! * [`raw`]: the journal read from its files alone, also while a server writes it;
+//! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
 
@@ -29,8 +31,11 @@ pub mod data_dir;
 mod files;
 pub mod frame;
 pub mod ledger_id;
+mod look;
 pub mod mark;
 pub mod memory;
+pub mod origin;
+pub mod raw;
 pub mod sled_journal;
 pub mod snapshot;
 
@@ -39,9 +44,12 @@ pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
 };
-pub use data_dir::{DataDir, DataDirError};
+pub use data_dir::{DataDir, DataDirError, Held};
 pub use frame::{Frame, FrameError, FrameHash, FrameHeader};
 pub use ledger_id::LedgerId;
+pub use look::{Leftover, LookAround};
 pub use memory::MemoryJournal;
+pub use origin::{Origin, OriginKind};
+pub use raw::{RawError, RawJournal};
 pub use sled_journal::SledJournal;
 pub use sled_journal::options::{SledOptions, Syncer};

@@ -122,19 +122,8 @@ impl MarkFile {
         let io = |source| MarkError::Io { verb: "open", path: path.to_owned(), source };
         let opened =
             OpenOptions::new().read(true).write(true).custom_flags(libc::O_DSYNC).open(path);
-        let file = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(MarkError::Size { path: path.to_owned(), bytes: 0 });
-            }
-            other => other.map_err(io)?,
-        };
-        let bytes = file.metadata().map_err(io)?.len();
-        if bytes != 2 * SLOT_BYTES as u64 {
-            return Err(MarkError::Size { path: path.to_owned(), bytes });
-        }
-        let mut slots = [[0; SLOT_BYTES]; 2];
-        file.read_exact_at(slots.as_flattened_mut(), 0).map_err(io)?;
-        let (slot, sequence, mark) = newer(path, decode(&slots[0]), decode(&slots[1]))?;
+        let file = opened.map_err(|error| missing(path, error).unwrap_or_else(io))?;
+        let (slot, sequence, mark) = read_slots(&file, path)?;
         Ok((Self::over(file, path, sequence, slot), mark))
     }
 
@@ -163,6 +152,37 @@ impl MarkFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+impl Mark {
+    /// Reads the newer slot of a mark file, which may be written meanwhile; writes nothing.
+    ///
+    /// # Errors
+    /// As [`MarkFile::open`].
+    pub fn read(path: &Path) -> Result<Self, MarkError> {
+        let io = |source| MarkError::Io { verb: "open", path: path.to_owned(), source };
+        let file = File::open(path).map_err(|error| missing(path, error).unwrap_or_else(io))?;
+        read_slots(&file, path).map(|(_, _, mark)| mark)
+    }
+}
+
+/// A mark that is not there is a mark of no size; any other error is given back.
+fn missing(path: &Path, error: io::Error) -> Result<MarkError, io::Error> {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Ok(MarkError::Size { path: path.to_owned(), bytes: 0 });
+    }
+    Err(error)
+}
+
+fn read_slots(file: &File, path: &Path) -> Result<(usize, u64, Mark), MarkError> {
+    let io = |source| MarkError::Io { verb: "read", path: path.to_owned(), source };
+    let bytes = file.metadata().map_err(io)?.len();
+    if bytes != 2 * SLOT_BYTES as u64 {
+        return Err(MarkError::Size { path: path.to_owned(), bytes });
+    }
+    let mut slots = [[0; SLOT_BYTES]; 2];
+    file.read_exact_at(slots.as_flattened_mut(), 0).map_err(io)?;
+    newer(path, decode(&slots[0]), decode(&slots[1]))
 }
 
 type Decoded = Result<(u64, Mark), &'static str>;

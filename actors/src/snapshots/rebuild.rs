@@ -163,6 +163,7 @@ fn is_of_the_snapshot(error: &ReplayFailed) -> bool {
                 | JournalError::Replay { .. }
         ),
         ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
+        ReplayFailed::Target { .. } => false,
     }
 }
 

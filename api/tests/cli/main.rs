@@ -2,5 +2,6 @@
 
 mod accounts;
 mod import;
+mod past;
 mod snapshots;
 mod support;

@@ -42,6 +42,7 @@ impl Server {
         let info = ServerInfo {
             version: "test".into(),
             ledger_id: opened.ledger.to_string(),
+            origins: vec![],
             durability: Durability::None,
             started,
         };

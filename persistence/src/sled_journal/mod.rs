@@ -28,6 +28,7 @@ use crate::files::io_error;
 use crate::frame::Frame;
 use ducat_engine::ids::{Lsn, ShardId};
 use options::SledOptions;
+pub(crate) use segment::parse_dir_name;
 use shard::Shard;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -139,6 +140,28 @@ impl Journal for SledJournal {
     fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError> {
         self.shard(shard)?.trim(upto)
     }
+}
+
+/// Shows every frame that the store gives back of one segment below `journal`: for a copy of
+/// it, since the store may write.
+pub(crate) fn visit_segment(
+    journal: &std::path::Path,
+    first: Lsn,
+    take: &mut dyn FnMut(Frame),
+) -> Result<(), segment::StoreError> {
+    let segment = segment::Segment::open(journal, first, &SledOptions::default(), false)?;
+    let mut failed = None;
+    segment.each_from(Lsn::ZERO, &mut |frame| match frame {
+        Ok(frame) => {
+            take(frame);
+            true
+        }
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Reads on and on, a few frames ahead, up to what is durable.

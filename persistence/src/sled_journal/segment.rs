@@ -51,7 +51,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What went wrong in or under sled.
 #[derive(Debug, Error)]
-pub(super) enum StoreError {
+pub(crate) enum StoreError {
     /// sled said so.
     #[error("sled refused")]
     Sled(#[source] sled::Error),
@@ -135,7 +135,7 @@ pub(super) fn dir_name(first: Lsn) -> String {
 }
 
 /// The first LSN that a directory's name stands for.
-pub(super) fn parse_dir_name(name: &str) -> Option<Lsn> {
+pub(crate) fn parse_dir_name(name: &str) -> Option<Lsn> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| name.parse().ok().map(Lsn)).flatten().filter(|lsn| *lsn > Lsn::ZERO)
 }

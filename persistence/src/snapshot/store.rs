@@ -62,7 +62,7 @@ impl SnapshotStore {
     /// # Errors
     /// [`DataDirError`] when no ledger is there.
     pub fn read_only(root: &Path, shard: ShardId) -> Result<Self, DataDirError> {
-        let ledger = DataDir::ledger_at(root)?;
+        let (ledger, _) = DataDir::peek(root)?;
         Ok(Self::at(snapshots_dir(root, shard), ledger, shard))
     }
 

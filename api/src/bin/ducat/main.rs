@@ -1,20 +1,28 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
 //!
 //! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import` and `status`
-//! are clients of a running server. `verify` and `replay` read a data directory that no server
-//! holds. This file reads the command line and hands over; each command has a module of its
+//! are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
+//! read a data directory, beside a running server or without one. This file reads the command line and hands over; each command has a module of its
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
 mod account;
 mod asset;
 mod balances;
 mod causes;
+mod checks;
+mod diff;
+mod doctor;
+mod event_line;
 mod exit;
+mod figures;
 mod import;
+mod moment;
 mod net;
 mod offline;
 mod output;
+mod printer;
 mod replay;
+mod restore;
 mod serve;
 mod snapshot;
 mod status;
@@ -22,6 +30,7 @@ mod status;
 mod testing;
 mod transfer;
 mod verify;
+mod verify_ids;
 
 use clap::{Args, Parser, Subcommand};
 use exit::{Done, Exit, Failure};
@@ -76,10 +85,18 @@ enum Command {
     /// Take, list, show, check and remove snapshots, from which a start is quick.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
-    /// Check a data directory that no server holds: frames, chain, gaps, conservation.
+    /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
-    /// Rebuild the balances of any past moment from a data directory that no server holds.
+    /// Rebuild the balances of any past moment from a data directory, or print its events.
     Replay(replay::ReplayArgs),
+    /// Show what changed between two moments.
+    Diff(diff::DiffArgs),
+    /// Make a new ledger that holds another's events up to a moment.
+    Restore(restore::RestoreArgs),
+    /// Make a marked copy of a ledger as of a moment, for trying something.
+    Fork(restore::ForkArgs),
+    /// Explain why no server starts on a data directory, and the ways out.
+    Doctor(doctor::DoctorArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -126,6 +143,10 @@ fn run(cli: Cli) -> Done {
         Command::Snapshot(command) => snapshot::run(&global, command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
+        Command::Diff(args) => diff::run(&global, &args),
+        Command::Restore(args) => restore::restore(&global, &args),
+        Command::Fork(args) => restore::fork(&global, &args),
+        Command::Doctor(args) => doctor::run(&global, &args),
     }
 }
 

@@ -1,49 +1,28 @@
-//! The way to a data directory that no server holds. `verify` and `replay` call these two
-//! functions and know nothing else of the journal.
-//!
-//! Both scan the whole journal, which checks every frame, and apply its events with the same
-//! rules as the running engine.
+//! The way to a data directory without a server: its journal read from the files alone, and the
+//! ledger that its events lead to. The directory is never written to, and a server may be
+//! working on it: then what it had acknowledged when the command began is read.
 
 use crate::causes::{damaged_restore, with_causes};
 use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::serve::replay_bar;
 use ducat_actors::handle::CurrencyTotal;
-use ducat_actors::replay::{Progress, ReplayFailed, replay_offline};
+use ducat_actors::replay::{
+    Observer, Progress, ReplayFailed, Until, replay_behind, replay_offline,
+};
 use ducat_api::compose::{self, OpenError};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
-use ducat_persistence::{DataDirError, Tail};
-use indicatif::{ProgressBar, ProgressStyle};
+use ducat_persistence::snapshot::{SnapshotHeader, SnapshotStore};
+use ducat_persistence::{DataDirError, RawJournal, Tail};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The only shard there is.
-const SHARD: ShardId = ShardId(0);
-
-/// What looking at every frame of a journal found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// Frames read, each with its checksum and its place in the chain checked.
-    pub frames: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Accounts opened.
-    pub accounts: u64,
-    /// Openings for writing.
-    pub epochs: u64,
-    /// The last event.
-    pub last_lsn: Lsn,
-    /// Hash of the state that the events lead to.
-    pub state_hash: [u8; 32],
-    /// Sums by currency.
-    pub totals: Vec<CurrencyTotal>,
-    /// The currencies, for the codes and digits of the sums.
-    pub currencies: Currencies,
-    /// Where an end begins that a crash tore and nobody was told of; it is not counted.
-    pub dropped_from: Option<Lsn>,
-}
+pub const SHARD: ShardId = ShardId(0);
 
 /// The state at one LSN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,41 +39,104 @@ pub struct ReplayedState {
     pub totals: Vec<CurrencyTotal>,
 }
 
-/// Checks the whole journal in a data directory. Sums that are not zero are damage too.
-pub fn verify(data_dir: &Path) -> Result<VerifyReport, Failure> {
-    let (ledger, tail) = scan(data_dir, None)?;
-    let state = state_of(&ledger);
-    Ok(VerifyReport {
-        frames: tail.frames,
-        events: tail.records,
-        accounts: state.accounts.len() as u64,
-        epochs: tail.epoch.0,
-        last_lsn: state.lsn,
-        state_hash: state.hash,
-        totals: state.totals,
-        currencies: state.currencies,
-        dropped_from: tail.dropped.map(|dropped| dropped.first_lsn),
-    })
+/// Opens the journal of a directory for reading.
+pub fn open(data_dir: &Path) -> Result<RawJournal, Failure> {
+    compose::open_to_read(data_dir).map_err(|e| open_failure(&e, data_dir))
 }
 
-/// The state at `to_lsn`, or at the journal's end.
-pub fn replay(data_dir: &Path, to_lsn: Option<Lsn>) -> Result<ReplayedState, Failure> {
-    scan(data_dir, to_lsn).map(|(ledger, _)| state_of(&ledger))
+/// An empty ledger to replay into.
+pub fn empty() -> Result<Ledger, Failure> {
+    Ledger::new(1, 0, REMEMBER_NS)
+        .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))
 }
 
-/// Opens the journal and applies its events as far as `to`.
-fn scan(data_dir: &Path, to: Option<Lsn>) -> Result<(Ledger, Tail), Failure> {
-    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
-    let mut ledger = Ledger::new(1, 0, REMEMBER_NS)
-        .ok_or_else(|| Failure::new(Exit::Internal, "a ledger of one partition was refused"))?;
-    let (bar, progress) = progress();
-    let tail = replay_offline(&*opened.journal, SHARD, &mut ledger, to, progress);
-    bar.finish_and_clear();
-    Ok((ledger, tail.map_err(|e| replay_failure(&e, data_dir))?))
+/// The ledger as far as `until`, and where the journal ends. The whole journal is checked.
+pub fn replay(
+    journal: &RawJournal,
+    data_dir: &Path,
+    until: Until,
+    observer: &mut impl Observer,
+) -> Result<(Ledger, Tail), Failure> {
+    let mut ledger = empty()?;
+    let timer = Timer::start();
+    let tail = replay_offline(journal, SHARD, &mut ledger, until, observer, replay_bar::progress())
+        .map_err(|e| replay_failure(&e, data_dir))?;
+    timer.tell(&tail);
+    Ok((ledger, tail))
+}
+
+/// As [`replay`], from the newest snapshot at or before the moment that can be used: quicker, and
+/// what lies before it is not looked at. From the beginning when there is none.
+pub fn replay_from_snapshot(
+    journal: &RawJournal,
+    data_dir: &Path,
+    until: Until,
+    observer: &mut impl Observer,
+) -> Result<(Ledger, Tail), Failure> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::new(Exit::CannotCreate, format!("cannot list the snapshots: {error}"))
+    };
+    let store = SnapshotStore::read_only(data_dir, SHARD).map_err(|e| failed(&e))?;
+    for listed in store.list().map_err(|e| failed(&e))? {
+        let early = |header: &SnapshotHeader| {
+            until.includes(header.state.lsn, header.state.time_ns)
+                && header.state.lsn <= journal.mark().durable.lsn
+        };
+        if listed.header.as_ref().is_ok_and(|header| !early(header)) {
+            continue;
+        }
+        match store.load(listed.lsn, 1, 0, REMEMBER_NS) {
+            Ok((mut ledger, summary)) => {
+                eprintln!("from the snapshot at LSN {}", listed.lsn);
+                let (after, timer) = (Some(summary.header.anchor), Timer::start());
+                let bar = replay_bar::progress();
+                let tail = replay_behind(journal, SHARD, &mut ledger, after, until, observer, bar)
+                    .map_err(|e| replay_failure(&e, data_dir))?;
+                timer.tell(&tail);
+                return Ok((ledger, tail));
+            }
+            Err(error) => {
+                eprintln!("ducat: {} was not used: {}", listed.path.display(), with_causes(&error));
+            }
+        }
+    }
+    eprintln!("there is no snapshot to begin with: from the beginning");
+    replay(journal, data_dir, until, observer)
+}
+
+/// Says on stderr how fast a replay was, when it took long enough to ask.
+pub struct Timer(Instant);
+
+impl Timer {
+    /// Begins to count.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What was replayed.
+    pub fn tell(&self, tail: &Tail) {
+        self.tell_events(tail.records);
+    }
+
+    /// So many events were replayed.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn tell_events(&self, events: u64) {
+        let took = self.0.elapsed();
+        if took >= Duration::from_secs(1) {
+            let rate = events as f64 / took.as_secs_f64() / 1e6;
+            let (events, seconds) = (output::count(events), took.as_secs_f64());
+            eprintln!("replayed {events} events in {seconds:.1} s, {rate:.2} million a second");
+        }
+    }
+}
+
+/// What shows how far a replay has come.
+pub fn progress() -> Progress {
+    replay_bar::progress()
 }
 
 /// A ledger in figures.
-fn state_of(ledger: &Ledger) -> ReplayedState {
+pub fn state_of(ledger: &Ledger) -> ReplayedState {
     let (hash, totals) = ledger.summary();
     let total = |(currency, t): (_, ducat_engine::ledger::Totals)| CurrencyTotal {
         currency,
@@ -110,27 +152,7 @@ fn state_of(ledger: &Ledger) -> ReplayedState {
     }
 }
 
-/// A bar, and what moves it.
-pub fn progress() -> (ProgressBar, Progress) {
-    let bar = progress_bar();
-    let shown = bar.clone();
-    let progress = Box::new(move |at: &ducat_persistence::ScanProgress| {
-        shown.set_length(at.goal_lsn.0.max(at.lsn.0));
-        shown.set_position(at.lsn.0);
-    });
-    (bar, progress)
-}
-
-/// A bar on stderr that shows itself only when the replay takes a while.
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("replaying [{wide_bar}] {human_pos} of {human_len}");
-    let bar = ProgressBar::new(0);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
-}
-
-/// How a data directory that cannot be opened ends a command that looks into it.
+/// How a directory that cannot be opened ends the command.
 pub fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     let exit = match error {
         error if error.is_in_use() => Exit::Held,
@@ -144,11 +166,17 @@ pub fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     Failure::new(exit, with_causes(error))
 }
 
-fn replay_failure(error: &ReplayFailed, data_dir: &Path) -> Failure {
+/// How a replay that stopped ends the command.
+pub fn replay_failure(error: &ReplayFailed, data_dir: &Path) -> Failure {
     if compose::is_replay_damage(error) {
         return damaged_restore(error, data_dir);
     }
-    Failure::new(Exit::Internal, with_causes(error))
+    let exit = if matches!(error, ReplayFailed::Target { .. }) {
+        Exit::CannotCreate
+    } else {
+        Exit::Internal
+    };
+    Failure::new(exit, with_causes(error))
 }
 
 #[cfg(test)]
@@ -159,20 +187,24 @@ mod tests {
     #[test]
     fn a_directory_without_a_ledger_is_wrong_usage() {
         let dir = tempfile::tempdir().expect("a directory");
-        let failure = verify(dir.path()).expect_err("nothing there");
-        assert_eq!(failure.exit, Exit::Usage);
-        let failure = replay(&dir.path().join("missing"), None).expect_err("nothing there");
+        assert_eq!(open(dir.path()).expect_err("nothing there").exit, Exit::Usage);
+        let failure = open(&dir.path().join("missing")).expect_err("nothing there");
         assert_eq!(failure.exit, Exit::Usage);
     }
 
     #[test]
-    fn a_directory_that_is_held_says_so() {
+    fn a_directory_that_is_held_can_be_read() {
         let dir = tempfile::tempdir().expect("a directory");
         let held = compose::create_or_open(dir.path()).expect("created");
-        assert_eq!(verify(dir.path()).expect_err("held").exit, Exit::Held);
+        assert!(open(dir.path()).expect("opens").is_live());
         drop(held);
-        let report = verify(dir.path()).expect("an empty journal is sound");
-        assert_eq!((report.frames, report.accounts, report.last_lsn), (0, 0, Lsn::ZERO));
+        let journal = open(dir.path()).expect("opens");
+        assert!(!journal.is_live());
+        let (ledger, tail) =
+            replay(&journal, dir.path(), Until::default(), &mut ()).expect("sound");
+        assert_eq!((tail.frames, state_of(&ledger).lsn), (0, Lsn::ZERO));
+        let refused = compose::open_existing(dir.path()).err().expect("no server meanwhile");
+        assert!(refused.is_in_use());
     }
 
     #[test]
@@ -197,7 +229,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         drop(compose::create_or_open(dir.path()).expect("created"));
         std::fs::write(dir.path().join("FORMAT"), "x").expect("written");
-        let failure = verify(dir.path()).expect_err("damaged");
+        let failure = open(dir.path()).expect_err("damaged");
         assert_eq!(failure.exit, Exit::Damaged);
         let copy = format!("from a copy of {}", dir.path().display());
         assert!(failure.message.ends_with(&copy), "{failure}");

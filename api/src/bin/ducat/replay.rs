@@ -1,27 +1,35 @@
-//! `ducat replay`: the balances of any past moment, from a data directory that no server holds.
+//! `ducat replay`: the balances of any past moment, or the events, from a data directory.
 
 use crate::balances::{self, BalanceOf};
+use crate::event_line::status_name;
 use crate::exit::{Done, Exit, Failure};
 use crate::offline::{self, ReplayedState};
+use crate::printer::Printer;
 use crate::status::TotalLine;
 use crate::verify::total_lines;
-use crate::{Global, output};
+use crate::{Global, moment, output};
 use clap::Args;
+use ducat_actors::replay::{Observer, Until};
 use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{Currencies, format_minor};
-use ducat_engine::transfer::{AccountStatus, AccountView};
+use ducat_engine::transfer::AccountView;
+use ducat_persistence::RawJournal;
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// Options of `replay`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Nothing is appended to the journal. Ends with 1 and prints no state when the journal ends before
---to-lsn, 65 when data is damaged, 75 when a server holds the directory.
+Reads the journal from the beginning and checks all of it; writes nothing to the directory, and
+works beside a running server. Ends with 1 and prints no state when the journal ends before
+--to-lsn, 65 when data is damaged.
 
 Examples:
   ducat replay --data-dir ./ledger                             # the sums at the end
   ducat replay --data-dir ./ledger --to-lsn 5000 --account 17  # one account back then
+  ducat replay --data-dir ./ledger --to-time 2026-01-31T23:59:59Z
+  ducat replay --data-dir ./ledger --print --account 17 --json # its events
   ducat replay --data-dir ./ledger --balances-out balances.csv # every account")]
 pub struct ReplayArgs {
     /// The data directory.
@@ -30,6 +38,19 @@ pub struct ReplayArgs {
     /// Stop after this event, which must be there; the journal's end when absent.
     #[arg(long, value_name = "N")]
     to_lsn: Option<u64>,
+    /// Stop after the last event decided at this time or before (RFC 3339).
+    #[arg(long, value_name = "TIME", value_parser = moment::time_ns, conflicts_with = "to_lsn")]
+    to_time: Option<u64>,
+    /// Begin with the newest snapshot at or before the moment: quicker, but what lies before it is
+    /// neither checked nor printed.
+    #[arg(long)]
+    from_snapshot: bool,
+    /// Print every event, one to a line, instead of the state: of --account only, if given.
+    #[arg(long, conflicts_with = "balances_out")]
+    print: bool,
+    /// Print events from this one on.
+    #[arg(long, value_name = "N", requires = "print")]
+    from_lsn: Option<u64>,
     /// Print the balances of these accounts. Ends with 1 when one did not exist then.
     #[arg(long = "account", value_name = "ID")]
     accounts: Vec<AccountId>,
@@ -68,11 +89,20 @@ struct AccountLine {
 
 /// Runs `replay`.
 pub fn run(global: &Global, args: &ReplayArgs) -> Done {
-    let state = offline::replay(&args.data_dir, args.to_lsn.map(Lsn))?;
-    if let Some(asked) = args.to_lsn.filter(|asked| state.lsn.0 < *asked) {
-        let text = format!("there is no LSN {asked} yet: the journal ends at LSN {}", state.lsn);
-        return Err(Failure::new(Exit::Refused, text));
+    let journal = offline::open(&args.data_dir)?;
+    let until = moment::until(args.to_lsn, args.to_time);
+    if args.print {
+        let from = Lsn(args.from_lsn.unwrap_or(1));
+        let mut printer = Printer::new(global.json, &args.accounts, from);
+        let ledger = args.build(&journal, until, &mut printer)?;
+        printer.finish().map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()))?;
+        moment::check_reached(&ledger, until)?;
+        return Ok(Exit::Ok);
     }
+    let ledger = args.build(&journal, until, &mut ())?;
+    moment::check_reached(&ledger, until)?;
+    let state = offline::state_of(&ledger);
+    drop(ledger);
     let lines = balances::lines(balances_of(&state, args.id_offset));
     if let Some(path) = &args.balances_out {
         balances::write(path, &lines)?;
@@ -91,6 +121,23 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Done {
         eprintln!("ducat: no account had the id {id} at LSN {}", state.lsn);
     });
     Ok(if missing.count() == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+impl ReplayArgs {
+    fn build(
+        &self,
+        journal: &RawJournal,
+        until: Until,
+        observer: &mut impl Observer,
+    ) -> Result<Ledger, Failure> {
+        let dir = &self.data_dir;
+        let replayed = if self.from_snapshot {
+            offline::replay_from_snapshot(journal, dir, until, observer)
+        } else {
+            offline::replay(journal, dir, until, observer)
+        };
+        replayed.map(|(ledger, _)| ledger)
+    }
 }
 
 /// The balances of all accounts that are not external, under their ids in the source.
@@ -161,11 +208,7 @@ fn account_line(a: &AccountView, currencies: &Currencies) -> AccountLine {
     AccountLine {
         id: a.spec.id.to_string(),
         currency: currency.map_or_else(|| format!("#{}", a.spec.currency.0), |c| c.code),
-        status: match a.status {
-            AccountStatus::Active => "active",
-            AccountStatus::Frozen => "frozen",
-            AccountStatus::Closed => "closed",
-        },
+        status: status_name(a.status),
         external: a.spec.external,
         posted: format_minor(a.posted, digits),
         available: (!a.spec.external).then(|| format_minor(a.available, digits)),
@@ -180,7 +223,7 @@ mod tests {
     use super::*;
     use ducat_actors::handle::CurrencyTotal;
     use ducat_engine::money::CurrencyId;
-    use ducat_engine::transfer::AccountSpec;
+    use ducat_engine::transfer::{AccountSpec, AccountStatus};
 
     fn view(id: u128, posted: i128, external: bool) -> AccountView {
         AccountView {

@@ -10,7 +10,7 @@
 
 mod banner;
 mod ready_file;
-mod replay_bar;
+pub(crate) mod replay_bar;
 mod signals;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
@@ -220,6 +220,7 @@ async fn run_async(args: ServeArgs) -> Done {
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ledger_id: opened.ledger.to_string(),
+        origins: crate::restore::descent(&opened.origins),
         durability,
         started,
     };

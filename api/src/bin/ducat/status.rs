@@ -24,6 +24,7 @@ pub struct StatusArgs {
 struct StatusLine<'a> {
     version: &'a str,
     ledger_id: &'a str,
+    origins: &'a [String],
     durability: &'a str,
     epoch: u64,
     uptime_ns: u64,
@@ -91,6 +92,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         return output::json(&StatusLine {
             version: &s.version,
             ledger_id: &s.ledger_id,
+            origins: &s.origins,
             durability: &s.durability,
             epoch: s.epoch,
             uptime_ns: s.uptime_ns,
@@ -124,8 +126,9 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
     let (count, mebibytes) = (output::count, output::bytes);
     let since = "since the start";
     let of = |now, max| format!("{} of at most {}", mebibytes(now), mebibytes(max));
-    let mut facts = vec![
-        ("ledger", s.ledger_id.clone()),
+    let mut facts = vec![("ledger", s.ledger_id.clone())];
+    facts.extend(s.origins.iter().map(|origin| ("made from", origin.clone())));
+    facts.extend([
         ("version", s.version.clone()),
         ("durability", s.durability.clone()),
         ("up for", format!("{} s, epoch {}", s.uptime_ns / 1_000_000_000, s.epoch)),
@@ -148,7 +151,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         ("refused", format!("{} {since}", count(s.refused))),
         ("repeats", format!("{} {since}", count(s.repeats))),
         ("partitions", s.partitions.to_string()),
-    ];
+    ]);
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {

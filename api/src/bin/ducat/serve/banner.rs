@@ -55,10 +55,12 @@ fn text(
         "listening on {address}\n\
          data directory: {place}\n\
          durability:     {survives}\n\
-         ledger:         {ledger}, {accounts} accounts, journal at LSN {lsn}\n\
-         \n\
-         Open two accounts and send a first transfer from another shell:\n"
+         ledger:         {ledger}, {accounts} accounts, journal at LSN {lsn}\n"
     );
+    for origin in &info.origins {
+        writeln!(text, "made from:      {origin}").expect("writing to a String never fails");
+    }
+    text.push_str("\nOpen two accounts and send a first transfer from another shell:\n");
     for command in [
         "account create 1 --currency GBP --external",
         "account create 2 --currency GBP",
@@ -77,6 +79,7 @@ mod tests {
         let info = ServerInfo {
             version: "0".into(),
             ledger_id: "ab".into(),
+            origins: vec![],
             durability,
             started: std::time::Instant::now(),
         };

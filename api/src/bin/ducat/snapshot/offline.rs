@@ -28,12 +28,10 @@ pub fn create(global: &Global, args: &CreateArgs) -> Done {
     let data_dir = &args.dir.data_dir;
     let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
     let store = opened.snapshots.ok_or_else(|| internal("the directory has no snapshots"))?;
-    let (bar, progress) = progress();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let taken_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     let made =
-        offline::create(&*opened.journal, SHARD, &store, args.from_beginning, taken_ns, progress);
-    bar.finish_and_clear();
+        offline::create(&*opened.journal, SHARD, &store, args.from_beginning, taken_ns, progress());
     let made = made.map_err(|error| create_failure(&error, data_dir))?;
     for rejected in &made.rebuilt.rejected {
         eprintln!("ducat: {} was not used: {}", rejected.path.display(), rejected.why);

@@ -133,8 +133,8 @@ mod tests {
         };
         assert_eq!(
             listing(&[line.clone(), bad], false).expect("text"),
-            "  LSN  state of                           size  accounts  ids  at first sight\n \
-             5000  2025-01-01T00:00:00.000000001Z  3.0 MiB     1,200    7  usable\n   \
+            " LSN  state of                           size  accounts  ids  at first sight\n\
+             5000  2025-01-01T00:00:00.000000001Z  3.0 MiB     1,200    7  usable\n  \
              90  -                               3.0 MiB         -    -  it is cut off"
         );
         let json = listing(&[line], true).expect("text");

@@ -1,0 +1,221 @@
+//! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
+//! decimal texts in the currency's digits.
+
+use crate::exit::Failure;
+use crate::output;
+use ducat_actors::replay::Event;
+use ducat_engine::ids::{AccountId, Slot};
+use ducat_engine::ledger::Ledger;
+use ducat_engine::money::{CurrencyId, format_minor};
+use ducat_engine::record::{Party, Posted, Record, Refused};
+use ducat_engine::transfer::{AccountSpec, AccountStatus};
+use serde::Serialize;
+
+/// An event as scripts read it; a field that it does not have is left out.
+#[derive(Serialize, Debug, Default, PartialEq, Eq)]
+pub struct EventLine {
+    /// Its place.
+    pub lsn: u64,
+    /// When it was decided.
+    pub time: String,
+    /// `posted`, `refused`, `account-opened`, `status-changed` or `asset-defined`.
+    pub event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// Posted balance of the debit account after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debit_posted: Option<String>,
+    /// Posted balance of the credit account after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_posted: Option<String>,
+    /// Whether it is linked with the next event.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    linked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overdraft_limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digits: Option<u8>,
+}
+
+/// A status in words.
+pub const fn status_name(status: AccountStatus) -> &'static str {
+    match status {
+        AccountStatus::Active => "active",
+        AccountStatus::Frozen => "frozen",
+        AccountStatus::Closed => "closed",
+    }
+}
+
+/// Code and digits of a currency.
+pub fn currency(ledger: &Ledger, id: CurrencyId) -> (String, u8) {
+    let known = ledger.coordinator.currencies().by_id(id);
+    known.map_or_else(|| (format!("#{}", id.0), 0), |currency| (currency.code, currency.digits))
+}
+
+fn account(ledger: &Ledger, slot: Slot) -> Option<AccountSpec> {
+    ledger.view(slot).map(|view| view.spec)
+}
+
+/// The accounts an event touches, by their ids.
+pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
+    let of = |slot| account(ledger, slot).map(|spec| spec.id);
+    let party = |party: &Party| match party {
+        Party::Known { slot, .. } => of(*slot),
+        Party::Unknown(id) => Some(*id),
+    };
+    match record {
+        Record::Posted(p) | Record::PostedLinked(p) => [of(p.debit), of(p.credit)],
+        Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
+        Record::AccountOpened(spec) => [Some(spec.id), None],
+        Record::StatusChanged { slot, .. } => [of(*slot), None],
+        Record::AssetDefined { .. } => [None, None],
+    }
+}
+
+impl EventLine {
+    /// The event, with names from the ledger as it stands after it.
+    pub fn new(ledger: &Ledger, event: &Event<'_>) -> Self {
+        let line = Self {
+            lsn: event.lsn.0,
+            time: output::time(event.time_ns),
+            linked: event.record.is_linked(),
+            ..Self::default()
+        };
+        match event.record {
+            Record::Posted(posted) | Record::PostedLinked(posted) => line.posted(ledger, posted),
+            Record::Refused(refused) | Record::RefusedLinked(refused) => {
+                line.refused(ledger, refused, accounts(ledger, event.record))
+            }
+            Record::AccountOpened(spec) => {
+                let (code, digits) = currency(ledger, spec.currency);
+                let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
+                Self {
+                    event: "account-opened",
+                    account: Some(spec.id.to_string()),
+                    currency: Some(code),
+                    external: Some(spec.external),
+                    overdraft_limit: (limit > 0).then(|| format_minor(limit, digits)),
+                    ..line
+                }
+            }
+            Record::StatusChanged { slot, status } => Self {
+                event: "status-changed",
+                account: account(ledger, *slot).map(|spec| spec.id.to_string()),
+                status: Some(status_name(*status)),
+                ..line
+            },
+            Record::AssetDefined { code, digits } => Self {
+                event: "asset-defined",
+                currency: Some(code.clone()),
+                digits: Some(*digits),
+                ..line
+            },
+        }
+    }
+
+    fn posted(self, ledger: &Ledger, posted: &Posted) -> Self {
+        let (debit, credit) = (account(ledger, posted.debit), account(ledger, posted.credit));
+        let known = debit.as_ref().map(|spec| currency(ledger, spec.currency));
+        let (code, digits) = known.unwrap_or_default();
+        let amount = i128::try_from(posted.amount).unwrap_or(i128::MAX);
+        Self {
+            event: "posted",
+            id: Some(posted.id.to_string()),
+            debit: debit.map(|spec| spec.id.to_string()),
+            credit: credit.map(|spec| spec.id.to_string()),
+            amount: Some(format_minor(amount, digits)),
+            currency: Some(code),
+            debit_posted: Some(format_minor(posted.debit_side.posted, digits)),
+            credit_posted: Some(format_minor(posted.credit_side.posted, digits)),
+            ..self
+        }
+    }
+
+    fn refused(
+        self,
+        ledger: &Ledger,
+        refused: &Refused,
+        [debit, credit]: [Option<AccountId>; 2],
+    ) -> Self {
+        let of_account = |party: &Party| match party {
+            Party::Known { slot, .. } => account(ledger, *slot).map(|spec| spec.currency),
+            Party::Unknown(_) => None,
+        };
+        let id = refused.currency.or_else(|| of_account(&refused.debit));
+        let id = id.or_else(|| of_account(&refused.credit));
+        let known = id.map(|id| currency(ledger, id));
+        let amount = i128::try_from(refused.amount).unwrap_or(i128::MAX);
+        let digits = known.as_ref().map_or(0, |(_, digits)| *digits);
+        Self {
+            event: "refused",
+            id: Some(refused.id.to_string()),
+            code: Some(refused.rejection.code()),
+            debit: debit.map(|id| id.to_string()),
+            credit: credit.map(|id| id.to_string()),
+            amount: Some(format_minor(amount, digits)),
+            currency: known.map(|(code, _)| code),
+            ..self
+        }
+    }
+
+    /// One line: place, time, what, and the figures.
+    pub fn text(&self) -> String {
+        let none = String::new();
+        let get = |text: &Option<String>| text.as_ref().unwrap_or(&none).clone();
+        let what = match self.event {
+            "posted" | "refused" => {
+                let code = self.code.map(|code| format!(" {code}")).unwrap_or_default();
+                let after = match (&self.debit_posted, &self.credit_posted) {
+                    (Some(debit), Some(credit)) => format!("  now {debit} and {credit}"),
+                    _ => String::new(),
+                };
+                format!(
+                    "{}{code} {}  {} -> {}  {} {}{after}",
+                    self.event,
+                    get(&self.id),
+                    get(&self.debit),
+                    get(&self.credit),
+                    get(&self.amount),
+                    get(&self.currency),
+                )
+            }
+            "account-opened" => {
+                let external = if self.external == Some(true) { ", external" } else { "" };
+                let limit = self.overdraft_limit.as_ref();
+                let limit = limit.map(|limit| format!(", overdraft {limit}")).unwrap_or_default();
+                format!("opened {}  {}{external}{limit}", get(&self.account), get(&self.currency))
+            }
+            "status-changed" => {
+                format!("account {} is {}", get(&self.account), self.status.unwrap_or_default())
+            }
+            _ => format!(
+                "asset {} with {} digits",
+                get(&self.currency),
+                self.digits.unwrap_or_default()
+            ),
+        };
+        let linked = if self.linked { "  linked with the next" } else { "" };
+        format!("{}  {}  {what}{linked}", self.lsn, self.time)
+    }
+
+    /// As text or JSON.
+    pub fn print(&self, json: bool) -> Result<String, Failure> {
+        if json { output::json(self) } else { Ok(self.text()) }
+    }
+}
