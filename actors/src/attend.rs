@@ -280,7 +280,8 @@ impl CoordinatorState {
     /// The marker of a snapshot: whatever partitions are told after it is no part of it.
     fn begin_export(&mut self) -> Done<Head> {
         for partition in &self.partitions {
-            partition.cast(PartitionMsg::BeginExport { piece: self.rules.layout().piece_accounts() })?;
+            partition
+                .cast(PartitionMsg::BeginExport { piece: self.rules.layout().piece_accounts() })?;
         }
         Ok(self.rules.begin_export())
     }

@@ -73,7 +73,9 @@ pub(crate) enum Task {
     },
     /// A snapshot begins between the batches before and behind it; told once everything
     /// before it is durable.
-    BeginSnapshot { reply: Reply<Head> },
+    BeginSnapshot {
+        reply: Reply<Head>,
+    },
     /// A snapshot that was begun and not given to its end is forgotten.
     EndSnapshot,
     DefineAsset {

@@ -119,7 +119,8 @@ fn replayed(journal: &MemoryJournal, lsn: Lsn) -> Ledger {
 
 fn files(store: &SnapshotStore) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(store.dir()) else { return Vec::new() };
-    let names = entries.map(|entry| entry.expect("listed").file_name().into_string().expect("ours"));
+    let names =
+        entries.map(|entry| entry.expect("listed").file_name().into_string().expect("ours"));
     let mut names: Vec<String> = names.collect();
     names.sort();
     names
@@ -154,7 +155,9 @@ async fn under_load_each_is_what_replay_has_at_its_moment() {
         load.stop().await;
         let end = handle.summary().await.expect("up");
         engine.shutdown().await.expect("in order");
-        assert!(taken.windows(2).all(|two| two[0].summary.header.lsn() < two[1].summary.header.lsn()));
+        assert!(
+            taken.windows(2).all(|two| two[0].summary.header.lsn() < two[1].summary.header.lsn())
+        );
         for Taken { summary, new, .. } in &taken {
             let lsn = summary.header.lsn();
             assert!(new);
@@ -162,8 +165,7 @@ async fn under_load_each_is_what_replay_has_at_its_moment() {
             let mut by_replay = replayed(&journal, lsn);
             let by_hash = by_replay.summary().0;
             assert_eq!(summary.end.state_hash, by_hash, "{partitions} partitions, LSN {lsn}");
-            let (mut loaded, _) =
-                snapshots.store.load(lsn, 2, 3, REMEMBER_NS).expect("sound");
+            let (mut loaded, _) = snapshots.store.load(lsn, 2, 3, REMEMBER_NS).expect("sound");
             assert_eq!(loaded.summary().0, by_hash);
             assert_eq!(ids(&mut loaded), ids(&mut by_replay), "{partitions} partitions, LSN {lsn}");
         }

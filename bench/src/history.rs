@@ -48,12 +48,7 @@ impl Answers {
     /// its id. A client that sends again what was not answered is told of a repeat where its
     /// first sending took effect: the call is one, from its first sending to its answer, and
     /// that answer is its first, whatever its mark.
-    pub fn record(
-        &mut self,
-        batch: &Batch,
-        reply: &Reply,
-        mut note: impl FnMut(&Item, u8, bool),
-    ) {
+    pub fn record(&mut self, batch: &Batch, reply: &Reply, mut note: impl FnMut(&Item, u8, bool)) {
         for (item, answer) in batch.items.iter().zip(&reply.answers) {
             let code = answer & !REPEAT;
             if code == ID_REUSED {

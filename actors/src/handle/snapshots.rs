@@ -40,10 +40,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`SnapshotFailed`], among them [`SnapshotFailed::Damaged`].
-    pub async fn verify_snapshot(
-        &self,
-        lsn: Option<Lsn>,
-    ) -> Result<Verified, SnapshotFailed> {
+    pub async fn verify_snapshot(&self, lsn: Option<Lsn>) -> Result<Verified, SnapshotFailed> {
         self.beside(move |handle, options| {
             let newest = || options.store.list().map(|l| l.first().map_or(Lsn::ZERO, |l| l.lsn));
             let lsn = lsn.map_or_else(newest, Ok)?;

@@ -166,7 +166,8 @@ impl Taking {
 
     fn ids(&self) -> Result<Option<IdsPiece>, Ended> {
         // Waits for no place among the callers' reads: there is never more than this one.
-        let queue = |reply| self.shared.queue_read(WaitingRead { read: Read::Ids { reply }, place: None });
+        let queue =
+            |reply| self.shared.queue_read(WaitingRead { read: Read::Ids { reply }, place: None });
         Ok(self.ask(queue)?)
     }
 

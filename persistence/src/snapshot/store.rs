@@ -284,7 +284,11 @@ impl SnapshotStore {
             Ok(_) => sound.insert(listed.lsn),
             Err(error) => {
                 let (lsn, error) = (listed.lsn.0, &error as &dyn std::error::Error);
-                tracing::error!(lsn, error, "a snapshot cannot be used; it does not count, and stays");
+                tracing::error!(
+                    lsn,
+                    error,
+                    "a snapshot cannot be used; it does not count, and stays"
+                );
                 false
             }
         }

@@ -299,7 +299,8 @@ mod tests {
         let mut s = proto::SnapshotStatus::default();
         assert_eq!(text(&s), ["last snapshot: none yet"]);
         (s.last_lsn, s.last_bytes, s.last_took_ns) = (7, 3 << 20, 12_345_678);
-        (s.last_taken_ns, s.running_since_ns) = (1_735_689_600_000_000_001, 1_735_689_600_000_000_002);
+        (s.last_taken_ns, s.running_since_ns) =
+            (1_735_689_600_000_000_001, 1_735_689_600_000_000_002);
         (s.failures, s.failed_ns, s.failure) = (2, 1_735_689_600_000_000_003, "no space".into());
         assert_eq!(
             text(&s),
