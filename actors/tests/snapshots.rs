@@ -78,7 +78,7 @@ impl Load {
                         // Everywhere, from the bank and between others, some of it refused.
                         let mixed = next.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7;
                         let (a, b) = (2 + mixed % (accounts - 1), 2 + mixed / 7 % (accounts - 1));
-                        let from = if next % 3 == 0 { a } else { BANK };
+                        let from = if next.is_multiple_of(3) { a } else { BANK };
                         let to = if from == b { BANK } else { b };
                         transfer((client + 1) << 64 | next, from, to, 1 + mixed % 50)
                     });

@@ -33,7 +33,7 @@ pub(crate) enum SnapshotterMsg {
     /// Time has passed.
     Tick,
     /// The thread is through.
-    Ended(Result<Taken, Ended>),
+    Ended(Box<Result<Taken, Ended>>),
 }
 
 /// The actor.
@@ -99,7 +99,7 @@ impl Actor for SnapshotterActor {
                     self.begin(&myself, state);
                 }
             }
-            SnapshotterMsg::Ended(result) => return self.ended(result, state),
+            SnapshotterMsg::Ended(result) => return self.ended(*result, state),
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl SnapshotterActor {
                 Err(SnapshotFailed::Io("the snapshot's thread panicked".to_owned()).into())
             });
             // In vain only when the engine has stopped.
-            drop(tell.cast(SnapshotterMsg::Ended(result)));
+            drop(tell.cast(SnapshotterMsg::Ended(Box::new(result))));
         };
         let thread = std::thread::Builder::new().name("ducat-snapshot".to_owned()).spawn(work);
         match thread {

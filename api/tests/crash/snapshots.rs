@@ -88,7 +88,7 @@ fn assert_all_whole(data: &Path) {
 fn killed_while_snapshots_are_taken_nothing_acknowledged_is_lost() {
     let mut attack = Attack::new("SIGKILL while snapshots are taken under load");
     let mut taken = 0;
-    attack.on_ledgers(tries("DUCAT_SNAPSHOT_KILLS", 5), |attack, nth, data| {
+    attack.on_ledgers(tries("DUCAT_SNAPSHOT_KILLS", 3), |attack, nth, data| {
         let server = attack.start(&launch(["1", "2", "4"][nth % 3]), data);
         assert_all_whole(data);
         attack.check(&server, Depth::New);
@@ -119,7 +119,7 @@ fn a_power_cut_while_snapshots_are_taken_loses_nothing_acknowledged() {
     };
     let data = disk.path().join("data");
     let mut taken = 0;
-    for nth in 0..tries("DUCAT_SNAPSHOT_CUTS", 3) {
+    for nth in 0..tries("DUCAT_SNAPSHOT_CUTS", 2) {
         let launch = launch(["1", "2", "4"][nth % 3]);
         let server = attack.start(&launch, &data);
         let taking = Taking::from(&server);
@@ -150,7 +150,7 @@ fn a_power_cut_while_snapshots_are_taken_loses_nothing_acknowledged() {
 fn a_damaged_newest_snapshot_costs_nothing_but_time() {
     let mut attack = Attack::new("newest snapshot damaged before the start");
     let mut bits = 0;
-    attack.on_ledgers(tries("DUCAT_SNAPSHOT_DAMAGES", 5), |attack, nth, data| {
+    attack.on_ledgers(tries("DUCAT_SNAPSHOT_DAMAGES", 3), |attack, nth, data| {
         let launch = launch("2");
         let server = attack.start(&launch, data);
         let taking = Taking::from(&server);
@@ -232,7 +232,7 @@ fn no_space_for_a_snapshot_stops_nothing() {
 #[test]
 fn told_to_stop_while_snapshots_are_taken_it_leaves_nothing_unfinished() {
     let mut attack = Attack::new("SIGTERM while snapshots are taken under load");
-    attack.on_ledgers(tries("DUCAT_STOPS", 3), |attack, _, data| {
+    attack.on_ledgers(tries("DUCAT_STOPS", 2), |attack, _, data| {
         let server = attack.start(&launch("2"), data);
         let taking = Taking::from(&server);
         let ended = attack.load(server, |server, dice| {
