@@ -7,6 +7,7 @@
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
+//! DIR/shard-0/archive/              the journal's oldest part, or a link to where it is
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
@@ -275,6 +276,13 @@ impl DataDir {
         self.shard_dir(shard).join("journal")
     }
 
+    /// The directory of a shard's archive; made with its first file. May be a link to a
+    /// directory on another disk.
+    #[must_use]
+    pub fn archive_dir(&self, shard: ShardId) -> PathBuf {
+        archive_dir(&self.root, shard)
+    }
+
     /// The directory of a shard's snapshots; made with the first of them.
     #[must_use]
     pub fn snapshots_dir(&self, shard: ShardId) -> PathBuf {
@@ -289,6 +297,11 @@ fn shard_dir(root: &Path, shard: ShardId) -> PathBuf {
 /// The directory of the snapshots of a shard of the ledger at `root`.
 pub(crate) fn snapshots_dir(root: &Path, shard: ShardId) -> PathBuf {
     shard_dir(root, shard).join("snapshots")
+}
+
+/// The directory of the archive of a shard of the ledger at `root`.
+pub(crate) fn archive_dir(root: &Path, shard: ShardId) -> PathBuf {
+    shard_dir(root, shard).join("archive")
 }
 
 /// Without `FORMAT`, only what an interrupted creation leaves behind may be there.

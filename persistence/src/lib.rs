@@ -19,9 +19,11 @@
 //! * [`raw`]: the journal read from its files alone, also while a server writes it;
 //! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
-//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
+//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
+//! * [`archive`]: the journal's oldest part, in compressed files beside it.
 
 pub mod append;
+pub mod archive;
 mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
@@ -40,6 +42,7 @@ pub mod sled_journal;
 pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
+pub use archive::{ArchiveError, ArchiveStore};
 pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
