@@ -42,9 +42,9 @@ pub mod sled_journal;
 pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
-pub use archive::{ArchiveError, ArchiveStore};
+pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};
 pub use contract::{
-    AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
+    AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Piece, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
 };
 pub use data_dir::{DataDir, DataDirError, Held};

@@ -17,19 +17,25 @@
 //! * `block`: one block, compressed and with its checksum;
 //! * [`writer`], [`reader`]: whole files, to anything that writes and from anything that reads;
 //! * [`manifest`]: the list of files;
-//! * [`store`]: the directory.
+//! * [`store`]: the directory;
+//! * [`view`]: a journal and its archive as one sequence;
+//! * [`trimming`]: when what is moved here.
 
 mod block;
 pub mod format;
 pub mod manifest;
 pub mod reader;
 pub mod store;
+pub mod trimming;
+pub mod view;
 pub mod writer;
 
 pub use block::BlockFault;
 pub use manifest::{Entry, Manifest, ManifestFault};
 pub use reader::{ArchiveFile, ReadAt};
 pub use store::{ArchiveStore, Frames};
+pub use trimming::{TrimError, TrimOptions, Trimmed, Trimmer, archive_after_snapshot};
+pub use view::ArchivedJournal;
 pub use writer::FileWriter;
 
 use crate::chain::{ChainFault, ChainPoint};
@@ -89,6 +95,19 @@ pub enum ArchiveError {
         /// What is wrong with it.
         source: ManifestFault,
     },
+    /// It ends before the journal begins: it was rolled back, or has lost its newest files.
+    #[error(
+        "the archive {} ends at LSN {end}, and the journal begins only after LSN {base}",
+        dir.display()
+    )]
+    Short {
+        /// The archive's directory.
+        dir: PathBuf,
+        /// Where it ends.
+        end: Lsn,
+        /// Up to where the journal was trimmed.
+        base: Lsn,
+    },
     /// What was to be archived does not continue the archive.
     #[error("the archive ends at LSN {end}, and what was to follow does not continue it")]
     NotContinued {
@@ -122,6 +141,7 @@ impl ArchiveError {
             Self::Damaged { .. }
                 | Self::Foreign { .. }
                 | Self::Missing { .. }
+                | Self::Short { .. }
                 | Self::Manifest { .. }
         )
     }
@@ -134,6 +154,7 @@ impl ArchiveError {
             | Self::Damaged { path, .. }
             | Self::Foreign { path, .. }
             | Self::Missing { path, .. }
+            | Self::Short { dir: path, .. }
             | Self::Manifest { path, .. } => Some(path),
             Self::NotContinued { .. } | Self::Nothing(_) | Self::Source(_) => None,
         }
@@ -188,6 +209,23 @@ pub enum Fault {
     /// The digest of the whole file is another.
     #[error("the digest recorded at the end is not that of the file")]
     Digest,
+}
+
+/// What appending or trimming has just done; a crash may come behind any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// So many more bytes of frames went out.
+    Frames(u64),
+    /// The file is durable under its temporary name.
+    Written,
+    /// It was read back and is right.
+    ReadBack,
+    /// It has its name, durably.
+    Renamed,
+    /// The manifest names it, durably: it is part of the archive.
+    Named,
+    /// The journal has dropped what lies up to here.
+    Dropped(Lsn),
 }
 
 /// What all frames of a file come to.

@@ -12,7 +12,7 @@ use super::format::Head;
 use super::manifest::{self, Entry, Manifest, ManifestFault, parse_file_name};
 use super::reader::ArchiveFile;
 use super::writer::{FileWriter, Written};
-use super::{ArchiveError, Fault};
+use super::{ArchiveError, Fault, Step};
 use crate::chain::ChainPoint;
 use crate::contract::JournalError;
 use crate::data_dir::{DataDir, DataDirError, archive_dir};
@@ -191,18 +191,17 @@ impl ArchiveStore {
         &self,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
     ) -> Result<Entry, ArchiveError> {
-        self.append_paced(frames, &mut |_| {})
+        self.append_watched(frames, &mut |_| {})
     }
 
-    /// As [`Self::append`]; `pace` is told after every few megabytes how many bytes of frames
-    /// went out since the last time, and may take its time.
+    /// As [`Self::append`]; `watch` is told of every step, and may take its time.
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub fn append_paced(
+    pub fn append_watched(
         &self,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-        pace: &mut dyn FnMut(u64),
+        watch: &mut dyn FnMut(Step),
     ) -> Result<Entry, ArchiveError> {
         let _one = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_dir()?;
@@ -210,16 +209,20 @@ impl ArchiveStore {
         let before = self.end();
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
         let unfinished = Unfinished(path.with_extension("frames.new"));
-        let written = self.write(&unfinished.0, before, frames, pace)?;
+        let written = self.write(&unfinished.0, before, frames, watch)?;
+        watch(Step::Written);
         self.read_back(&unfinished.0, &written)?;
+        watch(Step::ReadBack);
         fs::rename(&unfinished.0, &path).map_err(ArchiveError::io("rename", &unfinished.0))?;
         sync_dir(&self.dir).map_err(ArchiveError::io("sync", &self.dir))?;
+        watch(Step::Renamed);
         let entry = Entry::from(written);
         let mut manifest = Manifest::clone(&self.manifest());
         manifest.sequence += 1;
         manifest.entries.push(entry);
         self.write_manifest(&manifest)?;
         self.set(manifest);
+        watch(Step::Named);
         Ok(entry)
     }
 
@@ -228,7 +231,7 @@ impl ArchiveStore {
         path: &Path,
         before: ChainPoint,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-        pace: &mut dyn FnMut(u64),
+        watch: &mut dyn FnMut(Step),
     ) -> Result<Written, ArchiveError> {
         let file = File::create(path).map_err(ArchiveError::io("create", path))?;
         let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile { file, unsynced: 0 });
@@ -240,7 +243,7 @@ impl ArchiveStore {
             let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
             writer.frame(&frame).map_err(failed)?;
             if writer.frame_bytes() - paced >= SYNC_EVERY_BYTES {
-                pace(writer.frame_bytes() - paced);
+                watch(Step::Frames(writer.frame_bytes() - paced));
                 paced = writer.frame_bytes();
             }
         }
