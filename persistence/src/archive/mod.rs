@@ -132,6 +132,20 @@ impl ArchiveError {
         move |source| Self::Io { verb, path: path.to_owned(), source }
     }
 
+    /// The same again, for one more who asks: the causes as text.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Manifest { path, source } => {
+                Self::Manifest { path: path.clone(), source: source.clone() }
+            }
+            other => {
+                let path = other.path().map(Path::to_owned).unwrap_or_default();
+                let source = io::Error::other(with_causes(other));
+                Self::Io { verb: "use", path, source }
+            }
+        }
+    }
+
     /// Whether something that was archived is missing or changed, rather than the system
     /// around it refusing.
     #[must_use]
@@ -174,6 +188,12 @@ impl ArchiveError {
             }
         }
     }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What is wrong with an archive file's bytes.

@@ -460,6 +460,24 @@ impl ArchiveStore {
         faults
     }
 
+    /// What is wrong when the journal begins at `base`, and the archive does not reach it.
+    #[must_use]
+    pub fn too_short(&self, base: ChainPoint) -> Option<ArchiveFault> {
+        let end = self.end();
+        let other = end.lsn == base.lsn && end.hash != base.hash;
+        (end.lsn < base.lsn || other).then(|| {
+            let (dir, first) = (self.dir.clone(), end.lsn.next());
+            let error = if other {
+                let what =
+                    format!("it ends at LSN {} with another hash than the journal begins", end.lsn);
+                ArchiveError::Foreign { path: dir, what }
+            } else {
+                ArchiveError::Short { dir, end: end.lsn, base: base.lsn }
+            };
+            ArchiveFault { first: first.min(base.lsn), last: base.lsn, error }
+        })
+    }
+
     /// Writes the manifest anew from the files that lie in the directory: for an archive whose
     /// manifest is lost. Every file is read to its end; they must continue one another from the
     /// beginning of the journal, and reach `least`.
