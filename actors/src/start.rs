@@ -10,6 +10,7 @@ use crate::replay::{Progress, ReplayFailed};
 use crate::snapshots::rebuild::{self, Making, RebuildError, Rebuilt, Rejected};
 use crate::supervisor::Supervisor;
 use crate::threads::EngineThreads;
+use crate::upkeep::Upkeep;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
@@ -82,6 +83,7 @@ pub struct Engine {
     answers: ActorRef<AnswersMsg>,
     tail: Tail,
     origin: Origin,
+    upkeep: Upkeep,
 }
 
 /// What the replay gave.
@@ -161,6 +163,7 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
+        let upkeep = Upkeep::start(&shared)?;
         Ok(Self {
             threads,
             shared,
@@ -171,6 +174,7 @@ impl Engine {
             answers,
             tail,
             origin,
+            upkeep,
         })
     }
 
@@ -226,6 +230,7 @@ impl Engine {
         drop(room);
         self.shared.walks.close();
         self.shared.begin_stopping();
+        self.upkeep.end().await;
         drop(self.coordinator.stop_and_wait(None, None).await);
         for partition in &self.partitions {
             drop(partition.stop_and_wait(None, None).await);

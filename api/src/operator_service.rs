@@ -2,10 +2,12 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::proto::{GetStatusRequest, GetStatusResponse};
+use crate::proto::{self, GetStatusRequest, GetStatusResponse};
 use crate::servers::operator_server::Operator;
 use crate::status;
 use ducat_actors::handle::Handle;
+use ducat_actors::upkeep::archiving::ArchiveHealth;
+use ducat_actors::upkeep::disk::DiskHealth;
 use std::fmt;
 use std::time::Instant;
 use tonic::{Request, Response, Status};
@@ -104,6 +106,9 @@ impl Operator for OperatorService {
             answers_bytes_max: self.answers.limit() as u64,
             ..GetStatusResponse::default()
         };
+        let health = self.handle.health();
+        answer.archive = health.archive.map(archive_health);
+        answer.disk = health.disk.map(disk_health);
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
             let mut writer = Writer::new(&currencies);
@@ -113,6 +118,24 @@ impl Operator for OperatorService {
         }
         Ok(Response::new(answer))
     }
+}
+
+fn archive_health(health: ArchiveHealth) -> proto::ArchiveHealth {
+    proto::ArchiveHealth {
+        last_lsn: health.last_lsn.0,
+        files: health.files,
+        bytes: health.bytes,
+        journal_first_lsn: health.journal_first_lsn.0,
+        journal_bytes: health.journal_bytes,
+        dropped_bytes: health.dropped_bytes,
+        last_run_ns: health.last_run_ns,
+        last_error: health.last_error.unwrap_or_default(),
+    }
+}
+
+fn disk_health(health: DiskHealth) -> proto::DiskHealth {
+    let DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing } = health;
+    proto::DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing }
 }
 
 /// The process's resident set in bytes; 0 where `/proc` does not tell.

@@ -149,6 +149,15 @@ pub trait Journal: Send + Sync {
         Ok(ChainPoint { lsn: Lsn(first.0 - 1), hash })
     }
 
+    /// Where the store itself begins. For a journal with an archive that is later than
+    /// [`Self::base`]: what lies between is archived.
+    ///
+    /// # Errors
+    /// As [`Self::base`].
+    fn trimmed_to(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.base(shard)
+    }
+
     /// The last durable LSN.
     ///
     /// The default says 0, which a progress display takes for unknown.

@@ -71,6 +71,20 @@ pub enum DataDirError {
         /// What is wrong with it, as a verb phrase.
         what: String,
     },
+    /// The archive lies in another place than the one asked for.
+    #[error(
+        "the archive {} lies in {}, not in {}; move its files there and make it a link, or leave \
+         --archive-dir out",
+        path.display(), now.display(), wanted.display()
+    )]
+    ArchiveElsewhere {
+        /// Its name in the data directory.
+        path: PathBuf,
+        /// Where it is.
+        now: PathBuf,
+        /// Where it was wanted.
+        wanted: PathBuf,
+    },
     /// The mark could not be created.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -281,6 +295,28 @@ impl DataDir {
     #[must_use]
     pub fn archive_dir(&self, shard: ShardId) -> PathBuf {
         archive_dir(&self.root, shard)
+    }
+
+    /// Makes the directory of a shard's archive a link to `target`, which is created when it is
+    /// not there. Nothing changes when it is one already.
+    ///
+    /// # Errors
+    /// [`DataDirError::ArchiveElsewhere`] when it is something else; [`DataDirError::Io`].
+    pub fn link_archive(&self, shard: ShardId, target: &Path) -> Result<(), DataDirError> {
+        fs::create_dir_all(target).map_err(failed("create", target))?;
+        let target = target.canonicalize().map_err(failed("find", target))?;
+        let link = self.archive_dir(shard);
+        let there = link.symlink_metadata().is_ok();
+        if there {
+            let now = link.canonicalize().unwrap_or_else(|_| link.clone());
+            if now == target {
+                return Ok(());
+            }
+            return Err(DataDirError::ArchiveElsewhere { path: link, now, wanted: target });
+        }
+        std::os::unix::fs::symlink(&target, &link).map_err(failed("link", &link))?;
+        let dir = self.shard_dir(shard);
+        sync_dir(&dir).map_err(failed("sync", &dir))
     }
 
     /// The directory of a shard's snapshots; made with the first of them.

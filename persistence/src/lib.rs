@@ -14,7 +14,7 @@
 //! * [`contract`]: the traits every journal keeps, and its errors;
 //! * [`append`], [`frame`]: how records become bytes;
 //! * [`chain`]: the check that what was found is what was written;
-//! * [`data_dir`], [`mark`]: the files around the store;
+//! * [`data_dir`], [`mark`]: the files around the store; [`disk`]: the room there is;
 //! * [`sled_journal`]: the journal on disk;
 //! * [`raw`]: the journal read from its files alone, also while a server writes it;
 //! * [`origin`]: what a restored or forked ledger was made from;
@@ -30,6 +30,7 @@ pub mod chain;
 pub mod conformance;
 pub mod contract;
 pub mod data_dir;
+pub mod disk;
 mod files;
 pub mod frame;
 pub mod ledger_id;

@@ -43,6 +43,7 @@ use crate::contract::{Damage, JournalError, Place};
 use crate::frame::FrameError;
 use ducat_engine::ids::{Lsn, ShardId};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -119,6 +120,9 @@ pub enum ArchiveError {
     /// Nothing was to be archived.
     #[error("there is nothing to archive after LSN {0}")]
     Nothing(Lsn),
+    /// Whoever watched ended it.
+    #[error("archiving was stopped")]
+    Stopped,
     /// The frames that were to be archived could not be read.
     #[error("the frames to archive could not be read")]
     Source(#[source] Box<JournalError>),
@@ -170,7 +174,7 @@ impl ArchiveError {
             | Self::Missing { path, .. }
             | Self::Short { dir: path, .. }
             | Self::Manifest { path, .. } => Some(path),
-            Self::NotContinued { .. } | Self::Nothing(_) | Self::Source(_) => None,
+            Self::NotContinued { .. } | Self::Nothing(_) | Self::Stopped | Self::Source(_) => None,
         }
     }
 
@@ -247,6 +251,9 @@ pub enum Step {
     /// The journal has dropped what lies up to here.
     Dropped(Lsn),
 }
+
+/// Told of every step, in order; may take its time, and ends the work before the next step.
+pub type Watch<'w> = dyn FnMut(Step) -> ControlFlow<()> + 'w;
 
 /// What all frames of a file come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

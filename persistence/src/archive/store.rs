@@ -12,7 +12,7 @@ use super::format::Head;
 use super::manifest::{self, Entry, Manifest, ManifestFault, parse_file_name};
 use super::reader::ArchiveFile;
 use super::writer::{FileWriter, Written};
-use super::{ArchiveError, Fault, Step};
+use super::{ArchiveError, Fault, Step, Watch};
 use crate::chain::ChainPoint;
 use crate::contract::JournalError;
 use crate::data_dir::{DataDir, DataDirError, archive_dir};
@@ -23,6 +23,7 @@ use ducat_engine::ids::{Lsn, ShardId};
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -191,7 +192,7 @@ impl ArchiveStore {
         &self,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
     ) -> Result<Entry, ArchiveError> {
-        self.append_watched(frames, &mut |_| {})
+        self.append_watched(frames, &mut |_| ControlFlow::Continue(()))
     }
 
     /// As [`Self::append`]; `watch` is told of every step, and may take its time.
@@ -201,7 +202,7 @@ impl ArchiveStore {
     pub fn append_watched(
         &self,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-        watch: &mut dyn FnMut(Step),
+        watch: &mut Watch<'_>,
     ) -> Result<Entry, ArchiveError> {
         let _one = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
         self.make_dir()?;
@@ -210,19 +211,19 @@ impl ArchiveStore {
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
         let unfinished = Unfinished(path.with_extension("frames.new"));
         let written = self.write(&unfinished.0, before, frames, watch)?;
-        watch(Step::Written);
+        tell(watch, Step::Written)?;
         self.read_back(&unfinished.0, &written)?;
-        watch(Step::ReadBack);
+        tell(watch, Step::ReadBack)?;
         fs::rename(&unfinished.0, &path).map_err(ArchiveError::io("rename", &unfinished.0))?;
         sync_dir(&self.dir).map_err(ArchiveError::io("sync", &self.dir))?;
-        watch(Step::Renamed);
+        tell(watch, Step::Renamed)?;
         let entry = Entry::from(written);
         let mut manifest = Manifest::clone(&self.manifest());
         manifest.sequence += 1;
         manifest.entries.push(entry);
         self.write_manifest(&manifest)?;
         self.set(manifest);
-        watch(Step::Named);
+        tell(watch, Step::Named)?;
         Ok(entry)
     }
 
@@ -231,7 +232,7 @@ impl ArchiveStore {
         path: &Path,
         before: ChainPoint,
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-        watch: &mut dyn FnMut(Step),
+        watch: &mut Watch<'_>,
     ) -> Result<Written, ArchiveError> {
         let file = File::create(path).map_err(ArchiveError::io("create", path))?;
         let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile { file, unsynced: 0 });
@@ -243,7 +244,7 @@ impl ArchiveStore {
             let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
             writer.frame(&frame).map_err(failed)?;
             if writer.frame_bytes() - paced >= SYNC_EVERY_BYTES {
-                watch(Step::Frames(writer.frame_bytes() - paced));
+                tell(watch, Step::Frames(writer.frame_bytes() - paced))?;
                 paced = writer.frame_bytes();
             }
         }
@@ -528,6 +529,13 @@ impl ArchiveStore {
         store.make_dir()?;
         store.write_manifest(&manifest)?;
         Ok(store)
+    }
+}
+
+pub(super) fn tell(watch: &mut Watch<'_>, step: Step) -> Result<(), ArchiveError> {
+    match watch(step) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(ArchiveError::Stopped),
     }
 }
 

@@ -10,13 +10,19 @@
 //! A crash at any step leaves a good ledger: until the manifest names a file nothing has changed,
 //! and a piece that is archived and was not dropped is compared and dropped by the next run.
 
-use super::{ArchiveError, ArchiveStore, Entry, Step};
+use super::store::tell;
+use super::{ArchiveError, ArchiveStore, Entry, Step, Watch};
 use crate::contract::{Journal, JournalError, Piece};
+use crate::disk;
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use ducat_engine::ids::{Lsn, ShardId};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use thiserror::Error;
+
+/// So much stays free beside a file that is written.
+const ROOM_LEFT_BYTES: u64 = 16 << 20;
 
 /// What is kept in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,14 @@ pub enum TrimError {
     /// The snapshots could not be listed.
     #[error(transparent)]
     Snapshots(#[from] SnapshotError),
+    /// The archive's disk has no room for the next file.
+    #[error("the next archive file may take {need} bytes, and {free} are free")]
+    NoRoom {
+        /// At most so many.
+        need: u64,
+        /// Free for it.
+        free: u64,
+    },
     /// The archive has other frames than the journal.
     #[error(
         "the archive does not hold what the journal holds at LSN {0}: they are of two histories"
@@ -88,7 +102,8 @@ pub fn archive_after_snapshot(
     archive: &Arc<ArchiveStore>,
     options: TrimOptions,
 ) -> Result<Trimmed, TrimError> {
-    Trimmer::default().run(journal, shard, snapshots, archive, options, &mut |_| {})
+    Trimmer::default()
+        .run(journal, shard, snapshots, archive, options, &mut |_| ControlFlow::Continue(()))
 }
 
 impl Trimmer {
@@ -103,7 +118,7 @@ impl Trimmer {
         snapshots: &SnapshotStore,
         archive: &Arc<ArchiveStore>,
         options: TrimOptions,
-        watch: &mut dyn FnMut(Step),
+        watch: &mut Watch<'_>,
     ) -> Result<Trimmed, TrimError> {
         let pieces = journal.pieces(shard)?;
         let Some(oldest) = pieces.first() else { return Ok(Trimmed::default()) };
@@ -121,7 +136,7 @@ impl Trimmer {
             let report = journal.trim(shard, piece.last)?;
             done.pieces += report.segments;
             done.bytes += report.bytes;
-            watch(Step::Dropped(piece.last));
+            tell(watch, Step::Dropped(piece.last))?;
         }
         Ok(done)
     }
@@ -182,10 +197,10 @@ fn archive_piece(
     shard: ShardId,
     archive: &Arc<ArchiveStore>,
     piece: &Piece,
-    watch: &mut dyn FnMut(Step),
+    watch: &mut Watch<'_>,
 ) -> Result<Option<Entry>, TrimError> {
     let end = archive.end();
-    let base = journal.base(shard)?;
+    let base = journal.trimmed_to(shard)?;
     if end.lsn < base.lsn {
         let dir = archive.dir().into();
         return Err(ArchiveError::Short { dir, end: end.lsn, base: base.lsn }.into());
@@ -204,6 +219,7 @@ fn archive_piece(
     if end.lsn >= piece.last {
         return Ok(None);
     }
+    check_room(archive, piece)?;
     let frames = journal.read(shard, end.lsn.next())?;
     let last = piece.last;
     let frames =
@@ -213,4 +229,13 @@ fn archive_piece(
         return Err(TrimError::Differs(entry.extent.after.lsn));
     }
     Ok(Some(entry))
+}
+
+/// A full disk would not stop archiving alone but the journal, too.
+fn check_room(archive: &ArchiveStore, piece: &Piece) -> Result<(), TrimError> {
+    let dir = archive.dir();
+    let dir = if dir.exists() { dir } else { dir.parent().unwrap_or(dir) };
+    let free = disk::space(dir).map_err(ArchiveError::io("look at the space of", dir))?.free_bytes;
+    let need = piece.bytes.saturating_add(ROOM_LEFT_BYTES);
+    if free < need { Err(TrimError::NoRoom { need, free }) } else { Ok(()) }
 }

@@ -289,6 +289,10 @@ impl Journal for ArchivedJournal {
         Ok(begin.filter(|begin| begin.lsn < base.lsn).unwrap_or(base))
     }
 
+    fn trimmed_to(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.journal.base(shard)
+    }
+
     fn end(&self, shard: ShardId) -> Result<Lsn, JournalError> {
         self.journal.end(shard)
     }

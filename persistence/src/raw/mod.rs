@@ -493,6 +493,11 @@ impl Journal for RawJournal {
         Ok(self.0.start(Part::All))
     }
 
+    fn trimmed_to(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.0.check_shard(shard)?;
+        Ok(self.0.mark.base)
+    }
+
     fn end(&self, shard: ShardId) -> Result<Lsn, JournalError> {
         self.0.check_shard(shard)?;
         Ok(self.0.mark.durable.lsn)
