@@ -83,6 +83,8 @@ impl Load {
                         transfer((client + 1) << 64 | next, from, to, 1 + mixed % 50)
                     });
                     submit(&handle, transfers.collect()).await;
+                    // What is written has to be replayed, and snapshots take long on a busy machine.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             })
         });

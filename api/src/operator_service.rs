@@ -9,7 +9,8 @@ use crate::proto::{
     VerifySnapshotRequest, VerifySnapshotResponse,
 };
 use crate::servers::operator_server::Operator;
-use crate::status;
+use crate::status::{self, Refusal};
+use crate::stream::Draining;
 use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
@@ -61,13 +62,34 @@ pub struct OperatorService {
     info: ServerInfo,
     requests: Budget,
     answers: Budget,
+    draining: Draining,
 }
 
 impl OperatorService {
-    /// The service over this engine; the budgets are those of the server.
+    /// The service over this engine; the budgets are those of the server. What takes long is
+    /// given up when `draining` says so.
     #[must_use]
-    pub const fn new(handle: Handle, info: ServerInfo, requests: Budget, answers: Budget) -> Self {
-        Self { handle, info, requests, answers }
+    pub const fn new(
+        handle: Handle,
+        info: ServerInfo,
+        requests: Budget,
+        answers: Budget,
+        draining: Draining,
+    ) -> Self {
+        Self { handle, info, requests, answers, draining }
+    }
+
+    /// Waits for snapshots' work, but not beyond the server's end.
+    async fn unless_draining<T>(
+        &self,
+        work: impl Future<Output = Result<T, SnapshotFailed>>,
+    ) -> Result<Result<T, SnapshotFailed>, Status> {
+        let mut draining = self.draining.clone();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = draining.begun() => Err(Refusal::draining().into()),
+        }
     }
 }
 
@@ -132,7 +154,8 @@ impl Operator for OperatorService {
         &self,
         _request: Request<CreateSnapshotRequest>,
     ) -> Result<Response<CreateSnapshotResponse>, Status> {
-        let taken = self.handle.create_snapshot().await.map_err(status::snapshot)?;
+        let taken = self.unless_draining(self.handle.create_snapshot()).await?;
+        let taken = taken.map_err(status::snapshot)?;
         Ok(Response::new(CreateSnapshotResponse {
             snapshot: Some(snapshots::read_whole(&taken.summary, &taken.path, "continued")),
             took_ns: snapshots::nanos(taken.took),
@@ -155,7 +178,7 @@ impl Operator for OperatorService {
     ) -> Result<Response<VerifySnapshotResponse>, Status> {
         let lsn = request.into_inner().lsn;
         let asked = (lsn > 0).then_some(Lsn(lsn));
-        let answer = match self.handle.verify_snapshot(asked).await {
+        let answer = match self.unless_draining(self.handle.verify_snapshot(asked)).await? {
             Ok(read) => snapshots::verified(&read),
             Err(SnapshotFailed::Damaged { lsn, why }) => snapshots::unsound(lsn, why),
             Err(failed) => return Err(status::snapshot(failed)),
@@ -173,7 +196,8 @@ impl Operator for OperatorService {
             return Err(Violations::one("keep", "KEEP_ZERO", sentence).into());
         }
         let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-        let removed = self.handle.prune_snapshots(keep).await.map_err(status::snapshot)?;
+        let removed = self.unless_draining(self.handle.prune_snapshots(keep)).await?;
+        let removed = removed.map_err(status::snapshot)?;
         let removed = removed.iter().map(|lsn| lsn.0).collect();
         Ok(Response::new(PruneSnapshotsResponse { removed }))
     }
