@@ -366,8 +366,12 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
     let used = Mark::read(&shard.join("mark")).is_ok_and(|mark| mark.epoch > Epoch(0));
     let has_segments =
         fs::read_dir(shard.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
-    if used || has_segments {
-        let what = "is missing, but a ledger's journal is there; restore the file".to_owned();
+    let archive = archive_dir(root, ShardId(0));
+    let has_archive = archive.symlink_metadata().is_ok()
+        && fs::read_dir(&archive).map_or(true, |mut entries| entries.next().is_some());
+    if used || has_segments || has_archive {
+        let part = if used || has_segments { "journal" } else { "archive" };
+        let what = format!("is missing, but a ledger's {part} is there; restore the file");
         return Err(DataDirError::Format { path: root.join(FORMAT), what });
     }
     Ok(())
@@ -535,5 +539,15 @@ mod tests {
         fs::create_dir(dir.path().join("shard-0/journal/00000000000000000001")).expect("makes");
         let error = DataDir::create_or_open(dir.path()).expect_err("a journal without FORMAT");
         assert!(error.to_string().contains("FORMAT"), "{error}");
+        // An archive beside it makes it no foreign directory, and alone no empty one.
+        let archive = dir.path().join("shard-0/archive");
+        fs::create_dir(&archive).expect("makes");
+        fs::write(archive.join("MANIFEST"), "x").expect("writes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("a journal without FORMAT");
+        assert!(error.to_string().contains("FORMAT is missing, but a ledger's journal"), "{error}");
+        fs::remove_dir(dir.path().join("shard-0/journal/00000000000000000001")).expect("removes");
+        fs::remove_file(dir.path().join("shard-0/mark")).expect("removes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("an archive without FORMAT");
+        assert!(error.to_string().contains("FORMAT is missing, but a ledger's archive"), "{error}");
     }
 }

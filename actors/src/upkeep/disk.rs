@@ -29,13 +29,15 @@ pub struct DiskOptions {
 }
 
 impl DiskOptions {
-    /// A twentieth of the filesystem, at least 64 MiB and at most 1 GiB: what is written between
+    /// A twentieth of the filesystem, at least 64 MiB (or a quarter of it) and at most 1 GiB: what
+    /// is written between
     /// two looks, and an archive file, find room in it.
     ///
     /// # Errors
     /// When the system does not tell how large the filesystem is.
     pub fn usual_reserve(path: &std::path::Path) -> std::io::Result<u64> {
-        Ok((disk::space(path)?.total_bytes / 20).clamp(64 << 20, 1 << 30))
+        let total = disk::space(path)?.total_bytes;
+        Ok((total / 20).clamp((total / 4).min(64 << 20), 1 << 30))
     }
 }
 

@@ -19,6 +19,7 @@ mod checker;
 mod checker_tests;
 mod clock;
 mod damage;
+mod disk_guard;
 mod failing_disk;
 mod faults;
 mod frames;

@@ -80,6 +80,13 @@ impl ArchivedJournal {
         Ok(Some(archive))
     }
 
+    /// The tail of a journal that begins where the archive does.
+    fn begun(&self, tail: Tail) -> Tail {
+        let begin = self.archive.as_ref().ok().and_then(|archive| archive.begin());
+        let first_lsn = begin.map_or(tail.first_lsn, |begin| begin.lsn.next().min(tail.first_lsn));
+        Tail { first_lsn, ..tail }
+    }
+
     /// Shows the archived frames behind `after`, or all, up to the journal's base, each checked.
     fn show(
         &self,
@@ -227,7 +234,10 @@ impl Journal for ArchivedJournal {
         visit: &mut Visitor<'_>,
     ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
         match self.show(Some(after), visit)? {
-            None => self.journal.open_writer_after(shard, owner, after, visit),
+            None => {
+                let opened = self.journal.open_writer_after(shard, owner, after, visit);
+                opened.map(|(writer, tail)| (writer, self.begun(tail)))
+            }
             Some(shown) => {
                 let opened = self.journal.open_writer_with(shard, owner, &mut |frame, at| {
                     visit(frame, shown.further(at))
@@ -244,7 +254,7 @@ impl Journal for ArchivedJournal {
         visit: &mut Visitor<'_>,
     ) -> Result<Tail, JournalError> {
         match self.show(Some(after), visit)? {
-            None => self.journal.scan_after(shard, after, visit),
+            None => self.journal.scan_after(shard, after, visit).map(|tail| self.begun(tail)),
             Some(shown) => {
                 let mut further = |frame: &Frame, at| visit(frame, shown.further(at));
                 self.journal.scan(shard, &mut further).map(|tail| shown.before(tail))
