@@ -16,6 +16,7 @@ use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
 use crate::upkeep::Health;
 use crate::upkeep::archiving::ArchiveOptions;
+use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
@@ -108,6 +109,8 @@ pub struct EngineOptions {
     pub snapshots: Option<SnapshotOptions>,
     /// How the journal's oldest part is archived. Default: it is not.
     pub archive: Option<ArchiveOptions>,
+    /// How it is backed up. Default: it is not.
+    pub backup: Option<BackupOptions>,
     /// How the disk is watched. Default: it is not.
     pub disk: Option<DiskOptions>,
 }
@@ -121,6 +124,7 @@ impl Default for EngineOptions {
             remembered_ids_max: 100_000_000,
             snapshots: None,
             archive: None,
+            backup: None,
             disk: None,
         }
     }
@@ -262,12 +266,13 @@ impl Handle {
         self.shared.disk.refusal().map_or(Ok(()), Err)
     }
 
-    /// How archive and disk do; cheap.
+    /// How archive, backup and disk do; cheap.
     #[must_use]
     pub fn health(&self) -> Health {
         let options = &self.shared.options;
         Health {
             archive: options.archive.as_ref().map(|_| self.shared.archiver.health()),
+            backup: options.backup.as_ref().map(|_| self.shared.backing_up.health()),
             disk: options.disk.as_ref().map(|disk| self.shared.disk.health(disk)),
         }
     }

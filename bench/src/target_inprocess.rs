@@ -84,7 +84,9 @@ fn failure(error: RequestError) -> Failure {
     let (class, in_doubt) = match error {
         RequestError::Overloaded { .. } => ("RESOURCE_EXHAUSTED", false),
         RequestError::Expired => ("DEADLINE_EXCEEDED", false),
-        RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::Busy { .. }
+        | RequestError::IdsFull { .. }
+        | RequestError::DiskFull { .. } => ("RESOURCE_EXHAUSTED", false),
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
             ("INVALID_ARGUMENT", false)
         }

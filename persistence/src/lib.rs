@@ -20,10 +20,12 @@
 //! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
-//! * [`archive`]: the journal's oldest part, in compressed files beside it.
+//! * [`archive`]: the journal's oldest part, in compressed files beside it;
+//! * [`backup`]: the whole journal and its newest snapshots, in files on another disk.
 
 pub mod append;
 pub mod archive;
+pub mod backup;
 mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
@@ -44,6 +46,7 @@ pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};
+pub use backup::{BackupError, BackupJournal, BackupStore};
 pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Piece, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,

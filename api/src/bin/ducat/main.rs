@@ -8,6 +8,7 @@
 mod account;
 mod archive;
 mod asset;
+mod backup;
 mod balances;
 mod causes;
 mod checks;
@@ -89,13 +90,16 @@ enum Command {
     /// Archive the journal's oldest part, list and check what is archived.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Back a ledger up to another disk, show and check a backup.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
     Replay(replay::ReplayArgs),
     /// Show what changed between two moments.
     Diff(diff::DiffArgs),
-    /// Make a new ledger that holds another's events up to a moment.
+    /// Make a new ledger of another's events up to a moment, or of a backup.
     Restore(restore::RestoreArgs),
     /// Make a marked copy of a ledger as of a moment, for trying something.
     Fork(restore::ForkArgs),
@@ -147,6 +151,7 @@ fn run(cli: Cli) -> Done {
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),
+        Command::Backup(command) => backup::run(&global, &command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),
