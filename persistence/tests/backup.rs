@@ -38,12 +38,18 @@ impl Ledger {
 
     /// Appends so many records of 32 bytes that do not compress.
     fn append(&mut self, records: u64) {
+        self.append_sized(records, 1);
+    }
+
+    /// The same of so many times 32 bytes, all alike.
+    fn append_sized(&mut self, records: u64, times: usize) {
         let (mut batch, first) = (AppendBuffer::new(), self.next);
         batch.begin_batch(1_000 + first.0);
         for _ in 0..records {
             let lsn = self.next;
             let record = blake3::hash(&[&lsn.0.to_le_bytes()[..], &[self.salt]].concat());
-            batch.push(lsn, |out| out.extend_from_slice(record.as_bytes())).expect("fits");
+            let put = |out: &mut Vec<u8>| out.extend_from_slice(&record.as_bytes().repeat(times));
+            batch.push(lsn, put).expect("fits");
             self.next = lsn.next();
         }
         batch.end_batch();
@@ -179,6 +185,26 @@ fn a_run_broken_off_at_any_step_leaves_the_one_before() {
             Err(error) => assert!(error.is_stopped(), "step {steps}: {error:?}"),
         }
     }
+}
+
+/// More than a file holds, in appends of many frames: each file ends with an append, so that what is
+/// broken off between two files can be read.
+#[test]
+fn a_large_ledger_takes_several_files_and_each_is_a_backup() {
+    let mut ledger = Ledger::new(LEDGER, 0);
+    for _ in 0..60 {
+        ledger.append_sized(600, 62);
+    }
+    let broken = ledger.update(&ledger.to(), true, &mut |step| match step {
+        Step::Named => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(broken.expect_err("stopped").is_stopped());
+    let end = ledger.assert_holds(&ledger.to());
+    assert!(end > Lsn::ZERO && end.0 % 600 == 0 && end < Lsn(60 * 600), "{end}");
+    let done = ledger.back_up().expect("goes on");
+    assert_eq!((done.events, done.files), (60 * 600 - end.0, 2));
+    assert_eq!(ledger.assert_holds(&ledger.to()), Lsn(60 * 600));
 }
 
 #[test]

@@ -62,8 +62,7 @@ fn verify(to: &Path) -> (u64, String) {
 /// What a backup that ends at `lsn` must know: the calls whose answers lie in it and those
 /// without an answer. Also: outcomes compared, events lost, and the time of the last one.
 fn part_up_to(history: &History, lsn: u64) -> (Arc<History>, usize, u64, u64) {
-    let part = Arc::new(History::default());
-    let (mut compared, mut lost, mut last_ns) = (0, 0, 0);
+    let (mut part, mut compared, mut lost, mut last_ns) = (Vec::new(), 0, 0, 0);
     for call in history.calls() {
         let last = call.outcomes.iter().map(|outcome| outcome.lsn).max().unwrap_or(0);
         let times = call.outcomes.iter().map(|outcome| outcome.time_ns);
@@ -74,12 +73,9 @@ fn part_up_to(history: &History, lsn: u64) -> (Arc<History>, usize, u64, u64) {
             continue;
         }
         compared += call.outcomes.len();
-        let again = part.sent(call.transfers);
-        if !call.outcomes.is_empty() {
-            part.answered(again, call.outcomes);
-        }
+        part.push(call);
     }
-    (part, compared, lost, last_ns)
+    (Arc::new(History::of(part)), compared, lost, last_ns)
 }
 
 /// The machine burns down: what was backed up comes back, all of it as it was acknowledged.

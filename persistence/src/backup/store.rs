@@ -30,7 +30,7 @@ const SNAPSHOTS: &str = "snapshots";
 /// What may lie in a directory that is no backup yet; the last on a disk of its own.
 const HARMLESS: [&str; 5] = [LOCK, MANIFEST_NEW, FRAMES, SNAPSHOTS, "lost+found"];
 
-/// A file holds no more bytes of frames than this and one frame's.
+/// A file holds no more bytes of frames than this and one append's.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// So many small files in a row are merged into one.
 const MERGED: usize = 8;
@@ -284,14 +284,17 @@ impl BackupStore {
         let mut written = 0;
         while self.end().lsn < goal {
             let frames = source.journal.read(source.shard, self.end().lsn.next())?;
-            // As many as a file holds, and none beyond the goal: a busy ledger has no end.
-            let mut bytes = 0;
+            // As many whole appends as a file holds: a backup ends where an append does. None beyond
+            // the goal: a busy ledger has no end.
+            let (mut bytes, mut is_whole) = (0, false);
             let frames = frames.take_while(|frame| {
-                let takes = frame
-                    .as_ref()
-                    .map_or(true, |frame| bytes < FILE_BYTES_MAX && frame.first_lsn() <= goal);
-                bytes += frame.as_ref().map_or(0, |frame| frame.bytes().len() as u64);
-                takes
+                let Ok(frame) = frame else { return true };
+                if frame.first_lsn() > goal || (is_whole && bytes >= FILE_BYTES_MAX) {
+                    return false;
+                }
+                bytes += frame.bytes().len() as u64;
+                is_whole = frame.header().is_last_of_append();
+                true
             });
             let entry = self.write(self.end(), frames, watch)?;
             written += entry.bytes;
