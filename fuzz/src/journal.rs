@@ -98,7 +98,9 @@ fn read_archive(bytes: &[u8]) {
     assert!(frames.iter().map(Frame::bytes).eq(same.iter().map(Frame::bytes)));
 }
 
-fn archived(bytes: &[u8], path: &Path) -> Option<(ArchiveFile<Arc<[u8]>>, Vec<Frame>)> {
+type InMemory = ArchiveFile<Arc<[u8]>>;
+
+fn archived(bytes: &[u8], path: &Path) -> Option<(InMemory, Vec<Frame>)> {
     let file = ArchiveFile::open(Arc::<[u8]>::from(bytes), path).ok()?;
     let mut frames = Vec::new();
     let verified = file.verify(&mut |frame, _| {
