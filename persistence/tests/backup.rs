@@ -201,7 +201,7 @@ fn a_large_ledger_takes_several_files_and_each_is_a_backup() {
     });
     assert!(broken.expect_err("stopped").is_stopped());
     let end = ledger.assert_holds(&ledger.to());
-    assert!(end > Lsn::ZERO && end.0 % 600 == 0 && end < Lsn(60 * 600), "{end}");
+    assert!(end > Lsn::ZERO && end.0.is_multiple_of(600) && end < Lsn(60 * 600), "{end}");
     let done = ledger.back_up().expect("goes on");
     assert_eq!((done.events, done.files), (60 * 600 - end.0, 2));
     assert_eq!(ledger.assert_holds(&ledger.to()), Lsn(60 * 600));

@@ -146,7 +146,7 @@ fn killed_while_backing_up() {
     let mut attack = Attack::new("SIGKILL while backing up");
     let dir = tempfile::tempdir().expect("a directory");
     let (data, to) = (dir.path().join("data"), dir.path().join("backup"));
-    let runs = tries("DUCAT_BACKUP_KILLS", 12);
+    let runs = tries("DUCAT_BACKUP_KILLS", 8);
     let server = attack.start(&Launch::default(), &data);
     attack.load_for(&server, Duration::from_millis(50));
     let since = Instant::now();
