@@ -16,14 +16,18 @@
 use crate::backlog::Backlog;
 use crate::coordinator::CoordinatorMsg;
 use crate::handle::{EngineOptions, RequestError};
+use crate::snapshots::snapshotter::SnapshotterMsg;
+use crate::snapshots::{SnapshotHealth, SnapshotOptions};
 use crate::tasks::{Submission, Task, WaitingRead};
 use crossbeam::queue::SegQueue;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::money::Currencies;
 use ducat_persistence::Journal;
+use ducat_persistence::snapshot::SnapshotError;
 use ractor::ActorRef;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
@@ -74,6 +78,13 @@ pub(crate) struct Shared {
     pub reads: Arc<Semaphore>,
     /// Room for the one read at a time that looks at every account.
     pub long_reads: Arc<Semaphore>,
+    /// For reading and removing snapshots, one at a time.
+    pub snapshot_turns: Semaphore,
+    /// How snapshots are doing.
+    snapshots: Mutex<SnapshotHealth>,
+    /// Snapshots known to be sound; held while some are removed.
+    sound_snapshots: Mutex<BTreeSet<Lsn>>,
+    pub snapshotter: OnceLock<ActorRef<SnapshotterMsg>>,
     /// Room for walks through the journal.
     pub walks: Arc<Semaphore>,
     /// The last durable LSN.
@@ -103,6 +114,10 @@ impl Shared {
             room: Arc::new(Semaphore::new(options.in_flight_max)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             long_reads: Arc::new(Semaphore::new(1)),
+            snapshot_turns: Semaphore::new(1),
+            snapshots: Mutex::default(),
+            sound_snapshots: Mutex::default(),
+            snapshotter: OnceLock::new(),
             walks: Arc::new(Semaphore::new(WALKS_MAX)),
             options,
             shard,
@@ -124,6 +139,22 @@ impl Shared {
     /// Lets the queue know whom to tell.
     pub fn connect(&self, coordinator: ActorRef<CoordinatorMsg>) {
         assert!(self.coordinator.set(coordinator).is_ok(), "connected once");
+    }
+
+    /// How snapshots are doing.
+    pub fn snapshot_health(&self) -> MutexGuard<'_, SnapshotHealth> {
+        // Only plain values are written into it.
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes all snapshots but the newest `keep` that can be used. Blocks.
+    pub fn prune_snapshots(
+        &self,
+        options: &SnapshotOptions,
+        keep: usize,
+    ) -> Result<Vec<Lsn>, SnapshotError> {
+        let mut sound = self.sound_snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        options.store.prune_known(keep, &mut sound)
     }
 
     /// Whether a request whose answer is wanted until `deadline` may come in now: when what

@@ -7,6 +7,7 @@ use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
+use ducat_engine::snapshot::{Head, PIECE_IDS};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
 };
@@ -39,6 +40,15 @@ impl CoordinatorActor {
                     drop(reply.send(Ok(result)));
                     drop(permit);
                 })
+            }
+            Task::BeginSnapshot { reply } => {
+                let head = state.begin_export()?;
+                // Travels the way of answers: out when everything before it is durable.
+                state.journal(0, &[], move || drop(reply.send(Ok(head))))
+            }
+            Task::EndSnapshot => {
+                state.rules.end_export();
+                Ok(())
             }
             Task::DefineAsset { code, digits, reply, permit } => {
                 let defined = state.rules.define_asset(&code, digits);
@@ -97,6 +107,10 @@ impl CoordinatorActor {
             Read::Summary { reply } => {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
+            }
+            Read::Ids { reply } => {
+                // Of a moment that was durable before the first were asked for.
+                drop(reply.send(Ok(state.rules.give(PIECE_IDS))));
             }
             Read::Memory { reply } => {
                 let bytes = state.memory().await?;
@@ -261,6 +275,15 @@ impl CoordinatorState {
         });
         let totals = totals.collect();
         Ok(StateSummary { lsn, hash: state_hash(hash, &self.rules), totals })
+    }
+
+    /// The marker of a snapshot: whatever partitions are told after it is no part of it.
+    fn begin_export(&mut self) -> Done<Head> {
+        for partition in &self.partitions {
+            partition
+                .cast(PartitionMsg::BeginExport { piece: self.rules.layout().piece_accounts() })?;
+        }
+        Ok(self.rules.begin_export())
     }
 
     async fn memory(&self) -> Done<usize> {

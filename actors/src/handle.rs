@@ -2,6 +2,7 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
+mod snapshots;
 mod views;
 
 pub use views::{
@@ -265,7 +266,7 @@ impl Handle {
         let reads = Arc::clone(&self.shared.reads);
         let place = reads.acquire_owned().await.map_err(|e| self.shared.stopped(&e))?;
         let (reply, answer) = oneshot::channel();
-        self.shared.queue_read(WaitingRead { read: read(reply), place })?;
+        self.shared.queue_read(WaitingRead { read: read(reply), place: Some(place) })?;
         answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 

@@ -1,10 +1,11 @@
 //! The partition actor: a ractor actor around [`ducat_engine::partition::Partition`]. One
 //! message carries a whole batch of messages to the account actors it hosts.
 //!
-//! Only the coordinator sends to it, so its mailbox holds a handful of messages at most and
-//! what it answers between two batches is a consistent state of one LSN.
+//! Only the coordinator sends to it, and whoever takes a snapshot, a message at a time; so its
+//! mailbox holds a handful of messages at most. What it answers the coordinator between two
+//! batches is a consistent state of one LSN.
 
-use ducat_engine::account::Impossible;
+use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::ledger::{HashPart, Totals, summarize};
@@ -45,6 +46,13 @@ pub(crate) enum PartitionMsg {
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
     /// Hash and sums over all accounts hosted here.
     Summary { reply: oneshot::Sender<(HashPart, BTreeMap<CurrencyId, Totals>)> },
+    /// A snapshot begins here: accounts are given as they are now.
+    BeginExport { piece: usize },
+    /// The next accounts of the snapshot that was begun; `None` once all are given. The one
+    /// message that does not come from the coordinator, one at a time.
+    Give { reply: oneshot::Sender<Option<Vec<Account>>> },
+    /// Forget the snapshot that was begun.
+    EndExport,
     /// Bytes of memory the slab takes.
     Memory { reply: oneshot::Sender<usize> },
 }
@@ -115,6 +123,9 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
             let views = slots.into_iter().filter_map(|slot| Some((slot, partition.view(slot)?)));
             answer(reply, views.collect());
         }
+        PartitionMsg::BeginExport { piece } => partition.begin_export(piece),
+        PartitionMsg::Give { reply } => answer(reply, partition.give()),
+        PartitionMsg::EndExport => partition.end_export(),
         PartitionMsg::Summary { reply } => answer(reply, summarize(partition)),
         PartitionMsg::Memory { reply } => answer(reply, partition.memory_bytes()),
     }

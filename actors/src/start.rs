@@ -7,7 +7,11 @@ use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
 use crate::replay::{Progress, ReplayFailed};
+use crate::snapshots::SnapshotOptions;
+use crate::snapshots::health::LastSnapshot;
 use crate::snapshots::rebuild::{self, Making, RebuildError, Rebuilt, Rejected};
+use crate::snapshots::schedule::Due;
+use crate::snapshots::snapshotter::{SnapshotterActor, SnapshotterArgs, SnapshotterMsg};
 use crate::supervisor::Supervisor;
 use crate::threads::EngineThreads;
 use crossbeam::channel;
@@ -19,7 +23,7 @@ use ractor::{Actor, ActorRef, SpawnErr};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long shutting down waits for what was admitted.
@@ -79,6 +83,7 @@ pub struct Engine {
     coordinator: ActorRef<CoordinatorMsg>,
     partitions: Vec<ActorRef<PartitionMsg>>,
     journal: ActorRef<JournalMsg>,
+    snapshotter: Option<ActorRef<SnapshotterMsg>>,
     answers: ActorRef<AnswersMsg>,
     tail: Tail,
     origin: Origin,
@@ -161,6 +166,20 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
+        let snapshotter = match &shared.options.snapshots {
+            Some(options) => {
+                let due = remember(&shared, options, &origin, &tail);
+                let (options, partitions) = (options.clone(), partitions.clone());
+                let args = SnapshotterArgs { options, partitions, due };
+                let actor = SnapshotterActor { shared: Arc::clone(&shared) };
+                let link = supervisor.get_cell();
+                let (actor, _) = Actor::spawn_linked(None, actor, args, link).await?;
+                // Set here and nowhere else.
+                let _set = shared.snapshotter.set(actor.clone());
+                Some(actor)
+            }
+            None => None,
+        };
         Ok(Self {
             threads,
             shared,
@@ -168,6 +187,7 @@ impl Engine {
             coordinator,
             partitions,
             journal,
+            snapshotter,
             answers,
             tail,
             origin,
@@ -226,6 +246,10 @@ impl Engine {
         drop(room);
         self.shared.walks.close();
         self.shared.begin_stopping();
+        if let Some(snapshotter) = &self.snapshotter {
+            // First: what it has begun needs the others to be ended well.
+            drop(snapshotter.stop_and_wait(None, None).await);
+        }
         drop(self.coordinator.stop_and_wait(None, None).await);
         for partition in &self.partitions {
             drop(partition.stop_and_wait(None, None).await);
@@ -242,6 +266,25 @@ impl Engine {
             None => Err(RequestError::Stopped("it did not drain".to_owned())),
         }
     }
+}
+
+/// Notes the last snapshot there is, removes what an interrupted one left behind, and says from
+/// where on the next is due.
+fn remember(shared: &Shared, options: &SnapshotOptions, origin: &Origin, tail: &Tail) -> Due {
+    if let Err(error) = options.store.remove_leftovers() {
+        tracing::warn!(%error, "what an unfinished snapshot left behind cannot be removed");
+    }
+    let began_with = origin.snapshot.as_ref();
+    let last = began_with.map(|from| LastSnapshot {
+        lsn: from.header.lsn(),
+        taken_ns: from.header.taken_ns,
+        took: None,
+        bytes: from.bytes,
+    });
+    let mut health = shared.snapshot_health();
+    (health.kept, health.last) = (true, last);
+    let (covered, bytes) = last.map_or((Lsn::ZERO, 0), |last| (last.lsn, last.bytes));
+    Due::new(options.schedule.clone(), Instant::now(), covered, bytes, tail.bytes)
 }
 
 fn check(options: &EngineOptions) -> Result<(), StartError> {

@@ -8,6 +8,7 @@ use crate::answers::OutcomesSender;
 use crate::handle::{RequestError, StateSummary};
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currency, CurrencyError};
+use ducat_engine::snapshot::{Head, IdsPiece};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, TransferRequest,
 };
@@ -70,6 +71,13 @@ pub(crate) enum Task {
         reply: Reply<StatusResult>,
         permit: OwnedSemaphorePermit,
     },
+    /// A snapshot begins between the batches before and behind it; told once everything
+    /// before it is durable.
+    BeginSnapshot {
+        reply: Reply<Head>,
+    },
+    /// A snapshot that was begun and not given to its end is forgotten.
+    EndSnapshot,
     DefineAsset {
         code: String,
         digits: u32,
@@ -78,11 +86,11 @@ pub(crate) enum Task {
     },
 }
 
-/// A read that waits, and its place among the reads: kept until it is done or dropped, so
-/// that callers who gave up still count.
+/// A read that waits, and its place among the callers' reads: kept until it is done or
+/// dropped, so that callers who gave up still count.
 pub(crate) struct WaitingRead {
     pub read: Read,
-    pub place: OwnedSemaphorePermit,
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 impl Read {
@@ -94,12 +102,14 @@ impl Read {
             Self::Events { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
+            Self::Ids { reply } => reply.is_closed(),
         }
     }
 
-    /// Whether it looks at every account, and holds up transfers for that long.
+    /// Whether it holds up transfers for longer than others: it looks at every account, or
+    /// copies many ids.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Summary { .. })
+        matches!(self, Self::Summary { .. } | Self::Ids { .. })
     }
 }
 
@@ -117,4 +127,6 @@ pub(crate) enum Read {
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
     Memory { reply: Reply<usize> },
+    /// The next remembered ids of the snapshot that was begun.
+    Ids { reply: Reply<Option<IdsPiece>> },
 }

@@ -245,6 +245,15 @@ impl Client {
         let request = proto::GetStatusRequest { with_state_hash };
         Ok(self.operator.clone().get_status(request).await?.into_inner())
     }
+
+    /// Takes a snapshot, or joins the one that is running; durable when it returns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn create_snapshot(&self) -> Result<proto::CreateSnapshotResponse, ClientError> {
+        let request = proto::CreateSnapshotRequest {};
+        Ok(self.operator.clone().create_snapshot(request).await?.into_inner())
+    }
 }
 
 impl proto::Outcome {

@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod cursor;
 pub mod explain;
 pub mod outcomes;
+pub mod snapshots;
 pub mod transfers;
 
 use crate::proto;

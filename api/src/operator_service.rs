@@ -2,10 +2,19 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::proto::{GetStatusRequest, GetStatusResponse};
+use crate::convert::snapshots;
+use crate::proto::{
+    CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest, GetStatusResponse,
+    ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse,
+    VerifySnapshotRequest, VerifySnapshotResponse,
+};
 use crate::servers::operator_server::Operator;
-use crate::status;
+use crate::status::{self, Refusal};
+use crate::stream::Draining;
+use crate::violation::Violations;
 use ducat_actors::handle::Handle;
+use ducat_actors::snapshots::SnapshotFailed;
+use ducat_engine::ids::Lsn;
 use std::fmt;
 use std::time::Instant;
 use tonic::{Request, Response, Status};
@@ -51,13 +60,34 @@ pub struct OperatorService {
     info: ServerInfo,
     requests: Budget,
     answers: Budget,
+    draining: Draining,
 }
 
 impl OperatorService {
-    /// The service over this engine; the budgets are those of the server.
+    /// The service over this engine; the budgets are those of the server. What takes long is
+    /// given up when `draining` says so.
     #[must_use]
-    pub const fn new(handle: Handle, info: ServerInfo, requests: Budget, answers: Budget) -> Self {
-        Self { handle, info, requests, answers }
+    pub const fn new(
+        handle: Handle,
+        info: ServerInfo,
+        requests: Budget,
+        answers: Budget,
+        draining: Draining,
+    ) -> Self {
+        Self { handle, info, requests, answers, draining }
+    }
+
+    /// Waits for snapshots' work, but not beyond the server's end.
+    async fn unless_draining<T>(
+        &self,
+        work: impl Future<Output = Result<T, SnapshotFailed>>,
+    ) -> Result<Result<T, SnapshotFailed>, Status> {
+        let mut draining = self.draining.clone();
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = draining.begun() => Err(Refusal::draining().into()),
+        }
     }
 }
 
@@ -102,6 +132,7 @@ impl Operator for OperatorService {
             requests_bytes_max: self.requests.limit() as u64,
             answers_bytes: self.answers.taken() as u64,
             answers_bytes_max: self.answers.limit() as u64,
+            snapshots: snapshots::health(self.handle.snapshot_health()),
             ..GetStatusResponse::default()
         };
         if let Some(summary) = summary {
@@ -112,6 +143,58 @@ impl Operator for OperatorService {
             answer.totals = summary.totals.iter().map(|total| writer.total(total)).collect();
         }
         Ok(Response::new(answer))
+    }
+
+    async fn create_snapshot(
+        &self,
+        _request: Request<CreateSnapshotRequest>,
+    ) -> Result<Response<CreateSnapshotResponse>, Status> {
+        let taken = self.unless_draining(self.handle.create_snapshot()).await?;
+        let taken = taken.map_err(status::snapshot)?;
+        Ok(Response::new(CreateSnapshotResponse {
+            snapshot: Some(snapshots::read_whole(&taken.summary, &taken.path, "continued")),
+            took_ns: snapshots::nanos(taken.took),
+            created: taken.new,
+        }))
+    }
+
+    async fn list_snapshots(
+        &self,
+        _request: Request<ListSnapshotsRequest>,
+    ) -> Result<Response<ListSnapshotsResponse>, Status> {
+        let listed = self.handle.list_snapshots().await.map_err(status::snapshot)?;
+        let snapshots = listed.iter().map(snapshots::listed).collect();
+        Ok(Response::new(ListSnapshotsResponse { snapshots }))
+    }
+
+    async fn verify_snapshot(
+        &self,
+        request: Request<VerifySnapshotRequest>,
+    ) -> Result<Response<VerifySnapshotResponse>, Status> {
+        let lsn = request.into_inner().lsn;
+        let asked = (lsn > 0).then_some(Lsn(lsn));
+        let answer = match self.unless_draining(self.handle.verify_snapshot(asked)).await? {
+            Ok(read) => snapshots::verified(&read),
+            Err(SnapshotFailed::Damaged { lsn, why }) => snapshots::unsound(lsn, why),
+            Err(failed) => return Err(status::snapshot(failed)),
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn prune_snapshots(
+        &self,
+        request: Request<PruneSnapshotsRequest>,
+    ) -> Result<Response<PruneSnapshotsResponse>, Status> {
+        let keep = request.into_inner().keep;
+        if keep == 0 {
+            let sentence = "at least one snapshot stays".to_owned();
+            return Err(Violations::one("keep", "KEEP_ZERO", sentence).into());
+        }
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+        let removed = self.unless_draining(self.handle.prune_snapshots(keep)).await?;
+        let removed = removed.map_err(status::snapshot)?;
+        let removed = removed.iter().map(|lsn| lsn.0).collect();
+        Ok(Response::new(PruneSnapshotsResponse { removed }))
     }
 }
 

@@ -125,8 +125,8 @@ pub async fn serve(
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone());
-    let operator = OperatorServer::new(OperatorService::new(handle, info, requests, answers))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
+    let operator = OperatorServer::new(operator).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
     health.set_serving::<OperatorServer<OperatorService>>().await;
 

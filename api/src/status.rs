@@ -4,6 +4,7 @@
 use crate::proto;
 use crate::violation::ERROR_DOMAIN;
 use ducat_actors::handle::RequestError;
+use ducat_actors::snapshots::SnapshotFailed;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::CurrencyError;
 use ducat_engine::transfer::AccountRejection;
@@ -225,6 +226,20 @@ pub fn asset(error: &CurrencyError) -> Status {
             Refusal::new(Code::FailedPrecondition, "ASSETS_FULL", error.to_string()).into()
         }
     }
+}
+
+/// The status of a snapshot that was not taken, or cannot be shown.
+#[must_use]
+pub fn snapshot(failed: SnapshotFailed) -> Status {
+    let (code, reason) = match &failed {
+        SnapshotFailed::NotKept => (Code::FailedPrecondition, "SNAPSHOTS_NOT_KEPT"),
+        SnapshotFailed::Empty => (Code::FailedPrecondition, "NOTHING_TO_SNAPSHOT"),
+        SnapshotFailed::Missing(_) => (Code::NotFound, "SNAPSHOT_UNKNOWN"),
+        SnapshotFailed::Damaged { .. } => (Code::DataLoss, "SNAPSHOT_DAMAGED"),
+        SnapshotFailed::Io(_) => (Code::Aborted, "SNAPSHOT_FAILED"),
+        SnapshotFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
+    };
+    Refusal::new(code, reason, failed.to_string()).into()
 }
 
 /// The status of a request error.

@@ -28,7 +28,7 @@ use ducat_actors::handle::{Handle, Pending, RequestError};
 use ducat_engine::money::Currencies;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::Stream;
@@ -110,7 +110,8 @@ enum Batch {
 pub struct AnswerStream {
     answers: mpsc::Receiver<(Encoded, Vec<Room>)>,
     rooms: Rooms,
-    end: oneshot::Receiver<Status>,
+    /// How it ended, told some time after the last answer was let go.
+    end: oneshot::Receiver<Option<Status>>,
     ended: bool,
 }
 
@@ -135,9 +136,13 @@ impl Stream for AnswerStream {
                 Poll::Ready(Some(Ok(answer)))
             }
             Poll::Ready(None) => {
-                // The writer puts the status there before it lets go of the answers.
+                // No answer will follow; how it ended is told when the reader has ended too.
+                let told = ready!(Pin::new(&mut self.end).poll(context));
                 self.ended = true;
-                Poll::Ready(self.end.try_recv().ok().map(Err))
+                let status = told.unwrap_or_else(|_| {
+                    Some(status::internal("the writer of a stream ended in a panic"))
+                });
+                Poll::Ready(status.map(Err))
             }
             Poll::Pending => Poll::Pending,
         }
@@ -180,10 +185,8 @@ pub fn start(
                 Some(status::internal("the reader of a stream ended in a panic"))
             }),
         };
-        if let Some(status) = status {
-            // Fails when the client is gone, which needs to know nothing any more.
-            let _unheard = end.send(status);
-        }
+        // Fails when the client is gone, which needs to know nothing any more.
+        let _unheard = end.send(status);
     });
     AnswerStream { answers, rooms: Rooms::default(), end: ended_with, ended: false }
 }
@@ -338,5 +341,43 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
             }
             Ok(outcomes::stream_answer(tag, &outcomes, &asked, &currencies))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_stream::StreamExt as _;
+
+    /// A stream whose last answer was let go, and where its end will be told.
+    fn ending() -> (oneshot::Sender<Option<Status>>, AnswerStream) {
+        let (outbox, answers) = mpsc::channel(OUTBOX);
+        let (tell, end) = oneshot::channel();
+        drop(outbox);
+        (tell, AnswerStream { answers, rooms: Rooms::default(), end, ended: false })
+    }
+
+    #[tokio::test]
+    async fn a_stream_waits_for_how_it_ended() {
+        let (tell, mut stream) = ending();
+        let first = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut stream).poll_next(context).is_ready())
+        });
+        assert!(!first.await, "it must not end as if all was well");
+        tell.send(Some(Refusal::draining().into())).expect("listened to");
+        let end = stream.next().await.expect("a status").expect_err("an error");
+        assert_eq!(end.code(), Code::Unavailable);
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_well_only_when_told_so() {
+        let (tell, mut stream) = ending();
+        tell.send(None).expect("listened to");
+        assert!(stream.next().await.is_none());
+        let (tell, mut stream) = ending();
+        drop(tell);
+        let end = stream.next().await.expect("a status").expect_err("an error");
+        assert_eq!(end.code(), Code::Internal);
     }
 }

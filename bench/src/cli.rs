@@ -62,6 +62,10 @@ pub enum Command {
     /// loop whose requests carry a deadline, then less than the peak, and reports for each what
     /// was answered. Exit codes as for `run`.
     Overload(Box<OverloadArgs>),
+    /// What a snapshot that is being taken costs: latency with and without one, in one run.
+    ///
+    /// Exit codes as for `run`; 3 also when the 99th percentile is more than twice that without.
+    Snapshots(Box<crate::snapshots::SnapshotsArgs>),
     /// What accounts, remembered ids and transfers cost in memory, journal and restart time.
     ///
     /// Starts a server, opens the accounts, makes the transfers, kills it (SIGKILL), starts it

@@ -220,6 +220,34 @@ impl operator_server::Operator for Fake {
             ..Default::default()
         }))
     }
+
+    async fn create_snapshot(
+        &self,
+        _: Request<proto::CreateSnapshotRequest>,
+    ) -> Answer<proto::CreateSnapshotResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_snapshots(
+        &self,
+        _: Request<proto::ListSnapshotsRequest>,
+    ) -> Answer<proto::ListSnapshotsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn verify_snapshot(
+        &self,
+        _: Request<proto::VerifySnapshotRequest>,
+    ) -> Answer<proto::VerifySnapshotResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn prune_snapshots(
+        &self,
+        _: Request<proto::PruneSnapshotsRequest>,
+    ) -> Answer<proto::PruneSnapshotsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
 }
 
 /// Serves a fake ledger.

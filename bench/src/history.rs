@@ -4,7 +4,7 @@
 //! double effects and answers that were never decided so.
 
 use crate::check::Check;
-use crate::generator::Batch;
+use crate::generator::{Batch, Item};
 use crate::tally::ID_REUSED;
 use crate::target::{REPEAT, Reply};
 use anyhow::Context;
@@ -44,26 +44,34 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Notes the answers to a batch.
-    pub fn record(&mut self, batch: &Batch, reply: &Reply) {
+    /// Notes the answers to a batch; calls `note` with each and whether it is the first one to
+    /// its id. A client that sends again what was not answered is told of a repeat where its
+    /// first sending took effect: the call is one, from its first sending to its answer, and
+    /// that answer is its first, whatever its mark.
+    pub fn record(&mut self, batch: &Batch, reply: &Reply, mut note: impl FnMut(&Item, u8, bool)) {
         for (item, answer) in batch.items.iter().zip(&reply.answers) {
             let code = answer & !REPEAT;
-            if code != ID_REUSED {
-                self.note((batch.id_high, item.id >> COUNTED_BITS), counted(item.id), code);
+            if code == ID_REUSED {
+                continue;
             }
+            let key = (batch.id_high, item.id >> COUNTED_BITS);
+            note(item, *answer, self.note(key, counted(item.id), code));
         }
     }
 
-    fn note(&mut self, key: (u64, u64), at: usize, code: u8) {
+    /// Whether this is the first answer to the id.
+    fn note(&mut self, key: (u64, u64), at: usize, code: u8) -> bool {
         let codes = self.ids.entry(key).or_default();
         if codes.len() <= at {
             codes.resize(at + 1, UNANSWERED);
         }
-        if codes[at] == UNANSWERED {
+        let first = codes[at] == UNANSWERED;
+        if first {
             codes[at] = code;
         } else if codes[at] != code {
             self.conflicts += 1;
         }
+        first
     }
 
     /// Adds another thread's answers.
@@ -197,14 +205,13 @@ fn verdict(found: &Findings, conflicts: u64, unreadable: u64, certain: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generator::Item;
 
     fn answers(codes: &[(u64, u8)]) -> Answers {
         let items = codes.iter().map(|(id, _)| Item { id: *id, ..Item::default() }).collect();
         let reply =
             Reply { answers: codes.iter().map(|(_, code)| *code).collect(), ..Reply::default() };
         let mut answers = Answers::default();
-        answers.record(&Batch { id_high: 7, items }, &reply);
+        answers.record(&Batch { id_high: 7, items }, &reply, |_, _, _| {});
         answers
     }
 

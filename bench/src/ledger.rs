@@ -4,6 +4,7 @@
 use crate::csv_data::FileAccount;
 use crate::generator::{AccountIds, Batch};
 use crate::population::Population;
+use crate::snapshots::Taken;
 use crate::target::Reply;
 use crate::target_grpc::{RESPONSE_BYTES_MAX, UnaryPort, connect};
 use crate::target_inprocess::HandlePort;
@@ -102,6 +103,22 @@ impl Ledger {
                 handle_status(handle, durability, with_state).await
             }
         }
+    }
+
+    /// Takes a snapshot and waits until it is durable.
+    pub async fn create_snapshot(&self) -> anyhow::Result<Taken> {
+        let Self::Grpc(channel) = self else { bail!("snapshots are taken of servers") };
+        let mut client = OperatorClient::new(channel.clone());
+        let answer = client.create_snapshot(proto::CreateSnapshotRequest {}).await;
+        let answer = answer.context("take a snapshot")?.into_inner();
+        let taken = answer.snapshot.context("an answer without a snapshot")?;
+        Ok(Taken {
+            lsn: taken.lsn,
+            accounts: taken.accounts,
+            remembered_ids: taken.remembered_ids,
+            bytes: taken.bytes,
+            took_ms: answer.took_ns as f64 / 1e6,
+        })
     }
 
     /// Opens every account of `population` and brings in what each begins with.

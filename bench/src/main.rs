@@ -41,6 +41,7 @@ mod run;
 mod search;
 mod series;
 mod session;
+mod snapshots;
 mod table;
 mod tally;
 mod target;
@@ -101,6 +102,7 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
             run::show(&report, html.as_deref(), hgrm.as_deref())?;
             Ok(report.held())
         }
+        Command::Snapshots(arguments) => runtime.block_on(snapshots::snapshots(&arguments)),
         Command::Overload(arguments) => runtime.block_on(overload::overload(&arguments)),
         Command::Compare { a, b, html } => {
             let (a, b) = (report::Report::read(&a)?, report::Report::read(&b)?);

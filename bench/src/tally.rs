@@ -278,20 +278,29 @@ impl Tally {
         }
     }
 
+    /// What accounts gain by the first answer to each id, and the counts accordingly. A first
+    /// answer that is marked as a repeat was asked for again after its own first one was lost,
+    /// or overtook the sending it repeats; in both cases it took effect once.
     fn record_gains(&mut self, batch: &Batch, reply: &Reply) {
-        if let Some(answers) = &mut self.answers {
-            answers.record(batch, reply);
-        }
-        let Some(gains) = &mut self.gains else { return };
-        for (item, _) in batch.items.iter().zip(&reply.answers).filter(|(_, a)| **a == 0) {
+        let Some(answers) = &mut self.answers else { return };
+        let (gains, accounts, whole) = (&mut self.gains, self.accounts, &mut self.whole);
+        answers.record(batch, reply, |item, answer, first| {
+            let (code, repeat) = (answer & !REPEAT, answer & REPEAT != 0);
+            let fresh = if code == 0 { &mut whole.posted } else { &mut whole.refused };
+            if first && repeat {
+                (*fresh, whole.repeats) = (*fresh + 1, whole.repeats - 1);
+            } else if !first && !repeat {
+                (*fresh, whole.repeats) = (*fresh - 1, whole.repeats + 1);
+            }
+            let Some(gains) = gains.as_mut().filter(|_| first && code == 0) else { return };
             let amount = item.amount as i64;
-            if let Some(index) = self.accounts.index(item.debit) {
+            if let Some(index) = accounts.index(item.debit) {
                 gains[index] -= amount;
             }
-            if let Some(index) = self.accounts.index(item.credit) {
+            if let Some(index) = accounts.index(item.credit) {
                 gains[index] += amount;
             }
-        }
+        });
     }
 
     fn record_failure(&mut self, batch: &Batch, failure: &Failure, counted: bool) {

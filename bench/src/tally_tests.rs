@@ -18,15 +18,17 @@ fn moments(window: Window, done_ms: u64, took_ms: u64) -> Moments {
     Moments { from, sent: from, done, counts_at: done }
 }
 
-fn batch() -> Batch {
-    let item = |debit, credit, amount| Item {
-        id: 1,
+/// The `nth` batch; its third transfer repeats the first.
+fn batch(nth: u64) -> Batch {
+    let item = |at, debit, credit, amount| Item {
+        id: nth * 10 + at,
         debit: accounts().id(debit),
         credit: accounts().id(credit),
         amount,
         ..Item::default()
     };
-    Batch { id_high: 1, items: vec![item(0, 1, 10), item(1, 2, 4), item(2, 0, 1), item(0, 9, 5)] }
+    let items = vec![item(1, 0, 1, 10), item(2, 1, 2, 4), item(1, 2, 0, 1), item(3, 0, 9, 5)];
+    Batch { id_high: 1, items }
 }
 
 fn reply() -> Reply {
@@ -41,11 +43,11 @@ fn tally(window: Window) -> Tally {
 fn outcomes_refusals_repeats_and_errors_are_counted_apart() {
     let window = window();
     let mut tally = tally(window);
-    tally.record(&batch(), &Ok(reply()), moments(window, 1500, 1)).expect("counted");
+    tally.record(&batch(0), &Ok(reply()), moments(window, 1500, 1)).expect("counted");
     let failure = Failure { class: "UNAVAILABLE".into(), in_doubt: true, message: "gone".into() };
-    tally.record(&batch(), &Err(failure), moments(window, 1600, 1)).expect("counted");
+    tally.record(&batch(1), &Err(failure), moments(window, 1600, 1)).expect("counted");
     // After the window: part of the whole only.
-    tally.record(&batch(), &Ok(reply()), moments(window, 11_000, 1)).expect("counted");
+    tally.record(&batch(2), &Ok(reply()), moments(window, 11_000, 1)).expect("counted");
 
     assert_eq!(tally.by_code, BTreeMap::from([(0, 1), (6, 1), (14, 1)]));
     assert_eq!((tally.repeats, tally.requests, tally.answered()), (1, 1, 4));
@@ -58,14 +60,35 @@ fn outcomes_refusals_repeats_and_errors_are_counted_apart() {
 }
 
 #[test]
+fn what_was_sent_again_counts_once_whatever_its_answer_is_marked_as() {
+    let window = window();
+    let one = |answer| {
+        let Batch { id_high, mut items } = batch(0);
+        items.truncate(1);
+        let reply = Reply { answers: vec![answer], ..Reply::default() };
+        (Batch { id_high, items }, Ok(reply))
+    };
+    // The first answer was lost with its connection; then a repeat that overtakes the first.
+    for (answers, repeats) in [(&[REPEAT][..], 0), (&[REPEAT, 0], 1), (&[0, REPEAT], 1)] {
+        let mut tally = tally(window);
+        for answer in answers {
+            let (batch, reply) = one(*answer);
+            tally.record(&batch, &reply, moments(window, 1500, 1)).expect("counted");
+        }
+        assert_eq!(tally.whole, Whole { posted: 1, repeats, ..Whole::default() }, "{answers:?}");
+        assert_eq!(tally.gains, Some(vec![-10, 10, 0]), "{answers:?}");
+    }
+}
+
+#[test]
 fn merging_equals_recording_everything_in_one() {
     let window = window();
     let (mut one, mut a, mut b) = (tally(window), tally(window), tally(window));
     for ms in 0..2000u64 {
         let moments = moments(window, ms * 3, 1 + ms % 50);
-        one.record(&batch(), &Ok(reply()), moments).expect("counted");
+        one.record(&batch(ms), &Ok(reply()), moments).expect("counted");
         let half = if ms % 3 == 0 { &mut a } else { &mut b };
-        half.record(&batch(), &Ok(reply()), moments).expect("counted");
+        half.record(&batch(ms), &Ok(reply()), moments).expect("counted");
     }
     a.merge(&b).expect("same bounds");
     assert_eq!(a.latency, one.latency);
@@ -86,7 +109,7 @@ fn open_loop_counts_by_the_intended_moment() {
         done: due + Duration::from_millis(700),
         counts_at: due,
     };
-    tally.record(&batch(), &Ok(reply()), late).expect("counted");
+    tally.record(&batch(0), &Ok(reply()), late).expect("counted");
     assert_eq!((tally.latency.len(), tally.requests), (1, 0));
     assert!(tally.latency.max() >= 700_000_000);
     assert_eq!(tally.late_ns_max, 500_000_000);

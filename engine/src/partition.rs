@@ -124,10 +124,11 @@ impl Partition {
         &mut self.accounts[self.layout.local(slot)]
     }
 
-    /// Bytes of memory the slab takes.
+    /// Bytes of memory the slab takes, and what is kept for a snapshot on its way.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.accounts.capacity() * size_of::<Account>()
+        let exported = self.export.as_ref().map_or(0, |export| export.memory_bytes());
+        self.accounts.capacity() * size_of::<Account>() + exported
     }
 
     /// The accounts hosted here, in the order of their slots.

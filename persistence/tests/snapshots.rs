@@ -301,7 +301,17 @@ fn the_newest_stay_and_what_is_damaged_stays_as_evidence() {
     assert_eq!(store.prune(2).expect("prunes"), [lsns[1], lsns[0]]);
     let left = store.list().expect("lists").into_iter().map(|s| s.lsn).collect::<Vec<_>>();
     assert_eq!(left, [lsns[4], lsns[3], lsns[2]]);
-    assert_eq!(store.prune(0).expect("prunes"), [lsns[2]], "one always stays");
+    // Damage that only shows when it is read whole: the one before it must stay.
+    let path = store.path_of(lsns[3]);
+    let mut bytes = fs::read(&path).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("writes");
+    assert!(store.list().expect("lists")[1].header.is_ok(), "not seen at first sight");
+    assert_eq!(store.prune(0).expect("prunes"), [], "the last that can be used always stays");
+    let newest = write(&store, &mut ledger(30, 60)).header.lsn();
+    assert_eq!(store.prune(0).expect("prunes"), [lsns[3], lsns[2]]);
+    store.verify(newest).expect("stays");
 }
 
 proptest! {

@@ -1,17 +1,36 @@
 //! Snapshots: taken while the engine serves, or from a directory that nobody holds, and
 //! started from.
 //!
+//! ```text
+//! Handle, schedule ─▶ snapshotter ─ begins a thread ─▶ taking: marker ▸ pieces ▸ file ▸ prune ▸ hook
+//!                         ▲  └ joins who asks meanwhile            │
+//!                         └───────────── ended ────────────────────┘
+//! ```
+//!
+//! * `snapshotter`: the actor: one snapshot at a time, on demand and on schedule;
+//! * `taking`: the thread that takes one, at its own pace;
+//! * [`schedule`]: when one is due;
+//! * [`health`]: what is shown of it;
 //! * [`rebuild`]: the newest snapshot that can be used and the journal behind it, or the whole
 //!   journal; what could not be used is said;
 //! * [`offline`]: a snapshot from replay.
 
+pub mod health;
 pub mod offline;
 pub mod rebuild;
+pub mod schedule;
+pub(crate) mod snapshotter;
+pub(crate) mod taking;
+
+pub use health::{SnapshotFailed, SnapshotHealth, Taken, Verified};
+pub use schedule::SnapshotSchedule;
 
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_persistence::chain::ChainPoint;
-use ducat_persistence::snapshot::{SnapshotHeader, SnapshotStore};
+use ducat_persistence::snapshot::{SnapshotHeader, SnapshotStore, Summary};
 use ducat_persistence::{Journal, JournalError};
+use std::fmt;
+use std::sync::Arc;
 
 /// How an engine deals with snapshots.
 #[derive(Debug, Clone)]
@@ -20,13 +39,40 @@ pub struct SnapshotOptions {
     pub store: SnapshotStore,
     /// Whether to start from the newest that can be used; else from the whole journal.
     pub start_from: bool,
+    /// When they are taken by themselves, and how many stay.
+    pub schedule: SnapshotSchedule,
+    /// Told of each new snapshot.
+    pub after: Option<AfterSnapshot>,
 }
 
 impl SnapshotOptions {
-    /// Snapshots are kept in `store`, and started from.
+    /// Snapshots are kept in `store`, started from, and taken on the default schedule.
     #[must_use]
     pub fn new(store: SnapshotStore) -> Self {
-        Self { store, start_from: true }
+        Self { store, start_from: true, schedule: SnapshotSchedule::default(), after: None }
+    }
+}
+
+/// Something to be done each time that a snapshot has become durable and old ones were
+/// removed, such as trimming the journal. Runs on the snapshot's own thread, at low priority,
+/// one at a time; until it returns, the snapshot counts as running.
+#[derive(Clone)]
+pub struct AfterSnapshot(Arc<dyn Fn(&Summary) + Send + Sync>);
+
+impl AfterSnapshot {
+    /// Calls `done` with each new snapshot.
+    pub fn new(done: impl Fn(&Summary) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(done))
+    }
+
+    pub(crate) fn call(&self, summary: &Summary) {
+        (self.0)(summary);
+    }
+}
+
+impl fmt::Debug for AfterSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AfterSnapshot")
     }
 }
 

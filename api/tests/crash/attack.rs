@@ -163,6 +163,15 @@ impl Attack {
         self.runtime.block_on(load.finish());
     }
 
+    /// Takes a snapshot of a server.
+    pub fn create_snapshot(
+        &self,
+        server: &Server,
+    ) -> Result<ducat_api::proto::CreateSnapshotResponse, ducat_api::client::ClientError> {
+        self.runtime
+            .block_on(async { Client::connect(server.address()).await?.create_snapshot().await })
+    }
+
     /// Sends what was not answered once more.
     pub fn resend(&mut self, server: &Server) {
         let (durable, lost) = self

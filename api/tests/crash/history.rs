@@ -4,7 +4,9 @@
 use ducat_api::proto::{Outcome, TransferRequest};
 use std::sync::Mutex;
 
-/// A batch as it was sent, and what came back.
+/// A batch as it was sent, and what came back. One that was sent again, by the client or after
+/// a restart, is one call from its first sending to the answer that came at last: it may take
+/// effect anywhere in between, once, and its answer may be marked as a repeat.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// When it was sent, on the history's clock.

@@ -31,6 +31,7 @@ mod observe;
 mod older;
 mod power_cut;
 mod server;
+mod snapshots;
 mod table;
 mod traffic;
 mod two_servers;

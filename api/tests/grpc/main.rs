@@ -4,6 +4,7 @@
 mod bounds;
 mod overload;
 mod slow;
+mod snapshots;
 mod streams;
 mod support;
 

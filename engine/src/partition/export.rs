@@ -59,6 +59,13 @@ impl Export {
         }
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        let images: usize = self.images.iter().map(Vec::capacity).sum();
+        self.kept.capacity() * size_of::<u64>()
+            + self.images.capacity() * size_of::<Vec<Image>>()
+            + images * size_of::<Image>()
+    }
+
     fn give(&mut self, accounts: &[Account]) -> Option<Vec<Account>> {
         let from = self.next;
         if from == self.end {

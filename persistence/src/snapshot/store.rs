@@ -19,6 +19,7 @@ use ducat_engine::account::Account;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::IdsPiece;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::unix::fs::FileExt;
@@ -236,22 +237,61 @@ impl SnapshotStore {
         Ok(())
     }
 
-    /// Removes all snapshots but the newest `keep`, at least one. One that can certainly not
-    /// be used does not count, and stays: it is evidence.
+    /// Removes all snapshots but the newest `keep`, at least one, that can be used: each that
+    /// counts is read whole first, so that the last usable one is never removed. One among
+    /// them that cannot be used does not count, and stays: it is evidence.
     ///
     /// # Errors
     /// [`SnapshotError::Io`].
     pub fn prune(&self, keep: usize) -> Result<Vec<Lsn>, SnapshotError> {
-        let usable = self.list()?.into_iter().filter(|listed| listed.header.is_ok());
-        let mut removed = Vec::new();
-        for old in usable.skip(keep.max(1)) {
-            fs::remove_file(&old.path).map_err(SnapshotError::io("remove", &old.path))?;
-            removed.push(old.lsn);
+        self.prune_known(keep, &mut BTreeSet::new())
+    }
+
+    /// As [`Self::prune`]; `sound` are snapshots that were read whole before and need not be
+    /// read again. Those found sound now are added.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub fn prune_known(
+        &self,
+        keep: usize,
+        sound: &mut BTreeSet<Lsn>,
+    ) -> Result<Vec<Lsn>, SnapshotError> {
+        let mut usable = self.list()?;
+        usable.retain(|listed| listed.header.is_ok());
+        let (mut kept, mut removed) = (0, Vec::new());
+        let spare = usable.len() > keep.max(1);
+        for listed in usable.into_iter().filter(|_| spare) {
+            if kept == keep.max(1) {
+                fs::remove_file(&listed.path).map_err(SnapshotError::io("remove", &listed.path))?;
+                sound.remove(&listed.lsn);
+                removed.push(listed.lsn);
+            } else if self.is_sound(&listed, sound) {
+                kept += 1;
+            }
         }
         if !removed.is_empty() {
             sync_dir(&self.dir).map_err(SnapshotError::io("sync", &self.dir))?;
         }
         Ok(removed)
+    }
+
+    fn is_sound(&self, listed: &Listed, sound: &mut BTreeSet<Lsn>) -> bool {
+        if sound.contains(&listed.lsn) {
+            return true;
+        }
+        match self.verify(listed.lsn) {
+            Ok(_) => sound.insert(listed.lsn),
+            Err(error) => {
+                let (lsn, error) = (listed.lsn.0, &error as &dyn std::error::Error);
+                tracing::error!(
+                    lsn,
+                    error,
+                    "a snapshot cannot be used; it does not count, and stays"
+                );
+                false
+            }
+        }
     }
 }
 

@@ -141,7 +141,7 @@ fn run(cli: Cli) -> Done {
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
-        Command::Snapshot(command) => snapshot::run(&global, command),
+        Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

@@ -17,7 +17,7 @@ use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
-use ducat_actors::snapshots::SnapshotOptions;
+use ducat_actors::snapshots::{SnapshotOptions, SnapshotSchedule};
 use ducat_actors::start::{Engine, StartError};
 use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal};
@@ -57,6 +57,20 @@ pub struct ServeArgs {
     /// Start from the whole journal, whatever snapshots there are.
     #[arg(long, env = "DUCAT_IGNORE_SNAPSHOTS")]
     ignore_snapshots: bool,
+    /// How often a snapshot is taken by itself, such as 30s, 10m or 1h; `off` for never. None is
+    /// taken when nothing has changed.
+    #[arg(long, env = "DUCAT_SNAPSHOT_EVERY", default_value = "10m", value_parser = every,
+          value_name = "TIME")]
+    snapshot_every: Every,
+    /// A snapshot is also taken when the journal has grown by so many MiB since the last one,
+    /// and by that one's size at least; 0 for never.
+    #[arg(long, env = "DUCAT_SNAPSHOT_JOURNAL_MIB", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(0..=16_777_216), value_name = "MIB")]
+    snapshot_journal_mib: u32,
+    /// How many of the newest snapshots that can be used stay.
+    #[arg(long, env = "DUCAT_SNAPSHOT_KEEP", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "COUNT")]
+    snapshot_keep: u32,
     /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
@@ -127,6 +141,25 @@ impl ServeArgs {
     fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(|| (cores() / 2).max(1), |threads| threads as usize)
+    }
+}
+
+/// A time between two snapshots; none for never.
+type Every = Option<Duration>;
+
+/// The longest time between two snapshots that can be asked for.
+const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+fn every(text: &str) -> Result<Every, String> {
+    if matches!(text, "off" | "0") {
+        return Ok(None);
+    }
+    let time: jiff::SignedDuration =
+        text.parse().map_err(|_| "a time such as 30s, 10m or 1h, or `off`".to_owned())?;
+    match Duration::try_from(time) {
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(time) if (Duration::from_secs(1)..=EVERY_MAX).contains(&time) => Ok(Some(time)),
+        _ => Err("at least one second and at most a year, or `off`".to_owned()),
     }
 }
 
@@ -358,7 +391,15 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
 }
 
 fn snapshot_options(args: &ServeArgs, store: SnapshotStore) -> SnapshotOptions {
-    SnapshotOptions { start_from: !args.ignore_snapshots, ..SnapshotOptions::new(store) }
+    let mib = u64::from(args.snapshot_journal_mib);
+    let schedule = SnapshotSchedule {
+        every: args.snapshot_every,
+        journal_bytes: (mib > 0).then_some(mib << 20),
+        keep: args.snapshot_keep as usize,
+        ..SnapshotSchedule::default()
+    };
+    let start_from = !args.ignore_snapshots;
+    SnapshotOptions { start_from, schedule, ..SnapshotOptions::new(store) }
 }
 
 fn mebibytes(count: u32) -> Budget {
@@ -425,6 +466,25 @@ mod tests {
     }
 
     #[test]
+    fn snapshots_are_taken_as_often_as_asked() {
+        let schedule = |flags: &[&str]| {
+            let args = parse(flags).expect("parses");
+            let at = std::path::PathBuf::from("nowhere");
+            let ledger = ducat_persistence::LedgerId::from_bytes([1; 16]);
+            let store = SnapshotStore::at(at, ledger, ducat_engine::ids::ShardId(0));
+            snapshot_options(&args, store).schedule
+        };
+        assert_eq!(schedule(&[]), SnapshotSchedule::default(), "one default for all");
+        let off = schedule(&["--snapshot-every", "off", "--snapshot-journal-mib", "0"]);
+        assert_eq!(off, SnapshotSchedule::off());
+        for (text, seconds) in [("30s", Some(30)), ("1h", Some(3600)), ("0", None), ("0s", None)] {
+            let every = schedule(&["--snapshot-every", text]).every;
+            assert_eq!(every, seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(schedule(&["--snapshot-keep", "7"]).keep, 7);
+    }
+
+    #[test]
     fn ranges_are_checked() {
         for flags in [
             ["--partitions", "0"],
@@ -440,6 +500,12 @@ mod tests {
             ["--stream-window", "0"],
             ["--listen", "localhost"],
             ["--durability", "maybe"],
+            ["--snapshot-every", "10"],
+            ["--snapshot-every", "100ms"],
+            ["--snapshot-every", "-5m"],
+            ["--snapshot-every", "often"],
+            ["--snapshot-keep", "0"],
+            ["--snapshot-journal-mib", "-1"],
         ] {
             assert_eq!(parse(&flags).expect_err("refused").exit_code(), 2, "{flags:?}");
         }

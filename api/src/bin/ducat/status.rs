@@ -50,9 +50,69 @@ struct StatusLine<'a> {
     answers_bytes: u64,
     answers_bytes_max: u64,
     journal_bytes: u64,
+    /// Absent where none are kept.
+    snapshots: Option<SnapshotsLine<'a>>,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
     totals: Option<Vec<TotalLine>>,
+}
+
+/// How snapshots are doing, as scripts read it.
+#[derive(Serialize)]
+struct SnapshotsLine<'a> {
+    last_lsn: Option<u64>,
+    last_taken_ns: Option<u64>,
+    last_took_ns: Option<u64>,
+    last_bytes: Option<u64>,
+    running_since_ns: Option<u64>,
+    taken: u64,
+    failures: u64,
+    failure: Option<&'a str>,
+    failed_ns: Option<u64>,
+}
+
+impl<'a> From<&'a proto::SnapshotStatus> for SnapshotsLine<'a> {
+    fn from(s: &'a proto::SnapshotStatus) -> Self {
+        let there = |value: u64| (value > 0).then_some(value);
+        let of_last = |value: u64| there(s.last_lsn).map(|_| value);
+        Self {
+            last_lsn: there(s.last_lsn),
+            last_taken_ns: of_last(s.last_taken_ns),
+            last_took_ns: there(s.last_took_ns),
+            last_bytes: of_last(s.last_bytes),
+            running_since_ns: there(s.running_since_ns),
+            taken: s.taken,
+            failures: s.failures,
+            failure: there(s.failed_ns).map(|_| s.failure.as_str()),
+            failed_ns: there(s.failed_ns),
+        }
+    }
+}
+
+/// The lines about snapshots.
+fn snapshot_facts(s: &proto::SnapshotStatus) -> Vec<(&'static str, String)> {
+    let mut last = match s.last_lsn {
+        0 => "none yet".to_owned(),
+        lsn => {
+            let (taken, bytes) = (output::time(s.last_taken_ns), output::bytes(s.last_bytes));
+            format!("LSN {lsn}, taken {taken}, {bytes}")
+        }
+    };
+    if s.last_took_ns > 0 {
+        last.push_str(&format!(" in {:.1} ms", s.last_took_ns as f64 / 1e6));
+    }
+    let mut facts = vec![("last snapshot", last)];
+    if s.running_since_ns > 0 {
+        facts.push(("snapshot", format!("running since {}", output::time(s.running_since_ns))));
+    }
+    if s.failed_ns > 0 {
+        let (failures, at) = (output::count(s.failures), output::time(s.failed_ns));
+        facts.push((
+            "snapshot failed",
+            format!("at {at}, {failures} times since the start: {}", s.failure),
+        ));
+    }
+    facts
 }
 
 /// The sums of one currency as scripts read them.
@@ -118,6 +178,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             answers_bytes: s.answers_bytes,
             answers_bytes_max: s.answers_bytes_max,
             journal_bytes: s.journal_bytes,
+            snapshots: s.snapshots.as_ref().map(SnapshotsLine::from),
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
@@ -152,6 +213,9 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         ("repeats", format!("{} {since}", count(s.repeats))),
         ("partitions", s.partitions.to_string()),
     ]);
+    if let Some(snapshots) = &s.snapshots {
+        facts.extend(snapshot_facts(snapshots));
+    }
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {
@@ -224,6 +288,34 @@ mod tests {
              state hash      abcd at LSN 9\n\
              sum             1.00 GBP inside, -1.00 outside"
         );
+    }
+
+    #[test]
+    fn snapshots_print_as_they_are_doing() {
+        let text = |s: &proto::SnapshotStatus| {
+            let lines = snapshot_facts(s).into_iter().map(|(name, text)| format!("{name}: {text}"));
+            lines.collect::<Vec<_>>()
+        };
+        let mut s = proto::SnapshotStatus::default();
+        assert_eq!(text(&s), ["last snapshot: none yet"]);
+        (s.last_lsn, s.last_bytes, s.last_took_ns) = (7, 3 << 20, 12_345_678);
+        (s.last_taken_ns, s.running_since_ns) =
+            (1_735_689_600_000_000_001, 1_735_689_600_000_000_002);
+        (s.failures, s.failed_ns, s.failure) = (2, 1_735_689_600_000_000_003, "no space".into());
+        assert_eq!(
+            text(&s),
+            [
+                "last snapshot: LSN 7, taken 2025-01-01T00:00:00.000000001Z, 3.0 MiB in 12.3 ms",
+                "snapshot: running since 2025-01-01T00:00:00.000000002Z",
+                "snapshot failed: at 2025-01-01T00:00:00.000000003Z, 2 times since the start: no \
+                 space",
+            ]
+        );
+        let status = proto::GetStatusResponse { snapshots: Some(s), ..status() };
+        let json: serde_json::Value =
+            serde_json::from_str(&super::text(&status, true).expect("text")).expect("JSON");
+        assert_eq!(json["snapshots"]["last_lsn"], 7);
+        assert_eq!(json["snapshots"]["failure"], "no space");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `ducat snapshot`: takes, lists, shows, checks and removes snapshots.
 //!
+//! * `online`: of a running server;
 //! * `offline`: on a data directory;
 //! * `print`: what is printed.
 
 mod offline;
+mod online;
 mod print;
 
 use crate::Global;
@@ -16,14 +18,15 @@ use std::str::FromStr;
 /// What to do with snapshots.
 #[derive(Subcommand, Debug)]
 pub enum SnapshotCommand {
-    /// Take a snapshot of a directory that no server holds, as of its last event.
+    /// Take a snapshot of this moment while the server serves, or of a directory that none
+    /// holds, as of its last event.
     Create(CreateArgs),
     /// List the snapshots, the newest first. Looks at their beginnings and ends, no more.
     List(DirArgs),
     /// Show one snapshot, having read it whole.
     Show(ShowArgs),
     /// Read snapshots whole: every checksum, every figure, sums and hash, and their place in the
-    /// journal where no server holds it.
+    /// journal (in a directory only where no server holds it).
     Verify(VerifyArgs),
     /// Remove all but the newest. Those that are damaged do not count, and stay.
     Prune(PruneArgs),
@@ -32,24 +35,28 @@ pub enum SnapshotCommand {
 /// Where the snapshots are.
 #[derive(Args, Debug)]
 pub struct DirArgs {
-    /// The data directory.
+    /// Work on this data directory instead of asking the server.
     #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
 }
 
 /// Options of `create`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Reads the newest snapshot that can be used and the journal behind it, checking both.
+On a server: answers when the snapshot is durable; transfers go on meanwhile. While one is
+running, joins it. On a directory: reads the newest snapshot that can be used and the journal
+behind it, checking both.
 
 Examples:
+  ducat snapshot create
+  ducat snapshot create --server http://ledger:4600 --json | jq .state_hash
   ducat snapshot create --data-dir ./ledger
   ducat snapshot create --data-dir ./ledger --from-beginning")]
 pub struct CreateArgs {
     #[command(flatten)]
     dir: DirArgs,
     /// Read the whole journal, whatever snapshots there are.
-    #[arg(long)]
+    #[arg(long, requires = "data_dir")]
     from_beginning: bool,
 }
 
@@ -69,6 +76,7 @@ pub struct ShowArgs {
 Ends with 0 when all are sound, 65 when one is not (and says where), 1 when there is none.
 
 Examples:
+  ducat snapshot verify newest
   ducat snapshot verify --data-dir ./ledger
   ducat snapshot verify 5000 --data-dir ./ledger")]
 pub struct VerifyArgs {
@@ -110,14 +118,29 @@ impl FromStr for Which {
     }
 }
 
-/// Runs `snapshot`.
-pub fn run(global: &Global, command: SnapshotCommand) -> Done {
+/// Runs `snapshot`, on a directory where one is named.
+pub async fn run(global: &Global, command: SnapshotCommand) -> Done {
     match command {
-        SnapshotCommand::Create(args) => offline::create(global, &args),
-        SnapshotCommand::List(args) => offline::list(global, &args.data_dir),
-        SnapshotCommand::Show(args) => offline::show(global, args.which, &args.dir.data_dir),
-        SnapshotCommand::Verify(args) => offline::verify(global, &args.which, &args.dir.data_dir),
-        SnapshotCommand::Prune(args) => offline::prune(global, args.keep, &args.dir.data_dir),
+        SnapshotCommand::Create(args) => match &args.dir.data_dir {
+            Some(dir) => offline::create(global, dir, args.from_beginning),
+            None => online::create(global).await,
+        },
+        SnapshotCommand::List(args) => match &args.data_dir {
+            Some(dir) => offline::list(global, dir),
+            None => online::list(global).await,
+        },
+        SnapshotCommand::Show(args) => match &args.dir.data_dir {
+            Some(dir) => offline::show(global, args.which, dir),
+            None => online::show(global, args.which).await,
+        },
+        SnapshotCommand::Verify(args) => match &args.dir.data_dir {
+            Some(dir) => offline::verify(global, &args.which, dir),
+            None => online::verify(global, &args.which).await,
+        },
+        SnapshotCommand::Prune(args) => match &args.dir.data_dir {
+            Some(dir) => offline::prune(global, args.keep, dir),
+            None => online::prune(global, args.keep).await,
+        },
     }
 }
 

@@ -1,19 +1,18 @@
 //! Snapshots of a data directory. Listing and reading change nothing and need no lock, so they
 //! work beside a running server too; taking and removing want the directory for themselves.
 
-use super::print::{ListLine, SnapshotLine, UnsoundLine, listing, snapshot};
-use super::{CreateArgs, Which, missing};
+use super::print::{ListLine, SnapshotLine, listing, print_checked, print_removed, snapshot};
+use super::{Which, missing};
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use crate::offline::{open_failure, progress};
-use crate::verify::total_lines;
-use crate::{Global, balances, output};
-use ducat_actors::handle::CurrencyTotal;
+use crate::{Global, output};
 use ducat_actors::snapshots::offline::OfflineError;
 use ducat_actors::snapshots::{Standing, offline, standing};
 use ducat_api::compose::{self, OpenError};
+use ducat_api::convert::snapshots;
+use ducat_api::proto;
 use ducat_engine::ids::{Lsn, ShardId};
-use ducat_engine::money::Currencies;
 use ducat_persistence::snapshot::{Listed, SnapshotError, SnapshotStore, Summary};
 use ducat_persistence::{DataDirError, Journal};
 use std::path::Path;
@@ -24,14 +23,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SHARD: ShardId = ShardId(0);
 
 /// Takes a snapshot from replay.
-pub fn create(global: &Global, args: &CreateArgs) -> Done {
-    let data_dir = &args.dir.data_dir;
+pub fn create(global: &Global, data_dir: &Path, from_beginning: bool) -> Done {
     let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
     let store = opened.snapshots.ok_or_else(|| internal("the directory has no snapshots"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let taken_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     let made =
-        offline::create(&*opened.journal, SHARD, &store, args.from_beginning, taken_ns, progress());
+        offline::create(&*opened.journal, SHARD, &store, from_beginning, taken_ns, progress());
     let made = made.map_err(|error| create_failure(&error, data_dir))?;
     for rejected in &made.rebuilt.rejected {
         eprintln!("ducat: {} was not used: {}", rejected.path.display(), rejected.why);
@@ -44,7 +42,8 @@ pub fn create(global: &Global, args: &CreateArgs) -> Done {
 /// Lists all.
 pub fn list(global: &Global, data_dir: &Path) -> Done {
     let listed = listed(&store(data_dir)?)?;
-    let lines: Vec<ListLine> = listed.iter().map(list_line).collect();
+    let lines: Vec<ListLine> =
+        listed.iter().map(|one| ListLine::from(&snapshots::listed(one))).collect();
     if lines.is_empty() {
         eprintln!("ducat: there is no snapshot");
         return Ok(Exit::Ok);
@@ -77,22 +76,12 @@ pub fn verify(global: &Global, which: &[Which], data_dir: &Path) -> Done {
     let journal = journal(data_dir)?;
     let mut exit = Exit::Ok;
     for lsn in lsns {
-        match check(&store, journal.as_deref(), lsn)? {
-            Ok(line) if global.json => output::print(&output::json(&line)?)?,
-            Ok(line) => {
-                let size = output::bytes(line.bytes);
-                output::print(&format!("LSN {lsn}: sound, {size}, state {}", line.state_hash))?;
-            }
-            Err(problem) => {
-                exit = Exit::Damaged;
-                let file = store.path_of(lsn).display().to_string();
-                if global.json {
-                    let line = UnsoundLine { sound: false, lsn: lsn.0, file, problem };
-                    output::print(&output::json(&line)?)?;
-                } else {
-                    eprintln!("ducat: LSN {lsn}: {problem}");
-                }
-            }
+        let read = check(&store, journal.as_deref(), lsn)?.map_err(|problem| {
+            let file = store.path_of(lsn).display().to_string();
+            proto::Snapshot { lsn: lsn.0, file, problem, ..proto::Snapshot::default() }
+        });
+        if !print_checked(read.as_ref(), global.json)? {
+            exit = Exit::Damaged;
         }
     }
     Ok(exit)
@@ -104,22 +93,9 @@ pub fn prune(global: &Global, keep: u32, data_dir: &Path) -> Done {
     let store = opened.snapshots.ok_or_else(|| internal("the directory has no snapshots"))?;
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     let removed = store.prune(keep).map_err(|error| read_failure(&error))?;
-    let text = print_removed(&removed, global.json)?;
-    output::print(&text)?;
+    let removed: Vec<u64> = removed.iter().map(|lsn| lsn.0).collect();
+    output::print(&print_removed(&removed, global.json)?)?;
     Ok(Exit::Ok)
-}
-
-/// What is printed about what was removed.
-pub fn print_removed(removed: &[Lsn], json: bool) -> Result<String, Failure> {
-    if json {
-        let removed: Vec<u64> = removed.iter().map(|lsn| lsn.0).collect();
-        return output::json(&serde_json::json!({ "removed": removed }));
-    }
-    let lsns: Vec<String> = removed.iter().map(ToString::to_string).collect();
-    Ok(match &lsns[..] {
-        [] => "nothing to remove".to_owned(),
-        lsns => format!("removed: {}", lsns.join(", ")),
-    })
 }
 
 fn store(data_dir: &Path) -> Result<SnapshotStore, Failure> {
@@ -179,53 +155,9 @@ fn check(
     })
 }
 
-fn list_line(listed: &Listed) -> ListLine {
-    let header = listed.header.as_ref().ok();
-    ListLine {
-        lsn: listed.lsn.0,
-        file: listed.path.display().to_string(),
-        bytes: listed.bytes,
-        usable: header.is_some(),
-        problem: listed.header.as_ref().err().map(|error| with_causes(error)),
-        time_ns: header.map(|header| header.state.time_ns),
-        taken_ns: header.map(|header| header.taken_ns),
-        accounts: header.map(|header| header.state.accounts),
-        remembered_ids: header.map(|header| header.state.ids.old + header.state.ids.young),
-    }
-}
-
-fn line(store: &SnapshotStore, summary: &Summary, journal: &'static str) -> SnapshotLine {
-    let Summary { header, end, digest, bytes, blocks } = summary;
-    let mut currencies = Currencies::new();
-    for asset in &header.state.assets {
-        // It was checked when the snapshot was read.
-        let _defined = currencies.define(&asset.code, u32::from(asset.digits));
-    }
-    let totals = end.totals.iter().map(|(currency, totals)| CurrencyTotal {
-        currency: *currency,
-        internal: totals.internal,
-        external: totals.external,
-    });
-    SnapshotLine {
-        sound: true,
-        lsn: header.lsn().0,
-        file: store.path_of(header.lsn()).display().to_string(),
-        bytes: *bytes,
-        blocks: *blocks,
-        time_ns: header.state.time_ns,
-        taken_ns: header.taken_ns,
-        ledger_id: header.ledger.to_string(),
-        epoch: header.epoch.0,
-        anchor_lsn: header.anchor.lsn.0,
-        anchor_hash: header.anchor.hash.to_string(),
-        accounts: header.state.accounts,
-        remembered_ids: header.state.ids.old + header.state.ids.young,
-        assets: header.state.assets.len(),
-        state_hash: balances::hex(&end.state_hash),
-        digest: balances::hex(digest),
-        journal,
-        totals: total_lines(&totals.collect::<Vec<_>>(), &currencies),
-    }
+fn line(store: &SnapshotStore, summary: &Summary, journal: &str) -> SnapshotLine {
+    let path = store.path_of(summary.header.lsn());
+    SnapshotLine::from(&snapshots::read_whole(summary, &path, journal))
 }
 
 fn internal(text: &str) -> Failure {

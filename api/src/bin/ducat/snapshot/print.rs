@@ -3,6 +3,7 @@
 use crate::exit::Failure;
 use crate::output;
 use crate::status::TotalLine;
+use ducat_api::proto;
 use serde::Serialize;
 
 /// A snapshot as scripts read it in a listing.
@@ -37,11 +38,11 @@ pub struct SnapshotLine {
     pub anchor_hash: String,
     pub accounts: u64,
     pub remembered_ids: u64,
-    pub assets: usize,
+    pub assets: u32,
     pub state_hash: String,
     pub digest: String,
     /// How it stands to the journal: `continued`, `before-journal`, or `not-looked-at`.
-    pub journal: &'static str,
+    pub journal: String,
     pub totals: Vec<TotalLine>,
 }
 
@@ -52,6 +53,118 @@ pub struct UnsoundLine {
     pub lsn: u64,
     pub file: String,
     pub problem: String,
+}
+
+impl From<&proto::Snapshot> for ListLine {
+    fn from(s: &proto::Snapshot) -> Self {
+        let usable = s.problem.is_empty();
+        Self {
+            lsn: s.lsn,
+            file: s.file.clone(),
+            bytes: s.bytes,
+            usable,
+            problem: (!usable).then(|| s.problem.clone()),
+            time_ns: usable.then_some(s.time_ns),
+            taken_ns: usable.then_some(s.taken_ns),
+            accounts: usable.then_some(s.accounts),
+            remembered_ids: usable.then_some(s.remembered_ids),
+        }
+    }
+}
+
+impl From<&proto::Snapshot> for SnapshotLine {
+    fn from(s: &proto::Snapshot) -> Self {
+        Self {
+            sound: true,
+            lsn: s.lsn,
+            file: s.file.clone(),
+            bytes: s.bytes,
+            blocks: s.blocks,
+            time_ns: s.time_ns,
+            taken_ns: s.taken_ns,
+            ledger_id: s.ledger_id.clone(),
+            epoch: s.epoch,
+            anchor_lsn: s.anchor_lsn,
+            anchor_hash: s.anchor_hash.clone(),
+            accounts: s.accounts,
+            remembered_ids: s.remembered_ids,
+            assets: s.assets,
+            state_hash: s.state_hash.clone(),
+            digest: s.digest.clone(),
+            journal: s.journal.clone(),
+            totals: s.totals.iter().map(TotalLine::from).collect(),
+        }
+    }
+}
+
+/// How a snapshot came about.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Nanoseconds.
+    pub took_ns: u64,
+    /// Whether it was written now.
+    pub created: bool,
+}
+
+/// A snapshot that a server has taken, or had already.
+pub fn made(line: &SnapshotLine, how: Made, json: bool) -> Result<String, Failure> {
+    if json {
+        #[derive(Serialize)]
+        struct Line<'l> {
+            #[serde(flatten)]
+            snapshot: &'l SnapshotLine,
+            #[serde(flatten)]
+            how: Made,
+        }
+        return output::json(&Line { snapshot: line, how });
+    }
+    let how = match how.created {
+        true => format!("taken in {:.1} ms", how.took_ns as f64 / 1e6),
+        false => "there already: nothing has happened since".to_owned(),
+    };
+    Ok(output::facts(vec![
+        ("snapshot", how),
+        ("LSN", line.lsn.to_string()),
+        ("state of", output::time(line.time_ns)),
+        ("file", line.file.clone()),
+        ("size", output::bytes(line.bytes)),
+        ("accounts", output::count(line.accounts)),
+        ("remembered ids", output::count(line.remembered_ids)),
+        ("state hash", line.state_hash.clone()),
+    ]))
+}
+
+/// Prints what became of reading one whole; false when it is not sound.
+pub fn print_checked(
+    read: Result<&SnapshotLine, &proto::Snapshot>,
+    json: bool,
+) -> Result<bool, Failure> {
+    match read {
+        Ok(line) if json => output::print(&output::json(line)?)?,
+        Ok(line) => {
+            let (lsn, size) = (line.lsn, output::bytes(line.bytes));
+            output::print(&format!("LSN {lsn}: sound, {size}, state {}", line.state_hash))?;
+        }
+        Err(proto::Snapshot { lsn, file, problem, .. }) if json => {
+            let (lsn, file, problem) = (*lsn, file.clone(), problem.clone());
+            let line = UnsoundLine { sound: false, lsn, file, problem };
+            output::print(&output::json(&line)?)?;
+        }
+        Err(proto::Snapshot { lsn, problem, .. }) => eprintln!("ducat: LSN {lsn}: {problem}"),
+    }
+    Ok(read.is_ok())
+}
+
+/// What is printed about what was removed.
+pub fn print_removed(removed: &[u64], json: bool) -> Result<String, Failure> {
+    if json {
+        return output::json(&serde_json::json!({ "removed": removed }));
+    }
+    let lsns: Vec<String> = removed.iter().map(ToString::to_string).collect();
+    Ok(match &lsns[..] {
+        [] => "nothing to remove".to_owned(),
+        lsns => format!("removed: {}", lsns.join(", ")),
+    })
 }
 
 /// A listing.
@@ -80,7 +193,7 @@ pub fn snapshot(line: &SnapshotLine, json: bool) -> Result<String, Failure> {
     if json {
         return output::json(line);
     }
-    let journal = match line.journal {
+    let journal = match &line.journal[..] {
         "continued" => "goes on from it",
         "before-journal" => "begins later: what came between was trimmed",
         _ => "not looked at, since a server holds it",
