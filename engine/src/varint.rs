@@ -46,7 +46,8 @@ mod tests {
                     let bytes = [&full[..], &[last]].concat();
                     if let Ok((value, rest)) = super::$name(&bytes) {
                         prop_assert!(rest.is_empty());
-                        prop_assert_eq!(encode::$name(value, &mut encode::$buffer()), &bytes[..]);
+                        let mut buffer = encode::$buffer();
+ prop_assert_eq!(encode::$name(value, &mut buffer), &bytes[..]);
                     }
                 }
             }
