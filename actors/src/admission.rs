@@ -19,6 +19,8 @@ use crate::handle::{EngineOptions, RequestError};
 use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{SnapshotHealth, SnapshotOptions};
 use crate::tasks::{Submission, Task, WaitingRead};
+use crate::upkeep::archiving::Archiver;
+use crate::upkeep::disk::DiskGuard;
 use crossbeam::queue::SegQueue;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::money::Currencies;
@@ -93,6 +95,10 @@ pub(crate) struct Shared {
     pub stopped: watch::Sender<Option<String>>,
     /// How long what comes now would wait in the queue.
     pub backlog: Backlog,
+    /// Moves the journal's oldest part away.
+    pub archiver: Archiver,
+    /// Whether the disk has room for new transfers.
+    pub disk: DiskGuard,
     /// Transfers and other changes, in order of arrival.
     pub queue: SegQueue<Task>,
     /// Reads; transfers overtake them.
@@ -128,6 +134,8 @@ impl Shared {
             durable: watch::Sender::new(durable),
             stopped: watch::Sender::new(None),
             backlog: Backlog::new(),
+            archiver: Archiver::default(),
+            disk: DiskGuard::default(),
             queue: SegQueue::new(),
             read_queue: SegQueue::new(),
             told: AtomicBool::new(false),

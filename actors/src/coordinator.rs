@@ -162,8 +162,9 @@ impl CoordinatorActor {
         let limit = self.shared.options.remembered_ids_max;
         let known = state.rules.known();
         let mut room = limit.saturating_sub(known.len_at(state.clock.now_ns()));
+        let disk_full = self.shared.disk.refusal();
         // Repeats need no room, but looking for them costs: only when it could matter.
-        let tight = room < 4 * BATCH_TARGET;
+        let tight = disk_full.is_some() || room < 4 * BATCH_TARGET;
         let mut count = 0;
         let now = Instant::now();
         let mut next = Some(first);
@@ -173,6 +174,10 @@ impl CoordinatorActor {
             self.shared.backlog.leave(submission.transfers.len(), submission.arrived);
             if submission.is_abandoned() || submission.is_expired(now) {
                 self.shared.drop_unwanted(submission);
+            } else if more > 0
+                && let Some(full) = &disk_full
+            {
+                drop(submission.reply.send(Err(full.clone())));
             } else if more > room {
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {

@@ -14,6 +14,9 @@ use crate::admission::Shared;
 use crate::entries;
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
+use crate::upkeep::Health;
+use crate::upkeep::archiving::ArchiveOptions;
+use crate::upkeep::disk::DiskOptions;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
 use ducat_engine::transfer::{
@@ -60,6 +63,17 @@ pub enum RequestError {
         /// The bound.
         limit: usize,
     },
+    /// The disk is nearly full: what would be journalled is refused until there is room.
+    /// Repeats and reads go on.
+    #[error(
+        "the disk is nearly full ({} MiB are free): new transfers are refused until there is room; \
+         nothing was done",
+        free_bytes >> 20
+    )]
+    DiskFull {
+        /// Bytes free when that was last looked at.
+        free_bytes: u64,
+    },
     /// More than [`BATCH_MAX`] items, or none.
     #[error("a batch holds 1 to {BATCH_MAX} items, not {0}")]
     BatchSize(usize),
@@ -92,6 +106,10 @@ pub struct EngineOptions {
     pub remembered_ids_max: usize,
     /// Where snapshots are kept and when they are taken. Default: none are.
     pub snapshots: Option<SnapshotOptions>,
+    /// How the journal's oldest part is archived. Default: it is not.
+    pub archive: Option<ArchiveOptions>,
+    /// How the disk is watched. Default: it is not.
+    pub disk: Option<DiskOptions>,
 }
 
 impl Default for EngineOptions {
@@ -102,6 +120,8 @@ impl Default for EngineOptions {
             queue_delay_max: Duration::from_millis(250),
             remembered_ids_max: 100_000_000,
             snapshots: None,
+            archive: None,
+            disk: None,
         }
     }
 }
@@ -123,8 +143,8 @@ impl Pending {
     /// Waits until every decision of the batch is durable.
     ///
     /// # Errors
-    /// [`RequestError::IdsFull`] and [`RequestError::Expired`], having changed nothing, or
-    /// [`RequestError::Stopped`] when the engine ended before.
+    /// [`RequestError::IdsFull`], [`RequestError::DiskFull`] and [`RequestError::Expired`], having
+    /// changed nothing, or [`RequestError::Stopped`] when the engine ended before.
     pub async fn outcomes(self) -> Result<Vec<Outcome>, RequestError> {
         self.answer.await.map_err(|e| self.shared.stopped(&e))?
     }
@@ -238,6 +258,25 @@ impl Handle {
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }
 
+    fn check_disk(&self) -> Result<(), RequestError> {
+        self.shared.disk.refusal().map_or(Ok(()), Err)
+    }
+
+    /// How archive and disk do; cheap.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let options = &self.shared.options;
+        Health {
+            archive: options.archive.as_ref().map(|_| self.shared.archiver.health()),
+            disk: options.disk.as_ref().map(|disk| self.shared.disk.health(disk)),
+        }
+    }
+
+    /// Lets the archive be looked at soon: a snapshot was made. Never waits.
+    pub fn wake_archiver(&self) {
+        self.shared.archiver.wake();
+    }
+
     fn take_room(&self, count: u32) -> Result<OwnedSemaphorePermit, RequestError> {
         Arc::clone(&self.shared.room).try_acquire_many_owned(count).map_err(|e| match e {
             TryAcquireError::NoPermits => {
@@ -278,6 +317,7 @@ impl Handle {
         &self,
         accounts: Vec<AccountSpec>,
     ) -> Result<Vec<AccountOutcome>, RequestError> {
+        self.check_disk()?;
         let permit = self.take_room(check_size(accounts.len())?)?;
         self.ask(|reply| Task::OpenAccounts { accounts, reply, permit }).await
     }
@@ -291,6 +331,7 @@ impl Handle {
         account: AccountId,
         status: AccountStatus,
     ) -> Result<Result<AccountView, AccountRejection>, RequestError> {
+        self.check_disk()?;
         let permit = self.take_room(1)?;
         let task = |reply: Reply<StatusResult>| Task::SetStatus { account, status, reply, permit };
         self.ask(task).await
@@ -305,6 +346,7 @@ impl Handle {
         code: String,
         digits: u32,
     ) -> Result<Result<(Currency, bool), CurrencyError>, RequestError> {
+        self.check_disk()?;
         let permit = self.take_room(1)?;
         let task = |reply: Reply<AssetResult>| Task::DefineAsset { code, digits, reply, permit };
         self.ask(task).await

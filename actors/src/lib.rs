@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
-//! from its journal.
+//! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk.
 
 mod admission;
 mod answers;
@@ -29,3 +29,4 @@ mod stored;
 mod supervisor;
 mod tasks;
 mod threads;
+pub mod upkeep;

@@ -14,6 +14,7 @@ use crate::snapshots::schedule::Due;
 use crate::snapshots::snapshotter::{SnapshotterActor, SnapshotterArgs, SnapshotterMsg};
 use crate::supervisor::Supervisor;
 use crate::threads::EngineThreads;
+use crate::upkeep::Upkeep;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
@@ -87,6 +88,7 @@ pub struct Engine {
     answers: ActorRef<AnswersMsg>,
     tail: Tail,
     origin: Origin,
+    upkeep: Upkeep,
 }
 
 /// What the replay gave.
@@ -180,6 +182,7 @@ impl Engine {
             }
             None => None,
         };
+        let upkeep = Upkeep::start(&shared)?;
         Ok(Self {
             threads,
             shared,
@@ -191,6 +194,7 @@ impl Engine {
             answers,
             tail,
             origin,
+            upkeep,
         })
     }
 
@@ -250,6 +254,7 @@ impl Engine {
             // First: what it has begun needs the others to be ended well.
             drop(snapshotter.stop_and_wait(None, None).await);
         }
+        self.upkeep.end().await;
         drop(self.coordinator.stop_and_wait(None, None).await);
         for partition in &self.partitions {
             drop(partition.stop_and_wait(None, None).await);

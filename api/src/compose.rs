@@ -6,10 +6,10 @@ use ducat_actors::snapshots::rebuild::RebuildError;
 use ducat_engine::ids::ShardId;
 use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{
-    DataDir, DataDirError, Journal, JournalError, LedgerId, MemoryJournal, Origin, RawError,
-    RawJournal, SledJournal, SledOptions,
+    ArchiveError, ArchiveStore, ArchivedJournal, DataDir, DataDirError, Journal, JournalError,
+    LedgerId, MemoryJournal, Origin, RawError, RawJournal, SledJournal, SledOptions,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -26,6 +26,8 @@ pub struct OpenJournal {
     pub origins: Vec<Origin>,
     /// Its snapshots; a journal in memory has none.
     pub snapshots: Option<SnapshotStore>,
+    /// Its archive, or why that cannot be used; a journal in memory has none.
+    pub archive: Option<Result<Arc<ArchiveStore>, String>>,
 }
 
 /// Why a data directory could not be opened.
@@ -87,7 +89,24 @@ pub const fn is_rebuild_damage(error: &RebuildError) -> bool {
 /// # Errors
 /// [`OpenError`].
 pub fn create_or_open(data_dir: &Path) -> Result<OpenJournal, OpenError> {
-    open(DataDir::create_or_open(data_dir)?)
+    create_or_open_with(data_dir, Opening::default())
+}
+
+/// What can be chosen about a directory that is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// A segment of the journal is closed at this size; the store's default if none.
+    pub segment_bytes_max: Option<u64>,
+    /// Where the archive lies, if not in the directory itself.
+    pub archive_dir: Option<PathBuf>,
+}
+
+/// As [`create_or_open`], as it is asked for.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn create_or_open_with(data_dir: &Path, opening: Opening) -> Result<OpenJournal, OpenError> {
+    open(DataDir::create_or_open(data_dir)?, opening)
 }
 
 /// The ledger in this directory, which must be there; held until the journal is dropped.
@@ -95,14 +114,29 @@ pub fn create_or_open(data_dir: &Path) -> Result<OpenJournal, OpenError> {
 /// # Errors
 /// [`OpenError`].
 pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
-    open(DataDir::open_existing(data_dir)?)
+    open(DataDir::open_existing(data_dir)?, Opening::default())
 }
 
-fn open(dir: DataDir) -> Result<OpenJournal, OpenError> {
+fn open(dir: DataDir, opening: Opening) -> Result<OpenJournal, OpenError> {
+    if let Some(target) = &opening.archive_dir {
+        dir.link_archive(SHARD, target)?;
+    }
+    let defaults = SledOptions::default();
+    let segment_bytes_max = opening.segment_bytes_max.unwrap_or(defaults.segment_bytes_max);
+    let sled_options = SledOptions { segment_bytes_max, ..defaults };
     let (ledger, origins) = (dir.ledger(), dir.origins().to_vec());
     let snapshots = Some(SnapshotStore::new(&dir, SHARD));
-    let journal = SledJournal::open(Arc::new(dir), SledOptions::default())?;
-    Ok(OpenJournal { journal: Arc::new(journal), ledger, origins, snapshots })
+    let archive = ArchiveStore::of(&dir, SHARD).map(Arc::new);
+    let journal = Arc::new(SledJournal::open(Arc::new(dir), sled_options)?);
+    // What cannot be used stops no start that does not need it.
+    let known = archive.as_ref().map(Arc::clone).map_err(with_causes);
+    let journal = Arc::new(ArchivedJournal::new(journal, archive));
+    Ok(OpenJournal { journal, ledger, origins, snapshots, archive: Some(known) })
+}
+
+fn with_causes(error: &ArchiveError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The journal of this directory, for reading only: nothing is written to it, and a server may
@@ -170,5 +204,5 @@ pub fn abandon(data_dir: &Path) -> std::io::Result<()> {
 pub fn in_memory() -> std::io::Result<OpenJournal> {
     let ledger = LedgerId::random()?;
     let journal = Arc::new(MemoryJournal::new(ledger));
-    Ok(OpenJournal { journal, ledger, origins: Vec::new(), snapshots: None })
+    Ok(OpenJournal { journal, ledger, origins: Vec::new(), snapshots: None, archive: None })
 }

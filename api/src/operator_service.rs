@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::convert::snapshots;
 use crate::proto::{
-    CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest, GetStatusResponse,
+    self, CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest, GetStatusResponse,
     ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse,
     VerifySnapshotRequest, VerifySnapshotResponse,
 };
@@ -14,6 +14,8 @@ use crate::stream::Draining;
 use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
+use ducat_actors::upkeep::archiving::ArchiveHealth;
+use ducat_actors::upkeep::disk::DiskHealth;
 use ducat_engine::ids::Lsn;
 use std::fmt;
 use std::time::Instant;
@@ -135,6 +137,9 @@ impl Operator for OperatorService {
             snapshots: snapshots::health(self.handle.snapshot_health()),
             ..GetStatusResponse::default()
         };
+        let health = self.handle.health();
+        answer.archive = health.archive.map(archive_health);
+        answer.disk = health.disk.map(disk_health);
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
             let mut writer = Writer::new(&currencies);
@@ -196,6 +201,24 @@ impl Operator for OperatorService {
         let removed = removed.iter().map(|lsn| lsn.0).collect();
         Ok(Response::new(PruneSnapshotsResponse { removed }))
     }
+}
+
+fn archive_health(health: ArchiveHealth) -> proto::ArchiveHealth {
+    proto::ArchiveHealth {
+        last_lsn: health.last_lsn.0,
+        files: health.files,
+        bytes: health.bytes,
+        journal_first_lsn: health.journal_first_lsn.0,
+        journal_bytes: health.journal_bytes,
+        dropped_bytes: health.dropped_bytes,
+        last_run_ns: health.last_run_ns,
+        last_error: health.last_error.unwrap_or_default(),
+    }
+}
+
+fn disk_health(health: DiskHealth) -> proto::DiskHealth {
+    let DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing } = health;
+    proto::DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing }
 }
 
 /// The process's resident set in bytes; 0 where `/proc` does not tell.

@@ -26,6 +26,9 @@ const RETRY_ANSWERS_FULL: Duration = Duration::from_secs(1);
 /// it a day after they came.
 const RETRY_IDS_FULL: Duration = Duration::from_secs(60);
 
+/// How long to wait before asking again when the disk is nearly full: somebody must make room.
+const RETRY_DISK_FULL: Duration = Duration::from_secs(5);
+
 /// A refusal as a whole: what a status or a `BatchError` is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -162,6 +165,9 @@ impl From<RequestError> for Refusal {
             RequestError::IdsFull { .. } => {
                 (Code::ResourceExhausted, "IDS_FULL", Some(RETRY_IDS_FULL))
             }
+            RequestError::DiskFull { .. } => {
+                (Code::ResourceExhausted, "DISK_FULL", Some(RETRY_DISK_FULL))
+            }
             RequestError::BatchSize(_) => (Code::InvalidArgument, "BATCH_SIZE", None),
             RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
             RequestError::BadCursor(_) => (Code::InvalidArgument, "CURSOR_INVALID", None),
@@ -274,6 +280,7 @@ mod tests {
         assert!(account(id, AccountRejection::Unknown).message().contains(" 7"));
         for (status, code) in [
             (request(RequestError::IdsFull { limit: 1 }), Code::ResourceExhausted),
+            (request(RequestError::DiskFull { free_bytes: 1 }), Code::ResourceExhausted),
             (request(RequestError::Stopped("x".into())), Code::Unavailable),
             (account(id, AccountRejection::Unknown), Code::NotFound),
             (account(id, AccountRejection::NotEmpty), Code::FailedPrecondition),

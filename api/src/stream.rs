@@ -329,7 +329,11 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
             let outcomes = match pending.outcomes().await {
                 Ok(outcomes) => outcomes,
                 // Changed nothing and concerns no other batch.
-                Err(error @ (RequestError::Expired | RequestError::IdsFull { .. })) => {
+                Err(
+                    error @ (RequestError::Expired
+                    | RequestError::IdsFull { .. }
+                    | RequestError::DiskFull { .. }),
+                ) => {
                     let error = Some(Refusal::from(error).into_batch_error());
                     let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error };
                     return Ok(Encoded::of(&answer));

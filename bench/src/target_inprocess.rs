@@ -82,7 +82,9 @@ fn reply(outcomes: &[Outcome]) -> Reply {
 
 fn failure(error: RequestError) -> Failure {
     let (class, in_doubt) = match error {
-        RequestError::Overloaded { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::Overloaded { .. } | RequestError::DiskFull { .. } => {
+            ("RESOURCE_EXHAUSTED", false)
+        }
         RequestError::Expired => ("DEADLINE_EXCEEDED", false),
         RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {

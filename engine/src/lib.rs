@@ -30,4 +30,5 @@ pub mod rejection;
 pub mod repeat;
 pub mod snapshot;
 pub mod transfer;
+mod varint;
 mod waiting;

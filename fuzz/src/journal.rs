@@ -1,10 +1,14 @@
-//! The journal: frames, the records in them, and what records do to a ledger.
+//! The journal: frames, the records in them, what records do to a ledger, and its archive.
 
 use ducat_engine::codec::{decode_all, encode};
-use ducat_engine::ids::Lsn;
+use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_persistence::LedgerId;
+use ducat_persistence::archive::{ArchiveFile, FileWriter, Manifest};
 use ducat_persistence::frame::{Frame, HEADER_BYTES, seal};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Where a frame's header keeps the length of its payload, and its checksum.
 const LENGTH_AT: usize = 12;
@@ -65,5 +69,92 @@ pub(crate) fn apply(bytes: &[u8]) {
     }
     for totals in ledger.totals().values() {
         assert_eq!(totals.internal + totals.external, 0, "money was made");
+    }
+}
+
+/// An archive file as it came, and as it would be with its checksums and its digest made right.
+/// What is accepted can be written again and holds the same.
+pub(crate) fn archive(bytes: &[u8]) {
+    read_archive(bytes);
+    let mut mended = bytes.to_vec();
+    if mend_archive(&mut mended).is_some() {
+        read_archive(&mended);
+    }
+}
+
+fn read_archive(bytes: &[u8]) {
+    let path = Path::new("fuzz.frames");
+    let Some((file, frames)) = archived(bytes, path) else { return };
+    let mut writer = FileWriter::new(Vec::new(), *file.head()).expect("in memory");
+    for frame in &frames {
+        writer.frame(frame).expect("it was read from such a file");
+        let found = file.frame_at(frame.last_lsn()).expect("it was just verified");
+        assert_eq!(found.map(|found| found.bytes().to_vec()), Some(frame.bytes().to_vec()));
+    }
+    let (again, written) = writer.finish().expect("in memory");
+    assert_eq!(written.extent, *file.extent());
+    let (_, same) = archived(&again, path).expect("it was just written");
+    assert!(frames.iter().map(Frame::bytes).eq(same.iter().map(Frame::bytes)));
+}
+
+/// A file in memory, and its frames.
+type Archived = (ArchiveFile<Arc<[u8]>>, Vec<Frame>);
+
+fn archived(bytes: &[u8], path: &Path) -> Option<Archived> {
+    let file = ArchiveFile::open(Arc::<[u8]>::from(bytes), path).ok()?;
+    let mut frames = Vec::new();
+    let verified = file.verify(&mut |frame, _| {
+        frames.push(frame.clone());
+        true
+    });
+    verified.ok().map(|()| (file, frames))
+}
+
+/// Makes the checksums of head, blocks and end right, and the digest: nothing else.
+fn mend_archive(bytes: &mut [u8]) -> Option<()> {
+    const HEAD: usize = 80;
+    const END: usize = 132;
+    let end = bytes.len().checked_sub(END).filter(|end| *end >= HEAD)?;
+    let crc = crc32c::crc32c(&bytes[..76]);
+    bytes[76..HEAD].copy_from_slice(&crc.to_le_bytes());
+    let number = |bytes: &[u8], at: usize| {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+    };
+    let index = usize::try_from(number(bytes, end + 64)).ok().filter(|at| *at <= end)?;
+    let offsets: Vec<usize> = bytes[index..end]
+        .chunks_exact(16)
+        .filter_map(|entry| usize::try_from(number(entry, 8)).ok())
+        .filter(|at| at.checked_add(28).is_some_and(|body| body <= index))
+        .collect();
+    for at in offsets {
+        let announced = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().expect("four bytes"));
+        let stop = (at + 28).saturating_add(announced as usize).min(index);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[at..at + 24]), &bytes[at + 28..stop]);
+        bytes[at + 24..at + 28].copy_from_slice(&crc.to_le_bytes());
+    }
+    let digest = *blake3::hash(&bytes[..end + 96]).as_bytes();
+    bytes[end + 96..end + 128].copy_from_slice(&digest);
+    let crc = crc32c::crc32c(&bytes[index..end + 128]);
+    bytes[end + 128..].copy_from_slice(&crc.to_le_bytes());
+    Some(())
+}
+
+/// The archive's manifest. There is one way to write it.
+pub(crate) fn manifest(bytes: &[u8]) {
+    read_manifest(bytes);
+    if let Some(end) = bytes.len().checked_sub(4) {
+        let mended = [&bytes[..end], &crc32c::crc32c(&bytes[..end]).to_le_bytes()].concat();
+        read_manifest(&mended);
+    }
+}
+
+fn read_manifest(bytes: &[u8]) {
+    let Some(ledger) = bytes.get(16..32).and_then(|id| id.try_into().ok()) else { return };
+    let decoded = Manifest::decode(bytes, LedgerId::from_bytes(ledger), ShardId(0));
+    let Ok(manifest) = decoded else { return };
+    assert_eq!(manifest.encode(), bytes);
+    for entry in &manifest.entries {
+        assert!(manifest.holding(entry.extent.first_lsn()).is_some());
+        assert!(manifest.holding(entry.extent.last_lsn()).is_some());
     }
 }

@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frame", body: journal::frame, seeds: seeds::frames },
     Target { name: "records", body: journal::records, seeds: seeds::records },
     Target { name: "apply", body: journal::apply, seeds: seeds::records },
+    Target { name: "archive", body: journal::archive, seeds: seeds::archives },
+    Target { name: "manifest", body: journal::manifest, seeds: seeds::manifests },
     Target { name: "mark", body: directory::mark, seeds: seeds::marks },
     Target { name: "format", body: directory::format, seeds: seeds::formats },
     Target { name: "mapping", body: import::mapping, seeds: seeds::mappings },

@@ -10,8 +10,12 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::record::Record;
 use ducat_engine::transfer::{AccountSpec, TransferKind, TransferRequest};
+use ducat_persistence::archive::format::Head;
+use ducat_persistence::archive::{ArchiveStore, FileWriter};
 use ducat_persistence::chain::ChainPoint;
-use ducat_persistence::frame::{FrameHash, FrameHeader, HEADER_BYTES, LAST_OF_APPEND, seal};
+use ducat_persistence::frame::{
+    Frame, FrameHash, FrameHeader, HEADER_BYTES, LAST_OF_APPEND, genesis_hash, seal,
+};
 use ducat_persistence::mark::{Mark, MarkFile};
 use ducat_persistence::{DataDir, LedgerId};
 use prost::Message;
@@ -92,6 +96,56 @@ pub(crate) fn frames() -> Vec<Vec<u8>> {
         &FrameHeader { flags: 0, record_count: 1, first_lsn: Lsn(u64::MAX - 1), ..header },
     );
     vec![frame, least]
+}
+
+/// Frames that continue one another, from the beginning of a ledger.
+fn chain(ledger: LedgerId, frames: u64) -> Vec<Frame> {
+    let events = events();
+    let mut prev_hash = genesis_hash(ledger, ShardId(0));
+    let mut first_lsn = Lsn(1);
+    let mut chain = Vec::new();
+    for number in 0..frames {
+        let header = FrameHeader {
+            flags: LAST_OF_APPEND,
+            shard: ShardId(0),
+            epoch: Epoch(1),
+            first_lsn,
+            record_count: u32::try_from(events.len()).expect("few"),
+            time_ns: 1_700_000_000_000_000_000 + number,
+            prev_hash,
+        };
+        let mut frame = vec![0; HEADER_BYTES];
+        frame.extend(payload(&events));
+        prev_hash = seal(&mut frame, &header);
+        first_lsn = header.last_lsn().next();
+        chain.push(Frame::parse(&frame).expect("it was sealed"));
+    }
+    chain
+}
+
+/// Archive files: of one frame, and of more than one block.
+pub(crate) fn archives() -> Vec<Vec<u8>> {
+    let ledger = LedgerId::from_bytes([5; 16]);
+    let before = ChainPoint { lsn: Lsn(0), hash: genesis_hash(ledger, ShardId(0)) };
+    let file = |frames: &[Frame]| {
+        let head = Head { ledger, shard: ShardId(0), before };
+        let mut writer = FileWriter::new(Vec::new(), head).expect("in memory");
+        frames.iter().for_each(|frame| writer.frame(frame).expect("continues"));
+        writer.finish().expect("in memory").0
+    };
+    vec![file(&chain(ledger, 1)), file(&chain(ledger, 200))]
+}
+
+/// Manifests: without files, and with two.
+pub(crate) fn manifests() -> Vec<Vec<u8>> {
+    let ledger = LedgerId::from_bytes([5; 16]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = ArchiveStore::open(dir.path().join("archive"), ledger, ShardId(0)).expect("empty");
+    let empty = store.manifest().encode();
+    for frame in chain(ledger, 2) {
+        store.append([Ok(frame)]).expect("archived");
+    }
+    vec![empty, store.manifest().encode()]
 }
 
 /// Marks: of a new ledger, and of one with a past.

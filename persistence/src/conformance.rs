@@ -255,6 +255,20 @@ pub fn damage_is_loud(subject: &mut dyn Subject, lsn: Lsn, how: Harm) {
 /// The journal behind a place: shown from there on, checked from there on, and refused where
 /// the place is none of its history.
 pub fn behind_a_place(subject: &mut dyn Subject) {
+    let (places, last) = behind_places(subject);
+    let journal = subject.journal();
+    let first = journal.trim(SHARD, Lsn(5_000)).expect("trims").first_lsn;
+    assert!(first > Lsn(1_000));
+    let gone = journal.scan_after(SHARD, places[1], &mut |_, _| Ok(())).map(|_| ());
+    assert!(matches!(gone, Err(JournalError::Trimmed { .. })), "{gone:?}");
+    for after in places.iter().filter(|place| place.lsn.next() >= first) {
+        let tail = journal.scan_after(SHARD, *after, &mut |_, _| Ok(())).expect("scans");
+        assert_eq!((tail.first_lsn, tail.next_lsn), (first, last.next()));
+    }
+}
+
+/// As [`behind_a_place`], without trimming: the places, and the last LSN.
+pub fn behind_places(subject: &mut dyn Subject) -> (Vec<ChainPoint>, Lsn) {
     let (mut writer, _) = open(subject.journal());
     let mut last = Lsn::ZERO;
     let mut places = vec![start_of(subject.journal())];
@@ -297,14 +311,7 @@ pub fn behind_a_place(subject: &mut dyn Subject) {
     assert_eq!((tail.next_lsn, tail.epoch, writer.epoch()), (last.next(), Epoch(2), Epoch(2)));
     last = append(&mut *writer, last.next(), 700).expect("goes on");
     check_content(journal, Lsn(1), last);
-    let first = journal.trim(SHARD, Lsn(5_000)).expect("trims").first_lsn;
-    assert!(first > Lsn(1_000));
-    let gone = journal.scan_after(SHARD, places[1], &mut |_, _| Ok(())).map(|_| ());
-    assert!(matches!(gone, Err(JournalError::Trimmed { .. })), "{gone:?}");
-    for after in places.iter().filter(|place| place.lsn.next() >= first) {
-        let tail = journal.scan_after(SHARD, *after, &mut |_, _| Ok(())).expect("scans");
-        assert_eq!((tail.first_lsn, tail.next_lsn), (first, last.next()));
-    }
+    (places, last)
 }
 
 fn start_of(journal: &dyn Journal) -> ChainPoint {

@@ -132,6 +132,52 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// When the place where the journal now starts cannot be made durable.
     fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError>;
+
+    /// Where the journal begins: everything up to here was trimmed.
+    ///
+    /// The default looks at the first frame that is kept.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn base(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        let first = match self.read(shard, Lsn(1)) {
+            Err(JournalError::Trimmed { first, .. }) => first,
+            other => other.map(|_| Lsn(1))?,
+        };
+        let frame = self.frame_at(shard, first)?;
+        let hash = frame.map_or_else(FrameHash::default, |frame| frame.header().prev_hash);
+        Ok(ChainPoint { lsn: Lsn(first.0 - 1), hash })
+    }
+
+    /// Where the store itself begins. For a journal with an archive that is later than
+    /// [`Self::base`]: what lies between is archived.
+    ///
+    /// # Errors
+    /// As [`Self::base`].
+    fn trimmed_to(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.base(shard)
+    }
+
+    /// The last durable LSN.
+    ///
+    /// The default says 0, which a progress display takes for unknown.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn end(&self, _shard: ShardId) -> Result<Lsn, JournalError> {
+        Ok(Lsn::ZERO)
+    }
+
+    /// The pieces that [`Self::trim`] drops one by one, the oldest first, and behind them what
+    /// cannot be dropped, as one piece.
+    ///
+    /// The default knows of none: such a journal is never trimmed.
+    ///
+    /// # Errors
+    /// [`JournalError::UnknownShard`].
+    fn pieces(&self, _shard: ShardId) -> Result<Vec<Piece>, JournalError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The right to append to one shard.
@@ -396,6 +442,17 @@ pub struct DroppedTail {
     pub last_lsn: Lsn,
     /// Number of frames dropped.
     pub frames: u64,
+}
+
+/// A part of a journal that is dropped whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Its last record.
+    pub last: Lsn,
+    /// Bytes it takes, as far as they can be counted.
+    pub bytes: u64,
+    /// Whether it can be dropped; the last one cannot.
+    pub is_droppable: bool,
 }
 
 /// What trimming did.

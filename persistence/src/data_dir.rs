@@ -7,6 +7,7 @@
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
+//! DIR/shard-0/archive/              the journal's oldest part, or a link to where it is
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
@@ -69,6 +70,20 @@ pub enum DataDirError {
         path: PathBuf,
         /// What is wrong with it, as a verb phrase.
         what: String,
+    },
+    /// The archive lies in another place than the one asked for.
+    #[error(
+        "the archive {} lies in {}, not in {}; move its files there and make it a link, or leave \
+         --archive-dir out",
+        path.display(), now.display(), wanted.display()
+    )]
+    ArchiveElsewhere {
+        /// Its name in the data directory.
+        path: PathBuf,
+        /// Where it is.
+        now: PathBuf,
+        /// Where it was wanted.
+        wanted: PathBuf,
     },
     /// The mark could not be created.
     #[error(transparent)]
@@ -275,6 +290,35 @@ impl DataDir {
         self.shard_dir(shard).join("journal")
     }
 
+    /// The directory of a shard's archive; made with its first file. May be a link to a
+    /// directory on another disk.
+    #[must_use]
+    pub fn archive_dir(&self, shard: ShardId) -> PathBuf {
+        archive_dir(&self.root, shard)
+    }
+
+    /// Makes the directory of a shard's archive a link to `target`, which is created when it is
+    /// not there. Nothing changes when it is one already.
+    ///
+    /// # Errors
+    /// [`DataDirError::ArchiveElsewhere`] when it is something else; [`DataDirError::Io`].
+    pub fn link_archive(&self, shard: ShardId, target: &Path) -> Result<(), DataDirError> {
+        fs::create_dir_all(target).map_err(failed("create", target))?;
+        let target = target.canonicalize().map_err(failed("find", target))?;
+        let link = self.archive_dir(shard);
+        let there = link.symlink_metadata().is_ok();
+        if there {
+            let now = link.canonicalize().unwrap_or_else(|_| link.clone());
+            if now == target {
+                return Ok(());
+            }
+            return Err(DataDirError::ArchiveElsewhere { path: link, now, wanted: target });
+        }
+        std::os::unix::fs::symlink(&target, &link).map_err(failed("link", &link))?;
+        let dir = self.shard_dir(shard);
+        sync_dir(&dir).map_err(failed("sync", &dir))
+    }
+
     /// The directory of a shard's snapshots; made with the first of them.
     #[must_use]
     pub fn snapshots_dir(&self, shard: ShardId) -> PathBuf {
@@ -289,6 +333,11 @@ fn shard_dir(root: &Path, shard: ShardId) -> PathBuf {
 /// The directory of the snapshots of a shard of the ledger at `root`.
 pub(crate) fn snapshots_dir(root: &Path, shard: ShardId) -> PathBuf {
     shard_dir(root, shard).join("snapshots")
+}
+
+/// The directory of the archive of a shard of the ledger at `root`.
+pub(crate) fn archive_dir(root: &Path, shard: ShardId) -> PathBuf {
+    shard_dir(root, shard).join("archive")
 }
 
 /// Without `FORMAT`, only what an interrupted creation leaves behind may be there.
@@ -317,8 +366,12 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
     let used = Mark::read(&shard.join("mark")).is_ok_and(|mark| mark.epoch > Epoch(0));
     let has_segments =
         fs::read_dir(shard.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
-    if used || has_segments {
-        let what = "is missing, but a ledger's journal is there; restore the file".to_owned();
+    let archive = archive_dir(root, ShardId(0));
+    let has_archive = archive.symlink_metadata().is_ok()
+        && fs::read_dir(&archive).map_or(true, |mut entries| entries.next().is_some());
+    if used || has_segments || has_archive {
+        let part = if used || has_segments { "journal" } else { "archive" };
+        let what = format!("is missing, but a ledger's {part} is there; restore the file");
         return Err(DataDirError::Format { path: root.join(FORMAT), what });
     }
     Ok(())
@@ -486,5 +539,15 @@ mod tests {
         fs::create_dir(dir.path().join("shard-0/journal/00000000000000000001")).expect("makes");
         let error = DataDir::create_or_open(dir.path()).expect_err("a journal without FORMAT");
         assert!(error.to_string().contains("FORMAT"), "{error}");
+        // An archive beside it makes it no foreign directory, and alone no empty one.
+        let archive = dir.path().join("shard-0/archive");
+        fs::create_dir(&archive).expect("makes");
+        fs::write(archive.join("MANIFEST"), "x").expect("writes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("a journal without FORMAT");
+        assert!(error.to_string().contains("FORMAT is missing, but a ledger's journal"), "{error}");
+        fs::remove_dir(dir.path().join("shard-0/journal/00000000000000000001")).expect("removes");
+        fs::remove_file(dir.path().join("shard-0/mark")).expect("removes");
+        let error = DataDir::create_or_open(dir.path()).expect_err("an archive without FORMAT");
+        assert!(error.to_string().contains("FORMAT is missing, but a ledger's archive"), "{error}");
     }
 }

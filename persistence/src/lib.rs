@@ -14,20 +14,23 @@
 //! * [`contract`]: the traits every journal keeps, and its errors;
 //! * [`append`], [`frame`]: how records become bytes;
 //! * [`chain`]: the check that what was found is what was written;
-//! * [`data_dir`], [`mark`]: the files around the store;
+//! * [`data_dir`], [`mark`]: the files around the store; [`disk`]: the room there is;
 //! * [`sled_journal`]: the journal on disk;
 //! * [`raw`]: the journal read from its files alone, also while a server writes it;
 //! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
-//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
+//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
+//! * [`archive`]: the journal's oldest part, in compressed files beside it.
 
 pub mod append;
+pub mod archive;
 mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod contract;
 pub mod data_dir;
+pub mod disk;
 mod files;
 pub mod frame;
 pub mod ledger_id;
@@ -40,8 +43,9 @@ pub mod sled_journal;
 pub mod snapshot;
 
 pub use append::{AppendBuffer, RecordTooLarge};
+pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};
 pub use contract::{
-    AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Place,
+    AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Piece, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,
 };
 pub use data_dir::{DataDir, DataDirError, Held};

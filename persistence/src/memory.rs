@@ -5,8 +5,8 @@
 use crate::append::AppendBuffer;
 use crate::chain::{Chain, ChainPoint, Stop};
 use crate::contract::{
-    AppendError, Damage, FrameReader, Journal, JournalError, Place, Tail, TrimReport, Visitor,
-    Writer,
+    AppendError, Damage, FrameReader, Journal, JournalError, Piece, Place, Tail, TrimReport,
+    Visitor, Writer,
 };
 use crate::frame::{Frame, genesis_hash};
 use crate::ledger_id::LedgerId;
@@ -246,6 +246,28 @@ impl Journal for MemoryJournal {
         }
         report.first_lsn = store.base.lsn.next();
         Ok(report)
+    }
+
+    fn base(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.check_shard(shard)?;
+        Ok(self.shared.store.read().expect(LOCK).base)
+    }
+
+    fn end(&self, shard: ShardId) -> Result<Lsn, JournalError> {
+        self.check_shard(shard)?;
+        Ok(self.shared.store.read().expect(LOCK).durable.lsn)
+    }
+
+    fn pieces(&self, shard: ShardId) -> Result<Vec<Piece>, JournalError> {
+        self.check_shard(shard)?;
+        let store = self.shared.store.read().expect(LOCK);
+        let last = store.frames.len().saturating_sub(1);
+        let piece = |(at, frame): (usize, &Frame)| Piece {
+            last: frame.last_lsn(),
+            bytes: frame.bytes().len() as u64,
+            is_droppable: at < last,
+        };
+        Ok(store.frames.iter().enumerate().map(piece).collect())
     }
 }
 

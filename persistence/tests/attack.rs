@@ -45,6 +45,31 @@ fn stopped_ledger(stop: u64) -> (tempfile::TempDir, Lsn) {
     (root, last)
 }
 
+/// sled writes a snapshot of its own while it opens, and takes the half that a kill leaves for
+/// its newest: without removing it no server would ever start again.
+#[test]
+fn a_kill_while_a_segment_is_opened_leaves_a_ledger() {
+    let (root, last) = stopped_ledger(6_000);
+    let mut harmed = 0;
+    for file in files_below(root.path()) {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.starts_with("snap.") {
+            continue;
+        }
+        let whole = fs::read(&file).expect("reads");
+        for (number, bytes) in [(&name[5..], whole.len() / 2), ("00000000FFFFFFFF", 0)] {
+            let half = file.with_file_name(format!("snap.{number}.generating"));
+            fs::write(half, &whole[..bytes]).expect("writes");
+            harmed += 1;
+        }
+    }
+    assert!(harmed > 0, "sled has snapshots");
+    match open_in_child(root.path(), last) {
+        Verdict::Whole => {}
+        Verdict::Refused(said) | Verdict::Wrong(said) => panic!("{said}"),
+    }
+}
+
 fn files_below(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root).expect("lists") {

@@ -4,12 +4,18 @@ mod support;
 
 use ducat_engine::ids::Lsn;
 use ducat_persistence::conformance::{self, Harm};
-use support::{MemorySubject, SledSubject};
+use support::{ArchivedSubject, MemorySubject, SledSubject};
 
+/// What holds whether or not what is trimmed can still be read.
 macro_rules! conformance {
     ($name:ident, $subject:expr) => {
         mod $name {
             use super::*;
+
+            #[test]
+            fn behind_places() {
+                conformance::behind_places(&mut $subject);
+            }
 
             #[test]
             fn empty_journal() {
@@ -40,16 +46,8 @@ macro_rules! conformance {
                 conformance::failed_append(&mut $subject);
             }
             #[test]
-            fn trim() {
-                conformance::trim(&mut $subject);
-            }
-            #[test]
             fn readers_while_writing() {
                 conformance::readers_while_writing(&mut $subject);
-            }
-            #[test]
-            fn behind_a_place() {
-                conformance::behind_a_place(&mut $subject);
             }
             #[test]
             fn damage_behind_a_place_is_loud() {
@@ -73,7 +71,29 @@ macro_rules! conformance {
     };
 }
 
+/// What is trimmed is gone.
+macro_rules! trimming {
+    ($name:ident, $subject:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn trim() {
+                conformance::trim(&mut $subject);
+            }
+            #[test]
+            fn behind_a_place() {
+                conformance::behind_a_place(&mut $subject);
+            }
+        }
+    };
+}
+
+trimming!(sled_trimmed, SledSubject::new());
+trimming!(memory_trimmed, MemorySubject::new(0));
+
 conformance!(sled, SledSubject::new());
+conformance!(archived, ArchivedSubject::new());
 conformance!(memory_loses_the_failed_append, MemorySubject::new(0));
 conformance!(memory_tears_the_failed_append, MemorySubject::new(3));
 conformance!(memory_keeps_the_failed_append, MemorySubject::new(usize::MAX));

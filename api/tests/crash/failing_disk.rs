@@ -129,11 +129,12 @@ fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
         };
         let data = disk.path().join("data");
         attack.begin_anew();
-        let server = attack.start(&Launch::default(), &data);
+        let unguarded = Launch::with(&["--disk-reserve-mib", "0"]);
+        let server = attack.start(&unguarded, &data);
         let ended = attack.load(server, |server, _| server.wait());
         assert_refused(&ended);
         // Without room it may start or say why not, but must not damage anything.
-        if let Err(ended) = Launch::default().start(&data) {
+        if let Err(ended) = unguarded.start(&data) {
             assert_refused(&ended);
         }
         disk.resize("256m").expect("a memory disk can grow");

@@ -13,11 +13,13 @@
 //! `DUCAT_DAMAGES`); without it the short form runs. What needs root or a tool that is not
 //! there prints `skipped: …`. Every test prints its seed; `DUCAT_SEED` runs that one again.
 
+mod archived;
 mod attack;
 mod checker;
 mod checker_tests;
 mod clock;
 mod damage;
+mod disk_guard;
 mod failing_disk;
 mod faults;
 mod frames;

@@ -5,12 +5,15 @@
 //! frames only as long as nothing is wrong.
 
 use super::reader::{Gap, Item, Placed};
-use super::{Files, RawJournal, gap_text};
+use super::{Files, Part, RawJournal, gap_text};
+use crate::archive::store::ArchiveFault;
+use crate::archive::with_causes;
 use crate::chain::{Chain, ChainFault, ChainPoint, Stop};
 use crate::contract::{DroppedTail, ReplayError, Visitor};
-use crate::frame::FrameHash;
+use crate::data_dir::archive_dir;
+use crate::frame::{Frame, FrameHash, FrameHeader};
 use ducat_engine::ids::{Epoch, Lsn};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What kind of thing was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum FaultKind {
     Mark,
     /// The file cannot be read.
     Unreadable,
+    /// The archive of what was trimmed is damaged, or is not all there.
+    Archive,
     /// The records are in the file, but the store over it does not give them back.
     Store,
 }
@@ -45,6 +50,7 @@ impl FaultKind {
             Self::Epoch => "epoch",
             Self::Mark => "mark",
             Self::Unreadable => "unreadable",
+            Self::Archive => "archive",
             Self::Store => "store",
         }
     }
@@ -99,6 +105,8 @@ pub struct Inspection {
     pub frames: u64,
     /// Records in them.
     pub records: u64,
+    /// Records among them that were trimmed and lie in the archive.
+    pub archived_records: u64,
     /// Bytes of them.
     pub bytes: u64,
     /// Epochs that appended anything.
@@ -127,7 +135,7 @@ impl RawJournal {
     pub fn inspect(&self, visit: &mut Visitor<'_>) -> (Inspection, Option<(Lsn, ReplayError)>) {
         let files = &*self.0;
         let mut inspector = Inspector::new(files, visit);
-        files.read_all(|items| {
+        files.read_all(Part::Thoroughly, |items| {
             for item in items {
                 inspector.take(item);
             }
@@ -144,11 +152,15 @@ struct Inspector<'a, 'v> {
     epoch: Option<Epoch>,
     found: Inspection,
     last_segment: usize,
+    /// Where the archive ends within the journal: both must have the same frame there.
+    overlap: Option<ChainPoint>,
 }
 
 impl<'a, 'v> Inspector<'a, 'v> {
     fn new(files: &'a Files, visit: &'a mut Visitor<'v>) -> Self {
-        let base = files.mark.base;
+        let base = files.start(Part::Thoroughly);
+        let overlap = files.archive.as_ref().ok().map(|archive| archive.end());
+        let overlap = overlap.filter(|end| end.lsn > files.mark.base.lsn);
         let found = Inspection {
             segments: vec![SegmentDigest::default(); files.segments.len()],
             first_lsn: base.lsn.next(),
@@ -158,11 +170,15 @@ impl<'a, 'v> Inspector<'a, 'v> {
             ..Inspection::default()
         };
         let chain = Chain::new(files.shard, base, files.mark.durable);
-        Self { files, visit, failed: None, chain, epoch: None, found, last_segment: 0 }
+        Self { files, visit, failed: None, chain, epoch: None, found, last_segment: 0, overlap }
     }
 
     fn take(&mut self, item: Item) {
         match item {
+            Item::Archived(frames) => {
+                frames.into_iter().for_each(|(frame, hash)| self.archived(frame, hash));
+            }
+            Item::Archive(fault) => self.archive(&fault),
             Item::Frames(frames) => frames.into_iter().for_each(|placed| self.frame(placed)),
             Item::Gap(gap) => self.gap(&gap),
             Item::Newer(lsn, epoch) => self.found.newer = Some((lsn, epoch)),
@@ -198,6 +214,42 @@ impl<'a, 'v> Inspector<'a, 'v> {
         if header.last_lsn() <= durable {
             self.found.segments[segment].add(header.last_lsn(), hash);
         }
+        if let Some(end) = self.overlap
+            && header.first_lsn <= end.lsn
+            && header.last_lsn() >= end.lsn
+            && (header.last_lsn(), hash) != (end.lsn, end.hash)
+        {
+            let what = "the archive ends with another frame than the journal has there".to_owned();
+            self.archive_fault((header.first_lsn, end.lsn), None, what);
+        }
+        self.count(&header, bytes);
+    }
+
+    /// A frame of the archive, which the files it lies in vouched for.
+    fn archived(&mut self, frame: Frame, hash: FrameHash) {
+        let (header, bytes) = (*frame.header(), frame.bytes().len() as u64);
+        if let Err(fault) = self.accept(frame, hash) {
+            let range = (header.first_lsn, header.last_lsn());
+            self.archive_fault(range, None, fault.to_string());
+            self.resume(header.last_lsn().next(), hash);
+        }
+        self.found.archived_records += u64::from(header.record_count);
+        self.count(&header, bytes);
+    }
+
+    fn archive(&mut self, fault: &ArchiveFault) {
+        let what = with_causes(&fault.error);
+        self.archive_fault((fault.first, fault.last), fault.error.path(), what);
+    }
+
+    fn archive_fault(&mut self, (lsn, last_lsn): (Lsn, Lsn), path: Option<&Path>, what: String) {
+        let dir = || archive_dir(&self.files.root, self.files.shard);
+        let path = path.map_or_else(dir, Path::to_owned);
+        let (kind, offset) = (FaultKind::Archive, None);
+        self.found.faults.push(Fault { kind, lsn, last_lsn, path, offset, what });
+    }
+
+    fn count(&mut self, header: &FrameHeader, bytes: u64) {
         self.found.frames += 1;
         self.found.records += u64::from(header.record_count);
         self.found.bytes += bytes;
@@ -210,7 +262,7 @@ impl<'a, 'v> Inspector<'a, 'v> {
     }
 
     /// Follows the chain, and shows the visitor what is sound.
-    fn accept(&mut self, frame: crate::frame::Frame, hash: FrameHash) -> Result<(), ChainFault> {
+    fn accept(&mut self, frame: Frame, hash: FrameHash) -> Result<(), ChainFault> {
         let sound = self.found.faults.is_empty();
         let (visit, failed) = (&mut *self.visit, &mut self.failed);
         let mut shown = None;

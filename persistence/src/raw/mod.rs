@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! FORMAT, mark ─▶ segments' files ─▶ carve: magic, length, CRC ─▶ hash chain from base to mark
+//!      MANIFEST ─▶ archive files ─▶ what was trimmed, before that
 //! ```
 //!
 //! The store over the files (sled) may write when it only opens them, locks others out, and
@@ -26,11 +27,14 @@ mod store;
 pub use carve::Broken;
 pub use sound::SoundPart;
 
-use crate::chain::{Chain, Stop};
+use crate::archive::{ArchiveError, ArchiveStore};
+use crate::behind::Behind;
+use crate::chain::{Chain, ChainPoint, Stop};
 use crate::contract::{
-    BoxError, Damage, FrameReader, Journal, JournalError, Place, Tail, TrimReport, Visitor, Writer,
+    BoxError, Damage, FrameReader, Journal, JournalError, Place, ReplayError, Tail, TrimReport,
+    Visitor, Writer,
 };
-use crate::data_dir::{DataDir, DataDirError, Held};
+use crate::data_dir::{DataDir, DataDirError, Held, archive_dir};
 use crate::files::io_error;
 use crate::frame::{Frame, genesis_hash};
 use crate::ledger_id::LedgerId;
@@ -74,6 +78,9 @@ struct Files {
     shard: ShardId,
     mark: Mark,
     segments: Vec<Segment>,
+    /// What was trimmed, or why that cannot be read. Opened after the mark was read, so it holds
+    /// all that the mark says was trimmed.
+    archive: Result<Arc<ArchiveStore>, ArchiveError>,
     /// Whether a server writes to it.
     live: bool,
     /// The segment of the last single read.
@@ -120,6 +127,7 @@ impl RawJournal {
             }
             mark = now;
         };
+        let archive = ArchiveStore::open(archive_dir(root, shard), ledger, shard).map(Arc::new);
         let (root, live, recent) = (root.to_owned(), held.is_none(), Mutex::default());
         Ok(Self(Arc::new(Files {
             root,
@@ -128,6 +136,7 @@ impl RawJournal {
             shard,
             mark,
             segments,
+            archive,
             live,
             recent,
             _held: held,
@@ -152,6 +161,14 @@ impl RawJournal {
         &self.0.mark
     }
 
+    /// The archive, or why it cannot be read.
+    ///
+    /// # Errors
+    /// As [`ArchiveStore::open`].
+    pub fn archive(&self) -> Result<&Arc<ArchiveStore>, &ArchiveError> {
+        self.0.archive.as_ref()
+    }
+
     /// Whether a server works on the directory.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -159,7 +176,28 @@ impl RawJournal {
     }
 }
 
+/// How much of a journal is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What was not trimmed.
+    Segments,
+    /// The archive, as far as it lies before the segments, and these.
+    All,
+    /// Every check of the archive, too.
+    Thoroughly,
+}
+
 impl Files {
+    /// Where a reading begins.
+    fn start(&self, of: Part) -> ChainPoint {
+        let begin = self.archive.as_ref().ok().and_then(|archive| archive.begin());
+        let begin = begin.filter(|begin| begin.lsn < self.mark.base.lsn);
+        match of {
+            Part::Segments => self.mark.base,
+            Part::All | Part::Thoroughly => begin.unwrap_or(self.mark.base),
+        }
+    }
+
     /// Damage at a place in a segment's file, or in the mark's directory.
     fn damage(&self, lsn: Lsn, segment: Option<usize>, what: String) -> JournalError {
         let path = segment.and_then(|index| self.segments.get(index)).map(|s| s.path.clone());
@@ -177,11 +215,18 @@ impl Files {
     }
 
     /// Reads on a thread of its own and hands what it finds to `take` on this one.
-    fn read_all<T>(&self, take: impl FnOnce(&Receiver<Item>) -> T) -> T {
+    fn read_all<T>(&self, of: Part, take: impl FnOnce(&Receiver<Item>) -> T) -> T {
         let (send, receive) = sync_channel(BATCHES_MAX);
         std::thread::scope(|scope| {
             // It ends early when nobody listens any more, which is no failure.
-            scope.spawn(move || drop(Reader::new(self, send).run()));
+            scope.spawn(move || {
+                let reader = Reader::new(self, send);
+                drop(match of {
+                    Part::Segments => reader.run(),
+                    Part::All => reader.run_archived(false),
+                    Part::Thoroughly => reader.run_archived(true),
+                });
+            });
             let taken = take(&receive);
             drop(receive);
             taken
@@ -190,13 +235,24 @@ impl Files {
 
     fn follow(
         &self,
+        of: Part,
         items: &Receiver<Item>,
         visit: &mut Visitor<'_>,
     ) -> Result<Tail, JournalError> {
-        let mut chain = Chain::new(self.shard, self.mark.base, self.mark.durable);
+        let mut chain = Chain::new(self.shard, self.start(of), self.mark.durable);
         let durable = self.mark.durable.lsn;
         for item in items {
             match item {
+                Item::Archive(fault) => {
+                    return Err(fault.error.into_journal(self.shard, fault.first));
+                }
+                Item::Archived(frames) => {
+                    for (frame, hash) in frames {
+                        let lsn = frame.first_lsn();
+                        let accepted = chain.accept(frame, hash, visit);
+                        accepted.map_err(|stop| self.stopped(stop, lsn, None, "in the archive"))?;
+                    }
+                }
                 Item::Gap(gap) => return Err(self.gap(&gap)),
                 Item::Newer(..) => {}
                 Item::Failed(index, error) => {
@@ -208,20 +264,11 @@ impl Files {
                         if self.live && lsn > durable {
                             continue;
                         }
-                        match chain.accept(placed.frame, placed.hash, visit) {
-                            Ok(()) => {}
-                            Err(Stop::Fault(fault)) => {
-                                let what = format!("{fault} (byte {})", placed.offset);
-                                return Err(self.damage(lsn, Some(placed.segment), what));
-                            }
-                            Err(Stop::Visitor(lsn, source)) => {
-                                return Err(JournalError::Replay {
-                                    shard: self.shard,
-                                    lsn,
-                                    source,
-                                });
-                            }
-                        }
+                        let accepted = chain.accept(placed.frame, placed.hash, visit);
+                        accepted.map_err(|stop| {
+                            let at = format!("byte {}", placed.offset);
+                            self.stopped(stop, lsn, Some(placed.segment), &at)
+                        })?;
                     }
                 }
             }
@@ -232,6 +279,19 @@ impl Files {
             chain.finish().map_err(|fault| self.damage(next, last, fault.to_string()))?;
         tail.epoch = tail.epoch.max(self.mark.epoch);
         Ok(tail)
+    }
+
+    fn stopped(
+        &self,
+        stop: Stop<ReplayError>,
+        lsn: Lsn,
+        segment: Option<usize>,
+        at: &str,
+    ) -> JournalError {
+        match stop {
+            Stop::Fault(fault) => self.damage(lsn, segment, format!("{fault} ({at})")),
+            Stop::Visitor(lsn, source) => JournalError::Replay { shard: self.shard, lsn, source },
+        }
     }
 
     fn carved(&self, index: usize) -> Result<Arc<Carved>, JournalError> {
@@ -311,7 +371,7 @@ fn open_segments(journal: &Path, base: Lsn) -> io::Result<Vec<Segment>> {
 }
 
 impl Files {
-    fn scan(&self, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
+    fn scan(&self, of: Part, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
         let next = self.mark.base.lsn.next();
         match self.segments.first() {
             Some(segment) if segment.first > next => {
@@ -325,12 +385,15 @@ impl Files {
             }
             _ => {}
         }
-        self.read_all(|items| self.follow(items, visit))
+        self.read_all(of, |items| self.follow(of, items, visit))
     }
 
     fn frame_at(&self, lsn: Lsn) -> Result<Option<Frame>, JournalError> {
-        if lsn <= self.mark.base.lsn || lsn > self.mark.durable.lsn {
+        if lsn == Lsn::ZERO || lsn > self.mark.durable.lsn {
             return Ok(None);
+        }
+        if lsn <= self.mark.base.lsn {
+            return self.archived_frame_at(lsn);
         }
         let behind = self.segments.partition_point(|segment| segment.first <= lsn);
         let missing = |index| self.damage(lsn, index, "no frame holds this record".to_owned());
@@ -344,6 +407,21 @@ impl Files {
             *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         Err(missing(Some(index)))
+    }
+
+    fn archived_frame_at(&self, lsn: Lsn) -> Result<Option<Frame>, JournalError> {
+        let failed = |error: ArchiveError| error.into_journal(self.shard, lsn);
+        let archive = self.archive.as_ref().map_err(|error| failed(error.again()))?;
+        if archive.begin().is_none_or(|begin| lsn <= begin.lsn) {
+            return Ok(None);
+        }
+        let found = archive.frame_at(lsn).map_err(failed)?;
+        match found {
+            None => {
+                archive.too_short(self.mark.base).map_or(Ok(None), |fault| Err(failed(fault.error)))
+            }
+            found => Ok(found),
+        }
     }
 
     fn only_read(&self, verb: &'static str) -> JournalError {
@@ -366,14 +444,29 @@ impl Journal for RawJournal {
 
     fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
         self.0.check_shard(shard)?;
-        self.0.scan(visit)
+        self.0.scan(Part::All, visit)
+    }
+
+    fn scan_after(
+        &self,
+        shard: ShardId,
+        after: ChainPoint,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Tail, JournalError> {
+        self.0.check_shard(shard)?;
+        // An archive that cannot be read matters only to those who need it.
+        let of = if after.lsn >= self.0.mark.base.lsn { Part::Segments } else { Part::All };
+        let mut behind = Behind::new(shard, after);
+        let scanned = self.0.scan(of, &mut |frame, at| behind.visit(frame, at, visit));
+        let tail = behind.explain(scanned)?;
+        behind.finish(tail)
     }
 
     fn read(&self, shard: ShardId, from: Lsn) -> Result<FrameReader, JournalError> {
         self.0.check_shard(shard)?;
         let mut next = from.max(Lsn(1));
-        let first = self.0.mark.base.lsn.next();
-        if next < first {
+        let first = self.0.start(Part::All).lsn.next();
+        if next < first && self.0.archive.is_ok() {
             return Err(JournalError::Trimmed { shard, wanted: next, first });
         }
         let files = Arc::clone(&self.0);
@@ -393,5 +486,20 @@ impl Journal for RawJournal {
     fn trim(&self, shard: ShardId, _upto: Lsn) -> Result<TrimReport, JournalError> {
         self.0.check_shard(shard)?;
         Err(self.0.only_read("trim"))
+    }
+
+    fn base(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.0.check_shard(shard)?;
+        Ok(self.0.start(Part::All))
+    }
+
+    fn trimmed_to(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.0.check_shard(shard)?;
+        Ok(self.0.mark.base)
+    }
+
+    fn end(&self, shard: ShardId) -> Result<Lsn, JournalError> {
+        self.0.check_shard(shard)?;
+        Ok(self.0.mark.durable.lsn)
     }
 }

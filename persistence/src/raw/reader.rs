@@ -3,10 +3,13 @@
 
 use super::carve::{Broken, Carved, Found};
 use super::{Files, LIVE_TRIES, Segment};
+use crate::archive::ArchiveStore;
+use crate::archive::store::ArchiveFault;
 use crate::chain::ChainPoint;
 use crate::frame::{Frame, FrameHash};
 use ducat_engine::ids::{Epoch, Lsn};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -40,6 +43,10 @@ pub(super) struct Gap {
 
 /// What the reader tells.
 pub(super) enum Item {
+    /// Frames from the archive, each with its hash.
+    Archived(Vec<(Frame, FrameHash)>),
+    /// Something is wrong with the archive.
+    Archive(ArchiveFault),
     Frames(Vec<Placed>),
     Gap(Gap),
     /// A frame of an epoch that the mark does not know continues the journal.
@@ -61,6 +68,69 @@ pub(super) struct Reader<'j> {
 impl<'j> Reader<'j> {
     pub(super) fn new(journal: &'j Files, send: SyncSender<Item>) -> Self {
         Self { journal, send, at: journal.mark.base, batch: Vec::new() }
+    }
+
+    /// Reads the archive before the segments: all of it, with every check there is, or only
+    /// what lies before the segments.
+    pub(super) fn run_archived(self, thoroughly: bool) -> Result<(), Gone> {
+        let base = self.journal.mark.base;
+        match &self.journal.archive {
+            Ok(archive) if thoroughly => self.verify_archive(archive)?,
+            Ok(archive) if base.lsn > Lsn::ZERO && archive.begin().is_some() => {
+                self.read_archive(archive)?;
+            }
+            Err(error) if thoroughly || base.lsn > Lsn::ZERO => {
+                let (first, last, error) = (Lsn(1), base.lsn.max(Lsn(1)), error.again());
+                self.tell(Item::Archive(ArchiveFault { first, last, error }))?;
+            }
+            _ => {}
+        }
+        self.run()
+    }
+
+    fn read_archive(&self, archive: &Arc<ArchiveStore>) -> Result<(), Gone> {
+        let base = self.journal.mark.base;
+        if let Some(fault) = archive.too_short(base) {
+            return self.tell(Item::Archive(fault));
+        }
+        let mut batch = Vec::with_capacity(BATCH_FRAMES);
+        let mut next = Lsn(1);
+        for frame in archive.read(Lsn(1)) {
+            match frame {
+                Ok(frame) if frame.first_lsn() > base.lsn => break,
+                Ok(frame) => {
+                    next = frame.last_lsn().next();
+                    let hash = frame.hash();
+                    batch.push((frame, hash));
+                }
+                Err(error) => {
+                    self.tell(Item::Archived(std::mem::take(&mut batch)))?;
+                    let fault = ArchiveFault { first: next, last: base.lsn, error };
+                    return self.tell(Item::Archive(fault));
+                }
+            }
+            if batch.len() == BATCH_FRAMES {
+                self.tell(Item::Archived(std::mem::take(&mut batch)))?;
+            }
+        }
+        self.tell(Item::Archived(batch))
+    }
+
+    fn verify_archive(&self, archive: &Arc<ArchiveStore>) -> Result<(), Gone> {
+        let base = self.journal.mark.base;
+        let (mut batch, mut gone) = (Vec::with_capacity(BATCH_FRAMES), false);
+        let mut faults = archive.verify(&mut |frame, hash| {
+            if frame.last_lsn() <= base.lsn {
+                batch.push((frame.clone(), hash));
+            }
+            if batch.len() == BATCH_FRAMES {
+                gone = self.tell(Item::Archived(std::mem::take(&mut batch))).is_err();
+            }
+            !gone
+        });
+        faults.extend(archive.too_short(base));
+        self.tell(Item::Archived(batch))?;
+        faults.into_iter().try_for_each(|fault| self.tell(Item::Archive(fault)))
     }
 
     pub(super) fn run(mut self) -> Result<(), Gone> {

@@ -1,6 +1,7 @@
 //! The sound part of a damaged journal, as a journal: what comes before the first fault.
 
 use super::{Files, RawJournal};
+use crate::chain::ChainPoint;
 use crate::contract::{FrameReader, Journal, JournalError, Tail, TrimReport, Visitor, Writer};
 use crate::frame::Frame;
 use ducat_engine::ids::{Lsn, ShardId};
@@ -65,5 +66,9 @@ impl Journal for SoundPart {
 
     fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError> {
         self.0.trim(shard, upto)
+    }
+
+    fn base(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        self.0.base(shard)
     }
 }

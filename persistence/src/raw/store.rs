@@ -7,6 +7,7 @@
 
 use super::inspect::{Fault, FaultKind, SegmentDigest};
 use super::{Files, RawJournal};
+use crate::archive::with_causes;
 use crate::contract::JournalError;
 use crate::files::io_error;
 use crate::sled_journal::visit_segment;
@@ -89,11 +90,6 @@ impl Files {
             what,
         }))
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

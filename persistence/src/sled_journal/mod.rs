@@ -22,7 +22,9 @@ pub mod watchdog;
 mod writer;
 
 use crate::chain::ChainPoint;
-use crate::contract::{FrameReader, Journal, JournalError, Tail, TrimReport, Visitor, Writer};
+use crate::contract::{
+    FrameReader, Journal, JournalError, Piece, Tail, TrimReport, Visitor, Writer,
+};
 use crate::data_dir::{DataDir, SHARDS};
 use crate::files::io_error;
 use crate::frame::Frame;
@@ -139,6 +141,18 @@ impl Journal for SledJournal {
 
     fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError> {
         self.shard(shard)?.trim(upto)
+    }
+
+    fn base(&self, shard: ShardId) -> Result<ChainPoint, JournalError> {
+        Ok(self.shard(shard)?.base_point())
+    }
+
+    fn end(&self, shard: ShardId) -> Result<Lsn, JournalError> {
+        Ok(self.shard(shard)?.durable())
+    }
+
+    fn pieces(&self, shard: ShardId) -> Result<Vec<Piece>, JournalError> {
+        Ok(self.shard(shard)?.pieces())
     }
 }
 

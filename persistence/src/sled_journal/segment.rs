@@ -202,6 +202,7 @@ impl Segment {
     ) -> Result<Self, StoreError> {
         let dir = journal.join(dir_name(first));
         check_files(&dir)?;
+        remove_half_snapshots(&dir)?;
         let file = open_db_file(&dir)?;
         settle(&file, &*options.syncer, distrust_cache)?;
         let db = ManuallyDrop::new(open_sled(&dir, options)?);
@@ -410,6 +411,23 @@ pub(super) fn check_files(dir: &Path) -> Result<(), StoreError> {
     }
     if !dir.join("blobs").is_dir() {
         return Err(StoreError::Missing("blobs"));
+    }
+    Ok(())
+}
+
+/// Removes sled's own snapshots that a crash interrupted while they were written: sled takes the
+/// one with the highest number for its newest, finished or not, and then opens no more. They
+/// only repeat what its log holds.
+fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::info!(path = %entry.path().display(), "removing a half-written file of sled");
+            fs::remove_file(entry.path())?;
+            sync_dir(dir)?;
+        }
     }
     Ok(())
 }

@@ -8,16 +8,17 @@ use super::options::SledOptions;
 use super::segment::{Segment, StoreError};
 use super::table::Table;
 use crate::chain::ChainPoint;
-use crate::contract::{Damage, JournalError, Place, Tail, TrimReport, Visitor};
+use crate::contract::{Damage, JournalError, Piece, Place, Tail, TrimReport, Visitor};
 use crate::data_dir::DataDir;
 use crate::files::{io_error, sync_dir, tree_bytes};
 use crate::frame::{Frame, genesis_hash};
 use crate::mark::{Mark, MarkError, MarkFile};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What only one thread at a time may touch.
 pub(super) struct WriteState {
@@ -83,6 +84,8 @@ pub(super) struct Shard {
     durable: AtomicU64,
     /// Last LSN that was trimmed.
     base: AtomicU64,
+    /// The same with its hash; read without waiting for an append.
+    base_point: Mutex<ChainPoint>,
     write: Mutex<WriteState>,
 }
 
@@ -104,6 +107,7 @@ impl Shard {
             table,
             durable: AtomicU64::new(mark.durable.lsn.0),
             base: AtomicU64::new(mark.base.lsn.0),
+            base_point: Mutex::new(mark.base),
             write: Mutex::new(WriteState { mark_file, mark, poisoned: None, writing: None }),
         })
     }
@@ -245,35 +249,64 @@ impl Shard {
         let dir = self.table.dir_of(first);
         let bytes = tree_bytes(&dir);
         self.table.forget(first);
-        fs::remove_dir_all(&dir).map_err(io_error("remove", &dir))?;
+        match fs::remove_dir_all(&dir) {
+            // Another who opened the journal was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(io_error("remove", &dir))?,
+        }
         sync_dir(&self.journal).map_err(io_error("sync", &self.journal))?;
         Ok(bytes)
     }
 
     /// As [`crate::contract::Journal::trim`]. The new beginning is durable before
-    /// anything is removed.
+    /// anything is removed; appends go on while it is.
     pub(super) fn trim(&self, upto: Lsn) -> Result<TrimReport, JournalError> {
-        let mut state = self.lock_open()?;
         let dropped = self.trimmed(upto.min(self.durable()));
         let mut report = TrimReport { first_lsn: self.base().next(), ..TrimReport::default() };
         let Some(after) = dropped.last().and_then(|last| self.table.after(*last)) else {
             return Ok(report);
         };
         let end = Lsn(after.0 - 1);
-        let frame = self.frame_at(end)?.filter(|frame| frame.last_lsn() == end);
-        let frame = frame.ok_or_else(|| {
-            self.damage(end, &self.journal, "no frame ends where the next segment begins")
-        })?;
-        let base = ChainPoint { lsn: end, hash: frame.hash() };
-        let mark = Mark { base, ..state.mark };
-        self.write_mark(&mut state, mark)?;
-        self.base.store(end.0, Ordering::Release);
+        if end > self.base() {
+            // Looked up before the lock: appends go on meanwhile.
+            let frame = self.frame_at(end)?.filter(|frame| frame.last_lsn() == end);
+            let frame = frame.ok_or_else(|| {
+                self.damage(end, &self.journal, "no frame ends where the next segment begins")
+            })?;
+            let base = ChainPoint { lsn: end, hash: frame.hash() };
+            let mut state = self.lock_open()?;
+            if base.lsn > state.mark.base.lsn {
+                let mark = Mark { base, ..state.mark };
+                self.write_mark(&mut state, mark)?;
+                *self.base_point.lock().unwrap_or_else(PoisonError::into_inner) = base;
+                self.base.store(end.0, Ordering::Release);
+            }
+        }
         for first in dropped {
             report.bytes += self.remove_segment(first)?;
             report.segments += 1;
         }
         report.first_lsn = after;
         Ok(report)
+    }
+
+    /// As [`crate::contract::Journal::base`].
+    pub(super) fn base_point(&self) -> ChainPoint {
+        *self.base_point.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`crate::contract::Journal::pieces`].
+    pub(super) fn pieces(&self) -> Vec<Piece> {
+        let firsts = self.table.firsts();
+        let piece = |(at, first): (usize, &Lsn)| {
+            let next = firsts.get(at + 1);
+            Piece {
+                last: next.map_or_else(|| self.durable(), |next| Lsn(next.0 - 1)),
+                bytes: tree_bytes(&self.table.dir_of(*first)),
+                is_droppable: next.is_some_and(|next| *next <= self.durable().next()),
+            }
+        };
+        firsts.iter().enumerate().map(piece).collect()
     }
 
     /// As [`crate::contract::Journal::scan`].

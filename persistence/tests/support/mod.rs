@@ -5,10 +5,12 @@
 pub mod child;
 
 use ducat_engine::ids::Lsn;
-use ducat_persistence::conformance::{Harm, Subject};
-use ducat_persistence::contract::Journal;
+use ducat_persistence::conformance::{Harm, SHARD, Subject};
+use ducat_persistence::contract::{Journal, JournalError};
 use ducat_persistence::memory::{Failure, MemoryJournal};
-use ducat_persistence::{DataDir, LedgerId, SledJournal, SledOptions, Syncer};
+use ducat_persistence::{
+    ArchiveStore, ArchivedJournal, DataDir, Frame, LedgerId, SledJournal, SledOptions, Syncer,
+};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -93,6 +95,68 @@ impl Subject for SledSubject {
         self.journal = None;
         harm_frame(self.root.path(), lsn, how);
         self.journal = Some(open_journal(self.root.path(), self.options()));
+    }
+}
+
+/// The sled journal with its archive. Every restart first archives and drops all that can be.
+pub struct ArchivedSubject {
+    sled: SledSubject,
+    view: Option<ArchivedJournal>,
+}
+
+impl ArchivedSubject {
+    pub fn new() -> Self {
+        let mut subject = Self { sled: SledSubject::new(), view: None };
+        subject.open();
+        subject
+    }
+
+    fn open(&mut self) {
+        let journal = self.sled.journal.take().expect("open between restarts");
+        let archive = ArchiveStore::of(journal.data_dir(), SHARD).map(Arc::new);
+        self.view = Some(ArchivedJournal::new(Arc::new(journal), archive));
+    }
+
+    /// Archives and drops what can be.
+    pub fn trim(&self) {
+        let view = self.view.as_ref().expect("open between restarts");
+        let archive = view.archive().expect("it can be read");
+        // A journal that an append has poisoned trims nothing.
+        let Ok(pieces) = view.pieces(SHARD) else { return };
+        for piece in pieces.iter().filter(|piece| piece.is_droppable) {
+            let from = archive.end().lsn.next();
+            let frames = view.journal().read(SHARD, from).expect("reads");
+            let upto = |frame: &Result<Frame, JournalError>| {
+                frame.as_ref().map_or(true, |frame| frame.last_lsn() <= piece.last)
+            };
+            archive.append(frames.take_while(upto)).expect("archives");
+            if view.trim(SHARD, piece.last).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Subject for ArchivedSubject {
+    fn journal(&self) -> &dyn Journal {
+        self.view.as_ref().expect("open between restarts")
+    }
+
+    fn restart(&mut self) {
+        self.trim();
+        self.view = None;
+        self.sled.restart();
+        self.open();
+    }
+
+    fn fail_next_append(&mut self) {
+        self.sled.fail_next_append();
+    }
+
+    fn restart_damaged(&mut self, lsn: Lsn, how: Harm) {
+        self.view = None;
+        self.sled.restart_damaged(lsn, how);
+        self.open();
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Scope<'a> {
 #[derive(Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct FaultLine {
     /// `damaged-frame`, `gap`, `shortened`, `chain`, `epoch`, `mark`, `unreadable`, `store`,
-    /// `event`, `conservation`, `id-twice`, `snapshot` or `snapshot-ahead`.
+    /// `archive`, `event`, `conservation`, `id-twice`, `snapshot` or `snapshot-ahead`.
     pub kind: &'static str,
     /// The first LSN concerned.
     pub lsn: u64,
@@ -95,6 +95,9 @@ pub struct Checked {
     pub lost_from: Lsn,
     /// Transfers' ids looked at.
     pub ids: u64,
+    /// Whether a start can do without the archive: nothing was trimmed, or a snapshot is whole
+    /// from which the journal goes on.
+    pub starts_without_archive: bool,
 }
 
 /// Looks at the events while they are applied.
@@ -106,6 +109,7 @@ struct Checks {
     group: Option<Lsn>,
     /// Snapshots that the ledger has not come to yet, the oldest last.
     snapshots: Vec<(Lsn, [u8; 32], PathBuf)>,
+    starts_without_archive: bool,
     faults: Vec<FaultLine>,
 }
 
@@ -128,6 +132,8 @@ impl Checks {
                     self.fault("snapshot-ahead", listed.lsn, &listed.path, what);
                 }
                 Ok(summary) => {
+                    let reaches = summary.header.anchor.lsn >= journal.mark().base.lsn;
+                    self.starts_without_archive |= reaches;
                     self.snapshots.push((listed.lsn, summary.end.state_hash, listed.path));
                 }
                 // Removed by a server meanwhile.
@@ -180,6 +186,7 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
         count: 0,
         group: None,
         snapshots: Vec::new(),
+        starts_without_archive: journal.mark().base.lsn == Lsn::ZERO,
         faults: Vec::new(),
     };
     checks.add_snapshots(journal, scope.data_dir)?;
@@ -233,7 +240,8 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
         let lost = journal.check_store(&found.segments, room.path()).map_err(failed)?;
         faults.extend(lost.into_iter().map(FaultLine::from));
     }
-    Ok(Checked { faults, found, ledger, lost_from, ids: checks.count })
+    let starts_without_archive = checks.starts_without_archive;
+    Ok(Checked { faults, found, ledger, lost_from, ids: checks.count, starts_without_archive })
 }
 
 fn moment_after(ledger: &Ledger) -> Lsn {

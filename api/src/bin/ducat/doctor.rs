@@ -131,7 +131,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Done {
 
 /// The acknowledged events that cannot be had any more, if any.
 fn lost(journal: &RawJournal, checked: &Checked) -> Option<(u64, u64)> {
-    let others = ["store", "snapshot"];
+    let others = ["store", "snapshot", "archive"];
     let only_store = checked.faults.iter().all(|fault| others.contains(&fault.kind));
     // A snapshot beyond the journal's end was taken of what is missing.
     let ahead = checked.faults.iter().filter(|fault| fault.kind == "snapshot-ahead");
@@ -235,7 +235,7 @@ fn of_journal(
     lost: Option<(u64, u64)>,
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        checked.faults.iter().map(|fault| of_fault(fault, dir, journal, lost)).collect();
+        checked.faults.iter().map(|fault| of_fault(fault, dir, journal, checked, lost)).collect();
     if let Some(torn) = &checked.found.torn {
         findings.push(Finding {
             kind: "torn-tail",
@@ -298,8 +298,12 @@ fn of_fault(
     fault: &FaultLine,
     dir: &Path,
     journal: &RawJournal,
+    checked: &Checked,
     lost: Option<(u64, u64)>,
 ) -> Finding {
+    if fault.kind == "archive" {
+        return of_archive(fault, dir, journal, checked.starts_without_archive);
+    }
     let means = match fault.kind {
         "damaged-frame" => {
             "Bits have changed on the disk: the frame's checksum does not hold, and \
@@ -368,6 +372,49 @@ fn of_fault(
     }
     let kind = fault.kind;
     Finding { kind, weight: Weight::Refused, what: fault.text(), means, ways_out }
+}
+
+/// What is wrong with the archive of what was trimmed. A start needs it only when no snapshot
+/// can be used.
+fn of_archive(fault: &FaultLine, dir: &Path, journal: &RawJournal, starts: bool) -> Finding {
+    let (dir, base) = (dir.display(), journal.mark().base.lsn);
+    let mut ways_out = vec![
+        "put the file named back from a backup or a copy of this archive; `ducat archive verify` \
+         says whether it is the right one"
+            .to_owned(),
+    ];
+    if let Err(error) = journal.archive() {
+        ways_out.insert(
+            0,
+            format!(
+                "{}: if its files are all there, `ducat archive rebuild --data-dir {dir}` writes \
+                 the manifest anew from them",
+                error.path().unwrap_or_else(|| Path::new("the manifest")).display()
+            ),
+        );
+    }
+    if journal.mark().base.lsn > Lsn::ZERO && starts {
+        ways_out.push(format!(
+            "until then the server runs on: balances and new transfers need nothing of it; \
+             statements and repeats that reach back to LSN {base} or before fail with an error, and \
+             nothing more is trimmed"
+        ));
+    }
+    let (weight, means) = if starts {
+        (
+            Weight::Note,
+            "Part of the trimmed history cannot be read. A server starts from a snapshot, or from \
+             the journal, which has all it needs.",
+        )
+    } else {
+        ways_out.push("restore a backup or copy that `ducat verify` finds sound".to_owned());
+        (
+            Weight::Refused,
+            "Part of the trimmed history cannot be read, and no snapshot can be used from which \
+             the journal goes on, so a start would need it.",
+        )
+    };
+    Finding { kind: "archive", weight, what: fault.text(), means, ways_out }
 }
 
 /// Makes a new ledger of what is sound, if exactly what is lost is given up.

@@ -6,6 +6,7 @@
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
 mod account;
+mod archive;
 mod asset;
 mod balances;
 mod causes;
@@ -85,6 +86,9 @@ enum Command {
     /// Take, list, show, check and remove snapshots, from which a start is quick.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
+    /// Archive the journal's oldest part, list and check what is archived.
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -142,6 +146,7 @@ fn run(cli: Cli) -> Done {
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
+        Command::Archive(command) => archive::run(&global, &command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

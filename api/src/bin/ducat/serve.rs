@@ -12,6 +12,7 @@ mod banner;
 mod ready_file;
 pub(crate) mod replay_bar;
 mod signals;
+mod upkeep;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
@@ -20,7 +21,7 @@ use ducat_actors::handle::{BATCH_MAX, EngineOptions};
 use ducat_actors::snapshots::{SnapshotOptions, SnapshotSchedule};
 use ducat_actors::start::{Engine, StartError};
 use ducat_api::budget::Budget;
-use ducat_api::compose::{self, OpenError, OpenJournal};
+use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
@@ -135,6 +136,8 @@ pub struct ServeArgs {
     /// at the end.
     #[arg(long, env = "DUCAT_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    upkeep: upkeep::UpkeepArgs,
 }
 
 impl ServeArgs {
@@ -241,6 +244,11 @@ async fn run_async(args: ServeArgs) -> Done {
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {
         snapshots: opened.snapshots.map(|store| snapshot_options(&args, store)),
+        disk: match durability {
+            Durability::PowerLoss => args.upkeep.disk(&args.data_dir)?,
+            Durability::None => None,
+        },
+        archive: args.upkeep.archiving(opened.archive),
         ..engine_options(&args)?
     };
     let engine = Engine::start(options, opened.journal, &owner, replay_bar::progress())
@@ -326,7 +334,11 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
             Ok((opened, Durability::None))
         }
         DurabilityArg::PowerLoss => {
-            let opened = compose::create_or_open(&args.data_dir)
+            let opening = Opening {
+                segment_bytes_max: Some(args.upkeep.segment_bytes()),
+                archive_dir: args.upkeep.archive_dir.clone(),
+            };
+            let opened = compose::create_or_open_with(&args.data_dir, opening)
                 .map_err(|error| open_failure(&error, &args.data_dir))?;
             Ok((opened, Durability::PowerLoss))
         }
@@ -387,6 +399,8 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
         snapshots: None,
+        archive: None,
+        disk: None,
     })
 }
 

@@ -1,10 +1,13 @@
 //! `ducat status`: what the engine is doing, how far its journal has come, and on request the
 //! hash and the sums of the whole state.
 
+mod health;
+
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::proto;
+use health::{ArchiveLine, DiskLine};
 use serde::Serialize;
 
 /// Options of `status`.
@@ -52,6 +55,8 @@ struct StatusLine<'a> {
     journal_bytes: u64,
     /// Absent where none are kept.
     snapshots: Option<SnapshotsLine<'a>>,
+    archive: Option<ArchiveLine<'a>>,
+    disk: Option<DiskLine>,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
     totals: Option<Vec<TotalLine>>,
@@ -179,6 +184,8 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             answers_bytes_max: s.answers_bytes_max,
             journal_bytes: s.journal_bytes,
             snapshots: s.snapshots.as_ref().map(SnapshotsLine::from),
+            archive: s.archive.as_ref().map(|archive| ArchiveLine::new(archive, s.durable_lsn)),
+            disk: s.disk.as_ref().map(DiskLine::from),
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
@@ -216,6 +223,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
     if let Some(snapshots) = &s.snapshots {
         facts.extend(snapshot_facts(snapshots));
     }
+    facts.extend(health::facts(s));
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {

@@ -1,0 +1,82 @@
+//! What is done beside the transfers, on threads of its own and at its own pace: moving the
+//! journal's oldest part into the archive, and watching the disk. Neither is ever waited for by
+//! a transfer.
+//!
+//! * [`archiving`]: after snapshots;
+//! * [`disk`]: whether new transfers are taken.
+
+pub mod archiving;
+pub mod disk;
+
+use crate::admission::Shared;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// How the engine is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// The archive; `None` when the engine has none.
+    pub archive: Option<archiving::ArchiveHealth>,
+    /// The disk; `None` when nobody watches it.
+    pub disk: Option<disk::DiskHealth>,
+}
+
+/// The threads of an engine's upkeep. They end when this is dropped; [`Self::end`] waits for it.
+pub(crate) struct Upkeep {
+    shared: Arc<Shared>,
+    /// Dropped, they end.
+    stop: Vec<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    /// Starts what the options ask for.
+    pub fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let (stop, threads) = (Vec::new(), Vec::new());
+        let mut upkeep = Self { shared: Arc::clone(shared), stop, threads };
+        if let Some(options) = shared.options.archive.clone() {
+            let (wake, woken) = bounded(1);
+            shared.archiver.connect(wake.clone());
+            let shared = Arc::clone(shared);
+            upkeep.run("ducat-archive", wake, move || archiving::run(&shared, &options, &woken))?;
+        }
+        if let Some(options) = shared.options.disk.clone() {
+            let (stop, stopped): (_, Receiver<()>) = bounded(0);
+            // Known before the first transfer comes.
+            shared.disk.look(&options);
+            let shared = Arc::clone(shared);
+            upkeep.run("ducat-disk", stop, move || disk::run(&shared, &options, &stopped))?;
+        }
+        Ok(upkeep)
+    }
+
+    fn run(
+        &mut self,
+        name: &str,
+        stop: Sender<()>,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        self.stop.push(stop);
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(body)?);
+        Ok(())
+    }
+
+    /// Ends the threads and waits until they have: nobody uses the journal any more then.
+    pub async fn end(mut self) {
+        let threads = std::mem::take(&mut self.threads);
+        drop(self);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        drop(joined.await);
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.shared.archiver.disconnect();
+        self.stop.clear();
+    }
+}
