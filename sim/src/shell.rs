@@ -1,61 +1,37 @@
 //! The machines and the messages between them, one step at a time: what the actors do,
-//! without threads and with the order of everything in the test's hands.
+//! without threads and with the order of everything in the caller's hands.
 //!
 //! Every partition has a mailbox that the coordinator fills in order, and the coordinator one
 //! per partition; who takes the next message out of its mailbox is the caller's choice. As
 //! in the product, the next batch is prepared behind the commit of the one before, so that a
-//! partition may be a batch ahead of another.
-//!
-//! A [`Fault`] plants a bug between two steps; the tests must find it.
+//! partition may be a batch ahead of another. A snapshot's marker travels in the mailboxes too.
 
-use super::disk::Event;
-use super::workload;
-use ducat_engine::account::Impossible;
+use crate::faults::Fault;
+use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Item, Vote};
 use ducat_engine::coordinator::Answer;
-use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
-use ducat_engine::ledger::Ledger;
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
-use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::repeat::resolve;
-use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, Outcome, TransferRequest,
-};
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::rc::Rc;
+use ducat_engine::snapshot::Head;
+use ducat_engine::testing::book::{Book, Event};
+use ducat_engine::transfer::{AccountRejection, AccountStatus, TransferRequest};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-/// A bug on purpose.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// None: the product as it is.
-    None,
-    /// Known ids are taken for new ones.
-    SkipDedupe,
-    /// Ids are forgotten by a restart.
-    ForgetIdsAtRestart,
-    /// Transfers are committed when the first partition has voted.
-    ApplyBeforeVotes,
-    /// A vote that waits is taken for a yes.
-    WaitIsYes,
-    /// A vote that waits is taken for a no.
-    WaitIsNo,
-    /// The credit is lost when its account is hosted elsewhere than the debit's.
-    DropCredit,
-    /// Outcomes leave before they are durable.
-    AnswerBeforeDurable,
-}
+type Verdicts = Arc<Vec<Option<Rejection>>>;
 
-type Verdicts = Rc<Vec<Option<Rejection>>>;
-
+#[derive(Clone, Debug)]
 enum ToPartition {
-    Prepare(Rc<Batch>),
-    Resolve(Rc<Vec<(usize, bool)>>),
-    Commit(Rc<Batch>, Verdicts),
+    /// From now on accounts are given up as they are, so many at a time.
+    Export(usize),
+    Prepare(Arc<Batch>),
+    Resolve(Arc<Vec<(usize, bool)>>),
+    Commit(Arc<Batch>, Verdicts),
 }
 
+#[derive(Clone, Debug)]
 enum FromPartition {
     Votes(Vec<Vote>),
     Changed(Vec<(usize, Vote)>),
@@ -69,9 +45,11 @@ enum Phase {
     Committing,
 }
 
+#[derive(Clone, Debug)]
 struct Flight {
+    now_ns: u64,
     plan: Plan,
-    batch: Rc<Batch>,
+    batch: Arc<Batch>,
     submissions: Vec<(usize, Vec<TransferRequest>)>,
     votes: Vec<Vec<Vote>>,
     /// Items on which a vote changed since the last decisions.
@@ -82,107 +60,46 @@ struct Flight {
     phase: Phase,
 }
 
-/// A batch that is through: outcomes by the client's key, and the events to be journalled.
-#[derive(Default)]
+/// A batch that is through: answers by the client's key, and the events to be journalled.
+#[derive(Clone, Debug, Default)]
 pub struct Concluded {
-    pub outcomes: Vec<(usize, Vec<Outcome>)>,
+    pub answers: Vec<(usize, Answer)>,
     pub events: Vec<Event>,
+    /// The last event that its answers depend on.
+    pub lsn: Lsn,
 }
 
+/// The machines and their mailboxes.
+#[derive(Clone, Debug)]
 pub struct Shell {
-    pub ledger: Ledger,
-    pub events: Vec<Event>,
+    pub book: Book,
     to: Vec<VecDeque<ToPartition>>,
     from: Vec<VecDeque<FromPartition>>,
     flights: VecDeque<Flight>,
-    fault: Fault,
+    pub fault: Fault,
     stray_ids: u128,
+    asked: HashMap<TransferId, TransferRequest>,
     /// Rounds of votes beyond the first of each batch.
     pub rounds: usize,
-}
-
-/// An empty ledger; the seed of its hash tables has no say in results.
-fn empty(partitions: usize) -> Ledger {
-    Ledger::new(partitions, 7 * partitions as u64, u64::MAX).expect("a power of two")
-}
-
-/// Moves the edge accounts to the ends of the range, right after the event at `lsn`. No
-/// record can: so replay does it here too.
-fn force_edge(ledger: &mut Ledger, lsn: Lsn) {
-    let (debit, credit, amount) = workload::edge();
-    let slot = |id| ledger.coordinator.directory().get(id).expect("listed").slot;
-    let (debit, credit) = (slot(debit), slot(credit));
-    let item = Item { amount, debit, credit, refused: None, linked: false };
-    let batch = Batch { first_lsn: lsn, items: vec![item] };
-    let mut net = 0;
-    for partition in &mut ledger.partitions {
-        partition.prepare(&batch, &mut Vec::new());
-        net += partition.commit(&batch, &[None], &mut Vec::new()).expect("in range");
-    }
-    assert_eq!(net, 0);
-}
-
-/// The event behind which the edge accounts are moved: the last of the world's beginning.
-fn edge_lsn() -> Lsn {
-    Lsn(workload::accounts().len() as u64 + 1)
-}
-
-/// A ledger that replays these events, on so many partitions.
-pub fn replay(partitions: usize, events: &[Event]) -> Result<Ledger, Impossible> {
-    let mut ledger = empty(partitions);
-    for event in events {
-        ledger.apply(event.lsn, event.time_ns, &event.record)?;
-        if event.lsn == edge_lsn() {
-            force_edge(&mut ledger, event.lsn);
-        }
-    }
-    Ok(ledger)
+    /// Messages given by a mailbox behind others of other senders.
+    pub messages: usize,
 }
 
 impl Shell {
-    /// The world at its beginning.
-    pub fn new(partitions: usize, fault: Fault) -> Self {
-        let mut shell = Self::around(empty(partitions), Vec::new(), fault);
-        for spec in workload::accounts() {
-            shell.open(0, &spec);
-        }
-        shell.set_status(0, workload::edge().1, AccountStatus::Active).expect("it exists");
-        force_edge(&mut shell.ledger, edge_lsn());
-        shell
-    }
-
-    /// What a restart builds from the journal.
-    pub fn restart(
-        partitions: usize,
-        events: Vec<Event>,
-        fault: Fault,
-    ) -> Result<Self, Impossible> {
-        if fault != Fault::ForgetIdsAtRestart {
-            return Ok(Self::around(replay(partitions, &events)?, events, fault));
-        }
-        let mut blurred = events.clone();
-        for event in &mut blurred {
-            let stray = TransferId::new(u128::MAX - u128::from(event.lsn.0)).expect("not zero");
-            match &mut event.record {
-                Record::Posted(p) | Record::PostedLinked(p) => p.id = stray,
-                Record::Refused(r) | Record::RefusedLinked(r) => r.id = stray,
-                _ => {}
-            }
-        }
-        Ok(Self::around(replay(partitions, &blurred)?, events, fault))
-    }
-
-    fn around(ledger: Ledger, events: Vec<Event>, fault: Fault) -> Self {
-        let partitions = ledger.partitions.len();
+    /// Machines at rest.
+    #[must_use]
+    pub fn new(book: Book, fault: Fault) -> Self {
+        let partitions = book.ledger.partitions.len();
         Self {
-            ledger,
-            events,
+            book,
             to: (0..partitions).map(|_| VecDeque::new()).collect(),
             from: (0..partitions).map(|_| VecDeque::new()).collect(),
             flights: VecDeque::new(),
             fault,
             stray_ids: u128::MAX / 2,
+            asked: HashMap::new(),
             rounds: 0,
+            messages: 0,
         }
     }
 
@@ -195,6 +112,12 @@ impl Shell {
         self.flights.len()
     }
 
+    /// Whether nothing is on its way, a snapshot's marker included.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.flights.is_empty() && self.to.iter().all(VecDeque::is_empty)
+    }
+
     pub fn partition_can_step(&self, at: usize) -> bool {
         !self.to[at].is_empty()
     }
@@ -203,60 +126,24 @@ impl Shell {
         !self.from[at].is_empty()
     }
 
-    fn note(&mut self, now_ns: u64, lsn: Lsn, record: Record) {
-        assert_eq!(lsn.0, self.events.len() as u64 + 1, "events come in order");
-        let time_ns = self.ledger.coordinator.time(now_ns);
-        self.events.push(Event { lsn, time_ns, record });
-    }
-
-    /// Opens an account, nothing else being on its way.
-    pub fn open(&mut self, now_ns: u64, spec: &AccountSpec) -> AccountOutcome {
-        assert!(self.flights.is_empty());
-        match self.ledger.open_account(spec) {
-            Ok((lsn, record)) => {
-                self.note(now_ns, lsn, record);
-                AccountOutcome::Opened(lsn)
-            }
-            Err(AccountRejection::ExistsDifferent) => {
-                let listing = self.ledger.coordinator.directory().get(spec.id).expect("exists");
-                let there = self.ledger.view(listing.slot).expect("hosted");
-                if there.spec == *spec {
-                    AccountOutcome::Exists(there.opened_lsn)
-                } else {
-                    AccountOutcome::Refused(AccountRejection::ExistsDifferent)
-                }
-            }
-            Err(why) => AccountOutcome::Refused(why),
-        }
-    }
-
     /// Changes a status, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
     pub fn set_status(
         &mut self,
         now_ns: u64,
         id: AccountId,
         status: AccountStatus,
     ) -> Result<Lsn, AccountRejection> {
-        assert!(self.flights.is_empty());
-        let listing = self.ledger.coordinator.directory().get(id);
-        let slot: Slot = listing.ok_or(AccountRejection::Unknown)?.slot;
-        let host = self.ledger.coordinator.layout().partition_of(slot);
-        let partition = &mut self.ledger.partitions[host];
-        partition.account(slot).expect("hosted").check_status(status)?;
-        let (lsn, record) = self.ledger.coordinator.change_status(slot, status);
-        partition.set_status(slot, lsn, status).expect("checked");
-        self.note(now_ns, lsn, record);
+        if self.fault != Fault::StatusLost {
+            return self.book.set_status(now_ns, id, status);
+        }
+        let mut other = self.book.clone();
+        let lsn = other.set_status(now_ns, id, status)?;
+        other.ledger.partitions.clone_from(&self.book.ledger.partitions);
+        self.book = other;
         Ok(lsn)
-    }
-
-    /// Defines an asset, nothing else being on its way.
-    pub fn define(&mut self, now_ns: u64, code: &str, digits: u32) -> Result<Option<Lsn>, String> {
-        let defined = self.ledger.coordinator.define_asset(code, digits);
-        let (_, event) = defined.map_err(|why| why.to_string())?;
-        Ok(event.map(|(lsn, record)| {
-            self.note(now_ns, lsn, record);
-            lsn
-        }))
     }
 
     /// The coordinator takes these submissions, each with its client's key, as one batch.
@@ -264,19 +151,33 @@ impl Shell {
         if self.fault == Fault::SkipDedupe {
             let all = submissions.iter_mut().flat_map(|(_, requests)| requests);
             for request in all {
-                if self.ledger.coordinator.known().get(request.id).is_some() {
+                if self.book.ledger.coordinator.known().get(request.id).is_some() {
                     self.stray_ids += 1;
                     request.id = TransferId::new(self.stray_ids).expect("not zero");
                 }
             }
         }
-        let mut plan = self.ledger.coordinator.begin(now_ns);
-        for (_, requests) in &submissions {
-            self.ledger.coordinator.add(&mut plan, requests);
+        for request in submissions.iter_mut().flat_map(|(_, requests)| requests) {
+            match self.fault {
+                Fault::LinkLost => request.linked = false,
+                Fault::IgnoreChangedContent
+                    if self.book.ledger.coordinator.known().get(request.id).is_some() =>
+                {
+                    let first = *self.asked.entry(request.id).or_insert(*request);
+                    *request = TransferRequest { linked: request.linked, ..first };
+                }
+                Fault::IgnoreChangedContent => drop(self.asked.insert(request.id, *request)),
+                _ => {}
+            }
         }
-        let batch = Rc::new(plan.take_batch());
+        let mut plan = self.book.ledger.coordinator.begin(now_ns);
+        for (_, requests) in &submissions {
+            self.book.ledger.coordinator.add(&mut plan, requests);
+        }
+        let batch = Arc::new(plan.take_batch());
         let none = self.partitions();
         self.flights.push_back(Flight {
+            now_ns,
             plan,
             batch,
             submissions,
@@ -306,8 +207,15 @@ impl Shell {
 
     /// Partition `at` takes its next message.
     pub fn step_partition(&mut self, at: usize) -> Result<(), Impossible> {
-        let partition = &mut self.ledger.partitions[at];
-        let reply = match self.to[at].pop_front().expect("a message") {
+        let partition = &mut self.book.ledger.partitions[at];
+        let newest = self.fault == Fault::MailboxNotFifo && self.to[at].len() > 1;
+        let message = if newest { self.to[at].pop_back() } else { self.to[at].pop_front() };
+        self.messages += 1;
+        let reply = match message.expect("a message") {
+            ToPartition::Export(piece) => {
+                partition.begin_export(piece);
+                return Ok(());
+            }
             ToPartition::Prepare(batch) => {
                 let mut votes = Vec::new();
                 partition.prepare(&batch, &mut votes);
@@ -322,7 +230,7 @@ impl Shell {
                 let mut legs = Vec::new();
                 let mut verdicts = verdicts.as_ref().clone();
                 if self.fault == Fault::DropCredit {
-                    let layout = self.ledger.coordinator.layout();
+                    let layout = self.book.ledger.coordinator.layout();
                     for (item, verdict) in batch.items.iter().zip(&mut verdicts) {
                         let hosts = |slot| layout.partition_of(slot) == at;
                         if hosts(item.credit) && !hosts(item.debit) {
@@ -331,6 +239,9 @@ impl Shell {
                     }
                 }
                 let net = partition.commit(&batch, &verdicts, &mut legs)?;
+                if self.fault == Fault::UnfreezeMissing {
+                    leave_hold(partition, &batch, &verdicts);
+                }
                 FromPartition::Legs(legs, net)
             }
         };
@@ -402,14 +313,14 @@ impl Shell {
         if !done {
             flight.awaited = all;
             self.rounds += 1;
-            let decided = Rc::new(decided);
+            let decided = Arc::new(decided);
             for mailbox in &mut self.to {
                 mailbox.push_back(ToPartition::Resolve(decided.clone()));
             }
             return;
         }
         flight.phase = Phase::Committing;
-        let verdicts = Rc::new(flight.plan.verdicts().to_vec());
+        let verdicts = Arc::new(flight.plan.verdicts().to_vec());
         let batch = flight.batch.clone();
         for mailbox in &mut self.to {
             mailbox.push_back(ToPartition::Commit(batch.clone(), verdicts.clone()));
@@ -422,38 +333,85 @@ impl Shell {
             assert_eq!(flight.net, 0, "what is debited is credited");
         }
         let legs: Vec<Vec<Legs>> = flight.legs.into_iter().flatten().collect();
-        let first = self.events.len();
-        let time_ns = flight.plan.time_ns();
+        let first = self.book.events.len();
+        let time_ns = match self.fault {
+            Fault::TimeGoesBack => flight.now_ns,
+            _ => flight.plan.time_ns(),
+        };
         let submissions = flight.submissions.iter().map(|(_, requests)| requests.as_slice());
-        let answers = self.ledger.coordinator.conclude(
+        let answers = self.book.ledger.coordinator.conclude(
             &flight.plan,
             &flight.batch,
             submissions,
             &legs,
             |lsn, record| {
-                assert_eq!(lsn.0, self.events.len() as u64 + 1, "events come in order");
-                self.events.push(Event { lsn, time_ns, record: record.clone() });
+                assert_eq!(lsn.0, self.book.events.len() as u64 + 1, "events come in order");
+                self.book.events.push(Event { lsn, time_ns, record: record.clone() });
             },
         );
-        let outcomes = answers.into_iter().map(|answer| filled(answer, &self.events));
-        Concluded {
-            outcomes: flight.submissions.iter().map(|(key, _)| *key).zip(outcomes).collect(),
-            events: self.events[first..].to_vec(),
+        let keys = flight.submissions.iter().map(|(key, _)| *key);
+        let events = self.book.events[first..].to_vec();
+        let lsn = Lsn(flight.batch.first_lsn.0 + flight.batch.items.len() as u64 - 1);
+        Concluded { answers: keys.zip(answers).collect(), events, lsn }
+    }
+
+    /// Whether a snapshot can begin: nothing is decided whose commit was not sent.
+    #[must_use]
+    pub fn can_export(&self) -> bool {
+        self.fault == Fault::SnapshotTornAcross
+            || self.flights.iter().all(|flight| flight.phase == Phase::Committing)
+    }
+
+    /// Begins a snapshot: its marker goes to every partition, behind all commits so far.
+    pub fn begin_export(&mut self, piece: usize) -> Head {
+        for (mailbox, partition) in self.to.iter_mut().zip(&mut self.book.ledger.partitions) {
+            if self.fault == Fault::SnapshotTornAcross {
+                partition.begin_export(piece);
+            } else {
+                mailbox.push_back(ToPartition::Export(piece));
+            }
         }
+        self.book.ledger.coordinator.begin_export()
+    }
+
+    /// Whether the snapshot's marker has not come to this partition yet.
+    #[must_use]
+    pub fn export_pending(&self, at: usize) -> bool {
+        self.to[at].iter().any(|message| matches!(message, ToPartition::Export(_)))
+    }
+
+    /// The next accounts of a partition for the snapshot.
+    #[must_use]
+    pub fn give(&mut self, at: usize) -> Option<Vec<Account>> {
+        let piece = self.book.ledger.partitions[at].give()?;
+        if self.fault != Fault::SnapshotMissesChange {
+            return Some(piece);
+        }
+        let coordinator = &self.book.ledger.coordinator;
+        let live = piece.into_iter().map(|account| {
+            let listing = coordinator.directory().get(account.id()).expect("listed");
+            let now = self.book.ledger.partitions[at].account(listing.slot).expect("hosted");
+            Account::restore(&now.durable()).expect("it is")
+        });
+        Some(live.collect())
     }
 }
 
-/// The outcomes of an answer, those of known ids read from the events that decided them.
-pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
-    let mut outcomes = answer.outcomes;
-    let mut last = Lsn::ZERO;
-    let read = |lsn: Lsn| {
-        assert!(last < lsn, "events are read in order, each once");
-        last = lsn;
-        let event = &events[lsn.0 as usize - 1];
-        assert_eq!(event.lsn, lsn);
-        Ok::<_, Infallible>((event.time_ns, event.record.clone()))
-    };
-    resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
-    outcomes
+/// [`Fault::UnfreezeMissing`]: something stays frozen where a transfer was refused.
+fn leave_hold(
+    partition: &mut ducat_engine::partition::Partition,
+    batch: &Batch,
+    verdicts: &[Option<Rejection>],
+) {
+    let refused = batch.items.iter().zip(verdicts);
+    let mut refused = refused.filter(|(item, verdict)| {
+        **verdict == Some(Rejection::InsufficientFunds)
+            && partition.account(item.debit).is_some()
+            && partition.account(item.credit).is_some()
+    });
+    if let Some((item, _)) = refused.next() {
+        let item = Item { amount: 1, refused: None, linked: false, ..*item };
+        partition
+            .prepare(&Batch { first_lsn: batch.first_lsn, items: vec![item] }, &mut Vec::new());
+    }
 }
