@@ -33,6 +33,8 @@ const MARK: &str = "mark";
 const DIR: &str = "journal";
 const BLOCK_MAGIC: [u8; 4] = *b"SBLK";
 const BLOCK_HEADER: usize = 24;
+/// Ends a block, so that one cut off within zeros is not made whole by zeros.
+const BLOCK_END: u8 = 0xa5;
 
 /// How large things become.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +106,7 @@ fn block(lsn: u64, frames: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&lsn.to_le_bytes());
     bytes.extend_from_slice(&block_hash(lsn, frames));
     bytes.extend_from_slice(frames);
+    bytes.push(BLOCK_END);
     bytes
 }
 
@@ -116,8 +119,9 @@ fn read_block(bytes: &[u8], check: bool) -> Option<(u64, usize)> {
     let len = u32::from_le_bytes(header[4..8].try_into().expect("four")) as usize;
     let lsn = u64::from_le_bytes(header[8..16].try_into().expect("eight"));
     let frames = bytes.get(BLOCK_HEADER..BLOCK_HEADER.checked_add(len)?)?;
+    let ended = bytes.get(BLOCK_HEADER + len) == Some(&BLOCK_END);
     let whole = !check || header[16..24] == block_hash(lsn, frames);
-    (whole && len > 0).then_some((lsn, len))
+    (whole && ended && len > 0).then_some((lsn, len))
 }
 
 /// The frames of a block.
@@ -293,7 +297,7 @@ impl Inner {
                         let place =
                             BlockAt { segment: *segment, at: at + BLOCK_HEADER, bytes: len };
                         state.blocks.insert(lsn, place);
-                        at += (BLOCK_HEADER + len).next_multiple_of(SECTOR);
+                        at += (BLOCK_HEADER + len + 1).next_multiple_of(SECTOR);
                     }
                     None => at += SECTOR,
                 }

@@ -33,6 +33,8 @@ pub struct Plan {
     pub options: Options,
     /// Once in how many steps a snapshot begins, if none is on its way.
     pub snapshots: usize,
+    /// Clients wait for the one before them: many small batches.
+    pub patient: bool,
     /// An append waits for so many frames while there is anything else to do.
     pub lazy: usize,
     /// Once in how many decisions the clock jumps or stands still.
@@ -83,6 +85,7 @@ impl Plan {
                 segment_bytes: pick(&mut rng, &[300, 1_500, 20_000]),
             },
             snapshots: pick(&mut rng, &[0, 15, 40, 150]),
+            patient: long,
             lazy: pick(&mut rng, &[1, 1, 3, 5]),
             clock: if long { 1 } else { pick(&mut rng, &[0, 3, 10]) },
             remember_ns: pick(&mut rng, &[96, 2_400, if long { 480 } else { 1 << 40 }]) as u64,

@@ -112,6 +112,12 @@ impl Shell {
         self.flights.len()
     }
 
+    /// All messages and batches on their way, as text that tells different ones apart.
+    #[must_use]
+    pub fn on_the_way(&self) -> String {
+        format!("{:?} {:?} {:?}", self.to, self.from, self.flights)
+    }
+
     /// Whether nothing is on its way, a snapshot's marker included.
     #[must_use]
     pub fn is_quiet(&self) -> bool {

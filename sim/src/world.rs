@@ -257,6 +257,9 @@ impl<'a> World<'a> {
         actions.clear();
         let quiet = self.shell.is_quiet() && self.arrived.is_empty();
         match self.script.front() {
+            Some(Step::Submit(_)) if self.plan.patient => {
+                actions.extend(self.arrived.is_empty().then_some(Action::Next));
+            }
             // More often than anything else, so that batches grow.
             Some(Step::Submit(_)) => actions.extend([Action::Next; 4]),
             // What operators do comes between batches.
