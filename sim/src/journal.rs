@@ -563,6 +563,7 @@ impl Journal for SimJournal {
             self.0.write_mark(&mut state, mark).map_err(refused("write", MARK))?;
         }
         for first in dropped {
+            report.bytes += state.segments.get(&first).map_or(0, |end| *end as u64);
             self.0.remove_segment(&mut state, first)?;
             report.segments += 1;
         }
