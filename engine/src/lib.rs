@@ -29,6 +29,8 @@ pub mod record;
 pub mod rejection;
 pub mod repeat;
 pub mod snapshot;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transfer;
 mod varint;
 mod waiting;
