@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
-//! from its journal.
+//! from its journal, [`proof`] signs checkpoints of it.
 
 mod admission;
 mod answers;
@@ -22,6 +22,7 @@ mod entries;
 pub mod handle;
 mod journal;
 mod partition;
+pub mod proof;
 pub mod replay;
 pub mod snapshots;
 pub mod start;

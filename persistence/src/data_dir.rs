@@ -7,6 +7,7 @@
 //! DIR/shard-0/mark                  the high-water mark
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
+//! DIR/shard-0/tree                  hashes to go on signing checkpoints with
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
@@ -243,6 +244,12 @@ impl DataDir {
     #[must_use]
     pub fn journal_dir_in(root: &Path, shard: ShardId) -> PathBuf {
         shard_dir(root, shard).join("journal")
+    }
+
+    /// The file of a shard's tree over statements, in the directory `root`.
+    #[must_use]
+    pub fn tree_path_in(root: &Path, shard: ShardId) -> PathBuf {
+        shard_dir(root, shard).join("tree")
     }
 
     /// The directory itself.

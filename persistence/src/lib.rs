@@ -19,7 +19,8 @@
 //! * [`raw`]: the journal read from its files alone, also while a server writes it;
 //! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
-//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal.
+//! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
+//! * [`witness`]: signed checkpoints of the journal, outside the data directory.
 
 pub mod append;
 mod behind;
@@ -38,6 +39,7 @@ pub mod origin;
 pub mod raw;
 pub mod sled_journal;
 pub mod snapshot;
+pub mod witness;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use contract::{

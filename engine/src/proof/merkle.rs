@@ -62,6 +62,9 @@ pub fn root_of(leaves: &[Hash]) -> Hash {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     tiles: Vec<Hash>,
+    /// The roots of the largest whole subtrees over the tiles, from the left: one for each bit
+    /// of their number.
+    peaks: Vec<Hash>,
     rest: Vec<Hash>,
 }
 
@@ -75,7 +78,9 @@ impl Tree {
     /// A tree of these whole tiles.
     #[must_use]
     pub fn of_tiles(tiles: Vec<Hash>) -> Self {
-        Self { tiles, rest: Vec::new() }
+        let mut tree = Self::default();
+        tiles.into_iter().for_each(|tile| tree.push_tile(tile));
+        tree
     }
 
     /// Leaves it has.
@@ -100,16 +105,27 @@ impl Tree {
     pub fn push(&mut self, leaf: Hash) {
         self.rest.push(leaf);
         if self.rest.len() as u64 == TILE {
-            self.tiles.push(root_of(&self.rest));
+            self.push_tile(root_of(&self.rest));
             self.rest.clear();
         }
+    }
+
+    fn push_tile(&mut self, tile: Hash) {
+        let mut peak = tile;
+        for _ in 0..self.tiles.len().trailing_ones() {
+            let left = self.peaks.pop().unwrap_or_default();
+            peak = node(&left, &peak);
+        }
+        self.peaks.push(peak);
+        self.tiles.push(tile);
     }
 
     /// The root over all leaves.
     #[must_use]
     pub fn root(&self) -> Hash {
-        let last = Leaves { tile: self.tiles.len() as u64, hashes: &self.rest };
-        self.range(0, self.size(), &[last]).unwrap_or_else(empty_root)
+        let rest = (!self.rest.is_empty()).then(|| root_of(&self.rest));
+        let parts = rest.into_iter().chain(self.peaks.iter().rev().copied());
+        parts.reduce(|right, left| node(&left, &right)).unwrap_or_else(empty_root)
     }
 
     /// The root of the first `size` leaves, of which the last tile has these `leaves` when it
@@ -304,6 +320,17 @@ mod tests {
             let path = tree.path(index, size, own, last).expect("there");
             let lead = root_from_path(all[index as usize], index, size, &path);
             prop_assert_eq!(lead, Some(root));
+        }
+    }
+
+    /// Trees of some thousand tiles, whose hashes are made up.
+    #[test]
+    fn peaks_give_the_root_that_ranges_give() {
+        let mut tree = Tree::new();
+        for tiles in 1..200u64 {
+            tree.push_tile(leaf(&tiles.to_be_bytes()));
+            assert_eq!(tree.root_at(tiles * TILE, &[]), Some(tree.root()), "{tiles}");
+            assert_eq!(Tree::of_tiles(tree.tiles().to_vec()), tree);
         }
     }
 
