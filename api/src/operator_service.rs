@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::proto::{GetStatusRequest, GetStatusResponse};
+use crate::proto::{CheckpointStatus, GetStatusRequest, GetStatusResponse};
 use crate::servers::operator_server::Operator;
 use crate::status;
 use ducat_actors::handle::Handle;
@@ -102,6 +102,13 @@ impl Operator for OperatorService {
             requests_bytes_max: self.requests.limit() as u64,
             answers_bytes: self.answers.taken() as u64,
             answers_bytes_max: self.answers.limit() as u64,
+            checkpoints: self.handle.checkpoint_status().map(|status| CheckpointStatus {
+                number: status.number,
+                lsn: status.lsn.0,
+                signed_ns: status.signed_ns,
+                lag: now.durable_lsn.0.saturating_sub(status.lsn.0),
+                failure: status.failure.unwrap_or_default(),
+            }),
             ..GetStatusResponse::default()
         };
         if let Some(summary) = summary {

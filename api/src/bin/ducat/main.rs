@@ -16,11 +16,13 @@ mod event_line;
 mod exit;
 mod figures;
 mod import;
+mod key;
 mod moment;
 mod net;
 mod offline;
 mod output;
 mod printer;
+mod receipt;
 mod replay;
 mod restore;
 mod serve;
@@ -31,6 +33,7 @@ mod testing;
 mod transfer;
 mod verify;
 mod verify_ids;
+mod witness;
 
 use clap::{Args, Parser, Subcommand};
 use exit::{Done, Exit, Failure};
@@ -85,6 +88,11 @@ enum Command {
     /// Take, list, show, check and remove snapshots, from which a start is quick.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
+    /// Prove to a third party that a transfer happened as it did, and check such a proof.
+    Receipt(Box<receipt::ReceiptArgs>),
+    /// Make the keys that sign checkpoints, and print the public ones.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -141,6 +149,8 @@ fn run(cli: Cli) -> Done {
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => snapshot::run(&global, command),
+        Command::Receipt(args) => receipt::run(&global, *args),
+        Command::Key(command) => key::run(&command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

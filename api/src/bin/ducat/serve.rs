@@ -15,6 +15,7 @@ mod signals;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
+use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
 use ducat_actors::snapshots::SnapshotOptions;
@@ -57,6 +58,8 @@ pub struct ServeArgs {
     /// Start from the whole journal, whatever snapshots there are.
     #[arg(long, env = "DUCAT_IGNORE_SNAPSHOTS")]
     ignore_snapshots: bool,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
@@ -203,11 +206,14 @@ fn start_logging() {
 async fn run_async(args: ServeArgs) -> Done {
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let socket = take_address(args.listen)?;
+    let durable = args.durability == DurabilityArg::PowerLoss;
+    let signing = args.sign.prepare(&args.data_dir, durable)?;
     let (opened, durability) = open_journal(&args)?;
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {
         snapshots: opened.snapshots.map(|store| snapshot_options(&args, store)),
+        checkpoints: signing.map(|signing| signing.options(opened.ledger)),
         ..engine_options(&args)?
     };
     let engine = Engine::start(options, opened.journal, &owner, replay_bar::progress())
@@ -323,6 +329,8 @@ fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
             return damaged_snapshots(rebuild, data_dir);
         }
         StartError::Snapshots(_) => Exit::CannotCreate,
+        StartError::Checkpoints(contradiction) if contradiction.is_damage() => Exit::Damaged,
+        StartError::Checkpoints(_) => Exit::CannotCreate,
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
         StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
@@ -354,6 +362,7 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
         snapshots: None,
+        checkpoints: None,
     })
 }
 

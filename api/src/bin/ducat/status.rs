@@ -50,9 +50,44 @@ struct StatusLine<'a> {
     answers_bytes: u64,
     answers_bytes_max: u64,
     journal_bytes: u64,
+    checkpoints: Option<CheckpointLine<'a>>,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
     totals: Option<Vec<TotalLine>>,
+}
+
+/// How the signing of checkpoints goes, as scripts read it.
+#[derive(Serialize)]
+struct CheckpointLine<'a> {
+    number: u64,
+    lsn: u64,
+    signed_ns: u64,
+    lag: u64,
+    failure: Option<&'a str>,
+}
+
+impl<'a> From<&'a proto::CheckpointStatus> for CheckpointLine<'a> {
+    fn from(status: &'a proto::CheckpointStatus) -> Self {
+        Self {
+            number: status.number,
+            lsn: status.lsn,
+            signed_ns: status.signed_ns,
+            lag: status.lag,
+            failure: Some(status.failure.as_str()).filter(|failure| !failure.is_empty()),
+        }
+    }
+}
+
+/// The signing of checkpoints in words.
+fn checkpoint_text(status: &proto::CheckpointStatus) -> String {
+    let newest = if status.number == 0 {
+        "none signed yet".to_owned()
+    } else {
+        let (number, lsn) = (status.number, status.lsn);
+        format!("number {number} up to LSN {lsn}, {}", output::time(status.signed_ns))
+    };
+    let lag = format!("{newest}; {} events since", output::count(status.lag));
+    if status.failure.is_empty() { lag } else { format!("{lag}; FAILED: {}", status.failure) }
 }
 
 /// The sums of one currency as scripts read them.
@@ -118,6 +153,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             answers_bytes: s.answers_bytes,
             answers_bytes_max: s.answers_bytes_max,
             journal_bytes: s.journal_bytes,
+            checkpoints: s.checkpoints.as_ref().map(CheckpointLine::from),
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
@@ -152,6 +188,9 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         ("repeats", format!("{} {since}", count(s.repeats))),
         ("partitions", s.partitions.to_string()),
     ]);
+    if let Some(status) = &s.checkpoints {
+        facts.push(("checkpoints", checkpoint_text(status)));
+    }
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {
