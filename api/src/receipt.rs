@@ -179,8 +179,7 @@ pub fn verify(bytes: &[u8], key: &CheckKey) -> Result<Proved, ReceiptError> {
         unhex_all(&file.statement).ok_or(malformed("its statement is not hexadecimal"))?;
     let statement = Statement::decode(&statement_bytes)?;
     let signed = SignedCheckpoint::parse(file.checkpoint.as_bytes())?;
-    signed.check(key)?;
-    let checkpoint = signed.checkpoint;
+    let checkpoint = &signed.checkpoint;
     let path: Option<Vec<_>> = file.path.iter().map(|hash| unhex::<32>(hash)).collect();
     let path = path.filter(|path| path.len() <= PATH_MAX);
     let path = path.ok_or(malformed("its path is none"))?;
@@ -202,7 +201,8 @@ pub fn verify(bytes: &[u8], key: &CheckKey) -> Result<Proved, ReceiptError> {
     if root != Some(checkpoint.root) {
         return Err(ReceiptError::Path);
     }
-    Ok(Proved { statement, words: file.event, checkpoint })
+    signed.check(key)?;
+    Ok(Proved { statement, words: file.event, checkpoint: signed.checkpoint })
 }
 
 fn unhex_all(text: &str) -> Option<Vec<u8>> {
@@ -297,6 +297,10 @@ fn time(time_ns: u64) -> String {
     // Every u64 is a time that jiff knows: up to the year 2554.
     time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "receipt_tests.rs"]
+mod edits;
 
 #[cfg(test)]
 mod tests {

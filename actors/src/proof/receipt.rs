@@ -61,9 +61,14 @@ impl Source<'_> {
         let event = StoredReader::new(self.journal, self.shard).event(lsn)?;
         let statement = self.names.statement(self.whose, lsn, event.time_ns, &event.record)?;
         let statement = statement.to_bytes();
-        let own = self.leaves(index / TILE, size)?;
         let last = self.leaves(size / TILE, size)?;
-        let path = tree.path(index, size, &own, &last).ok_or(ProofError::Path(lsn))?;
+        let own = match index / TILE {
+            tile if tile == size / TILE => None,
+            tile => Some(self.leaves(tile, size)?),
+        };
+        let path = tree
+            .path(index, size, own.as_ref().unwrap_or(&last), &last)
+            .ok_or(ProofError::Path(lsn))?;
         let leads = merkle::root_from_path(merkle::leaf(&statement), index, size, &path);
         if leads != Some(checkpoint.checkpoint.root) {
             return Err(ProofError::Path(lsn));

@@ -205,6 +205,39 @@ fn an_older_copy_of_the_whole_directory_is_found_and_not_served() {
     place.serve().kill();
 }
 
+/// The same ledger lived twice: as many events, the same ids, one cent more in one of them.
+/// Checksums, chain, mark and figures of the second life are in order.
+#[test]
+fn a_rewritten_history_is_found_and_not_served() {
+    let place = Place::new();
+    Server::start(place.dir.path(), 1).kill();
+    copy_tree(Path::new(&place.path("ledger")), Path::new(&place.path("second")));
+    let live = |server: &Server, amount: &str| {
+        open_accounts(server);
+        transfer(server, "71", "1", "2", amount);
+        transfer(server, "72", "2", "3", "30.50");
+    };
+    let server = place.serve();
+    live(&server, "100.00");
+    signed(&server);
+    server.kill();
+    fs::rename(place.path("ledger"), place.path("first")).expect("moved");
+    fs::rename(place.path("second"), place.path("ledger")).expect("moved");
+    let server = Server::start(place.dir.path(), 1);
+    live(&server, "100.01");
+    server.kill();
+    assert_eq!(code(&run(&["verify", "--data-dir", &place.path("ledger")])), 0, "sound by itself");
+    let verify = place.verify();
+    assert_eq!(code(&verify), 65);
+    let kinds = faults(&verify);
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| kind == "rewritten"), "{kinds:?}");
+    let refused = place.refused("key");
+    assert_eq!(code(&refused), 65, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("history was rewritten"), "{refused:?}");
+    assert!(stderr(&refused).contains("names the first checkpoint"), "{refused:?}");
+    assert_eq!(code(&place.verify_with("first", "witness", "key.pub")), 0);
+}
+
 #[test]
 fn a_fork_is_not_taken_for_its_parent() {
     let place = Place::new();
