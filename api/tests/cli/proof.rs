@@ -444,6 +444,8 @@ fn killed_while_signing_it_goes_on() {
         let nothing_yet = none == ["checkpoint"] && !place.checkpoint(1).exists();
         assert!(code(&verify) == 0 || nothing_yet, "{}", stdout(&verify));
     }
+    // What an interruption leaves behind.
+    fs::write(place.path("witness/next.checkpoint.new"), "ducat/ha").expect("written");
     let server = place.serve();
     transfer(&server, "1", "1", "2", "1.00");
     signed(&server);

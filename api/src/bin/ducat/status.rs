@@ -266,6 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn how_the_signing_goes_is_told() {
+        let mut status = status();
+        let none = proto::CheckpointStatus { lag: 1_200, ..Default::default() };
+        assert_eq!(checkpoint_text(&none), "none signed yet; 1,200 events since");
+        status.checkpoints = Some(proto::CheckpointStatus {
+            number: 7,
+            lsn: 9,
+            failure: "no space".into(),
+            ..Default::default()
+        });
+        let told = "checkpoints     number 7 up to LSN 9, 1970-01-01T00:00:00.000000000Z; \
+                    0 events since; FAILED: no space";
+        assert!(text(&status, false).expect("text").contains(told));
+        let json = text(&status, true).expect("text");
+        assert!(json.contains(r#""number":7,"lsn":9"#), "{json}");
+    }
+
+    #[test]
     fn a_status_prints_as_json() {
         let text = text(&status(), true).expect("text");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");

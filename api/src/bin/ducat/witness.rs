@@ -1,7 +1,7 @@
 //! Checkpoints for the commands: what `serve` signs with and refuses to serve against, and what
 //! `verify` holds a journal against.
 
-use crate::causes::with_causes;
+use crate::causes::{damaged_look_closer, with_causes};
 use crate::checks::FaultLine;
 use crate::exit::{Exit, Failure};
 use crate::offline::SHARD;
@@ -126,6 +126,10 @@ fn check_before(store: &CheckpointStore, key: &CheckKey, data_dir: &Path) -> Res
     }
     let journal = compose::open_to_read(data_dir)
         .map_err(|error| crate::offline::open_failure(&error, data_dir))?;
+    if journal.is_live() {
+        // A server is there, which is told in a moment.
+        return Ok(());
+    }
     let written = newest_written(data_dir, journal.ledger())?;
     check_standing(&journal, SHARD, journal.ledger(), store, key, written).map_err(failed)?;
     Ok(())
@@ -142,6 +146,9 @@ fn newest_written(data_dir: &Path, ledger: LedgerId) -> Result<u64, Failure> {
 pub fn contradiction(error: &Contradiction, data_dir: &Path, dir: &Path) -> Failure {
     let (data, dir) = (data_dir.display(), dir.display());
     let advice = match error {
+        Contradiction::Journal(journal) if journal.is_damage() => {
+            return damaged_look_closer(journal, data_dir);
+        }
         Contradiction::OlderCopy { .. } => format!(
             "Nothing was changed. Events that were acknowledged are not in {data}: find the newest \
              copy of it. To go on without them, make a new ledger (`ducat restore --data-dir {data} \
