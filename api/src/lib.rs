@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod allocator;
 pub mod budget;
 pub mod client;
 pub mod compose;

@@ -68,6 +68,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_CHECK_FAILED: u8 = 3;
 
 fn main() -> ExitCode {
+    ducat_api::allocator::keep_freed_memory();
     match execute(Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

@@ -128,6 +128,7 @@ Exit codes:
   130 interrupted";
 
 fn main() -> ExitCode {
+    ducat_api::allocator::keep_freed_memory();
     let cli = Cli::parse();
     match run(cli) {
         Ok(exit) => exit.into(),
