@@ -34,7 +34,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a receipt waits for the checkpoint that covers it.
-const RECEIPT_WAIT: Duration = Duration::from_secs(20);
+const RECEIPT_WAIT: Duration = Duration::from_secs(60);
 
 /// An orderly stop signs once more, unless so many events would have to be read for it.
 const LAST_EVENTS_MAX: u64 = 2_000_000;
