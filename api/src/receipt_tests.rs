@@ -110,8 +110,7 @@ fn receipts() -> Vec<Receipt> {
 }
 
 fn fixture() -> Vec<String> {
-    let texts = receipts().iter().map(|receipt| to_text(receipt).expect("a text")).collect();
-    texts
+    receipts().iter().map(|receipt| to_text(receipt).expect("a text")).collect()
 }
 
 #[test]
