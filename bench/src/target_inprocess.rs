@@ -91,6 +91,8 @@ fn failure(error: RequestError) -> Failure {
             ("INVALID_ARGUMENT", false)
         }
         RequestError::ReadFailed(_) => ("INTERNAL", true),
+        RequestError::NoCheckpoints => ("FAILED_PRECONDITION", false),
+        RequestError::NotSigned(_) => ("UNAVAILABLE", false),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };
     Failure { class: class.into(), in_doubt, message: error.to_string() }

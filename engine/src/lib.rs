@@ -25,6 +25,7 @@ pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;
+pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod repeat;

@@ -3,5 +3,6 @@
 mod accounts;
 mod import;
 mod past;
+mod proof;
 mod snapshots;
 mod support;
