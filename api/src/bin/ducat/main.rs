@@ -73,7 +73,7 @@ pub struct Global {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the ledger: replay the data directory, then serve gRPC until stopped.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Open, show, list, freeze, unfreeze and close accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -147,7 +147,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Done {
     let global = cli.global;
     match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
