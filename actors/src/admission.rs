@@ -16,6 +16,7 @@
 use crate::backlog::Backlog;
 use crate::coordinator::CoordinatorMsg;
 use crate::handle::{EngineOptions, RequestError};
+use crate::proof::Following;
 use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{SnapshotHealth, SnapshotOptions};
 use crate::tasks::{Submission, Task, WaitingRead};
@@ -106,6 +107,8 @@ pub(crate) struct Shared {
     pub queue: SegQueue<Task>,
     /// Reads; transfers overtake them.
     pub read_queue: SegQueue<WaitingRead>,
+    /// The way to the thread that signs checkpoints, where there is one.
+    pub proof: OnceLock<Following>,
     told: AtomicBool,
     stopping: AtomicBool,
     coordinator: OnceLock<ActorRef<CoordinatorMsg>>,
@@ -142,6 +145,7 @@ impl Shared {
             disk: DiskGuard::default(),
             queue: SegQueue::new(),
             read_queue: SegQueue::new(),
+            proof: OnceLock::new(),
             told: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             coordinator: OnceLock::new(),

@@ -12,6 +12,7 @@ pub use views::{
 
 use crate::admission::Shared;
 use crate::entries;
+use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
 use crate::upkeep::Health;
@@ -87,6 +88,12 @@ pub enum RequestError {
     /// The journal could not be read back; what was asked for may be damaged.
     #[error("the journal could not be read back: {0}")]
     ReadFailed(String),
+    /// The engine signs no checkpoints.
+    #[error("this ledger's server signs no checkpoints (`serve --checkpoints`)")]
+    NoCheckpoints,
+    /// No checkpoint covers the event yet.
+    #[error("no checkpoint covers the event yet: {0}")]
+    NotSigned(String),
     /// The engine is stopping or has stopped. Whether the request took effect is told by
     /// asking again under the same id.
     #[error("the engine has stopped: {0}")]
@@ -113,6 +120,8 @@ pub struct EngineOptions {
     pub backup: Option<BackupOptions>,
     /// How the disk is watched. Default: it is not.
     pub disk: Option<DiskOptions>,
+    /// How checkpoints are signed. Default: none are.
+    pub checkpoints: Option<CheckpointOptions>,
 }
 
 impl Default for EngineOptions {
@@ -126,6 +135,7 @@ impl Default for EngineOptions {
             archive: None,
             backup: None,
             disk: None,
+            checkpoints: None,
         }
     }
 }
@@ -405,6 +415,36 @@ impl Handle {
     ) -> Result<Vec<Option<StoredTransfer>>, RequestError> {
         check_size(ids.len())?;
         entries::transfers(self, &self.shared, ids).await
+    }
+
+    /// The event that decided a remembered transfer; `None` for an unknown one.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn event_of(&self, id: TransferId) -> Result<Option<Lsn>, RequestError> {
+        let ids = vec![id];
+        let found = self.read(|reply| Read::Events { ids, reply }).await?;
+        Ok(found.what.into_iter().next().flatten())
+    }
+
+    /// The receipt of a durable event, with the checkpoint that covers it; where none does yet,
+    /// one is signed, at most once a second. `None` when there is no such event.
+    ///
+    /// # Errors
+    /// [`RequestError`], among them [`RequestError::NoCheckpoints`] and
+    /// [`RequestError::NotSigned`].
+    pub async fn receipt(&self, lsn: Lsn) -> Result<Option<Receipt>, RequestError> {
+        let following = self.shared.proof.get().ok_or(RequestError::NoCheckpoints)?;
+        if lsn == Lsn::ZERO || lsn > *self.shared.durable.borrow() {
+            return Ok(None);
+        }
+        following.receipt(&self.shared, lsn).await.map(Some)
+    }
+
+    /// How the signing of checkpoints goes; `None` where none are signed.
+    #[must_use]
+    pub fn checkpoint_status(&self) -> Option<CheckpointStatus> {
+        self.shared.proof.get().map(crate::proof::Following::status)
     }
 
     /// A page of at most `limit` entries (capped at 10,000) of an account, newest first, from

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
-//! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk.
+//! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
+//! [`proof`] signs checkpoints of the journal.
 
 mod admission;
 mod answers;
@@ -22,6 +23,7 @@ mod entries;
 pub mod handle;
 mod journal;
 mod partition;
+pub mod proof;
 pub mod replay;
 pub mod snapshots;
 pub mod start;

@@ -6,6 +6,7 @@ use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
+use crate::proof::{Contradiction, Follower, check_standing};
 use crate::replay::{Progress, ReplayFailed};
 use crate::snapshots::SnapshotOptions;
 use crate::snapshots::health::LastSnapshot;
@@ -18,6 +19,7 @@ use crate::upkeep::Upkeep;
 use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::proof::Names;
 use ducat_persistence::snapshot::Summary;
 use ducat_persistence::{Journal, Tail, Writer};
 use ractor::{Actor, ActorRef, SpawnErr};
@@ -45,6 +47,9 @@ pub enum StartError {
     /// No snapshot can be used, and the journal does not begin at the beginning.
     #[error(transparent)]
     Snapshots(RebuildError),
+    /// The journal is not the one that was signed, or the checkpoints cannot be relied on.
+    #[error(transparent)]
+    Checkpoints(#[from] Contradiction),
     /// An actor could not be started.
     #[error("could not start an actor")]
     Spawn(#[from] SpawnErr),
@@ -86,6 +91,7 @@ pub struct Engine {
     journal: ActorRef<JournalMsg>,
     snapshotter: Option<ActorRef<SnapshotterMsg>>,
     answers: ActorRef<AnswersMsg>,
+    follower: Option<Follower>,
     tail: Tail,
     origin: Origin,
     upkeep: Upkeep,
@@ -119,13 +125,27 @@ impl Engine {
         let (owner, opener) = (owner.to_owned(), Arc::clone(&journal));
         let store = options.snapshots.as_ref().filter(|snapshots| snapshots.start_from);
         let store = store.map(|snapshots| snapshots.store.clone());
+        let checkpoints = options.checkpoints.clone();
         let rebuilt = tokio::task::spawn_blocking(move || {
-            rebuild::open(&*opener, shard, &owner, store.as_ref(), making, progress)
+            if let Some(given) = checkpoints {
+                // Before anything is written.
+                let (ledger, key) = (given.ledger, given.key.public());
+                check_standing(&*opener, shard, ledger, &given.store, &key, 0)?;
+            }
+            let rebuilt = rebuild::open(&*opener, shard, &owner, store.as_ref(), making, progress)?;
+            Ok::<_, StartError>(rebuilt)
         });
         let Rebuilt { ledger, journal: (writer, tail), from, rejected } = rebuilt.await??;
         let durable = Lsn(tail.next_lsn.0 - 1);
         let threads = EngineThreads::start(options.partitions)?;
+        let checkpoints = options.checkpoints.clone();
         let shared = Arc::new(Shared::new(options, shard, writer.epoch(), journal, durable));
+        let follower =
+            checkpoints.map(|given| Follower::start(given, Names::of(&ledger), durable, &shared));
+        let follower = follower.transpose()?;
+        if let Some(follower) = &follower {
+            drop(shared.proof.set(follower.following()));
+        }
         let (supervisor, _) =
             Actor::spawn(None, Supervisor { shared: Arc::clone(&shared) }, ()).await?;
         // Here, with those who ask.
@@ -134,7 +154,9 @@ impl Engine {
         let inside = threads.handle().clone();
         let origin = Origin { snapshot: from, rejected };
         let built = Built { ledger, writer, tail, origin };
-        inside.spawn(Self::spawn(threads, shared, supervisor, answers, built)).await?
+        let engine =
+            inside.spawn(Self::spawn(threads, shared, supervisor, answers, built)).await??;
+        Ok(Self { follower, ..engine })
     }
 
     async fn spawn(
@@ -192,6 +214,7 @@ impl Engine {
             journal,
             snapshotter,
             answers,
+            follower: None,
             tail,
             origin,
             upkeep,
@@ -262,6 +285,9 @@ impl Engine {
         drop(self.journal.stop_and_wait(None, None).await);
         drop(self.answers.stop_and_wait(None, None).await);
         drop(self.supervisor.stop_and_wait(None, None).await);
+        if let Some(follower) = self.follower {
+            drop(tokio::task::spawn_blocking(move || follower.finish()).await);
+        }
         let failed = self.shared.stopped.borrow().clone();
         self.shared.stop("it was shut down".to_owned());
         drop(self.threads);

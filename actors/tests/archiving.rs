@@ -16,7 +16,8 @@ use ducat_engine::transfer::Outcome;
 use ducat_persistence::archive::{Step, TrimError, TrimOptions, Trimmer, archive_after_snapshot};
 use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{
-    ArchiveError, ArchiveStore, ArchivedJournal, DataDir, Journal, SledJournal, SledOptions,
+    ArchiveError, ArchiveStore, ArchivedJournal, DataDir, DataDirError, Journal, SledJournal,
+    SledOptions,
 };
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -34,13 +35,26 @@ struct Opened {
 }
 
 fn opened(root: &Path) -> Opened {
-    let dir = Arc::new(DataDir::create_or_open(root).expect("opens"));
+    let dir = Arc::new(held(root));
     let archive = Arc::new(ArchiveStore::of(&dir, SHARD).expect("a good archive"));
     let snapshots = SnapshotStore::new(&dir, SHARD);
     let options = SledOptions { segment_bytes_max: 64 << 10, ..SledOptions::default() };
     let journal = Arc::new(SledJournal::open(dir, options).expect("a good journal"));
     let view = Arc::new(ArchivedJournal::new(journal, Ok(Arc::clone(&archive))));
     Opened { view, archive, snapshots }
+}
+
+/// The directory, once the engine that was stopped a moment ago has let go of it.
+fn held(root: &Path) -> DataDir {
+    let since = Instant::now();
+    loop {
+        match DataDir::create_or_open(root) {
+            Err(DataDirError::InUse { .. }) if since.elapsed() < Duration::from_secs(90) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 fn options(opened: &Opened) -> EngineOptions {

@@ -233,6 +233,17 @@ impl Client {
         Ok(self.ledger.clone().list_entries(request).await?.into_inner())
     }
 
+    /// The receipt of a remembered transfer, which proves it to somebody who has the ledger's
+    /// public key alone ([`crate::receipt::verify`]).
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown transfer, `FailedPrecondition` when the server
+    /// signs no checkpoints.
+    pub async fn get_receipt(&self, id: TransferId) -> Result<String, ClientError> {
+        let request = proto::GetReceiptRequest { id: id.low(), id_high: id.high(), lsn: 0 };
+        Ok(self.ledger.clone().get_receipt(request).await?.into_inner().receipt)
+    }
+
     /// What the engine is doing; with the state's hash and totals when asked for, which looks
     /// at every account.
     ///

@@ -6,12 +6,14 @@ use crate::convert::{self, accounts, cursor, outcomes, transfers};
 use crate::deadline::Deadline;
 use crate::intake::Intake;
 use crate::proto;
+use crate::receipt::RECEIPT_BYTES_MAX;
 use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest};
-use ducat_actors::handle::{BATCH_MAX, Handle};
+use ducat_actors::handle::{BATCH_MAX, Handle, RequestError};
+use ducat_engine::ids::Lsn;
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -230,6 +232,35 @@ impl Ledger for LedgerService {
             }
         }
         Ok(answered(answer, room))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<proto::GetReceiptRequest>,
+    ) -> Result<Response<proto::GetReceiptResponse>, Status> {
+        let asked = request.into_inner();
+        let unknown = |what: String| {
+            let sentence = format!("{what} is not known");
+            Status::from(Refusal::new(Code::NotFound, "EVENT_UNKNOWN", sentence))
+        };
+        let lsn = if asked.lsn > 0 && asked.id == 0 && asked.id_high == 0 {
+            Lsn(asked.lsn)
+        } else {
+            let ids = [proto::Id { id: asked.id, id_high: asked.id_high }];
+            let [id] = convert::transfer_ids(&ids, 1)?[..] else {
+                return Err(unknown("the transfer".to_owned()));
+            };
+            let found = self.handle.event_of(id).await.map_err(status::request)?;
+            found.ok_or_else(|| unknown(format!("transfer {id}")))?
+        };
+        let room = self.room(RECEIPT_BYTES_MAX).await?;
+        let proved = self.handle.receipt(lsn).await.map_err(status::request)?;
+        let proved = proved.ok_or_else(|| unknown(format!("event {lsn}")))?;
+        let receipt = crate::receipt::to_text(&proved).map_err(|error| {
+            let failed = RequestError::ReadFailed(error.to_string());
+            status::request(failed)
+        })?;
+        Ok(answered(proto::GetReceiptResponse { receipt, lsn: lsn.0 }, room))
     }
 
     async fn list_entries(

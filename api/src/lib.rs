@@ -22,6 +22,7 @@ pub mod import;
 pub mod intake;
 pub mod ledger_service;
 pub mod operator_service;
+pub mod receipt;
 mod refusal_pace;
 pub mod server;
 mod services;

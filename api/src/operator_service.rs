@@ -4,9 +4,9 @@ use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::convert::snapshots;
 use crate::proto::{
-    self, CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest, GetStatusResponse,
-    ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse,
-    VerifySnapshotRequest, VerifySnapshotResponse,
+    self, CheckpointStatus, CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest,
+    GetStatusResponse, ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest,
+    PruneSnapshotsResponse, VerifySnapshotRequest, VerifySnapshotResponse,
 };
 use crate::servers::operator_server::Operator;
 use crate::status::{self, Refusal};
@@ -136,6 +136,13 @@ impl Operator for OperatorService {
             answers_bytes: self.answers.taken() as u64,
             answers_bytes_max: self.answers.limit() as u64,
             snapshots: snapshots::health(self.handle.snapshot_health()),
+            checkpoints: self.handle.checkpoint_status().map(|status| CheckpointStatus {
+                number: status.number,
+                lsn: status.lsn.0,
+                signed_ns: status.signed_ns,
+                lag: now.durable_lsn.0.saturating_sub(status.lsn.0),
+                failure: status.failure.unwrap_or_default(),
+            }),
             ..GetStatusResponse::default()
         };
         let health = self.handle.health();

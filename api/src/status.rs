@@ -172,6 +172,8 @@ impl From<RequestError> for Refusal {
             RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
             RequestError::BadCursor(_) => (Code::InvalidArgument, "CURSOR_INVALID", None),
             RequestError::ReadFailed(_) => (Code::Internal, "JOURNAL_READ_FAILED", None),
+            RequestError::NoCheckpoints => (Code::FailedPrecondition, "NO_CHECKPOINTS", None),
+            RequestError::NotSigned(_) => (Code::Unavailable, "NOT_SIGNED", None),
             RequestError::Stopped(_) => (Code::Unavailable, "ENGINE_STOPPED", None),
         };
         Self { code, reason, message: error.to_string(), retry }

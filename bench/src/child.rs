@@ -185,7 +185,7 @@ fn log_path(data: &Path) -> PathBuf {
 }
 
 /// `ducat` in the directory of the running binary.
-fn beside_ourselves() -> anyhow::Result<PathBuf> {
+pub fn beside_ourselves() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find our own binary")?;
     let binary = own.with_file_name(format!("ducat{}", std::env::consts::EXE_SUFFIX));
     if !binary.is_file() {

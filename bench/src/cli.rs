@@ -71,6 +71,9 @@ pub enum Command {
     /// Starts a server, opens the accounts, makes the transfers, kills it (SIGKILL), starts it
     /// again and checks that its state is the same. Exit codes as for `run`.
     Footprint(FootprintArgs),
+    /// What the disk holds over many transfers, while the journal's oldest part moves into the
+    /// archive and its space is given back.
+    Trim(TrimArgs),
     /// Put the same load on another database of this machine and on Ducat; print the ratio.
     Peer {
         /// Which one.
@@ -504,6 +507,44 @@ impl FootprintArgs {
         ensure!(self.accounts <= u64::from(u32::MAX), "--accounts must be below 2^32");
         ensure!(self.transfers >= 1, "--transfers must be at least 1");
         ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
+        Ok(())
+    }
+}
+
+/// Arguments of `trim`.
+#[derive(Args, Debug, Clone)]
+pub struct TrimArgs {
+    /// Accounts to open.
+    #[arg(long, default_value_t = 100_000)]
+    pub accounts: u64,
+    /// Transfers to make in all, evenly drawn.
+    #[arg(long, default_value_t = 50_000_000)]
+    pub transfers: u64,
+    /// After each of so many shares of them a snapshot is taken and the journal trimmed.
+    #[arg(long, default_value_t = 20)]
+    pub rounds: u64,
+    /// Transfers in a request.
+    #[arg(long, default_value_t = 8192)]
+    pub batch: usize,
+    /// Size of a segment of the journal.
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    pub segment_mib: u64,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How to start the server.
+    #[command(flatten)]
+    pub own: ServerArgs,
+}
+
+impl TrimArgs {
+    /// Refuses what cannot be run, before anything is started.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        ensure!(self.accounts >= 2, "--accounts must be at least 2");
+        ensure!((1..=self.transfers).contains(&self.rounds), "--rounds must be 1 to --transfers");
+        ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
+        ensure!((1..=1024).contains(&self.segment_mib), "--segment-mib must be 1 to 1024");
+        ensure!(self.own.durability == Durability::PowerLoss, "without durability nothing is kept");
         Ok(())
     }
 }

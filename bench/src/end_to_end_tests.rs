@@ -186,6 +186,13 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn get_receipt(
+        &self,
+        _: Request<proto::GetReceiptRequest>,
+    ) -> Answer<proto::GetReceiptResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_entries(
         &self,
         _: Request<proto::ListEntriesRequest>,

@@ -131,7 +131,8 @@ pub async fn measure(arguments: &FootprintArgs) -> anyhow::Result<Footprint> {
     Ok(figures(arguments, machine, [&empty, &opened, &made], took, restarted))
 }
 
-async fn transfers(
+/// Makes the transfers; what was answered, and how long it took.
+pub async fn transfers(
     arguments: &FootprintArgs,
     server: &ServerChild,
     accounts: AccountIds,
@@ -237,7 +238,7 @@ fn per(bytes: u64, count: u64) -> f64 {
 }
 
 /// Space the files below `directory` take on the disk, bytes.
-fn allocated_bytes(directory: &Path) -> anyhow::Result<u64> {
+pub fn allocated_bytes(directory: &Path) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     if !directory.is_dir() {
         return Ok(0);

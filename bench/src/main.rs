@@ -49,6 +49,7 @@ mod target_client;
 mod target_grpc;
 mod target_inprocess;
 mod target_postgres;
+mod trim;
 mod wire;
 mod workload;
 mod zipf;
@@ -89,6 +90,7 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
     match cli.command {
         Command::Run(arguments) => runtime.block_on(run::run(&arguments)),
         Command::Footprint(arguments) => runtime.block_on(footprint::footprint(&arguments)),
+        Command::Trim(arguments) => runtime.block_on(trim::trim(&arguments)),
         Command::Peer { peer } => runtime.block_on(peer::compare(&peer)),
         Command::Race(arguments) => runtime.block_on(race::race(&arguments)),
         Command::List => {

@@ -82,15 +82,17 @@ fn reply(outcomes: &[Outcome]) -> Reply {
 
 fn failure(error: RequestError) -> Failure {
     let (class, in_doubt) = match error {
-        RequestError::Overloaded { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::Overloaded { .. } | RequestError::DiskFull { .. } => {
+            ("RESOURCE_EXHAUSTED", false)
+        }
         RequestError::Expired => ("DEADLINE_EXCEEDED", false),
-        RequestError::Busy { .. }
-        | RequestError::IdsFull { .. }
-        | RequestError::DiskFull { .. } => ("RESOURCE_EXHAUSTED", false),
+        RequestError::Busy { .. } | RequestError::IdsFull { .. } => ("RESOURCE_EXHAUSTED", false),
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
             ("INVALID_ARGUMENT", false)
         }
         RequestError::ReadFailed(_) => ("INTERNAL", true),
+        RequestError::NoCheckpoints => ("FAILED_PRECONDITION", false),
+        RequestError::NotSigned(_) => ("UNAVAILABLE", false),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };
     Failure { class: class.into(), in_doubt, message: error.to_string() }

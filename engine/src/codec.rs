@@ -8,9 +8,10 @@
 
 use crate::ids::{Slot, TransferId};
 use crate::record::{Posted, PostedSide, Record};
+use crate::varint as decode;
 use bincode::Options;
 use thiserror::Error;
-use unsigned_varint::{decode, encode as varint};
+use unsigned_varint::encode as varint;
 
 /// No record is longer, in bytes.
 pub const RECORD_BYTES_MAX: usize = 512;
@@ -41,7 +42,7 @@ pub enum Malformed {
     CutOff,
     /// A number in it is not one, or too large.
     #[error("a number cannot be decoded")]
-    Number(#[from] decode::Error),
+    Number(#[from] unsigned_varint::decode::Error),
     /// Its id is 0.
     #[error("the transfer's id is 0")]
     ZeroId,

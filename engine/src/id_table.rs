@@ -28,9 +28,6 @@ const TAKEN_MAX: u16 = 384;
 /// Slots in one line of the processor's cache.
 const LINE: usize = 8;
 
-/// Pages that are allocated together.
-const SLAB: usize = 256;
-
 /// So many entries stay in the cache by themselves.
 const ENTRIES_CACHED: usize = 1 << 16;
 
@@ -53,7 +50,6 @@ pub(crate) struct IdTable<V> {
     directory: Vec<u32>,
     depth: u32,
     pages: Vec<Page>,
-    slabs: Vec<Box<[[u64; SLOTS]]>>,
     /// Slots that found no room in a page that cannot be split: ids with the same 32 bits by
     /// the hundred, which nobody can choose without knowing the seed.
     crowded: Vec<u64>,
@@ -67,12 +63,46 @@ struct Entry<V> {
     value: V,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Page {
+    slots: Box<[u64; SLOTS]>,
     taken: u16,
     /// How many first bits all ids in it have in common.
     depth: u16,
 }
+
+impl Page {
+    fn new(depth: u16) -> Self {
+        Self { slots: Box::new([0; SLOTS]), taken: 0, depth }
+    }
+
+    /// Takes the first free slot for an id with these bits; false when there is none.
+    #[inline]
+    fn take(&mut self, bits: u32, slot: u64) -> bool {
+        let mut at = home(bits);
+        for _ in 0..SLOTS {
+            if self.slots[at] == 0 {
+                self.slots[at] = slot;
+                self.taken += 1;
+                return true;
+            }
+            at = (at + 1) % SLOTS;
+        }
+        false
+    }
+}
+
+/// Where an id would be put that is not there.
+#[derive(Clone, Copy, Debug)]
+struct Vacant {
+    page: usize,
+    /// The first free slot of the page, if it has one.
+    slot: Option<usize>,
+}
+
+/// The 32 bits of an id's hash by which one table finds it; any other with the same seed, too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bits(u32);
 
 impl<V: Copy> IdTable<V> {
     /// An empty table, without memory. The seed scatters ids; choose it so that callers
@@ -85,7 +115,6 @@ impl<V: Copy> IdTable<V> {
             directory: Vec::new(),
             depth: 0,
             pages: Vec::new(),
-            slabs: Vec::new(),
             crowded: Vec::new(),
         }
     }
@@ -108,14 +137,13 @@ impl<V: Copy> IdTable<V> {
     pub fn forget_places(&mut self) {
         self.directory = Vec::new();
         self.pages = Vec::new();
-        self.slabs = Vec::new();
         self.crowded = Vec::new();
     }
 
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry<V>>()
-            + self.slabs.len() * SLAB * size_of::<[u64; SLOTS]>()
+            + self.pages.len() * size_of::<[u64; SLOTS]>()
             + self.pages.capacity() * size_of::<Page>()
             + self.directory.capacity() * size_of::<u32>()
     }
@@ -123,10 +151,16 @@ impl<V: Copy> IdTable<V> {
     /// Where an id is and its value.
     #[inline]
     pub fn get(&self, high: u64, low: u64) -> Option<(Position, V)> {
+        self.get_at(self.bits(high, low), high, low)
+    }
+
+    /// As [`Self::get`], with the id's bits.
+    #[inline]
+    pub fn get_at(&self, bits: Bits, high: u64, low: u64) -> Option<(Position, V)> {
         if self.len == 0 {
             return None;
         }
-        self.find(self.bits(high, low), high, low).ok()
+        self.find(bits.0, high, low).ok()
     }
 
     /// Adds an id, unless it is there: then its position and value are returned and nothing
@@ -136,31 +170,57 @@ impl<V: Copy> IdTable<V> {
     /// When positions are used up; callers bound the ids they add far below.
     #[inline]
     pub fn insert(&mut self, high: u64, low: u64, value: V) -> Option<(Position, V)> {
+        self.insert_at(self.bits(high, low), high, low, value)
+    }
+
+    /// As [`Self::insert`], with the id's bits.
+    ///
+    /// # Panics
+    /// As [`Self::insert`].
+    #[inline]
+    pub fn insert_at(
+        &mut self,
+        bits: Bits,
+        high: u64,
+        low: u64,
+        value: V,
+    ) -> Option<(Position, V)> {
+        let Bits(bits) = bits;
         if self.directory.is_empty() {
             self.directory.push(0);
-            self.add_page(0);
+            self.pages.push(Page::new(0));
         }
-        let bits = self.bits(high, low);
-        let mut free = match self.find(bits, high, low) {
+        let Vacant { page, slot } = match self.find(bits, high, low) {
             Ok(there) => return Some(there),
-            Err(free) => free,
+            Err(vacant) => vacant,
         };
-        let mut page = self.page_of(bits);
+        let packed = pack(bits, self.push(high, low, value));
+        let there = &mut self.pages[page];
+        if there.taken >= TAKEN_MAX && u32::from(there.depth) < DEPTH_MAX {
+            self.put_into_halves(page, bits, packed);
+            return None;
+        }
+        match slot {
+            Some(free) => {
+                there.slots[free] = packed;
+                there.taken += 1;
+            }
+            None => self.crowded.push(packed),
+        }
+        None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_into_halves(&mut self, full: usize, bits: u32, packed: u64) {
+        let mut page = full;
         while self.pages[page].taken >= TAKEN_MAX && u32::from(self.pages[page].depth) < DEPTH_MAX {
             self.split(page, bits);
             page = self.page_of(bits);
-            free = free_slot(self.slots(page), bits);
         }
-        let position = self.push(high, low, value);
-        let slot = pack(bits, position);
-        match free {
-            Some(free) => {
-                self.slots_mut(page)[free] = slot;
-                self.pages[page].taken += 1;
-            }
-            None => self.crowded.push(slot),
+        if !self.pages[page].take(bits, packed) {
+            self.crowded.push(packed);
         }
-        None
     }
 
     /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
@@ -173,8 +233,8 @@ impl<V: Copy> IdTable<V> {
             return;
         }
         let read = ids.fold(0, |read, (high, low)| {
-            let bits = self.bits(high, low);
-            read ^ self.slots(self.page_of(bits))[home(bits)]
+            let Bits(bits) = self.bits(high, low);
+            read ^ self.pages[self.page_of(bits)].slots[home(bits)]
         });
         std::hint::black_box(read);
     }
@@ -188,36 +248,44 @@ impl<V: Copy> IdTable<V> {
             return;
         }
         let read = ids.fold(0, |read, (high, low)| {
-            let bits = self.bits(high, low);
-            let line = &self.slots(self.page_of(bits))[home(bits)..][..LINE];
+            let Bits(bits) = self.bits(high, low);
+            let line = &self.pages[self.page_of(bits)].slots[home(bits)..][..LINE];
             let slot = line.iter().find(|slot| (**slot >> 32) as u32 == bits && **slot != 0);
             read ^ slot.map_or(0, |slot| self.entry(unpack(*slot)).low)
         });
         std::hint::black_box(read);
     }
 
-    /// The id's position and value, or a free slot in its page.
+    /// The id's position and value, or where it would be put. Slots are looked at a line at a
+    /// time, all alike: how many of them are taken is nothing that a processor could guess.
     #[inline]
-    fn find(&self, bits: u32, high: u64, low: u64) -> Result<(Position, V), Option<usize>> {
-        let slots = self.slots(self.page_of(bits));
-        let is = |slot: u64| {
-            let entry = self.entry(unpack(slot));
-            (entry.low == low && entry.high == high).then(|| (unpack(slot), entry.value))
-        };
-        let mut at = home(bits);
-        for _ in 0..SLOTS {
-            let slot = slots[at];
-            if slot == 0 {
-                return Err(Some(at));
+    fn find(&self, bits: u32, high: u64, low: u64) -> Result<(Position, V), Vacant> {
+        let page = self.page_of(bits);
+        let (lines, _) = self.pages[page].slots.as_chunks::<LINE>();
+        let mut line = home(bits) / LINE;
+        for _ in 0..SLOTS / LINE {
+            let (mut alike, free) = compare(&lines[line], bits);
+            while alike != 0 {
+                let position = unpack(lines[line][alike.trailing_zeros() as usize % LINE]);
+                if let Some(found) = self.is(position, high, low) {
+                    return Ok(found);
+                }
+                alike &= alike - 1;
             }
-            if (slot >> 32) as u32 == bits
-                && let Some(found) = is(slot)
-            {
-                return Ok(found);
+            if free != 0 {
+                let slot = Some(line * LINE + free.trailing_zeros() as usize);
+                return Err(Vacant { page, slot });
             }
-            at = (at + 1) % SLOTS;
+            line = (line + 1) % (SLOTS / LINE);
         }
-        self.crowded.iter().find_map(|slot| is(*slot)).ok_or(None)
+        let crowded = self.crowded.iter().find_map(|slot| self.is(unpack(*slot), high, low));
+        crowded.ok_or(Vacant { page, slot: None })
+    }
+
+    #[inline]
+    fn is(&self, position: Position, high: u64, low: u64) -> Option<(Position, V)> {
+        let entry = self.entry(position);
+        (entry.low == low && entry.high == high).then_some((position, entry.value))
     }
 
     fn entry(&self, position: Position) -> &Entry<V> {
@@ -240,35 +308,16 @@ impl<V: Copy> IdTable<V> {
     /// hashes x from 0 to 1, so that ids lie twice as dense at the beginning as at the end:
     /// so pages fill up and split one after the other, not all within a few batches.
     #[inline]
-    fn bits(&self, high: u64, low: u64) -> u32 {
+    pub fn bits(&self, high: u64, low: u64) -> Bits {
         let x = self.hasher.hash_one((high, low)) >> 32;
         let y = ((x << 1) + ((x * x) >> 32)) / 3;
         // At most (2^33 + 2^32) / 3 - 1.
-        y as u32
+        Bits(y as u32)
     }
 
     #[inline]
     fn page_of(&self, bits: u32) -> usize {
         self.directory[(u64::from(bits) >> (32 - self.depth)) as usize] as usize
-    }
-
-    #[inline]
-    fn slots(&self, page: usize) -> &[u64; SLOTS] {
-        &self.slabs[page / SLAB][page % SLAB]
-    }
-
-    #[inline]
-    fn slots_mut(&mut self, page: usize) -> &mut [u64; SLOTS] {
-        &mut self.slabs[page / SLAB][page % SLAB]
-    }
-
-    fn add_page(&mut self, depth: u16) -> usize {
-        let page = self.pages.len();
-        if page.is_multiple_of(SLAB) {
-            self.slabs.push(vec![[0; SLOTS]; SLAB].into());
-        }
-        self.pages.push(Page { taken: 0, depth });
-        page
     }
 
     /// Splits the page that holds `bits` by the first bit that its ids do not have in common.
@@ -278,15 +327,13 @@ impl<V: Copy> IdTable<V> {
             self.directory = self.directory.iter().flat_map(|page| [*page, *page]).collect();
             self.depth += 1;
         }
-        let new = self.add_page(depth + 1);
-        let old = std::mem::replace(self.slots_mut(page), [0; SLOTS]);
-        self.pages[page] = Page { taken: 0, depth: depth + 1 };
-        for slot in old.into_iter().filter(|slot| *slot != 0) {
+        let new = self.pages.len();
+        let old = std::mem::replace(&mut self.pages[page], Page::new(depth + 1));
+        self.pages.push(Page::new(depth + 1));
+        for slot in old.slots.iter().filter(|slot| **slot != 0) {
             let bits = (slot >> 32) as u32;
             let half = if bits << depth >> 31 == 0 { page } else { new };
-            let free = free_slot(self.slots(half), bits).expect("half of a page is free");
-            self.slots_mut(half)[free] = slot;
-            self.pages[half].taken += 1;
+            assert!(self.pages[half].take(bits, *slot), "half of a page is free");
         }
         // The places of the directory that begin like `bits` and go on with a one.
         let behind = self.depth - u32::from(depth) - 1;
@@ -301,9 +348,53 @@ fn home(bits: u32) -> usize {
     bits as usize % SLOTS / LINE * LINE
 }
 
-fn free_slot(slots: &[u64; SLOTS], bits: u32) -> Option<usize> {
-    let home = home(bits);
-    (home..SLOTS).chain(0..home).find(|at| slots[*at] == 0)
+/// Which slots of a line hold these bits, and which are free, a bit for each.
+#[inline]
+fn compare(line: &[u64; LINE], bits: u32) -> (u32, u32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has SSE2.
+    #[allow(unsafe_code)]
+    let (alike, free) = unsafe { compare_by_vectors(line, bits) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let (alike, free) = compare_one_by_one(line, bits);
+    (alike & !free, free)
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn compare_one_by_one(line: &[u64; LINE], bits: u32) -> (u32, u32) {
+    let (mut alike, mut free) = (0, 0);
+    for (at, slot) in line.iter().enumerate() {
+        alike |= u32::from((slot >> 32) as u32 == bits) << at;
+        free |= u32::from(*slot as u32 == 0) << at;
+    }
+    (alike, free)
+}
+
+/// The same in 20 instructions instead of 100.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn compare_by_vectors(line: &[u64; LINE], bits: u32) -> (u32, u32) {
+    use std::arch::x86_64::{
+        __m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_movemask_epi8,
+        _mm_packs_epi16, _mm_packs_epi32, _mm_set_epi64x, _mm_set1_epi32, _mm_setzero_si128,
+        _mm_shuffle_ps,
+    };
+    const LOW: i32 = 0b10_00_10_00;
+    const HIGH: i32 = 0b11_01_11_01;
+    let two = |at: usize| {
+        _mm_castsi128_ps(_mm_set_epi64x(line[at + 1].cast_signed(), line[at].cast_signed()))
+    };
+    let (a, b, c, d) = (two(0), two(2), two(4), two(6));
+    let wanted = _mm_set1_epi32(bits.cast_signed());
+    let is = |half: __m128i, with: __m128i| _mm_cmpeq_epi32(half, with);
+    let high = |a, b| _mm_castps_si128(_mm_shuffle_ps::<HIGH>(a, b));
+    let low = |a, b| _mm_castps_si128(_mm_shuffle_ps::<LOW>(a, b));
+    let alike = _mm_packs_epi32(is(high(a, b), wanted), is(high(c, d), wanted));
+    let none = _mm_setzero_si128();
+    let free = _mm_packs_epi32(is(low(a, b), none), is(low(c, d), none));
+    let both = _mm_movemask_epi8(_mm_packs_epi16(alike, free)).cast_unsigned();
+    (both & 0xff, both >> 8)
 }
 
 /// Zero is a free slot, so positions are kept plus one.
@@ -340,6 +431,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_compared_the_same_by_vectors() {
+        let mut rng = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut draw = || {
+            rng = rng.wrapping_mul(0xd129_0bb2_6b05_7e4d).wrapping_add(1);
+            rng >> 32
+        };
+        for _ in 0..10_000 {
+            let bits = draw() as u32 % 4;
+            // Bits from 0 to 3 and free slots, so that everything meets everything.
+            let line = std::array::from_fn(|_| match draw() % 4 {
+                0 => 0,
+                _ => pack(draw() as u32 % 4, draw() as u32 & 0x7fff_ffff),
+            });
+            let (alike, free) = compare_one_by_one(&line, bits);
+            assert_eq!(compare(&line, bits), (alike & !free, free), "{bits}: {line:x?}");
+        }
+    }
+
+    #[test]
     fn pages_fill_up_one_after_the_other() {
         // Splits for every ten thousand ids, over two doublings; without the skew there are
         // none at first and then 150.
@@ -361,9 +471,9 @@ mod tests {
         let mut table = IdTable::new(7);
         // Such ids cannot be found by trying, so a full page is put together by hand.
         table.insert(0, 0, ());
-        let bits = table.bits(0, 0);
-        table.slots_mut(0).fill(pack(bits.wrapping_add(1), 0));
-        table.pages[0] = Page { taken: SLOTS as u16, depth: DEPTH_MAX as u16 };
+        let Bits(bits) = table.bits(0, 0);
+        let slots = Box::new([pack(bits.wrapping_add(1), 0); SLOTS]);
+        table.pages[0] = Page { slots, taken: SLOTS as u16, depth: DEPTH_MAX as u16 };
         for low in 1..100 {
             assert_eq!(table.insert(0, low, ()), None);
         }

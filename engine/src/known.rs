@@ -15,7 +15,7 @@ mod export;
 
 pub use export::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 
-use crate::id_table::{IdTable, Position};
+use crate::id_table::{Bits, IdTable, Position};
 use crate::ids::{Lsn, TransferId};
 use export::Export;
 
@@ -97,7 +97,14 @@ impl KnownIds {
     /// The event that decided `id`.
     #[must_use]
     pub fn get(&self, id: TransferId) -> Option<Lsn> {
-        self.young.get(id).or_else(|| self.old.get(id))
+        let bits = self.bits(id);
+        self.young.get(bits, id).or_else(|| self.old.get(bits, id))
+    }
+
+    /// By which both generations, having the same seed, find the id.
+    #[inline]
+    fn bits(&self, id: TransferId) -> Bits {
+        self.young.ids.bits(id.high(), id.low())
     }
 
     /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
@@ -112,10 +119,21 @@ impl KnownIds {
     /// event that consumed it before, in which case nothing changes: only what is journalled
     /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
+        let bits = self.bits(id);
+        // The time of the newest id is that of a whole batch: nothing grows older in it.
+        if self.newest_ns == Some(time_ns) && self.young_age_ns < self.remember_ns {
+            let before = self.old.get(bits, id);
+            return before.or_else(|| self.young.insert(bits, id, lsn));
+        }
+        self.insert_later(bits, id, lsn, time_ns)
+    }
+
+    /// Remembers an id decided later than the newest one.
+    fn insert_later(&mut self, bits: Bits, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
+        if let Some(before) = self.young.get(bits, id) {
+            return Some(before);
+        }
         if self.passes_at(time_ns) {
-            if let Some(before) = self.young.get(id) {
-                return Some(before);
-            }
             let young = std::mem::replace(&mut self.young, Generation::new(self.seed));
             let dropped = std::mem::replace(&mut self.old, young);
             if let Some(export) = &mut self.export {
@@ -123,19 +141,13 @@ impl KnownIds {
             }
             self.young_age_ns = 0;
         } else {
-            if let Some(before) = self.old.get(id) {
-                return Some(before);
-            }
-            if self.newest_ns == Some(time_ns) {
-                return self.young.insert(id, lsn);
-            }
-            if let Some(before) = self.young.get(id) {
+            if let Some(before) = self.old.get(bits, id) {
                 return Some(before);
             }
             self.young_age_ns = self.age_at(time_ns);
         }
         self.newest_ns = Some(time_ns);
-        self.young.insert(id, lsn)
+        self.young.insert(bits, id, lsn)
     }
 
     /// Whether the younger generation is due to become the older one.
@@ -160,14 +172,14 @@ impl Generation {
     }
 
     #[inline]
-    fn get(&self, id: TransferId) -> Option<Lsn> {
-        self.ids.get(id.high(), id.low()).map(|(position, ())| self.lsn(position))
+    fn get(&self, bits: Bits, id: TransferId) -> Option<Lsn> {
+        self.ids.get_at(bits, id.high(), id.low()).map(|(position, ())| self.lsn(position))
     }
 
     #[inline]
-    fn insert(&mut self, id: TransferId, lsn: Lsn) -> Option<Lsn> {
+    fn insert(&mut self, bits: Bits, id: TransferId, lsn: Lsn) -> Option<Lsn> {
         let position = self.ids.len() as Position;
-        if let Some((before, ())) = self.ids.insert(id.high(), id.low(), ()) {
+        if let Some((before, ())) = self.ids.insert_at(bits, id.high(), id.low(), ()) {
             return Some(self.lsn(before));
         }
         if lsn != self.next || self.runs.is_empty() {

@@ -25,9 +25,13 @@ pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;
+pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
 pub mod snapshot;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transfer;
+mod varint;
 mod waiting;

@@ -37,6 +37,45 @@ struct Book {
 struct Consumed {
     asked: TransferRequest,
     answered: Outcome,
+    generation: u64,
+}
+
+/// When ids are forgotten: ids come in generations, and only the youngest two are known. A
+/// generation ends when it has lived `remember_ns`, of which a pause between two new ids
+/// counts for a 24th at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Forgetting {
+    /// Never, without.
+    remember_ns: Option<u64>,
+    generation: u64,
+    age_ns: u64,
+    newest_ns: Option<u64>,
+}
+
+impl Forgetting {
+    /// How old the youngest generation would be with a new id at `time_ns`.
+    fn age_at(&self, time_ns: u64) -> u64 {
+        let pause_ns = self.newest_ns.map_or(0, |newest_ns| time_ns - newest_ns);
+        let longest_ns = self.remember_ns.unwrap_or(0) / 24;
+        self.age_ns + pause_ns.min(longest_ns)
+    }
+
+    /// The oldest generation that is known at `time_ns`.
+    fn oldest_known(&self, time_ns: u64) -> u64 {
+        let ends = self.remember_ns.is_some_and(|lived_ns| self.age_at(time_ns) >= lived_ns);
+        if ends { self.generation } else { self.generation.saturating_sub(1) }
+    }
+
+    /// A new id comes at `time_ns`; true when a generation ends with it.
+    fn comes(&mut self, time_ns: u64) -> bool {
+        let Some(lived_ns) = self.remember_ns else { return false };
+        let age_ns = self.age_at(time_ns);
+        let ends = age_ns >= lived_ns;
+        self.age_ns = if ends { 0 } else { age_ns };
+        self.generation += u64::from(ends);
+        self.newest_ns = Some(time_ns);
+        ends
+    }
 }
 
 /// A ledger that does one thing at a time.
@@ -44,6 +83,7 @@ struct Consumed {
 pub struct SerialLedger {
     accounts: HashMap<AccountId, Book>,
     consumed: HashMap<TransferId, Consumed>,
+    forgetting: Forgetting,
     /// The linked groups that were posted, by the id of their first member.
     posted_groups: HashMap<TransferId, Vec<TransferId>>,
     currencies: Currencies,
@@ -56,6 +96,25 @@ impl SerialLedger {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty ledger that forgets ids as a ledger of this `remember_ns` does.
+    #[must_use]
+    pub fn forgetting(remember_ns: u64) -> Self {
+        let forgetting = Forgetting { remember_ns: Some(remember_ns), ..Forgetting::default() };
+        Self { forgetting, ..Self::default() }
+    }
+
+    /// How many ids are known.
+    #[must_use]
+    pub fn known_ids(&self) -> usize {
+        self.consumed.len()
+    }
+
+    /// Whether an id is known at `time_ns`.
+    fn knows(&self, id: TransferId, time_ns: u64) -> bool {
+        let oldest = self.forgetting.oldest_known(time_ns);
+        self.consumed.get(&id).is_some_and(|consumed| consumed.generation >= oldest)
     }
 
     /// The LSN of the last event; [`Lsn::ZERO`] for none.
@@ -197,7 +256,7 @@ impl SerialLedger {
             .iter()
             .enumerate()
             .map(|(at, request)| {
-                self.consumed.contains_key(&request.id)
+                self.knows(request.id, time_ns)
                     || group[..at].iter().any(|earlier| earlier.id == request.id)
             })
             .collect();
@@ -311,13 +370,20 @@ impl SerialLedger {
             debit: figures(&request.debit),
             credit: figures(&request.credit),
         };
-        self.consumed.insert(request.id, Consumed { asked: *request, answered });
+        if self.forgetting.comes(time_ns) {
+            let oldest = self.forgetting.oldest_known(time_ns);
+            self.consumed.retain(|_, consumed| consumed.generation >= oldest);
+            let consumed = &self.consumed;
+            self.posted_groups.retain(|first, _| consumed.contains_key(first));
+        }
+        let generation = self.forgetting.generation;
+        self.consumed.insert(request.id, Consumed { asked: *request, answered, generation });
         answered
     }
 
     /// Whether the content is that of the first transfer under the id.
     fn is_same(&self, request: &TransferRequest) -> bool {
-        let Consumed { asked, answered } = self.consumed[&request.id];
+        let Consumed { asked, answered, .. } = self.consumed[&request.id];
         // Leaving the currency out means that of the accounts.
         let meant = |request: &TransferRequest| TransferRequest {
             currency: request.currency.or(answered.currency),

@@ -1,19 +1,16 @@
 //! The ledger against the plain serial model: the same outcomes, one by one and in every
-//! field, and the same accounts, whatever the batching, the number of partitions, the order
-//! of messages and the crashes.
+//! field, and the same accounts, whatever the batching and the number of partitions. The order
+//! of messages and crashes are the simulator's (`sim/`).
 //!
 //! `DUCAT_CASES` sets the number of cases of all properties together (default 10,000). A
 //! failure prints the smallest case that proptest could find.
 
-mod harness;
-
 use ducat_engine::model::SerialLedger;
+use ducat_engine::testing::book::{Book, Event, filled, replay};
+use ducat_engine::testing::rng::Rng;
+use ducat_engine::testing::workload::{self, Script, Step};
+use ducat_engine::testing::{cases, same_outcomes};
 use ducat_engine::transfer::{AccountStatus, Outcome, TransferRequest};
-use harness::rng::Rng;
-use harness::scenario::{Case, Crashes, play};
-use harness::shell::{Fault, Shell, filled, replay};
-use harness::workload::{self, Script, Step};
-use harness::{cases, same_outcomes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -59,44 +56,44 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Outcome>>) {
 }
 
 /// Runs the batch of submissions and gives their outcomes.
-fn execute(shell: &mut Shell, batch: &mut Vec<&[TransferRequest]>) -> Vec<Vec<Outcome>> {
+fn execute(book: &mut Book, batch: &mut Vec<&[TransferRequest]>) -> Vec<Vec<Outcome>> {
     if batch.is_empty() {
         return Vec::new();
     }
-    let done = shell.ledger.execute(1_000, batch).expect("possible");
+    let done = book.ledger.execute(1_000, batch).expect("possible");
     batch.clear();
     let time_ns = done.time_ns;
-    shell.events.extend(done.records.into_iter().map(|(lsn, record)| harness::disk::Event {
+    book.events.extend(done.records.into_iter().map(|(lsn, record)| Event {
         lsn,
         time_ns,
         record,
     }));
-    done.answers.into_iter().map(|answer| filled(answer, &shell.events)).collect()
+    done.answers.into_iter().map(|answer| filled(answer, &book.events)).collect()
 }
 
 /// Plays a script through `Ledger::execute`, cutting batches where the seed says.
-fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Shell, Vec<Vec<Outcome>>) {
-    let mut shell = Shell::new(partitions, Fault::None);
+fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<Vec<Outcome>>) {
+    let mut book = Book::new(partitions, u64::MAX);
     let mut outcomes = Vec::new();
     let mut batch: Vec<&[TransferRequest]> = Vec::new();
     for step in script {
         if !matches!(step, Step::Submit(_)) {
-            outcomes.extend(execute(&mut shell, &mut batch));
+            outcomes.extend(execute(&mut book, &mut batch));
         }
         match step {
             Step::Submit(requests) => {
                 batch.push(requests);
                 if cuts.once_in(4) {
-                    outcomes.extend(execute(&mut shell, &mut batch));
+                    outcomes.extend(execute(&mut book, &mut batch));
                 }
             }
-            Step::SetStatus(id, status) => drop(shell.set_status(1_000, *id, *status)),
-            Step::Open(spec) => drop(shell.open(1_000, spec)),
-            Step::Define(code, digits) => drop(shell.define(1_000, code, *digits)),
+            Step::SetStatus(id, status) => drop(book.set_status(1_000, *id, *status)),
+            Step::Open(spec) => drop(book.open(1_000, spec)),
+            Step::Define(code, digits) => drop(book.define(1_000, code, *digits)),
         }
     }
-    outcomes.extend(execute(&mut shell, &mut batch));
-    (shell, outcomes)
+    outcomes.extend(execute(&mut book, &mut batch));
+    (book, outcomes)
 }
 
 proptest! {
@@ -119,20 +116,20 @@ proptest! {
         let mut cuts = Rng::new(cut);
         let mut hashes = Vec::new();
         for partitions in [1, 2, 4, 8] {
-            let (shell, outcomes) = in_batches(partitions, &script, &mut cuts);
+            let (book, outcomes) = in_batches(partitions, &script, &mut cuts);
             prop_assert_eq!(outcomes.len(), expected.len());
             for (got, expected) in outcomes.iter().flatten().zip(expected.iter().flatten()) {
                 prop_assert_eq!(got, expected, "on {} partitions", partitions);
             }
             for id in model.account_ids() {
-                let listing = shell.ledger.coordinator.directory().get(id).expect("listed");
-                prop_assert_eq!(shell.ledger.view(listing.slot), model.account(id));
+                let listing = book.ledger.coordinator.directory().get(id).expect("listed");
+                prop_assert_eq!(book.ledger.view(listing.slot), model.account(id));
             }
-            let summary = shell.ledger.summary();
+            let summary = book.ledger.summary();
             prop_assert!(summary.1.values().all(|sums| sums.internal + sums.external == 0));
             hashes.push(summary.0);
             if partitions == 2 {
-                hashes.push(replay(4, &shell.events).expect("what ran live replays").summary().0);
+                hashes.push(replay(4, u64::MAX, &book.events).expect("what ran live replays").summary().0);
             }
         }
         prop_assert!(model.totals().values().all(|sum| *sum == 0));
@@ -150,70 +147,20 @@ proptest! {
         let script: Vec<_> = submissions.cloned().collect();
         let (model, expected) = expected(&script);
         for partitions in [1, 2, 4, 8] {
-            let mut shell = Shell::new(partitions, Fault::None);
+            let mut book = Book::new(partitions, u64::MAX);
             let requests = script.iter().map(|step| match step {
                 Step::Submit(requests) => requests.as_slice(),
                 _ => unreachable!("only submissions are left"),
             });
-            let outcomes = execute(&mut shell, &mut requests.collect());
+            let outcomes = execute(&mut book, &mut requests.collect());
             for (got, expected) in outcomes.iter().flatten().zip(expected.iter().flatten()) {
                 prop_assert_eq!(got, expected, "on {} partitions", partitions);
             }
             prop_assert_eq!(outcomes.len(), expected.len());
             for id in model.account_ids() {
-                let listing = shell.ledger.coordinator.directory().get(id).expect("listed");
-                prop_assert_eq!(shell.ledger.view(listing.slot), model.account(id));
+                let listing = book.ledger.coordinator.directory().get(id).expect("listed");
+                prop_assert_eq!(book.ledger.view(listing.slot), model.account(id));
             }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(config(51))]
-
-    /// Messages in any order, crashes anywhere: nothing acknowledged is lost or changed,
-    /// nothing is applied twice, no hold stays behind.
-    #[test]
-    fn messages_and_crashes_are_invisible(
-        script in scripts(16),
-        seed in any::<u64>(),
-        shift in 0u32..4,
-        calm in any::<bool>(),
-    ) {
-        let case = Case {
-            script: script.0,
-            partitions: 1 << shift,
-            seed,
-            crashes: if calm { Crashes::AtEnd } else { Crashes::OnceIn(60) },
-            torn: false,
-            fault: Fault::None,
-        };
-        play(&case).map_err(TestCaseError::fail)?;
-    }
-}
-
-proptest! {
-    #![proptest_config(config(1))]
-
-    /// A crash between every two steps of a run, one after the other.
-    #[test]
-    fn a_crash_between_any_two_steps_is_invisible(
-        script in scripts(6),
-        seed in any::<u64>(),
-        shift in 0u32..3,
-    ) {
-        let mut case = Case {
-            script: script.0,
-            partitions: 1 << shift,
-            seed,
-            crashes: Crashes::AtEnd,
-            torn: false,
-            fault: Fault::None,
-        };
-        let steps = play(&case).map_err(TestCaseError::fail)?.steps;
-        for at in 0..steps {
-            case.crashes = Crashes::After(at);
-            play(&case).map_err(|why| TestCaseError::fail(format!("after step {at}: {why}")))?;
         }
     }
 }

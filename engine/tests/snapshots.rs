@@ -4,20 +4,17 @@
 //!
 //! `DUCAT_CASES` sets the number of cases, as for `serial_equivalence`.
 
-mod harness;
-
 use ducat_engine::account::Account;
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::{
     Age, End, Head, IdsPiece, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
 };
+use ducat_engine::testing::book::{Event, filled};
+use ducat_engine::testing::rng::Rng;
+use ducat_engine::testing::workload::{self, Script, Step};
+use ducat_engine::testing::{cases, same_outcomes};
 use ducat_engine::transfer::{Outcome, TransferRequest};
-use harness::disk::Event;
-use harness::rng::Rng;
-use harness::shell::{Fault, Shell, filled, replay};
-use harness::workload::{self, Script, Step};
-use harness::{cases, same_outcomes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -287,67 +284,12 @@ fn asked_again(
     same(&mut one.ledger, &mut other.ledger)
 }
 
-/// Plays a script message by message, taking the snapshot between any two of them.
-fn play_messages(script: &[Step], seed: u64) -> Result<(), TestCaseError> {
-    let mut rng = Rng::new(seed);
-    let partitions = 1 << rng.below(4);
-    let mut shell = Shell::new(partitions, Fault::None);
-    let mut script: Vec<Step> = script.iter().rev().cloned().collect();
-    let mut taking: Option<Taking> = None;
-    while !script.is_empty() || shell.in_flight() > 0 {
-        if taking.is_none() && shell.in_flight() == 0 && rng.once_in(3) {
-            taking = Some(Taking::begin(&mut shell.ledger, &mut rng));
-        }
-        if let Some(taking) = &mut taking
-            && rng.once_in(3)
-        {
-            taking.take(&mut shell.ledger, &mut rng);
-        }
-        let at = rng.below(partitions);
-        match script.last() {
-            Some(Step::Submit(_)) if shell.in_flight() < 3 && rng.once_in(3) => {
-                if let Some(Step::Submit(requests)) = script.pop() {
-                    shell.submit(1_000, vec![(0, requests)]);
-                }
-            }
-            Some(Step::Open(spec)) if shell.in_flight() == 0 => {
-                shell.open(1_000, spec);
-                script.pop();
-            }
-            Some(Step::SetStatus(id, status)) if shell.in_flight() == 0 => {
-                let _refused = shell.set_status(1_000, *id, *status);
-                script.pop();
-            }
-            Some(Step::Define(code, digits)) if shell.in_flight() == 0 => {
-                drop(shell.define(1_000, code, *digits));
-                script.pop();
-            }
-            _ if shell.partition_can_step(at) => shell.step_partition(at).expect("possible"),
-            _ if shell.coordinator_can_step(at) => drop(shell.step_coordinator(at)),
-            _ => {}
-        }
-    }
-    let Some(mut taking) = taking else { return Ok(()) };
-    taking.take_all(&mut shell.ledger);
-    let before = taking.head.lsn.0 as usize;
-    let mut then = replay(2, &shell.events[..before]).expect("it happened");
-    let mut restored = taking.restore(1 << rng.below(4), u64::MAX).expect("sound");
-    same(&mut then, &mut restored)?;
-    let mut restored = applied(restored, &shell.events[before..]);
-    same(&mut shell.ledger, &mut restored)
-}
-
 proptest! {
     #![proptest_config(config())]
 
     #[test]
     fn a_snapshot_and_what_follows_is_full_replay(script in scripts(80), seed in any::<u64>()) {
         play(&script.0, seed, &mut 0)?;
-    }
-
-    #[test]
-    fn pieces_may_be_taken_between_any_two_messages(script in scripts(16), seed in any::<u64>()) {
-        play_messages(&script.0, seed)?;
     }
 }
 

@@ -98,9 +98,10 @@ fn read_archive(bytes: &[u8]) {
     assert!(frames.iter().map(Frame::bytes).eq(same.iter().map(Frame::bytes)));
 }
 
-type InMemory = ArchiveFile<Arc<[u8]>>;
+/// A file in memory, and its frames.
+type Archived = (ArchiveFile<Arc<[u8]>>, Vec<Frame>);
 
-fn archived(bytes: &[u8], path: &Path) -> Option<(InMemory, Vec<Frame>)> {
+fn archived(bytes: &[u8], path: &Path) -> Option<Archived> {
     let file = ArchiveFile::open(Arc::<[u8]>::from(bytes), path).ok()?;
     let mut frames = Vec::new();
     let verified = file.verify(&mut |frame, _| {

@@ -12,6 +12,7 @@
 mod directory;
 mod import;
 mod journal;
+mod proof;
 pub mod seeds;
 mod wire;
 
@@ -36,6 +37,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "backup", body: journal::backup, seeds: seeds::backups },
     Target { name: "mark", body: directory::mark, seeds: seeds::marks },
     Target { name: "format", body: directory::format, seeds: seeds::formats },
+    Target { name: "statement", body: proof::statement, seeds: proof::statements },
+    Target { name: "checkpoint", body: proof::checkpoint, seeds: proof::checkpoints },
+    Target { name: "receipt", body: proof::receipt, seeds: proof::receipts },
     Target { name: "mapping", body: import::mapping, seeds: seeds::mappings },
     Target { name: "transfers", body: wire::transfers, seeds: seeds::transfers },
     Target { name: "accounts", body: wire::accounts, seeds: seeds::accounts },

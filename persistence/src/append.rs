@@ -274,7 +274,8 @@ impl AppendBuffer {
 
 /// What the caller of an append did wrong, if anything. Every implementation asks
 /// this before it writes.
-pub(crate) fn misuse(expected: Lsn, durable: Lsn, batch: &AppendBuffer) -> Option<String> {
+#[must_use]
+pub fn misuse(expected: Lsn, durable: Lsn, batch: &AppendBuffer) -> Option<String> {
     let Some(first) = batch.first_lsn() else {
         return Some("the batch is empty".to_owned());
     };

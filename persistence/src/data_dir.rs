@@ -8,6 +8,7 @@
 //! DIR/shard-0/journal/<first LSN>/  one sled database per segment
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
 //! DIR/shard-0/archive/              the journal's oldest part, or a link to where it is
+//! DIR/shard-0/tree                  hashes to go on signing checkpoints with
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
@@ -258,6 +259,12 @@ impl DataDir {
     #[must_use]
     pub fn journal_dir_in(root: &Path, shard: ShardId) -> PathBuf {
         shard_dir(root, shard).join("journal")
+    }
+
+    /// The file of a shard's tree over statements, in the directory `root`.
+    #[must_use]
+    pub fn tree_path_in(root: &Path, shard: ShardId) -> PathBuf {
+        shard_dir(root, shard).join("tree")
     }
 
     /// The directory itself.

@@ -21,7 +21,8 @@
 //! * [`memory`]: the contract without a disk;
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
 //! * [`archive`]: the journal's oldest part, in compressed files beside it;
-//! * [`backup`]: the whole journal and its newest snapshots, in files on another disk.
+//! * [`backup`]: the whole journal and its newest snapshots, in files on another disk;
+//! * [`witness`]: signed checkpoints of the journal, outside the data directory.
 
 pub mod append;
 pub mod archive;
@@ -43,6 +44,7 @@ pub mod origin;
 pub mod raw;
 pub mod sled_journal;
 pub mod snapshot;
+pub mod witness;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};

@@ -30,7 +30,8 @@ use thiserror::Error;
 
 const MAGIC: [u8; 8] = *b"DUCATMRK";
 const VERSION: u32 = 1;
-const SLOT_BYTES: usize = 4096;
+/// Bytes of one of the two slots.
+pub const SLOT_BYTES: usize = 4096;
 const CRC_AT: usize = SLOT_BYTES - 4;
 
 /// What the mark says.
@@ -182,6 +183,18 @@ fn read_slots(file: &File, path: &Path) -> Result<(usize, u64, Mark), MarkError>
     }
     let mut slots = [[0; SLOT_BYTES]; 2];
     file.read_exact_at(slots.as_flattened_mut(), 0).map_err(io)?;
+    newer_of(path, &slots)
+}
+
+/// What the newer of two slots says: its number, sequence and mark. `path` is for messages.
+/// Where the slots lie is the caller's affair; [`MarkFile`] has them in a file.
+///
+/// # Errors
+/// [`MarkError::Unreadable`] when neither can be read.
+pub fn newer_of(
+    path: &Path,
+    slots: &[[u8; SLOT_BYTES]; 2],
+) -> Result<(usize, u64, Mark), MarkError> {
     newer(path, decode(&slots[0]), decode(&slots[1]))
 }
 
@@ -206,7 +219,8 @@ fn newer(path: &Path, first: Decoded, second: Decoded) -> Result<(usize, u64, Ma
     Ok((slot, sequence, mark))
 }
 
-fn encode(slot: &mut [u8; SLOT_BYTES], sequence: u64, mark: &Mark) {
+/// Fills a slot. The sequence is one more than that of the other slot.
+pub fn encode(slot: &mut [u8; SLOT_BYTES], sequence: u64, mark: &Mark) {
     slot.fill(0);
     slot[0..8].copy_from_slice(&MAGIC);
     slot[8..12].copy_from_slice(&VERSION.to_le_bytes());

@@ -5,12 +5,13 @@ use ducat_engine::ids::{Lsn, ShardId};
 use ducat_persistence::archive::format::Head;
 use ducat_persistence::archive::manifest::{Manifest, ManifestFault};
 use ducat_persistence::archive::store::{MANIFEST, Stray};
-use ducat_persistence::archive::{ArchiveError, ArchiveFile, ArchiveStore, FileWriter};
+use ducat_persistence::archive::{ArchiveError, ArchiveFile, ArchiveStore, FileWriter, Step};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::contract::{Journal, JournalError, Place};
 use ducat_persistence::frame::{Frame, genesis_hash};
 use ducat_persistence::{AppendBuffer, LedgerId, MemoryJournal};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,6 +143,28 @@ fn only_what_continues_is_taken_and_a_failure_changes_nothing() {
     assert_eq!(store.strays().expect("lists"), []);
     append(&store, &frames_after(&frames));
     assert!(store.verify(&mut |_, _| true).is_empty());
+}
+
+/// What the disk made of a file is looked at before it counts.
+#[test]
+fn a_file_that_reads_back_otherwise_is_not_taken() {
+    let (dir, store, frames) = archived();
+    let before = store.list();
+    let new = dir.path().join("archive").join(format!("{:020}.frames.new", store.end().lsn.0 + 1));
+    let mut watch = |step| {
+        if step == Step::Written {
+            let mut bytes = fs::read(&new).expect("it is there");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&new, bytes).expect("writes");
+        }
+        ControlFlow::Continue(())
+    };
+    let more = frames_after(&frames);
+    let refused = store.append_watched(more.iter().cloned().map(Ok), &mut watch);
+    assert!(matches!(refused, Err(ArchiveError::Damaged { .. })), "{refused:?}");
+    assert_eq!(open(dir.path()).expect("opens").list(), before);
+    append(&store, &more);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use ducat_engine::ids::Lsn;
-use ducat_persistence::conformance::{self, Harm};
+use ducat_persistence::conformance::{self, Harm, SHARD, Subject, append, check_content};
 use support::{ArchivedSubject, MemorySubject, SledSubject};
 
 /// What holds whether or not what is trimmed can still be read.
@@ -97,3 +97,22 @@ conformance!(archived, ArchivedSubject::new());
 conformance!(memory_loses_the_failed_append, MemorySubject::new(0));
 conformance!(memory_tears_the_failed_append, MemorySubject::new(3));
 conformance!(memory_keeps_the_failed_append, MemorySubject::new(usize::MAX));
+
+#[test]
+fn an_archived_journal_drops_nothing_that_is_not_archived() {
+    let mut subject = ArchivedSubject::new();
+    let journal = subject.journal();
+    let (mut writer, _) = journal.open_writer(SHARD, "test").expect("opens");
+    let mut last = Lsn(0);
+    for _ in 0..20 {
+        last = append(&mut *writer, last.next(), 500).expect("appends");
+    }
+    assert!(journal.pieces(SHARD).expect("lists").len() > 2);
+    assert_eq!(journal.trim(SHARD, last).expect("trims").segments, 0);
+    drop(writer);
+    subject.trim();
+    assert!(subject.journal().trimmed_to(SHARD).expect("known").lsn > Lsn(1_000));
+    check_content(subject.journal(), Lsn(1), last);
+    subject.restart();
+    check_content(subject.journal(), Lsn(1), last);
+}

@@ -126,7 +126,18 @@ pub fn standing(
     shard: ShardId,
     header: &SnapshotHeader,
 ) -> Result<Standing, JournalError> {
-    let point = header.anchor;
+    standing_at(journal, shard, header.anchor)
+}
+
+/// Looks for a place in the journal at which a frame ended once.
+///
+/// # Errors
+/// Those of the journal.
+pub fn standing_at(
+    journal: &dyn Journal,
+    shard: ShardId,
+    point: ChainPoint,
+) -> Result<Standing, JournalError> {
     if point.lsn == Lsn::ZERO {
         return Ok(Standing::Continued);
     }

@@ -88,6 +88,7 @@ impl Taking {
         let taken = Taken { summary, path, took: self.begun.elapsed(), new };
         if taken.new {
             self.prune();
+            self.shared.archiver.wake();
             if let Some(after) = &self.options.after {
                 after.call(&taken.summary);
             }

@@ -208,7 +208,7 @@ fn a_server_backs_up_by_itself_and_says_how_it_goes() {
     let dir = tempfile::tempdir().expect("a directory");
     let backup = dir.path().join("backup");
     let to = path_text(&backup);
-    let server = Server::start_with(dir.path(), &["--backup-to", &to, "--backup-every", "1s"]);
+    let server = Server::start_with(dir.path(), 1, &["--backup-to", &to, "--backup-every", "1s"]);
     open_accounts(&server);
     deposit(&server, 1..4);
     let status = || server.json(&["status"])[0]["backup"].clone();

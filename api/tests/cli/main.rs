@@ -4,5 +4,6 @@ mod accounts;
 mod backup;
 mod import;
 mod past;
+mod proof;
 mod snapshots;
 mod support;

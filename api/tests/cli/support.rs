@@ -26,17 +26,17 @@ pub fn binary() -> PathBuf {
 impl Server {
     /// Starts a server on `dir`/ledger and waits until clients can connect.
     pub fn start(dir: &Path, partitions: u32) -> Self {
-        Self::start_with(dir, &["--partitions", &partitions.to_string()])
+        Self::start_with(dir, partitions, &[])
     }
 
-    /// The same with these arguments.
-    pub fn start_with(dir: &Path, arguments: &[&str]) -> Self {
+    /// The same with more flags.
+    pub fn start_with(dir: &Path, partitions: u32, flags: &[&str]) -> Self {
         let ready = dir.join("ready");
         let _ = std::fs::remove_file(&ready);
         let mut command = Command::new(binary());
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("ledger"));
-        command.args(arguments).arg("--ready-file").arg(&ready);
-        command.stdout(Stdio::null()).env("DUCAT_LOG", "warn");
+        command.arg("--partitions").arg(partitions.to_string()).arg("--ready-file").arg(&ready);
+        command.args(flags).stdout(Stdio::null()).env("DUCAT_LOG", "warn");
         let mut child = command.spawn().expect("the server starts");
         let since = Instant::now();
         loop {

@@ -178,13 +178,13 @@ fn a_damaged_archive_is_named_and_stops_no_start() {
     server.kill();
     let name = |file: &PathBuf| file.file_name().expect("named").to_owned();
     let manifest = OsString::from("MANIFEST");
-    let flips = [0, 9, 20, 45, 70, 78, 90, 120, 200, 500];
+    let flips = [9, 45, 90, 200];
     let mut harms: Vec<(String, OsString, Harm)> = Vec::new();
     for at in flips {
         harms.push((format!("bit of byte {at}"), name(&files[1]), Box::new(move |f| flip(f, at))));
         harms.push((format!("bit of byte {at}"), manifest.clone(), Box::new(move |f| flip(f, at))));
     }
-    for back in [1, 40, 133, 150] {
+    for back in [1, 140] {
         harms.push((
             format!("bit {back} from the end"),
             name(&files[0]),
@@ -241,7 +241,7 @@ fn a_damaged_archive_is_named_and_stops_no_start() {
         let found = report["findings"].as_array().expect("a list").iter();
         let found = found.filter(|finding| finding["kind"] == "archive");
         assert!(found.count() > 0, "{what}: {report}");
-        if nth % 6 == 0 {
+        if nth % 5 == 0 {
             let server =
                 trimming().start(&copy).unwrap_or_else(|ended| panic!("{what}: {ended:?}"));
             server.kill();
@@ -261,6 +261,43 @@ fn a_damaged_archive_is_named_and_stops_no_start() {
         attack.row.runs += 1;
         std::fs::remove_dir_all(&copy).expect("ours");
     }
+    attack.finish();
+}
+
+/// The archive may lie on another disk: a link says where, so that every command finds it.
+#[test]
+fn the_archive_lies_where_it_is_told_to() {
+    let mut attack = Attack::new("archive elsewhere");
+    let dir = tempfile::tempdir().expect("a directory");
+    let (data, elsewhere) = (dir.path().join("data"), dir.path().join("other/disk"));
+    let other = dir.path().join("third");
+    let at = |place: &Path| {
+        let mut launch = trimming();
+        launch.arguments.extend(["--archive-dir".to_owned(), place.display().to_string()]);
+        launch
+    };
+    stop(at(&elsewhere).start(&data).expect("starts"));
+    while segments(&data) < 4 {
+        fill(&mut attack, &data);
+    }
+    must(&["archive", "run", "--keep-mib", "0"], &data);
+    assert!(elsewhere.join("MANIFEST").is_file(), "it is there");
+    let refused = at(&other).start(&data).err().expect("it is somewhere else");
+    assert_eq!(refused.status.code(), Some(73), "{refused:?}");
+    assert!(refused.stderr.contains("--archive-dir"), "{refused:?}");
+    check_offline(&data);
+    // Gone, as a disk that is not mounted: said, and no start is stopped.
+    std::fs::rename(&elsewhere, &other).expect("ours");
+    let output = ducat(&["verify", "--skip-store"], &data);
+    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    let server = trimming().start(&data).expect("starts");
+    server.kill();
+    std::fs::rename(&other, &elsewhere).expect("ours");
+    let server = attack.start(&at(&elsewhere), &data);
+    attack.check(&server, Depth::New);
+    stop(server);
+    check_offline(&data);
+    attack.row.runs = 1;
     attack.finish();
 }
 

@@ -168,9 +168,12 @@ impl KnownIds {
         for ids in piece.ids.chunks(WARMED) {
             self.warm(ids.iter().copied());
             for (id, lsn) in pairs.by_ref().take(ids.len()) {
+                let bits = self.bits(id);
                 let before = match piece.age {
-                    Age::Old => self.old.insert(id, lsn),
-                    Age::Young => self.old.get(id).or_else(|| self.young.insert(id, lsn)),
+                    Age::Old => self.old.insert(bits, id, lsn),
+                    Age::Young => {
+                        self.old.get(bits, id).or_else(|| self.young.insert(bits, id, lsn))
+                    }
                 };
                 if before.is_some() {
                     return Some((id, lsn));

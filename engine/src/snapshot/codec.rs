@@ -19,9 +19,10 @@ use crate::ids::{AccountId, Lsn, TransferId};
 use crate::ledger::Totals;
 use crate::money::CurrencyId;
 use crate::transfer::{AccountSpec, AccountStatus};
+use crate::varint as decode;
 use std::collections::BTreeMap;
 use thiserror::Error;
-use unsigned_varint::{decode, encode as varint};
+use unsigned_varint::encode as varint;
 
 /// Most bytes that one account takes.
 pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10;

@@ -17,23 +17,27 @@
 //! * `block`: one block, compressed and with its checksum;
 //! * [`writer`], [`reader`]: whole files, to anything that writes and from anything that reads;
 //! * [`manifest`]: the list of files;
-//! * [`store`]: the directory;
+//! * [`store`]: the directory; `frames`: what is in it, in order;
 //! * [`view`]: a journal and its archive as one sequence;
 //! * [`trimming`]: when what is moved here.
 
 mod block;
 pub mod format;
+mod frames;
 pub mod manifest;
 pub mod reader;
 pub mod store;
+mod synced;
 pub mod trimming;
 pub mod view;
 pub mod writer;
 
 pub use block::BlockFault;
+pub use frames::Frames;
 pub use manifest::{Entry, Manifest, ManifestFault};
 pub use reader::{ArchiveFile, ReadAt};
-pub use store::{ArchiveStore, Frames};
+pub use store::ArchiveStore;
+pub(crate) use synced::Unfinished;
 pub use trimming::{TrimError, TrimOptions, Trimmed, Trimmer, archive_after_snapshot};
 pub use view::ArchivedJournal;
 pub use writer::FileWriter;

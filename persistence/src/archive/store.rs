@@ -9,8 +9,10 @@
 //! not name is what a crash left between the two renames: the next append writes it again.
 
 use super::format::Head;
+use super::frames::Frames;
 use super::manifest::{self, Entry, Manifest, ManifestFault, parse_file_name};
 use super::reader::ArchiveFile;
+use super::synced::{SYNC_EVERY_BYTES, SyncedFile, Unfinished};
 use super::writer::{FileWriter, Written};
 use super::{ArchiveError, Fault, Step, Watch};
 use crate::chain::ChainPoint;
@@ -32,9 +34,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub const MANIFEST: &str = "MANIFEST";
 const MANIFEST_NEW: &str = "MANIFEST.new";
 
-/// Written bytes are synced after so many: the journal's own syncs must not wait until the
-/// disk has taken a whole file.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 /// Files kept open for reading, and blocks kept decompressed.
 const OPEN_MAX: usize = 8;
@@ -209,13 +208,14 @@ impl ArchiveStore {
         self.remove_leftovers()?;
         let before = self.end();
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
-        let unfinished = Unfinished(path.with_extension("frames.new"));
+        let unfinished = Unfinished::new(path.with_extension("frames.new"));
         let head = Head { ledger: self.ledger, shard: self.shard, before };
-        let written = write_frames(&unfinished.0, head, frames, watch)?;
+        let written = write_frames(unfinished.path(), head, frames, watch)?;
         tell(watch, Step::Written)?;
-        read_back(&unfinished.0, head, &written)?;
+        read_back(unfinished.path(), head, &written)?;
         tell(watch, Step::ReadBack)?;
-        fs::rename(&unfinished.0, &path).map_err(ArchiveError::io("rename", &unfinished.0))?;
+        fs::rename(unfinished.path(), &path)
+            .map_err(ArchiveError::io("rename", unfinished.path()))?;
         sync_dir(&self.dir).map_err(ArchiveError::io("sync", &self.dir))?;
         tell(watch, Step::Renamed)?;
         let entry = Entry::from(written);
@@ -465,7 +465,7 @@ pub(crate) fn write_frames(
     watch: &mut Watch<'_>,
 ) -> Result<Written, ArchiveError> {
     let file = File::create(path).map_err(ArchiveError::io("create", path))?;
-    let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile { file, unsynced: 0 });
+    let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
     let failed = |error: super::writer::WriteError| error.at(path, head.before.lsn);
     let mut writer = FileWriter::new(out, head).map_err(failed)?;
     let mut paced = 0;
@@ -587,89 +587,4 @@ fn read_manifest(dir: &Path, ledger: LedgerId, shard: ShardId) -> Result<Manifes
     let read = file.take(manifest::BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
     read.map_err(ArchiveError::io("read", &path))?;
     Manifest::decode(&bytes, ledger, shard).map_err(wrong)
-}
-
-/// Syncs what was written every few megabytes.
-struct SyncedFile {
-    file: File,
-    unsynced: u64,
-}
-
-impl Write for SyncedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.unsynced += written as u64;
-        if self.unsynced >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-}
-
-/// Removes the file unless it was renamed.
-pub(crate) struct Unfinished(pub(crate) PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Renamed, or removed by the next that writes.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Archived frames in order.
-pub struct Frames {
-    store: Arc<ArchiveStore>,
-    manifest: Arc<Manifest>,
-    next: Lsn,
-    /// The file being read, and the number of its next block.
-    file: Option<(Arc<ArchiveFile<File>>, usize)>,
-    ready: std::vec::IntoIter<Frame>,
-    failed: bool,
-}
-
-impl Frames {
-    fn new(store: Arc<ArchiveStore>, next: Lsn) -> Self {
-        let manifest = store.manifest();
-        Self { store, manifest, next, file: None, ready: Vec::new().into_iter(), failed: false }
-    }
-
-    fn read(&mut self) -> Result<Option<Frame>, ArchiveError> {
-        loop {
-            if let Some(frame) = self.ready.find(|frame| frame.last_lsn() >= self.next) {
-                self.next = frame.last_lsn().next();
-                return Ok(Some(frame));
-            }
-            match &mut self.file {
-                Some((file, block)) if *block < file.blocks() => {
-                    let frames = file.block(*block, &mut file.opener()?)?;
-                    *block += 1;
-                    self.ready = frames.into_iter();
-                }
-                _ => {
-                    let Some(at) = self.manifest.holding(self.next) else { return Ok(None) };
-                    let file = Arc::new(self.store.file(&self.manifest.entries[at])?);
-                    let Some(block) = file.block_of(self.next) else { return Ok(None) };
-                    self.file = Some((file, block));
-                }
-            }
-        }
-    }
-}
-
-impl Iterator for Frames {
-    type Item = Result<Frame, ArchiveError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let read = self.read().transpose();
-        self.failed = matches!(read, Some(Err(_)));
-        read
-    }
 }

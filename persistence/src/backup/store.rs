@@ -4,10 +4,8 @@ use super::manifest::{self, Manifest, SnapshotEntry};
 use super::{BackupError, BackupFault};
 use crate::archive::format::Head;
 use crate::archive::reader::{ArchiveFile, FileFrames};
-use crate::archive::store::{
-    Unfinished, forget_cached, list_names, open_named, read_back, tell, write_frames,
-};
-use crate::archive::{ArchiveError, Entry, Step, Watch};
+use crate::archive::store::{forget_cached, list_names, open_named, read_back, tell, write_frames};
+use crate::archive::{ArchiveError, Entry, Step, Unfinished, Watch};
 use crate::chain::ChainPoint;
 use crate::contract::{Journal, JournalError};
 use crate::files::sync_dir;
@@ -316,15 +314,15 @@ impl BackupStore {
         watch: &mut Watch<'_>,
     ) -> Result<Entry, BackupError> {
         let dir = self.dir.join(FRAMES);
-        let unfinished = Unfinished(dir.join(format!("{:020}.new", before.lsn.next().0)));
+        let unfinished = Unfinished::new(dir.join(format!("{:020}.new", before.lsn.next().0)));
         let head = Head { ledger: self.manifest.ledger, shard: self.manifest.shard, before };
-        let written = write_frames(&unfinished.0, head, frames, watch)?;
+        let written = write_frames(unfinished.path(), head, frames, watch)?;
         tell(watch, Step::Written)?;
-        read_back(&unfinished.0, head, &written)?;
+        read_back(unfinished.path(), head, &written)?;
         tell(watch, Step::ReadBack)?;
         let entry = Entry::from(written);
-        fs::rename(&unfinished.0, self.path_of(&entry))
-            .map_err(BackupError::io("rename", &unfinished.0))?;
+        fs::rename(unfinished.path(), self.path_of(&entry))
+            .map_err(BackupError::io("rename", unfinished.path()))?;
         sync_dir(&dir).map_err(BackupError::io("sync", &dir))?;
         tell(watch, Step::Renamed)?;
         Ok(entry)
@@ -382,9 +380,9 @@ impl BackupStore {
             other => other.map_err(BackupError::io("open", &listed.path))?,
         };
         let path = self.snapshots().path_of(listed.lsn);
-        let unfinished = Unfinished(path.with_extension("snap.new"));
-        copy(from, &listed.path, &unfinished.0, watch)?;
-        let summary = read_snapshot(&unfinished.0)?;
+        let unfinished = Unfinished::new(path.with_extension("snap.new"));
+        copy(from, &listed.path, unfinished.path(), watch)?;
+        let summary = read_snapshot(unfinished.path())?;
         let header = &summary.header;
         let ours = (self.manifest.ledger, self.manifest.shard, listed.lsn);
         if (header.ledger, header.shard, header.lsn()) != ours {
@@ -392,7 +390,8 @@ impl BackupStore {
             return Err(SnapshotError::Foreign { path: listed.path.clone(), what }.into());
         }
         self.check_anchor(&header.anchor, &listed.path)?;
-        fs::rename(&unfinished.0, &path).map_err(BackupError::io("rename", &unfinished.0))?;
+        fs::rename(unfinished.path(), &path)
+            .map_err(BackupError::io("rename", unfinished.path()))?;
         let dir = self.dir.join(SNAPSHOTS);
         sync_dir(&dir).map_err(BackupError::io("sync", &dir))?;
         tell(watch, Step::Renamed)?;

@@ -173,6 +173,8 @@ impl Shard {
     ) -> Result<Tail, JournalError> {
         let mut state = self.lock_open()?;
         self.remove_leftovers(state.mark.base)?;
+        // The process before may have died between naming a segment and making the name durable.
+        sync_dir(&self.journal).map_err(io_error("sync", &self.journal))?;
         let (mut tail, segment_bytes) = self.recover(&state.mark, after, None, visit)?;
         let segment = self.last_segment(&tail)?;
         if tail.dropped.is_some() {

@@ -5,7 +5,9 @@ use crate::causes::with_causes;
 use crate::exit::{Exit, Failure};
 use crate::figures::Figures;
 use crate::verify_ids::{IdsOnce, Twice};
+use crate::witness::Witness;
 use crate::{event_line, offline};
+use ducat_actors::proof::offline::Statements;
 use ducat_actors::replay::{Event, Observer, Until, apply_shown};
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
@@ -35,7 +37,8 @@ pub struct Scope<'a> {
 #[derive(Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct FaultLine {
     /// `damaged-frame`, `gap`, `shortened`, `chain`, `epoch`, `mark`, `unreadable`, `store`,
-    /// `archive`, `event`, `conservation`, `id-twice`, `snapshot` or `snapshot-ahead`.
+    /// `archive`, `event`, `conservation`, `id-twice`, `snapshot`, `snapshot-ahead`; with
+    /// checkpoints also `checkpoint`, `rewritten` and `older-copy`.
     pub kind: &'static str,
     /// The first LSN concerned.
     pub lsn: u64,
@@ -101,7 +104,8 @@ pub struct Checked {
 }
 
 /// Looks at the events while they are applied.
-struct Checks {
+struct Checks<'w> {
+    statements: Option<&'w mut Statements>,
     figures: Figures,
     ids: IdsOnce,
     count: u64,
@@ -113,7 +117,7 @@ struct Checks {
     faults: Vec<FaultLine>,
 }
 
-impl Checks {
+impl Checks<'_> {
     /// Reads every snapshot; one that cannot be read is a fault of its own.
     fn add_snapshots(&mut self, journal: &RawJournal, data_dir: &Path) -> Result<(), Failure> {
         let failed = |error: &dyn std::error::Error| {
@@ -162,9 +166,12 @@ impl Checks {
     }
 }
 
-impl Observer for Checks {
+impl Observer for Checks<'_> {
     fn event(&mut self, ledger: &Ledger, event: &Event<'_>) -> Result<(), BoxError> {
         self.figures.take(event);
+        if let Some(statements) = &mut self.statements {
+            statements.take(event)?;
+        }
         if let Some(id) = event.record.transfer_id() {
             self.ids.add(id, event.lsn)?;
             self.count += 1;
@@ -178,9 +185,15 @@ impl Observer for Checks {
 }
 
 /// Checks a journal that was opened for reading.
-pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure> {
+pub fn check(
+    journal: &RawJournal,
+    scope: &Scope<'_>,
+    witness: Option<&mut Witness>,
+) -> Result<Checked, Failure> {
     let room = Room::new(scope.room)?;
+    let (statements, mut frames) = witness.map(Witness::parts).unzip();
     let mut checks = Checks {
+        statements,
         figures: Figures::default(),
         ids: IdsOnce::new(scope.ids_bytes, room.path()),
         count: 0,
@@ -197,6 +210,9 @@ pub fn check(journal: &RawJournal, scope: &Scope<'_>) -> Result<Checked, Failure
         apply_shown(offline::SHARD, &mut ledger, Until::default(), &mut checks, |visit| {
             journal.inspect(&mut |frame, at| {
                 visit(frame, at)?;
+                if let Some(frames) = &mut frames {
+                    frames.take(frame);
+                }
                 progress(&at);
                 Ok(())
             })

@@ -106,7 +106,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Done {
         Err(failure) if failure.exit == Exit::Usage => return Err(failure),
         Err(failure) => report.findings.push(unopened(&failure, dir)),
         Ok(journal) => {
-            let checked = checks::check(&journal, &args.room.scope(dir))?;
+            let checked = checks::check(&journal, &args.room.scope(dir), None)?;
             report.ledger_id = Some(journal.ledger().to_string());
             report.origins = descent(journal.origins());
             report.lost = lost(&journal, &checked);

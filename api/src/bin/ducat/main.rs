@@ -18,11 +18,13 @@ mod event_line;
 mod exit;
 mod figures;
 mod import;
+mod key;
 mod moment;
 mod net;
 mod offline;
 mod output;
 mod printer;
+mod receipt;
 mod replay;
 mod restore;
 mod serve;
@@ -33,6 +35,7 @@ mod testing;
 mod transfer;
 mod verify;
 mod verify_ids;
+mod witness;
 
 use clap::{Args, Parser, Subcommand};
 use exit::{Done, Exit, Failure};
@@ -93,6 +96,11 @@ enum Command {
     /// Back a ledger up to another disk, show and check a backup.
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Prove to a third party that a transfer happened as it did, and check such a proof.
+    Receipt(Box<receipt::ReceiptArgs>),
+    /// Make the keys that sign checkpoints, and print the public ones.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -152,6 +160,8 @@ fn run(cli: Cli) -> Done {
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),
         Command::Backup(command) => backup::run(&global, &command),
+        Command::Receipt(args) => receipt::run(&global, *args),
+        Command::Key(command) => key::run(&command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

@@ -18,6 +18,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// The reason a server gives when its memory for transfer ids is full.
 const IDS_FULL: &str = "IDS_FULL";
 
+/// The reason of a refusal because the disk is nearly full.
+const DISK_FULL: &str = "DISK_FULL";
+
 /// Connects to the server.
 pub async fn connect(global: &Global) -> Result<Channel, Failure> {
     let server = &global.server;
@@ -94,6 +97,9 @@ pub fn failed(status: &Status) -> Failure {
             format!("the server went away: {}; repeat the command", status.message())
         }
         Code::ResourceExhausted if is_ids_full(status) => ids_full(status.message()),
+        Code::ResourceExhausted if reason_is(status, DISK_FULL) => {
+            format!("{}. It goes on by itself once there is room", status.message())
+        }
         Code::ResourceExhausted => {
             format!("the engine is full: {}; repeat the command shortly", status.message())
         }
@@ -120,7 +126,11 @@ pub fn violation_lines(violations: Vec<(&str, &str)>) -> String {
 /// Whether the server's memory for transfer ids is full. Unlike a full engine, this does not
 /// pass within seconds, so nothing waits for it.
 pub fn is_ids_full(status: &Status) -> bool {
-    status.get_details_error_info().is_some_and(|info| is_ids_full_reason(&info.reason))
+    reason_is(status, IDS_FULL)
+}
+
+fn reason_is(status: &Status, reason: &str) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == reason)
 }
 
 /// As [`is_ids_full`], of a reason in the answer to a batch.
@@ -222,6 +232,7 @@ mod tests {
         assert!(ids.message.contains("24 to 48 hours"), "{ids}");
         assert!(!ids.message.contains("shortly"), "{ids}");
         assert!(full("ENGINE_FULL").message.contains("shortly"));
+        assert!(full("DISK_FULL").message.ends_with("once there is room"));
     }
 
     #[test]

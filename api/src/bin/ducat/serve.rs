@@ -16,6 +16,7 @@ mod upkeep;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
+use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
 use ducat_actors::snapshots::{SnapshotOptions, SnapshotSchedule};
@@ -72,6 +73,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_SNAPSHOT_KEEP", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "COUNT")]
     snapshot_keep: u32,
+    #[command(flatten)]
+    sign: SignArgs,
     /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
     #[arg(long, env = "DUCAT_PARTITIONS", default_value_t = 1,
           value_parser = partitions, value_name = "COUNT")]
@@ -245,6 +248,8 @@ fn start_logging() {
 async fn run_async(args: ServeArgs) -> Done {
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let socket = take_address(args.listen)?;
+    let durable = args.durability == DurabilityArg::PowerLoss;
+    let signing = args.sign.prepare(&args.data_dir, durable)?;
     let (opened, durability) = open_journal(&args)?;
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
@@ -256,6 +261,7 @@ async fn run_async(args: ServeArgs) -> Done {
             Durability::None => None,
         },
         archive: args.upkeep.archiving(opened.archive),
+        checkpoints: signing.map(|signing| signing.options(opened.ledger)),
         ..engine_options(&args)?
     };
     let engine = Engine::start(options, opened.journal, &owner, replay_bar::progress())
@@ -375,6 +381,8 @@ fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
             return damaged_snapshots(rebuild, data_dir);
         }
         StartError::Snapshots(_) => Exit::CannotCreate,
+        StartError::Checkpoints(contradiction) if contradiction.is_damage() => Exit::Damaged,
+        StartError::Checkpoints(_) => Exit::CannotCreate,
         // The disk refused: it cannot be read, or the new epoch cannot be written.
         StartError::Replay(_) => Exit::CannotCreate,
         StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
@@ -409,6 +417,7 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         archive: None,
         backup: None,
         disk: None,
+        checkpoints: None,
     })
 }
 

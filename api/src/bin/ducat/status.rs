@@ -58,6 +58,7 @@ struct StatusLine<'a> {
     archive: Option<ArchiveLine<'a>>,
     backup: Option<BackupLine<'a>>,
     disk: Option<DiskLine>,
+    checkpoints: Option<CheckpointLine<'a>>,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
     totals: Option<Vec<TotalLine>>,
@@ -95,6 +96,28 @@ impl<'a> From<&'a proto::SnapshotStatus> for SnapshotsLine<'a> {
     }
 }
 
+/// How the signing of checkpoints goes, as scripts read it.
+#[derive(Serialize)]
+struct CheckpointLine<'a> {
+    number: u64,
+    lsn: u64,
+    signed_ns: u64,
+    lag: u64,
+    failure: Option<&'a str>,
+}
+
+impl<'a> From<&'a proto::CheckpointStatus> for CheckpointLine<'a> {
+    fn from(status: &'a proto::CheckpointStatus) -> Self {
+        Self {
+            number: status.number,
+            lsn: status.lsn,
+            signed_ns: status.signed_ns,
+            lag: status.lag,
+            failure: Some(status.failure.as_str()).filter(|failure| !failure.is_empty()),
+        }
+    }
+}
+
 /// The lines about snapshots.
 fn snapshot_facts(s: &proto::SnapshotStatus) -> Vec<(&'static str, String)> {
     let mut last = match s.last_lsn {
@@ -119,6 +142,18 @@ fn snapshot_facts(s: &proto::SnapshotStatus) -> Vec<(&'static str, String)> {
         ));
     }
     facts
+}
+
+/// The signing of checkpoints in words.
+fn checkpoint_text(status: &proto::CheckpointStatus) -> String {
+    let newest = if status.number == 0 {
+        "none signed yet".to_owned()
+    } else {
+        let (number, lsn) = (status.number, status.lsn);
+        format!("number {number} up to LSN {lsn}, {}", output::time(status.signed_ns))
+    };
+    let lag = format!("{newest}; {} events since", output::count(status.lag));
+    if status.failure.is_empty() { lag } else { format!("{lag}; FAILED: {}", status.failure) }
 }
 
 /// The sums of one currency as scripts read them.
@@ -188,6 +223,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             archive: s.archive.as_ref().map(|archive| ArchiveLine::new(archive, s.durable_lsn)),
             backup: s.backup.as_ref().map(BackupLine::from),
             disk: s.disk.as_ref().map(DiskLine::from),
+            checkpoints: s.checkpoints.as_ref().map(CheckpointLine::from),
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
@@ -226,6 +262,9 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
         facts.extend(snapshot_facts(snapshots));
     }
     facts.extend(health::facts(s));
+    if let Some(status) = &s.checkpoints {
+        facts.push(("checkpoints", checkpoint_text(status)));
+    }
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {
@@ -326,6 +365,24 @@ mod tests {
             serde_json::from_str(&super::text(&status, true).expect("text")).expect("JSON");
         assert_eq!(json["snapshots"]["last_lsn"], 7);
         assert_eq!(json["snapshots"]["failure"], "no space");
+    }
+
+    #[test]
+    fn how_the_signing_goes_is_told() {
+        let mut status = status();
+        let none = proto::CheckpointStatus { lag: 1_200, ..Default::default() };
+        assert_eq!(checkpoint_text(&none), "none signed yet; 1,200 events since");
+        status.checkpoints = Some(proto::CheckpointStatus {
+            number: 7,
+            lsn: 9,
+            failure: "no space".into(),
+            ..Default::default()
+        });
+        let told = "checkpoints     number 7 up to LSN 9, 1970-01-01T00:00:00.000000000Z; \
+                    0 events since; FAILED: no space";
+        assert!(text(&status, false).expect("text").contains(told));
+        let json = text(&status, true).expect("text");
+        assert!(json.contains(r#""number":7,"lsn":9"#), "{json}");
     }
 
     #[test]

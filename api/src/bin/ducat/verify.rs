@@ -4,6 +4,7 @@ use crate::checks::{self, Checked, FaultLine, Scope};
 use crate::exit::{Done, Exit, Failure};
 use crate::restore::descent;
 use crate::status::TotalLine;
+use crate::witness::{Witness, WitnessArgs, WitnessLine};
 use crate::{Global, balances, offline, output};
 use clap::Args;
 use ducat_actors::handle::CurrencyTotal;
@@ -20,13 +21,15 @@ every figure of every event, the sums of every currency after every event, every
 snapshot's state against the journal's, and that the
 store gives back what lies in its files (on a private copy, a segment at a time). Writes nothing to
 the directory, and works beside a running server: then what was acknowledged when it began is
-checked, and the store of the segment being written is not.
+checked, and the store of the segment being written is not. With --checkpoints it also proves that
+the journal holds what was signed: no older copy, no other history.
 
 Ends with 0 when everything is sound, 65 when anything is wrong: each fault is printed with its
 kind, LSNs, file and byte.
 
 Examples:
   ducat verify --data-dir ./ledger
+  ducat verify --data-dir ./ledger --checkpoints /mnt/witness --public-key ducat.pub
   ducat verify --data-dir ./ledger --json | jq .state_hash")]
 pub struct VerifyArgs {
     /// The data directory.
@@ -34,6 +37,8 @@ pub struct VerifyArgs {
     data_dir: PathBuf,
     #[command(flatten)]
     room: RoomArgs,
+    #[command(flatten)]
+    witness: WitnessArgs,
 }
 
 /// What checking may use.
@@ -80,6 +85,8 @@ struct ReportLine {
     /// The last event before the first fault; the state is that after it.
     sound_lsn: u64,
     unacknowledged: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoints: Option<WitnessLine>,
     dropped_from_lsn: Option<u64>,
     state_hash: String,
     totals: Vec<TotalLine>,
@@ -88,10 +95,12 @@ struct ReportLine {
 
 /// Runs `verify`.
 pub fn run(global: &Global, args: &VerifyArgs) -> Done {
+    let mut witness = args.witness.read(&args.data_dir)?;
     let journal = offline::open(&args.data_dir)?;
-    let checked = checks::check(&journal, &args.room.scope(&args.data_dir))?;
+    let checked = checks::check(&journal, &args.room.scope(&args.data_dir), witness.as_mut())?;
+    let (checkpoints, checked) = hold_against(witness, &journal, checked);
     let faults = checked.faults.len();
-    output::print(&text(&report(&journal, checked), global.json)?)?;
+    output::print(&text(&report(&journal, checked, checkpoints), global.json)?)?;
     if faults == 0 {
         return Ok(Exit::Ok);
     }
@@ -103,7 +112,21 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Done {
     Err(Failure::new(Exit::Damaged, text))
 }
 
-fn report(journal: &RawJournal, checked: Checked) -> ReportLine {
+/// What the checkpoints say beside what was found.
+fn hold_against(
+    witness: Option<Witness>,
+    journal: &RawJournal,
+    mut checked: Checked,
+) -> (Option<WitnessLine>, Checked) {
+    let line = witness.map(|witness| {
+        let (line, faults) = witness.finish(journal, checked.faults.is_empty());
+        checked.faults.extend(faults);
+        line
+    });
+    (line, checked)
+}
+
+fn report(journal: &RawJournal, checked: Checked, checkpoints: Option<WitnessLine>) -> ReportLine {
     let Checked { faults, found, ledger, ids, .. } = checked;
     let state = offline::state_of(&ledger);
     ReportLine {
@@ -120,6 +143,7 @@ fn report(journal: &RawJournal, checked: Checked) -> ReportLine {
         last_lsn: found.last_lsn.0,
         sound_lsn: state.lsn.0,
         unacknowledged: found.unacknowledged,
+        checkpoints,
         dropped_from_lsn: found.torn.map(|torn| torn.first_lsn.0),
         state_hash: balances::hex(&state.hash),
         totals: total_lines(&state.totals, &state.currencies),
@@ -165,6 +189,11 @@ fn text(line: &ReportLine, json: bool) -> Result<String, Failure> {
         let sums = format!("{} {} inside, {} outside", t.internal, t.currency, t.external);
         facts.push(("sum", sums));
     }
+    if let Some(witness) = &line.checkpoints {
+        let (count, number) = (output::count(witness.checkpoints), witness.number);
+        let text = format!("{count} signed, the last is number {number} up to LSN {}", witness.lsn);
+        facts.push(("checkpoints", text));
+    }
     facts.extend(line.faults.iter().map(|fault| ("FAULT", fault.text())));
     Ok(output::facts(facts))
 }
@@ -207,6 +236,7 @@ mod tests {
             last_lsn: 1200,
             sound_lsn: 1200,
             unacknowledged: 0,
+            checkpoints: None,
             dropped_from_lsn: Some(1201),
             state_hash: "cd".repeat(32),
             totals: total_lines(&[total], &Currencies::new()),

@@ -5,12 +5,14 @@
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
-use ducat_engine::ids::{AccountId, TransferId};
-use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
-use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
+use crate::ids::{AccountId, TransferId};
+use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
 
+/// The world's first currency.
 pub const GBP: CurrencyId = CurrencyId(826);
+/// Its second.
 pub const USD: CurrencyId = CurrencyId(840);
 
 const OUTSIDE: u8 = 0;
@@ -26,15 +28,20 @@ const EDGE_GAP: i128 = 20;
 /// One line of a script: what a client or an operator does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
+    /// A client asks.
     Submit(Vec<TransferRequest>),
+    /// An operator changes a status.
     SetStatus(AccountId, AccountStatus),
+    /// An operator opens an account.
     Open(AccountSpec),
+    /// An operator defines an asset.
     Define(&'static str, u32),
 }
 
 /// A step before it is decoded: what kind it is, and a word for each transfer.
 pub type RawStep = (u8, Vec<u64>);
 
+/// The id of the world's account number `index`.
 pub fn account(index: u8) -> AccountId {
     AccountId::new(1_000 + u128::from(index)).expect("not zero")
 }
@@ -125,6 +132,7 @@ pub struct Script(pub Vec<Step>);
 
 impl Script {
     /// The script these words stand for.
+    #[must_use]
     pub fn new(raw: &[RawStep]) -> Self {
         let mut decoder = Decoder::default();
         Self(raw.iter().map(|(kind, words)| decoder.step(*kind, words)).collect())

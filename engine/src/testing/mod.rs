@@ -1,32 +1,29 @@
-//! What the correctness tests share: workloads nasty on purpose, a shell that carries the
-//! pure machines' messages one at a time, a disk that crashes, and the scenario that plays
-//! clients, crashes and the serial model against each other.
+//! What the correctness tests of several rooms share, behind the feature `testing`: workloads
+//! nasty on purpose, a small generator of random numbers, and a ledger with its journal in
+//! memory.
 //!
 //! ```text
-//! words (proptest, or a seed) ─▶ workload ─▶ script ─▶ scenario ─▶ shell ─▶ engine machines
-//!                                                        │  ▲        │
-//!                                             serial model  └─ disk ◀┘ records
+//! words (proptest, or a seed) ─▶ workload ─▶ script ─▶ book (ledger, events) ─▶ replay
 //! ```
 
-// Each test file uses another part of this.
-#![allow(dead_code)]
-
-pub mod disk;
+pub mod book;
 pub mod rng;
-pub mod scenario;
-pub mod seeds;
-pub mod shell;
 pub mod workload;
 
-use ducat_engine::transfer::Outcome;
+use crate::transfer::Outcome;
 
 /// Whether two answers are the same, but for the marks of repeats.
+#[must_use]
 pub fn same_outcomes(one: &[Outcome], other: &[Outcome]) -> bool {
     let unmarked = |outcome: &Outcome| Outcome { repeat: false, ..*outcome };
     one.iter().map(unmarked).eq(other.iter().map(unmarked))
 }
 
 /// How many cases a gate runs in all; `DUCAT_CASES` overrides it. Each property takes a share.
+///
+/// # Panics
+/// When `DUCAT_CASES` is no number.
+#[must_use]
 #[allow(clippy::disallowed_methods, reason = "the size of a test run is no rule of money")]
 pub fn cases(default: u32, share_percent: u32) -> u32 {
     let all = std::env::var("DUCAT_CASES").map_or(default, |text| {

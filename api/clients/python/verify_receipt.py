@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Checks a receipt of Ducat with the ledger's public key and nothing else.
+
+    verify_receipt.py RECEIPT PUBLIC_KEY
+
+Written from docs/RECEIPTS.md alone, with the standard library and `cryptography` for Ed25519.
+Prints what the receipt proves and ends with 0, or says why it proves nothing and ends with 65.
+`--self-test FILE PUBLIC_KEY` takes a JSON list of valid receipts and also checks that no
+changed one passes.
+"""
+import base64
+import copy
+import datetime
+import hashlib
+import json
+import re
+import struct
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding, PublicFormat, load_pem_public_key)
+
+CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACCOUNT",
+         "DEBIT_ACCOUNT_UNKNOWN", "CREDIT_ACCOUNT_UNKNOWN", "ACCOUNTS_DIFFER_IN_CURRENCY",
+         "CURRENCY_MISMATCH", "KIND_MISMATCH", "DEBIT_ACCOUNT_CLOSED", "CREDIT_ACCOUNT_CLOSED",
+         "DEBIT_ACCOUNT_FROZEN", "CREDIT_ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS",
+         "BALANCE_OVERFLOW", "ID_REUSED"]
+
+
+class Invalid(Exception):
+    """Why a receipt proves nothing."""
+
+
+def need(condition, why):
+    if not condition:
+        raise Invalid(why)
+
+
+class Reader:
+    """The fields of a statement, one after the other."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def take(self, count):
+        need(len(self.data) >= count, "the statement is cut off")
+        taken, self.data = self.data[:count], self.data[count:]
+        return taken
+
+    def number(self, count, signed=False):
+        return int.from_bytes(self.take(count), "big", signed=signed)
+
+    def choice(self, values, what):
+        number = self.number(1)
+        need(number < len(values), f"the statement's {what} is out of range")
+        return values[number]
+
+    def name(self):
+        value = self.number(16)
+        need(value > 0, "an id is 0")
+        if value < 1 << 64:
+            return str(value)
+        digits = f"{value:032x}"
+        return "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
+
+    def currency(self):
+        length = self.number(1)
+        if length == 0:
+            return None
+        code, digits = self.take(length), self.number(1)
+        need(re.fullmatch(rb"[A-Z][A-Z0-9]{1,11}", code) and digits <= 18, "no currency")
+        return {"currency": code.decode(), "digits": digits}
+
+    def side(self, digits):
+        side = {"account": self.name()}
+        if self.choice([False, True], "known flag"):
+            side["posted"] = decimal(self.number(16, signed=True), digits)
+            side["available"] = decimal(self.number(16, signed=True), digits)
+        return side
+
+
+def decimal(minor, digits):
+    sign, text = "-" if minor < 0 else "", str(abs(minor)).rjust(digits + 1, "0")
+    return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
+
+
+def time_text(nanoseconds):
+    seconds, rest = divmod(nanoseconds, 10**9)
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:09}Z"
+
+
+def decode(statement):
+    """Ledger, shard and LSN of a statement, and what it says in words."""
+    reader = Reader(statement)
+    need(reader.take(16) == b"ducat statement\x01", "no statement of version 1")
+    ledger, shard, lsn = reader.take(16).hex(), reader.number(4), reader.number(8)
+    need(lsn > 0, "the LSN is 0")
+    words = {"time": time_text(reader.number(8))}
+    event = reader.choice([None, "transfer", "account-opened", "status-changed", "asset-defined"],
+                          "event")
+    words["event"] = event
+    if event == "transfer":
+        words["id"] = reader.name()
+        words["kind"] = reader.choice(["transfer", "deposit", "withdrawal"], "kind")
+        words["linked"] = reader.choice([False, True], "linked flag")
+        words["outcome"] = reader.choice(CODES, "outcome")
+        amount, currency = reader.number(16), reader.currency()
+        words.update(currency or {})
+        digits = currency["digits"] if currency else 0
+        words["amount"] = decimal(amount, digits)
+        words["debit"], words["credit"] = reader.side(digits), reader.side(digits)
+    elif event == "account-opened":
+        words["account"] = reader.name()
+        currency = reader.currency()
+        need(currency, "no currency")
+        words.update(currency)
+        words["overdraft_limit"] = decimal(reader.number(16), currency["digits"])
+        words["external"] = reader.choice([False, True], "external flag")
+    elif event == "status-changed":
+        words["account"] = reader.name()
+        words["status"] = reader.choice(["active", "frozen", "closed"], "status")
+    else:
+        need(event == "asset-defined", "no event")
+        currency = reader.currency()
+        need(currency, "no currency")
+        words.update(currency)
+    need(not reader.data, "bytes follow the statement")
+    return ledger, shard, lsn, words
+
+
+def root_of(leaf, index, size, path):
+    """RFC 9162, 2.1.3.2."""
+    need(index < size, "the event lies beyond what was signed")
+    at, last, found = index, size - 1, leaf
+    for sibling in path:
+        need(last > 0, "the path is too long")
+        if at & 1 or at == last:
+            found = hashlib.sha256(b"\x01" + sibling + found).digest()
+            while not at & 1 and at:
+                at, last = at >> 1, last >> 1
+        else:
+            found = hashlib.sha256(b"\x01" + found + sibling).digest()
+        at, last = at >> 1, last >> 1
+    need(last == 0, "the path is too short")
+    return found
+
+
+LINES = re.compile(
+    r"(?P<origin>ducat/(?P<ledger>[0-9a-f]{32})/(?P<shard>0|[1-9][0-9]*))\n"
+    r"(?P<size>0|[1-9][0-9]*)\n(?P<root>[A-Za-z0-9+/]{43}=)\nnumber (?P<number>0|[1-9][0-9]*)\n"
+    r"journal [0-9a-f]{64}\ntime (0|[1-9][0-9]*)\nsigned (?P<signed>0|[1-9][0-9]*)\n"
+    r"previous (none|[0-9a-f]{64})\n\n"
+    "\N{EM DASH} (?P=origin) (?P<signature>[A-Za-z0-9+/]{91}=)\n", re.ASCII)
+
+
+def exact_base64(text):
+    data = base64.b64decode(text, validate=True)
+    need(base64.b64encode(data).decode() == text, "base64 written in another way")
+    return data
+
+
+def check_checkpoint(text, public_key):
+    """The checkpoint's fields, once its signature was checked."""
+    found = LINES.fullmatch(text)
+    need(found, "the checkpoint is none")
+    raw = public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    signed = exact_base64(found["signature"])
+    name = hashlib.sha256(found["origin"].encode() + b"\n\x01" + raw).digest()[:4]
+    need(signed[:4] == name, "the checkpoint is signed by another key")
+    body = text[:text.index("\n\n") + 1].encode()
+    try:
+        public_key.verify(signed[4:], body)
+    except InvalidSignature:
+        raise Invalid("the checkpoint's signature is wrong") from None
+    return found
+
+
+def strict_object(pairs):
+    need(len({name for name, _ in pairs}) == len(pairs), "a field stands there twice")
+    return dict(pairs)
+
+
+FIELDS = {"format", "version", "ledger_id", "shard", "lsn", "event", "statement", "path",
+          "tree_size", "checkpoint"}
+
+
+def same(a, b):
+    """Equal, and of the same types: True is not 1 here."""
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+
+
+def check(receipt, public_key):
+    """What a receipt proves, in words."""
+    need(isinstance(receipt, dict) and set(receipt) == FIELDS, "fields are missing or too many")
+    need(same([receipt["format"], receipt["version"]], ["ducat receipt", 1]), "no receipt")
+    need(isinstance(receipt["statement"], str), "no statement")
+    statement = bytes.fromhex(receipt["statement"])
+    need(statement.hex() == receipt["statement"], "hexadecimal written in another way")
+    ledger, shard, lsn, words = decode(statement)
+    need(same([receipt["ledger_id"], receipt["shard"], receipt["lsn"]], [ledger, shard, lsn]),
+         "ledger_id, shard or lsn is not that of the statement")
+    need(same(receipt["event"], words), "the words are not those of the statement")
+    path = receipt["path"]
+    need(isinstance(path, list) and len(path) <= 64
+         and all(isinstance(p, str) and re.fullmatch("[0-9a-f]{64}", p) for p in path), "no path")
+    need(isinstance(receipt["checkpoint"], str), "no checkpoint")
+    checkpoint = check_checkpoint(receipt["checkpoint"], public_key)
+    need(checkpoint["ledger"] == ledger and int(checkpoint["shard"]) == shard, "another ledger's")
+    need(same(receipt["tree_size"], int(checkpoint["size"])), "tree_size is not the checkpoint's")
+    leaf = hashlib.sha256(b"\x00" + statement).digest()
+    root = root_of(leaf, lsn - 1, receipt["tree_size"], [bytes.fromhex(p) for p in path])
+    need(root == exact_base64(checkpoint["root"]), "the statement is not part of what was signed")
+    return {"ledger_id": ledger, "lsn": lsn, "event": words,
+            "checkpoint": int(checkpoint["number"]), "signed": time_text(int(checkpoint["signed"]))}
+
+
+def load(data):
+    need(len(data) <= 64 * 1024, "too long")
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=strict_object)
+    except ValueError as error:
+        raise Invalid(f"no JSON: {error}") from None
+
+
+def verify(data, public_key):
+    try:
+        return check(load(data), public_key)
+    except (ValueError, TypeError, struct.error, OverflowError) as error:
+        raise Invalid(str(error)) from None
+
+
+def read_key(path):
+    with open(path, "rb") as file:
+        key = load_pem_public_key(file.read())
+    need(isinstance(key, Ed25519PublicKey), "the key is not Ed25519")
+    return key
+
+
+def refused(data, public_key):
+    try:
+        verify(data, public_key)
+    except Invalid:
+        return True
+    return False
+
+
+def self_test(receipts, public_key):
+    """Every receipt passes, none of its changed forms does."""
+    changed = 0
+    for receipt in receipts:
+        verify(json.dumps(receipt).encode(), public_key)
+        for field in FIELDS:
+            for other in [r[field] for r in receipts] + [None, 0, 1, "", [], {}]:
+                if not same(other, receipt[field]):
+                    mixed = copy.deepcopy(receipt)
+                    mixed[field] = other
+                    assert refused(json.dumps(mixed).encode(), public_key), (field, other)
+                    changed += 1
+    data = json.dumps(receipts[0], ensure_ascii=False).encode()
+    for at in range(len(data)):
+        for bit in range(8):
+            flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1:]
+            assert refused(flipped, public_key), (at, bit)
+            changed += 1
+    assert refused(json.dumps(receipts[0]).encode(), other_key()), "another key"
+    print(f"{len(receipts)} receipts are valid, {changed} changed ones are refused")
+
+
+def other_key():
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))
+
+
+def main(arguments):
+    testing = arguments[:1] == ["--self-test"]
+    paths = arguments[1:] if testing else arguments
+    if len(paths) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    key = read_key(paths[1])
+    with open(paths[0], "rb") as file:
+        data = file.read()
+    if testing:
+        self_test(json.loads(data), key)
+        return 0
+    try:
+        print(json.dumps(verify(data, key), ensure_ascii=False, indent=2))
+    except Invalid as why:
+        print(f"{paths[0]} proves nothing: {why}", file=sys.stderr)
+        return 65
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,185 @@
+//! Receipts of every kind of event, held by a stored fixture, and every edit of one refused.
+
+use super::*;
+use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
+use ducat_engine::proof::{Hash, Tree, Whose};
+use ducat_engine::rejection::Rejection;
+use ducat_engine::transfer::BalanceAfter;
+use ducat_persistence::FrameHash;
+use ducat_persistence::witness::SignKey;
+
+/// Receipts of [`statements`], signed by [`key`], and the public key: what a verifier of
+/// another make must take.
+const FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1.json");
+const PUBLIC_KEY: &str = include_str!("../tests/fixtures/receipts-v1.pub");
+
+fn key() -> SignKey {
+    SignKey::from_secret([7; 32])
+}
+
+fn statements() -> Vec<Statement> {
+    let whose = Whose { ledger: [0xab; 16], shard: ShardId(0) };
+    let account = |id| AccountId::new(id).expect("not zero");
+    let gbp = CurrencyText::new("GBP", 2).expect("a code");
+    let points = CurrencyText::new("POINTS", 18).expect("a code");
+    let side = |id, posted, available| Side {
+        account: account(id),
+        after: Some(BalanceAfter { posted, available }),
+    };
+    let posted = TransferEvent {
+        id: TransferId::new(71).expect("not zero"),
+        kind: TransferKind::Deposit,
+        linked: false,
+        rejection: None,
+        amount: 10_005,
+        currency: Some(gbp),
+        debit: side(1, -10_005, -10_005),
+        credit: side(u128::MAX, 10_005, 60_005),
+    };
+    let unknown = Side { account: account(99), after: None };
+    let refused = TransferEvent {
+        id: TransferId::new(u128::MAX).expect("not zero"),
+        kind: TransferKind::Withdrawal,
+        linked: true,
+        rejection: Some(Rejection::CreditAccountUnknown),
+        amount: u128::MAX,
+        currency: Some(points),
+        credit: unknown,
+        ..posted
+    };
+    let nobody = TransferEvent {
+        kind: TransferKind::Transfer,
+        rejection: Some(Rejection::DebitAccountUnknown),
+        currency: None,
+        debit: unknown,
+        ..refused
+    };
+    let opened = |id, currency, overdraft_limit, external| Event::AccountOpened {
+        account: account(id),
+        currency,
+        overdraft_limit,
+        external,
+    };
+    let status = |status| Event::StatusChanged { account: account(1 << 64), status };
+    let events = [
+        Event::AssetDefined(points),
+        opened(1, gbp, 0, true),
+        opened(u128::MAX, gbp, 50_000, false),
+        Event::Transfer(posted),
+        Event::Transfer(refused),
+        Event::Transfer(nobody),
+        status(AccountStatus::Frozen),
+        status(AccountStatus::Active),
+        status(AccountStatus::Closed),
+    ];
+    let statement = |(event, lsn): (Event, u64)| Statement {
+        whose,
+        lsn: Lsn(lsn),
+        time_ns: 1_735_689_600_000_000_000 + lsn,
+        event,
+    };
+    events.into_iter().zip(1..).map(statement).collect()
+}
+
+fn receipts() -> Vec<Receipt> {
+    let statements = statements();
+    let mut scratch = Vec::new();
+    let leaves: Vec<Hash> = statements.iter().map(|s| s.leaf(&mut scratch)).collect();
+    let mut tree = Tree::new();
+    leaves.iter().for_each(|leaf| tree.push(*leaf));
+    let size = leaves.len() as u64;
+    let checkpoint = Checkpoint {
+        ledger: LedgerId::from_bytes([0xab; 16]),
+        shard: ShardId(0),
+        lsn: Lsn(size),
+        root: tree.root(),
+        number: 2,
+        journal: FrameHash([3; 32]),
+        time_ns: 1_735_689_600_000_000_009,
+        signed_ns: 1_735_689_660_000_000_000,
+        previous: Some([4; 32]),
+    };
+    let signed = checkpoint.sign(&key());
+    let receipt = |statement: &Statement| Receipt {
+        lsn: statement.lsn,
+        statement: statement.to_bytes(),
+        path: tree.path(statement.lsn.0 - 1, size, &leaves, &leaves).expect("there"),
+        checkpoint: signed.clone(),
+    };
+    statements.iter().map(receipt).collect()
+}
+
+fn fixture() -> Vec<String> {
+    receipts().iter().map(|receipt| to_text(receipt).expect("a text")).collect()
+}
+
+#[test]
+fn receipts_are_written_as_they_were_stored_and_prove_what_they_say() {
+    let texts = fixture();
+    assert_eq!(format!("[\n{}]\n", texts.join(",\n")), FIXTURE);
+    assert_eq!(key().public().to_pem().expect("PEM"), PUBLIC_KEY);
+    for (text, statement) in texts.iter().zip(statements()) {
+        let proved = verify(text.as_bytes(), &key().public()).expect("valid");
+        assert_eq!(proved.statement, statement);
+    }
+}
+
+#[test]
+#[ignore = "writes the fixture anew; only for a new version of the format"]
+fn write_the_fixture() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    std::fs::create_dir_all(dir).expect("made");
+    let text = format!("[\n{}]\n", fixture().join(",\n"));
+    std::fs::write(format!("{dir}/receipts-v1.json"), text).expect("written");
+    let pem = key().public().to_pem().expect("PEM");
+    std::fs::write(format!("{dir}/receipts-v1.pub"), pem).expect("written");
+}
+
+/// Which fault is told depends on the bit; that one is told does not.
+#[test]
+fn every_bit_counts() {
+    let (text, key) = (to_text(&receipts()[3]).expect("a text"), key().public());
+    for at in 0..text.len() {
+        for bit in 0..8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            assert!(verify(&bytes, &key).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+    for cut in (0..text.len() - 1).step_by(7) {
+        assert!(verify(&text.as_bytes()[..cut], &key).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn parts_of_other_receipts_do_not_fit() {
+    let all: Vec<serde_json::Value> =
+        fixture().iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
+    let key = key().public();
+    let refused = |value: &serde_json::Value| {
+        verify(value.to_string().as_bytes(), &key).expect_err("refused")
+    };
+    for (field, value) in all[3].as_object().expect("an object") {
+        let mut less = all[3].clone();
+        less.as_object_mut().expect("an object").remove(field);
+        refused(&less);
+        for other in &all {
+            if &other[field] != value {
+                let mut mixed = all[3].clone();
+                mixed[field] = other[field].clone();
+                refused(&mixed);
+            }
+        }
+    }
+    let mut more = all[3].clone();
+    more["note"] = "x".into();
+    refused(&more);
+    more = all[3].clone();
+    more["event"]["status"] = serde_json::Value::Null;
+    refused(&more);
+    // Order and blanks mean nothing.
+    assert!(verify(all[3].to_string().as_bytes(), &key).is_ok());
+    let other = SignKey::from_secret([8; 32]).public();
+    let error = verify(all[3].to_string().as_bytes(), &other).expect_err("refused");
+    assert!(matches!(error, ReceiptError::Checkpoint(CheckpointError::OtherKey)), "{error}");
+}

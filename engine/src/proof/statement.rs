@@ -1,0 +1,381 @@
+//! A statement: one event in words of its own, and the bytes that are hashed. Version 1.
+//!
+//! All numbers are big-endian and of fixed width, so there is one way to write a statement:
+//!
+//! ```text
+//! "ducat statement" 1 │ ledger 16 │ shard 4 │ LSN 8 │ time 8, ns since 1970 │ event 1 │ …
+//!   event 1, a transfer decided:  id 16 │ kind 1 │ linked 1 │ outcome 1 │ amount 16 │ currency
+//!                                 │ side (debit) │ side (credit)
+//!   event 2, an account opened:   id 16 │ currency │ overdraft limit 16 │ external 1
+//!   event 3, a status changed:    account 16 │ status 1
+//!   event 4, an asset defined:    currency
+//!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
+//!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
+//! ```
+
+use super::merkle::{self, Hash};
+use super::names::Whose;
+use crate::ids::{AccountId, Lsn, ShardId, TransferId};
+use crate::money::DIGITS_MAX;
+use crate::rejection::Rejection;
+use crate::transfer::{AccountStatus, BalanceAfter, TransferKind};
+use std::fmt;
+use thiserror::Error;
+
+/// What every statement begins with; the last byte is the version.
+pub const MAGIC: [u8; 16] = *b"ducat statement\x01";
+
+/// No statement is longer, in bytes.
+pub const STATEMENT_BYTES_MAX: usize = 256;
+
+/// No code of a currency is longer, in bytes.
+const CODE_BYTES_MAX: usize = 12;
+
+/// One event of one ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Whose event.
+    pub whose: Whose,
+    /// Its place.
+    pub lsn: Lsn,
+    /// When it was decided, nanoseconds since 1970.
+    pub time_ns: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A transfer was posted or refused.
+    Transfer(TransferEvent),
+    /// An account was opened.
+    AccountOpened {
+        /// Its id.
+        account: AccountId,
+        /// What it holds.
+        currency: CurrencyText,
+        /// How far below zero it may go, minor units.
+        overdraft_limit: u128,
+        /// It stands for the world outside.
+        external: bool,
+    },
+    /// An account's status was changed.
+    StatusChanged {
+        /// The account.
+        account: AccountId,
+        /// Its new status.
+        status: AccountStatus,
+    },
+    /// An asset was defined.
+    AssetDefined(CurrencyText),
+}
+
+/// A decided transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferEvent {
+    /// Its id.
+    pub id: TransferId,
+    /// What it was for.
+    pub kind: TransferKind,
+    /// Linked with the next event.
+    pub linked: bool,
+    /// `None` when posted.
+    pub rejection: Option<Rejection>,
+    /// Minor units.
+    pub amount: u128,
+    /// The currency named, or that of the accounts where none was. `None` when none was named
+    /// and neither account existed.
+    pub currency: Option<CurrencyText>,
+    /// Who paid, or should have.
+    pub debit: Side,
+    /// Who received, or should have.
+    pub credit: Side,
+}
+
+/// One side of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The account.
+    pub account: AccountId,
+    /// Its figures after the decision; `None` where no such account existed.
+    pub after: Option<BalanceAfter>,
+}
+
+/// A currency's code and the decimal digits of its minor unit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CurrencyText {
+    code: [u8; CODE_BYTES_MAX],
+    len: u8,
+    digits: u8,
+}
+
+impl CurrencyText {
+    /// `None` for what is no code of a currency, or for too many digits.
+    #[must_use]
+    pub fn new(code: &str, digits: u8) -> Option<Self> {
+        let well_formed = (2..=CODE_BYTES_MAX).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            && code.as_bytes()[0].is_ascii_uppercase()
+            && digits <= DIGITS_MAX;
+        well_formed.then(|| {
+            let mut bytes = [0; CODE_BYTES_MAX];
+            bytes[..code.len()].copy_from_slice(code.as_bytes());
+            Self { code: bytes, len: code.len() as u8, digits }
+        })
+    }
+
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.code[..usize::from(self.len)]).unwrap_or_default()
+    }
+
+    /// Decimal digits of the minor unit.
+    #[must_use]
+    pub const fn digits(&self) -> u8 {
+        self.digits
+    }
+}
+
+impl fmt::Debug for CurrencyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.code(), self.digits)
+    }
+}
+
+/// Bytes that are no statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum StatementError {
+    /// They begin with something else, or are of another version.
+    #[error("the bytes are no statement of version 1")]
+    Magic,
+    /// They end within a field.
+    #[error("the statement is cut off")]
+    CutOff,
+    /// More follows.
+    #[error("{0} bytes follow the statement")]
+    Trailing(usize),
+    /// A field holds what it cannot.
+    #[error("the statement's {0} is out of range")]
+    Field(&'static str),
+}
+
+const TRANSFER: u8 = 1;
+const ACCOUNT_OPENED: u8 = 2;
+const STATUS_CHANGED: u8 = 3;
+const ASSET_DEFINED: u8 = 4;
+
+impl Statement {
+    /// Appends the statement's bytes to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&self.whose.ledger);
+        out.extend_from_slice(&self.whose.shard.0.to_be_bytes());
+        out.extend_from_slice(&self.lsn.0.to_be_bytes());
+        out.extend_from_slice(&self.time_ns.to_be_bytes());
+        match &self.event {
+            Event::Transfer(transfer) => {
+                out.push(TRANSFER);
+                put_transfer(transfer, out);
+            }
+            Event::AccountOpened { account, currency, overdraft_limit, external } => {
+                out.push(ACCOUNT_OPENED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                put_currency(Some(currency), out);
+                out.extend_from_slice(&overdraft_limit.to_be_bytes());
+                out.push(u8::from(*external));
+            }
+            Event::StatusChanged { account, status } => {
+                out.push(STATUS_CHANGED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.push(status_number(*status));
+            }
+            Event::AssetDefined(currency) => {
+                out.push(ASSET_DEFINED);
+                put_currency(Some(currency), out);
+            }
+        }
+    }
+
+    /// The statement's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(STATEMENT_BYTES_MAX);
+        self.encode(&mut out);
+        out
+    }
+
+    /// The hash of the statement's leaf. `scratch` is for its bytes.
+    #[must_use]
+    pub fn leaf(&self, scratch: &mut Vec<u8>) -> Hash {
+        scratch.clear();
+        self.encode(scratch);
+        merkle::leaf(scratch)
+    }
+
+    /// The statement that these bytes are, to the last of them. Takes nothing but what
+    /// [`Self::encode`] writes.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
+        let mut rest = Rest(bytes);
+        if bytes.len() < MAGIC.len() || rest.array()? != MAGIC {
+            return Err(StatementError::Magic);
+        }
+        let whose =
+            Whose { ledger: rest.array()?, shard: ShardId(u32::from_be_bytes(rest.array()?)) };
+        let lsn = Lsn(rest.u64()?);
+        if lsn == Lsn::ZERO {
+            return Err(StatementError::Field("LSN"));
+        }
+        let time_ns = rest.u64()?;
+        let event = match rest.u8()? {
+            TRANSFER => Event::Transfer(rest.transfer()?),
+            ACCOUNT_OPENED => Event::AccountOpened {
+                account: rest.account()?,
+                currency: rest.some_currency()?,
+                overdraft_limit: u128::from_be_bytes(rest.array()?),
+                external: rest.bool("external flag")?,
+            },
+            STATUS_CHANGED => {
+                Event::StatusChanged { account: rest.account()?, status: rest.status()? }
+            }
+            ASSET_DEFINED => Event::AssetDefined(rest.some_currency()?),
+            _ => return Err(StatementError::Field("event")),
+        };
+        match rest.0.len() {
+            0 => Ok(Self { whose, lsn, time_ns, event }),
+            more => Err(StatementError::Trailing(more)),
+        }
+    }
+}
+
+const fn status_number(status: AccountStatus) -> u8 {
+    match status {
+        AccountStatus::Active => 0,
+        AccountStatus::Frozen => 1,
+        AccountStatus::Closed => 2,
+    }
+}
+
+const fn kind_number(kind: TransferKind) -> u8 {
+    match kind {
+        TransferKind::Transfer => 0,
+        TransferKind::Deposit => 1,
+        TransferKind::Withdrawal => 2,
+    }
+}
+
+fn put_transfer(transfer: &TransferEvent, out: &mut Vec<u8>) {
+    out.extend_from_slice(&transfer.id.get().to_be_bytes());
+    out.push(kind_number(transfer.kind));
+    out.push(u8::from(transfer.linked));
+    out.push(transfer.rejection.map_or(0, Rejection::number));
+    out.extend_from_slice(&transfer.amount.to_be_bytes());
+    put_currency(transfer.currency.as_ref(), out);
+    for side in [&transfer.debit, &transfer.credit] {
+        out.extend_from_slice(&side.account.get().to_be_bytes());
+        out.push(u8::from(side.after.is_some()));
+        if let Some(after) = side.after {
+            out.extend_from_slice(&after.posted.to_be_bytes());
+            out.extend_from_slice(&after.available.to_be_bytes());
+        }
+    }
+}
+
+fn put_currency(currency: Option<&CurrencyText>, out: &mut Vec<u8>) {
+    let Some(currency) = currency else { return out.push(0) };
+    out.push(currency.len);
+    out.extend_from_slice(currency.code().as_bytes());
+    out.push(currency.digits);
+}
+
+/// What is left to decode.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], StatementError> {
+        let (bytes, behind) = self.0.split_first_chunk().ok_or(StatementError::CutOff)?;
+        self.0 = behind;
+        Ok(*bytes)
+    }
+
+    fn u8(&mut self) -> Result<u8, StatementError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u64(&mut self) -> Result<u64, StatementError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    fn bool(&mut self, field: &'static str) -> Result<bool, StatementError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(StatementError::Field(field)),
+        }
+    }
+
+    fn account(&mut self) -> Result<AccountId, StatementError> {
+        let id = u128::from_be_bytes(self.array()?);
+        AccountId::new(id).map_err(|_| StatementError::Field("account"))
+    }
+
+    fn status(&mut self) -> Result<AccountStatus, StatementError> {
+        let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
+        all.get(usize::from(self.u8()?)).copied().ok_or(StatementError::Field("status"))
+    }
+
+    fn currency(&mut self) -> Result<Option<CurrencyText>, StatementError> {
+        let len = usize::from(self.u8()?);
+        if len == 0 {
+            return Ok(None);
+        }
+        let (code, behind) = self.0.split_at_checked(len).ok_or(StatementError::CutOff)?;
+        self.0 = behind;
+        let digits = self.u8()?;
+        let code = std::str::from_utf8(code).ok();
+        let currency = code.and_then(|code| CurrencyText::new(code, digits));
+        currency.map(Some).ok_or(StatementError::Field("currency"))
+    }
+
+    fn some_currency(&mut self) -> Result<CurrencyText, StatementError> {
+        self.currency()?.ok_or(StatementError::Field("currency"))
+    }
+
+    fn side(&mut self) -> Result<Side, StatementError> {
+        let account = self.account()?;
+        let known = self.bool("known flag")?;
+        let mut figure = || Ok(i128::from_be_bytes(self.array()?));
+        let after = known.then(|| Ok(BalanceAfter { posted: figure()?, available: figure()? }));
+        Ok(Side { account, after: after.transpose()? })
+    }
+
+    fn transfer(&mut self) -> Result<TransferEvent, StatementError> {
+        let id = TransferId::new(u128::from_be_bytes(self.array()?));
+        let id = id.map_err(|_| StatementError::Field("id"))?;
+        let kinds = [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
+        let kind = kinds.get(usize::from(self.u8()?)).copied();
+        let kind = kind.ok_or(StatementError::Field("kind"))?;
+        let linked = self.bool("linked flag")?;
+        let rejection = match self.u8()? {
+            0 => None,
+            number => {
+                let known = Rejection::from_number(number);
+                Some(known.ok_or(StatementError::Field("outcome"))?)
+            }
+        };
+        Ok(TransferEvent {
+            id,
+            kind,
+            linked,
+            rejection,
+            amount: u128::from_be_bytes(self.array()?),
+            currency: self.currency()?,
+            debit: self.side()?,
+            credit: self.side()?,
+        })
+    }
+}

@@ -1,0 +1,423 @@
+//! The machines and the messages between them, one step at a time: what the actors do,
+//! without threads and with the order of everything in the caller's hands.
+//!
+//! Every partition has a mailbox that the coordinator fills in order, and the coordinator one
+//! per partition; who takes the next message out of its mailbox is the caller's choice. As
+//! in the product, the next batch is prepared behind the commit of the one before, so that a
+//! partition may be a batch ahead of another. A snapshot's marker travels in the mailboxes too.
+
+use crate::faults::Fault;
+use ducat_engine::account::{Account, Impossible};
+use ducat_engine::batch::{Batch, Item, Vote};
+use ducat_engine::coordinator::Answer;
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::partition::Legs;
+use ducat_engine::plan::Plan;
+use ducat_engine::rejection::Rejection;
+use ducat_engine::snapshot::Head;
+use ducat_engine::testing::book::{Book, Event};
+use ducat_engine::transfer::{AccountRejection, AccountStatus, TransferRequest};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+type Verdicts = Arc<Vec<Option<Rejection>>>;
+
+#[derive(Clone, Debug)]
+enum ToPartition {
+    /// From now on accounts are given up as they are, so many at a time.
+    Export(usize),
+    Prepare(Arc<Batch>),
+    Resolve(Arc<Vec<(usize, bool)>>),
+    Commit(Arc<Batch>, Verdicts),
+}
+
+#[derive(Clone, Debug)]
+enum FromPartition {
+    Votes(Vec<Vote>),
+    Changed(Vec<(usize, Vote)>),
+    Legs(Vec<Legs>, i128),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Queued,
+    Voting,
+    Committing,
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    now_ns: u64,
+    plan: Plan,
+    batch: Arc<Batch>,
+    submissions: Vec<(usize, Vec<TransferRequest>)>,
+    votes: Vec<Vec<Vote>>,
+    /// Items on which a vote changed since the last decisions.
+    changed: Vec<usize>,
+    legs: Vec<Option<Vec<Legs>>>,
+    awaited: usize,
+    net: i128,
+    phase: Phase,
+}
+
+/// A batch that is through: answers by the client's key, and the events to be journalled.
+#[derive(Clone, Debug, Default)]
+pub struct Concluded {
+    pub answers: Vec<(usize, Answer)>,
+    pub events: Vec<Event>,
+    /// The last event that its answers depend on.
+    pub lsn: Lsn,
+}
+
+/// The machines and their mailboxes.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    pub book: Book,
+    to: Vec<VecDeque<ToPartition>>,
+    from: Vec<VecDeque<FromPartition>>,
+    flights: VecDeque<Flight>,
+    pub fault: Fault,
+    stray_ids: u128,
+    asked: HashMap<TransferId, TransferRequest>,
+    /// Rounds of votes beyond the first of each batch.
+    pub rounds: usize,
+    /// Messages given by a mailbox behind others of other senders.
+    pub messages: usize,
+}
+
+impl Shell {
+    /// Machines at rest.
+    #[must_use]
+    pub fn new(book: Book, fault: Fault) -> Self {
+        let partitions = book.ledger.partitions.len();
+        Self {
+            book,
+            to: (0..partitions).map(|_| VecDeque::new()).collect(),
+            from: (0..partitions).map(|_| VecDeque::new()).collect(),
+            flights: VecDeque::new(),
+            fault,
+            stray_ids: u128::MAX / 2,
+            asked: HashMap::new(),
+            rounds: 0,
+            messages: 0,
+        }
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.to.len()
+    }
+
+    /// Batches on their way.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// All messages and batches on their way, as text that tells different ones apart.
+    #[must_use]
+    pub fn on_the_way(&self) -> String {
+        format!("{:?} {:?} {:?}", self.to, self.from, self.flights)
+    }
+
+    /// Whether nothing is on its way, a snapshot's marker included.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.flights.is_empty() && self.to.iter().all(VecDeque::is_empty)
+    }
+
+    pub fn partition_can_step(&self, at: usize) -> bool {
+        !self.to[at].is_empty()
+    }
+
+    pub fn coordinator_can_step(&self, at: usize) -> bool {
+        !self.from[at].is_empty()
+    }
+
+    /// Changes a status, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn set_status(
+        &mut self,
+        now_ns: u64,
+        id: AccountId,
+        status: AccountStatus,
+    ) -> Result<Lsn, AccountRejection> {
+        if self.fault != Fault::StatusLost {
+            return self.book.set_status(now_ns, id, status);
+        }
+        let mut other = self.book.clone();
+        let lsn = other.set_status(now_ns, id, status)?;
+        other.ledger.partitions.clone_from(&self.book.ledger.partitions);
+        self.book = other;
+        Ok(lsn)
+    }
+
+    /// The coordinator takes these submissions, each with its client's key, as one batch.
+    pub fn submit(&mut self, now_ns: u64, mut submissions: Vec<(usize, Vec<TransferRequest>)>) {
+        if self.fault == Fault::SkipDedupe {
+            let all = submissions.iter_mut().flat_map(|(_, requests)| requests);
+            for request in all {
+                if self.book.ledger.coordinator.known().get(request.id).is_some() {
+                    self.stray_ids += 1;
+                    request.id = TransferId::new(self.stray_ids).expect("not zero");
+                }
+            }
+        }
+        for request in submissions.iter_mut().flat_map(|(_, requests)| requests) {
+            match self.fault {
+                Fault::LinkLost => request.linked = false,
+                Fault::IgnoreChangedContent
+                    if self.book.ledger.coordinator.known().get(request.id).is_some() =>
+                {
+                    let first = *self.asked.entry(request.id).or_insert(*request);
+                    *request = TransferRequest { linked: request.linked, ..first };
+                }
+                Fault::IgnoreChangedContent => drop(self.asked.insert(request.id, *request)),
+                _ => {}
+            }
+        }
+        let mut plan = self.book.ledger.coordinator.begin(now_ns);
+        for (_, requests) in &submissions {
+            self.book.ledger.coordinator.add(&mut plan, requests);
+        }
+        let batch = Arc::new(plan.take_batch());
+        let none = self.partitions();
+        self.flights.push_back(Flight {
+            now_ns,
+            plan,
+            batch,
+            submissions,
+            votes: vec![Vec::new(); none],
+            changed: Vec::new(),
+            legs: vec![None; none],
+            awaited: 0,
+            net: 0,
+            phase: Phase::Queued,
+        });
+        self.prepare_next();
+    }
+
+    /// Sends the next batch out, once the one before it is decided.
+    fn prepare_next(&mut self) {
+        if self.flights.iter().any(|flight| flight.phase == Phase::Voting) {
+            return;
+        }
+        let queued = self.flights.iter_mut().find(|flight| flight.phase == Phase::Queued);
+        let Some(flight) = queued else { return };
+        flight.phase = Phase::Voting;
+        flight.awaited = self.to.len();
+        for mailbox in &mut self.to {
+            mailbox.push_back(ToPartition::Prepare(flight.batch.clone()));
+        }
+    }
+
+    /// Partition `at` takes its next message.
+    pub fn step_partition(&mut self, at: usize) -> Result<(), Impossible> {
+        let partition = &mut self.book.ledger.partitions[at];
+        let newest = self.fault == Fault::MailboxNotFifo && self.to[at].len() > 1;
+        let message = if newest { self.to[at].pop_back() } else { self.to[at].pop_front() };
+        self.messages += 1;
+        let reply = match message.expect("a message") {
+            ToPartition::Export(piece) => {
+                partition.begin_export(piece);
+                return Ok(());
+            }
+            ToPartition::Prepare(batch) => {
+                let mut votes = Vec::new();
+                partition.prepare(&batch, &mut votes);
+                FromPartition::Votes(votes)
+            }
+            ToPartition::Resolve(decided) => {
+                let mut changed = Vec::new();
+                partition.resolve(&decided, |item, vote| changed.push((item, vote)));
+                FromPartition::Changed(changed)
+            }
+            ToPartition::Commit(batch, verdicts) => {
+                let mut legs = Vec::new();
+                let mut verdicts = verdicts.as_ref().clone();
+                if self.fault == Fault::DropCredit {
+                    let layout = self.book.ledger.coordinator.layout();
+                    for (item, verdict) in batch.items.iter().zip(&mut verdicts) {
+                        let hosts = |slot| layout.partition_of(slot) == at;
+                        if hosts(item.credit) && !hosts(item.debit) {
+                            *verdict = verdict.or(Some(Rejection::LinkedFailed));
+                        }
+                    }
+                }
+                let net = partition.commit(&batch, &verdicts, &mut legs)?;
+                if self.fault == Fault::UnfreezeMissing {
+                    leave_hold(partition, &batch, &verdicts);
+                }
+                FromPartition::Legs(legs, net)
+            }
+        };
+        self.from[at].push_back(reply);
+        Ok(())
+    }
+
+    /// The coordinator takes the next message of partition `at`. Gives back a batch that
+    /// this concluded.
+    pub fn step_coordinator(&mut self, at: usize) -> Option<Concluded> {
+        match self.from[at].pop_front().expect("a message") {
+            FromPartition::Votes(votes) => {
+                if let Some(flight) = self.voting() {
+                    flight.votes[at] = votes;
+                    self.count_vote();
+                }
+            }
+            FromPartition::Changed(changed) => {
+                if let Some(flight) = self.voting() {
+                    for (item, vote) in changed {
+                        flight.votes[at][item] = vote;
+                        flight.changed.push(item);
+                    }
+                    self.count_vote();
+                }
+            }
+            FromPartition::Legs(legs, net) => {
+                let flight = self.flights.iter_mut().find(|flight| flight.legs[at].is_none());
+                let flight = flight.expect("legs of a batch on its way");
+                flight.legs[at] = Some(legs);
+                flight.net += net;
+                if self.flights[0].legs.iter().all(Option::is_some) {
+                    return self.flights.pop_front().map(|flight| self.conclude(flight));
+                }
+            }
+        }
+        None
+    }
+
+    fn voting(&mut self) -> Option<&mut Flight> {
+        let found = self.flights.iter_mut().find(|flight| flight.phase == Phase::Voting);
+        // A coordinator that did not wait for all votes gets the others too late.
+        found.filter(|flight| flight.awaited > 0)
+    }
+
+    fn count_vote(&mut self) {
+        let fault = self.fault;
+        let all = self.to.len();
+        let Some(flight) = self.voting() else { return };
+        flight.awaited -= 1;
+        if fault == Fault::ApplyBeforeVotes && flight.awaited + 1 == all {
+            for votes in flight.votes.iter_mut().filter(|votes| votes.is_empty()) {
+                votes.resize(flight.batch.items.len(), Vote::YES);
+            }
+            flight.awaited = 0;
+        }
+        if flight.awaited > 0 {
+            return;
+        }
+        for vote in flight.votes.iter_mut().flatten().filter(|vote| vote.waits()) {
+            match fault {
+                Fault::ApplyBeforeVotes | Fault::WaitIsYes => *vote = Vote::YES,
+                Fault::WaitIsNo => *vote = Vote::no(vote.rule().expect("a rule")),
+                _ => {}
+            }
+        }
+        let changed = std::mem::take(&mut flight.changed);
+        let (decided, done) = flight.plan.decide(&flight.batch, &flight.votes, &changed);
+        if !done {
+            flight.awaited = all;
+            self.rounds += 1;
+            let decided = Arc::new(decided);
+            for mailbox in &mut self.to {
+                mailbox.push_back(ToPartition::Resolve(decided.clone()));
+            }
+            return;
+        }
+        flight.phase = Phase::Committing;
+        let verdicts = Arc::new(flight.plan.verdicts().to_vec());
+        let batch = flight.batch.clone();
+        for mailbox in &mut self.to {
+            mailbox.push_back(ToPartition::Commit(batch.clone(), verdicts.clone()));
+        }
+        self.prepare_next();
+    }
+
+    fn conclude(&mut self, flight: Flight) -> Concluded {
+        if self.fault != Fault::DropCredit {
+            assert_eq!(flight.net, 0, "what is debited is credited");
+        }
+        let legs: Vec<Vec<Legs>> = flight.legs.into_iter().flatten().collect();
+        let first = self.book.events.len();
+        let time_ns = match self.fault {
+            Fault::TimeGoesBack => flight.now_ns,
+            _ => flight.plan.time_ns(),
+        };
+        let submissions = flight.submissions.iter().map(|(_, requests)| requests.as_slice());
+        let answers = self.book.ledger.coordinator.conclude(
+            &flight.plan,
+            &flight.batch,
+            submissions,
+            &legs,
+            |lsn, record| {
+                assert_eq!(lsn.0, self.book.events.len() as u64 + 1, "events come in order");
+                self.book.events.push(Event { lsn, time_ns, record: record.clone() });
+            },
+        );
+        let keys = flight.submissions.iter().map(|(key, _)| *key);
+        let events = self.book.events[first..].to_vec();
+        let lsn = Lsn(flight.batch.first_lsn.0 + flight.batch.items.len() as u64 - 1);
+        Concluded { answers: keys.zip(answers).collect(), events, lsn }
+    }
+
+    /// Whether a snapshot can begin: nothing is decided whose commit was not sent.
+    #[must_use]
+    pub fn can_export(&self) -> bool {
+        self.fault == Fault::SnapshotTornAcross
+            || self.flights.iter().all(|flight| flight.phase == Phase::Committing)
+    }
+
+    /// Begins a snapshot: its marker goes to every partition, behind all commits so far.
+    pub fn begin_export(&mut self, piece: usize) -> Head {
+        for (mailbox, partition) in self.to.iter_mut().zip(&mut self.book.ledger.partitions) {
+            if self.fault == Fault::SnapshotTornAcross {
+                partition.begin_export(piece);
+            } else {
+                mailbox.push_back(ToPartition::Export(piece));
+            }
+        }
+        self.book.ledger.coordinator.begin_export()
+    }
+
+    /// Whether the snapshot's marker has not come to this partition yet.
+    #[must_use]
+    pub fn export_pending(&self, at: usize) -> bool {
+        self.to[at].iter().any(|message| matches!(message, ToPartition::Export(_)))
+    }
+
+    /// The next accounts of a partition for the snapshot.
+    #[must_use]
+    pub fn give(&mut self, at: usize) -> Option<Vec<Account>> {
+        let piece = self.book.ledger.partitions[at].give()?;
+        if self.fault != Fault::SnapshotMissesChange {
+            return Some(piece);
+        }
+        let coordinator = &self.book.ledger.coordinator;
+        let live = piece.into_iter().map(|account| {
+            let listing = coordinator.directory().get(account.id()).expect("listed");
+            let now = self.book.ledger.partitions[at].account(listing.slot).expect("hosted");
+            Account::restore(&now.durable()).expect("it is")
+        });
+        Some(live.collect())
+    }
+}
+
+/// [`Fault::UnfreezeMissing`]: something stays frozen where a transfer was refused.
+fn leave_hold(
+    partition: &mut ducat_engine::partition::Partition,
+    batch: &Batch,
+    verdicts: &[Option<Rejection>],
+) {
+    let refused = batch.items.iter().zip(verdicts);
+    let mut refused = refused.filter(|(item, verdict)| {
+        **verdict == Some(Rejection::InsufficientFunds)
+            && partition.account(item.debit).is_some()
+            && partition.account(item.credit).is_some()
+    });
+    if let Some((item, _)) = refused.next() {
+        let item = Item { amount: 1, refused: None, linked: false, ..*item };
+        partition
+            .prepare(&Batch { first_lsn: batch.first_lsn, items: vec![item] }, &mut Vec::new());
+    }
+}

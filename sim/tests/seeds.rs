@@ -1,0 +1,129 @@
+//! The simulator in the gate: ten thousand seeds, the workload gets everywhere, the same seed
+//! gives the same trace, and planted bugs are found.
+//!
+//! `DUCAT_SEEDS` sets how many seeds are played.
+
+use ducat_engine::rejection::Rejection;
+use ducat_sim::faults::Fault;
+use ducat_sim::plan::{Crashes, Plan};
+use ducat_sim::report::Report;
+use ducat_sim::run::{attempt, explain, run};
+
+fn seeds() -> u64 {
+    std::env::var("DUCAT_SEEDS").map_or(10_000, |text| text.parse().expect("a number"))
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+/// What must not be rare: once in two hundred seeds at least.
+const NOT_RARE: &[&str] = &[
+    "append failed",
+    "bits flipped",
+    "clock set back",
+    "clock set far ahead",
+    "clock stood still",
+    "crash between steps",
+    "cut: Append/Sync",
+    "cut: Append/Write",
+    "cut: Mark/Sync",
+    "cut: Mark/Write",
+    "cut: Snapshot/Create",
+    "cut: Snapshot/Rename",
+    "cut: Snapshot/Sync",
+    "cut: Snapshot/SyncDir",
+    "cut: Snapshot/Write",
+    "cut: Start/Sync",
+    "cut: Start/SyncDir",
+    "damage refused",
+    "disk: full",
+    "disk: names lost",
+    "disk: sectors lost",
+    "disk: sectors torn",
+    "disk: syncs failed",
+    "disk: unsynced sectors kept",
+    "disk: writes failed",
+    "dropped before the decision",
+    "forgotten ids used again",
+    "gone after the decision",
+    "ids forgotten",
+    "kills",
+    "operations",
+    "power cut in a snapshot",
+    "power cut in a start",
+    "power cut in an append",
+    "power cuts",
+    "segments trimmed",
+    "snapshot begun",
+    "snapshot begun behind commits",
+    "snapshot failed",
+    "snapshot finished",
+    "snapshots rejected",
+    "start failed",
+    "start from a snapshot",
+    "start from the journal",
+    "torn tails dropped",
+    "whole unacknowledged appends kept",
+];
+
+fn check_coverage(all: &Report) {
+    let least = all.seeds / 200;
+    for rule in Rejection::ALL {
+        let times = all.refusals[usize::from(rule.number())];
+        assert!(times > least, "{} is rare: {times}", rule.code());
+    }
+    for what in NOT_RARE {
+        let times = all.counts.get(*what).copied().unwrap_or(0);
+        assert!(times > least, "`{what}` is rare: {times}");
+    }
+    assert!(all.refusals[0] * 6 > all.outcomes, "too little is posted");
+    assert!(all.repeats * 20 > all.outcomes, "too little is asked again");
+}
+
+#[test]
+fn every_seed_ends_as_the_model_says() {
+    match run(0..seeds(), threads(), Fault::None, &|_| {}) {
+        Ok(all) => {
+            println!("{all}");
+            if all.seeds >= 2_000 {
+                check_coverage(&all);
+            }
+        }
+        Err(failed) => panic!("seed {}: {}", failed.seed, explain(failed.seed, Fault::None)),
+    }
+}
+
+#[test]
+fn a_seed_means_one_run() {
+    let run_of = |plan: &Plan| attempt(plan, false).expect("it passes");
+    for seed in [0, 1, 77, 4_711, 1 << 63] {
+        let plan = Plan::new(seed);
+        let other = std::thread::scope(|scope| {
+            scope.spawn(|| run_of(&plan)).join().expect("it does not panic")
+        });
+        assert_eq!(run_of(&plan), other, "seed {seed}");
+    }
+    let one = run_of(&Plan::new(0));
+    assert_ne!(one.trace, run_of(&Plan::new(1)).trace);
+    // The trace sees the order of steps even where answers do not.
+    let other = Plan { seed: 99, ..Plan::new(0) };
+    assert_ne!(run_of(&other).trace, one.trace);
+    let sum = |threads| run(0..40, threads, Fault::None, &|_| {}).expect("they pass");
+    assert_eq!(sum(1), sum(3), "the number of threads has no say");
+}
+
+#[test]
+fn a_crash_between_any_two_steps_is_invisible() {
+    for seed in 0..30 {
+        let mut plan = Plan { crashes: Crashes::AtEnd, ..Plan::new(seed) };
+        plan.script.truncate(5);
+        let steps = attempt(&plan, false).expect("it passes").steps.min(120);
+        for at in 0..steps as usize {
+            plan.crashes = Crashes::After(at);
+            if let Err(failure) = attempt(&plan, false) {
+                panic!("seed {seed}, a crash after step {at}: {}", failure.why);
+            }
+        }
+    }
+}
