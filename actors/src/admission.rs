@@ -21,6 +21,7 @@ use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{SnapshotHealth, SnapshotOptions};
 use crate::tasks::{Submission, Task, WaitingRead};
 use crate::upkeep::archiving::Archiver;
+use crate::upkeep::backing_up::BackingUp;
 use crate::upkeep::disk::DiskGuard;
 use crossbeam::queue::SegQueue;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
@@ -98,6 +99,8 @@ pub(crate) struct Shared {
     pub backlog: Backlog,
     /// Moves the journal's oldest part away.
     pub archiver: Archiver,
+    /// Copies to another disk.
+    pub backing_up: BackingUp,
     /// Whether the disk has room for new transfers.
     pub disk: DiskGuard,
     /// Transfers and other changes, in order of arrival.
@@ -138,6 +141,7 @@ impl Shared {
             stopped: watch::Sender::new(None),
             backlog: Backlog::new(),
             archiver: Archiver::default(),
+            backing_up: BackingUp::default(),
             disk: DiskGuard::default(),
             queue: SegQueue::new(),
             read_queue: SegQueue::new(),

@@ -17,6 +17,7 @@ use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
 use crate::upkeep::Health;
 use crate::upkeep::archiving::ArchiveOptions;
+use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
@@ -115,6 +116,8 @@ pub struct EngineOptions {
     pub snapshots: Option<SnapshotOptions>,
     /// How the journal's oldest part is archived. Default: it is not.
     pub archive: Option<ArchiveOptions>,
+    /// How it is backed up. Default: it is not.
+    pub backup: Option<BackupOptions>,
     /// How the disk is watched. Default: it is not.
     pub disk: Option<DiskOptions>,
     /// How checkpoints are signed. Default: none are.
@@ -130,6 +133,7 @@ impl Default for EngineOptions {
             remembered_ids_max: 100_000_000,
             snapshots: None,
             archive: None,
+            backup: None,
             disk: None,
             checkpoints: None,
         }
@@ -272,12 +276,13 @@ impl Handle {
         self.shared.disk.refusal().map_or(Ok(()), Err)
     }
 
-    /// How archive and disk do; cheap.
+    /// How archive, backup and disk do; cheap.
     #[must_use]
     pub fn health(&self) -> Health {
         let options = &self.shared.options;
         Health {
             archive: options.archive.as_ref().map(|_| self.shared.archiver.health()),
+            backup: options.backup.as_ref().map(|_| self.shared.backing_up.health()),
             disk: options.disk.as_ref().map(|disk| self.shared.disk.health(disk)),
         }
     }

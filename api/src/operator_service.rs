@@ -15,10 +15,11 @@ use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
 use ducat_actors::upkeep::archiving::ArchiveHealth;
+use ducat_actors::upkeep::backing_up::BackupHealth;
 use ducat_actors::upkeep::disk::DiskHealth;
 use ducat_engine::ids::Lsn;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 use tonic::{Request, Response, Status};
 
 /// Which failure an answer survives.
@@ -146,6 +147,7 @@ impl Operator for OperatorService {
         };
         let health = self.handle.health();
         answer.archive = health.archive.map(archive_health);
+        answer.backup = health.backup.map(|backup| backup_health(backup, answer.durable_lsn));
         answer.disk = health.disk.map(disk_health);
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
@@ -220,6 +222,29 @@ fn archive_health(health: ArchiveHealth) -> proto::ArchiveHealth {
         dropped_bytes: health.dropped_bytes,
         last_run_ns: health.last_run_ns,
         last_error: health.last_error.unwrap_or_default(),
+    }
+}
+
+fn backup_health(health: BackupHealth, durable_lsn: u64) -> proto::BackupHealth {
+    let lag_lsns = durable_lsn.saturating_sub(health.last_lsn.0);
+    let since_run = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH + Duration::from_nanos(health.last_run_ns));
+    let lag = since_run.ok().filter(|_| lag_lsns > 0 && health.runs > 0);
+    proto::BackupHealth {
+        to: health.to.display().to_string(),
+        last_lsn: health.last_lsn.0,
+        last_run_ns: health.last_run_ns,
+        last_took_ns: snapshots::nanos(health.last_took),
+        last_written_bytes: health.last_written_bytes,
+        runs: health.runs,
+        files: health.files,
+        bytes: health.bytes,
+        snapshot_lsn: health.snapshot_lsn.0,
+        same_filesystem: health.same_filesystem,
+        failures: health.failures,
+        last_error: health.last_error.unwrap_or_default(),
+        lag_lsns,
+        lag_ns: lag.map_or(0, snapshots::nanos),
     }
 }
 

@@ -6,6 +6,7 @@ use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::LedgerId;
 use ducat_persistence::archive::{ArchiveFile, FileWriter, Manifest};
+use ducat_persistence::backup;
 use ducat_persistence::frame::{Frame, HEADER_BYTES, seal};
 use std::path::Path;
 use std::sync::Arc;
@@ -157,4 +158,23 @@ fn read_manifest(bytes: &[u8]) {
         assert!(manifest.holding(entry.extent.first_lsn()).is_some());
         assert!(manifest.holding(entry.extent.last_lsn()).is_some());
     }
+}
+
+/// A backup's manifest. There is one way to write it, and what it names lies within it.
+pub(crate) fn backup(bytes: &[u8]) {
+    read_backup(bytes);
+    if let Some(end) = bytes.len().checked_sub(4) {
+        let mended = [&bytes[..end], &crc32c::crc32c(&bytes[..end]).to_le_bytes()].concat();
+        read_backup(&mended);
+    }
+}
+
+fn read_backup(bytes: &[u8]) {
+    let Ok(manifest) = backup::Manifest::decode(bytes) else { return };
+    assert_eq!(manifest.encode(), bytes);
+    for file in &manifest.files {
+        assert!(manifest.holding(file.extent.first_lsn()).is_some());
+    }
+    let end = manifest.end().lsn;
+    assert!(manifest.snapshots.iter().all(|snapshot| snapshot.lsn <= end));
 }

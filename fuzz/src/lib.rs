@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "apply", body: journal::apply, seeds: seeds::records },
     Target { name: "archive", body: journal::archive, seeds: seeds::archives },
     Target { name: "manifest", body: journal::manifest, seeds: seeds::manifests },
+    Target { name: "backup", body: journal::backup, seeds: seeds::backups },
     Target { name: "mark", body: directory::mark, seeds: seeds::marks },
     Target { name: "format", body: directory::format, seeds: seeds::formats },
     Target { name: "statement", body: proof::statement, seeds: proof::statements },

@@ -17,7 +17,7 @@ use ducat_persistence::frame::{
     Frame, FrameHash, FrameHeader, HEADER_BYTES, LAST_OF_APPEND, genesis_hash, seal,
 };
 use ducat_persistence::mark::{Mark, MarkFile};
-use ducat_persistence::{DataDir, LedgerId};
+use ducat_persistence::{DataDir, LedgerId, Origin, OriginKind, backup};
 use prost::Message;
 
 fn account(id: u128) -> AccountId {
@@ -146,6 +146,37 @@ pub(crate) fn manifests() -> Vec<Vec<u8>> {
         store.append([Ok(frame)]).expect("archived");
     }
     vec![empty, store.manifest().encode()]
+}
+
+/// Manifests of backups: with nothing, and with files, a snapshot and a descent.
+pub(crate) fn backups() -> Vec<Vec<u8>> {
+    let ledger = LedgerId::from_bytes([5; 16]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = ArchiveStore::open(dir.path().join("archive"), ledger, ShardId(0)).expect("empty");
+    for frame in chain(ledger, 2) {
+        store.append([Ok(frame)]).expect("archived");
+    }
+    let empty = backup::Manifest::empty(ledger, ShardId(0), Vec::new());
+    let origin = Origin {
+        kind: OriginKind::Restore,
+        parent: LedgerId::from_bytes([6; 16]),
+        lsn: Lsn(4),
+        parent_lsn: Lsn(5),
+        made_ns: 77,
+        state_hash: [9; 32],
+        note: "after the fire".to_owned(),
+    };
+    let anchor = store.end();
+    let snapshot = backup::SnapshotEntry { lsn: anchor.lsn, anchor, bytes: 1_234, digest: [5; 32] };
+    let full = backup::Manifest {
+        sequence: 2,
+        time_ns: 1_700_000_000_000_000_000,
+        origins: vec![origin],
+        snapshots: vec![snapshot],
+        files: store.list(),
+        ..empty.clone()
+    };
+    vec![empty.encode(), full.encode()]
 }
 
 /// Marks: of a new ledger, and of one with a past.

@@ -20,11 +20,13 @@
 //! * [`origin`]: what a restored or forked ledger was made from;
 //! * [`memory`]: the contract without a disk;
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
-//! * [`archive`]: the journal's oldest part, in compressed files beside it.
+//! * [`archive`]: the journal's oldest part, in compressed files beside it;
+//! * [`backup`]: the whole journal and its newest snapshots, in files on another disk;
 //! * [`witness`]: signed checkpoints of the journal, outside the data directory.
 
 pub mod append;
 pub mod archive;
+pub mod backup;
 mod behind;
 pub mod chain;
 #[cfg(feature = "testing")]
@@ -46,6 +48,7 @@ pub mod witness;
 
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};
+pub use backup::{BackupError, BackupJournal, BackupStore};
 pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Piece, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,

@@ -4,7 +4,6 @@ mod support;
 
 use ducat_engine::ids::Lsn;
 use ducat_persistence::conformance::{self, Harm, SHARD, Subject, append, check_content};
-use ducat_persistence::contract::Journal as _;
 use support::{ArchivedSubject, MemorySubject, SledSubject};
 
 /// What holds whether or not what is trimmed can still be read.

@@ -2,6 +2,7 @@
 //! the snapshots make unneeded for a start, moves it into the archive at a bounded pace, and lets
 //! the journal drop it.
 
+use super::pace::{Pace, is_over, now_ns};
 use crate::admission::Shared;
 use crate::snapshots::SnapshotOptions;
 use crate::stored::with_causes;
@@ -12,7 +13,7 @@ use ducat_persistence::archive::trimming::{TrimError, TrimOptions, Trimmed, Trim
 use ducat_persistence::archive::{ArchiveError, ArchiveStore, Step};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// How the journal is archived while the engine runs.
 #[derive(Debug, Clone)]
@@ -117,7 +118,7 @@ fn look(
     archive: &Arc<ArchiveStore>,
     trimmer: &mut Trimmer,
 ) {
-    let mut pace = Pace { since: Instant::now(), bytes: 0, most: options.bytes_per_second_max };
+    let mut pace = Pace::new(options.bytes_per_second_max);
     let mut watch = |step: Step| {
         if let Step::Frames(bytes) = step {
             pace.hold(bytes, || is_over(shared));
@@ -142,10 +143,6 @@ fn look(
             shared.archiver.update(|health| health.last_error = Some(why));
         }
     }
-}
-
-fn is_over(shared: &Shared) -> bool {
-    shared.is_stopping() || shared.stopped.borrow().is_some()
 }
 
 fn tell(done: &Trimmed) {
@@ -174,28 +171,4 @@ fn observe(shared: &Shared, archive: &ArchiveStore) {
             health.journal_first_lsn = kept.lsn.next();
         }
     });
-}
-
-/// Holds work back to so many bytes in a second.
-struct Pace {
-    since: Instant,
-    bytes: u64,
-    most: u64,
-}
-
-impl Pace {
-    fn hold(&mut self, bytes: u64, stop: impl Fn() -> bool) {
-        self.bytes += bytes;
-        #[allow(clippy::cast_precision_loss)]
-        let due = Duration::from_secs_f64(self.bytes as f64 / self.most.max(1) as f64);
-        while !stop() && self.since.elapsed() < due {
-            let left = due.saturating_sub(self.since.elapsed());
-            std::thread::sleep(left.min(Duration::from_millis(100)));
-        }
-    }
-}
-
-fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

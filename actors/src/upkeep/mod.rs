@@ -1,12 +1,15 @@
 //! What is done beside the transfers, on threads of its own and at its own pace: moving the
-//! journal's oldest part into the archive, and watching the disk. Neither is ever waited for by
-//! a transfer.
+//! journal's oldest part into the archive, backing up, and watching the disk. None of it is ever
+//! waited for by a transfer.
 //!
 //! * [`archiving`]: after snapshots;
+//! * [`backing_up`]: to another disk, at an interval;
 //! * [`disk`]: whether new transfers are taken.
 
 pub mod archiving;
+pub mod backing_up;
 pub mod disk;
+mod pace;
 
 use crate::admission::Shared;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -19,6 +22,8 @@ use std::thread::JoinHandle;
 pub struct Health {
     /// The archive; `None` when the engine has none.
     pub archive: Option<archiving::ArchiveHealth>,
+    /// The backup; `None` when none is made.
+    pub backup: Option<backing_up::BackupHealth>,
     /// The disk; `None` when nobody watches it.
     pub disk: Option<disk::DiskHealth>,
 }
@@ -41,6 +46,12 @@ impl Upkeep {
             shared.archiver.connect(wake.clone());
             let shared = Arc::clone(shared);
             upkeep.run("ducat-archive", wake, move || archiving::run(&shared, &options, &woken))?;
+        }
+        if let Some(options) = shared.options.backup.clone() {
+            let (stop, stopped) = bounded(0);
+            let shared = Arc::clone(shared);
+            upkeep
+                .run("ducat-backup", stop, move || backing_up::run(&shared, &options, &stopped))?;
         }
         if let Some(options) = shared.options.disk.clone() {
             let (stop, stopped): (_, Receiver<()>) = bounded(0);

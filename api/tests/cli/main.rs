@@ -1,6 +1,7 @@
 //! The binary `ducat` from the outside: a real server, real commands, real data.
 
 mod accounts;
+mod backup;
 mod import;
 mod past;
 mod proof;

@@ -172,6 +172,12 @@ impl Attack {
             .block_on(async { Client::connect(server.address()).await?.create_snapshot().await })
     }
 
+    /// What a server says of itself.
+    pub fn status(&self, server: &Server) -> ducat_api::proto::GetStatusResponse {
+        let status = async { Client::connect(server.address()).await?.get_status(false).await };
+        self.runtime.block_on(status).expect("the server answers")
+    }
+
     /// Sends what was not answered once more.
     pub fn resend(&mut self, server: &Server) {
         let (durable, lost) = self

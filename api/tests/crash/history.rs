@@ -61,6 +61,13 @@ struct Inner {
 }
 
 impl History {
+    /// A history of these calls, as they were sent and answered.
+    pub fn of(calls: Vec<Call>) -> Self {
+        let stamps = calls.iter().map(|call| call.answered_at.unwrap_or(call.sent_at));
+        let clock = stamps.max().unwrap_or(0);
+        Self { inner: Mutex::new(Inner { clock, calls }) }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().expect("nobody panics while holding it")
     }

@@ -15,6 +15,7 @@
 
 mod archived;
 mod attack;
+mod backups;
 mod checker;
 mod checker_tests;
 mod clock;

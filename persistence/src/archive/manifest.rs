@@ -30,7 +30,8 @@ pub const FILES_MAX: usize = 400_000;
 
 const MAGIC: [u8; 8] = *b"DUCATMAN";
 const HEAD_BYTES: usize = 48;
-const ENTRY_BYTES: usize = 160;
+/// Bytes of a file's entry.
+pub(crate) const ENTRY_BYTES: usize = 160;
 const CRC_BYTES: usize = 4;
 /// No manifest has more bytes.
 pub const BYTES_MAX: usize = HEAD_BYTES + FILES_MAX * ENTRY_BYTES + CRC_BYTES;
@@ -157,24 +158,7 @@ impl Manifest {
         out.extend_from_slice(&self.ledger.to_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
-        for Entry { extent, bytes, digest } in &self.entries {
-            for point in [extent.before, extent.after] {
-                out.extend_from_slice(&point.lsn.0.to_le_bytes());
-                out.extend_from_slice(&point.hash.0);
-            }
-            let numbers = [
-                extent.frames,
-                extent.frame_bytes,
-                *bytes,
-                extent.first_time_ns,
-                extent.last_time_ns,
-            ];
-            for number in numbers {
-                out.extend_from_slice(&number.to_le_bytes());
-            }
-            out.extend_from_slice(digest);
-            out.extend_from_slice(&[0; 8]);
-        }
+        self.entries.iter().for_each(|entry| put_entry(entry, &mut out));
         let crc = crc32c::crc32c(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out
@@ -226,7 +210,22 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn take_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
+pub(crate) fn put_entry(entry: &Entry, out: &mut Vec<u8>) {
+    let Entry { extent, bytes, digest } = entry;
+    for point in [extent.before, extent.after] {
+        out.extend_from_slice(&point.lsn.0.to_le_bytes());
+        out.extend_from_slice(&point.hash.0);
+    }
+    let numbers =
+        [extent.frames, extent.frame_bytes, *bytes, extent.first_time_ns, extent.last_time_ns];
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(digest);
+    out.extend_from_slice(&[0; 8]);
+}
+
+pub(crate) fn take_entry(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
     let hash = |at: usize| bytes[at..at + 32].try_into().expect("32 bytes");
     let point =
         |at: usize| ChainPoint { lsn: Lsn(number(bytes, at)), hash: FrameHash(hash(at + 8)) };

@@ -37,6 +37,7 @@ pub use frames::Frames;
 pub use manifest::{Entry, Manifest, ManifestFault};
 pub use reader::{ArchiveFile, ReadAt};
 pub use store::ArchiveStore;
+pub(crate) use synced::Unfinished;
 pub use trimming::{TrimError, TrimOptions, Trimmed, Trimmer, archive_after_snapshot};
 pub use view::ArchivedJournal;
 pub use writer::FileWriter;

@@ -228,6 +228,53 @@ impl<R: ReadAt> ArchiveFile<R> {
     }
 }
 
+/// The frames of a file from the one that holds an LSN, in order; each block is checked, what
+/// lies between them is for whoever follows the chain.
+pub struct FileFrames<R> {
+    file: ArchiveFile<R>,
+    block: usize,
+    next: Lsn,
+    ready: std::vec::IntoIter<Frame>,
+    failed: bool,
+}
+
+impl<R: ReadAt> FileFrames<R> {
+    /// From the frame that holds `from`; none when the file ends before it.
+    #[must_use]
+    pub fn new(file: ArchiveFile<R>, from: Lsn) -> Self {
+        let next = from.max(file.extent().first_lsn());
+        let block = file.block_of(next).unwrap_or(file.blocks());
+        Self { file, block, next, ready: Vec::new().into_iter(), failed: false }
+    }
+
+    fn read(&mut self) -> Result<Option<Frame>, ArchiveError> {
+        loop {
+            if let Some(frame) = self.ready.find(|frame| frame.last_lsn() >= self.next) {
+                return Ok(Some(frame));
+            }
+            if self.block >= self.file.blocks() {
+                return Ok(None);
+            }
+            let frames = self.file.block(self.block, &mut self.file.opener()?)?;
+            self.block += 1;
+            self.ready = frames.into_iter();
+        }
+    }
+}
+
+impl<R: ReadAt> Iterator for FileFrames<R> {
+    type Item = Result<Frame, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.failed = matches!(read, Some(Err(_)));
+        read
+    }
+}
+
 fn read<R: ReadAt>(
     source: &R,
     path: &Path,

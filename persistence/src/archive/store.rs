@@ -209,9 +209,10 @@ impl ArchiveStore {
         let before = self.end();
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
         let unfinished = Unfinished::new(path.with_extension("frames.new"));
-        let written = self.write(unfinished.path(), before, frames, watch)?;
+        let head = Head { ledger: self.ledger, shard: self.shard, before };
+        let written = write_frames(unfinished.path(), head, frames, watch)?;
         tell(watch, Step::Written)?;
-        self.read_back(unfinished.path(), &written)?;
+        read_back(unfinished.path(), head, &written)?;
         tell(watch, Step::ReadBack)?;
         fs::rename(unfinished.path(), &path)
             .map_err(ArchiveError::io("rename", unfinished.path()))?;
@@ -225,44 +226,6 @@ impl ArchiveStore {
         self.set(manifest);
         tell(watch, Step::Named)?;
         Ok(entry)
-    }
-
-    fn write(
-        &self,
-        path: &Path,
-        before: ChainPoint,
-        frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-        watch: &mut Watch<'_>,
-    ) -> Result<Written, ArchiveError> {
-        let file = File::create(path).map_err(ArchiveError::io("create", path))?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
-        let head = Head { ledger: self.ledger, shard: self.shard, before };
-        let failed = |error: super::writer::WriteError| error.at(path, before.lsn);
-        let mut writer = FileWriter::new(out, head).map_err(failed)?;
-        let mut paced = 0;
-        for frame in frames {
-            let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
-            writer.frame(&frame).map_err(failed)?;
-            if writer.frame_bytes() - paced >= SYNC_EVERY_BYTES {
-                tell(watch, Step::Frames(writer.frame_bytes() - paced))?;
-                paced = writer.frame_bytes();
-            }
-        }
-        let (_, written) = writer.finish().map_err(failed)?;
-        Ok(written)
-    }
-
-    /// Checks what the disk has, not what the page cache remembers.
-    fn read_back(&self, path: &Path, written: &Written) -> Result<(), ArchiveError> {
-        let file = File::open(path).map_err(ArchiveError::io("open", path))?;
-        // SAFETY: the descriptor is open; the call only advises.
-        #[allow(unsafe_code)]
-        unsafe {
-            libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
-        }
-        let opened = ArchiveFile::open(file, path)?;
-        self.check(&opened, &Entry::from(*written), path)?;
-        opened.verify(&mut |_, _| true)
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
@@ -330,45 +293,7 @@ impl ArchiveStore {
     /// # Errors
     /// [`ArchiveError`].
     pub fn file(&self, entry: &Entry) -> Result<ArchiveFile<File>, ArchiveError> {
-        let path = self.path_of(entry);
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ArchiveError::Missing {
-                path: path.clone(),
-                first: entry.extent.first_lsn(),
-                last: entry.extent.last_lsn(),
-            },
-            _ => ArchiveError::io("open", &path)(error),
-        })?;
-        let opened = ArchiveFile::open(file, &path)?;
-        self.check(&opened, entry, &path)?;
-        Ok(opened)
-    }
-
-    /// A whole file in another's place must not pass for it.
-    fn check(
-        &self,
-        file: &ArchiveFile<File>,
-        entry: &Entry,
-        path: &Path,
-    ) -> Result<(), ArchiveError> {
-        let head = file.head();
-        let what = if head.ledger != self.ledger {
-            format!("it is of ledger {}, not {}", head.ledger, self.ledger)
-        } else if head.shard != self.shard {
-            format!("it is of shard {}, not {}", head.shard.0, self.shard.0)
-        } else if Entry::from(file.said()) != *entry {
-            let (is, named) = (file.extent(), &entry.extent);
-            format!(
-                "it holds LSN {} to {}, and the manifest names another file with LSN {} to {}",
-                is.first_lsn(),
-                is.last_lsn(),
-                named.first_lsn(),
-                named.last_lsn()
-            )
-        } else {
-            return Ok(());
-        };
-        Err(ArchiveError::Foreign { path: path.to_owned(), what })
+        open_named(&self.path_of(entry), self.ledger, self.shard, entry)
     }
 
     /// The same, kept open for the next.
@@ -532,14 +457,105 @@ impl ArchiveStore {
     }
 }
 
-pub(super) fn tell(watch: &mut Watch<'_>, step: Step) -> Result<(), ArchiveError> {
+/// Writes a file of these frames, which follow `head.before`, durably.
+pub(crate) fn write_frames(
+    path: &Path,
+    head: Head,
+    frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
+    watch: &mut Watch<'_>,
+) -> Result<Written, ArchiveError> {
+    let file = File::create(path).map_err(ArchiveError::io("create", path))?;
+    let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
+    let failed = |error: super::writer::WriteError| error.at(path, head.before.lsn);
+    let mut writer = FileWriter::new(out, head).map_err(failed)?;
+    let mut paced = 0;
+    for frame in frames {
+        let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
+        writer.frame(&frame).map_err(failed)?;
+        if writer.frame_bytes() - paced >= SYNC_EVERY_BYTES {
+            tell(watch, Step::Frames(writer.frame_bytes() - paced))?;
+            paced = writer.frame_bytes();
+        }
+    }
+    let (_, written) = writer.finish().map_err(failed)?;
+    Ok(written)
+}
+
+/// Lets the page cache forget a file, so that what is read is what the disk has.
+pub(crate) fn forget_cached(file: &File) {
+    // SAFETY: the descriptor is open; the call only advises.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
+    }
+}
+
+/// Checks what the disk has, not what the page cache remembers.
+pub(crate) fn read_back(path: &Path, head: Head, written: &Written) -> Result<(), ArchiveError> {
+    let file = File::open(path).map_err(ArchiveError::io("open", path))?;
+    forget_cached(&file);
+    let opened = ArchiveFile::open(file, path)?;
+    check_named(&opened, head.ledger, head.shard, &Entry::from(*written), path)?;
+    opened.verify(&mut |_, _| true)
+}
+
+/// Opens a file, and holds it against what a manifest says of it.
+pub(crate) fn open_named(
+    path: &Path,
+    ledger: LedgerId,
+    shard: ShardId,
+    entry: &Entry,
+) -> Result<ArchiveFile<File>, ArchiveError> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ArchiveError::Missing {
+            path: path.to_owned(),
+            first: entry.extent.first_lsn(),
+            last: entry.extent.last_lsn(),
+        },
+        _ => ArchiveError::io("open", path)(error),
+    })?;
+    let opened = ArchiveFile::open(file, path)?;
+    check_named(&opened, ledger, shard, entry, path)?;
+    Ok(opened)
+}
+
+/// A whole file in another's place must not pass for it.
+fn check_named(
+    file: &ArchiveFile<File>,
+    ledger: LedgerId,
+    shard: ShardId,
+    entry: &Entry,
+    path: &Path,
+) -> Result<(), ArchiveError> {
+    let head = file.head();
+    let what = if head.ledger != ledger {
+        format!("it is of ledger {}, not {ledger}", head.ledger)
+    } else if head.shard != shard {
+        format!("it is of shard {}, not {}", head.shard.0, shard.0)
+    } else if Entry::from(file.said()) != *entry {
+        let (is, named) = (file.extent(), &entry.extent);
+        format!(
+            "it holds LSN {} to {}, and the manifest names another file with LSN {} to {}",
+            is.first_lsn(),
+            is.last_lsn(),
+            named.first_lsn(),
+            named.last_lsn()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ArchiveError::Foreign { path: path.to_owned(), what })
+}
+
+pub(crate) fn tell(watch: &mut Watch<'_>, step: Step) -> Result<(), ArchiveError> {
     match watch(step) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(ArchiveError::Stopped),
     }
 }
 
-fn list_names(dir: &Path) -> Result<Vec<(PathBuf, String)>, ArchiveError> {
+/// The names in a directory; none when it is not there.
+pub(crate) fn list_names(dir: &Path) -> Result<Vec<(PathBuf, String)>, ArchiveError> {
     let listing = || ArchiveError::io("list", dir);
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

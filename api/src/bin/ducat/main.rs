@@ -8,6 +8,7 @@
 mod account;
 mod archive;
 mod asset;
+mod backup;
 mod balances;
 mod causes;
 mod checks;
@@ -92,6 +93,9 @@ enum Command {
     /// Archive the journal's oldest part, list and check what is archived.
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
+    /// Back a ledger up to another disk, show and check a backup.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Prove to a third party that a transfer happened as it did, and check such a proof.
     Receipt(Box<receipt::ReceiptArgs>),
     /// Make the keys that sign checkpoints, and print the public ones.
@@ -103,7 +107,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show what changed between two moments.
     Diff(diff::DiffArgs),
-    /// Make a new ledger that holds another's events up to a moment.
+    /// Make a new ledger of another's events up to a moment, or of a backup.
     Restore(restore::RestoreArgs),
     /// Make a marked copy of a ledger as of a moment, for trying something.
     Fork(restore::ForkArgs),
@@ -155,6 +159,7 @@ fn run(cli: Cli) -> Done {
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),
+        Command::Backup(command) => backup::run(&global, &command),
         Command::Receipt(args) => receipt::run(&global, *args),
         Command::Key(command) => key::run(&command),
         Command::Verify(args) => verify::run(&global, &args),

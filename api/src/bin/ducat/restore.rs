@@ -2,13 +2,14 @@
 
 use crate::causes::with_causes;
 use crate::exit::{Done, Exit, Failure};
-use crate::{Global, balances, moment, offline, output};
+use crate::{Global, backup, balances, moment, offline, output};
 use clap::Args;
 use ducat_actors::copying::{Copied, CopyFailed, copy_events};
 use ducat_actors::replay::Until;
 use ducat_api::compose::{self, Unfinished};
+use ducat_engine::ids::Lsn;
 use ducat_persistence::origin::{ORIGINS_MAX, check_note};
-use ducat_persistence::{Journal, LedgerId, Origin, OriginKind};
+use ducat_persistence::{BackupJournal, Journal, LedgerId, Origin, OriginKind};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -27,13 +28,18 @@ leaves a directory that no server accepts: remove it and begin again.
 
 Examples:
   ducat restore --data-dir ./ledger --to-time 2026-01-31T11:59:59Z --into ./restored
-  ducat restore --data-dir ./ledger --to-lsn 5000 --into ./restored --note 'before the bad import'")]
+  ducat restore --data-dir ./ledger --to-lsn 5000 --into ./restored --note 'before the bad import'
+  ducat restore --from-backup /mnt/backup/ledger --into ./restored    # all that was backed up")]
 pub struct RestoreArgs {
     /// The data directory to take the events from.
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from_backup")]
+    data_dir: Option<PathBuf>,
+    /// The backup to take the events from, instead; all of them if no moment is given. It is read
+    /// whole and checked before anything is written.
+    #[arg(long, value_name = "DIR", conflicts_with = "data_dir")]
+    from_backup: Option<PathBuf>,
     /// The last event to take.
-    #[arg(long, value_name = "N", required_unless_present = "to_time")]
+    #[arg(long, value_name = "N", required_unless_present_any = ["to_time", "from_backup"])]
     to_lsn: Option<u64>,
     /// Take what was decided at this time or before (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = moment::time_ns, conflicts_with = "to_lsn")]
@@ -42,8 +48,8 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "NEW")]
     into: PathBuf,
     /// Why, for those who ask the new ledger where it comes from.
-    #[arg(long, value_name = "TEXT", default_value = "restored")]
-    note: String,
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
 }
 
 /// Options of `fork`.
@@ -91,28 +97,35 @@ struct MadeLine {
 
 /// Runs `restore`.
 pub fn restore(global: &Global, args: &RestoreArgs) -> Done {
-    let until = moment::until(args.to_lsn, args.to_time);
-    let plan = Plan {
-        kind: OriginKind::Restore,
-        until,
-        note: &args.note,
-        from: &args.data_dir,
-        into: &args.into,
-    };
-    make(global, &plan)
+    let (kind, until) = (OriginKind::Restore, moment::until(args.to_lsn, args.to_time));
+    let note = |usual: String| args.note.clone().unwrap_or(usual);
+    if let Some(dir) = &args.from_backup {
+        let store = backup::open(dir)?;
+        backup::check(&store)?;
+        let usual = format!("from a backup of {}", output::time(store.manifest().time_ns));
+        let journal = BackupJournal::new(store);
+        let manifest = journal.store().manifest();
+        let source = Parent {
+            journal: &journal,
+            ledger: manifest.ledger,
+            origins: &manifest.origins,
+            end: manifest.end().lsn,
+            place: dir,
+        };
+        let plan = Plan { kind, until, note: &note(usual), into: &args.into };
+        return make(global, &source, &plan);
+    }
+    let data_dir = args.data_dir.as_deref();
+    let data_dir = data_dir.ok_or_else(|| Failure::usage("name --data-dir or --from-backup"))?;
+    let plan = Plan { kind, until, note: &note("restored".to_owned()), into: &args.into };
+    make_from_dir(global, data_dir, &plan)
 }
 
 /// Runs `fork`.
 pub fn fork(global: &Global, args: &ForkArgs) -> Done {
     let until = moment::until(args.at_lsn, args.at_time);
-    let plan = Plan {
-        kind: OriginKind::Fork,
-        until,
-        note: &args.name,
-        from: &args.data_dir,
-        into: &args.into,
-    };
-    make(global, &plan)
+    let plan = Plan { kind: OriginKind::Fork, until, note: &args.name, into: &args.into };
+    make_from_dir(global, &args.data_dir, &plan)
 }
 
 /// What is to be made.
@@ -120,32 +133,52 @@ struct Plan<'a> {
     kind: OriginKind,
     until: Until,
     note: &'a str,
-    from: &'a Path,
     into: &'a Path,
 }
 
-fn make(global: &Global, plan: &Plan<'_>) -> Done {
-    let source = offline::open(plan.from)?;
+/// What it is made from.
+struct Parent<'a> {
+    journal: &'a dyn Journal,
+    ledger: LedgerId,
+    origins: &'a [Origin],
+    /// The last event that is known to have been acknowledged.
+    end: Lsn,
+    place: &'a Path,
+}
+
+fn make_from_dir(global: &Global, data_dir: &Path, plan: &Plan<'_>) -> Done {
+    let journal = offline::open(data_dir)?;
+    let source = Parent {
+        journal: &journal,
+        ledger: journal.ledger(),
+        origins: journal.origins(),
+        end: journal.mark().durable.lsn,
+        place: data_dir,
+    };
+    make(global, &source, plan)
+}
+
+fn make(global: &Global, parent: &Parent<'_>, plan: &Plan<'_>) -> Done {
     let note = check_note(plan.note).map_err(|e| Failure::usage(e.to_string()))?;
     let origin = |copied: &Copied| Origin {
         kind: plan.kind,
-        parent: source.ledger(),
+        parent: parent.ledger,
         lsn: copied.lsn,
-        parent_lsn: source.mark().durable.lsn,
+        parent_lsn: parent.end,
         made_ns: moment::now_ns(),
         state_hash: copied.state_hash,
         note: note.clone(),
     };
     let (made, copied) =
-        copy(&source, source.origins(), plan.from, plan.into, plan.until, &origin)?;
+        copy(parent.journal, parent.origins, parent.place, plan.into, plan.until, &origin)?;
     let line = MadeLine {
         kind: plan.kind.name(),
         ledger_id: made.to_string(),
-        parent_ledger_id: source.ledger().to_string(),
+        parent_ledger_id: parent.ledger.to_string(),
         lsn: copied.lsn.0,
         time: output::time(copied.time_ns),
-        parent_lsn: source.mark().durable.lsn.0,
-        events_left_out: source.mark().durable.lsn.0.saturating_sub(copied.lsn.0),
+        parent_lsn: parent.end.0,
+        events_left_out: parent.end.0.saturating_sub(copied.lsn.0),
         state_hash: balances::hex(&copied.state_hash),
         note: note.clone(),
         directory: plan.into.display().to_string(),

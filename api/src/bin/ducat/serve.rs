@@ -150,10 +150,10 @@ impl ServeArgs {
     }
 }
 
-/// A time between two snapshots; none for never.
+/// A time between two snapshots or backups; none for never.
 type Every = Option<Duration>;
 
-/// The longest time between two snapshots that can be asked for.
+/// The longest time between two snapshots or backups that can be asked for.
 const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn every(text: &str) -> Result<Every, String> {
@@ -216,6 +216,12 @@ fn check(args: &ServeArgs) -> Result<(), Failure> {
              gone when the process ends. Add --development if that is what you want",
         ));
     }
+    if args.durability == DurabilityArg::None && args.upkeep.backup_to.is_some() {
+        return Err(Failure::usage(
+            "--durability none keeps the journal in memory: there is nothing to back up. Leave \
+             --backup-to out",
+        ));
+    }
     if !args.listen.ip().is_loopback() && !args.insecure_listen {
         return Err(Failure::usage(format!(
             "{} can be reached from other machines, and this server neither encrypts nor asks who \
@@ -248,6 +254,7 @@ async fn run_async(args: ServeArgs) -> Done {
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {
+        backup: args.upkeep.backing_up(&args.data_dir, opened.ledger, &opened.origins),
         snapshots: opened.snapshots.map(|store| snapshot_options(&args, store)),
         disk: match durability {
             Durability::PowerLoss => args.upkeep.disk(&args.data_dir)?,
@@ -408,6 +415,7 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
         snapshots: None,
         archive: None,
+        backup: None,
         disk: None,
         checkpoints: None,
     })

@@ -7,7 +7,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::proto;
-use health::{ArchiveLine, DiskLine};
+use health::{ArchiveLine, BackupLine, DiskLine};
 use serde::Serialize;
 
 /// Options of `status`.
@@ -56,6 +56,7 @@ struct StatusLine<'a> {
     /// Absent where none are kept.
     snapshots: Option<SnapshotsLine<'a>>,
     archive: Option<ArchiveLine<'a>>,
+    backup: Option<BackupLine<'a>>,
     disk: Option<DiskLine>,
     checkpoints: Option<CheckpointLine<'a>>,
     state_hash: Option<&'a str>,
@@ -220,6 +221,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             journal_bytes: s.journal_bytes,
             snapshots: s.snapshots.as_ref().map(SnapshotsLine::from),
             archive: s.archive.as_ref().map(|archive| ArchiveLine::new(archive, s.durable_lsn)),
+            backup: s.backup.as_ref().map(BackupLine::from),
             disk: s.disk.as_ref().map(DiskLine::from),
             checkpoints: s.checkpoints.as_ref().map(CheckpointLine::from),
             state_hash: hashed.then_some(s.state_hash.as_str()),

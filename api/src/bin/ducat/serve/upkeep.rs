@@ -1,10 +1,14 @@
-//! The flags of what a server does beside the transfers: archiving and watching the disk.
+//! The flags of what a server does beside the transfers: archiving, backing up and watching the
+//! disk.
 
+use super::{Every, every};
 use crate::exit::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::upkeep::archiving::ArchiveOptions;
+use ducat_actors::upkeep::backing_up::BackupOptions;
 use ducat_actors::upkeep::disk::DiskOptions;
 use ducat_persistence::archive::{ArchiveStore, TrimOptions};
+use ducat_persistence::{LedgerId, Origin};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +22,7 @@ pub enum Switch {
     Off,
 }
 
-/// Options of archiving and of the disk guard.
+/// Options of archiving, of backing up and of the disk guard.
 #[derive(Args, Debug)]
 pub struct UpkeepArgs {
     /// Whether the journal's oldest part, once snapshots make it unneeded for a start, moves into
@@ -50,6 +54,19 @@ pub struct UpkeepArgs {
     #[arg(long, env = "DUCAT_SEGMENT_KIB", default_value_t = 262_144,
           value_parser = clap::value_parser!(u64).range(64..=1_048_576), value_name = "KIB")]
     segment_kib: u64,
+    /// Back the ledger up to this directory, on another disk, at every --backup-every: what is new
+    /// is copied there. `ducat restore --from-backup` makes a ledger of it.
+    #[arg(long, env = "DUCAT_BACKUP_TO", value_name = "DIR")]
+    pub backup_to: Option<PathBuf>,
+    /// Time between two backups, such as 10s, 1m or 1h: so much is lost with the whole machine at
+    /// most.
+    #[arg(long, env = "DUCAT_BACKUP_EVERY", default_value = "1m", value_parser = every,
+          value_name = "TIME")]
+    backup_every: Every,
+    /// Most that is copied into the backup in a second.
+    #[arg(long, env = "DUCAT_BACKUP_RATE_MIB", default_value_t = 64,
+          value_parser = clap::value_parser!(u64).range(1..=1_048_576), value_name = "MIB")]
+    backup_rate_mib: u64,
     /// With less free on the journal's disk, new transfers are refused with DISK_FULL; repeats and
     /// reads go on. 0 watches nothing. By default a twentieth of the filesystem, at least 64 MiB
     /// and at most 1 GiB.
@@ -86,6 +103,23 @@ impl UpkeepArgs {
             },
             period: Duration::from_millis(self.archive_every_ms),
             bytes_per_second_max: self.archive_rate_mib << 20,
+        })
+    }
+
+    /// How to back this ledger up; `None` when it is not to be.
+    pub fn backing_up(
+        &self,
+        data_dir: &Path,
+        ledger: LedgerId,
+        origins: &[Origin],
+    ) -> Option<BackupOptions> {
+        Some(BackupOptions {
+            data_dir: data_dir.to_owned(),
+            ledger,
+            origins: origins.to_vec(),
+            to: self.backup_to.clone()?,
+            period: self.backup_every?,
+            bytes_per_second_max: self.backup_rate_mib << 20,
         })
     }
 

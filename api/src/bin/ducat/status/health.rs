@@ -1,4 +1,4 @@
-//! How archive and disk do, in `ducat status`.
+//! How archive, backup and disk do, in `ducat status`.
 
 use crate::output;
 use ducat_api::proto;
@@ -35,6 +35,79 @@ impl<'a> ArchiveLine<'a> {
     }
 }
 
+/// The backup as scripts read it.
+#[derive(Serialize)]
+pub struct BackupLine<'a> {
+    to: &'a str,
+    last_lsn: u64,
+    last_run_ns: u64,
+    last_took_ns: u64,
+    last_written_bytes: u64,
+    runs: u64,
+    files: u64,
+    bytes: u64,
+    snapshot_lsn: u64,
+    same_filesystem: bool,
+    failures: u64,
+    last_error: Option<&'a str>,
+    /// Durable events that the backup does not have.
+    lag_lsns: u64,
+    lag_ns: u64,
+}
+
+impl<'a> From<&'a proto::BackupHealth> for BackupLine<'a> {
+    fn from(backup: &'a proto::BackupHealth) -> Self {
+        Self {
+            to: &backup.to,
+            last_lsn: backup.last_lsn,
+            last_run_ns: backup.last_run_ns,
+            last_took_ns: backup.last_took_ns,
+            last_written_bytes: backup.last_written_bytes,
+            runs: backup.runs,
+            files: backup.files,
+            bytes: backup.bytes,
+            snapshot_lsn: backup.snapshot_lsn,
+            same_filesystem: backup.same_filesystem,
+            failures: backup.failures,
+            last_error: Some(backup.last_error.as_str()).filter(|text| !text.is_empty()),
+            lag_lsns: backup.lag_lsns,
+            lag_ns: backup.lag_ns,
+        }
+    }
+}
+
+fn backup_facts(backup: &proto::BackupHealth) -> Vec<(&'static str, String)> {
+    let (count, mebibytes) = (output::count, output::bytes);
+    let last = match backup.runs {
+        0 => format!("none yet, to {}", backup.to),
+        _ => format!(
+            "LSN {}, at {}, {} in {:.1} ms, to {}",
+            backup.last_lsn,
+            output::time(backup.last_run_ns),
+            mebibytes(backup.last_written_bytes),
+            backup.last_took_ns as f64 / 1e6,
+            backup.to
+        ),
+    };
+    let mut facts = vec![
+        ("last backup", last),
+        (
+            "not backed up",
+            format!("{} events, {:.1} s", count(backup.lag_lsns), backup.lag_ns as f64 / 1e9),
+        ),
+    ];
+    if backup.same_filesystem {
+        let text = "it lies on the ledger's own filesystem: they would be lost together";
+        facts.push(("BACKUP", text.to_owned()));
+    }
+    if !backup.last_error.is_empty() {
+        let failures = count(backup.failures);
+        let text = format!("failed, {failures} times since the start: {}", backup.last_error);
+        facts.push(("BACKUP", text));
+    }
+    facts
+}
+
 /// The disk as scripts read it.
 #[derive(Serialize)]
 pub struct DiskLine {
@@ -57,7 +130,7 @@ impl From<&proto::DiskHealth> for DiskLine {
     }
 }
 
-/// Both in words.
+/// All in words.
 pub fn facts(s: &proto::GetStatusResponse) -> Vec<(&'static str, String)> {
     let (count, mebibytes) = (output::count, output::bytes);
     let mut facts = Vec::new();
@@ -80,6 +153,7 @@ pub fn facts(s: &proto::GetStatusResponse) -> Vec<(&'static str, String)> {
             facts.push(("ARCHIVE", format!("the last run failed: {error}")));
         }
     }
+    facts.extend(s.backup.iter().flat_map(backup_facts));
     if let Some(disk) = &s.disk {
         let free =
             format!("{} free of {}", mebibytes(disk.free_bytes), mebibytes(disk.total_bytes));
@@ -115,8 +189,20 @@ mod tests {
             refusing: true,
             ..Default::default()
         };
+        let backup = proto::BackupHealth {
+            to: "/mnt/b".into(),
+            last_lsn: 900,
+            runs: 2,
+            last_took_ns: 1_500_000,
+            failures: 1,
+            last_error: "no room".into(),
+            lag_lsns: 100,
+            lag_ns: 61_000_000_000,
+            ..Default::default()
+        };
         let status = proto::GetStatusResponse {
             durable_lsn: 1_000,
+            backup: Some(backup),
             archive: Some(archive),
             disk: Some(disk),
             ..Default::default()
@@ -127,6 +213,13 @@ mod tests {
                 ("archived", "up to LSN 700, 2 files, 1.0 MiB".to_owned()),
                 ("not archived", "300 events, 0.0 KiB of journal".to_owned()),
                 ("ARCHIVE", "the last run failed: no room".to_owned()),
+                (
+                    "last backup",
+                    "LSN 900, at 1970-01-01T00:00:00.000000000Z, 0.0 KiB in 1.5 ms, to /mnt/b"
+                        .to_owned()
+                ),
+                ("not backed up", "100 events, 61.0 s".to_owned()),
+                ("BACKUP", "failed, 1 times since the start: no room".to_owned()),
                 ("disk", "1.0 MiB free of 8.0 MiB".to_owned()),
                 (
                     "DISK",
