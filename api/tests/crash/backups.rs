@@ -167,6 +167,10 @@ fn killed_while_backing_up() {
         }
         server.kill();
     });
+    // What a killed server wrote and had not acknowledged is kept, and acknowledged by a start.
+    let server = attack.start(&Launch::default(), &data);
+    server.terminate();
+    assert_eq!(server.wait().status.code(), Some(0));
     // What is left over is taken away by the next.
     assert!(spawn_backup(&data, &to).wait().expect("ended").success());
     let store = BackupStore::open(&to).expect("opens");
