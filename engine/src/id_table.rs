@@ -28,6 +28,10 @@ const TAKEN_MAX: u16 = 384;
 /// Slots in one line of the processor's cache.
 const LINE: usize = 8;
 
+/// Pages that are allocated together: where a page is, is then read from a list that stays in
+/// the cache.
+const SLAB: usize = 256;
+
 /// So many entries stay in the cache by themselves.
 const ENTRIES_CACHED: usize = 1 << 16;
 
@@ -50,6 +54,7 @@ pub(crate) struct IdTable<V> {
     directory: Vec<u32>,
     depth: u32,
     pages: Vec<Page>,
+    slabs: Vec<Box<[[u64; SLOTS]]>>,
     /// Slots that found no room in a page that cannot be split: ids with the same 32 bits by
     /// the hundred, which nobody can choose without knowing the seed.
     crowded: Vec<u64>,
@@ -63,33 +68,11 @@ struct Entry<V> {
     value: V,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Page {
-    slots: Box<[u64; SLOTS]>,
     taken: u16,
     /// How many first bits all ids in it have in common.
     depth: u16,
-}
-
-impl Page {
-    fn new(depth: u16) -> Self {
-        Self { slots: Box::new([0; SLOTS]), taken: 0, depth }
-    }
-
-    /// Takes the first free slot for an id with these bits; false when there is none.
-    #[inline]
-    fn take(&mut self, bits: u32, slot: u64) -> bool {
-        let mut at = home(bits);
-        for _ in 0..SLOTS {
-            if self.slots[at] == 0 {
-                self.slots[at] = slot;
-                self.taken += 1;
-                return true;
-            }
-            at = (at + 1) % SLOTS;
-        }
-        false
-    }
 }
 
 /// Where an id would be put that is not there.
@@ -115,6 +98,7 @@ impl<V: Copy> IdTable<V> {
             directory: Vec::new(),
             depth: 0,
             pages: Vec::new(),
+            slabs: Vec::new(),
             crowded: Vec::new(),
         }
     }
@@ -137,13 +121,14 @@ impl<V: Copy> IdTable<V> {
     pub fn forget_places(&mut self) {
         self.directory = Vec::new();
         self.pages = Vec::new();
+        self.slabs = Vec::new();
         self.crowded = Vec::new();
     }
 
     /// Bytes of memory it takes.
     pub fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Entry<V>>()
-            + self.pages.len() * size_of::<[u64; SLOTS]>()
+            + self.slabs.len() * SLAB * size_of::<[u64; SLOTS]>()
             + self.pages.capacity() * size_of::<Page>()
             + self.directory.capacity() * size_of::<u32>()
     }
@@ -188,7 +173,7 @@ impl<V: Copy> IdTable<V> {
         let Bits(bits) = bits;
         if self.directory.is_empty() {
             self.directory.push(0);
-            self.pages.push(Page::new(0));
+            self.add_page(0);
         }
         let Vacant { page, slot } = match self.find(bits, high, low) {
             Ok(there) => return Some(there),
@@ -202,8 +187,8 @@ impl<V: Copy> IdTable<V> {
         }
         match slot {
             Some(free) => {
-                there.slots[free] = packed;
                 there.taken += 1;
+                self.slots_mut(page)[free] = packed;
             }
             None => self.crowded.push(packed),
         }
@@ -218,7 +203,7 @@ impl<V: Copy> IdTable<V> {
             self.split(page, bits);
             page = self.page_of(bits);
         }
-        if !self.pages[page].take(bits, packed) {
+        if !self.take(page, bits, packed) {
             self.crowded.push(packed);
         }
     }
@@ -234,7 +219,7 @@ impl<V: Copy> IdTable<V> {
         }
         let read = ids.fold(0, |read, (high, low)| {
             let Bits(bits) = self.bits(high, low);
-            read ^ self.pages[self.page_of(bits)].slots[home(bits)]
+            read ^ self.slots(self.page_of(bits))[home(bits)]
         });
         std::hint::black_box(read);
     }
@@ -249,7 +234,7 @@ impl<V: Copy> IdTable<V> {
         }
         let read = ids.fold(0, |read, (high, low)| {
             let Bits(bits) = self.bits(high, low);
-            let line = &self.pages[self.page_of(bits)].slots[home(bits)..][..LINE];
+            let line = &self.slots(self.page_of(bits))[home(bits)..][..LINE];
             let slot = line.iter().find(|slot| (**slot >> 32) as u32 == bits && **slot != 0);
             read ^ slot.map_or(0, |slot| self.entry(unpack(*slot)).low)
         });
@@ -261,7 +246,7 @@ impl<V: Copy> IdTable<V> {
     #[inline]
     fn find(&self, bits: u32, high: u64, low: u64) -> Result<(Position, V), Vacant> {
         let page = self.page_of(bits);
-        let (lines, _) = self.pages[page].slots.as_chunks::<LINE>();
+        let (lines, _) = self.slots(page).as_chunks::<LINE>();
         let mut line = home(bits) / LINE;
         for _ in 0..SLOTS / LINE {
             let (mut alike, free) = compare(&lines[line], bits);
@@ -320,6 +305,41 @@ impl<V: Copy> IdTable<V> {
         self.directory[(u64::from(bits) >> (32 - self.depth)) as usize] as usize
     }
 
+    #[inline]
+    fn slots(&self, page: usize) -> &[u64; SLOTS] {
+        &self.slabs[page / SLAB][page % SLAB]
+    }
+
+    #[inline]
+    fn slots_mut(&mut self, page: usize) -> &mut [u64; SLOTS] {
+        &mut self.slabs[page / SLAB][page % SLAB]
+    }
+
+    fn add_page(&mut self, depth: u16) -> usize {
+        let page = self.pages.len();
+        if page.is_multiple_of(SLAB) {
+            self.slabs.push(vec![[0; SLOTS]; SLAB].into());
+        }
+        self.pages.push(Page { taken: 0, depth });
+        page
+    }
+
+    /// Takes the first free slot of a page for an id with these bits; false when there is none.
+    #[inline]
+    fn take(&mut self, page: usize, bits: u32, packed: u64) -> bool {
+        let slots = self.slots_mut(page);
+        let mut at = home(bits);
+        for _ in 0..SLOTS {
+            if slots[at] == 0 {
+                slots[at] = packed;
+                self.pages[page].taken += 1;
+                return true;
+            }
+            at = (at + 1) % SLOTS;
+        }
+        false
+    }
+
     /// Splits the page that holds `bits` by the first bit that its ids do not have in common.
     fn split(&mut self, page: usize, bits: u32) {
         let depth = self.pages[page].depth;
@@ -327,13 +347,13 @@ impl<V: Copy> IdTable<V> {
             self.directory = self.directory.iter().flat_map(|page| [*page, *page]).collect();
             self.depth += 1;
         }
-        let new = self.pages.len();
-        let old = std::mem::replace(&mut self.pages[page], Page::new(depth + 1));
-        self.pages.push(Page::new(depth + 1));
-        for slot in old.slots.iter().filter(|slot| **slot != 0) {
+        let new = self.add_page(depth + 1);
+        let old = std::mem::replace(self.slots_mut(page), [0; SLOTS]);
+        self.pages[page] = Page { taken: 0, depth: depth + 1 };
+        for slot in old.into_iter().filter(|slot| *slot != 0) {
             let bits = (slot >> 32) as u32;
             let half = if bits << depth >> 31 == 0 { page } else { new };
-            assert!(self.pages[half].take(bits, *slot), "half of a page is free");
+            assert!(self.take(half, bits, slot), "half of a page is free");
         }
         // The places of the directory that begin like `bits` and go on with a one.
         let behind = self.depth - u32::from(depth) - 1;
@@ -472,8 +492,8 @@ mod tests {
         // Such ids cannot be found by trying, so a full page is put together by hand.
         table.insert(0, 0, ());
         let Bits(bits) = table.bits(0, 0);
-        let slots = Box::new([pack(bits.wrapping_add(1), 0); SLOTS]);
-        table.pages[0] = Page { slots, taken: SLOTS as u16, depth: DEPTH_MAX as u16 };
+        table.slots_mut(0).fill(pack(bits.wrapping_add(1), 0));
+        table.pages[0] = Page { taken: SLOTS as u16, depth: DEPTH_MAX as u16 };
         for low in 1..100 {
             assert_eq!(table.insert(0, low, ()), None);
         }
