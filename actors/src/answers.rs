@@ -9,10 +9,11 @@
 use crate::admission::Shared;
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
-use crate::stored::{StoredReader, with_causes};
+use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::Outcome;
+use ducat_persistence::with_causes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

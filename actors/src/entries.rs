@@ -6,12 +6,13 @@
 
 use crate::admission::Shared;
 use crate::handle::{EntriesPage, Entry, Handle, RequestError, StoredTransfer};
-use crate::stored::{StoredError, StoredEvent, StoredReader, with_causes};
+use crate::stored::{StoredError, StoredEvent, StoredReader};
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::{Posted, Record};
 use ducat_engine::repeat::{Named, content, stored_outcome};
 use ducat_engine::transfer::{AccountView, TransferKind, TransferRequest};
+use ducat_persistence::with_causes;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -5,9 +5,10 @@ use ducat_actors::replay::ReplayFailed;
 use ducat_actors::snapshots::rebuild::RebuildError;
 use ducat_engine::ids::ShardId;
 use ducat_persistence::snapshot::SnapshotStore;
+use ducat_persistence::with_causes;
 use ducat_persistence::{
-    ArchiveError, ArchiveStore, ArchivedJournal, DataDir, DataDirError, Journal, JournalError,
-    LedgerId, MemoryJournal, Origin, RawError, RawJournal, SledJournal, SledOptions,
+    ArchiveStore, ArchivedJournal, DataDir, DataDirError, Journal, JournalError, LedgerId,
+    MemoryJournal, Origin, RawError, RawJournal, SledJournal, SledOptions,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,14 +130,9 @@ fn open(dir: DataDir, opening: Opening) -> Result<OpenJournal, OpenError> {
     let archive = ArchiveStore::of(&dir, SHARD).map(Arc::new);
     let journal = Arc::new(SledJournal::open(Arc::new(dir), sled_options)?);
     // What cannot be used stops no start that does not need it.
-    let known = archive.as_ref().map(Arc::clone).map_err(with_causes);
+    let known = archive.as_ref().map(Arc::clone).map_err(|error| with_causes(error));
     let journal = Arc::new(ArchivedJournal::new(journal, archive));
     Ok(OpenJournal { journal, ledger, origins, snapshots, archive: Some(known) })
-}
-
-fn with_causes(error: &ArchiveError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The journal of this directory, for reading only: nothing is written to it, and a server may

@@ -28,6 +28,7 @@ pub mod append;
 pub mod archive;
 pub mod backup;
 mod behind;
+mod causes;
 pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -41,7 +42,9 @@ mod look;
 pub mod mark;
 pub mod memory;
 pub mod origin;
+mod packed;
 pub mod raw;
+mod sealed;
 pub mod sled_journal;
 pub mod snapshot;
 pub mod witness;
@@ -49,6 +52,7 @@ pub mod witness;
 pub use append::{AppendBuffer, RecordTooLarge};
 pub use archive::{ArchiveError, ArchiveStore, ArchivedJournal};
 pub use backup::{BackupError, BackupJournal, BackupStore};
+pub use causes::with_causes;
 pub use contract::{
     AppendError, BoxError, Damage, DroppedTail, FrameReader, Journal, JournalError, Piece, Place,
     ReplayError, ScanProgress, Tail, TrimReport, Visitor, Writer,

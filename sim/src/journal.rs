@@ -11,31 +11,30 @@
 //! open:   remove leftovers ▸ settle ▸ chain ▸ drop the torn tail ▸ sync ▸ mark with a new epoch
 //! ```
 
+mod block;
+mod writer;
+
 use crate::disk::{Phase, SECTOR, Shared};
 use crate::faults::Fault;
+use block::{BLOCK_HEADER, frames_of, read_block};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
-use ducat_persistence::append::misuse;
 use ducat_persistence::chain::{Chain, ChainPoint, Stop};
-use ducat_persistence::frame::{self, genesis_hash};
+use ducat_persistence::frame::genesis_hash;
 use ducat_persistence::mark::{self, Mark, SLOT_BYTES};
 use ducat_persistence::{
-    AppendBuffer, AppendError, BoxError, Damage, Frame, FrameReader, Journal, JournalError,
-    LedgerId, Place, Tail, TrimReport, Visitor, Writer,
+    Damage, Frame, FrameReader, Journal, JournalError, LedgerId, Place, Tail, TrimReport, Visitor,
+    Writer,
 };
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use writer::SimWriter;
 
 /// The one shard.
 pub const SHARD: ShardId = ShardId(0);
 const MARK: &str = "mark";
 const DIR: &str = "journal";
-const BLOCK_MAGIC: [u8; 4] = *b"SBLK";
-const BLOCK_HEADER: usize = 24;
-/// Ends a block, so that one cut off within zeros is not made whole by zeros.
-const BLOCK_END: u8 = 0xa5;
-
 /// How large things become.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -90,70 +89,6 @@ fn damage(lsn: Lsn, what: impl Into<String>) -> JournalError {
 fn refused(verb: &'static str, path: &str) -> impl FnOnce(io::Error) -> JournalError {
     let path = PathBuf::from(path);
     move |source| JournalError::Io { verb, path, source }
-}
-
-fn block_hash(lsn: u64, bytes: &[u8]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&lsn.to_le_bytes());
-    hasher.update(bytes);
-    hasher.finalize().as_bytes()[..8].try_into().expect("eight bytes")
-}
-
-fn block(lsn: u64, frames: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(BLOCK_HEADER + frames.len());
-    bytes.extend_from_slice(&BLOCK_MAGIC);
-    bytes.extend_from_slice(&u32::try_from(frames.len()).expect("small").to_le_bytes());
-    bytes.extend_from_slice(&lsn.to_le_bytes());
-    bytes.extend_from_slice(&block_hash(lsn, frames));
-    bytes.extend_from_slice(frames);
-    bytes.push(BLOCK_END);
-    bytes
-}
-
-/// The block that begins here, if it is whole: its LSN and the bytes of its frames.
-fn read_block(bytes: &[u8], check: bool) -> Option<(u64, usize)> {
-    let header = bytes.get(..BLOCK_HEADER)?;
-    if header[..4] != BLOCK_MAGIC {
-        return None;
-    }
-    let len = u32::from_le_bytes(header[4..8].try_into().expect("four")) as usize;
-    let lsn = u64::from_le_bytes(header[8..16].try_into().expect("eight"));
-    let frames = bytes.get(BLOCK_HEADER..BLOCK_HEADER.checked_add(len)?)?;
-    let ended = bytes.get(BLOCK_HEADER + len) == Some(&BLOCK_END);
-    let whole = !check || header[16..24] == block_hash(lsn, frames);
-    (whole && ended && len > 0).then_some((lsn, len))
-}
-
-/// The frames of a block.
-fn frames_of(bytes: &[u8], fault: Fault) -> Result<Vec<Frame>, String> {
-    let mut frames = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &bytes[at..];
-        let len = rest.get(12..16).map(|len| u32::from_le_bytes(len.try_into().expect("four")));
-        let len = len.ok_or("a frame is cut off")? as usize + frame::HEADER_BYTES;
-        let bytes = rest.get(..len).ok_or("a frame is cut off")?;
-        let parsed = Frame::parse(bytes).or_else(|error| {
-            if fault != Fault::SkipChecksum {
-                return Err(error.to_string());
-            }
-            let mut trusted = bytes.to_vec();
-            let crc = crc_of(&trusted);
-            trusted[76..80].copy_from_slice(&crc);
-            Frame::parse(&trusted).map_err(|error| error.to_string())
-        });
-        frames.push(parsed?);
-        at += len;
-    }
-    Ok(frames)
-}
-
-/// The checksum that would be right, as [`Fault::SkipChecksum`] needs it.
-fn crc_of(frame: &[u8]) -> [u8; 4] {
-    match Frame::parse(frame) {
-        Err(ducat_persistence::FrameError::Checksum { computed, .. }) => computed.to_le_bytes(),
-        _ => frame[76..80].try_into().expect("four"),
-    }
 }
 
 /// Makes the files of an empty journal, durably.
@@ -573,102 +508,5 @@ impl Journal for SimJournal {
         }
         report.first_lsn = end.next();
         Ok(report)
-    }
-}
-
-struct SimWriter {
-    journal: SimJournal,
-    epoch: Epoch,
-}
-
-impl Writer for SimWriter {
-    fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    fn append(&mut self, expected: Lsn, batch: &mut AppendBuffer) -> Result<Lsn, AppendError> {
-        let inner = &self.journal.0;
-        let place = || Place::new(SHARD, expected);
-        let mut state = self.journal.state();
-        if inner.fault == Fault::SkipPoison {
-            state.poisoned = None;
-        }
-        if let Some(since) = state.poisoned.clone() {
-            return Err(AppendError::Poisoned { place: place(), since });
-        }
-        if state.mark.epoch != self.epoch {
-            let newer = state.mark.epoch;
-            return Err(AppendError::Fenced { place: place(), epoch: self.epoch, newer });
-        }
-        if let Some(reason) = misuse(expected, state.mark.durable.lsn, batch) {
-            return Err(AppendError::NotAppended { place: place(), reason });
-        }
-        inner.disk.lock().phase = Phase::Append;
-        if state.segment_bytes > inner.options.segment_bytes
-            && let Err(error) = inner.create_segment(&mut state, expected)
-        {
-            let reason = format!("could not start a new segment: {error}");
-            state.poisoned = Some(reason.clone());
-            return Err(AppendError::NotAppended { place: place(), reason });
-        }
-        let before = state.mark;
-        let written = inner.write_batch(&mut state, batch);
-        if inner.fault == Fault::SkipPoison && written.is_err() {
-            let hash = batch.seal(SHARD, before.epoch, before.durable.hash);
-            let lsn = batch.last_lsn().expect("an empty batch was refused");
-            state.mark = Mark { durable: ChainPoint { lsn, hash }, ..before };
-        }
-        written.map_err(|(verb, source)| {
-            state.poisoned.get_or_insert(format!("could not {verb}: {source}"));
-            AppendError::InDoubt { place: place(), verb, source }
-        })
-    }
-}
-
-type Failed = (&'static str, BoxError);
-
-impl Inner {
-    fn write_batch(&self, state: &mut State, batch: &mut AppendBuffer) -> Result<Lsn, Failed> {
-        let hash = batch.seal(SHARD, state.mark.epoch, state.mark.durable.hash);
-        let lsn = batch.last_lsn().expect("an empty batch was refused");
-        let mark = Mark { durable: ChainPoint { lsn, hash }, ..state.mark };
-        let failed = |error: io::Error| ("write the mark", BoxError::from(error));
-        if self.fault == Fault::MarkBeforeSync {
-            self.write_mark(state, mark).map_err(failed)?;
-        }
-        self.put(state, batch)?;
-        if self.fault == Fault::LoseMark {
-            state.mark = mark;
-        } else if self.fault != Fault::MarkBeforeSync {
-            self.write_mark(state, mark).map_err(failed)?;
-        }
-        Ok(lsn)
-    }
-
-    fn put(&self, state: &mut State, batch: &AppendBuffer) -> Result<(), Failed> {
-        let (first, end) = state.segments.last_key_value().expect("a segment is written");
-        let (first, mut end) = (*first, *end);
-        let name = segment_name(first);
-        for (lsn, frames) in batch.blocks(self.options.block_bytes) {
-            let bytes = block(lsn.0, frames);
-            let written = self.disk.lock().write(&name, end, &bytes);
-            written.map_err(|error| ("write the frames", error.into()))?;
-            let place = BlockAt { segment: first, at: end + BLOCK_HEADER, bytes: frames.len() };
-            state.blocks.insert(lsn.0, place);
-            end += bytes.len().next_multiple_of(SECTOR);
-        }
-        state.segments.insert(first, end);
-        state.segment_bytes += batch.byte_len();
-        if self.fault == Fault::SkipSync {
-            return Ok(());
-        }
-        let mut synced = self.disk.lock().sync(&name);
-        if synced.is_err() && self.fault == Fault::AckFailedSync && !self.disk.lock().is_dead() {
-            return Ok(());
-        }
-        if synced.is_err() && self.fault == Fault::RetryFailedSync {
-            synced = self.disk.lock().sync(&name);
-        }
-        synced.map_err(|error| ("sync the segment's file", error.into()))
     }
 }

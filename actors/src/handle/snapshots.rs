@@ -5,10 +5,10 @@ use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{
     SnapshotFailed, SnapshotHealth, SnapshotOptions, Standing, Taken, Verified, standing,
 };
-use crate::stored::with_causes;
 use crate::threads::lower_priority;
 use ducat_engine::ids::Lsn;
 use ducat_persistence::snapshot::{Listed, SnapshotError};
+use ducat_persistence::with_causes;
 use tokio::sync::oneshot;
 
 impl Handle {

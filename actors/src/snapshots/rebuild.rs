@@ -11,12 +11,12 @@
 //! does a journal that ends before a snapshot: it was rolled back.
 
 use crate::replay::{FrameRefused, Progress, ReplayFailed, open_and_replay, replay_acknowledged};
-use crate::stored::with_causes;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{SnapshotError, SnapshotStore, Summary};
+use ducat_persistence::with_causes;
 use ducat_persistence::{Journal, JournalError, Tail, Writer};
 use std::path::PathBuf;
 use thiserror::Error;

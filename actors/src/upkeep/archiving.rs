@@ -5,12 +5,12 @@
 use super::pace::{Pace, is_over, now_ns};
 use crate::admission::Shared;
 use crate::snapshots::SnapshotOptions;
-use crate::stored::with_causes;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use ducat_engine::ids::Lsn;
 use ducat_persistence::Journal;
 use ducat_persistence::archive::trimming::{TrimError, TrimOptions, Trimmed, Trimmer};
 use ducat_persistence::archive::{ArchiveError, ArchiveStore, Step};
+use ducat_persistence::with_causes;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -4,12 +4,12 @@
 
 use super::pace::{Pace, is_over, now_ns};
 use crate::admission::Shared;
-use crate::stored::with_causes;
 use crate::threads::lower_priority;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use ducat_engine::ids::Lsn;
 use ducat_persistence::archive::Step;
 use ducat_persistence::backup::{BackedUp, BackupError, BackupStore, Source};
+use ducat_persistence::with_causes;
 use ducat_persistence::{LedgerId, Origin};
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use ducat_actors::snapshots::{SnapshotHealth, Standing, Verified};
 use ducat_engine::ids::Lsn;
 use ducat_engine::money::Currencies;
 use ducat_persistence::snapshot::{Listed, Summary};
-use std::error::Error;
+use ducat_persistence::with_causes;
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,15 +110,4 @@ pub fn verified(read: &Verified) -> proto::VerifySnapshotResponse {
 pub fn unsound(lsn: Lsn, problem: String) -> proto::VerifySnapshotResponse {
     let snapshot = proto::Snapshot { lsn: lsn.0, problem, ..proto::Snapshot::default() };
     proto::VerifySnapshotResponse { snapshot: Some(snapshot), sound: false }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }

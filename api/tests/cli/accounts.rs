@@ -1,11 +1,7 @@
 //! The binary against a real server: accounts, transfers, refusals, repeats, status, and what
 //! `verify` and `replay` find afterwards.
 
-use crate::support::{Server, json, path_text, run};
-
-fn code(output: &std::process::Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
+use crate::support::{Server, code, json, path_text, run};
 
 #[test]
 fn money_moves_once_and_refusals_end_with_1() {

@@ -1,16 +1,12 @@
 //! `ducat backup` and `ducat restore --from-backup` with the binary: beside a running server and
 //! without one, on schedule, refused, and on damaged backups.
 
-use crate::support::{Server, json, path_text, run};
+use crate::support::{Server, code, json, path_text, run};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
 
 fn said(output: &Output) -> String {
     let both = [&output.stdout[..], &output.stderr[..]].concat();
@@ -128,6 +124,18 @@ fn a_ledger_is_backed_up_bit_by_bit_and_made_again() {
     let inside = format!("{data}/backup");
     let output = run(&["backup", "create", "--data-dir", &data, "--to", &inside]);
     assert_eq!(code(&output), 2, "{}", said(&output));
+}
+
+#[test]
+fn a_server_takes_no_backup_within_its_own_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [data, inside, around] =
+        ["ledger", "ledger/backup", "."].map(|name| path_text(&dir.path().join(name)));
+    for to in [&inside, &around] {
+        let output = run(&["serve", "--data-dir", &data, "--backup-to", to]);
+        assert_eq!(code(&output), 2, "{}", said(&output));
+        assert!(!Path::new(&data).exists(), "nothing was made");
+    }
 }
 
 #[test]

@@ -1,24 +1,11 @@
 //! Looking back and coming back with the binary: replay, diff, restore, fork, verify and doctor,
 //! beside a running server and on harmed copies.
 
-use crate::support::{Server, json, path_text, run};
+use crate::support::{Server, code, copy_tree, json, path_text, run, stderr, stdout};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// A ledger with a bank, two customers, a deposit, a payment, a refusal and a linked pair.
 struct Story {
@@ -77,19 +64,6 @@ fn content(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     files.sort();
     files
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("lists") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 /// Times differ between runs.

@@ -1,7 +1,7 @@
 //! Tamper evidence with the binary: checkpoints signed by a server, an older copy and other
 //! histories refused and named, receipts that prove and receipts that do not.
 
-use crate::support::{Server, json, path_text, run};
+use crate::support::{Server, code, copy_tree, json, path_text, run, stderr, stdout};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,31 +9,6 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 const SIGTERM: i32 = 15;
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("lists") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
-}
 
 /// A directory with a key, a place for checkpoints, and a ledger that is served.
 struct Place {

@@ -1,13 +1,9 @@
 //! `ducat snapshot` on a data directory and against a server, and starts from snapshots.
 
-use crate::support::{Server, json, path_text, run};
+use crate::support::{Server, code, json, path_text, run};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("ended by itself")
-}
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 use std::cell::RefCell;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -143,4 +144,31 @@ pub fn data(name: &str) -> Option<String> {
 /// A path as an argument.
 pub fn path_text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// With what a command ended.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Copies a directory and all below it.
+pub fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("lists") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
 }

@@ -12,11 +12,11 @@
 
 use super::Fault;
 use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES as FRAME_HEADER_BYTES, announced_bytes};
+use crate::packed::{PackFault, Packer, Unpacker, stored_bytes_max};
 use ducat_engine::ids::Lsn;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
-use zstd::bulk::{Compressor, Decompressor};
 
 /// Bytes in front of every block.
 pub(super) const HEADER_BYTES: usize = 28;
@@ -24,12 +24,11 @@ pub(super) const HEADER_BYTES: usize = 28;
 pub(super) const BLOCK_TARGET_BYTES: usize = 128 << 10;
 /// No block's frames have more.
 pub(super) const CONTENT_BYTES_MAX: usize = BLOCK_TARGET_BYTES - 1 + FRAME_BYTES_MAX;
-/// No block is stored in more: zstd adds at most one byte in 256, and a little.
-pub(super) const STORED_BYTES_MAX: usize = CONTENT_BYTES_MAX + CONTENT_BYTES_MAX / 128;
+/// No block is stored in more.
+pub(super) const STORED_BYTES_MAX: usize = stored_bytes_max(CONTENT_BYTES_MAX);
 
 /// Ids hardly compress; more effort gains little.
 const LEVEL: i32 = 3;
-const CRC_AT: usize = 24;
 
 /// What is wrong with a block.
 #[derive(Debug, Error)]
@@ -72,6 +71,16 @@ pub enum BlockFault {
     Cut,
 }
 
+impl From<PackFault> for BlockFault {
+    fn from(fault: PackFault) -> Self {
+        match fault {
+            PackFault::Checksum { found, computed } => Self::Checksum { found, computed },
+            PackFault::Compression(source) => Self::Compression(source),
+            PackFault::Size(_) => Self::Content("bytes"),
+        }
+    }
+}
+
 /// What a block's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
@@ -80,7 +89,6 @@ pub(super) struct Header {
     pub stored_bytes: u32,
     pub frames: u32,
     pub first: Lsn,
-    crc: u32,
 }
 
 fn word(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
@@ -96,7 +104,6 @@ impl Header {
             stored_bytes: word(bytes, 8),
             frames: word(bytes, 12),
             first: Lsn(u64::from_le_bytes(bytes[16..24].try_into().expect("eight bytes"))),
-            crc: word(bytes, CRC_AT),
         };
         let (content, stored) = (header.content_bytes, header.stored_bytes);
         if content as usize <= FRAME_HEADER_BYTES || content as usize > CONTENT_BYTES_MAX {
@@ -115,46 +122,36 @@ impl Header {
 
 /// Compresses and seals blocks.
 pub(super) struct Sealer {
-    compressor: Compressor<'static>,
-    bytes: Vec<u8>,
+    packer: Packer,
     number: u32,
 }
 
 impl Sealer {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(LEVEL)?, bytes: Vec::new(), number: 0 })
+        Ok(Self { packer: Packer::new(LEVEL)?, number: 0 })
     }
 
     /// The block of these frames, header and all.
     pub(super) fn seal(&mut self, first: Lsn, frames: u32, content: &[u8]) -> io::Result<&[u8]> {
         assert!(content.len() <= CONTENT_BYTES_MAX, "a block of {} bytes", content.len());
-        self.bytes.clear();
-        self.bytes.resize(HEADER_BYTES + zstd::zstd_safe::compress_bound(content.len()), 0);
-        let stored =
-            self.compressor.compress_to_buffer(content, &mut self.bytes[HEADER_BYTES..])?;
-        self.bytes.truncate(HEADER_BYTES + stored);
-        assert!(stored <= STORED_BYTES_MAX, "zstd adds less than a hundredth");
-        let size = |bytes: usize| u32::try_from(bytes).expect("bounded above").to_le_bytes();
-        self.bytes[0..4].copy_from_slice(&self.number.to_le_bytes());
-        self.bytes[4..8].copy_from_slice(&size(content.len()));
-        self.bytes[8..12].copy_from_slice(&size(stored));
-        self.bytes[12..16].copy_from_slice(&frames.to_le_bytes());
-        self.bytes[16..CRC_AT].copy_from_slice(&first.0.to_le_bytes());
-        let crc = checksum(&self.bytes[..CRC_AT], &self.bytes[HEADER_BYTES..]);
-        self.bytes[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        let number = self.number;
         self.number += 1;
-        Ok(&self.bytes)
+        let bytes = u32::try_from(content.len()).expect("bounded above");
+        self.packer.pack::<HEADER_BYTES>(content, |header, stored| {
+            for (at, word) in [number, bytes, stored, frames].into_iter().enumerate() {
+                header[4 * at..4 * at + 4].copy_from_slice(&word.to_le_bytes());
+            }
+            header[16..24].copy_from_slice(&first.0.to_le_bytes());
+        })
     }
 }
 
 /// Checks and decompresses blocks.
-pub(super) struct Opener {
-    decompressor: Decompressor<'static>,
-}
+pub(super) struct Opener(Unpacker);
 
 impl Opener {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { decompressor: Decompressor::new()? })
+        Unpacker::new().map(Self)
     }
 
     /// The frames of the block with these bytes, header and all, each intact and starting where
@@ -165,17 +162,9 @@ impl Opener {
         bytes: &[u8],
         is_last: bool,
     ) -> Result<Vec<Frame>, Fault> {
-        let (start, stored) = (&bytes[..CRC_AT], &bytes[HEADER_BYTES..]);
-        let (found, computed) = (header.crc, checksum(start, stored));
-        if found != computed {
-            return Err(BlockFault::Checksum { found, computed }.into());
-        }
-        let said = header.content_bytes as usize;
-        let content = self.decompressor.decompress(stored, said);
-        let content: Arc<[u8]> = content.map_err(BlockFault::Compression)?.into();
-        if content.len() != said {
-            return Err(BlockFault::Content("bytes").into());
-        }
+        let (start, stored) = bytes.split_at(HEADER_BYTES);
+        let content = self.0.unpack(start, stored, header.content_bytes);
+        let content: Arc<[u8]> = content.map_err(BlockFault::from)?.into();
         let mut frames = Vec::with_capacity(header.frames as usize);
         let (mut at, mut next) = (0, header.first);
         while at < content.len() {
@@ -199,8 +188,4 @@ impl Opener {
         }
         Ok(frames)
     }
-}
-
-fn checksum(header: &[u8], stored: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(header), stored)
 }

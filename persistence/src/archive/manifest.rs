@@ -20,6 +20,7 @@ use super::writer::Written;
 use crate::chain::ChainPoint;
 use crate::frame::FrameHash;
 use crate::ledger_id::LedgerId;
+use crate::sealed::{self, CRC_BYTES, SealFault, number, word};
 use ducat_engine::ids::{Lsn, ShardId};
 use thiserror::Error;
 
@@ -32,7 +33,6 @@ const MAGIC: [u8; 8] = *b"DUCATMAN";
 const HEAD_BYTES: usize = 48;
 /// Bytes of a file's entry.
 pub(crate) const ENTRY_BYTES: usize = 160;
-const CRC_BYTES: usize = 4;
 /// No manifest has more bytes.
 pub const BYTES_MAX: usize = HEAD_BYTES + FILES_MAX * ENTRY_BYTES + CRC_BYTES;
 
@@ -63,6 +63,18 @@ pub enum ManifestFault {
     /// A file does not begin where the one before ends.
     #[error("file {0} does not begin where the one before it ends")]
     Chain(usize),
+}
+
+impl ManifestFault {
+    /// What is wrong with its seal, of so many bytes.
+    fn of_seal(fault: SealFault, bytes: usize) -> Self {
+        match fault {
+            SealFault::Size => Self::Size(bytes),
+            SealFault::Magic => Self::Magic,
+            SealFault::Version(found) => Self::Version(found),
+            SealFault::Checksum => Self::Checksum,
+        }
+    }
 }
 
 /// A file, as the manifest names it.
@@ -159,8 +171,7 @@ impl Manifest {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
         self.entries.iter().for_each(|entry| put_entry(entry, &mut out));
-        let crc = crc32c::crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
+        sealed::seal(&mut out);
         out
     }
 
@@ -170,24 +181,12 @@ impl Manifest {
     /// [`ManifestFault`].
     pub fn decode(bytes: &[u8], ledger: LedgerId, shard: ShardId) -> Result<Self, ManifestFault> {
         let size = || ManifestFault::Size(bytes.len());
-        if bytes.len() < HEAD_BYTES + CRC_BYTES || bytes.len() > BYTES_MAX {
-            return Err(size());
-        }
-        if bytes[..8] != MAGIC {
-            return Err(ManifestFault::Magic);
-        }
-        let (content, crc) = bytes.split_at(bytes.len() - CRC_BYTES);
-        if crc != crc32c::crc32c(content).to_le_bytes() {
-            return Err(ManifestFault::Checksum);
-        }
-        let word =
-            |at: usize| u32::from_le_bytes(content[at..at + 4].try_into().expect("four bytes"));
-        if word(8) != VERSION {
-            return Err(ManifestFault::Version(word(8)));
-        }
+        let sizes = (HEAD_BYTES + CRC_BYTES, BYTES_MAX);
+        let content = sealed::open(bytes, (MAGIC, VERSION), sizes)
+            .map_err(|fault| ManifestFault::of_seal(fault, bytes.len()))?;
         let of = LedgerId::from_bytes(content[16..32].try_into().expect("sixteen bytes"));
-        if of != ledger || word(12) != shard.0 {
-            return Err(ManifestFault::Foreign(of, word(12)));
+        if of != ledger || word(content, 12) != shard.0 {
+            return Err(ManifestFault::Foreign(of, word(content, 12)));
         }
         let (head, rest) = content.split_at(HEAD_BYTES);
         let (files, left) = rest.as_chunks::<ENTRY_BYTES>();
@@ -204,10 +203,6 @@ impl Manifest {
         }
         Ok(Self { ledger, shard, sequence: number(head, 32), entries })
     }
-}
-
-fn number(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 pub(crate) fn put_entry(entry: &Entry, out: &mut Vec<u8>) {

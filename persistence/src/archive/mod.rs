@@ -16,6 +16,7 @@
 //! * [`format`]: the bytes of a file;
 //! * `block`: one block, compressed and with its checksum;
 //! * [`writer`], [`reader`]: whole files, to anything that writes and from anything that reads;
+//! * `named`: one file, written, read back and opened as the list names it;
 //! * [`manifest`]: the list of files;
 //! * [`store`]: the directory; `frames`: what is in it, in order;
 //! * [`view`]: a journal and its archive as one sequence;
@@ -25,9 +26,9 @@ mod block;
 pub mod format;
 mod frames;
 pub mod manifest;
+pub(crate) mod named;
 pub mod reader;
 pub mod store;
-mod synced;
 pub mod trimming;
 pub mod view;
 pub mod writer;
@@ -37,11 +38,11 @@ pub use frames::Frames;
 pub use manifest::{Entry, Manifest, ManifestFault};
 pub use reader::{ArchiveFile, ReadAt};
 pub use store::ArchiveStore;
-pub(crate) use synced::Unfinished;
 pub use trimming::{TrimError, TrimOptions, Trimmed, Trimmer, archive_after_snapshot};
 pub use view::ArchivedJournal;
 pub use writer::FileWriter;
 
+use crate::causes::with_causes;
 use crate::chain::{ChainFault, ChainPoint};
 use crate::contract::{Damage, JournalError, Place};
 use crate::frame::FrameError;
@@ -196,12 +197,6 @@ impl ArchiveError {
             }
         }
     }
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What is wrong with an archive file's bytes.

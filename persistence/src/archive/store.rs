@@ -11,22 +11,19 @@
 use super::format::Head;
 use super::frames::Frames;
 use super::manifest::{self, Entry, Manifest, ManifestFault, parse_file_name};
+use super::named::{open_named, read_back, tell, write_frames};
 use super::reader::ArchiveFile;
-use super::synced::{SYNC_EVERY_BYTES, SyncedFile, Unfinished};
-use super::writer::{FileWriter, Written};
 use super::{ArchiveError, Fault, Step, Watch};
 use crate::chain::ChainPoint;
 use crate::contract::JournalError;
 use crate::data_dir::{DataDir, DataDirError, archive_dir};
-use crate::files::sync_dir;
+use crate::files::{Unfinished, list_names, make_dir, read_bounded, write_whole};
 use crate::frame::{Frame, FrameHash, genesis_hash};
 use crate::ledger_id::LedgerId;
 use ducat_engine::ids::{Lsn, ShardId};
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -34,7 +31,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub const MANIFEST: &str = "MANIFEST";
 const MANIFEST_NEW: &str = "MANIFEST.new";
 
-const BUFFER_BYTES: usize = 256 << 10;
 /// Files kept open for reading, and blocks kept decompressed.
 const OPEN_MAX: usize = 8;
 const BLOCKS_MAX: usize = 16;
@@ -204,7 +200,7 @@ impl ArchiveStore {
         watch: &mut Watch<'_>,
     ) -> Result<Entry, ArchiveError> {
         let _one = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
-        self.make_dir()?;
+        make_dir(&self.dir)?;
         self.remove_leftovers()?;
         let before = self.end();
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
@@ -214,9 +210,7 @@ impl ArchiveStore {
         tell(watch, Step::Written)?;
         read_back(unfinished.path(), head, &written)?;
         tell(watch, Step::ReadBack)?;
-        fs::rename(unfinished.path(), &path)
-            .map_err(ArchiveError::io("rename", unfinished.path()))?;
-        sync_dir(&self.dir).map_err(ArchiveError::io("sync", &self.dir))?;
+        unfinished.name(&path)?;
         tell(watch, Step::Renamed)?;
         let entry = Entry::from(written);
         let mut manifest = Manifest::clone(&self.manifest());
@@ -229,24 +223,8 @@ impl ArchiveStore {
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<(), ArchiveError> {
-        let path = self.dir.join(MANIFEST_NEW);
-        let written = File::create(&path).and_then(|mut file| {
-            file.write_all(&manifest.encode())?;
-            file.sync_all()
-        });
-        written.map_err(ArchiveError::io("write", &path))?;
-        let name = self.dir.join(MANIFEST);
-        fs::rename(&path, &name).map_err(ArchiveError::io("rename", &path))?;
-        sync_dir(&self.dir).map_err(ArchiveError::io("sync", &self.dir))
-    }
-
-    fn make_dir(&self) -> Result<(), ArchiveError> {
-        if self.dir.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir(&self.dir).map_err(ArchiveError::io("create", &self.dir))?;
-        let parent = self.dir.parent().unwrap_or(&self.dir);
-        sync_dir(parent).map_err(ArchiveError::io("sync", parent))
+        let (beside, path) = (self.dir.join(MANIFEST_NEW), self.dir.join(MANIFEST));
+        Ok(write_whole(&beside, &path, &manifest.encode())?)
     }
 
     /// Removes files that were begun and never finished. One that was finished and is not named
@@ -451,140 +429,23 @@ impl ArchiveStore {
             open: Mutex::default(),
             blocks: Mutex::default(),
         };
-        store.make_dir()?;
+        make_dir(&store.dir)?;
         store.write_manifest(&manifest)?;
         Ok(store)
     }
 }
 
-/// Writes a file of these frames, which follow `head.before`, durably.
-pub(crate) fn write_frames(
-    path: &Path,
-    head: Head,
-    frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
-    watch: &mut Watch<'_>,
-) -> Result<Written, ArchiveError> {
-    let file = File::create(path).map_err(ArchiveError::io("create", path))?;
-    let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
-    let failed = |error: super::writer::WriteError| error.at(path, head.before.lsn);
-    let mut writer = FileWriter::new(out, head).map_err(failed)?;
-    let mut paced = 0;
-    for frame in frames {
-        let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
-        writer.frame(&frame).map_err(failed)?;
-        if writer.frame_bytes() - paced >= SYNC_EVERY_BYTES {
-            tell(watch, Step::Frames(writer.frame_bytes() - paced))?;
-            paced = writer.frame_bytes();
-        }
-    }
-    let (_, written) = writer.finish().map_err(failed)?;
-    Ok(written)
-}
-
-/// Lets the page cache forget a file, so that what is read is what the disk has.
-pub(crate) fn forget_cached(file: &File) {
-    // SAFETY: the descriptor is open; the call only advises.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
-    }
-}
-
-/// Checks what the disk has, not what the page cache remembers.
-pub(crate) fn read_back(path: &Path, head: Head, written: &Written) -> Result<(), ArchiveError> {
-    let file = File::open(path).map_err(ArchiveError::io("open", path))?;
-    forget_cached(&file);
-    let opened = ArchiveFile::open(file, path)?;
-    check_named(&opened, head.ledger, head.shard, &Entry::from(*written), path)?;
-    opened.verify(&mut |_, _| true)
-}
-
-/// Opens a file, and holds it against what a manifest says of it.
-pub(crate) fn open_named(
-    path: &Path,
-    ledger: LedgerId,
-    shard: ShardId,
-    entry: &Entry,
-) -> Result<ArchiveFile<File>, ArchiveError> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ArchiveError::Missing {
-            path: path.to_owned(),
-            first: entry.extent.first_lsn(),
-            last: entry.extent.last_lsn(),
-        },
-        _ => ArchiveError::io("open", path)(error),
-    })?;
-    let opened = ArchiveFile::open(file, path)?;
-    check_named(&opened, ledger, shard, entry, path)?;
-    Ok(opened)
-}
-
-/// A whole file in another's place must not pass for it.
-fn check_named(
-    file: &ArchiveFile<File>,
-    ledger: LedgerId,
-    shard: ShardId,
-    entry: &Entry,
-    path: &Path,
-) -> Result<(), ArchiveError> {
-    let head = file.head();
-    let what = if head.ledger != ledger {
-        format!("it is of ledger {}, not {ledger}", head.ledger)
-    } else if head.shard != shard {
-        format!("it is of shard {}, not {}", head.shard.0, shard.0)
-    } else if Entry::from(file.said()) != *entry {
-        let (is, named) = (file.extent(), &entry.extent);
-        format!(
-            "it holds LSN {} to {}, and the manifest names another file with LSN {} to {}",
-            is.first_lsn(),
-            is.last_lsn(),
-            named.first_lsn(),
-            named.last_lsn()
-        )
-    } else {
-        return Ok(());
-    };
-    Err(ArchiveError::Foreign { path: path.to_owned(), what })
-}
-
-pub(crate) fn tell(watch: &mut Watch<'_>, step: Step) -> Result<(), ArchiveError> {
-    match watch(step) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(ArchiveError::Stopped),
-    }
-}
-
-/// The names in a directory; none when it is not there.
-pub(crate) fn list_names(dir: &Path) -> Result<Vec<(PathBuf, String)>, ArchiveError> {
-    let listing = || ArchiveError::io("list", dir);
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(listing())?,
-    };
-    let entries = entries.map(|entry| {
-        let entry = entry?;
-        Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
-    });
-    entries.collect::<io::Result<_>>().map_err(listing())
-}
-
 fn read_manifest(dir: &Path, ledger: LedgerId, shard: ShardId) -> Result<Manifest, ArchiveError> {
     let path = dir.join(MANIFEST);
     let wrong = |source| ArchiveError::Manifest { path: path.clone(), source };
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A crash before the first manifest leaves one file, which is none yet.
-            let mut files = list_names(dir)?;
-            files.retain(|(_, name)| parse_file_name(name).is_some_and(|lsn| lsn > Lsn(1)));
-            if files.is_empty() {
-                return Ok(Manifest::empty(ledger, shard));
-            }
-            return Err(wrong(ManifestFault::Missing));
+    let Some(bytes) = read_bounded(&path, manifest::BYTES_MAX)? else {
+        // A crash before the first manifest leaves one file, which is none yet.
+        let mut files = list_names(dir)?;
+        files.retain(|(_, name)| parse_file_name(name).is_some_and(|lsn| lsn > Lsn(1)));
+        if files.is_empty() {
+            return Ok(Manifest::empty(ledger, shard));
         }
-        other => other.map_err(ArchiveError::io("open", &path))?,
+        return Err(wrong(ManifestFault::Missing));
     };
-    let mut bytes = Vec::new();
-    let read = file.take(manifest::BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(ArchiveError::io("read", &path))?;
     Manifest::decode(&bytes, ledger, shard).map_err(wrong)
 }

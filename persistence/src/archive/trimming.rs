@@ -10,7 +10,7 @@
 //! A crash at any step leaves a good ledger: until the manifest names a file nothing has changed,
 //! and a piece that is archived and was not dropped is compared and dropped by the next run.
 
-use super::store::tell;
+use super::named::tell;
 use super::{ArchiveError, ArchiveStore, Entry, Step, Watch};
 use crate::contract::{Journal, JournalError, Piece};
 use crate::disk;

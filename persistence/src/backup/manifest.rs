@@ -19,6 +19,7 @@ use crate::chain::ChainPoint;
 use crate::frame::{FrameHash, genesis_hash};
 use crate::ledger_id::LedgerId;
 use crate::origin::{ORIGINS_MAX, Origin};
+use crate::sealed::{self, CRC_BYTES, SealFault, number, word};
 use ducat_engine::ids::{Lsn, ShardId};
 use thiserror::Error;
 
@@ -30,7 +31,6 @@ pub const SNAPSHOTS_MAX: usize = 1000;
 const MAGIC: [u8; 8] = *b"DUCATBAK";
 const HEAD_BYTES: usize = 80;
 const SNAPSHOT_BYTES: usize = 88;
-const CRC_BYTES: usize = 4;
 /// Eight origins take less.
 const DESCENT_BYTES_MAX: usize = 8192;
 /// No manifest has more bytes.
@@ -61,6 +61,18 @@ pub enum ManifestFault {
     /// A file does not begin where the one before ends.
     #[error("file {0} does not begin where the one before it ends")]
     Chain(usize),
+}
+
+impl ManifestFault {
+    /// What is wrong with its seal, of so many bytes.
+    fn of_seal(fault: SealFault, bytes: usize) -> Self {
+        match fault {
+            SealFault::Size => Self::Size(bytes),
+            SealFault::Magic => Self::Magic,
+            SealFault::Version(found) => Self::Version(found),
+            SealFault::Checksum => Self::Checksum,
+        }
+    }
 }
 
 /// A snapshot, as the manifest names it.
@@ -110,11 +122,16 @@ impl Manifest {
         }
     }
 
+    /// Where the chain begins, before the first event.
+    #[must_use]
+    pub fn start(&self) -> ChainPoint {
+        ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(self.ledger, self.shard) }
+    }
+
     /// Where it ends: the last event, and the hash in which the chain ends.
     #[must_use]
     pub fn end(&self) -> ChainPoint {
-        let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(self.ledger, self.shard) };
-        self.files.last().map_or(start, |file| file.extent.after)
+        self.files.last().map_or_else(|| self.start(), |file| file.extent.after)
     }
 
     /// When its last event was decided, nanoseconds since 1970; 0 for none.
@@ -168,8 +185,7 @@ impl Manifest {
         }
         self.files.iter().for_each(|file| put_entry(file, &mut out));
         out.extend_from_slice(descent.as_bytes());
-        let crc = crc32c::crc32c(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
+        sealed::seal(&mut out);
         out
     }
 
@@ -179,21 +195,9 @@ impl Manifest {
     /// [`ManifestFault`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestFault> {
         let size = || ManifestFault::Size(bytes.len());
-        if bytes.len() < HEAD_BYTES + CRC_BYTES || bytes.len() > BYTES_MAX {
-            return Err(size());
-        }
-        if bytes[..8] != MAGIC {
-            return Err(ManifestFault::Magic);
-        }
-        let (content, crc) = bytes.split_at(bytes.len() - CRC_BYTES);
-        if crc != crc32c::crc32c(content).to_le_bytes() {
-            return Err(ManifestFault::Checksum);
-        }
-        let word =
-            |at: usize| u32::from_le_bytes(content[at..at + 4].try_into().expect("four bytes"));
-        if word(8) != VERSION {
-            return Err(ManifestFault::Version(word(8)));
-        }
+        let sizes = (HEAD_BYTES + CRC_BYTES, BYTES_MAX);
+        let content = sealed::open(bytes, (MAGIC, VERSION), sizes)
+            .map_err(|fault| ManifestFault::of_seal(fault, bytes.len()))?;
         let ledger = LedgerId::from_bytes(content[16..32].try_into().expect("sixteen bytes"));
         let (head, rest) = content.split_at(HEAD_BYTES);
         if number(head, 72) != 0 {
@@ -209,7 +213,7 @@ impl Manifest {
         }
         let (snapshots, rest) = rest.split_at(snapshots * SNAPSHOT_BYTES);
         let (files, descent) = rest.split_at(files * ENTRY_BYTES);
-        let mut manifest = Self::empty(ledger, ShardId(word(12)), take_origins(descent)?);
+        let mut manifest = Self::empty(ledger, ShardId(word(content, 12)), take_origins(descent)?);
         (manifest.sequence, manifest.time_ns) = (number(head, 32), number(head, 40));
         manifest.take_files(files)?;
         manifest.take_snapshots(snapshots)?;
@@ -241,10 +245,6 @@ impl Manifest {
         }
         Ok(())
     }
-}
-
-fn number(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
 fn take_origins(bytes: &[u8]) -> Result<Vec<Origin>, ManifestFault> {

@@ -17,16 +17,17 @@
 //! moment leaves the one before.
 //!
 //! * [`manifest`]: its bytes;
-//! * [`store`]: the directory: written, checked;
+//! * [`store`]: the directory: written, checked; `snapshots`: those in it;
 //! * [`journal`]: the backup as a journal to read from.
 
 pub mod journal;
 pub mod manifest;
+mod snapshots;
 pub mod store;
 
 pub use journal::BackupJournal;
 pub use manifest::{Manifest, ManifestFault, SnapshotEntry};
-pub use store::{BackedUp, BackupStore, Source};
+pub use store::{BackedUp, BackupStore, Source, refuse_inside};
 
 use crate::archive::ArchiveError;
 use crate::contract::JournalError;

@@ -1,21 +1,22 @@
 //! The backup's directory: brought up to date, and checked.
 
-use super::manifest::{self, Manifest, SnapshotEntry};
+use super::manifest::{self, Manifest};
 use super::{BackupError, BackupFault};
 use crate::archive::format::Head;
+use crate::archive::named::{open_named, read_back, tell, write_frames};
 use crate::archive::reader::{ArchiveFile, FileFrames};
-use crate::archive::store::{forget_cached, list_names, open_named, read_back, tell, write_frames};
-use crate::archive::{ArchiveError, Entry, Step, Unfinished, Watch};
+use crate::archive::{ArchiveError, Entry, Step, Watch};
+use crate::causes::with_causes;
 use crate::chain::ChainPoint;
 use crate::contract::{Journal, JournalError};
-use crate::files::sync_dir;
+use crate::files::{Unfinished, list_names, make_dir, read_bounded, sync_dir, write_whole};
 use crate::frame::Frame;
 use crate::ledger_id::LedgerId;
 use crate::origin::Origin;
-use crate::snapshot::{Listed, Reader, SnapshotError, SnapshotStore, Summary};
+use crate::snapshot::SnapshotStore;
 use ducat_engine::ids::{Lsn, ShardId};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -35,9 +36,6 @@ const MERGED: usize = 8;
 /// Files of fewer bytes of frames than this are the smallest; each level is eight times the one
 /// before.
 const LEVEL_BYTES: u64 = 512 << 10;
-/// Snapshots that are kept.
-const SNAPSHOTS_KEPT: usize = 2;
-const SYNC_EVERY_BYTES: usize = 4 << 20;
 
 /// What is backed up.
 #[derive(Clone, Copy)]
@@ -87,7 +85,7 @@ pub struct BackedUp {
 #[derive(Debug)]
 pub struct BackupStore {
     dir: PathBuf,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     /// When it is being written.
     _lock: Option<File>,
 }
@@ -175,12 +173,8 @@ impl BackupStore {
             return Err(BackupError::OtherLedger { path: dir.to_owned(), found, expected });
         }
         for part in [FRAMES, SNAPSHOTS] {
-            let part = dir.join(part);
-            if !part.is_dir() {
-                fs::create_dir(&part).map_err(BackupError::io("create", &part))?;
-            }
+            make_dir(&dir.join(part))?;
         }
-        sync_dir(dir).map_err(BackupError::io("sync", dir))?;
         Ok(Self { dir: dir.to_owned(), manifest, _lock: Some(lock) })
     }
 
@@ -313,17 +307,15 @@ impl BackupStore {
         frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
         watch: &mut Watch<'_>,
     ) -> Result<Entry, BackupError> {
-        let dir = self.dir.join(FRAMES);
-        let unfinished = Unfinished::new(dir.join(format!("{:020}.new", before.lsn.next().0)));
+        let name = format!("{:020}.new", before.lsn.next().0);
+        let unfinished = Unfinished::new(self.dir.join(FRAMES).join(name));
         let head = Head { ledger: self.manifest.ledger, shard: self.manifest.shard, before };
         let written = write_frames(unfinished.path(), head, frames, watch)?;
         tell(watch, Step::Written)?;
         read_back(unfinished.path(), head, &written)?;
         tell(watch, Step::ReadBack)?;
         let entry = Entry::from(written);
-        fs::rename(unfinished.path(), self.path_of(&entry))
-            .map_err(BackupError::io("rename", unfinished.path()))?;
-        sync_dir(&dir).map_err(BackupError::io("sync", &dir))?;
+        unfinished.name(&self.path_of(&entry))?;
         tell(watch, Step::Renamed)?;
         Ok(entry)
     }
@@ -348,83 +340,12 @@ impl BackupStore {
         Ok(entry.bytes)
     }
 
-    /// Copies the newest snapshot that the backup's events reach; how many bytes were written.
-    fn add_snapshot(
-        &mut self,
-        source: &Source<'_>,
-        watch: &mut Watch<'_>,
-    ) -> Result<u64, BackupError> {
-        let Some(store) = source.snapshots else { return Ok(0) };
-        let end = self.end().lsn;
-        let newest =
-            store.list()?.into_iter().find(|listed| listed.lsn <= end && listed.header.is_ok());
-        let Some(listed) = newest else { return Ok(0) };
-        if self.manifest.snapshots.last().is_some_and(|have| have.lsn >= listed.lsn) {
-            return Ok(0);
-        }
-        let Some(entry) = self.copy_snapshot(&listed, watch)? else { return Ok(0) };
-        self.manifest.snapshots.push(entry);
-        let spare = self.manifest.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
-        self.manifest.snapshots.drain(..spare);
-        Ok(entry.bytes)
-    }
-
-    /// `None` when the ledger has removed it meanwhile.
-    fn copy_snapshot(
-        &self,
-        listed: &Listed,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<SnapshotEntry>, BackupError> {
-        let from = match File::open(&listed.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(BackupError::io("open", &listed.path))?,
-        };
-        let path = self.snapshots().path_of(listed.lsn);
-        let unfinished = Unfinished::new(path.with_extension("snap.new"));
-        copy(from, &listed.path, unfinished.path(), watch)?;
-        let summary = read_snapshot(unfinished.path())?;
-        let header = &summary.header;
-        let ours = (self.manifest.ledger, self.manifest.shard, listed.lsn);
-        if (header.ledger, header.shard, header.lsn()) != ours {
-            let what = "it is of another ledger or LSN".to_owned();
-            return Err(SnapshotError::Foreign { path: listed.path.clone(), what }.into());
-        }
-        self.check_anchor(&header.anchor, &listed.path)?;
-        fs::rename(unfinished.path(), &path)
-            .map_err(BackupError::io("rename", unfinished.path()))?;
-        let dir = self.dir.join(SNAPSHOTS);
-        sync_dir(&dir).map_err(BackupError::io("sync", &dir))?;
-        tell(watch, Step::Renamed)?;
-        let Summary { bytes, digest, .. } = summary;
-        Ok(Some(SnapshotEntry { lsn: listed.lsn, anchor: header.anchor, bytes, digest }))
-    }
-
-    /// A snapshot must stand at a frame's end of this history.
-    fn check_anchor(&self, anchor: &ChainPoint, path: &Path) -> Result<(), BackupError> {
-        let start = Manifest { files: Vec::new(), ..self.manifest.clone() }.end();
-        let at = match self.frame_at(anchor.lsn)? {
-            Some(frame) => ChainPoint { lsn: frame.last_lsn(), hash: frame.hash() },
-            None => start,
-        };
-        if at == *anchor {
-            return Ok(());
-        }
-        let what = "no frame of the backup's history ends where it stands";
-        Err(BackupError::ForeignSnapshot { path: path.to_owned(), what })
-    }
-
     /// Makes what was added part of the backup, durably.
     fn publish(&mut self) -> Result<(), BackupError> {
         self.manifest.sequence += 1;
         self.manifest.time_ns = now_ns();
-        let path = self.dir.join(MANIFEST_NEW);
-        let written = File::create(&path).and_then(|mut file| {
-            file.write_all(&self.manifest.encode())?;
-            file.sync_all()
-        });
-        written.map_err(BackupError::io("write", &path))?;
-        fs::rename(&path, self.dir.join(MANIFEST)).map_err(BackupError::io("rename", &path))?;
-        sync_dir(&self.dir).map_err(BackupError::io("sync", &self.dir))
+        let (beside, path) = (self.dir.join(MANIFEST_NEW), self.dir.join(MANIFEST));
+        Ok(write_whole(&beside, &path, &self.manifest.encode())?)
     }
 
     /// Removes what the manifest on disk does not name: begun and never finished, merged, or no
@@ -482,18 +403,6 @@ impl BackupStore {
         }
         faults
     }
-
-    fn verify_snapshot(&self, entry: &SnapshotEntry) -> Result<(), BackupError> {
-        let store = self.snapshots();
-        let path = store.path_of(entry.lsn);
-        let summary = store.verify(entry.lsn)?;
-        let is = (summary.header.anchor, summary.bytes, summary.digest);
-        if is != (entry.anchor, entry.bytes, entry.digest) {
-            let what = "the manifest names another one";
-            return Err(BackupError::ForeignSnapshot { path, what });
-        }
-        self.check_anchor(&entry.anchor, &path)
-    }
 }
 
 /// Where the files begin that should be one: those at the end that are not above a level, once
@@ -519,13 +428,7 @@ fn file_name(entry: &Entry) -> String {
 
 fn read_manifest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
     let path = dir.join(MANIFEST);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(BackupError::io("open", &path))?,
-    };
-    let mut bytes = Vec::new();
-    let read = file.take(manifest::BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(BackupError::io("read", &path))?;
+    let Some(bytes) = read_bounded(&path, manifest::BYTES_MAX)? else { return Ok(None) };
     let decoded = Manifest::decode(&bytes);
     decoded.map(Some).map_err(|source| BackupError::Manifest { path, source })
 }
@@ -541,15 +444,29 @@ fn take_lock(dir: &Path) -> Result<File, BackupError> {
     }
 }
 
-/// Neither may lie in the other.
-fn refuse_inside(dir: &Path, data_dir: &Path) -> Result<(), BackupError> {
-    let real = |path: &Path| path.canonicalize().map_err(BackupError::io("find", path));
+/// Neither of a backup and a data directory may lie in the other; either may not be there yet.
+///
+/// # Errors
+/// [`BackupError::Inside`], [`BackupError::Io`].
+pub fn refuse_inside(dir: &Path, data_dir: &Path) -> Result<(), BackupError> {
     let (backup, ledger) = (real(dir)?, real(data_dir)?);
     if backup.starts_with(&ledger) || ledger.starts_with(&backup) {
         let (path, data_dir) = (dir.to_owned(), data_dir.to_owned());
         return Err(BackupError::Inside { path, data_dir });
     }
     Ok(())
+}
+
+/// The path without links, as far as it is there.
+fn real(path: &Path) -> Result<PathBuf, BackupError> {
+    let whole = std::path::absolute(path).map_err(BackupError::io("find", path))?;
+    for there in whole.ancestors() {
+        if let Ok(found) = there.canonicalize() {
+            let rest = whole.strip_prefix(there).expect("an ancestor");
+            return Ok(found.join(rest));
+        }
+    }
+    Ok(whole)
 }
 
 fn on_one_filesystem(one: &Path, other: &Path) -> bool {
@@ -563,35 +480,7 @@ fn sync_parent(dir: &Path) -> Result<(), BackupError> {
     real.parent().map_or(Ok(()), |up| sync_dir(up).map_err(BackupError::io("sync", up)))
 }
 
-/// Copies a file, synced as it grows, and lets the page cache forget it.
-fn copy(mut from: File, name: &Path, to: &Path, watch: &mut Watch<'_>) -> Result<(), BackupError> {
-    let mut out = File::create(to).map_err(BackupError::io("create", to))?;
-    let mut window = vec![0; SYNC_EVERY_BYTES];
-    loop {
-        let read = from.read(&mut window).map_err(BackupError::io("read", name))?;
-        if read == 0 {
-            break;
-        }
-        let done = out.write_all(&window[..read]).and_then(|()| out.sync_data());
-        done.map_err(BackupError::io("write", to))?;
-        tell(watch, Step::Frames(read as u64))?;
-    }
-    out.sync_all().map_err(BackupError::io("sync", to))?;
-    tell(watch, Step::Written)?;
-    forget_cached(&out);
-    Ok(())
-}
-
-fn read_snapshot(path: &Path) -> Result<Summary, BackupError> {
-    let file = File::open(path).map_err(BackupError::io("open", path))?;
-    Ok(Reader::new(BufReader::with_capacity(256 << 10, file), path)?.verify()?)
-}
-
 fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    crate::archive::with_causes(error)
 }

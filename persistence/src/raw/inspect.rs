@@ -7,7 +7,7 @@
 use super::reader::{Gap, Item, Placed};
 use super::{Files, Part, RawJournal, gap_text};
 use crate::archive::store::ArchiveFault;
-use crate::archive::with_causes;
+use crate::causes::with_causes;
 use crate::chain::{Chain, ChainFault, ChainPoint, Stop};
 use crate::contract::{DroppedTail, ReplayError, Visitor};
 use crate::data_dir::archive_dir;

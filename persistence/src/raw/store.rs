@@ -7,7 +7,7 @@
 
 use super::inspect::{Fault, FaultKind, SegmentDigest};
 use super::{Files, RawJournal};
-use crate::archive::with_causes;
+use crate::causes::with_causes;
 use crate::contract::JournalError;
 use crate::files::io_error;
 use crate::sled_journal::visit_segment;

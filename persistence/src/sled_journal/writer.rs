@@ -9,6 +9,7 @@ use super::segment::{BLOCK_TARGET_BYTES, CHUNK_BYTES_MAX, Segment, StoreError};
 use super::shard::{Shard, WriteState, Writing};
 use super::watchdog::Watchdog;
 use crate::append::{AppendBuffer, misuse};
+use crate::causes::with_causes;
 use crate::chain::ChainPoint;
 use crate::contract::{AppendError, BoxError, Place, Writer};
 use crate::mark::Mark;
@@ -55,12 +56,6 @@ impl Writer for SledWriter {
             AppendError::InDoubt { place: place(), verb, source }
         })
     }
-}
-
-/// An error and what caused it, in one line: for the text that outlives the error.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Shard {

@@ -8,20 +8,19 @@
 //!
 //! Both sizes are bounded and checked before memory is taken for them.
 
+use crate::packed::{PackFault, Packer, Unpacker, stored_bytes_max};
 use std::io;
 use thiserror::Error;
-use zstd::bulk::{Compressor, Decompressor};
 
 /// Bytes in front of every block.
 pub(super) const HEADER_BYTES: usize = 20;
 /// No block's content is larger.
 pub(super) const CONTENT_BYTES_MAX: usize = 1 << 20;
-/// No block is stored in more: zstd adds at most one byte in 256, and a little.
-pub(super) const STORED_BYTES_MAX: usize = CONTENT_BYTES_MAX + CONTENT_BYTES_MAX / 128;
+/// No block is stored in more.
+pub(super) const STORED_BYTES_MAX: usize = stored_bytes_max(CONTENT_BYTES_MAX);
 
 /// Fast, and close to the best there is for ids, which hardly compress at all.
 const LEVEL: i32 = 1;
-const CRC_AT: usize = 16;
 
 /// What a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +91,6 @@ pub(super) struct Header {
     pub number: u32,
     content_bytes: u32,
     pub stored_bytes: u32,
-    crc: u32,
 }
 
 fn word(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
@@ -107,7 +105,6 @@ impl Header {
             number: word(bytes, 4),
             content_bytes: word(bytes, 8),
             stored_bytes: word(bytes, 12),
-            crc: word(bytes, CRC_AT),
         };
         let sizes =
             [(header.content_bytes, CONTENT_BYTES_MAX), (header.stored_bytes, STORED_BYTES_MAX)];
@@ -122,14 +119,13 @@ impl Header {
 
 /// Compresses and seals blocks.
 pub(super) struct Sealer {
-    compressor: Compressor<'static>,
-    bytes: Vec<u8>,
+    packer: Packer,
     number: u32,
 }
 
 impl Sealer {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { compressor: Compressor::new(LEVEL)?, bytes: Vec::new(), number: 0 })
+        Ok(Self { packer: Packer::new(LEVEL)?, number: 0 })
     }
 
     /// Blocks sealed so far.
@@ -144,32 +140,24 @@ impl Sealer {
     pub(super) fn seal(&mut self, kind: Kind, content: &[u8]) -> io::Result<&[u8]> {
         assert!(!content.is_empty(), "a block has content");
         assert!(content.len() <= CONTENT_BYTES_MAX, "a block of {} bytes", content.len());
-        self.bytes.clear();
-        self.bytes.resize(HEADER_BYTES + zstd::zstd_safe::compress_bound(content.len()), 0);
-        let stored =
-            self.compressor.compress_to_buffer(content, &mut self.bytes[HEADER_BYTES..])?;
-        self.bytes.truncate(HEADER_BYTES + stored);
-        assert!(stored <= STORED_BYTES_MAX, "zstd adds less than a hundredth");
-        let size = |bytes: usize| u32::try_from(bytes).expect("bounded above").to_le_bytes();
-        self.bytes[0] = kind as u8;
-        self.bytes[4..8].copy_from_slice(&self.number.to_le_bytes());
-        self.bytes[8..12].copy_from_slice(&size(content.len()));
-        self.bytes[12..CRC_AT].copy_from_slice(&size(stored));
-        let crc = checksum(&self.bytes[..CRC_AT], &self.bytes[HEADER_BYTES..]);
-        self.bytes[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        let number = self.number;
         self.number += 1;
-        Ok(&self.bytes)
+        let bytes = u32::try_from(content.len()).expect("bounded above");
+        self.packer.pack::<HEADER_BYTES>(content, |header, stored| {
+            header[0] = kind as u8;
+            for (at, word) in [number, bytes, stored].into_iter().enumerate() {
+                header[4 + 4 * at..8 + 4 * at].copy_from_slice(&word.to_le_bytes());
+            }
+        })
     }
 }
 
 /// Checks and decompresses blocks.
-pub(super) struct Opener {
-    decompressor: Decompressor<'static>,
-}
+pub(super) struct Opener(Unpacker);
 
 impl Opener {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { decompressor: Decompressor::new()? })
+        Unpacker::new().map(Self)
     }
 
     /// The content of the block with these stored bytes.
@@ -179,20 +167,11 @@ impl Opener {
         header_bytes: &[u8; HEADER_BYTES],
         stored: &[u8],
     ) -> Result<Vec<u8>, BlockFault> {
-        let (found, computed) = (header.crc, checksum(&header_bytes[..CRC_AT], stored));
-        if found != computed {
-            return Err(BlockFault::Checksum { found, computed });
-        }
         let said = header.content_bytes;
-        let content = self.decompressor.decompress(stored, said as usize);
-        let content = content.map_err(BlockFault::Compression)?;
-        if content.len() != said as usize {
-            return Err(BlockFault::Content { said, found: content.len() });
-        }
-        Ok(content)
+        self.0.unpack(header_bytes, stored, said).map_err(|fault| match fault {
+            PackFault::Checksum { found, computed } => BlockFault::Checksum { found, computed },
+            PackFault::Compression(source) => BlockFault::Compression(source),
+            PackFault::Size(found) => BlockFault::Content { said, found },
+        })
     }
-}
-
-fn checksum(header: &[u8], stored: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(header), stored)
 }

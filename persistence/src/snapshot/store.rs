@@ -13,7 +13,7 @@ use super::format::{END_MAGIC, SnapshotHeader, TRAILER_BYTES};
 use super::reader::{Blocks, Reader};
 use super::{Fault, SnapshotError, Summary, loading};
 use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
-use crate::files::sync_dir;
+use crate::files::{SyncedFile, Unfinished, list_names, make_dir, sync_dir};
 use crate::ledger_id::LedgerId;
 use ducat_engine::account::Account;
 use ducat_engine::ids::{Lsn, ShardId};
@@ -21,13 +21,10 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::IdsPiece;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Written bytes are synced after so many: the journal's own syncs must not wait until the
-/// disk has taken a whole snapshot.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// The snapshots of one shard. Cheap to clone.
@@ -103,7 +100,7 @@ impl SnapshotStore {
     /// [`SnapshotError::Io`] when the directory cannot be listed.
     pub fn list(&self) -> Result<Vec<Listed>, SnapshotError> {
         let mut listed = Vec::new();
-        for (path, name) in self.files()? {
+        for (path, name) in list_names(&self.dir)? {
             if let Some(lsn) = parse_name(&name) {
                 let bytes = fs::metadata(&path).map_or(0, |meta| meta.len());
                 listed.push(Listed { lsn, bytes, header: self.peek(&path, lsn), path });
@@ -111,19 +108,6 @@ impl SnapshotStore {
         }
         listed.sort_unstable_by_key(|snapshot| std::cmp::Reverse(snapshot.lsn));
         Ok(listed)
-    }
-
-    fn files(&self) -> Result<Vec<(PathBuf, String)>, SnapshotError> {
-        let listing = || SnapshotError::io("list", &self.dir);
-        let entries = match fs::read_dir(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(listing())?,
-        };
-        let entries = entries.map(|entry| {
-            let entry = entry?;
-            Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
-        });
-        entries.collect::<io::Result<_>>().map_err(listing())
     }
 
     /// Reads a snapshot's head and its last bytes.
@@ -201,26 +185,16 @@ impl SnapshotStore {
     /// # Errors
     /// [`SnapshotError`].
     pub fn create(&self, header: SnapshotHeader) -> Result<SnapshotFile, SnapshotError> {
-        self.make_dir()?;
+        make_dir(&self.dir)?;
         self.remove_leftovers()?;
         let path = self.path_of(header.lsn());
         let unfinished = path.with_extension("snap.new");
         let file = File::create_new(&unfinished);
         let file = file.map_err(SnapshotError::io("create", &unfinished))?;
-        let unfinished = Unfinished(unfinished);
-        let out = SyncedFile { file, unsynced: 0 };
-        let encoder = Encoder::new(out, header);
+        let unfinished = Unfinished::new(unfinished);
+        let encoder = Encoder::new(SyncedFile::new(file), header);
         let encoder = encoder.map_err(|error| encode_error(error, &path))?;
-        Ok(SnapshotFile { encoder, path, unfinished, dir: self.dir.clone() })
-    }
-
-    fn make_dir(&self) -> Result<(), SnapshotError> {
-        if self.dir.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir(&self.dir).map_err(SnapshotError::io("create", &self.dir))?;
-        let parent = self.dir.parent().unwrap_or(&self.dir);
-        sync_dir(parent).map_err(SnapshotError::io("sync", parent))
+        Ok(SnapshotFile { encoder, path, unfinished })
     }
 
     /// Removes files that were begun and never finished.
@@ -228,7 +202,7 @@ impl SnapshotStore {
     /// # Errors
     /// [`SnapshotError::Io`].
     pub fn remove_leftovers(&self) -> Result<(), SnapshotError> {
-        for (path, name) in self.files()? {
+        for (path, name) in list_names(&self.dir)? {
             if name.strip_suffix(".new").is_some_and(|name| parse_name(name).is_some()) {
                 tracing::info!(path = %path.display(), "removing an unfinished snapshot");
                 fs::remove_file(&path).map_err(SnapshotError::io("remove", &path))?;
@@ -316,44 +290,11 @@ fn encode_error(error: EncodeError, path: &Path) -> SnapshotError {
     }
 }
 
-/// Syncs what was written every few megabytes.
-struct SyncedFile {
-    file: File,
-    unsynced: u64,
-}
-
-impl Write for SyncedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.unsynced += written as u64;
-        if self.unsynced >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-}
-
-/// Removes the file unless it was renamed.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Renamed, or removed by the next that writes.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// A snapshot being written. Dropped before it is finished, nothing remains of it.
 pub struct SnapshotFile {
     encoder: Encoder<SyncedFile>,
     path: PathBuf,
     unfinished: Unfinished,
-    dir: PathBuf,
 }
 
 impl SnapshotFile {
@@ -379,10 +320,9 @@ impl SnapshotFile {
     /// # Errors
     /// [`SnapshotError`].
     pub fn finish(self) -> Result<Summary, SnapshotError> {
-        let Self { encoder, path, unfinished, dir } = self;
+        let Self { encoder, path, unfinished } = self;
         let (_, summary) = encoder.finish().map_err(|error| encode_error(error, &path))?;
-        fs::rename(&unfinished.0, &path).map_err(SnapshotError::io("rename", &unfinished.0))?;
-        sync_dir(&dir).map_err(SnapshotError::io("sync", &dir))?;
+        unfinished.name(&path)?;
         Ok(summary)
     }
 }

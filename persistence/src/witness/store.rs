@@ -7,10 +7,10 @@
 use super::checkpoint::{CHECKPOINT_BYTES_MAX, SignedCheckpoint};
 use super::key::CheckKey;
 use super::{WitnessError, checkpoint::CheckpointError};
-use crate::files::sync_dir;
+use crate::files::write_whole;
 use crate::ledger_id::LedgerId;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = ".checkpoint";
@@ -179,11 +179,6 @@ impl CheckpointStore {
             return Err(WitnessError::io("create", &path)(taken));
         }
         let temporary = self.dir.join(format!("next{EXTENSION}.new"));
-        let mut file = File::create(&temporary).map_err(WitnessError::io("create", &temporary))?;
-        file.write_all(signed.to_text().as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(WitnessError::io("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(WitnessError::io("rename", &temporary))?;
-        sync_dir(&self.dir).map_err(WitnessError::io("sync", &self.dir))
+        Ok(write_whole(&temporary, &path, signed.to_text().as_bytes())?)
     }
 }

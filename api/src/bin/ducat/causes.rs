@@ -4,7 +4,6 @@
 use crate::exit::{Exit, Failure};
 use ducat_actors::snapshots::rebuild::RebuildError;
 use std::error::Error;
-use std::iter::successors;
 use std::path::Path;
 
 /// What the store adds to its errors and what helps nobody.
@@ -12,8 +11,7 @@ const NOISE: [&str; 2] = [" at file offset None", " backtrace ()"];
 
 /// The error and everything that led to it, in one line.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = successors(Some(error), |&error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let text = ducat_persistence::with_causes(error);
     NOISE.iter().fold(text, |text, noise| text.replace(noise, ""))
 }
 

@@ -12,6 +12,7 @@ mod banner;
 mod ready_file;
 pub(crate) mod replay_bar;
 mod signals;
+mod snapshots;
 mod upkeep;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
@@ -19,16 +20,15 @@ use crate::exit::{Done, Exit, Failure};
 use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
-use ducat_actors::snapshots::{SnapshotOptions, SnapshotSchedule};
 use ducat_actors::start::{Engine, StartError};
 use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
-use ducat_persistence::snapshot::SnapshotStore;
 use ready_file::ReadyFile;
 use signals::Signals;
+use snapshots::SnapshotArgs;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -56,23 +56,8 @@ pub struct ServeArgs {
     /// Allow what no ledger of real money should do, such as `--durability none`.
     #[arg(long, env = "DUCAT_DEVELOPMENT")]
     development: bool,
-    /// Start from the whole journal, whatever snapshots there are.
-    #[arg(long, env = "DUCAT_IGNORE_SNAPSHOTS")]
-    ignore_snapshots: bool,
-    /// How often a snapshot is taken by itself, such as 30s, 10m or 1h; `off` for never. None is
-    /// taken when nothing has changed.
-    #[arg(long, env = "DUCAT_SNAPSHOT_EVERY", default_value = "10m", value_parser = every,
-          value_name = "TIME")]
-    snapshot_every: Every,
-    /// A snapshot is also taken when the journal has grown by so many MiB since the last one,
-    /// and by that one's size at least; 0 for never.
-    #[arg(long, env = "DUCAT_SNAPSHOT_JOURNAL_MIB", default_value_t = 1024,
-          value_parser = clap::value_parser!(u32).range(0..=16_777_216), value_name = "MIB")]
-    snapshot_journal_mib: u32,
-    /// How many of the newest snapshots that can be used stay.
-    #[arg(long, env = "DUCAT_SNAPSHOT_KEEP", default_value_t = 3,
-          value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "COUNT")]
-    snapshot_keep: u32,
+    #[command(flatten)]
+    snapshots: SnapshotArgs,
     #[command(flatten)]
     sign: SignArgs,
     /// Partitions that host the account actors: 1, 2, 4, 8, 16, 32 or 64.
@@ -150,25 +135,6 @@ impl ServeArgs {
     }
 }
 
-/// A time between two snapshots or backups; none for never.
-type Every = Option<Duration>;
-
-/// The longest time between two snapshots or backups that can be asked for.
-const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-
-fn every(text: &str) -> Result<Every, String> {
-    if matches!(text, "off" | "0") {
-        return Ok(None);
-    }
-    let time: jiff::SignedDuration =
-        text.parse().map_err(|_| "a time such as 30s, 10m or 1h, or `off`".to_owned())?;
-    match Duration::try_from(time) {
-        Ok(Duration::ZERO) => Ok(None),
-        Ok(time) if (Duration::from_secs(1)..=EVERY_MAX).contains(&time) => Ok(Some(time)),
-        _ => Err("at least one second and at most a year, or `off`".to_owned()),
-    }
-}
-
 /// Durability modes, named by the failure they survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DurabilityArg {
@@ -222,6 +188,10 @@ fn check(args: &ServeArgs) -> Result<(), Failure> {
              --backup-to out",
         ));
     }
+    if let Some(to) = &args.upkeep.backup_to {
+        let inside = ducat_persistence::backup::refuse_inside(to, &args.data_dir);
+        inside.map_err(|error| Failure::usage(with_causes(&error)))?;
+    }
     if !args.listen.ip().is_loopback() && !args.insecure_listen {
         return Err(Failure::usage(format!(
             "{} can be reached from other machines, and this server neither encrypts nor asks who \
@@ -255,7 +225,7 @@ async fn run_async(args: ServeArgs) -> Done {
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {
         backup: args.upkeep.backing_up(&args.data_dir, opened.ledger, &opened.origins),
-        snapshots: opened.snapshots.map(|store| snapshot_options(&args, store)),
+        snapshots: opened.snapshots.map(|store| args.snapshots.options(store)),
         disk: match durability {
             Durability::PowerLoss => args.upkeep.disk(&args.data_dir)?,
             Durability::None => None,
@@ -421,18 +391,6 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
     })
 }
 
-fn snapshot_options(args: &ServeArgs, store: SnapshotStore) -> SnapshotOptions {
-    let mib = u64::from(args.snapshot_journal_mib);
-    let schedule = SnapshotSchedule {
-        every: args.snapshot_every,
-        journal_bytes: (mib > 0).then_some(mib << 20),
-        keep: args.snapshot_keep as usize,
-        ..SnapshotSchedule::default()
-    };
-    let start_from = !args.ignore_snapshots;
-    SnapshotOptions { start_from, schedule, ..SnapshotOptions::new(store) }
-}
-
 fn mebibytes(count: u32) -> Budget {
     Budget::new(count as usize * 1024 * 1024)
 }
@@ -494,25 +452,6 @@ mod tests {
                 assert_eq!(failure.exit, Exit::Usage);
             }
         }
-    }
-
-    #[test]
-    fn snapshots_are_taken_as_often_as_asked() {
-        let schedule = |flags: &[&str]| {
-            let args = parse(flags).expect("parses");
-            let at = std::path::PathBuf::from("nowhere");
-            let ledger = ducat_persistence::LedgerId::from_bytes([1; 16]);
-            let store = SnapshotStore::at(at, ledger, ducat_engine::ids::ShardId(0));
-            snapshot_options(&args, store).schedule
-        };
-        assert_eq!(schedule(&[]), SnapshotSchedule::default(), "one default for all");
-        let off = schedule(&["--snapshot-every", "off", "--snapshot-journal-mib", "0"]);
-        assert_eq!(off, SnapshotSchedule::off());
-        for (text, seconds) in [("30s", Some(30)), ("1h", Some(3600)), ("0", None), ("0s", None)] {
-            let every = schedule(&["--snapshot-every", text]).every;
-            assert_eq!(every, seconds.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(schedule(&["--snapshot-keep", "7"]).keep, 7);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The flags of what a server does beside the transfers: archiving, backing up and watching the
 //! disk.
 
-use super::{Every, every};
+use super::snapshots::{Every, every};
 use crate::exit::{Exit, Failure};
 use clap::{Args, ValueEnum};
 use ducat_actors::upkeep::archiving::ArchiveOptions;
