@@ -1,15 +1,20 @@
 //! The account actor's state machine: one account, its figures, and the messages it takes.
 //!
 //! ```text
-//!            Freeze ──▶ held      ─┬─ Debit  ──▶ posted −
+//!            Freeze ──▶ pending − ─┬─ Debit  ──▶ posted −
 //!   prepare                        │                        commit
-//!            Expect ──▶ incoming  ─┴─ Credit ──▶ posted +
+//!            Expect ──▶ pending + ─┴─ Credit ──▶ posted +
 //! ```
 //!
 //! Preparing a transfer freezes the amount on the debit account and announces it on the
 //! credit account; the decision either turns both into postings or takes both back.
 //! [`Account::debit`] and [`Account::credit`] are the only ways a posted balance changes,
 //! when running live and when replaying a journal alike.
+//!
+//! A hold is a freeze that outlives its request: [`Account::set_aside`] and
+//! [`Account::give_back`] change what is on hold, which no debit may spend. What operations on
+//! holds prepare is an [`Effect`], which changes both figures at once: what may be *spent* is
+//! held against the floor, what is *posted* against the end of the range.
 
 use crate::ids::{AccountId, Lsn};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
@@ -22,14 +27,49 @@ use thiserror::Error;
 pub struct Account {
     id: AccountId,
     posted: i128,
-    held: u128,
-    incoming: u128,
+    /// Set aside by open holds, minor units.
+    on_hold: u128,
+    /// Announced less frozen: how far everything prepared will move the posted balance.
+    pending: i128,
+    /// How far everything prepared will move what is on hold.
+    pending_hold: i128,
     overdraft_limit: u128,
     opened_lsn: Lsn,
     last_lsn: Lsn,
+    /// How much is prepared and neither done nor taken back; without any, nothing is pending.
+    prepared: u32,
     currency: CurrencyId,
     status: AccountStatus,
     external: bool,
+}
+
+/// What an item of a batch does to one account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Effect {
+    /// Change of the posted balance, minor units.
+    pub posted: i128,
+    /// Change of what is on hold, minor units.
+    pub on_hold: i128,
+    /// What it asks of the account.
+    pub guard: Guard,
+}
+
+/// What an effect asks of its account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Guard {
+    /// Debits are allowed, and what it takes is there.
+    Debit,
+    /// Credits are allowed, and what it brings has room.
+    Credit,
+    /// Nothing.
+    Free,
+}
+
+impl Effect {
+    /// Change of what may be spent.
+    pub fn spendable(self) -> i128 {
+        self.posted - self.on_hold
+    }
 }
 
 /// What a posting did to one account.
@@ -105,6 +145,8 @@ pub struct Durable {
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
+    /// Set aside by open holds, minor units.
+    pub on_hold: u128,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
@@ -117,6 +159,7 @@ pub(crate) struct Image {
     /// Where the account is hosted; here because it costs no byte more.
     pub local: u32,
     posted: i128,
+    on_hold: u128,
     last_lsn: Lsn,
     status: AccountStatus,
 }
@@ -128,11 +171,13 @@ impl Account {
         Self {
             id: spec.id,
             posted: 0,
-            held: 0,
-            incoming: 0,
+            on_hold: 0,
+            pending: 0,
+            pending_hold: 0,
             overdraft_limit: spec.overdraft_limit,
             opened_lsn: lsn,
             last_lsn: Lsn::ZERO,
+            prepared: 0,
             currency: spec.currency,
             status: AccountStatus::Active,
             external: spec.external,
@@ -144,16 +189,21 @@ impl Account {
     /// # Errors
     /// What no sequence of events leads to.
     pub fn restore(durable: &Durable) -> Result<Self, &'static str> {
-        let Durable { spec, status, posted, opened_lsn, last_lsn } = *durable;
+        let Durable { spec, status, posted, on_hold, opened_lsn, last_lsn } = *durable;
         if spec.overdraft_limit > AMOUNT_MAX {
             return Err("its overdraft limit is out of range");
         }
         if opened_lsn == Lsn::ZERO {
             return Err("no event opened it");
         }
-        let account = Self { posted, last_lsn, status, ..Self::open(&spec, opened_lsn) };
+        let account = Self { posted, on_hold, last_lsn, status, ..Self::open(&spec, opened_lsn) };
         if !(account.floor()..=BALANCE_MAX).contains(&posted) {
             return Err("its balance is out of range");
+        }
+        // An external account's may reach from one end of the range to the other.
+        let most = posted.abs_diff(account.floor());
+        if on_hold > most {
+            return Err("more is on hold than it has");
         }
         if last_lsn == Lsn::ZERO && posted != 0 {
             return Err("it has a balance and no entry");
@@ -161,7 +211,7 @@ impl Account {
         if last_lsn != Lsn::ZERO && last_lsn <= opened_lsn {
             return Err("its last entry does not come after its opening");
         }
-        if status == AccountStatus::Closed && posted != 0 {
+        if status == AccountStatus::Closed && (posted != 0 || on_hold != 0) {
             return Err("it is closed and not empty");
         }
         Ok(account)
@@ -174,6 +224,7 @@ impl Account {
             spec: self.spec(),
             status: self.status,
             posted: self.posted,
+            on_hold: self.on_hold,
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -185,27 +236,29 @@ impl Account {
         let Self {
             id: _,
             posted,
-            held: _,
-            incoming: _,
+            on_hold,
+            pending: _,
+            pending_hold: _,
             overdraft_limit: _,
             opened_lsn: _,
             last_lsn,
+            prepared: _,
             currency: _,
             status,
             external: _,
         } = *self;
-        Image { local, posted, last_lsn, status }
+        Image { local, posted, on_hold, last_lsn, status }
     }
 
     /// The account as it was when the image was taken, with nothing prepared on it.
     pub(crate) fn as_of(&self, image: Image) -> Self {
-        let Image { local: _, posted, last_lsn, status } = image;
-        Self { posted, last_lsn, status, ..self.settled() }
+        let Image { local: _, posted, on_hold, last_lsn, status } = image;
+        Self { posted, on_hold, last_lsn, status, ..self.settled() }
     }
 
     /// The account with nothing prepared on it.
     pub(crate) fn settled(&self) -> Self {
-        Self { held: 0, incoming: 0, ..self.clone() }
+        Self { pending: 0, pending_hold: 0, prepared: 0, ..self.clone() }
     }
 
     /// The caller's id.
@@ -232,19 +285,30 @@ impl Account {
         self.posted
     }
 
+    /// Set aside by open holds, minor units.
+    #[must_use]
+    pub fn on_hold(&self) -> u128 {
+        self.on_hold
+    }
+
     /// Reads something of every line of the cache that a posting needs.
     pub(crate) fn warm(&self) -> u64 {
         self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
     }
 
-    /// The lowest posted balance it may reach.
+    /// The lowest balance it may reach, what is on hold being spent.
     pub(crate) fn floor(&self) -> i128 {
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
     }
 
-    /// The posted balance once everything prepared so far is posted.
+    /// The posted balance once everything prepared so far is done.
     pub(crate) fn prospective(&self) -> i128 {
-        self.posted - signed(self.held) + signed(self.incoming)
+        self.posted + self.pending
+    }
+
+    /// What of it may be spent then: what is not on hold.
+    pub(crate) fn spendable(&self) -> i128 {
+        self.prospective() - signed(self.on_hold) - self.pending_hold
     }
 
     /// The rule that forbids any debit now, whatever the amount.
@@ -275,7 +339,7 @@ impl Account {
     #[must_use]
     pub fn refuse_debit(&self, amount: u128) -> Option<Rejection> {
         self.debit_blocked().or_else(|| {
-            let short = self.prospective() - signed(amount) < self.floor();
+            let short = self.spendable() - signed(amount) < self.floor();
             short.then(|| self.shortfall())
         })
     }
@@ -289,26 +353,91 @@ impl Account {
         })
     }
 
-    /// `Freeze`: sets `amount` aside for a debit to come.
+    /// The rule that an effect breaks, given everything prepared before. What takes nothing away
+    /// is covered, whatever the balance.
+    pub(crate) fn refuse(&self, effect: Effect) -> Option<Rejection> {
+        match effect.guard {
+            Guard::Free => None,
+            Guard::Debit => self.debit_blocked().or_else(|| {
+                let net = effect.spendable();
+                let short = net < 0 && self.spendable() + net < self.floor();
+                short.then(|| self.shortfall())
+            }),
+            Guard::Credit => self.credit_blocked().or_else(|| {
+                let over = self.prospective() + effect.posted > BALANCE_MAX;
+                over.then_some(Rejection::BalanceOverflow)
+            }),
+        }
+    }
+
+    /// `Freeze`: keeps `amount` for a debit to come.
     pub fn freeze(&mut self, amount: u128) {
-        self.held += amount;
+        self.pending -= signed(amount);
+        self.prepared += 1;
     }
 
     /// `Unfreeze`: gives back what was frozen.
     pub fn unfreeze(&mut self, amount: u128) {
-        assert!(self.held >= amount, "more unfrozen than was frozen");
-        self.held -= amount;
+        self.pending += signed(amount);
+        self.take_back();
     }
 
     /// `Expect`: announces a credit to come.
     pub fn expect(&mut self, amount: u128) {
-        self.incoming += amount;
+        self.pending += signed(amount);
+        self.prepared += 1;
     }
 
     /// `Unexpect`: takes back what was announced.
     pub fn unexpect(&mut self, amount: u128) {
-        assert!(self.incoming >= amount, "more taken back than was announced");
-        self.incoming -= amount;
+        self.pending -= signed(amount);
+        self.take_back();
+    }
+
+    /// Freezes or announces what an effect will do.
+    pub(crate) fn prepare(&mut self, effect: Effect) {
+        self.pending += effect.posted;
+        self.pending_hold += effect.on_hold;
+        self.prepared += 1;
+    }
+
+    /// Takes that back.
+    pub(crate) fn unprepare(&mut self, effect: Effect) {
+        self.pending -= effect.posted;
+        self.pending_hold -= effect.on_hold;
+        self.take_back();
+    }
+
+    fn take_back(&mut self) {
+        assert!(self.prepared > 0, "more taken back than was prepared");
+        self.prepared -= 1;
+        let nothing = self.pending == 0 && self.pending_hold == 0;
+        assert!(self.prepared > 0 || nothing, "other taken back than was prepared");
+    }
+
+    /// Puts `amount` on hold, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
+    pub(crate) fn set_aside(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
+        self.check_active(lsn)?;
+        self.check_covered(lsn, amount)?;
+        self.on_hold += amount;
+        Ok(self.figures())
+    }
+
+    /// Gives `amount` of what is on hold back, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when less is on hold; nothing changed then.
+    pub(crate) fn give_back(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
+        let Some(on_hold) = self.on_hold.checked_sub(amount) else {
+            let what =
+                format!("account {} has {} on hold, not {amount}", self.id, self.on_hold);
+            return Err(Impossible::Differs { lsn, what });
+        };
+        self.on_hold = on_hold;
+        Ok(self.figures())
     }
 
     /// `Debit`: posts `amount` out of the account, by the event at `lsn`.
@@ -318,16 +447,8 @@ impl Account {
     #[inline]
     pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn)?;
-        let after = self.posted - signed(amount);
-        if after < self.floor() {
-            return Err(Impossible::NotCovered {
-                lsn,
-                account: self.id,
-                amount,
-                available: self.figures().available,
-            });
-        }
-        Ok(self.post(lsn, after))
+        self.check_covered(lsn, amount)?;
+        Ok(self.post(lsn, self.posted - signed(amount)))
     }
 
     /// `Credit`: posts `amount` into the account, by the event at `lsn`.
@@ -344,10 +465,24 @@ impl Account {
         Ok(self.post(lsn, after))
     }
 
-    fn check_moves(&self, lsn: Lsn) -> Result<(), Impossible> {
-        if self.status != AccountStatus::Active {
-            return Err(Impossible::NotActive { lsn, account: self.id, status: self.status });
+    #[inline]
+    fn check_covered(&self, lsn: Lsn, amount: u128) -> Result<(), Impossible> {
+        if self.posted - signed(self.on_hold) - signed(amount) >= self.floor() {
+            return Ok(());
         }
+        let available = self.figures().available;
+        Err(Impossible::NotCovered { lsn, account: self.id, amount, available })
+    }
+
+    fn check_active(&self, lsn: Lsn) -> Result<(), Impossible> {
+        if self.status == AccountStatus::Active {
+            return Ok(());
+        }
+        Err(Impossible::NotActive { lsn, account: self.id, status: self.status })
+    }
+
+    fn check_moves(&self, lsn: Lsn) -> Result<(), Impossible> {
+        self.check_active(lsn)?;
         if lsn <= self.last_lsn || lsn <= self.opened_lsn {
             return Err(Impossible::NotAfter { lsn, account: self.id, last: self.last_lsn });
         }
@@ -362,11 +497,12 @@ impl Account {
     }
 
     /// Posted and available as a serial execution sees them: without what is only prepared.
-    /// For an external account, which has no floor, available equals posted.
+    /// For an external account, which has no floor, available is posted less what is on hold.
     #[must_use]
     pub fn figures(&self) -> BalanceAfter {
         let room = if self.external { 0 } else { signed(self.overdraft_limit) };
-        BalanceAfter { posted: self.posted, available: self.posted + room }
+        let available = self.posted - signed(self.on_hold) + room;
+        BalanceAfter { posted: self.posted, available }
     }
 
     /// Whether its status may become `status`.
@@ -381,7 +517,7 @@ impl Account {
         if self.status == AccountStatus::Closed && status != AccountStatus::Closed {
             return Err(AccountRejection::Closed);
         }
-        let empty = self.posted == 0 && self.held == 0 && self.incoming == 0;
+        let empty = self.posted == 0 && self.on_hold == 0 && self.is_settled();
         if status == AccountStatus::Closed && !empty {
             return Err(AccountRejection::NotEmpty);
         }
@@ -416,9 +552,10 @@ impl Account {
             spec: self.spec(),
             status: self.status,
             posted: self.posted,
-            held: self.held,
-            incoming: self.incoming,
-            available: self.figures().available - signed(self.held),
+            on_hold: self.on_hold,
+            held: (-self.pending).max(0).unsigned_abs(),
+            incoming: self.pending.max(0).unsigned_abs(),
+            available: self.figures().available + self.pending.min(0),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -438,7 +575,7 @@ impl Account {
     /// Whether nothing is prepared on it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.held == 0 && self.incoming == 0
+        self.prepared == 0
     }
 
     /// The canonical bytes of everything durable about it, for the state hash.
@@ -455,6 +592,10 @@ impl Account {
             AccountStatus::Closed => 2,
         });
         out.push(u8::from(self.external));
+        // Without holds the bytes are those of a ledger that knows none.
+        if self.on_hold != 0 {
+            out.extend_from_slice(&self.on_hold.to_le_bytes());
+        }
     }
 }
 
@@ -539,6 +680,6 @@ mod tests {
 
     #[test]
     fn an_account_stays_small() {
-        assert!(std::mem::size_of::<Account>() <= 112);
+        assert!(std::mem::size_of::<Account>() <= 128);
     }
 }

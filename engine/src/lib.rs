@@ -17,6 +17,7 @@ pub mod batch;
 pub mod codec;
 pub mod coordinator;
 pub mod directory;
+pub mod holds;
 mod id_table;
 pub mod ids;
 pub mod known;
@@ -29,6 +30,8 @@ pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
+pub mod request;
+pub mod rounds;
 pub mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;

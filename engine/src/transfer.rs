@@ -37,28 +37,29 @@ pub struct TransferRequest {
     pub linked: bool,
 }
 
-/// The answer to one transfer: final, durable, and the same for every repeat.
+/// The answer to one request: final, durable, and the same for every repeat. What became of the
+/// hold of an operation is told beside it ([`crate::holds::HoldAfter`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    /// The transfer's id.
+    /// The request's id.
     pub id: TransferId,
     /// The place of its event in the journal. For [`Rejection::IdReused`], the event of
-    /// the first transfer under that id; so is the time.
+    /// the first request under that id; so is the time.
     pub lsn: Lsn,
     /// When it was decided: nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// `None` when posted, else the rule it broke.
+    /// `None` when it was done, else the rule it broke.
     pub rejection: Option<Rejection>,
     /// The id was known: this is the stored outcome, nothing happened anew.
     pub repeat: bool,
     /// Currency of the debit account (or of the credit account where that is unknown). `None`
     /// where neither account existed when it was decided, and for [`Rejection::IdReused`].
     pub currency: Option<CurrencyId>,
-    /// The debit account after the decision. `None` where no such account existed then, and
-    /// for [`Rejection::IdReused`], which decides nothing.
+    /// The debit account after the decision. `None` where no such account existed then, where
+    /// no hold named one, and for [`Rejection::IdReused`], which decides nothing.
     pub debit: Option<BalanceAfter>,
-    /// The credit account after the decision. `None` where no such account existed then, and
-    /// for [`Rejection::IdReused`], which decides nothing.
+    /// The credit account after the decision. `None` in the same cases, and where an operation on
+    /// a hold was done in which it has no part: only a capture moves anything there.
     pub credit: Option<BalanceAfter>,
 }
 
@@ -67,7 +68,7 @@ pub struct Outcome {
 pub struct BalanceAfter {
     /// Posted balance.
     pub posted: i128,
-    /// What it can spend: posted − held + overdraft limit.
+    /// What it can spend: posted − on hold + overdraft limit.
     pub available: i128,
 }
 
@@ -127,7 +128,7 @@ pub enum AccountRejection {
     #[error("the account is closed for good")]
     Closed,
     /// Only an empty account can be closed.
-    #[error("an account is closed only when its balance is zero and nothing is held")]
+    #[error("an account is closed only when its balance is zero and nothing is on hold")]
     NotEmpty,
     /// The ledger holds as many accounts as it can.
     #[error("the ledger holds as many accounts as it can")]
@@ -143,11 +144,13 @@ pub struct AccountView {
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
-    /// Frozen for decisions on their way, minor units.
+    /// Set aside by open holds, minor units.
+    pub on_hold: u128,
+    /// Frozen for decisions on their way beyond what is on its way in, minor units.
     pub held: u128,
-    /// On its way in, not yet decided, minor units.
+    /// On its way in, not yet decided, beyond what is frozen, minor units.
     pub incoming: u128,
-    /// posted − held + overdraft limit.
+    /// posted − on hold − held + overdraft limit.
     pub available: i128,
     /// The event that opened it.
     pub opened_lsn: Lsn,

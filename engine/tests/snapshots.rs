@@ -5,16 +5,19 @@
 //! `DUCAT_CASES` sets the number of cases, as for `serial_equivalence`.
 
 use ducat_engine::account::Account;
-use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::holds::{Closed, Hold};
+use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
+    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
 };
+use ducat_engine::money::CurrencyId;
+use ducat_engine::request::Request;
 use ducat_engine::testing::book::{Event, filled};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::testing::{cases, same_outcomes};
-use ducat_engine::transfer::{Outcome, TransferRequest};
+use ducat_engine::transfer::Outcome;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -35,6 +38,7 @@ fn scripts(most: usize) -> impl Strategy<Value = Script> {
 struct Taking {
     head: Head,
     accounts: Vec<Vec<Vec<Account>>>,
+    holds: Vec<Vec<Hold>>,
     ids: Vec<IdsPiece>,
     ids_in_piece: usize,
     whole: bool,
@@ -47,6 +51,7 @@ impl Taking {
         Self {
             head: ledger.coordinator.begin_export(),
             accounts: vec![Vec::new(); ledger.partitions.len()],
+            holds: Vec::new(),
             ids: Vec::new(),
             ids_in_piece: 1 + rng.below(4),
             whole: false,
@@ -55,9 +60,13 @@ impl Taking {
 
     /// Takes a piece from somewhere.
     fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
-        let from = rng.below(ledger.partitions.len() + 1);
+        let partitions = ledger.partitions.len();
+        let from = rng.below(partitions + 2);
         match ledger.partitions.get_mut(from) {
             Some(partition) => self.accounts[from].extend(partition.give()),
+            None if from == partitions => {
+                self.holds.extend(ledger.coordinator.give_holds(self.ids_in_piece));
+            }
             None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
         }
     }
@@ -67,6 +76,7 @@ impl Taking {
             given.extend(std::iter::from_fn(|| partition.give()));
         }
         let most = self.ids_in_piece;
+        self.holds.extend(std::iter::from_fn(|| ledger.coordinator.give_holds(most)));
         self.ids.extend(std::iter::from_fn(|| ledger.coordinator.give(most)));
         self.whole = true;
     }
@@ -86,6 +96,18 @@ impl Taking {
             read
         });
         pieces.collect()
+    }
+
+    fn hold_pieces(&self, currency: impl Fn(Slot) -> Option<CurrencyId>) -> Vec<Vec<Hold>> {
+        let read = self.holds.iter().map(|piece| {
+            let mut bytes = Vec::new();
+            piece.iter().for_each(|hold| codec::put_hold(hold, &mut bytes));
+            assert!(bytes.len() <= piece.len() * codec::HOLD_BYTES_MAX);
+            let read = codec::take_holds(&bytes, &currency).expect("it was encoded");
+            assert_eq!(read, *piece);
+            read
+        });
+        read.collect()
     }
 
     fn id_pieces(&self) -> Vec<IdsPiece> {
@@ -110,6 +132,7 @@ impl Taking {
     fn end(&self) -> End {
         let mut tally = Tally::new(self.head()).expect("sound");
         self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
+        self.holds.iter().for_each(|piece| tally.holds(piece).expect("sound"));
         self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
         let end = tally.finish().expect("whole");
         let mut bytes = Vec::new();
@@ -124,6 +147,9 @@ impl Taking {
         for piece in self.pieces() {
             restore.accounts.put(piece)?;
         }
+        for piece in self.hold_pieces(|slot| restore.accounts.currency(slot)) {
+            restore.accounts.put_holds(&piece)?;
+        }
         for piece in self.id_pieces() {
             restore.ids.put(&piece)?;
         }
@@ -131,18 +157,38 @@ impl Taking {
     }
 }
 
-/// Every id that is remembered, how long it will be, and its event.
-fn remembered(ledger: &mut Ledger) -> Vec<(Age, TransferId, Lsn)> {
+/// Every id that is remembered, how long it will be, its event, and how its hold ended.
+fn remembered(ledger: &mut Ledger) -> Vec<(Age, TransferId, Lsn, Option<Closed>)> {
     ledger.coordinator.begin_export();
+    let closed = |p: &IdsPiece, at: usize| {
+        let found = p.closed.iter().find(|(place, _)| *place as usize == at);
+        found.map(|(_, closed)| *closed)
+    };
     std::iter::from_fn(|| ledger.coordinator.give(PIECE_IDS))
-        .flat_map(|p| p.pairs().map(|(id, lsn)| (p.age, id, lsn)).collect::<Vec<_>>())
+        .flat_map(|p| {
+            let all = p.pairs().enumerate();
+            all.map(|(at, (id, lsn))| (p.age, id, lsn, closed(&p, at))).collect::<Vec<_>>()
+        })
         .collect()
+}
+
+/// Every open hold, by id.
+fn open_holds(ledger: &mut Ledger) -> Vec<Hold> {
+    ledger.coordinator.begin_export();
+    let pieces = std::iter::from_fn(|| ledger.coordinator.give_holds(PIECE_HOLDS));
+    let mut all: Vec<Hold> = pieces.flatten().collect();
+    all.sort_unstable_by_key(|hold| hold.id);
+    all
 }
 
 /// Fails unless two ledgers are the same in everything that anybody can ever notice.
 fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
     prop_assert_eq!(one.summary(), other.summary());
     prop_assert_eq!(remembered(one), remembered(other));
+    prop_assert_eq!(open_holds(one), open_holds(other));
+    prop_assert_eq!((one.check_holds(), other.check_holds()), (Ok(()), Ok(())));
+    let next = [&*one, &*other].map(|ledger| ledger.coordinator.holds().next_expiry_ns());
+    prop_assert_eq!(next[0], next[1]);
     prop_assert_eq!(one.coordinator.next_lsn(), other.coordinator.next_lsn());
     prop_assert_eq!(one.coordinator.currencies(), other.coordinator.currencies());
     prop_assert_eq!(one.coordinator.begin_export().ids, other.coordinator.begin_export().ids);
@@ -174,7 +220,7 @@ impl Live {
         self.events.push(Event { lsn, time_ns, record });
     }
 
-    fn submit(&mut self, requests: &[TransferRequest]) -> Vec<Outcome> {
+    fn submit(&mut self, requests: &[Request]) -> Vec<Outcome> {
         let done = self.ledger.execute(self.now_ns, &[requests]).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter().map(|(lsn, record)| Event { lsn, time_ns, record });
@@ -186,6 +232,7 @@ impl Live {
     fn act(&mut self, step: &Step) {
         match step {
             Step::Submit(requests) => drop(self.submit(requests)),
+            Step::Wait(ns) => self.now_ns += ns,
             Step::Open(spec) => {
                 if let Ok((lsn, record)) = self.ledger.open_account(spec) {
                     self.note(lsn, record);
@@ -297,7 +344,7 @@ proptest! {
 fn the_property_does_forget_ids_between() {
     let mut rng = Rng::new(3);
     let mut forgotten = 0;
-    for seed in 0..20 {
+    for seed in 0..60 {
         let raw: Vec<(u8, Vec<u64>)> =
             (0..80).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
         play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");
@@ -335,6 +382,7 @@ fn what_does_not_add_up_is_refused_by_name() {
         let mut taking = Taking {
             head: sample.head.clone(),
             accounts: vec![sample.pieces()],
+            holds: sample.holds.clone(),
             ids: sample.ids.clone(),
             ids_in_piece: 1,
             whole: true,
@@ -347,6 +395,10 @@ fn what_does_not_add_up_is_refused_by_name() {
             for piece in &taking.accounts[0] {
                 tally.accounts(piece)?;
                 restore.accounts.put(piece.clone())?;
+            }
+            for piece in &taking.holds {
+                tally.holds(piece)?;
+                restore.accounts.put_holds(piece)?;
             }
             for piece in &taking.ids {
                 tally.ids(piece)?;
@@ -365,7 +417,7 @@ fn what_does_not_add_up_is_refused_by_name() {
     contains(refused(&|t, _| t.ids.swap(0, 1)), "in the order of their events");
     contains(refused(&|t, _| t.ids[1].ids[0] = t.ids[0].ids[0]), "it comes twice");
     contains(refused(&|t, _| t.ids[0].runs[0].first = Lsn(9_999)), "comes after the snapshot");
-    contains(refused(&|t, _| t.accounts[0].swap(0, 1)), "state hash");
+    contains(refused(&|t, _| t.accounts[0].swap(0, 1)), "has less on hold");
     contains(refused(&|t, _| t.head.assets[0].digits = 4), "state hash");
     contains(refused(&|t, _| t.head.assets.push(t.head.assets[0].clone())), "different assets");
     contains(refused(&|t, _| t.head.lsn = Lsn(12)), "remembered ids are announced");
@@ -383,6 +435,32 @@ fn what_does_not_add_up_is_refused_by_name() {
         *account = Account::restore(&durable).expect("in range");
     };
     contains(refused(&richer), "money was made or lost");
+    contains(refused(&|t, _| t.head.holds += 1), "open holds are announced");
+    contains(refused(&|t, _| t.holds.clear()), "open holds are announced");
+    contains(refused(&|t, _| hold(t).amount = 0), "amount is out of range");
+    contains(refused(&|t, _| hold(t).remaining = 0), "what remains of it");
+    contains(refused(&|t, _| hold(t).remaining += 1), "");
+    contains(refused(&|t, _| hold(t).credit = Slot(1_000)), "no such account");
+    contains(refused(&|t, _| hold(t).credit = hold(t).debit), "the same or differ");
+    contains(refused(&|t, _| hold(t).placed_lsn = Lsn(9_999)), "no event placed it");
+    contains(refused(&|t, _| hold(t).expires_ns -= 1), "state hash");
+    contains(refused(&|t, _| hold(t).over_capture_max += 1), "state hash");
+    let fewer = |t: &mut Taking, _: &mut End| {
+        t.holds.iter_mut().for_each(Vec::clear);
+        t.head.holds = 0;
+    };
+    contains(refused(&fewer), "open holds set 0 aside");
+    let again = |t: &mut Taking, _: &mut End| {
+        let first = *hold(t);
+        let place = t.holds.iter_mut().flatten().nth(1).expect("a second one");
+        place.id = first.id;
+    };
+    contains(refused(&again), "its id comes twice");
+}
+
+/// The first open hold, of some amount.
+fn hold(taking: &mut Taking) -> &mut Hold {
+    taking.holds.iter_mut().flatten().next().expect("one is open")
 }
 
 proptest! {
@@ -396,7 +474,7 @@ proptest! {
 
     /// So are bytes that begin as something real.
     #[test]
-    fn spoiled_bytes_are_read_or_refused(which in 0_usize..4, at in any::<usize>(), bit in 0_u32..8) {
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..5, at in any::<usize>(), bit in 0_u32..8) {
         let mut bytes = encoded()[which].clone();
         let at = at % bytes.len();
         bytes[at] ^= 1_u8 << bit;
@@ -405,15 +483,16 @@ proptest! {
     }
 }
 
-fn encoded() -> &'static [Vec<u8>; 4] {
-    static ENCODED: std::sync::OnceLock<[Vec<u8>; 4]> = std::sync::OnceLock::new();
+fn encoded() -> &'static [Vec<u8>; 5] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 5]> = std::sync::OnceLock::new();
     ENCODED.get_or_init(|| {
         let sample = sample();
-        let mut bytes = [const { Vec::new() }; 4];
+        let mut bytes = [const { Vec::new() }; 5];
         codec::put_head(&sample.head, &mut bytes[0]);
         sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
         codec::put_ids(&sample.ids[0], &mut bytes[2]);
         codec::put_end(&sample.end(), &mut bytes[3]);
+        sample.holds.iter().flatten().for_each(|hold| codec::put_hold(hold, &mut bytes[4]));
         bytes
     })
 }
@@ -432,6 +511,16 @@ fn read_all(bytes: &[u8]) {
         head.ids.old = 100;
         drop(Tally::new(head).expect("sound").ids(&ids));
         assert!(ids.pairs().count() <= bytes.len());
+        out.clear();
+        codec::put_ids(&ids, &mut out);
+        assert_eq!(out, bytes);
+    }
+    let listed = |slot: Slot| (slot.0 < 10).then_some(CurrencyId(826));
+    if let Ok(holds) = codec::take_holds(bytes, listed) {
+        out.clear();
+        holds.iter().for_each(|hold| codec::put_hold(hold, &mut out));
+        assert_eq!(out, bytes);
+        drop(Tally::new(sample_head()).expect("sound").holds(&holds));
     }
     drop(codec::take_end(bytes));
 }

@@ -8,7 +8,7 @@
 //!                                                          keeps an image of it before
 //! ```
 //!
-//! What an image costs, 32 bytes and one copy, is paid once for each account that changes
+//! What an image costs, 48 bytes and one copy, is paid once for each account that changes
 //! before it is given, in the commit that changes it; so no moment has to copy more than its
 //! own batch. (Whole pieces copied before their first change would be copied almost all by the
 //! first batch that hits accounts at random.)
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_costs_32_bytes() {
-        assert_eq!(size_of::<Image>(), 32);
+    fn an_image_costs_48_bytes() {
+        assert_eq!(size_of::<Image>(), 48);
     }
 }

@@ -6,6 +6,9 @@
 
 use super::{End, Head, IdsPiece, Tally, Unsound};
 use crate::account::Account;
+use crate::holds::Hold;
+use crate::ids::Slot;
+use crate::money::CurrencyId;
 use crate::coordinator::Coordinator;
 use crate::known::KnownIds;
 use crate::ledger::Ledger;
@@ -63,7 +66,10 @@ impl Restore {
         let partitions = (0..partitions).map(|index| Partition::new(index, layout)).collect();
         Ok(Self {
             accounts: RestoreAccounts { tally, coordinator, partitions },
-            ids: RestoreIds { tally: Tally::new(Head { accounts: 0, ..head.clone() })?, known },
+            ids: RestoreIds {
+                tally: Tally::new(Head { accounts: 0, holds: 0, ..head.clone() })?,
+                known,
+            },
         })
     }
 
@@ -101,6 +107,34 @@ impl RestoreAccounts {
             let slot = listed.ok_or_else(|| wrong("its id comes twice"))?;
             let host = self.coordinator.layout.partition_of(slot);
             self.partitions[host].host(slot, account);
+        }
+        Ok(())
+    }
+}
+
+impl RestoreAccounts {
+    /// What the account in this slot holds, if it is there.
+    #[must_use]
+    pub fn currency(&self, slot: Slot) -> Option<CurrencyId> {
+        let host = self.coordinator.layout.partition_of(slot);
+        self.partitions[host].account(slot).map(Account::currency)
+    }
+
+    /// The next open holds, behind all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn put_holds(&mut self, holds: &[Hold]) -> Result<(), Unsound> {
+        self.tally.holds(holds)?;
+        for hold in holds {
+            let wrong = |what| Err(Unsound::Hold { id: hold.id, what });
+            let currencies = [hold.debit, hold.credit].map(|slot| self.currency(slot));
+            if hold.debit == hold.credit || currencies != [Some(hold.currency); 2] {
+                return wrong("its accounts are the same or differ in currency");
+            }
+            if !self.coordinator.holds.insert(*hold) {
+                return wrong("its id comes twice");
+            }
         }
         Ok(())
     }

@@ -6,9 +6,11 @@ use super::{End, Head, IdsPiece, Unsound};
 use crate::account::Account;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
-use crate::ledger::{HashPart, Totals, hash_of_state};
-use crate::money::{Currencies, CurrencyId};
-use std::collections::BTreeMap;
+use crate::holds::Hold;
+use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Totals, hash_of_state};
+use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, HashMap};
 
 /// What was seen so far of a snapshot with this head.
 #[derive(Clone, Debug)]
@@ -18,6 +20,9 @@ pub struct Tally {
     slots: u64,
     hash: HashPart,
     totals: BTreeMap<CurrencyId, Totals>,
+    holds: HoldsPart,
+    /// What accounts have on hold, and what of it is not accounted for by holds yet.
+    on_hold: HashMap<Slot, (u128, u128), FixedState>,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -39,7 +44,9 @@ impl Tally {
         }
         // Each account, asset and id has an event of its own.
         let (lsn, ids) = (head.lsn.0, head.ids.old.saturating_add(head.ids.young));
-        for (what, said) in [("accounts", head.accounts), ("remembered ids", ids)] {
+        let counts =
+            [("accounts", head.accounts), ("open holds", head.holds), ("remembered ids", ids)];
+        for (what, said) in counts {
             if said > lsn {
                 return Err(Unsound::Count { what, said, found: lsn });
             }
@@ -50,6 +57,8 @@ impl Tally {
             slots: 0,
             hash: HashPart::default(),
             totals: BTreeMap::new(),
+            holds: HoldsPart::default(),
+            on_hold: HashMap::with_hasher(FixedState::default()),
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -92,10 +101,63 @@ impl Tally {
             }
             let slot = u32::try_from(self.slots).map_err(|_| wrong("no slot is left"))?;
             self.hash.add(Slot(slot), account, &mut self.scratch);
+            if durable.on_hold > 0 {
+                self.on_hold.insert(Slot(slot), (durable.on_hold, durable.on_hold));
+            }
             self.totals.entry(account.currency()).or_default().add(account);
             self.slots += 1;
         }
         Ok(())
+    }
+
+    /// The next open holds, behind all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn holds(&mut self, holds: &[Hold]) -> Result<(), Unsound> {
+        let found = self.holds.count + holds.len() as u64;
+        if found > self.head.holds {
+            return Err(Unsound::Count { what: "open holds", said: self.head.holds, found });
+        }
+        for hold in holds {
+            let wrong = |what| Err(Unsound::Hold { id: hold.id, what });
+            if [hold.debit, hold.credit].iter().any(|slot| u64::from(slot.0) >= self.slots) {
+                return wrong("no such account is there");
+            }
+            if !(1..=AMOUNT_MAX).contains(&hold.amount) || hold.over_capture_max > AMOUNT_MAX {
+                return wrong("its amount is out of range");
+            }
+            if !(1..=hold.amount).contains(&hold.remaining) {
+                return wrong("what remains of it is out of range");
+            }
+            if hold.placed_lsn == Lsn::ZERO || hold.placed_lsn > self.head.lsn {
+                return wrong("no event placed it");
+            }
+            let left = self.on_hold.get_mut(&hold.debit).map(|(_, left)| left);
+            match left.and_then(|left| Some((left.checked_sub(hold.remaining)?, left))) {
+                Some((less, left)) => *left = less,
+                None => return wrong("its account has less on hold"),
+            }
+            self.holds.hash.add_hold(hold, &mut self.scratch);
+        }
+        self.holds.count = found;
+        Ok(())
+    }
+
+    /// Holds and accounts agree, and all are there.
+    fn check_holds(&self) -> Result<(), Unsound> {
+        let (said, found) = (self.head.holds, self.holds.count);
+        if said != found {
+            return Err(Unsound::Count { what: "open holds", said, found });
+        }
+        let more = self.on_hold.iter().filter(|(_, (_, left))| *left > 0);
+        match more.min_by_key(|(slot, _)| **slot) {
+            None => Ok(()),
+            Some((slot, (on_hold, left))) => {
+                let (slot, on_hold, expected) = (*slot, *on_hold, on_hold - left);
+                Err(HoldsDiffer { slot, on_hold, expected }.into())
+            }
+        }
     }
 
     /// The next ids, those of the older generation first.
@@ -159,6 +221,7 @@ impl Tally {
         if said != found {
             return Err(Unsound::Count { what: "accounts", said, found });
         }
+        self.check_holds()?;
         self.check_old()?;
         let (said, found) = (self.head.ids.young, self.ids[1]);
         if said != found {
@@ -171,7 +234,7 @@ impl Tally {
             }
         }
         let next = self.head.lsn.next();
-        let state_hash = hash_of_state(self.hash, self.slots, next, self.currencies.own());
+        let state_hash = hash_of_state(self.hash, self.slots, self.holds, next, self.currencies.own());
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

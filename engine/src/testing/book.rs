@@ -3,8 +3,9 @@
 
 use super::workload;
 use crate::account::Impossible;
-use crate::batch::{Batch, Item};
+use crate::batch::{Batch, Item, NO_STEP, Op};
 use crate::coordinator::Answer;
+use crate::holds::HoldAfter;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
 use crate::record::Record;
@@ -50,8 +51,9 @@ pub fn force_edge(ledger: &mut Ledger, lsn: Lsn) {
     let (debit, credit, amount) = workload::edge();
     let slot = |id| ledger.coordinator.directory().get(id).expect("listed").slot;
     let (debit, credit) = (slot(debit), slot(credit));
-    let item = Item { amount, debit, credit, refused: None, linked: false };
-    let batch = Batch { first_lsn: lsn, items: vec![item] };
+    let (step, op) = (NO_STEP, Op::Transfer);
+    let item = Item { amount, debit, credit, step, op, refused: None, linked: false };
+    let batch = Batch { first_lsn: lsn, items: vec![item], ..Batch::default() };
     let mut net = 0;
     for partition in &mut ledger.partitions {
         partition.prepare(&batch, &mut Vec::new());
@@ -181,7 +183,18 @@ impl Book {
 /// When events are asked for out of order.
 #[must_use]
 pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
-    let mut outcomes = answer.outcomes;
+    filled_with_holds(answer, events).into_iter().map(|(outcome, _)| outcome).collect()
+}
+
+/// The same, and how the hold of each operation stands.
+///
+/// # Panics
+/// When events are asked for out of order.
+#[must_use]
+pub fn filled_with_holds(
+    mut answer: Answer,
+    events: &[Event],
+) -> Vec<(Outcome, Option<HoldAfter>)> {
     let mut last = Lsn::ZERO;
     let read = |lsn: Lsn| {
         assert!(last < lsn, "events are read in order, each once");
@@ -190,6 +203,10 @@ pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
         assert_eq!(event.lsn, lsn);
         Ok::<_, Infallible>((event.time_ns, event.record.clone()))
     };
-    resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
-    outcomes
+    resolve(&mut answer, read).expect("the events are at hand");
+    let mut all: Vec<_> = answer.outcomes.into_iter().map(|outcome| (outcome, None)).collect();
+    for (at, hold) in answer.holds {
+        assert!(all[at].1.replace(hold).is_none(), "told once");
+    }
+    all
 }

@@ -1,4 +1,4 @@
-//! Nasty workloads out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers and holds out of plain words, so that proptest and a seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
@@ -7,6 +7,7 @@
 
 use crate::ids::{AccountId, TransferId};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
 use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
 
@@ -29,7 +30,9 @@ const EDGE_GAP: i128 = 20;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     /// A client asks.
-    Submit(Vec<TransferRequest>),
+    Submit(Vec<Request>),
+    /// So many nanoseconds pass: holds may expire.
+    Wait(u64),
     /// An operator changes a status.
     SetStatus(AccountId, AccountStatus),
     /// An operator opens an account.
@@ -122,8 +125,11 @@ impl Bits {
 /// Decodes steps one after the other; later ones may repeat what earlier ones asked.
 #[derive(Default)]
 struct Decoder {
-    asked: Vec<TransferRequest>,
-    submitted: Vec<Vec<TransferRequest>>,
+    asked: Vec<Request>,
+    submitted: Vec<Vec<Request>>,
+    /// Whether there are holds at all, and the ids under which some were asked for.
+    with_holds: bool,
+    holds: Vec<TransferId>,
 }
 
 /// What clients and operators do, in order.
@@ -134,7 +140,16 @@ impl Script {
     /// The script these words stand for.
     #[must_use]
     pub fn new(raw: &[RawStep]) -> Self {
-        let mut decoder = Decoder::default();
+        Self::decode(raw, Decoder { with_holds: true, ..Decoder::default() })
+    }
+
+    /// The same without holds, and without time that passes.
+    #[must_use]
+    pub fn of_transfers(raw: &[RawStep]) -> Self {
+        Self::decode(raw, Decoder::default())
+    }
+
+    fn decode(raw: &[RawStep], mut decoder: Decoder) -> Self {
         Self(raw.iter().map(|(kind, words)| decoder.step(*kind, words)).collect())
     }
 }
@@ -185,6 +200,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            160..=175 if self.with_holds => Step::Wait(bits.take(4)),
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
             176..=183 | 240..=255 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
@@ -199,11 +215,11 @@ impl Decoder {
 
     fn submission(&mut self, all_linked: bool, words: &[u64]) -> Step {
         let words = if words.is_empty() { &[0] } else { words };
-        let mut requests: Vec<TransferRequest> = Vec::with_capacity(words.len());
+        let mut requests: Vec<Request> = Vec::with_capacity(words.len());
         for word in words {
             let mut request = self.request(*word);
-            request.linked |= all_linked;
-            requests.push(request);
+            request.set_linked(request.linked() || all_linked);
+            requests.push(request.clone());
             self.asked.push(request);
         }
         self.submit(requests)
@@ -215,29 +231,29 @@ impl Decoder {
         let many = 1 + bits.take(3) as usize;
         let (all_linked, back) = (bits.take(1) == 1, bits.take(5) as usize);
         let first = self.asked.len() - 1 - back % self.asked.len();
-        let mut run: Vec<_> = self.asked[first..].iter().take(many).copied().collect();
+        let mut run: Vec<_> = self.asked[first..].iter().take(many).cloned().collect();
         if bits.take(1) == 1 && run.len() > 2 {
             // What stood apart, side by side.
             run.drain(1..run.len() - 1);
         }
         let mut requests = Vec::with_capacity(run.len() + 1);
         for (at, mut member) in run.into_iter().enumerate() {
-            member.linked |= all_linked;
+            member.set_linked(member.linked() || all_linked);
             match bits.take(4) {
                 12 => {}
                 13 => {
-                    requests.extend([member; 2]);
-                    self.asked.push(member);
+                    requests.extend([member.clone(), member.clone()]);
+                    self.asked.push(member.clone());
                     self.asked.push(member);
                 }
                 14 | 15 => {
                     let mut fresh = self.request(words.get(at).copied().unwrap_or(0));
-                    fresh.linked = true;
-                    requests.push(fresh);
+                    fresh.set_linked(true);
+                    requests.push(fresh.clone());
                     self.asked.push(fresh);
                 }
                 _ => {
-                    requests.push(member);
+                    requests.push(member.clone());
                     self.asked.push(member);
                 }
             }
@@ -249,16 +265,38 @@ impl Decoder {
     }
 
     /// The last of them is linked with nothing. All of them were noted as asked.
-    fn submit(&mut self, mut requests: Vec<TransferRequest>) -> Step {
+    fn submit(&mut self, mut requests: Vec<Request>) -> Step {
         if let (Some(last), Some(asked)) = (requests.last_mut(), self.asked.last_mut()) {
-            last.linked = false;
-            asked.linked = false;
+            last.set_linked(false);
+            asked.set_linked(false);
         }
         self.submitted.push(requests.clone());
         Step::Submit(requests)
     }
 
-    fn request(&mut self, word: u64) -> TransferRequest {
+    /// What a word asks for: by its upper bits an operation on a hold, else a transfer.
+    fn request(&mut self, word: u64) -> Request {
+        let transfer = self.transfer(word);
+        let what = if self.with_holds { word >> 61 } else { 0 };
+        let fresh = match what {
+            0..=2 => transfer.into(),
+            _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
+        };
+        if matches!(fresh, Request::Hold(_)) {
+            self.holds.push(fresh.id());
+        }
+        let mut bits = Bits(word >> 26);
+        let reuse = bits.take(6);
+        let back = bits.take(6) as usize;
+        let linked = bits.take(3) == 7;
+        let mut request = self.reuse(reuse, back, fresh);
+        if !matches!(reuse, 56 | 57 | 63) {
+            request.set_linked(linked);
+        }
+        request
+    }
+
+    fn transfer(&self, word: u64) -> TransferRequest {
         let mut bits = Bits(word);
         let (debit, credit) = parties(bits.take(5), bits.take(5));
         let amount = match bits.take(6) {
@@ -285,7 +323,7 @@ impl Decoder {
             _ if spec(credit).external => TransferKind::Withdrawal,
             _ => TransferKind::Transfer,
         };
-        let fresh = TransferRequest {
+        TransferRequest {
             id: TransferId::new(self.asked.len() as u128 + 1).expect("not zero"),
             debit: account(debit),
             credit: account(credit),
@@ -293,44 +331,108 @@ impl Decoder {
             currency,
             kind,
             linked: false,
-        };
-        let reuse = bits.take(6);
-        let back = bits.take(6) as usize;
-        let linked = bits.take(3) == 7;
-        let mut request = self.reuse(reuse, back, fresh);
-        if !matches!(reuse, 56 | 57 | 63) {
-            request.linked = linked;
         }
-        request
     }
 
-    /// Mostly a new transfer, else one that has to do with an earlier one.
-    fn reuse(&self, how: u64, back: usize, fresh: TransferRequest) -> TransferRequest {
+    /// An operation: places what the transfer would move, or asks something of a hold, mostly
+    /// one of the last.
+    fn operation(&self, what: u64, mut bits: Bits, transfer: TransferRequest) -> Request {
+        let timeout_ns = [0, 0, 1, 2, 3, 5, 9, 30][bits.take(3) as usize];
+        let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer;
+        if what <= 4 || self.holds.is_empty() {
+            let over_capture_max = match bits.take(4) {
+                0..=8 => 0,
+                9..=11 => 1,
+                12..=13 => 6,
+                14 => AMOUNT_MAX,
+                _ => AMOUNT_MAX + 1,
+            };
+            return HoldRequest {
+                id,
+                debit,
+                credit,
+                amount,
+                currency,
+                kind,
+                timeout_ns,
+                over_capture_max,
+                linked,
+            }
+            .into();
+        }
+        let hold = match bits.take(5) {
+            // Perhaps no hold at all.
+            31 => TransferId::new(id.get() / 2 + 1).expect("not zero"),
+            back => self.holds[self.holds.len() - 1 - back as usize % 8 % self.holds.len()],
+        };
+        match what {
+            5 | 6 => {
+                let amount = (bits.take(2) != 0).then_some(amount);
+                let last = bits.take(2) == 0;
+                CaptureRequest { id, hold, amount, last, linked }.into()
+            }
+            _ if bits.take(1) == 0 => VoidRequest { id, hold, linked }.into(),
+            _ => ExtendRequest { id, hold, timeout_ns, linked }.into(),
+        }
+    }
+
+    /// Mostly a new request, else one that has to do with an earlier one.
+    fn reuse(&self, how: u64, back: usize, fresh: Request) -> Request {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
-        let earlier = self.asked[last - back % self.asked.len()];
+        let earlier = self.asked[last - back % self.asked.len()].clone();
         match how {
-            55 => {
-                let kind = match earlier.kind {
-                    TransferKind::Transfer => TransferKind::Deposit,
-                    TransferKind::Deposit => TransferKind::Withdrawal,
-                    TransferKind::Withdrawal => TransferKind::Transfer,
-                };
-                TransferRequest { kind, ..earlier }
-            }
+            55 | 60 | 62 => changed(how, back, earlier),
             56..=58 => earlier,
-            59 => TransferRequest { id: earlier.id, ..fresh },
-            60 => {
-                let currency = match earlier.currency {
-                    Some(_) => None,
-                    None if back.is_multiple_of(2) => Some(GBP),
-                    None => Some(USD),
-                };
-                TransferRequest { currency, ..earlier }
-            }
-            61 => TransferRequest { id: self.asked[last].id, ..fresh },
-            62 => TransferRequest { amount: earlier.amount.wrapping_add(1), ..earlier },
-            63 => self.asked[last],
+            59 => with_id(fresh, earlier.id()),
+            61 => with_id(fresh, self.asked[last].id()),
+            63 => self.asked[last].clone(),
             _ => fresh,
         }
     }
+}
+
+fn with_id(mut request: Request, id: TransferId) -> Request {
+    match &mut request {
+        Request::Transfer(transfer) => transfer.id = id,
+        Request::Hold(hold) => hold.id = id,
+        Request::Capture(capture) => capture.id = id,
+        Request::Void(void) => void.id = id,
+        Request::Extend(extend) => extend.id = id,
+    }
+    request
+}
+
+/// The request with one thing of its content changed.
+fn changed(how: u64, back: usize, mut request: Request) -> Request {
+    let other_kind = |kind| match kind {
+        TransferKind::Transfer => TransferKind::Deposit,
+        TransferKind::Deposit => TransferKind::Withdrawal,
+        TransferKind::Withdrawal => TransferKind::Transfer,
+    };
+    let other_currency = |currency: Option<CurrencyId>| match currency {
+        Some(_) => None,
+        None if back.is_multiple_of(2) => Some(GBP),
+        None => Some(USD),
+    };
+    match (&mut request, how) {
+        (Request::Transfer(transfer), 55) => transfer.kind = other_kind(transfer.kind),
+        (Request::Transfer(transfer), 60) => {
+            transfer.currency = other_currency(transfer.currency);
+        }
+        (Request::Transfer(transfer), _) => transfer.amount = transfer.amount.wrapping_add(1),
+        (Request::Hold(hold), 55) if back.is_multiple_of(2) => hold.timeout_ns += 1,
+        (Request::Hold(hold), 55) => hold.kind = other_kind(hold.kind),
+        (Request::Hold(hold), 60) => hold.currency = other_currency(hold.currency),
+        (Request::Hold(hold), _) if back.is_multiple_of(2) => hold.over_capture_max ^= 1,
+        (Request::Hold(hold), _) => hold.amount = hold.amount.wrapping_add(1),
+        (Request::Capture(capture), 55) => capture.last = !capture.last,
+        (Request::Capture(capture), 60) => {
+            capture.amount = if capture.amount.is_some() { None } else { Some(5) };
+        }
+        (Request::Capture(capture), _) => capture.hold = capture.id,
+        (Request::Void(void), _) => void.hold = void.id,
+        (Request::Extend(extend), 55) => extend.hold = extend.id,
+        (Request::Extend(extend), _) => extend.timeout_ns += 1,
+    }
+    request
 }
