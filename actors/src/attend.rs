@@ -2,11 +2,12 @@
 //! assets, and reads.
 
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
-use crate::handle::{CurrencyTotal, StateSummary};
+use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
-use ducat_engine::ids::{AccountId, Lsn, Slot};
-use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
+use ducat_engine::holds::Hold;
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
 use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
@@ -107,6 +108,10 @@ impl CoordinatorActor {
             Read::Summary { reply } => {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
+            }
+            Read::HoldsById { ids, reply } => {
+                let found = state.holds(&ids).await?;
+                self.tell_when_durable(reply, Found { what: found, lsn });
             }
             Read::Holds { reply } => {
                 // As for ids.
@@ -261,6 +266,26 @@ impl CoordinatorState {
         Ok(views)
     }
 
+    /// How holds stand, open ones with their accounts' ids.
+    async fn holds(&self, ids: &[TransferId]) -> Done<Vec<Option<HoldState>>> {
+        let open = |id: &TransferId| self.rules.holds().get(*id).copied();
+        let found: Vec<_> = ids.iter().map(open).collect();
+        let mut slots: Vec<Slot> =
+            found.iter().flatten().flat_map(|hold| [hold.debit, hold.credit]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let accounts: HashMap<Slot, AccountView> = self.views(slots).await?.into_iter().collect();
+        let state = |(id, hold): (&TransferId, Option<Hold>)| match hold {
+            Some(hold) => Some(HoldState::Open(HoldView {
+                debit: accounts.get(&hold.debit)?.spec.id,
+                credit: accounts.get(&hold.credit)?.spec.id,
+                hold,
+            })),
+            None => self.rules.known().closed(*id).map(HoldState::Closed),
+        };
+        Ok(ids.iter().zip(found).map(state).collect())
+    }
+
     async fn summary(&self, lsn: Lsn) -> Done<StateSummary> {
         let mut hash = HashPart::default();
         let mut totals: BTreeMap<_, Totals> = BTreeMap::new();
@@ -270,11 +295,15 @@ impl CoordinatorState {
             partition.cast(PartitionMsg::Summary { reply })?;
             asked.push(answer);
         }
+        let mut on_hold = Vec::new();
         for answer in asked {
-            let (part, sums) = answer.await?;
-            hash.merge(part);
-            merge_totals(&mut totals, sums);
+            let summary = answer.await?;
+            hash.merge(summary.hash);
+            merge_totals(&mut totals, summary.totals);
+            on_hold.extend(summary.on_hold);
         }
+        // Asserted, like the sums: what accounts have on hold is what open holds set aside.
+        check_holds(self.rules.holds(), on_hold.into_iter())?;
         let totals = totals.into_iter().map(|(currency, Totals { internal, external })| {
             assert_eq!(internal + external, 0, "money was made or lost");
             CurrencyTotal { currency, internal, external }

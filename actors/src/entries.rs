@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Runs blocking journal reads off the actors' threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     shared: &Arc<Shared>,
     read: impl FnOnce(&mut StoredReader<'_>) -> Result<T, StoredError> + Send + 'static,
 ) -> Result<T, RequestError> {
@@ -113,7 +113,7 @@ fn entry(step: &Step, accounts: &HashMap<Slot, AccountView>) -> Entry {
     }
 }
 
-async fn views(
+pub(crate) async fn views(
     handle: &Handle,
     mut slots: Vec<Slot>,
 ) -> Result<HashMap<Slot, AccountView>, RequestError> {
@@ -151,7 +151,7 @@ pub(crate) async fn transfers(
     Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
 }
 
-fn stored_transfer(
+pub(crate) fn stored_transfer(
     lsn: Lsn,
     event: &StoredEvent,
     accounts: &HashMap<Slot, AccountView>,

@@ -7,8 +7,8 @@ mod views;
 
 pub use crate::answers::Answers;
 pub use views::{
-    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
-    StoredTransfer,
+    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HoldState, HoldView, HoldsAt,
+    StateSummary, Status, StoredRequest, StoredTransfer,
 };
 
 use crate::admission::Shared;
@@ -400,6 +400,29 @@ impl Handle {
         Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
     }
 
+    /// Holds by id, all as of one durable LSN.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn holds(&self, ids: Vec<TransferId>) -> Result<HoldsAt, RequestError> {
+        check_size(ids.len())?;
+        let found = self.read(|reply| Read::HoldsById { ids, reply }).await?;
+        Ok(HoldsAt { holds: found.what, lsn: found.lsn })
+    }
+
+    /// Requests by id, transfers and operations on holds, with their answers, from the journal.
+    /// `None` for ids that are not remembered.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn requests(
+        &self,
+        ids: Vec<TransferId>,
+    ) -> Result<Vec<Option<StoredRequest>>, RequestError> {
+        check_size(ids.len())?;
+        crate::requests::requests(self, &self.shared, ids).await
+    }
+
     /// A page of at most `limit` accounts (capped at [`BATCH_MAX`]) from slot `from` on.
     ///
     /// # Errors
@@ -417,7 +440,8 @@ impl Handle {
         Ok(AccountsPage { accounts, next, lsn: found.lsn })
     }
 
-    /// Remembered transfers by id; `None` for unknown ones.
+    /// Remembered transfers by id; `None` for unknown ones, and for operations on holds
+    /// ([`Self::requests`]).
     ///
     /// # Errors
     /// [`RequestError`].

@@ -25,6 +25,7 @@ mod journal;
 mod partition;
 pub mod proof;
 pub mod replay;
+mod requests;
 pub mod snapshots;
 pub mod start;
 mod stored;

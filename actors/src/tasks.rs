@@ -5,7 +5,7 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
-use crate::handle::{RequestError, StateSummary};
+use crate::handle::{HoldState, RequestError, StateSummary};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currency, CurrencyError};
@@ -104,6 +104,7 @@ impl Read {
             Self::Events { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
+            Self::HoldsById { reply, .. } => reply.is_closed(),
             Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
         }
@@ -130,6 +131,8 @@ pub(crate) enum Read {
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
     Memory { reply: Reply<usize> },
+    /// Holds by id.
+    HoldsById { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<HoldState>>>> },
     /// The next open holds of the snapshot that was begun.
     Holds { reply: Reply<Option<Vec<Hold>>> },
     /// The next remembered ids of the snapshot that was begun.

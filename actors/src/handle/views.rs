@@ -1,7 +1,9 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
+use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
 use std::time::Duration;
 
@@ -40,6 +42,46 @@ pub struct StoredTransfer {
     pub request: TransferRequest,
     /// What became of it, marked as a repeat.
     pub outcome: Outcome,
+}
+
+/// A request with its content and its answer, as read from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRequest {
+    /// What was asked for. A currency is that of the accounts when none was named.
+    pub request: Request,
+    /// What became of it, marked as a repeat.
+    pub outcome: Outcome,
+    /// How the hold of an operation stood after it.
+    pub hold: Option<HoldAfter>,
+}
+
+/// An open hold, with its accounts by the callers' ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldView {
+    /// The account that pays.
+    pub debit: AccountId,
+    /// The account that receives.
+    pub credit: AccountId,
+    /// The rest.
+    pub hold: Hold,
+}
+
+/// How a hold stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldState {
+    /// It is open.
+    Open(HoldView),
+    /// It ended so. Told as long as the id of its placing is remembered.
+    Closed(Closed),
+}
+
+/// Holds as of one durable LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsAt {
+    /// One for each hold asked for; `None` for ids under which none is known.
+    pub holds: Vec<Option<HoldState>>,
+    /// The moment.
+    pub lsn: Lsn,
 }
 
 /// Accounts as of one durable LSN.
