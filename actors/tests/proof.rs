@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{BANK, account, capture, hold, id, open, submit, transfer, void};
+use support::{BANK, account, capture, id, open, submit, transfer, void};
 
 const LEDGER: LedgerId = LedgerId::from_bytes([5; 16]);
 
@@ -144,7 +144,7 @@ async fn holds(handle: &Handle) {
     let ask = async |requests: Vec<Request>| {
         handle.submit(requests).expect("room").answers().await.expect("up")
     };
-    let hold = |number, timeout_ns| HoldRequest { timeout_ns, ..hold(number, 2, 3, 10) };
+    let hold = |number, timeout_ns| HoldRequest { timeout_ns, ..support::hold(number, 2, 3, 10) };
     ask(vec![
         hold(20, 0).into(),
         CaptureRequest { linked: true, ..capture(21, 20, Some(4)) }.into(),
