@@ -23,11 +23,12 @@ use crate::known::KnownIds;
 use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError};
 use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
+use crate::profile::Profiles;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::transfer::{
-    AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
+    AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest,
 };
 
 /// Requests whose ids are brought into the cache together: few enough that what was brought is
@@ -41,6 +42,7 @@ pub struct Coordinator {
     pub(crate) directory: Directory,
     pub(crate) known: KnownIds,
     pub(crate) currencies: Currencies,
+    pub(crate) profiles: Profiles,
     pub(crate) next_lsn: Lsn,
     pub(crate) last_time_ns: u64,
 }
@@ -63,6 +65,7 @@ impl Coordinator {
             directory: Directory::new(seed),
             known: KnownIds::new(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15, remember_ns),
             currencies: Currencies::new(),
+            profiles: Profiles::default(),
             next_lsn: Lsn(1),
             last_time_ns: 0,
         }
@@ -84,6 +87,12 @@ impl Coordinator {
     #[must_use]
     pub fn known(&self) -> &KnownIds {
         &self.known
+    }
+
+    /// What is known of accounts beside their money.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// Known currencies.
@@ -233,11 +242,6 @@ impl Coordinator {
         Ok((slot, self.next_event(), Record::AccountOpened(*spec)))
     }
 
-    /// Gives an account's change of status an LSN; its partition has checked it.
-    pub fn change_status(&mut self, slot: Slot, status: AccountStatus) -> (Lsn, Record) {
-        (self.next_event(), Record::StatusChanged { slot, status })
-    }
-
     /// Defines an asset. The event is `None` when it was defined before.
     ///
     /// # Errors
@@ -262,7 +266,7 @@ impl Coordinator {
         self.last_time_ns
     }
 
-    fn next_event(&mut self) -> Lsn {
+    pub(crate) fn next_event(&mut self) -> Lsn {
         let lsn = self.next_lsn;
         self.next_lsn = lsn.next();
         lsn

@@ -10,6 +10,7 @@ use crate::coordinator::{Answer, Coordinator};
 use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, Currency, CurrencyId};
 use crate::partition::{Layout, Leg, Partition};
+use crate::profile::ProfilesHash;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountRejection, AccountSpec, AccountView, TransferRequest};
@@ -80,10 +81,29 @@ impl HashPart {
         scratch.clear();
         scratch.extend_from_slice(&slot.0.to_le_bytes());
         account.canonical(scratch);
-        let hash = blake3::hash(scratch);
+        self.add_bytes(scratch);
+    }
+
+    /// Adds whatever has these canonical bytes.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
+        let hash = blake3::hash(bytes);
         for (word, bytes) in self.0.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             let bytes = bytes.try_into().expect("chunks of eight");
             *word = word.wrapping_add(u64::from_le_bytes(bytes));
+        }
+    }
+
+    /// Takes a part away that was added.
+    pub(crate) fn part_with(&mut self, other: Self) {
+        for (word, less) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_sub(less);
+        }
+    }
+
+    /// Adds its bytes to a hash.
+    pub(crate) fn add_to(self, hasher: &mut blake3::Hasher) {
+        for word in self.0 {
+            hasher.update(&word.to_le_bytes());
         }
     }
 
@@ -95,11 +115,12 @@ impl HashPart {
     }
 }
 
-/// The hash of a state: its accounts, assets and place in the journal.
+/// The hash of a state: its accounts, what is known of them, assets and place in the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let count = coordinator.directory.len() as u64;
-    hash_of_state(accounts, count, coordinator.next_lsn, coordinator.currencies.own())
+    let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
+    hash_of_state(accounts, count, coordinator.next_lsn, assets, profiles)
 }
 
 pub(crate) fn hash_of_state(
@@ -107,12 +128,11 @@ pub(crate) fn hash_of_state(
     count: u64,
     next_lsn: Lsn,
     assets: &[Currency],
+    profiles: &ProfilesHash,
 ) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"ducat state 1");
-    for word in accounts.0 {
-        hasher.update(&word.to_le_bytes());
-    }
+    accounts.add_to(&mut hasher);
     hasher.update(&count.to_le_bytes());
     hasher.update(&next_lsn.0.to_le_bytes());
     for asset in assets {
@@ -120,6 +140,7 @@ pub(crate) fn hash_of_state(
         hasher.update(&[asset.digits, u8::try_from(asset.code.len()).unwrap_or(u8::MAX)]);
         hasher.update(asset.code.as_bytes());
     }
+    profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
 }
 
@@ -158,7 +179,7 @@ impl Ledger {
         &self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
-    fn host_mut(&mut self, slot: Slot) -> &mut Partition {
+    pub(crate) fn host_mut(&mut self, slot: Slot) -> &mut Partition {
         &mut self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
@@ -212,14 +233,9 @@ impl Ledger {
                 self.apply_refused(lsn, refused)?;
             }
             Record::AccountOpened(spec) => {
-                check_range(lsn, spec.overdraft_limit)?;
-                let coordinator = &mut self.coordinator;
-                let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
-                let Some(slot) = slot else {
-                    return differs(format!("account {} was opened before", spec.id));
-                };
-                self.host_mut(slot).open(slot, spec, lsn)?;
+                self.apply_opened(lsn, spec)?;
             }
+            Record::Account(event) => self.apply_account(lsn, event)?,
             Record::StatusChanged { slot, status } => {
                 self.check_slot(lsn, *slot)?;
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;
@@ -300,7 +316,19 @@ impl Ledger {
         Ok((lsn, record))
     }
 
-    fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
+    pub(crate) fn apply_opened(&mut self, lsn: Lsn, spec: &AccountSpec) -> Result<Slot, Impossible> {
+        check_range(lsn, spec.overdraft_limit)?;
+        let coordinator = &mut self.coordinator;
+        let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
+        let Some(slot) = slot else {
+            let what = format!("account {} was opened before", spec.id);
+            return Err(Impossible::Differs { lsn, what });
+        };
+        self.host_mut(slot).open(slot, spec, lsn)?;
+        Ok(slot)
+    }
+
+    pub(crate) fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
         if self.host(slot).account(slot).is_some() {
             return Ok(());
         }
@@ -350,7 +378,7 @@ impl Ledger {
 }
 
 /// No amount, limit or room is larger; sums of them stay far from the ends of `i128`.
-fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
+pub(crate) fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
     if minor <= AMOUNT_MAX {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 //! repeat gets the answer of its first time, statements need no recomputing, and replay
 //! notices at once when it comes to other figures than the live run did.
 
+use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
@@ -25,7 +26,7 @@ pub enum Record {
     RefusedLinked(Refused),
     /// An account was opened, in the next slot.
     AccountOpened(AccountSpec),
-    /// An account's status was changed.
+    /// An account's status was changed, by a version that kept no reasons. Read, never written.
     StatusChanged {
         /// The account.
         slot: Slot,
@@ -39,6 +40,8 @@ pub enum Record {
         /// Its digits.
         digits: u8,
     },
+    /// An account was opened with more than a plain opening says, or changed.
+    Account(Box<AccountEvent>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -121,7 +124,10 @@ impl Record {
         match self {
             Self::Posted(p) | Self::PostedLinked(p) => Some(p.id),
             Self::Refused(r) | Self::RefusedLinked(r) => Some(r.id),
-            Self::AccountOpened(_) | Self::StatusChanged { .. } | Self::AssetDefined { .. } => None,
+            Self::AccountOpened(_)
+            | Self::StatusChanged { .. }
+            | Self::AssetDefined { .. }
+            | Self::Account(_) => None,
         }
     }
 

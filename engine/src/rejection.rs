@@ -1,13 +1,15 @@
 //! Why a transfer is refused: one ordered list.
 //!
-//! The order is the precedence: a transfer that breaks several rules is refused for the
-//! first of them here, whatever the batching or the number of partitions. The numbers are
-//! written to the journal and sent on the wire, so they never change meaning.
+//! Rejections are ordered by precedence ([`Rejection::rank`]): a transfer that breaks several
+//! rules is refused for the first of them, whatever the batching or the number of partitions.
+//! The numbers are written to the journal and sent on the wire, so they never change meaning,
+//! and rules that came later have later numbers wherever they stand in the order.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
-/// A rule that a transfer broke, in order of precedence (the first wins).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+/// A rule that a transfer broke, ordered by precedence (the least wins).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Rejection {
     /// Another transfer of its linked group was refused, so the whole group was.
@@ -44,11 +46,27 @@ pub enum Rejection {
     /// The id was used before for a transfer with other content. Never journalled: the
     /// first transfer's event stands.
     IdReused = 16,
+    /// Debits of the debit account are blocked.
+    DebitAccountBlocked = 30,
+    /// Credits of the credit account are blocked.
+    CreditAccountBlocked = 31,
+}
+
+impl Ord for Rejection {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Rejection {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Rejection {
     /// All, in order of precedence.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -62,10 +80,23 @@ impl Rejection {
         Self::CreditAccountClosed,
         Self::DebitAccountFrozen,
         Self::CreditAccountFrozen,
+        Self::DebitAccountBlocked,
+        Self::CreditAccountBlocked,
         Self::InsufficientFunds,
         Self::BalanceOverflow,
         Self::IdReused,
     ];
+
+    /// Its place in the order of precedence: of several rules that are broken, the one with
+    /// the lowest rank is named. Ten times its number, where numbers and order agree.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::DebitAccountBlocked => 132,
+            Self::CreditAccountBlocked => 134,
+            other => other.number() * 10,
+        }
+    }
 
     /// The number that stands for it in the journal and on the wire.
     #[must_use]
@@ -99,6 +130,8 @@ impl Rejection {
             Self::InsufficientFunds => "INSUFFICIENT_FUNDS",
             Self::BalanceOverflow => "BALANCE_OVERFLOW",
             Self::IdReused => "ID_REUSED",
+            Self::DebitAccountBlocked => "DEBIT_ACCOUNT_BLOCKED",
+            Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
         }
     }
 
@@ -110,8 +143,12 @@ impl Rejection {
             Self::LinkedFailed
             | Self::DebitAccountUnknown
             | Self::CreditAccountUnknown
+            | Self::DebitAccountClosed
+            | Self::CreditAccountClosed
             | Self::DebitAccountFrozen
             | Self::CreditAccountFrozen
+            | Self::DebitAccountBlocked
+            | Self::CreditAccountBlocked
             | Self::InsufficientFunds
             | Self::BalanceOverflow
             | Self::IdReused => true,
@@ -120,9 +157,7 @@ impl Rejection {
             | Self::SameAccount
             | Self::AccountsDifferInCurrency
             | Self::CurrencyMismatch
-            | Self::KindMismatch
-            | Self::DebitAccountClosed
-            | Self::CreditAccountClosed => false,
+            | Self::KindMismatch => false,
         }
     }
 }
@@ -132,12 +167,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_order_agree() {
-        for (at, rejection) in Rejection::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(rejection.number()), at + 1);
+    fn numbers_stand_for_one_rule_each_and_ranks_order_them() {
+        for rejection in Rejection::ALL {
             assert_eq!(Rejection::from_number(rejection.number()), Some(rejection));
+            // A vote has seven bits for it.
+            assert!(rejection.number() < 127);
         }
-        assert!(Rejection::ALL.is_sorted());
+        assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         assert_eq!(Rejection::from_number(0), None);
         assert_eq!(Rejection::from_number(200), None);
     }

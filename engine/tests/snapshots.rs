@@ -5,10 +5,12 @@
 //! `DUCAT_CASES` sets the number of cases, as for `serial_equivalence`.
 
 use ducat_engine::account::Account;
-use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::profile::{Details, ProfileChange};
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
+    Age, End, Head, IdsPiece, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound, codec, details,
+    interleave,
 };
 use ducat_engine::testing::book::{Event, filled};
 use ducat_engine::testing::rng::Rng;
@@ -35,6 +37,7 @@ fn scripts(most: usize) -> impl Strategy<Value = Script> {
 struct Taking {
     head: Head,
     accounts: Vec<Vec<Vec<Account>>>,
+    profiles: ProfilesPiece,
     ids: Vec<IdsPiece>,
     ids_in_piece: usize,
     whole: bool,
@@ -47,6 +50,7 @@ impl Taking {
         Self {
             head: ledger.coordinator.begin_export(),
             accounts: vec![Vec::new(); ledger.partitions.len()],
+            profiles: Vec::new(),
             ids: Vec::new(),
             ids_in_piece: 1 + rng.below(4),
             whole: false,
@@ -55,9 +59,13 @@ impl Taking {
 
     /// Takes a piece from somewhere.
     fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
-        let from = rng.below(ledger.partitions.len() + 1);
+        let many = ledger.partitions.len();
+        let from = rng.below(many + 2);
         match ledger.partitions.get_mut(from) {
             Some(partition) => self.accounts[from].extend(partition.give()),
+            None if from == many => {
+                self.profiles.extend(ledger.coordinator.give_profiles(1).into_iter().flatten());
+            }
             None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
         }
     }
@@ -65,6 +73,9 @@ impl Taking {
     fn take_all(&mut self, ledger: &mut Ledger) {
         for (partition, given) in ledger.partitions.iter_mut().zip(&mut self.accounts) {
             given.extend(std::iter::from_fn(|| partition.give()));
+        }
+        while let Some(piece) = ledger.coordinator.give_profiles(2) {
+            self.profiles.extend(piece);
         }
         let most = self.ids_in_piece;
         self.ids.extend(std::iter::from_fn(|| ledger.coordinator.give(most)));
@@ -86,6 +97,14 @@ impl Taking {
             read
         });
         pieces.collect()
+    }
+
+    fn profiles(&self) -> ProfilesPiece {
+        let mut bytes = Vec::new();
+        details::put_profiles(&self.profiles, &mut bytes);
+        let read = details::take_profiles(&bytes).expect("it was encoded");
+        assert_eq!(read, self.profiles);
+        read
     }
 
     fn id_pieces(&self) -> Vec<IdsPiece> {
@@ -110,6 +129,7 @@ impl Taking {
     fn end(&self) -> End {
         let mut tally = Tally::new(self.head()).expect("sound");
         self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
+        tally.profiles(&self.profiles()).expect("sound");
         self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
         let end = tally.finish().expect("whole");
         let mut bytes = Vec::new();
@@ -124,6 +144,7 @@ impl Taking {
         for piece in self.pieces() {
             restore.accounts.put(piece)?;
         }
+        restore.accounts.put_profiles(self.profiles())?;
         for piece in self.id_pieces() {
             restore.ids.put(&piece)?;
         }
@@ -148,6 +169,8 @@ fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
     prop_assert_eq!(one.coordinator.begin_export().ids, other.coordinator.begin_export().ids);
     for (slot, account) in one.partitions.iter().flat_map(|partition| partition.accounts()) {
         prop_assert_eq!(Some(account.view()), other.view(slot));
+        let details = [&*one, &*other].map(|l| l.coordinator.profiles().get(slot));
+        prop_assert_eq!(details[0], details[1]);
         let listings = [&*one, &*other].map(|l| l.coordinator.directory().get(account.id()));
         prop_assert_eq!(listings[0], listings[1]);
     }
@@ -186,8 +209,15 @@ impl Live {
     fn act(&mut self, step: &Step) {
         match step {
             Step::Submit(requests) => drop(self.submit(requests)),
-            Step::Open(spec) => {
-                if let Ok((lsn, record)) = self.ledger.open_account(spec) {
+            Step::Open(opening) => {
+                if let Ok((lsn, record)) = self.ledger.open_with(opening) {
+                    self.note(lsn, record);
+                }
+            }
+            Step::ChangeProfile(id, change) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                let changed = self.ledger.coordinator.change_profile(listing.slot, change);
+                if let Ok(Some((lsn, record))) = changed {
                     self.note(lsn, record);
                 }
             }
@@ -198,15 +228,9 @@ impl Live {
                     self.note(lsn, record);
                 }
             }
-            Step::SetStatus(id, status) => {
+            Step::SetStatus(id, status, why) => {
                 let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
-                let host = self.ledger.coordinator.layout().partition_of(listing.slot);
-                let partition = &mut self.ledger.partitions[host];
-                let account = partition.account(listing.slot).expect("hosted");
-                if account.check_status(*status).is_ok() {
-                    let (lsn, record) =
-                        self.ledger.coordinator.change_status(listing.slot, *status);
-                    partition.set_status(listing.slot, lsn, *status).expect("checked");
+                if let Ok((lsn, record)) = self.ledger.set_status(listing.slot, *status, why) {
                     self.note(lsn, record);
                 }
             }
@@ -221,7 +245,7 @@ fn play(script: &[Step], seed: u64, forgotten: &mut usize) -> Result<(), TestCas
     let empty = || Ledger::new(partitions, 7, REMEMBER_NS).expect("a power of two");
     let mut live = Live { ledger: empty(), events: Vec::new(), now_ns: 1_000 };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     let mut taking = None;
     let mut taken = Vec::new();
@@ -313,9 +337,14 @@ fn sample() -> Taking {
         now_ns: 1_000,
     };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     live.act(&Step::Define("GOLD", 3));
+    for slot in [1, 4, 8] {
+        let set = [("team".to_owned(), slot.to_string())].into();
+        let change = ProfileChange { set, ..ProfileChange::default() };
+        live.act(&Step::ChangeProfile(workload::account(slot), change));
+    }
     let mut rng = Rng::new(1);
     let raw: Vec<_> = (0..60).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
     for step in Script::new(&raw).0 {
@@ -335,6 +364,7 @@ fn what_does_not_add_up_is_refused_by_name() {
         let mut taking = Taking {
             head: sample.head.clone(),
             accounts: vec![sample.pieces()],
+            profiles: sample.profiles.clone(),
             ids: sample.ids.clone(),
             ids_in_piece: 1,
             whole: true,
@@ -348,6 +378,8 @@ fn what_does_not_add_up_is_refused_by_name() {
                 tally.accounts(piece)?;
                 restore.accounts.put(piece.clone())?;
             }
+            tally.profiles(&taking.profiles)?;
+            restore.accounts.put_profiles(taking.profiles.clone())?;
             for piece in &taking.ids {
                 tally.ids(piece)?;
                 restore.ids.put(piece)?;
@@ -359,7 +391,11 @@ fn what_does_not_add_up_is_refused_by_name() {
     };
     let contains = |text: String, part: &str| assert!(text.contains(part), "{text}");
     contains(refused(&|t, _| t.head.accounts += 1), "accounts are announced");
-    contains(refused(&|t, _| drop(t.accounts[0].pop())), "accounts are announced");
+    let fewer = |t: &mut Taking, _: &mut End| {
+        t.accounts[0].pop();
+        t.profiles.clear();
+    };
+    contains(refused(&fewer), "accounts are announced");
     contains(refused(&|t, _| drop(t.ids.pop())), "of the younger generation are announced");
     contains(refused(&|t, _| drop(t.ids.remove(0))), "of the older generation are announced");
     contains(refused(&|t, _| t.ids.swap(0, 1)), "in the order of their events");
@@ -370,6 +406,18 @@ fn what_does_not_add_up_is_refused_by_name() {
     contains(refused(&|t, _| t.head.assets.push(t.head.assets[0].clone())), "different assets");
     contains(refused(&|t, _| t.head.lsn = Lsn(12)), "remembered ids are announced");
     contains(refused(&|t, _| t.head.ids.remember_ns = 7), "remembered for 7 ns");
+    contains(refused(&|t, _| drop(t.profiles.pop())), "state hash");
+    contains(refused(&|t, _| t.profiles[1].0 = t.profiles[0].0), "in the order of their slots");
+    contains(refused(&|t, _| t.profiles[2].0 = Slot(99)), "it is not there");
+    let changed = |t: &mut Taking, change: &dyn Fn(&mut Details)| {
+        change(std::sync::Arc::make_mut(&mut t.profiles[0].1));
+    };
+    let owner = |d: &mut Details| d.profile.owner = "eve".to_owned();
+    contains(refused(&|t, _| changed(t, &owner)), "state hash");
+    let large = |d: &mut Details| d.profile.label = "x".repeat(257);
+    contains(refused(&|t, _| changed(t, &large)), "beyond its bounds");
+    let late = |d: &mut Details| d.last_lsn = Lsn(9_999);
+    contains(refused(&|t, _| changed(t, &late)), "comes after the snapshot");
     contains(refused(&|_, end| end.state_hash[3] ^= 1), "state hash");
     contains(refused(&|_, end| end.totals.clear()), "sums recorded");
     let twice = |t: &mut Taking, _: &mut End| t.accounts[0][1][0] = t.accounts[0][0][0].clone();
@@ -396,7 +444,7 @@ proptest! {
 
     /// So are bytes that begin as something real.
     #[test]
-    fn spoiled_bytes_are_read_or_refused(which in 0_usize..4, at in any::<usize>(), bit in 0_u32..8) {
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..5, at in any::<usize>(), bit in 0_u32..8) {
         let mut bytes = encoded()[which].clone();
         let at = at % bytes.len();
         bytes[at] ^= 1_u8 << bit;
@@ -405,15 +453,16 @@ proptest! {
     }
 }
 
-fn encoded() -> &'static [Vec<u8>; 4] {
-    static ENCODED: std::sync::OnceLock<[Vec<u8>; 4]> = std::sync::OnceLock::new();
+fn encoded() -> &'static [Vec<u8>; 5] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 5]> = std::sync::OnceLock::new();
     ENCODED.get_or_init(|| {
         let sample = sample();
-        let mut bytes = [const { Vec::new() }; 4];
+        let mut bytes = [const { Vec::new() }; 5];
         codec::put_head(&sample.head, &mut bytes[0]);
         sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
         codec::put_ids(&sample.ids[0], &mut bytes[2]);
         codec::put_end(&sample.end(), &mut bytes[3]);
+        details::put_profiles(&sample.profiles, &mut bytes[4]);
         bytes
     })
 }
@@ -432,6 +481,11 @@ fn read_all(bytes: &[u8]) {
         head.ids.old = 100;
         drop(Tally::new(head).expect("sound").ids(&ids));
         assert!(ids.pairs().count() <= bytes.len());
+    }
+    if let Ok(profiles) = details::take_profiles(bytes) {
+        out.clear();
+        details::put_profiles(&profiles, &mut out);
+        assert_eq!(out, bytes, "there is one way to write them");
     }
     drop(codec::take_end(bytes));
 }

@@ -1,8 +1,10 @@
 //! What the journal's numbers stand for: slots are accounts, numbers are currencies. Both are
 //! only ever added, so what is known at one LSN holds for every LSN before.
 
+use super::texts;
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
 use crate::account::signed;
+use crate::account_event::{AccountEvent, Change, Opening};
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
 use crate::ledger::Ledger;
 use crate::money::{Currencies, CurrencyId};
@@ -69,6 +71,11 @@ impl Names {
     pub fn learn(&mut self, record: &Record) {
         match record {
             Record::AccountOpened(spec) => self.add(spec.id, spec.currency, spec.external),
+            Record::Account(event) => {
+                if let AccountEvent::Opened(Opening { spec, .. }) = &**event {
+                    self.add(spec.id, spec.currency, spec.external);
+                }
+            }
             Record::AssetDefined { code, digits } => {
                 // One that cannot be defined is no event; replay says so.
                 drop(self.currencies.define(code, u32::from(*digits)));
@@ -131,12 +138,37 @@ impl Names {
                 let (account, _) = self.account(lsn, *slot)?;
                 Event::StatusChanged { account, status: *status }
             }
+            Record::Account(event) => self.account_event(lsn, event)?,
             Record::AssetDefined { code, digits } => {
                 let what = || Unnamed { lsn, what: format!("asset {code}") };
                 Event::AssetDefined(CurrencyText::new(code, *digits).ok_or_else(what)?)
             }
         };
         Ok(Statement { whose, lsn, time_ns, event })
+    }
+
+    fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {
+        Ok(match event {
+            AccountEvent::Opened(Opening { spec, profile }) => Event::OpenedInFull {
+                account: spec.id,
+                currency: self.currency(lsn, spec.currency)?,
+                overdraft_limit: spec.overdraft_limit,
+                external: spec.external,
+                profile: texts::of_opening(profile),
+            },
+            AccountEvent::Changed { slot, back: _, change } => {
+                let (account, _) = self.account(lsn, *slot)?;
+                match change {
+                    Change::Status { status, reason } => {
+                        let (status, reason) = (*status, texts::of_reason(reason));
+                        Event::StatusSet { account, status, reason }
+                    }
+                    Change::Profile(change) => {
+                        Event::ProfileChanged { account, change: texts::of_change(change) }
+                    }
+                }
+            }
+        })
     }
 
     fn posted(&self, lsn: Lsn, p: &Posted, linked: bool) -> Result<TransferEvent, Unnamed> {

@@ -2,12 +2,13 @@
 //! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
 //! [`End`] from it, whoever reads one compares.
 
-use super::{End, Head, IdsPiece, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, Unsound};
 use crate::account::Account;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
 use crate::ledger::{HashPart, Totals, hash_of_state};
 use crate::money::{Currencies, CurrencyId};
+use crate::profile::ProfilesHash;
 use std::collections::BTreeMap;
 
 /// What was seen so far of a snapshot with this head.
@@ -18,6 +19,9 @@ pub struct Tally {
     slots: u64,
     hash: HashPart,
     totals: BTreeMap<CurrencyId, Totals>,
+    profiles: ProfilesHash,
+    /// One past the last slot of which something is known.
+    next_profile: u64,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -50,6 +54,8 @@ impl Tally {
             slots: 0,
             hash: HashPart::default(),
             totals: BTreeMap::new(),
+            profiles: ProfilesHash::default(),
+            next_profile: 0,
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -94,6 +100,30 @@ impl Tally {
             self.hash.add(Slot(slot), account, &mut self.scratch);
             self.totals.entry(account.currency()).or_default().add(account);
             self.slots += 1;
+        }
+        Ok(())
+    }
+
+    /// What is known of the next accounts, in the order of their slots, after all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), Unsound> {
+        for (slot, details) in piece {
+            let number = u64::from(slot.0);
+            let wrong = |what| Unsound::Account { slot: number, what };
+            if number >= self.slots {
+                return Err(wrong("something is known of it, and it is not there"));
+            }
+            if number < self.next_profile {
+                return Err(wrong("what is known of accounts comes in the order of their slots"));
+            }
+            details.check().map_err(wrong)?;
+            if details.last_lsn > self.head.lsn {
+                return Err(wrong("an event of it comes after the snapshot"));
+            }
+            self.profiles.add(*slot, details, &mut self.scratch);
+            self.next_profile = number + 1;
         }
         Ok(())
     }
@@ -171,7 +201,8 @@ impl Tally {
             }
         }
         let next = self.head.lsn.next();
-        let state_hash = hash_of_state(self.hash, self.slots, next, self.currencies.own());
+        let own = self.currencies.own();
+        let state_hash = hash_of_state(self.hash, self.slots, next, own, &self.profiles);
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

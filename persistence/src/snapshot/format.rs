@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
-//!  … the head, accounts in the order of their slots, ids in the order of their events, the end
+//!  … the head, accounts in the order of their slots, what is known of them beside their money,
+//!    ids in the order of their events, the end
 //! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
 //! ```
 //!
@@ -19,8 +20,9 @@ use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
 
-/// The version this code writes, and the only one it knows.
-pub const VERSION: u32 = 1;
+/// The version this code writes. Version 1, which it reads too, holds nothing of accounts
+/// beside their money.
+pub const VERSION: u32 = 2;
 
 pub(super) const MAGIC: [u8; 8] = *b"DUCATSNP";
 pub(super) const END_MAGIC: [u8; 8] = *b"DUCATSND";
@@ -110,7 +112,7 @@ pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<(), F
         return Err(Fault::Magic);
     }
     match u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes")) {
-        VERSION => Ok(()),
+        1..=VERSION => Ok(()),
         other => Err(Fault::Version(other)),
     }
 }

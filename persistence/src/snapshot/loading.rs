@@ -2,7 +2,7 @@
 //! finding a place for each id cost about as much:
 //!
 //! ```text
-//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts: decode ▸ check, hash ▸ host
+//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts, and what is known of them: decode ▸ check, hash ▸ host
 //!                                       └─▶ ids: decode ▸ check ▸ remember
 //! ```
 
@@ -11,6 +11,7 @@ use super::reader::{Block, BlockPlace, Blocks, damaged};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::codec::{take_accounts, take_ids};
+use ducat_engine::snapshot::details::take_profiles;
 use ducat_engine::snapshot::{Restore, RestoreAccounts, RestoreIds};
 use std::io::Read;
 use std::path::Path;
@@ -59,7 +60,7 @@ fn distribute<R: Read>(
     to_ids: &SyncSender<Block>,
 ) -> Result<(), SnapshotError> {
     while let Some(block) = blocks.next()? {
-        let to = if block.kind == Kind::Accounts { to_accounts } else { to_ids };
+        let to = if block.kind == Kind::Ids { to_ids } else { to_accounts };
         if to.send(block).is_err() {
             break;
         }
@@ -72,8 +73,13 @@ fn build_accounts(
     from: &Receiver<Block>,
 ) -> Result<RestoreAccounts, Fell> {
     for block in from {
-        let decoded = take_accounts(&block.content, accounts.next_slot()).map_err(Fault::from);
-        let hosted = decoded.and_then(|decoded| Ok(accounts.put(decoded)?));
+        let hosted = if block.kind == Kind::Profiles {
+            let decoded = take_profiles(&block.content).map_err(Fault::from);
+            decoded.and_then(|decoded| Ok(accounts.put_profiles(decoded)?))
+        } else {
+            let decoded = take_accounts(&block.content, accounts.next_slot()).map_err(Fault::from);
+            decoded.and_then(|decoded| Ok(accounts.put(decoded)?))
+        };
         hosted.map_err(|fault| (block.place, fault))?;
     }
     Ok(accounts)

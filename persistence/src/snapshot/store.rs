@@ -18,7 +18,7 @@ use crate::ledger_id::LedgerId;
 use ducat_engine::account::Account;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::IdsPiece;
+use ducat_engine::snapshot::{IdsPiece, ProfilesPiece};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -306,7 +306,15 @@ impl SnapshotFile {
         self.encoder.accounts(accounts).map_err(|error| encode_error(error, &self.path))
     }
 
-    /// The next ids, after all accounts.
+    /// What is known of the next accounts, after all accounts.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), SnapshotError> {
+        self.encoder.profiles(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after all accounts and what is known of them.
     ///
     /// # Errors
     /// [`SnapshotError`].
