@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_server(false)
+        // In one order, whoever asks.
+        .btree_map(".ducat.v1")
         // Rare and large: inline it would double the size of every outcome in memory.
         .boxed(".ducat.v1.Balance.wide")
         .compile_fds(descriptors.clone())?;

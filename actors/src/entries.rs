@@ -7,7 +7,7 @@
 use crate::admission::Shared;
 use crate::handle::{EntriesPage, Entry, Handle, RequestError, StoredTransfer};
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::tasks::Read;
+use crate::tasks::{Described, Read};
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::Posted;
 use ducat_engine::repeat::{Named, content, stored_outcome};
@@ -76,7 +76,8 @@ pub(crate) async fn page(
 ) -> Result<Option<EntriesPage>, RequestError> {
     let ids = vec![account];
     let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
-    let Some(Some((slot, view))) = found.what.into_iter().next() else { return Ok(None) };
+    let Some(Some(account)) = found.what.into_iter().next() else { return Ok(None) };
+    let Described { slot, view, details: _ } = account;
     let newest = (view.last_lsn > Lsn::ZERO).then_some(view.last_lsn);
     if let Some(from) = from.filter(|from| *from > view.last_lsn || *from == Lsn::ZERO) {
         return Err(RequestError::BadCursor(from));

@@ -2,30 +2,30 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
+mod accounts;
 mod snapshots;
 mod views;
 
 pub use crate::answers::Answers;
 pub use views::{
-    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HoldState, HoldView, HoldsAt,
-    StateSummary, Status, StoredRequest, StoredTransfer,
+    AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
+    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, StateSummary, Status, StoredRequest,
+    StoredTransfer,
 };
 
 use crate::admission::Shared;
 use crate::entries;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::snapshots::SnapshotOptions;
-use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
+use crate::tasks::{AssetResult, Read, Reply, Submission, Task, WaitingRead};
 use crate::upkeep::Health;
 use crate::upkeep::archiving::ArchiveOptions;
 use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
-use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
 use ducat_engine::request::Request;
-use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, Outcome,
-};
+use ducat_engine::transfer::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -336,34 +336,6 @@ impl Handle {
         answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 
-    /// Opens accounts, in order; durable when it returns.
-    ///
-    /// # Errors
-    /// [`RequestError`]; what concerns one account is in its outcome.
-    pub async fn create_accounts(
-        &self,
-        accounts: Vec<AccountSpec>,
-    ) -> Result<Vec<AccountOutcome>, RequestError> {
-        self.check_disk()?;
-        let permit = self.take_room(check_size(accounts.len())?)?;
-        self.ask(|reply| Task::OpenAccounts { accounts, reply, permit }).await
-    }
-
-    /// Changes one account's status; durable when it returns. The inner error says why not.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn set_status(
-        &self,
-        account: AccountId,
-        status: AccountStatus,
-    ) -> Result<Result<AccountView, AccountRejection>, RequestError> {
-        self.check_disk()?;
-        let permit = self.take_room(1)?;
-        let task = |reply: Reply<StatusResult>| Task::SetStatus { account, status, reply, permit };
-        self.ask(task).await
-    }
-
     /// Defines an asset; durable when it returns. `true` when it was not defined before.
     ///
     /// # Errors
@@ -389,17 +361,6 @@ impl Handle {
         }
     }
 
-    /// Accounts by id, all as of one durable LSN.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn accounts(&self, ids: Vec<AccountId>) -> Result<AccountsAt, RequestError> {
-        check_size(ids.len())?;
-        let found = self.read(|reply| Read::Accounts { ids, reply }).await?;
-        let accounts = found.what.into_iter().map(|account| account.map(|(_, view)| view));
-        Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
-    }
-
     /// Holds by id, all as of one durable LSN.
     ///
     /// # Errors
@@ -421,23 +382,6 @@ impl Handle {
     ) -> Result<Vec<Option<StoredRequest>>, RequestError> {
         check_size(ids.len())?;
         crate::requests::requests(self, &self.shared, ids).await
-    }
-
-    /// A page of at most `limit` accounts (capped at [`BATCH_MAX`]) from slot `from` on.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn list_accounts(
-        &self,
-        from: Slot,
-        limit: usize,
-    ) -> Result<AccountsPage, RequestError> {
-        let limit = limit.clamp(1, BATCH_MAX);
-        let found = self.read(|reply| Read::Page { from, limit, reply }).await?;
-        let full = found.what.len() == limit;
-        let next = found.what.last().filter(|_| full).map(|(slot, _)| Slot(slot.0 + 1));
-        let accounts = found.what.into_iter().map(|(_, view)| view).collect();
-        Ok(AccountsPage { accounts, next, lsn: found.lsn })
     }
 
     /// Remembered transfers by id; `None` for unknown ones, and for operations on holds

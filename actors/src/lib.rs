@@ -12,6 +12,7 @@
 //! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
 //! [`proof`] signs checkpoints of the journal.
 
+mod accounts;
 mod admission;
 mod answers;
 mod attend;
@@ -21,6 +22,7 @@ mod coordinator;
 pub mod copying;
 mod entries;
 pub mod handle;
+mod history;
 mod journal;
 mod partition;
 pub mod proof;

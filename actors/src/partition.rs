@@ -36,7 +36,7 @@ pub(crate) enum PartitionMsg {
     CheckStatus {
         slot: Slot,
         status: AccountStatus,
-        reply: oneshot::Sender<Result<AccountStatus, AccountRejection>>,
+        reply: oneshot::Sender<Result<(), AccountRejection>>,
     },
     /// Change an account's status.
     SetStatus { slot: Slot, lsn: Lsn, status: AccountStatus, reply: oneshot::Sender<()> },
@@ -111,7 +111,7 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
         }
         PartitionMsg::CheckStatus { slot, status, reply } => {
             let account = partition.account(slot).ok_or(AccountRejection::Unknown);
-            answer(reply, account.and_then(|a| a.check_status(status).map(|()| a.status())));
+            answer(reply, account.and_then(|account| account.check_status(status)));
         }
         PartitionMsg::SetStatus { slot, lsn, status, reply } => {
             partition.set_status(slot, lsn, status)?;

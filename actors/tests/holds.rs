@@ -108,7 +108,8 @@ async fn submissions_that_speak_of_the_same_hold_at_once_capture_it_once() {
     }
     assert_eq!(done, 1);
     let at = handle.accounts(vec![account(2), account(3)]).await.expect("up").accounts;
-    let figures = at.iter().flatten().map(|view| (view.posted, view.on_hold, view.available));
+    let figures = at.iter().flatten().map(|shown| &shown.view);
+    let figures = figures.map(|view| (view.posted, view.on_hold, view.available));
     assert!(figures.eq([(700, 200, 500), (300, 0, 300)]));
     engine.shutdown().await.expect("drains");
 }
@@ -138,7 +139,8 @@ async fn a_hold_expires_without_traffic_and_after_a_restart() {
     let engine = start(&Arc::new(journal.reopen()), 1).await;
     let handle = engine.handle();
     until("it expires", || handle.status().open_holds == 1).await;
-    let at = handle.accounts(vec![account(2)]).await.expect("up").accounts[0].expect("known");
+    let at = handle.accounts(vec![account(2)]).await.expect("up").accounts;
+    let at = at[0].as_ref().expect("known").view;
     assert_eq!((at.posted, at.on_hold, at.available), (100, 20, 80));
     assert!(handle.status_with_memory().await.expect("up").open_holds_bytes > 0);
     engine.shutdown().await.expect("drains");

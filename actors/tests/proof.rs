@@ -8,6 +8,7 @@ use ducat_actors::proof::offline::Statements;
 use ducat_actors::proof::{CheckpointOptions, Contradiction, Receipt};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::start::{Engine, StartError};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
@@ -15,6 +16,8 @@ use ducat_engine::money::CurrencyId;
 use ducat_engine::proof::merkle::{leaf, root_from_path};
 use ducat_engine::proof::statement::Event;
 use ducat_engine::proof::{Statement, Whose};
+use ducat_engine::profile::{Profile, ProfileChange};
+use ducat_engine::proof::texts;
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::witness::{CheckpointStore, SignKey, SignedCheckpoint, WitnessError};
@@ -131,8 +134,14 @@ async fn live(handle: &Handle, batches: u128) {
         .await;
     holds(handle).await;
     for status in [AccountStatus::Frozen, AccountStatus::Active, AccountStatus::Closed] {
-        handle.set_status(account(10), status).await.expect("up").expect("allowed");
+        let why = format!("why {status:?}");
+        handle.set_status(account(10), status, why).await.expect("up").expect("allowed");
     }
+    let owner = |owner: &str| ProfileChange { owner: Some(owner.to_owned()), ..Default::default() };
+    handle.change_profile(account(10), owner("anna")).await.expect("up").expect("allowed");
+    let profile = Profile::default().changed(&owner("ben"));
+    let opening = Opening { spec: spec(12, 826, 0), profile };
+    handle.open_accounts(vec![opening]).await.expect("up");
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
@@ -168,12 +177,18 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     live(&handle, 5).await;
     let last = signed(&handle).await;
     let mut kinds = BTreeSet::new();
-    for lsn in (1..50).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
+    for lsn in (1..52).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
         kinds.insert(match proved(&receipt).event {
             Event::Transfer(t) => format!("{:?} {:?} {}", t.kind, t.rejection, t.linked),
             Event::AccountOpened { currency, external, .. } => format!("{currency:?} {external}"),
-            Event::StatusChanged { status, .. } => format!("{status:?}"),
+            Event::StatusChanged { .. } => unreachable!("a status is set with its reason"),
+            Event::StatusSet { status, reason, .. } => {
+                assert_eq!(reason, texts::of_reason(&format!("why {status:?}")));
+                format!("{status:?}")
+            }
+            Event::ProfileChanged { .. } => "changed".to_owned(),
+            Event::OpenedInFull { .. } => "opened in full".to_owned(),
             Event::AssetDefined(currency) => format!("{currency:?}"),
             Event::HoldPlaced(placed) => format!("placed {:?}", placed.kind),
             Event::HoldCaptured(captured) => format!("captured {}", captured.linked),
@@ -194,6 +209,8 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Frozen",
         "Active",
         "Closed",
+        "changed",
+        "opened in full",
         "Deposit None false",
         "Transfer None true",
         "Withdrawal None false",

@@ -142,11 +142,56 @@ impl Client {
         page_size: u32,
         cursor: &str,
     ) -> Result<proto::ListAccountsResponse, ClientError> {
-        let request = proto::ListAccountsRequest { page_size, cursor: cursor.to_owned() };
+        self.find_accounts(None, page_size, cursor).await
+    }
+
+    /// A page of the accounts that `filter` asks for. A page that is not the last may hold fewer
+    /// than asked for, one at least.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn find_accounts(
+        &self,
+        filter: Option<proto::AccountFilter>,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListAccountsResponse, ClientError> {
+        let request = proto::ListAccountsRequest { page_size, cursor: cursor.to_owned(), filter };
         Ok(self.ledger.clone().list_accounts(request).await?.into_inner())
     }
 
-    /// Freezes, unfreezes or closes an account and returns it as it stands then.
+    /// Changes what is known of an account beside its money, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn update_account(
+        &self,
+        request: proto::UpdateAccountRequest,
+    ) -> Result<proto::Account, ClientError> {
+        let answer = self.ledger.clone().update_account(request).await?.into_inner();
+        answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
+    }
+
+    /// A page of an account's history, newest first; an empty cursor begins.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown account.
+    pub async fn list_account_history(
+        &self,
+        account: AccountId,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListAccountHistoryResponse, ClientError> {
+        let request = proto::ListAccountHistoryRequest {
+            id: account.low(),
+            id_high: account.high(),
+            page_size,
+            cursor: cursor.to_owned(),
+        };
+        Ok(self.ledger.clone().list_account_history(request).await?.into_inner())
+    }
+
+    /// Changes an account's status without giving a reason, and returns it as it stands then.
     ///
     /// # Errors
     /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
@@ -155,10 +200,24 @@ impl Client {
         id: AccountId,
         status: proto::AccountStatus,
     ) -> Result<proto::Account, ClientError> {
+        self.set_account_status_for(id, status, "").await
+    }
+
+    /// Changes an account's status for a reason, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn set_account_status_for(
+        &self,
+        id: AccountId,
+        status: proto::AccountStatus,
+        reason: &str,
+    ) -> Result<proto::Account, ClientError> {
         let request = proto::SetAccountStatusRequest {
             id: id.low(),
             id_high: id.high(),
             status: status as i32,
+            reason: reason.to_owned(),
         };
         let answer = self.ledger.clone().set_account_status(request).await?.into_inner();
         answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
@@ -314,8 +373,8 @@ impl proto::NewAccount {
             id: id.low(),
             id_high: id.high(),
             currency: currency.to_owned(),
-            overdraft_limit: String::new(),
             external,
+            ..Self::default()
         }
     }
 }

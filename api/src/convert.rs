@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod cursor;
 pub mod explain;
 pub mod outcomes;
+pub mod profiles;
 pub mod snapshots;
 pub mod transfers;
 

@@ -2,7 +2,7 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
-use crate::convert::{self, accounts, cursor, outcomes, transfers};
+use crate::convert::{self, accounts, cursor, outcomes, profiles, transfers};
 use crate::deadline::Deadline;
 use crate::intake::Intake;
 use crate::proto;
@@ -12,8 +12,10 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest};
-use ducat_actors::handle::{BATCH_MAX, Handle, RequestError};
-use ducat_engine::ids::Lsn;
+use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, RequestError};
+use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::profile::Details;
+use ducat_engine::transfer::{AccountRejection, AccountSpec};
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -48,7 +50,44 @@ impl LedgerService {
         let room = self.answers.room_within(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
     }
+
+    /// Room for accounts and their texts, instead of the room of `base` bytes that was taken
+    /// before the texts were known.
+    async fn with_texts<'a>(
+        &self,
+        room: Room,
+        base: usize,
+        accounts: impl Iterator<Item = &'a AccountShown>,
+    ) -> Result<Room, Status> {
+        let details = accounts.filter_map(|shown| shown.details.as_deref());
+        let bytes: usize = details.map(Details::text_bytes).sum();
+        if bytes > ANSWER_TEXT_BYTES_MAX {
+            let sentence = format!(
+                "what is known of these accounts has {bytes} bytes, more than fit one answer; \
+                 ask for fewer at a time"
+            );
+            return Err(Refusal::new(Code::OutOfRange, "ANSWER_TOO_LARGE", sentence).into());
+        }
+        if bytes == 0 {
+            return Ok(room);
+        }
+        drop(room);
+        self.room(base + 2 * bytes).await
+    }
+
+    /// An account after a change, or why it was not changed.
+    fn changed(
+        &self,
+        id: AccountId,
+        shown: Result<AccountShown, AccountRejection>,
+    ) -> Result<proto::Account, Status> {
+        let shown = shown.map_err(|rejection| status::account(id, rejection))?;
+        Ok(accounts::Writer::new(&self.handle.currencies()).shown(&shown))
+    }
 }
+
+/// Most bytes of texts in an answer: half of the largest answer there is.
+const ANSWER_TEXT_BYTES_MAX: usize = crate::server::RESPONSE_BYTES_MAX / 2;
 
 /// The answer, with the room that its bytes need until they are sent. A message is encoded
 /// into a buffer that doubles as it grows.
@@ -71,6 +110,7 @@ mod item {
     pub const ACCOUNT: usize = 640;
     pub const TRANSFER: usize = 768;
     pub const ENTRY: usize = 384;
+    pub const HISTORY: usize = 8 * 1024;
 }
 
 #[tonic::async_trait]
@@ -92,9 +132,10 @@ impl Ledger for LedgerService {
         request: Request<proto::CreateAccountsRequest>,
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
         let request = request.into_inner();
-        let specs = accounts::specs(&request.accounts, &self.handle.currencies())?;
-        let room = self.room(specs.len() * item::ACCOUNT_RESULT).await?;
-        let outcomes = self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
+        let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
+        let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
+        let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
+        let outcomes = self.handle.open_accounts(openings).await.map_err(status::request)?;
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))
@@ -111,12 +152,14 @@ impl Ledger for LedgerService {
         let ids = convert::account_ids(&asked, BATCH_MAX)?;
         let room = self.room(ids.len() * item::ACCOUNT).await?;
         let at = self.handle.accounts(ids).await.map_err(status::request)?;
+        let base = at.accounts.len() * item::ACCOUNT;
+        let room = self.with_texts(room, base, at.accounts.iter().flatten()).await?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
         let mut answer = proto::GetAccountsResponse { lsn: at.lsn.0, ..Default::default() };
-        for (id, view) in asked.into_iter().zip(&at.accounts) {
-            match view {
-                Some(view) => answer.accounts.push(writer.account(view)),
+        for (id, shown) in asked.into_iter().zip(&at.accounts) {
+            match shown {
+                Some(shown) => answer.accounts.push(writer.shown(shown)),
                 None => answer.unknown.push(id),
             }
         }
@@ -129,14 +172,19 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
         let request = request.into_inner();
         let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
-        let from = cursor::read_accounts(&request.cursor)?;
+        let currencies = self.handle.currencies();
+        let filter = profiles::filter(request.filter, &currencies)?;
+        let from = cursor::read_accounts(&filter, &request.cursor)?;
         let room = self.room(size * item::ACCOUNT).await?;
-        let page = self.handle.list_accounts(from, size).await.map_err(status::request)?;
+        let page = self.handle.list_accounts(filter.clone(), from, size).await;
+        let page = page.map_err(status::request)?;
+        let base = size * item::ACCOUNT;
+        let room = self.with_texts(room, base, page.accounts.iter()).await?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
         let answer = proto::ListAccountsResponse {
-            accounts: page.accounts.iter().map(|view| writer.account(view)).collect(),
-            next_cursor: page.next.map(cursor::accounts).unwrap_or_default(),
+            accounts: page.accounts.iter().map(|shown| writer.shown(shown)).collect(),
+            next_cursor: page.next.map(|n| cursor::accounts(&filter, n)).unwrap_or_default(),
             lsn: page.lsn.0,
         };
         Ok(answered(answer, room))
@@ -149,11 +197,38 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         let wanted = accounts::status_from_proto(request.status)?;
-        let view = self.handle.set_status(id, wanted).await.map_err(status::request)?;
-        let view = view.map_err(|rejection| status::account(id, rejection))?;
+        let reason = profiles::reason(request.reason)?;
+        let shown = self.handle.set_status(id, wanted, reason).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::SetAccountStatusResponse { account }))
+    }
+
+    async fn update_account(
+        &self,
+        request: Request<proto::UpdateAccountRequest>,
+    ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let change = profiles::change(request)?;
+        let shown = self.handle.change_profile(id, change).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::UpdateAccountResponse { account }))
+    }
+
+    async fn list_account_history(
+        &self,
+        request: Request<proto::ListAccountHistoryRequest>,
+    ) -> Result<Response<proto::ListAccountHistoryResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_history(id, &request.cursor)?;
+        let room = self.room(size * item::HISTORY).await?;
+        let page = self.handle.history(id, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
+        let next = page.next.map(|lsn| cursor::history(id, lsn)).unwrap_or_default();
         let currencies = self.handle.currencies();
-        let account = accounts::Writer::new(&currencies).account(&view);
-        Ok(Response::new(proto::SetAccountStatusResponse { account: Some(account) }))
+        Ok(answered(accounts::Writer::new(&currencies).history(page, next), room))
     }
 
     async fn transfer(

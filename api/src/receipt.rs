@@ -12,7 +12,7 @@ use ducat_actors::proof::Receipt;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
 use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
 use ducat_engine::proof::{Statement, StatementError};
-use ducat_engine::transfer::{AccountStatus, TransferKind};
+use ducat_engine::transfer::TransferKind;
 use ducat_persistence::LedgerId;
 use ducat_persistence::witness::checkpoint::{CheckpointError, hex, unhex};
 use ducat_persistence::witness::{CheckKey, Checkpoint, SignedCheckpoint};
@@ -45,8 +45,9 @@ struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    /// `transfer`, `account-opened`, `status-changed`, `asset-defined`, or of a hold: `hold-placed`,
-    /// `hold-captured`, `hold-voided`, `hold-extended`, `hold-expired` or `hold-refused`.
+    /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `asset-defined`, or of a
+    /// hold: `hold-placed`, `hold-captured`, `hold-voided`, `hold-extended`, `hold-expired` or
+    /// `hold-refused`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
@@ -80,7 +81,7 @@ pub struct Words {
     /// The account opened or changed; of a hold that was placed, the one that will receive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Its new status: `active`, `frozen` or `closed`.
+    /// Its new status: `active`, `frozen`, `closed`, `debits-blocked` or `credits-blocked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Whether the account stands for the world outside.
@@ -89,6 +90,15 @@ pub struct Words {
     /// How far below zero it may go, as a decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdraft_limit: Option<String>,
+    /// SHA-256 of the profile it was opened with, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_sha256: Option<String>,
+    /// SHA-256 of the reason of its status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_sha256: Option<String>,
+    /// SHA-256 of the change of its profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_sha256: Option<String>,
     /// The hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldWords>,
@@ -271,7 +281,30 @@ impl Words {
             Event::StatusChanged { account, status } => Self {
                 event: "status-changed".to_owned(),
                 account: Some(account.to_string()),
-                status: Some(status_word(status).to_owned()),
+                status: Some(status.name().to_owned()),
+                ..words
+            },
+            Event::OpenedInFull { account, currency, overdraft_limit, external, profile } => Self {
+                event: "account-opened".to_owned(),
+                account: Some(account.to_string()),
+                currency: Some(currency.code().to_owned()),
+                digits: Some(currency.digits()),
+                overdraft_limit: Some(decimal(false, overdraft_limit, currency.digits())),
+                external: Some(external),
+                profile_sha256: Some(hex(&profile)),
+                ..words
+            },
+            Event::StatusSet { account, status, reason } => Self {
+                event: "status-changed".to_owned(),
+                account: Some(account.to_string()),
+                status: Some(status.name().to_owned()),
+                reason_sha256: Some(hex(&reason)),
+                ..words
+            },
+            Event::ProfileChanged { account, change } => Self {
+                event: "profile-changed".to_owned(),
+                account: Some(account.to_string()),
+                change_sha256: Some(hex(&change)),
                 ..words
             },
             Event::AssetDefined(currency) => Self {
@@ -322,14 +355,6 @@ fn side(side: &Side, digits: u8) -> SideWords {
         account: side.account.to_string(),
         posted: side.after.map(|after| figure(after.posted)),
         available: side.after.map(|after| figure(after.available)),
-    }
-}
-
-const fn status_word(status: AccountStatus) -> &'static str {
-    match status {
-        AccountStatus::Active => "active",
-        AccountStatus::Frozen => "frozen",
-        AccountStatus::Closed => "closed",
     }
 }
 

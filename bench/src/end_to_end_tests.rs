@@ -133,6 +133,20 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn update_account(
+        &self,
+        _: Request<proto::UpdateAccountRequest>,
+    ) -> Answer<proto::UpdateAccountResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_account_history(
+        &self,
+        _: Request<proto::ListAccountHistoryRequest>,
+    ) -> Answer<proto::ListAccountHistoryResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn set_account_status(
         &self,
         _: Request<proto::SetAccountStatusRequest>,

@@ -43,7 +43,7 @@ impl HandlePort {
             message: e.to_string(),
         })?;
         let found = self.handle.accounts(ids).await.map_err(failure)?;
-        Ok(found.accounts.iter().flatten().fold(0, |hash, a| hash_id(hash, a.spec.id.low())))
+        Ok(found.accounts.iter().flatten().fold(0, |hash, a| hash_id(hash, a.view.spec.id.low())))
     }
 }
 

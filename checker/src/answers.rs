@@ -5,10 +5,11 @@ use crate::check::{Asked, Checker};
 use crate::event::{Event, Side, Stored};
 use crate::fault::Kind;
 use crate::history::{BadHistory, SeenEntry, Told};
+use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::record::{Posted, Record};
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{AccountStatus, TransferRequest};
+use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferRequest};
 
 /// What the rules give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,14 +129,15 @@ impl Checker<'_> {
                 let stored = stored.as_ref().expect("it decides a transfer");
                 self.refuse(stored);
             }
-            Record::AccountOpened(spec) => {
-                let id = spec.id;
-                if !self.books.open(spec, lsn) {
-                    self.report.add(Kind::WrongOutcome, lsn, || format!("opens {id} again"));
-                } else if self.listed.contains(&id) {
-                    self.lines.extend(self.books.slot(id).map(|slot| (slot, Vec::new())));
+            Record::AccountOpened(spec) => self.open(lsn, spec),
+            Record::Account(event) => match &**event {
+                AccountEvent::Opened(opening) => self.open(lsn, &opening.spec),
+                AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
+                    self.set_status(lsn, *slot, *status);
                 }
-            }
+                // It says nothing of money.
+                AccountEvent::Changed { change: Change::Profile(_), .. } => {}
+            },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
             Record::AssetDefined { .. } => {}
             Record::Held(_)
@@ -152,16 +154,24 @@ impl Checker<'_> {
         self.reads_at(lsn)
     }
 
+    fn open(&mut self, lsn: Lsn, spec: &AccountSpec) {
+        let id = spec.id;
+        if !self.books.open(spec, lsn) {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("opens {id} again"));
+        } else if self.listed.contains(&id) {
+            self.lines.extend(self.books.slot(id).map(|slot| (slot, Vec::new())));
+        }
+    }
+
     fn set_status(&mut self, lsn: Lsn, slot: Slot, status: AccountStatus) {
         let Some(book) = self.books.get_mut(slot) else {
             self.report.add(Kind::WrongOutcome, lsn, || format!("{slot:?} is no account"));
             return;
         };
-        let closed = AccountStatus::Closed;
-        let reopened = book.status == closed && status != closed;
-        let unpaid = status == closed && (book.posted != 0 || book.on_hold != 0);
+        let empty = book.posted == 0 && book.on_hold == 0;
+        let unpaid = status == AccountStatus::Closed && !empty;
         book.status = status;
-        if reopened || unpaid {
+        if unpaid {
             let book = *book;
             self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} cannot become so"));
         }

@@ -184,6 +184,12 @@ pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection
             return Some(if_credit);
         }
     }
+    if debit.status == AccountStatus::DebitsBlocked {
+        return Some(Rejection::DebitAccountBlocked);
+    }
+    if credit.status == AccountStatus::CreditsBlocked {
+        return Some(Rejection::CreditAccountBlocked);
+    }
     if !debit.covers(amount) {
         return Some(Rejection::InsufficientFunds);
     }

@@ -314,18 +314,20 @@ impl Account {
     /// The rule that forbids any debit now, whatever the amount.
     pub(crate) fn debit_blocked(&self) -> Option<Rejection> {
         match self.status {
-            AccountStatus::Active => None,
+            AccountStatus::Active | AccountStatus::CreditsBlocked => None,
             AccountStatus::Frozen => Some(Rejection::DebitAccountFrozen),
             AccountStatus::Closed => Some(Rejection::DebitAccountClosed),
+            AccountStatus::DebitsBlocked => Some(Rejection::DebitAccountBlocked),
         }
     }
 
     /// The rule that forbids any credit now, whatever the amount.
     pub(crate) fn credit_blocked(&self) -> Option<Rejection> {
         match self.status {
-            AccountStatus::Active => None,
+            AccountStatus::Active | AccountStatus::DebitsBlocked => None,
             AccountStatus::Frozen => Some(Rejection::CreditAccountFrozen),
             AccountStatus::Closed => Some(Rejection::CreditAccountClosed),
+            AccountStatus::CreditsBlocked => Some(Rejection::CreditAccountBlocked),
         }
     }
 
@@ -420,7 +422,7 @@ impl Account {
     /// # Errors
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
     pub(crate) fn set_aside(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
-        self.check_active(lsn)?;
+        self.check_allowed(lsn, AccountStatus::CreditsBlocked)?;
         self.check_covered(lsn, amount)?;
         self.on_hold += amount;
         Ok(self.figures())
@@ -445,7 +447,7 @@ impl Account {
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
     #[inline]
     pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
-        self.check_moves(lsn)?;
+        self.check_moves(lsn, AccountStatus::CreditsBlocked)?;
         self.check_covered(lsn, amount)?;
         Ok(self.post(lsn, self.posted - signed(amount)))
     }
@@ -456,7 +458,7 @@ impl Account {
     /// [`Impossible`], as [`Self::debit`].
     #[inline]
     pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
-        self.check_moves(lsn)?;
+        self.check_moves(lsn, AccountStatus::DebitsBlocked)?;
         let after = self.posted + signed(amount);
         if after > BALANCE_MAX {
             return Err(Impossible::OutOfRange { lsn, account: self.id });
@@ -473,15 +475,16 @@ impl Account {
         Err(Impossible::NotCovered { lsn, account: self.id, amount, available })
     }
 
-    fn check_active(&self, lsn: Lsn) -> Result<(), Impossible> {
-        if self.status == AccountStatus::Active {
+    /// `also`: the status beside [`AccountStatus::Active`] that lets it move this way.
+    fn check_allowed(&self, lsn: Lsn, also: AccountStatus) -> Result<(), Impossible> {
+        if self.status == AccountStatus::Active || self.status == also {
             return Ok(());
         }
         Err(Impossible::NotActive { lsn, account: self.id, status: self.status })
     }
 
-    fn check_moves(&self, lsn: Lsn) -> Result<(), Impossible> {
-        self.check_active(lsn)?;
+    fn check_moves(&self, lsn: Lsn, also: AccountStatus) -> Result<(), Impossible> {
+        self.check_allowed(lsn, also)?;
         if lsn <= self.last_lsn || lsn <= self.opened_lsn {
             return Err(Impossible::NotAfter { lsn, account: self.id, last: self.last_lsn });
         }
@@ -513,9 +516,6 @@ impl Account {
         status: AccountStatus,
     ) -> Result<(), crate::transfer::AccountRejection> {
         use crate::transfer::AccountRejection;
-        if self.status == AccountStatus::Closed && status != AccountStatus::Closed {
-            return Err(AccountRejection::Closed);
-        }
         let empty = self.posted == 0 && self.on_hold == 0 && self.is_settled();
         if status == AccountStatus::Closed && !empty {
             return Err(AccountRejection::NotEmpty);
@@ -585,11 +585,7 @@ impl Account {
         out.extend_from_slice(&self.opened_lsn.0.to_le_bytes());
         out.extend_from_slice(&self.last_lsn.0.to_le_bytes());
         out.extend_from_slice(&self.currency.0.to_le_bytes());
-        out.push(match self.status {
-            AccountStatus::Active => 0,
-            AccountStatus::Frozen => 1,
-            AccountStatus::Closed => 2,
-        });
+        out.push(self.status.number());
         out.push(u8::from(self.external));
         // Without holds the bytes are those of a ledger that knows none.
         if self.on_hold != 0 {
@@ -667,7 +663,26 @@ mod tests {
         a.set_status(Lsn(7), AccountStatus::Closed).expect("empty");
         assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountClosed));
         assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountClosed));
-        assert_eq!(a.check_status(AccountStatus::Active), Err(AccountRejection::Closed));
+        // Opened again, it moves again.
+        a.set_status(Lsn(8), AccountStatus::Active).expect("allowed");
+        a.credit(Lsn(9), 5).expect("in range");
+    }
+
+    #[test]
+    fn one_side_is_blocked_and_the_other_moves() {
+        let mut a = account(0, false);
+        a.credit(Lsn(2), 5).expect("in range");
+        a.set_status(Lsn(3), AccountStatus::DebitsBlocked).expect("allowed");
+        assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountBlocked));
+        assert_eq!(a.refuse_credit(1), None);
+        a.credit(Lsn(4), 1).expect("credits are allowed");
+        assert!(matches!(a.debit(Lsn(5), 1), Err(Impossible::NotActive { .. })));
+        a.set_status(Lsn(5), AccountStatus::CreditsBlocked).expect("allowed");
+        assert_eq!(a.refuse_debit(1), None);
+        assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountBlocked));
+        a.debit(Lsn(6), 6).expect("debits are allowed");
+        assert!(matches!(a.credit(Lsn(7), 1), Err(Impossible::NotActive { .. })));
+        assert_eq!(a.posted(), 0);
     }
 
     #[test]

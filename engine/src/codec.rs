@@ -2,21 +2,39 @@
 //!
 //! A posted transfer, the record that decides the journal's volume, is a tag, its id and
 //! variable-length integers of seven bits a byte (`unsigned-varint`); so are the events of every
-//! hold's life. All other records are a tag and bincode 1.3 with its own variable-length integers. bincode is unmaintained
+//! hold's life. All other records are a tag (events of accounts that are no transfers have one
+//! of their own, and may be longer) and bincode 1.3 with its own variable-length integers.
+//! bincode is unmaintained
 //! (RUSTSEC-2025-0141), so nothing outside this file knows of it; a stored fixture holds the
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
 mod holds;
 
 use crate::ids::{Slot, TransferId};
+use crate::profile::{
+    KEY_BYTES_MAX, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, OWNER_BYTES_MAX,
+};
 use crate::record::{Posted, PostedSide, Record};
 use crate::varint as decode;
 use bincode::Options;
 use thiserror::Error;
 use unsigned_varint::encode as varint;
 
-/// No record is longer, in bytes.
+/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`].
 pub const RECORD_BYTES_MAX: usize = 512;
+
+/// No record of an account's opening or change is longer, in bytes: all its texts at their
+/// longest, and their lengths.
+pub const ACCOUNT_EVENT_BYTES_MAX: usize = 7 * 1024;
+
+/// All metadata set anew, every key it had removed, each text behind its length.
+const PROFILE_CHANGE_BYTES_MAX: usize = METADATA_BYTES_MAX
+    + KEYS_MAX * (KEY_BYTES_MAX + 3 * 3)
+    + OWNER_BYTES_MAX
+    + LABEL_BYTES_MAX
+    + 32;
+
+const _: () = assert!(PROFILE_CHANGE_BYTES_MAX + 128 <= ACCOUNT_EVENT_BYTES_MAX);
 
 const POSTED: u8 = 0;
 const POSTED_LINKED: u8 = 1;
@@ -31,6 +49,7 @@ const CAPTURED_LINKED: u8 = 8;
 const VOIDED: u8 = 9;
 const VOIDED_LINKED: u8 = 10;
 const EXPIRED: u8 = 11;
+const ACCOUNT: u8 = 20;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -70,6 +89,10 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_limit(RECORD_BYTES_MAX as u64)
 }
 
+fn account_options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(ACCOUNT_EVENT_BYTES_MAX as u64)
+}
+
 /// Appends the record's bytes to `out`.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
     match record {
@@ -98,6 +121,12 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
         Record::Expired(expired) => {
             scratch.put_bytes(&[EXPIRED]);
             holds::put_expired(&mut scratch, expired);
+        }
+        Record::Account(event) => {
+            out.push(ACCOUNT);
+            let put = account_options().serialize_into(&mut *out, event);
+            put.expect("texts keep their bounds and a Vec takes all bytes");
+            return;
         }
         other => {
             out.push(OTHER);
@@ -128,6 +157,10 @@ fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
     match take_array::<1>(rest)? {
         [POSTED] => take_posted(rest).map(Record::Posted),
         [POSTED_LINKED] => take_posted(rest).map(Record::PostedLinked),
+        [ACCOUNT] => {
+            let event = account_options().allow_trailing_bytes().deserialize_from(rest)?;
+            Ok(Record::Account(event))
+        }
         [OTHER] => Ok(options().allow_trailing_bytes().deserialize_from(rest)?),
         [POSTED_BELOW] => take_posted_below(rest).map(Record::Posted),
         [POSTED_BELOW_LINKED] => take_posted_below(rest).map(Record::PostedLinked),

@@ -33,12 +33,13 @@ use crate::known::KnownIds;
 use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
+use crate::profile::Profiles;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
 use crate::transfer::{
-    AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
+    AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest,
 };
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ pub struct Coordinator {
     pub(crate) known: KnownIds,
     pub(crate) holds: Holds,
     pub(crate) currencies: Currencies,
+    pub(crate) profiles: Profiles,
     pub(crate) next_lsn: Lsn,
     pub(crate) last_time_ns: u64,
     /// Scatters the ids of holds that a batch changes.
@@ -97,6 +99,7 @@ impl Coordinator {
             known: KnownIds::new(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15, remember_ns),
             holds: Holds::new(seed.rotate_left(16) ^ 0xd1b5_4a32_d192_ed03),
             currencies: Currencies::new(),
+            profiles: Profiles::default(),
             next_lsn: Lsn(1),
             last_time_ns: 0,
             seed: seed.rotate_left(48) ^ 0xaef1_7502_108e_f2d9,
@@ -125,6 +128,12 @@ impl Coordinator {
     #[must_use]
     pub fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    /// What is known of accounts beside their money.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// Known currencies.
@@ -300,11 +309,6 @@ impl Coordinator {
         Ok((slot, self.next_event(), Record::AccountOpened(*spec)))
     }
 
-    /// Gives an account's change of status an LSN; its partition has checked it.
-    pub fn change_status(&mut self, slot: Slot, status: AccountStatus) -> (Lsn, Record) {
-        (self.next_event(), Record::StatusChanged { slot, status })
-    }
-
     /// Defines an asset. The event is `None` when it was defined before.
     ///
     /// # Errors
@@ -329,7 +333,7 @@ impl Coordinator {
         self.last_time_ns
     }
 
-    fn next_event(&mut self) -> Lsn {
+    pub(crate) fn next_event(&mut self) -> Lsn {
         let lsn = self.next_lsn;
         self.next_lsn = lsn.next();
         lsn

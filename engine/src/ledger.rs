@@ -17,6 +17,7 @@ use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currency, CurrencyId};
 use crate::partition::{Layout, Leg, Legs, Partition};
 use crate::plan::Plan;
+use crate::profile::ProfilesHash;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -99,11 +100,26 @@ impl HashPart {
         self.add_bytes(scratch);
     }
 
-    fn add_bytes(&mut self, bytes: &[u8]) {
+    /// Adds whatever has these canonical bytes.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
         let hash = blake3::hash(bytes);
         for (word, bytes) in self.0.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             let bytes = bytes.try_into().expect("chunks of eight");
             *word = word.wrapping_add(u64::from_le_bytes(bytes));
+        }
+    }
+
+    /// Takes a part away that was added.
+    pub(crate) fn part_with(&mut self, other: Self) {
+        for (word, less) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_sub(less);
+        }
+    }
+
+    /// Adds its bytes to a hash.
+    pub(crate) fn add_to(self, hasher: &mut blake3::Hasher) {
+        for word in self.0 {
+            hasher.update(&word.to_le_bytes());
         }
     }
 
@@ -131,12 +147,14 @@ impl HoldsPart {
     }
 }
 
-/// The hash of a state: its accounts, open holds, assets and place in the journal.
+/// The hash of a state: its accounts, what is known of them, open holds, assets and place in
+/// the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let count = coordinator.directory.len() as u64;
     let holds = HoldsPart::of(&coordinator.holds);
-    hash_of_state(accounts, count, holds, coordinator.next_lsn, coordinator.currencies.own())
+    let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
+    hash_of_state(accounts, count, holds, coordinator.next_lsn, assets, profiles)
 }
 
 pub(crate) fn hash_of_state(
@@ -145,12 +163,11 @@ pub(crate) fn hash_of_state(
     holds: HoldsPart,
     next_lsn: Lsn,
     assets: &[Currency],
+    profiles: &ProfilesHash,
 ) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"ducat state 1");
-    for word in accounts.0 {
-        hasher.update(&word.to_le_bytes());
-    }
+    accounts.add_to(&mut hasher);
     hasher.update(&count.to_le_bytes());
     hasher.update(&next_lsn.0.to_le_bytes());
     for asset in assets {
@@ -162,10 +179,9 @@ pub(crate) fn hash_of_state(
     if holds.count > 0 {
         hasher.update(b"holds");
         hasher.update(&holds.count.to_le_bytes());
-        for word in holds.hash.0 {
-            hasher.update(&word.to_le_bytes());
-        }
+        holds.hash.add_to(&mut hasher);
     }
+    profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
 }
 
@@ -217,7 +233,7 @@ impl Ledger {
         &self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
-    fn host_mut(&mut self, slot: Slot) -> &mut Partition {
+    pub(crate) fn host_mut(&mut self, slot: Slot) -> &mut Partition {
         &mut self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
@@ -281,14 +297,9 @@ impl Ledger {
                 self.apply_refused(lsn, refused)?;
             }
             Record::AccountOpened(spec) => {
-                check_range(lsn, spec.overdraft_limit)?;
-                let coordinator = &mut self.coordinator;
-                let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
-                let Some(slot) = slot else {
-                    return differs(format!("account {} was opened before", spec.id));
-                };
-                self.host_mut(slot).open(slot, spec, lsn)?;
+                self.apply_opened(lsn, spec)?;
             }
+            Record::Account(event) => self.apply_account(lsn, event)?,
             Record::StatusChanged { slot, status } => {
                 self.check_slot(lsn, *slot)?;
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;
@@ -382,7 +393,19 @@ impl Ledger {
         Ok((lsn, record))
     }
 
-    fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
+    pub(crate) fn apply_opened(&mut self, lsn: Lsn, spec: &AccountSpec) -> Result<Slot, Impossible> {
+        check_range(lsn, spec.overdraft_limit)?;
+        let coordinator = &mut self.coordinator;
+        let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
+        let Some(slot) = slot else {
+            let what = format!("account {} was opened before", spec.id);
+            return Err(Impossible::Differs { lsn, what });
+        };
+        self.host_mut(slot).open(slot, spec, lsn)?;
+        Ok(slot)
+    }
+
+    pub(crate) fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
         if self.host(slot).account(slot).is_some() {
             return Ok(());
         }
@@ -440,7 +463,7 @@ impl Ledger {
 }
 
 /// No amount, limit or room is larger; sums of them stay far from the ends of `i128`.
-fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
+pub(crate) fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
     if minor <= AMOUNT_MAX {
         return Ok(());
     }

@@ -12,6 +12,8 @@
 //! ```
 
 pub mod account;
+pub mod account_event;
+mod accounts;
 pub mod ahead;
 pub mod batch;
 pub mod codec;
@@ -26,6 +28,7 @@ pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;
+pub mod profile;
 pub mod proof;
 pub mod record;
 pub mod rejection;

@@ -14,10 +14,15 @@
 //! ```
 
 mod holds;
+mod known;
 
+pub use known::Known;
+
+use crate::account_event::Opening;
 use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
+use crate::profile::{Filter, Profile, ProfileChange};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::transfer::{
@@ -90,6 +95,7 @@ impl Forgetting {
 #[derive(Clone, Debug, Default)]
 pub struct SerialLedger {
     accounts: HashMap<AccountId, Book>,
+    known: HashMap<AccountId, Known>,
     consumed: HashMap<TransferId, Consumed>,
     holds: HoldBook,
     forgetting: Forgetting,
@@ -168,8 +174,17 @@ impl SerialLedger {
         totals
     }
 
-    /// Opens an account. Only an opening that succeeds is an event.
+    /// Opens an account of which nothing is known beside its money.
     pub fn open_account(&mut self, spec: &AccountSpec) -> AccountOutcome {
+        self.open_with(&Opening::from(*spec))
+    }
+
+    /// Opens an account. Only an opening that succeeds is an event.
+    pub fn open_with(&mut self, opening: &Opening) -> AccountOutcome {
+        let spec = &opening.spec;
+        if let Err(fault) = known::check_profile(&opening.profile) {
+            return AccountOutcome::Refused(AccountRejection::Text(fault));
+        }
         if spec.overdraft_limit > AMOUNT_MAX {
             return AccountOutcome::Refused(AccountRejection::LimitTooLarge);
         }
@@ -177,7 +192,7 @@ impl SerialLedger {
             return AccountOutcome::Refused(AccountRejection::CurrencyUnknown);
         }
         if let Some(there) = self.accounts.get(&spec.id) {
-            return if there.spec == *spec {
+            return if self.known[&spec.id].opening == *opening {
                 AccountOutcome::Exists(there.opened_lsn)
             } else {
                 AccountOutcome::Refused(AccountRejection::ExistsDifferent)
@@ -192,6 +207,7 @@ impl SerialLedger {
             last_lsn: Lsn::ZERO,
         };
         self.accounts.insert(spec.id, book);
+        self.known.insert(spec.id, Known::new(opening, opened_lsn));
         AccountOutcome::Opened(opened_lsn)
     }
 
@@ -203,18 +219,72 @@ impl SerialLedger {
         &mut self,
         id: AccountId,
         status: AccountStatus,
+        reason: &str,
     ) -> Result<Lsn, AccountRejection> {
         let book = self.accounts.get_mut(&id).ok_or(AccountRejection::Unknown)?;
-        match (book.status, status) {
-            (AccountStatus::Closed, AccountStatus::Active | AccountStatus::Frozen) => {
-                return Err(AccountRejection::Closed);
-            }
-            (_, AccountStatus::Closed) if book.posted != 0 || self.holds.on_hold(id) != 0 => {
-                return Err(AccountRejection::NotEmpty);
-            }
-            _ => book.status = status,
+        let empty = book.posted == 0 && self.holds.on_hold(id) == 0;
+        if status == AccountStatus::Closed && !empty {
+            return Err(AccountRejection::NotEmpty);
         }
-        Ok(self.next_event())
+        known::check_reason(reason)?;
+        book.status = status;
+        let lsn = self.next_event();
+        let known = self.known.get_mut(&id).expect("every account is known");
+        known.reason = Some((lsn, reason.to_owned()));
+        known.history.push(lsn);
+        Ok(lsn)
+    }
+
+    /// Changes what is known of an account. What changes nothing is no event.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn change_profile(
+        &mut self,
+        id: AccountId,
+        change: &ProfileChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let known = self.known.get(&id).ok_or(AccountRejection::Unknown)?;
+        let profile = known::after(&known.profile, change);
+        if profile == known.profile {
+            return Ok(None);
+        }
+        known::check_profile(&profile)?;
+        let lsn = self.next_event();
+        let known = self.known.get_mut(&id).expect("looked up above");
+        known.profile = profile;
+        known.history.push(lsn);
+        Ok(Some(lsn))
+    }
+
+    /// What is known of an account beside its money.
+    #[must_use]
+    pub fn known(&self, id: AccountId) -> Option<&Known> {
+        self.known.get(&id)
+    }
+
+    /// The accounts that a filter asks for, in the order of their opening.
+    #[must_use]
+    pub fn find(&self, filter: &Filter) -> Vec<AccountId> {
+        let fits = |(id, book): &(&AccountId, &Book)| {
+            let Profile { kind, owner, label, metadata } = &self.known[*id].profile;
+            let (spec, status) = (book.spec, book.status);
+            let Filter { metadata: asked, label_prefix, .. } = filter;
+            [
+                filter.owner.as_ref().is_none_or(|asked| asked == owner),
+                filter.kind.is_none_or(|asked| asked == *kind),
+                label.get(..label_prefix.len()) == Some(label_prefix),
+                asked.iter().all(|pair| metadata.iter().any(|there| there == pair)),
+                filter.currency.is_none_or(|asked| asked == spec.currency),
+                filter.status.is_none_or(|asked| asked == status),
+                filter.external.is_none_or(|asked| asked == spec.external),
+            ]
+            .into_iter()
+            .all(|holds| holds)
+        };
+        let mut found: Vec<_> = self.accounts.iter().filter(fits).collect();
+        found.sort_unstable_by_key(|(_, book)| book.opened_lsn);
+        found.into_iter().map(|(id, _)| *id).collect()
     }
 
     /// Defines an asset. Defining the same one again is no event.
@@ -546,6 +616,7 @@ fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Opti
     let needed = amount + whole(moved.set_aside) - whole(moved.given_back);
     let closed = AccountStatus::Closed;
     let frozen = AccountStatus::Frozen;
+    let (no_debits, no_credits) = (AccountStatus::DebitsBlocked, AccountStatus::CreditsBlocked);
     let covered = debit.spec.external || needed <= debit.available(on_hold);
     let in_range = debit.posted - whole(on_hold) - needed >= -BALANCE_MAX
         && credit.posted + amount <= BALANCE_MAX;
@@ -554,6 +625,8 @@ fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Opti
         (Rejection::CreditAccountClosed, credit.status == closed),
         (Rejection::DebitAccountFrozen, debit.status == frozen),
         (Rejection::CreditAccountFrozen, credit.status == frozen),
+        (Rejection::DebitAccountBlocked, debit.status == no_debits),
+        (Rejection::CreditAccountBlocked, credit.status == no_credits),
         (Rejection::InsufficientFunds, !covered),
         (Rejection::BalanceOverflow, !in_range),
     ];

@@ -10,6 +10,7 @@ mod holds;
 
 pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
 
+use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
@@ -29,7 +30,7 @@ pub enum Record {
     RefusedLinked(Refused),
     /// An account was opened, in the next slot.
     AccountOpened(AccountSpec),
-    /// An account's status was changed.
+    /// An account's status was changed, by a version that kept no reasons. Read, never written.
     StatusChanged {
         /// The account.
         slot: Slot,
@@ -55,6 +56,8 @@ pub enum Record {
     Expired(Expired),
     /// An operation on a hold was refused; its id is consumed.
     HoldRefused(HoldRefused),
+    /// An account was opened with more than a plain opening says, or changed.
+    Account(Box<AccountEvent>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -186,7 +189,8 @@ impl Record {
             Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
-            | Self::Expired(_) => None,
+            | Self::Expired(_)
+            | Self::Account(_) => None,
         }
     }
 
@@ -205,7 +209,8 @@ impl Record {
             | Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
-            | Self::Expired(_) => false,
+            | Self::Expired(_)
+            | Self::Account(_) => false,
         }
     }
 
@@ -225,7 +230,8 @@ impl Record {
             | Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
-            | Self::Expired(_) => false,
+            | Self::Expired(_)
+            | Self::Account(_) => false,
         }
     }
 

@@ -61,12 +61,16 @@ pub enum Rejection {
     HoldExceeded = 22,
     /// The hold would not expire later than it does anyway.
     HoldExtensionTooShort = 23,
+    /// Debits of the debit account are blocked.
+    DebitAccountBlocked = 30,
+    /// Credits of the credit account are blocked.
+    CreditAccountBlocked = 31,
 }
 
 impl Rejection {
     /// All, in order of precedence. The state of a hold comes before anything about accounts:
     /// without an open hold there are none to judge.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -87,6 +91,8 @@ impl Rejection {
         Self::CreditAccountClosed,
         Self::DebitAccountFrozen,
         Self::CreditAccountFrozen,
+        Self::DebitAccountBlocked,
+        Self::CreditAccountBlocked,
         Self::InsufficientFunds,
         Self::BalanceOverflow,
         Self::IdReused,
@@ -104,11 +110,13 @@ impl Rejection {
         Self::ALL.into_iter().find(|r| r.number() == number)
     }
 
-    /// Its place in [`Self::ALL`]: a smaller one takes precedence.
+    /// Its place in [`Self::ALL`]: of several rules that are broken, the one with the lowest
+    /// rank is named.
     #[must_use]
     pub const fn rank(self) -> u8 {
-        const BY_NUMBER: [u8; Rejection::ALL.len() + 1] = {
-            let mut ranks = [0; Rejection::ALL.len() + 1];
+        // A vote has seven bits for a number.
+        const BY_NUMBER: [u8; 128] = {
+            let mut ranks = [u8::MAX; 128];
             let mut at = 0;
             while at < Rejection::ALL.len() {
                 ranks[Rejection::ALL[at].number() as usize] = at as u8;
@@ -146,6 +154,8 @@ impl Rejection {
             Self::HoldCaptured => "HOLD_CAPTURED",
             Self::HoldExceeded => "HOLD_EXCEEDED",
             Self::HoldExtensionTooShort => "HOLD_EXTENSION_TOO_SHORT",
+            Self::DebitAccountBlocked => "DEBIT_ACCOUNT_BLOCKED",
+            Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
         }
     }
 
@@ -157,8 +167,12 @@ impl Rejection {
             Self::LinkedFailed
             | Self::DebitAccountUnknown
             | Self::CreditAccountUnknown
+            | Self::DebitAccountClosed
+            | Self::CreditAccountClosed
             | Self::DebitAccountFrozen
             | Self::CreditAccountFrozen
+            | Self::DebitAccountBlocked
+            | Self::CreditAccountBlocked
             | Self::InsufficientFunds
             | Self::BalanceOverflow
             | Self::IdReused
@@ -171,8 +185,6 @@ impl Rejection {
             | Self::AccountsDifferInCurrency
             | Self::CurrencyMismatch
             | Self::KindMismatch
-            | Self::DebitAccountClosed
-            | Self::CreditAccountClosed
             | Self::HoldVoided
             | Self::HoldExpired
             | Self::HoldCaptured
@@ -203,15 +215,19 @@ mod tests {
         for (rank, rejection) in Rejection::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(rejection.rank()), rank);
             assert_eq!(Rejection::from_number(rejection.number()), Some(rejection));
+            // A vote has seven bits for it.
+            assert!(rejection.number() < 127);
         }
-        assert!(Rejection::ALL.is_sorted());
+        assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq(1..=23));
-        // As they were before there were holds.
+        assert!(numbers.into_iter().eq((1..=23).chain(30..=31)));
+        // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
-        assert!(first[..15].is_sorted());
+        assert!(first.is_sorted());
         assert!(Rejection::AmountTooLarge < Rejection::HoldUnknown);
         assert!(Rejection::HoldExtensionTooShort < Rejection::SameAccount);
+        assert!(Rejection::CreditAccountFrozen < Rejection::DebitAccountBlocked);
+        assert!(Rejection::CreditAccountBlocked < Rejection::InsufficientFunds);
         assert_eq!(Rejection::from_number(0), None);
         assert_eq!(Rejection::from_number(200), None);
     }

@@ -5,24 +5,27 @@
 //! coordinator: begin_export ─▶ Head      partitions: begin_export, between the same batches
 //!        │ give*                                │ give*
 //!        ▼                                      ▼
-//!     holds, IdsPiece ───┐            accounts of a piece, interleaved
+//! holds, profiles, ids ──┐            accounts of a piece, interleaved
 //!                        ├─▶ Tally ─▶ End ◀─────┤        codec ─▶ bytes ─▶ persistence
 //!                        └─▶ Restore ─▶ Ledger ◀┘        codec ◀─ bytes ◀─ persistence
 //! ```
 //!
 //! What is in it does not depend on the number of partitions: accounts come in the order of
-//! their slots, then open holds as they lie, then ids in the order of their events.
+//! their slots, then open holds as they lie, then what is known of accounts beside their money
+//! ([`details`]), in the order of their slots too, then ids in the order of their events.
 //!
 //! [`Tally`] checks all that can be checked with little memory, on writing and on reading;
 //! [`Restore`] builds the ledger, and so finds ids that come twice as well.
 
 pub mod codec;
+pub mod details;
 mod restore;
 mod tally;
 
 pub use crate::holds::PIECE_HOLDS;
 pub use crate::known::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 pub use crate::partition::{PIECE_ACCOUNTS, interleave};
+pub use crate::profile::{PIECE_PROFILES, ProfilesPiece};
 pub use restore::{Restore, RestoreAccounts, RestoreIds};
 pub use tally::Tally;
 
@@ -145,6 +148,7 @@ impl Coordinator {
     /// From now on gives up the remembered ids as they are at this moment. Nothing may be
     /// decided and not committed, so that every partition can begin at the same LSN.
     pub fn begin_export(&mut self) -> Head {
+        self.profiles.begin_export();
         let own = self.currencies.own().iter();
         let asset = |asset: &crate::money::Currency| Asset {
             code: asset.code.clone(),
@@ -173,9 +177,16 @@ impl Coordinator {
         self.holds.give(most)
     }
 
+    /// As [`crate::profile::Profiles::give`].
+    #[must_use]
+    pub fn give_profiles(&mut self, most: usize) -> Option<ProfilesPiece> {
+        self.profiles.give(most)
+    }
+
     /// Forgets a snapshot that was begun.
     pub fn end_export(&mut self) {
         self.holds.end_export();
+        self.profiles.end_export();
         self.known.end_export();
     }
 }

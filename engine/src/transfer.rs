@@ -3,6 +3,7 @@
 
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::CurrencyId;
+use crate::profile::TextFault;
 use crate::rejection::Rejection;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +81,42 @@ pub enum AccountStatus {
     Active,
     /// Neither is, until it is active again.
     Frozen,
-    /// Neither is, for good. Only an empty account can be closed.
+    /// Neither is, until it is opened again. Only an empty account can be closed.
     Closed,
+    /// Credits are allowed, debits are not.
+    DebitsBlocked,
+    /// Debits are allowed, credits are not.
+    CreditsBlocked,
+}
+
+impl AccountStatus {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Active, Self::Frozen, Self::Closed, Self::DebitsBlocked, Self::CreditsBlocked];
+
+    /// The number that stands for it in snapshots, statements, hashes and on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The status with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
+            Self::DebitsBlocked => "debits-blocked",
+            Self::CreditsBlocked => "credits-blocked",
+        }
+    }
 }
 
 /// An account to be opened.
@@ -124,15 +159,15 @@ pub enum AccountRejection {
     /// No account has this id.
     #[error("no account has this id")]
     Unknown,
-    /// A closed account stays closed.
-    #[error("the account is closed for good")]
-    Closed,
     /// Only an empty account can be closed.
     #[error("an account is closed only when its balance is zero and nothing is on hold")]
     NotEmpty,
     /// The ledger holds as many accounts as it can.
     #[error("the ledger holds as many accounts as it can")]
     Full,
+    /// A text is too long or not well formed.
+    #[error(transparent)]
+    Text(#[from] TextFault),
 }
 
 /// An account as it stands at one LSN.

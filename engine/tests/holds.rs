@@ -100,11 +100,7 @@ impl Bank {
 
     fn set_status(&mut self, number: u128, status: AccountStatus) -> Result<(), AccountRejection> {
         let slot = self.ledger.coordinator.directory().get(account(number)).expect("listed").slot;
-        let host = self.ledger.coordinator.layout().partition_of(slot);
-        let partition = &mut self.ledger.partitions[host];
-        partition.account(slot).expect("hosted").check_status(status)?;
-        let (lsn, record) = self.ledger.coordinator.change_status(slot, status);
-        partition.set_status(slot, lsn, status).expect("checked");
+        let (lsn, record) = self.ledger.set_status(slot, status, "")?;
         self.events.push(Event { lsn, time_ns: self.now_ns, record });
         Ok(())
     }

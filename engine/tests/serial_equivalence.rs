@@ -5,7 +5,11 @@
 //! `DUCAT_CASES` sets the number of cases of all properties together (default 10,000). A
 //! failure prints the smallest case that proptest could find.
 
-use ducat_engine::model::{Answered, SerialLedger};
+use ducat_engine::account_event::{AccountEvent, Opening};
+use ducat_engine::ids::Slot;
+use ducat_engine::model::{Answered, Known, SerialLedger};
+use ducat_engine::profile::Details;
+use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::Request;
 use ducat_engine::testing::book::{Book, Event, filled_with_holds, replay};
@@ -47,15 +51,16 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Answered>>) {
         model.open_account(&spec);
     }
     let (debit, credit, amount) = workload::edge();
-    let lsn = model.set_status(credit, AccountStatus::Active).expect("it exists");
+    let lsn = model.set_status(credit, AccountStatus::Active, "").expect("it exists");
     model.force(lsn, debit, credit, amount.try_into().expect("in range"));
     let mut outcomes = Vec::new();
     for step in script {
         match step {
             Step::Submit(requests) => outcomes.push(model.submit_with_holds(now_ns, requests)),
             Step::Wait(ns) => now_ns += ns,
-            Step::SetStatus(id, status) => drop(model.set_status(*id, *status)),
-            Step::Open(spec) => drop(model.open_account(spec)),
+            Step::SetStatus(id, status, why) => drop(model.set_status(*id, *status, why)),
+            Step::ChangeProfile(id, change) => drop(model.change_profile(*id, change)),
+            Step::Open(opening) => drop(model.open_with(opening)),
             Step::Define(code, digits) => drop(model.define_asset(code, *digits)),
         }
     }
@@ -94,8 +99,11 @@ fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<
                 }
             }
             Step::Wait(ns) => now_ns += ns,
-            Step::SetStatus(id, status) => drop(book.set_status(now_ns, *id, *status)),
-            Step::Open(spec) => drop(book.open(now_ns, spec)),
+            Step::SetStatus(id, status, why) => {
+                let _ = book.set_status(now_ns, *id, *status, why);
+            }
+            Step::ChangeProfile(id, change) => drop(book.change_profile(now_ns, *id, change)),
+            Step::Open(opening) => drop(book.open_with(now_ns, opening)),
             Step::Define(code, digits) => drop(book.define(now_ns, code, *digits)),
         }
     }
@@ -103,6 +111,28 @@ fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<
     outcomes.extend(execute(&mut book, now_ns, &mut batch));
     book.ledger.check_holds().expect("accounts and holds agree");
     (book, outcomes)
+}
+
+/// What a book knows of an account beside its money, in the model's shape. The opening it is
+/// given by the test: only its own answer tells whether it is the one.
+fn known(book: &Book, slot: Slot) -> Known {
+    let opened_lsn = book.ledger.view(slot).expect("hosted").opened_lsn;
+    let opening = match &book.events[opened_lsn.0 as usize - 1].record {
+        Record::AccountOpened(spec) => Opening::from(*spec),
+        Record::Account(event) => match &**event {
+            AccountEvent::Opened(opening) => opening.clone(),
+            other => panic!("{other:?} opens no account"),
+        },
+        other => panic!("{other:?} opens no account"),
+    };
+    let details = book.ledger.coordinator.profiles().get(slot).map(|d| Details::clone(d));
+    let details = details.unwrap_or_default();
+    Known {
+        opening,
+        profile: details.profile,
+        reason: details.note.map(|note| (note.lsn, note.reason)),
+        history: book.history(slot),
+    }
 }
 
 proptest! {
@@ -139,6 +169,7 @@ proptest! {
             for id in model.account_ids() {
                 let listing = book.ledger.coordinator.directory().get(id).expect("listed");
                 prop_assert_eq!(book.ledger.view(listing.slot), model.account(id));
+                prop_assert_eq!(&known(&book, listing.slot), model.known(id).expect("known"));
             }
             let summary = book.ledger.summary();
             prop_assert!(summary.1.values().all(|sums| sums.internal + sums.external == 0));

@@ -9,9 +9,11 @@ use ducat_engine::holds::{Closed, Hold};
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::{Details, ProfileChange};
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
+    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound, codec,
+    details, interleave,
 };
 use ducat_engine::testing::book::{Event, filled};
 use ducat_engine::testing::rng::Rng;
@@ -39,6 +41,7 @@ struct Taking {
     head: Head,
     accounts: Vec<Vec<Vec<Account>>>,
     holds: Vec<Vec<Hold>>,
+    profiles: ProfilesPiece,
     ids: Vec<IdsPiece>,
     ids_in_piece: usize,
     whole: bool,
@@ -52,6 +55,7 @@ impl Taking {
             head: ledger.coordinator.begin_export(),
             accounts: vec![Vec::new(); ledger.partitions.len()],
             holds: Vec::new(),
+            profiles: Vec::new(),
             ids: Vec::new(),
             ids_in_piece: 1 + rng.below(4),
             whole: false,
@@ -60,12 +64,15 @@ impl Taking {
 
     /// Takes a piece from somewhere.
     fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
-        let partitions = ledger.partitions.len();
-        let from = rng.below(partitions + 2);
+        let many = ledger.partitions.len();
+        let from = rng.below(many + 3);
         match ledger.partitions.get_mut(from) {
             Some(partition) => self.accounts[from].extend(partition.give()),
-            None if from == partitions => {
+            None if from == many => {
                 self.holds.extend(ledger.coordinator.give_holds(self.ids_in_piece));
+            }
+            None if from == many + 1 => {
+                self.profiles.extend(ledger.coordinator.give_profiles(1).into_iter().flatten());
             }
             None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
         }
@@ -74,6 +81,9 @@ impl Taking {
     fn take_all(&mut self, ledger: &mut Ledger) {
         for (partition, given) in ledger.partitions.iter_mut().zip(&mut self.accounts) {
             given.extend(std::iter::from_fn(|| partition.give()));
+        }
+        while let Some(piece) = ledger.coordinator.give_profiles(2) {
+            self.profiles.extend(piece);
         }
         let most = self.ids_in_piece;
         self.holds.extend(std::iter::from_fn(|| ledger.coordinator.give_holds(most)));
@@ -110,6 +120,14 @@ impl Taking {
         read.collect()
     }
 
+    fn profiles(&self) -> ProfilesPiece {
+        let mut bytes = Vec::new();
+        details::put_profiles(&self.profiles, &mut bytes);
+        let read = details::take_profiles(&bytes).expect("it was encoded");
+        assert_eq!(read, self.profiles);
+        read
+    }
+
     fn id_pieces(&self) -> Vec<IdsPiece> {
         let read = self.ids.iter().map(|piece| {
             let mut bytes = Vec::new();
@@ -133,6 +151,7 @@ impl Taking {
         let mut tally = Tally::new(self.head()).expect("sound");
         self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
         self.holds.iter().for_each(|piece| tally.holds(piece).expect("sound"));
+        tally.profiles(&self.profiles()).expect("sound");
         self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
         let end = tally.finish().expect("whole");
         let mut bytes = Vec::new();
@@ -150,6 +169,7 @@ impl Taking {
         for piece in self.hold_pieces(|slot| restore.accounts.currency(slot)) {
             restore.accounts.put_holds(&piece)?;
         }
+        restore.accounts.put_profiles(self.profiles())?;
         for piece in self.id_pieces() {
             restore.ids.put(&piece)?;
         }
@@ -194,6 +214,8 @@ fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
     prop_assert_eq!(one.coordinator.begin_export().ids, other.coordinator.begin_export().ids);
     for (slot, account) in one.partitions.iter().flat_map(|partition| partition.accounts()) {
         prop_assert_eq!(Some(account.view()), other.view(slot));
+        let details = [&*one, &*other].map(|l| l.coordinator.profiles().get(slot));
+        prop_assert_eq!(details[0], details[1]);
         let listings = [&*one, &*other].map(|l| l.coordinator.directory().get(account.id()));
         prop_assert_eq!(listings[0], listings[1]);
     }
@@ -233,8 +255,15 @@ impl Live {
         match step {
             Step::Submit(requests) => drop(self.submit(requests)),
             Step::Wait(ns) => self.now_ns += ns,
-            Step::Open(spec) => {
-                if let Ok((lsn, record)) = self.ledger.open_account(spec) {
+            Step::Open(opening) => {
+                if let Ok((lsn, record)) = self.ledger.open_with(opening) {
+                    self.note(lsn, record);
+                }
+            }
+            Step::ChangeProfile(id, change) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                let changed = self.ledger.coordinator.change_profile(listing.slot, change);
+                if let Ok(Some((lsn, record))) = changed {
                     self.note(lsn, record);
                 }
             }
@@ -245,15 +274,9 @@ impl Live {
                     self.note(lsn, record);
                 }
             }
-            Step::SetStatus(id, status) => {
+            Step::SetStatus(id, status, why) => {
                 let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
-                let host = self.ledger.coordinator.layout().partition_of(listing.slot);
-                let partition = &mut self.ledger.partitions[host];
-                let account = partition.account(listing.slot).expect("hosted");
-                if account.check_status(*status).is_ok() {
-                    let (lsn, record) =
-                        self.ledger.coordinator.change_status(listing.slot, *status);
-                    partition.set_status(listing.slot, lsn, *status).expect("checked");
+                if let Ok((lsn, record)) = self.ledger.set_status(listing.slot, *status, why) {
                     self.note(lsn, record);
                 }
             }
@@ -268,7 +291,7 @@ fn play(script: &[Step], seed: u64, forgotten: &mut usize) -> Result<(), TestCas
     let empty = || Ledger::new(partitions, 7, REMEMBER_NS).expect("a power of two");
     let mut live = Live { ledger: empty(), events: Vec::new(), now_ns: 1_000 };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     let mut taking = None;
     let mut taken = Vec::new();
@@ -360,9 +383,14 @@ fn sample() -> Taking {
         now_ns: 1_000,
     };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     live.act(&Step::Define("GOLD", 3));
+    for slot in [1, 4, 8] {
+        let set = [("team".to_owned(), slot.to_string())].into();
+        let change = ProfileChange { set, ..ProfileChange::default() };
+        live.act(&Step::ChangeProfile(workload::account(slot), change));
+    }
     let mut rng = Rng::new(1);
     let raw: Vec<_> = (0..200).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
     for step in Script::new(&raw).0 {
@@ -383,6 +411,7 @@ fn what_does_not_add_up_is_refused_by_name() {
             head: sample.head.clone(),
             accounts: vec![sample.pieces()],
             holds: sample.holds.clone(),
+            profiles: sample.profiles.clone(),
             ids: sample.ids.clone(),
             ids_in_piece: 1,
             whole: true,
@@ -400,6 +429,8 @@ fn what_does_not_add_up_is_refused_by_name() {
                 tally.holds(piece)?;
                 restore.accounts.put_holds(piece)?;
             }
+            tally.profiles(&taking.profiles)?;
+            restore.accounts.put_profiles(taking.profiles.clone())?;
             for piece in &taking.ids {
                 tally.ids(piece)?;
                 restore.ids.put(piece)?;
@@ -411,6 +442,12 @@ fn what_does_not_add_up_is_refused_by_name() {
     };
     let contains = |text: String, part: &str| assert!(text.contains(part), "{text}");
     contains(refused(&|t, _| t.head.accounts += 1), "accounts are announced");
+    let fewer = |t: &mut Taking, _: &mut End| {
+        t.accounts[0].pop();
+        t.holds.clear();
+        t.profiles.clear();
+    };
+    contains(refused(&fewer), "accounts are announced");
     contains(refused(&|t, _| drop(t.accounts[0].pop())), "no such account");
     contains(refused(&|t, _| drop(t.ids.pop())), "of the younger generation are announced");
     contains(refused(&|t, _| drop(t.ids.remove(0))), "of the older generation are announced");
@@ -422,6 +459,18 @@ fn what_does_not_add_up_is_refused_by_name() {
     contains(refused(&|t, _| t.head.assets.push(t.head.assets[0].clone())), "different assets");
     contains(refused(&|t, _| t.head.lsn = Lsn(12)), "remembered ids are announced");
     contains(refused(&|t, _| t.head.ids.remember_ns = 7), "remembered for 7 ns");
+    contains(refused(&|t, _| drop(t.profiles.pop())), "state hash");
+    contains(refused(&|t, _| t.profiles[1].0 = t.profiles[0].0), "in the order of their slots");
+    contains(refused(&|t, _| t.profiles[2].0 = Slot(99)), "it is not there");
+    let changed = |t: &mut Taking, change: &dyn Fn(&mut Details)| {
+        change(std::sync::Arc::make_mut(&mut t.profiles[0].1));
+    };
+    let owner = |d: &mut Details| d.profile.owner = "eve".to_owned();
+    contains(refused(&|t, _| changed(t, &owner)), "state hash");
+    let large = |d: &mut Details| d.profile.label = "x".repeat(257);
+    contains(refused(&|t, _| changed(t, &large)), "beyond its bounds");
+    let late = |d: &mut Details| d.last_lsn = Lsn(9_999);
+    contains(refused(&|t, _| changed(t, &late)), "comes after the snapshot");
     contains(refused(&|_, end| end.state_hash[3] ^= 1), "state hash");
     contains(refused(&|_, end| end.totals.clear()), "sums recorded");
     let twice = |t: &mut Taking, _: &mut End| t.accounts[0][1][0] = t.accounts[0][0][0].clone();
@@ -474,7 +523,7 @@ proptest! {
 
     /// So are bytes that begin as something real.
     #[test]
-    fn spoiled_bytes_are_read_or_refused(which in 0_usize..5, at in any::<usize>(), bit in 0_u32..8) {
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..6, at in any::<usize>(), bit in 0_u32..8) {
         let mut bytes = encoded()[which].clone();
         let at = at % bytes.len();
         bytes[at] ^= 1_u8 << bit;
@@ -483,16 +532,17 @@ proptest! {
     }
 }
 
-fn encoded() -> &'static [Vec<u8>; 5] {
-    static ENCODED: std::sync::OnceLock<[Vec<u8>; 5]> = std::sync::OnceLock::new();
+fn encoded() -> &'static [Vec<u8>; 6] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 6]> = std::sync::OnceLock::new();
     ENCODED.get_or_init(|| {
         let sample = sample();
-        let mut bytes = [const { Vec::new() }; 5];
+        let mut bytes = [const { Vec::new() }; 6];
         codec::put_head(&sample.head, &mut bytes[0]);
         sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
         codec::put_ids(&sample.ids[0], &mut bytes[2]);
         codec::put_end(&sample.end(), &mut bytes[3]);
         sample.holds.iter().flatten().for_each(|hold| codec::put_hold(hold, &mut bytes[4]));
+        details::put_profiles(&sample.profiles, &mut bytes[5]);
         bytes
     })
 }
@@ -521,6 +571,11 @@ fn read_all(bytes: &[u8]) {
         holds.iter().for_each(|hold| codec::put_hold(hold, &mut out));
         assert_eq!(out, bytes);
         drop(Tally::new(sample_head()).expect("sound").holds(&holds));
+    }
+    if let Ok(profiles) = details::take_profiles(bytes) {
+        out.clear();
+        details::put_profiles(&profiles, &mut out);
+        assert_eq!(out, bytes, "there is one way to write them");
     }
     drop(codec::take_end(bytes));
 }

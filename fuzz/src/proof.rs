@@ -81,6 +81,19 @@ pub(crate) fn statements() -> Vec<Vec<u8>> {
         Event::Transfer(refused),
         opened,
         Event::StatusChanged { account: account(7), status: AccountStatus::Closed },
+        Event::OpenedInFull {
+            account: account(7),
+            currency: gbp,
+            overdraft_limit: 500,
+            external: false,
+            profile: [5; 32],
+        },
+        Event::StatusSet {
+            account: account(7),
+            status: AccountStatus::DebitsBlocked,
+            reason: [6; 32],
+        },
+        Event::ProfileChanged { account: account(7), change: [7; 32] },
         Event::AssetDefined(CurrencyText::new("ABCDEFGHIJK9", 18).expect("a code")),
     ];
     let whose = Whose { ledger: [3; 16], shard: ShardId(0) };

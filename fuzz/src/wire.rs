@@ -49,10 +49,12 @@ pub(crate) fn transfers(bytes: &[u8]) {
 pub(crate) fn accounts(bytes: &[u8]) {
     let currencies = currencies();
     if let Some(list) = decode::<proto::CreateAccountsRequest>(bytes)
-        && let Ok(specs) = convert::accounts::specs(&list.accounts, &currencies)
+        && let Ok(specs) = convert::accounts::openings(&list.accounts, &currencies)
     {
         assert_eq!(specs.len(), list.accounts.len());
-        assert!(specs.iter().all(|spec| !spec.external || spec.overdraft_limit == 0));
+        assert!(specs.iter().all(|opening| {
+            !opening.spec.external || opening.spec.overdraft_limit == 0
+        }));
     }
 }
 
@@ -73,8 +75,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         2 => {
             if let Some(asked) = decode::<proto::ListAccountsRequest>(bytes) {
                 drop(convert::page_size(asked.page_size, 100, 10_000));
-                if let Ok(slot) = convert::cursor::read_accounts(&asked.cursor) {
-                    let again = convert::cursor::accounts(slot);
+                let filter = convert::profiles::filter(asked.filter, &currencies());
+                let filter = filter.unwrap_or_default();
+                if let Ok(slot) = convert::cursor::read_accounts(&filter, &asked.cursor) {
+                    let again = convert::cursor::accounts(&filter, slot);
                     assert!(asked.cursor.is_empty() || again.eq_ignore_ascii_case(&asked.cursor));
                 }
             }
@@ -91,6 +95,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         4 => {
             if let Some(asked) = decode::<proto::SetAccountStatusRequest>(bytes) {
                 drop(convert::accounts::status_from_proto(asked.status));
+                drop(convert::profiles::reason(asked.reason));
+            }
+            if let Some(asked) = decode::<proto::UpdateAccountRequest>(bytes) {
+                drop(convert::profiles::change(asked));
             }
         }
         5 => {

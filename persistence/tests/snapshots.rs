@@ -1,10 +1,13 @@
 //! Snapshots on disk: what was written is read back, whatever was changed is refused by name,
 //! and the stored snapshot that every future version must read.
 
-use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, TransferId};
+use ducat_engine::account_event::Opening;
+use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::CurrencyId;
-use ducat_engine::snapshot::PIECE_IDS;
+use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
+use ducat_engine::record::Record;
+use ducat_engine::snapshot::{PIECE_IDS, PIECE_PROFILES};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -25,6 +28,29 @@ fn account(id: u128) -> AccountId {
 
 /// A ledger with every sort of thing in it, of so many accounts and transfers.
 fn ledger(accounts: u128, transfers: u128) -> Ledger {
+    let mut ledger = first_ledger(accounts, transfers);
+    let slot = |id: u128| Slot(u32::try_from(id - 1).expect("small"));
+    for (id, status) in (2..).zip([AccountStatus::DebitsBlocked, AccountStatus::CreditsBlocked]) {
+        ledger.set_status(slot(id), status, "because of \u{20ac}").expect("allowed");
+    }
+    for id in (4..=accounts).step_by(5) {
+        let change = ProfileChange {
+            kind: Some(Some(AccountKind::Liability)),
+            owner: Some(format!("customer {id}")),
+            set: [("branch".to_owned(), "7".to_owned())].into(),
+            ..ProfileChange::default()
+        };
+        ledger.coordinator.change_profile(slot(id), &change).expect("in bounds").expect("new");
+    }
+    let id = account(0xf00);
+    let spec = AccountSpec { id, currency: CurrencyId(978), overdraft_limit: 1, external: false };
+    let profile = Profile { label: "opened with it".to_owned(), ..Profile::default() };
+    ledger.open_with(&Opening { spec, profile }).expect("new");
+    ledger
+}
+
+/// The same with what there was when version 1 was written.
+fn first_ledger(accounts: u128, transfers: u128) -> Ledger {
     let mut ledger = Ledger::new(2, 5, REMEMBER_NS).expect("two");
     let (gold, _) = ledger.coordinator.define_asset("GOLD", 3).expect("new");
     for id in 1..=accounts {
@@ -47,9 +73,9 @@ fn ledger(accounts: u128, transfers: u128) -> Ledger {
         ledger.execute(1_000 + u64::try_from(n).expect("small"), &[&[request]]).expect("possible");
     }
     let listing = ledger.coordinator.directory().get(account(3 << 70 | 3)).expect("listed");
-    let (lsn, _) = ledger.coordinator.change_status(listing.slot, AccountStatus::Frozen);
-    let host = ledger.coordinator.layout().partition_of(listing.slot);
-    ledger.partitions[host].set_status(listing.slot, lsn, AccountStatus::Frozen).expect("allowed");
+    let frozen = Record::StatusChanged { slot: listing.slot, status: AccountStatus::Frozen };
+    let (next, time_ns) = (ledger.coordinator.next_lsn(), ledger.coordinator.last_time_ns());
+    ledger.apply(next, time_ns, &frozen).expect("allowed");
     ledger
 }
 
@@ -69,6 +95,9 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     let mut encoder = Encoder::new(Vec::new(), header(ledger)).expect("sound");
     while let Some(accounts) = ledger.give_accounts() {
         encoder.accounts(&accounts).expect("sound");
+    }
+    while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
+        encoder.profiles(&piece).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
@@ -96,24 +125,32 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     while let Some(accounts) = ledger.give_accounts() {
         file.accounts(&accounts).expect("writes");
     }
+    while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
+        file.profiles(&piece).expect("writes");
+    }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece).expect("writes");
     }
     file.finish().expect("whole")
 }
 
-/// Written by format version 1 and never to be rewritten: when this fails, old snapshots
+/// Written by format versions 1 and 2 and never to be rewritten: when this fails, old snapshots
 /// cannot be read any more.
 #[test]
-fn the_stored_snapshot_is_read() {
-    let stored = include_bytes!("fixtures/snapshot-v1.snap");
-    let summary = verify(stored).expect("version 1 is read for good");
-    let mut expected = ledger(20, 60);
+fn the_stored_snapshots_are_read() {
+    let digest = "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7";
+    stored(include_bytes!("fixtures/snapshot-v1.snap"), digest, first_ledger(20, 60));
+    let digest = "f9b6e2caddf9b48e7af336bd8be3651e19abfa53e79db2e7b963fb7c4f59f3cb";
+    stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, ledger(20, 60));
+}
+
+fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
+    let summary = verify(stored).expect("it is read for good");
     let (hash, totals) = expected.summary();
     assert_eq!((summary.end.state_hash, &summary.end.totals), (hash, &totals));
     assert_eq!(summary.header, header(&mut expected));
     let digest = summary.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(digest, "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7");
+    assert_eq!(digest, as_written);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
     fs::create_dir(store.dir()).expect("creates");
@@ -126,7 +163,7 @@ fn the_stored_snapshot_is_read() {
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v1.snap");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v2.snap");
     let (bytes, summary) = encoded(&mut ledger(20, 60));
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);
@@ -227,6 +264,9 @@ fn blocks_of_another_snapshot_are_found_by_the_digest() {
     while let Some(accounts) = other.give_accounts() {
         encoder.accounts(&accounts).expect("sound");
     }
+    while let Some(piece) = other.coordinator.give_profiles(PIECE_PROFILES) {
+        encoder.profiles(&piece).expect("sound");
+    }
     while let Some(piece) = other.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
     }
@@ -320,7 +360,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(verify(&bytes).is_err());
-        bytes.splice(0..0, b"DUCATSNP\x01\0\0\0\0\0\0\0".iter().copied());
+        bytes.splice(0..0, b"DUCATSNP\x02\0\0\0\0\0\0\0".iter().copied());
         prop_assert!(verify(&bytes).is_err());
     }
 }

@@ -142,12 +142,13 @@ impl Shell {
         now_ns: u64,
         id: AccountId,
         status: AccountStatus,
+        reason: &str,
     ) -> Result<Lsn, AccountRejection> {
         if self.fault != Fault::StatusLost {
-            return self.book.set_status(now_ns, id, status);
+            return self.book.set_status(now_ns, id, status, reason);
         }
         let mut other = self.book.clone();
-        let lsn = other.set_status(now_ns, id, status)?;
+        let lsn = other.set_status(now_ns, id, status, reason)?;
         other.ledger.partitions.clone_from(&self.book.ledger.partitions);
         self.book = other;
         Ok(lsn)

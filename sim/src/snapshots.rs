@@ -12,7 +12,7 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Epoch, Lsn};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{Head, IdsPiece, Restore, interleave};
+use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, Restore, interleave};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{Encoder, Part, Reader, SnapshotHeader, Summary};
 use ducat_persistence::{Frame, LedgerId};
@@ -33,9 +33,13 @@ pub struct Taking {
     /// By piece.
     pub holds: Vec<Vec<Hold>>,
     /// By piece.
+    pub profiles: Vec<ProfilesPiece>,
+    /// By piece.
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
+    /// Whether all that is known of accounts was given.
+    pub profiles_given: bool,
     /// Whether all ids were given.
     pub ids_given: bool,
 }
@@ -45,14 +49,22 @@ impl Taking {
     #[must_use]
     pub fn new(head: Head, partitions: usize) -> Self {
         let accounts = vec![Vec::new(); partitions];
-        let (holds, ids) = (Vec::new(), Vec::new());
-        Self { head, accounts, holds, ids, given: vec![false; partitions], ids_given: false }
+        Self {
+            head,
+            accounts,
+            holds: Vec::new(),
+            profiles: Vec::new(),
+            ids: Vec::new(),
+            given: vec![false; partitions],
+            profiles_given: false,
+            ids_given: false,
+        }
     }
 
     /// Whether every piece is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.ids_given && self.given.iter().all(|given| *given)
+        self.ids_given && self.profiles_given && self.given.iter().all(|given| *given)
     }
 
     /// The bytes of the whole snapshot. `frame` is the one at whose end it stands.
@@ -95,6 +107,9 @@ impl Taking {
         }
         for piece in &self.holds {
             encoder.holds(piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.profiles {
+            encoder.profiles(piece).map_err(|e| wrong(&e))?;
         }
         for piece in &self.ids {
             encoder.ids(piece).map_err(|e| wrong(&e))?;
@@ -207,6 +222,7 @@ pub fn load(
         let put = match part {
             Part::Accounts(accounts) => restore.accounts.put(accounts),
             Part::Holds(holds) => restore.accounts.put_holds(&holds),
+            Part::Profiles(piece) => restore.accounts.put_profiles(piece),
             Part::Ids(piece) => restore.ids.put(&piece),
         };
         put.map_err(|error| error.to_string())?;

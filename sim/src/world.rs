@@ -86,6 +86,7 @@ enum Action {
     Append,
     Acknowledge,
     Give(usize),
+    GiveProfiles,
     GiveIds,
     Encode,
     WriteSnapshot,
@@ -137,7 +138,7 @@ fn beginning(remember_ns: u64) -> SerialLedger {
         model.open_account(&spec);
     }
     let (debit, credit, amount) = workload::edge();
-    let lsn = model.set_status(credit, AccountStatus::Active).expect("it exists");
+    let lsn = model.set_status(credit, AccountStatus::Active, "").expect("it exists");
     model.force(lsn, debit, credit, amount.try_into().expect("in range"));
     model
 }
@@ -355,13 +356,17 @@ impl<'a> World<'a> {
         let now_ns = self.tick();
         let before = self.shell.book.events.len();
         let (got, expected) = match &step {
-            Step::SetStatus(id, status) => (
-                format!("{:?}", self.shell.set_status(now_ns, *id, *status)),
-                format!("{:?}", self.model.set_status(*id, *status)),
+            Step::SetStatus(id, status, why) => (
+                format!("{:?}", self.shell.set_status(now_ns, *id, *status, why)),
+                format!("{:?}", self.model.set_status(*id, *status, why)),
             ),
-            Step::Open(spec) => {
-                let opened = self.shell.book.open(now_ns, spec);
-                (format!("{opened:?}"), format!("{:?}", self.model.open_account(spec)))
+            Step::ChangeProfile(id, change) => (
+                format!("{:?}", self.shell.book.change_profile(now_ns, *id, change)),
+                format!("{:?}", self.model.change_profile(*id, change)),
+            ),
+            Step::Open(opening) => {
+                let opened = self.shell.book.open_with(now_ns, opening);
+                (format!("{opened:?}"), format!("{:?}", self.model.open_with(opening)))
             }
             Step::Define(code, digits) => {
                 let defined = self.model.define_asset(code, *digits);

@@ -1,10 +1,13 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
+use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::Details;
 use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An account's entry as read from the journal.
@@ -84,20 +87,60 @@ pub struct HoldsAt {
     pub lsn: Lsn,
 }
 
+/// An account, and what is known of it beside its money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountShown {
+    /// Its figures.
+    pub view: AccountView,
+    /// Kind, owner, label, metadata, reason; `None` where nothing of it is known.
+    pub details: Option<Arc<Details>>,
+}
+
 /// Accounts as of one durable LSN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountsAt {
     /// One for each account asked for; `None` for unknown ids.
-    pub accounts: Vec<Option<AccountView>>,
+    pub accounts: Vec<Option<AccountShown>>,
     /// The moment.
     pub lsn: Lsn,
 }
 
-/// A page of all accounts in the order of their opening.
+/// What happened to an account beside transfers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryEvent {
+    /// It was opened.
+    Opened(Opening),
+    /// It was changed.
+    Changed(Change),
+}
+
+/// An event of an account's history as read from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The event.
+    pub lsn: Lsn,
+    /// Nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// What happened.
+    pub event: HistoryEvent,
+}
+
+/// A page of one account's history, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The events.
+    pub entries: Vec<HistoryEntry>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Lsn>,
+    /// The account's currency.
+    pub currency: CurrencyId,
+}
+
+/// A page of accounts in the order of their opening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountsPage {
     /// The accounts.
-    pub accounts: Vec<AccountView>,
+    pub accounts: Vec<AccountShown>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Slot>,
     /// The moment.

@@ -26,7 +26,11 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "DEBIT_ACCOUNT_UNKNOWN", "CREDIT_ACCOUNT_UNKNOWN", "ACCOUNTS_DIFFER_IN_CURRENCY",
          "CURRENCY_MISMATCH", "KIND_MISMATCH", "DEBIT_ACCOUNT_CLOSED", "CREDIT_ACCOUNT_CLOSED",
          "DEBIT_ACCOUNT_FROZEN", "CREDIT_ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS",
-         "BALANCE_OVERFLOW", "ID_REUSED"]
+         "BALANCE_OVERFLOW", "ID_REUSED"] + [None] * 13 + [
+         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED"]
+STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
+EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined"] + [None] * 15 + [
+    "account-opened", "status-changed", "profile-changed"]
 
 
 class Invalid(Exception):
@@ -99,14 +103,17 @@ def decode(statement):
     ledger, shard, lsn = reader.take(16).hex(), reader.number(4), reader.number(8)
     need(lsn > 0, "the LSN is 0")
     words = {"time": time_text(reader.number(8))}
-    event = reader.choice([None, "transfer", "account-opened", "status-changed", "asset-defined"],
-                          "event")
+    number = reader.data[:1]
+    event = reader.choice(EVENTS, "event")
+    need(event, "no event")
+    in_full = number >= b"\x14"
     words["event"] = event
     if event == "transfer":
         words["id"] = reader.name()
         words["kind"] = reader.choice(["transfer", "deposit", "withdrawal"], "kind")
         words["linked"] = reader.choice([False, True], "linked flag")
         words["outcome"] = reader.choice(CODES, "outcome")
+        need(words["outcome"], "no outcome")
         amount, currency = reader.number(16), reader.currency()
         words.update(currency or {})
         digits = currency["digits"] if currency else 0
@@ -119,9 +126,16 @@ def decode(statement):
         words.update(currency)
         words["overdraft_limit"] = decimal(reader.number(16), currency["digits"])
         words["external"] = reader.choice([False, True], "external flag")
+        if in_full:
+            words["profile_sha256"] = reader.take(32).hex()
     elif event == "status-changed":
         words["account"] = reader.name()
-        words["status"] = reader.choice(["active", "frozen", "closed"], "status")
+        words["status"] = reader.choice(STATUSES if in_full else STATUSES[:3], "status")
+        if in_full:
+            words["reason_sha256"] = reader.take(32).hex()
+    elif event == "profile-changed":
+        words["account"] = reader.name()
+        words["change_sha256"] = reader.take(32).hex()
     else:
         need(event == "asset-defined", "no event")
         currency = reader.currency()

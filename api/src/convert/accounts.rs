@@ -1,9 +1,10 @@
 //! Accounts, entries and assets between the wire and the engine.
 
-use super::{MoneyReader, amount_text, check_count};
+use super::{MoneyReader, amount_text, check_count, profiles};
 use crate::proto;
 use crate::violation::{Place, Violations};
-use ducat_actors::handle::{BATCH_MAX, CurrencyTotal, EntriesPage};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, CurrencyTotal, EntriesPage};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, Currency, CurrencyId, format_minor};
 use ducat_engine::transfer::{
@@ -14,19 +15,22 @@ use ducat_engine::transfer::{
 ///
 /// # Errors
 /// Everything that is wrong with the list; nothing of it is to be opened then.
-pub fn specs(
+pub fn openings(
     items: &[proto::NewAccount],
     currencies: &Currencies,
-) -> Result<Vec<AccountSpec>, Violations> {
+) -> Result<Vec<Opening>, Violations> {
     check_count("accounts", items.len(), BATCH_MAX)?;
     let mut money = MoneyReader::new(currencies);
     let mut violations = Violations::default();
-    let mut specs = Vec::with_capacity(items.len());
+    let mut openings = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let place = Place::Item { list: "accounts", index };
-        specs.extend(spec(item, &mut money, place, &mut violations));
+        let spec = spec(item, &mut money, place, &mut violations);
+        let profile = profiles::profile(item, place, &mut violations);
+        let opening = spec.zip(profile);
+        openings.extend(opening.map(|(spec, profile)| Opening { spec, profile }));
     }
-    violations.into_result(specs)
+    violations.into_result(openings)
 }
 
 fn spec(
@@ -72,7 +76,7 @@ pub fn result(spec: &AccountSpec, outcome: AccountOutcome) -> Option<proto::Acco
         AccountOutcome::Refused(AccountRejection::ExistsDifferent) => (
             Code::ExistsDifferent,
             0,
-            format!("account {} exists with another currency, limit or role", spec.id),
+            format!("account {} was opened with other content", spec.id),
         ),
         AccountOutcome::Refused(AccountRejection::Full) => {
             (Code::LedgerFull, 0, AccountRejection::Full.to_string())
@@ -92,18 +96,22 @@ pub fn status_from_proto(status: i32) -> Result<AccountStatus, Violations> {
         Ok(proto::AccountStatus::Active) => Ok(AccountStatus::Active),
         Ok(proto::AccountStatus::Frozen) => Ok(AccountStatus::Frozen),
         Ok(proto::AccountStatus::Closed) => Ok(AccountStatus::Closed),
+        Ok(proto::AccountStatus::DebitsBlocked) => Ok(AccountStatus::DebitsBlocked),
+        Ok(proto::AccountStatus::CreditsBlocked) => Ok(AccountStatus::CreditsBlocked),
         Err(_) => {
-            let sentence = format!("{status} is no account status; known are 0, 1 and 2");
+            let sentence = format!("{status} is no account status; known are 0 to 4");
             Err(Violations::one("status", "STATUS_UNKNOWN", sentence))
         }
     }
 }
 
-const fn status_to_proto(status: AccountStatus) -> proto::AccountStatus {
+pub(super) const fn status_to_proto(status: AccountStatus) -> proto::AccountStatus {
     match status {
         AccountStatus::Active => proto::AccountStatus::Active,
         AccountStatus::Frozen => proto::AccountStatus::Frozen,
         AccountStatus::Closed => proto::AccountStatus::Closed,
+        AccountStatus::DebitsBlocked => proto::AccountStatus::DebitsBlocked,
+        AccountStatus::CreditsBlocked => proto::AccountStatus::CreditsBlocked,
     }
 }
 
@@ -122,7 +130,7 @@ impl<'a> Writer<'a> {
         Self { currencies, last }
     }
 
-    fn currency(&mut self, id: CurrencyId) -> &Currency {
+    pub(super) fn currency(&mut self, id: CurrencyId) -> &Currency {
         if self.last.id != id {
             // An id that is not known would be a fault; it shows as its number.
             self.last = self.currencies.by_id(id).unwrap_or_else(|| Currency {
@@ -134,7 +142,16 @@ impl<'a> Writer<'a> {
         &self.last
     }
 
-    /// An account as a message.
+    /// An account and what is known of it as a message.
+    pub fn shown(&mut self, shown: &AccountShown) -> proto::Account {
+        let mut account = self.account(&shown.view);
+        if let Some(details) = &shown.details {
+            profiles::describe(details, &mut account);
+        }
+        account
+    }
+
+    /// An account as a message, without what is known of it beside its money.
     pub fn account(&mut self, view: &AccountView) -> proto::Account {
         let currency = self.currency(view.spec.currency);
         let digits = currency.digits;
@@ -154,6 +171,7 @@ impl<'a> Writer<'a> {
             posted_minor: view.posted.to_string(),
             opened_lsn: view.opened_lsn.0,
             last_lsn: view.last_lsn.0,
+            ..proto::Account::default()
         }
     }
 

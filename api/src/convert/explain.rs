@@ -84,6 +84,12 @@ fn write_sentence(
         Rejection::CreditAccountClosed => write!(to, "account {credit}, to be credited, is closed"),
         Rejection::DebitAccountFrozen => write!(to, "account {debit}, to be debited, is frozen"),
         Rejection::CreditAccountFrozen => write!(to, "account {credit}, to be credited, is frozen"),
+        Rejection::DebitAccountBlocked => {
+            write!(to, "debits of account {debit} are blocked")
+        }
+        Rejection::CreditAccountBlocked => {
+            write!(to, "credits of account {credit} are blocked")
+        }
         Rejection::InsufficientFunds => {
             let needed = Amount::of(request.amount, currency);
             insufficient(to, debit, outcome.debit.as_ref(), &needed)

@@ -3,6 +3,7 @@
 mod accounts;
 mod backup;
 mod import;
+mod known;
 mod past;
 mod proof;
 mod snapshots;

@@ -1,6 +1,7 @@
 //! The services over real sockets, with the real engine and the in-memory journal: what a
 //! client sees, call by call.
 
+mod accounts;
 mod bounds;
 mod overload;
 mod slow;
@@ -202,9 +203,9 @@ async fn statuses_change_as_the_interface_says() {
     assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
     assert!(error.to_string().contains("account 2 is not empty"), "{error}");
     assert_eq!(set(3, AccountStatus::Closed).await.expect("empty").status, 2);
-    let error = set(3, AccountStatus::Active).await.expect_err("closed");
-    assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
-    assert_eq!(error.reason(), Some("ACCOUNT_CLOSED"));
+    let refused = server.client.transfer(transfer(3, BANK, 3, 5)).await.expect("answered");
+    assert_eq!(refused.code(), Code::CreditAccountClosed);
+    assert_eq!(set(3, AccountStatus::Active).await.expect("opened again").status, 0);
     let error = set(99, AccountStatus::Active).await.expect_err("unknown");
     assert_eq!(error.code(), Some(Grpc::NotFound));
     assert!(error.to_string().contains("the id 99"), "{error}");

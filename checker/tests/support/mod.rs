@@ -136,12 +136,10 @@ impl Run {
 
     pub fn set_status(&mut self, id: u128, status: AccountStatus) {
         let slot = self.slot(id);
-        let host = self.ledger.coordinator.layout().partition_of(slot);
         if self.ledger.view(slot).expect("hosted").status == status {
             return;
         }
-        let (lsn, record) = self.ledger.coordinator.change_status(slot, status);
-        self.ledger.partitions[host].set_status(slot, lsn, status).expect("allowed");
+        let (lsn, record) = self.ledger.set_status(slot, status, "").expect("allowed");
         self.event(lsn, record);
     }
 

@@ -4,6 +4,8 @@
 mod holds;
 
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
+use super::texts;
+use crate::account_event::{AccountEvent, Change, Opening};
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
 use crate::ledger::Ledger;
 use crate::money::{Currencies, CurrencyId};
@@ -70,6 +72,11 @@ impl Names {
     pub fn learn(&mut self, record: &Record) {
         match record {
             Record::AccountOpened(spec) => self.add(spec.id, spec.currency, spec.external),
+            Record::Account(event) => {
+                if let AccountEvent::Opened(Opening { spec, .. }) = &**event {
+                    self.add(spec.id, spec.currency, spec.external);
+                }
+            }
             Record::AssetDefined { code, digits } => {
                 // One that cannot be defined is no event; replay says so.
                 drop(self.currencies.define(code, u32::from(*digits)));
@@ -132,6 +139,7 @@ impl Names {
                 let (account, _) = self.account(lsn, *slot)?;
                 Event::StatusChanged { account, status: *status }
             }
+            Record::Account(event) => self.account_event(lsn, event)?,
             Record::AssetDefined { code, digits } => {
                 let what = || Unnamed { lsn, what: format!("asset {code}") };
                 Event::AssetDefined(CurrencyText::new(code, *digits).ok_or_else(what)?)
@@ -144,6 +152,30 @@ impl Names {
             | Record::HoldRefused(_) => self.hold_event(lsn, record)?,
         };
         Ok(Statement { whose, lsn, time_ns, event })
+    }
+
+    fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {
+        Ok(match event {
+            AccountEvent::Opened(Opening { spec, profile }) => Event::OpenedInFull {
+                account: spec.id,
+                currency: self.currency(lsn, spec.currency)?,
+                overdraft_limit: spec.overdraft_limit,
+                external: spec.external,
+                profile: texts::of_opening(profile),
+            },
+            AccountEvent::Changed { slot, back: _, change } => {
+                let (account, _) = self.account(lsn, *slot)?;
+                match change {
+                    Change::Status { status, reason } => {
+                        let (status, reason) = (*status, texts::of_reason(reason));
+                        Event::StatusSet { account, status, reason }
+                    }
+                    Change::Profile(change) => {
+                        Event::ProfileChanged { account, change: texts::of_change(change) }
+                    }
+                }
+            }
+        })
     }
 
     fn posted(&self, lsn: Lsn, p: &Posted, linked: bool) -> Result<TransferEvent, Unnamed> {

@@ -22,6 +22,9 @@
 //!                                 │ 1 │ if so: remaining 16 │ tolerance 16 │ expires 8
 //!   operation: 1 │ kind 1 │ amount 16 │ timeout 8 │ tolerance 16
 //!            : 2 │ hold 16 │ 1 │ if so: amount 16 │ last 1     3 │ hold 16     4 │ hold 16 │ timeout 8
+//!   event 20, opened in full:     as event 2 │ digest of the profile 32
+//!   event 21, a status changed:   account 16 │ status 1 │ digest of the reason 32
+//!   event 22, a profile changed:  account 16 │ digest of the change 32
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
 //! ```
@@ -100,6 +103,35 @@ pub enum Event {
     HoldExpired(HoldExpired),
     /// An operation on a hold was refused.
     HoldRefused(HoldRefused),
+    /// An account was opened, with a profile.
+    OpenedInFull {
+        /// Its id.
+        account: AccountId,
+        /// What it holds.
+        currency: CurrencyText,
+        /// How far below zero it may go, minor units.
+        overdraft_limit: u128,
+        /// It stands for the world outside.
+        external: bool,
+        /// [`super::texts::of_opening`]: texts about people are proved, not shown.
+        profile: Hash,
+    },
+    /// An account's status was changed, with a reason.
+    StatusSet {
+        /// The account.
+        account: AccountId,
+        /// Its new status.
+        status: AccountStatus,
+        /// [`super::texts::of_reason`].
+        reason: Hash,
+    },
+    /// What is known of an account was changed.
+    ProfileChanged {
+        /// The account.
+        account: AccountId,
+        /// [`super::texts::of_change`].
+        change: Hash,
+    },
 }
 
 /// A decided transfer.
@@ -202,6 +234,9 @@ const HOLD_VOIDED: u8 = 7;
 const HOLD_EXTENDED: u8 = 8;
 const HOLD_EXPIRED: u8 = 9;
 const HOLD_REFUSED: u8 = 10;
+const OPENED_IN_FULL: u8 = 20;
+const STATUS_SET: u8 = 21;
+const PROFILE_CHANGED: u8 = 22;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -226,7 +261,7 @@ impl Statement {
             Event::StatusChanged { account, status } => {
                 out.push(STATUS_CHANGED);
                 out.extend_from_slice(&account.get().to_be_bytes());
-                out.push(status_number(*status));
+                out.push(status.number());
             }
             Event::AssetDefined(currency) => {
                 out.push(ASSET_DEFINED);
@@ -255,6 +290,25 @@ impl Statement {
             Event::HoldRefused(hold) => {
                 out.push(HOLD_REFUSED);
                 hold.put(out);
+            }
+            Event::OpenedInFull { account, currency, overdraft_limit, external, profile } => {
+                out.push(OPENED_IN_FULL);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                put_currency(Some(currency), out);
+                out.extend_from_slice(&overdraft_limit.to_be_bytes());
+                out.push(u8::from(*external));
+                out.extend_from_slice(profile);
+            }
+            Event::StatusSet { account, status, reason } => {
+                out.push(STATUS_SET);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.push(status.number());
+                out.extend_from_slice(reason);
+            }
+            Event::ProfileChanged { account, change } => {
+                out.push(PROFILE_CHANGED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.extend_from_slice(change);
             }
         }
     }
@@ -301,7 +355,7 @@ impl Statement {
                 external: rest.bool("external flag")?,
             },
             STATUS_CHANGED => {
-                Event::StatusChanged { account: rest.account()?, status: rest.status()? }
+                Event::StatusChanged { account: rest.account()?, status: rest.first_status()? }
             }
             ASSET_DEFINED => Event::AssetDefined(rest.some_currency()?),
             HOLD_PLACED => Event::HoldPlaced(HoldPlaced::take(&mut rest)?),
@@ -310,20 +364,27 @@ impl Statement {
             HOLD_EXTENDED => Event::HoldExtended(HoldExtended::take(&mut rest)?),
             HOLD_EXPIRED => Event::HoldExpired(HoldExpired::take(&mut rest)?),
             HOLD_REFUSED => Event::HoldRefused(HoldRefused::take(&mut rest)?),
+            OPENED_IN_FULL => Event::OpenedInFull {
+                account: rest.account()?,
+                currency: rest.some_currency()?,
+                overdraft_limit: u128::from_be_bytes(rest.array()?),
+                external: rest.bool("external flag")?,
+                profile: rest.array()?,
+            },
+            STATUS_SET => Event::StatusSet {
+                account: rest.account()?,
+                status: rest.status()?,
+                reason: rest.array()?,
+            },
+            PROFILE_CHANGED => {
+                Event::ProfileChanged { account: rest.account()?, change: rest.array()? }
+            }
             _ => return Err(StatementError::Field("event")),
         };
         match rest.0.len() {
             0 => Ok(Self { whose, lsn, time_ns, event }),
             more => Err(StatementError::Trailing(more)),
         }
-    }
-}
-
-const fn status_number(status: AccountStatus) -> u8 {
-    match status {
-        AccountStatus::Active => 0,
-        AccountStatus::Frozen => 1,
-        AccountStatus::Closed => 2,
     }
 }
 
@@ -393,9 +454,14 @@ impl Rest<'_> {
         AccountId::new(id).map_err(|_| StatementError::Field("account"))
     }
 
+    /// One of those there were before there were reasons.
+    fn first_status(&mut self) -> Result<AccountStatus, StatementError> {
+        let first = self.status().ok().filter(|status| status.number() <= 2);
+        first.ok_or(StatementError::Field("status"))
+    }
+
     fn status(&mut self) -> Result<AccountStatus, StatementError> {
-        let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
-        all.get(usize::from(self.u8()?)).copied().ok_or(StatementError::Field("status"))
+        AccountStatus::from_number(self.u8()?).ok_or(StatementError::Field("status"))
     }
 
     fn currency(&mut self) -> Result<Option<CurrencyText>, StatementError> {

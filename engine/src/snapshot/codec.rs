@@ -4,7 +4,7 @@
 //! Numbers are little-endian or variable-length integers of seven bits a byte. Of an account:
 //!
 //! ```text
-//! id (16) · currency (varint) · flags (1): status in two bits, then external, then on hold
+//! id (16) · currency (varint) · flags (1): status in two bits, external, on hold, status's third
 //! posted (zigzag varint) · overdraft limit · opened LSN · last LSN (varints)
 //! on hold (varint), where the flag says so
 //! ```
@@ -61,13 +61,13 @@ pub enum Malformed {
     Unsound(#[from] Unsound),
 }
 
-struct Bytes<'b> {
+pub(super) struct Bytes<'b> {
     all: &'b [u8],
     rest: &'b [u8],
 }
 
 impl<'b> Bytes<'b> {
-    fn new(all: &'b [u8]) -> Self {
+    pub(super) fn new(all: &'b [u8]) -> Self {
         Self { all, rest: all }
     }
 
@@ -75,21 +75,25 @@ impl<'b> Bytes<'b> {
         self.all.len() - self.rest.len()
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (bytes, behind) =
             self.rest.split_first_chunk().ok_or(Malformed::CutOff(self.all.len()))?;
         self.rest = behind;
         Ok(*bytes)
     }
 
-    fn slice(&mut self, len: usize) -> Result<&'b [u8], Malformed> {
+    pub(super) fn slice(&mut self, len: usize) -> Result<&'b [u8], Malformed> {
         let (bytes, behind) =
             self.rest.split_at_checked(len).ok_or(Malformed::CutOff(self.all.len()))?;
         self.rest = behind;
         Ok(bytes)
     }
 
-    fn number<T>(
+    pub(super) fn number<T>(
         &mut self,
         decode: impl FnOnce(&'b [u8]) -> Result<(T, &'b [u8]), decode::Error>,
     ) -> Result<T, Malformed> {
@@ -99,15 +103,15 @@ impl<'b> Bytes<'b> {
         Ok(value)
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.number(decode::u64)
     }
 
-    fn lsn(&mut self) -> Result<Lsn, Malformed> {
+    pub(super) fn lsn(&mut self) -> Result<Lsn, Malformed> {
         self.u64().map(Lsn)
     }
 
-    fn field<T>(&self, what: &'static str, value: Option<T>) -> Result<T, Malformed> {
+    pub(super) fn field<T>(&self, what: &'static str, value: Option<T>) -> Result<T, Malformed> {
         value.ok_or(Malformed::Field { what, at: self.at() })
     }
 
@@ -117,7 +121,7 @@ impl<'b> Bytes<'b> {
 }
 
 /// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
-fn put(value: u128, out: &mut Vec<u8>) {
+pub(super) fn put(value: u128, out: &mut Vec<u8>) {
     match u64::try_from(value) {
         Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
         Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
@@ -129,12 +133,9 @@ pub fn put_account(account: &Account, out: &mut Vec<u8>) {
     let Durable { spec, status, posted, on_hold, opened_lsn, last_lsn } = account.durable();
     out.extend_from_slice(&spec.id.get().to_le_bytes());
     put(u128::from(spec.currency.0), out);
-    let status = match status {
-        AccountStatus::Active => 0,
-        AccountStatus::Frozen => 1,
-        AccountStatus::Closed => 2,
-    };
-    out.push(status | u8::from(spec.external) << 2 | u8::from(on_hold > 0) << 3);
+    let status = status.number();
+    let flags = status & 3 | u8::from(spec.external) << 2 | u8::from(on_hold > 0) << 3;
+    out.push(flags | (status & 4) << 2);
     put(zigzag(posted), out);
     put(spec.overdraft_limit, out);
     put(u128::from(opened_lsn.0), out);
@@ -166,13 +167,8 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     let id = bytes.field("an account's id", AccountId::new(id).ok())?;
     let currency = CurrencyId(bytes.number(decode::u16)?);
     let [flags] = bytes.array()?;
-    let status = match flags & 3 {
-        0 => Some(AccountStatus::Active),
-        1 => Some(AccountStatus::Frozen),
-        2 => Some(AccountStatus::Closed),
-        _ => None,
-    };
-    let status = bytes.field("an account's status", status.filter(|_| flags < 16))?;
+    let status = AccountStatus::from_number(flags & 3 | flags >> 2 & 4);
+    let status = bytes.field("an account's status", status.filter(|_| flags < 32))?;
     let posted = unzigzag(bytes.number(decode::u128)?);
     let overdraft_limit = bytes.number(decode::u128)?;
     let external = flags & 4 != 0;

@@ -4,7 +4,7 @@
 //! build them beside each other: [`Restore::accounts`] and [`Restore::ids`] are parts of their
 //! own.
 
-use super::{End, Head, IdsPiece, Tally, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, Tally, Unsound};
 use crate::account::Account;
 use crate::coordinator::Coordinator;
 use crate::holds::Hold;
@@ -23,7 +23,7 @@ pub struct Restore {
     pub ids: RestoreIds,
 }
 
-/// The accounts and what finds them.
+/// The accounts, what finds them, and what is known of them.
 #[derive(Debug)]
 pub struct RestoreAccounts {
     tally: Tally,
@@ -107,6 +107,18 @@ impl RestoreAccounts {
             let slot = listed.ok_or_else(|| wrong("its id comes twice"))?;
             let host = self.coordinator.layout.partition_of(slot);
             self.partitions[host].host(slot, account);
+        }
+        Ok(())
+    }
+
+    /// What is known of the next accounts, after all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn put_profiles(&mut self, piece: ProfilesPiece) -> Result<(), Unsound> {
+        self.tally.profiles(&piece)?;
+        for (slot, details) in piece {
+            self.coordinator.profiles.restore(slot, details);
         }
         Ok(())
     }

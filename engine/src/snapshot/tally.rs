@@ -2,13 +2,14 @@
 //! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
 //! [`End`] from it, whoever reads one compares.
 
-use super::{End, Head, IdsPiece, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, Unsound};
 use crate::account::Account;
 use crate::holds::Hold;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
 use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Totals, hash_of_state};
 use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
+use crate::profile::ProfilesHash;
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,6 +31,9 @@ pub struct Tally {
     holds: HoldsPart,
     /// Accounts that have something on hold: how much, and what of it no hold accounts for yet.
     on_hold: HashMap<Slot, OnHold, FixedState>,
+    profiles: ProfilesHash,
+    /// One past the last slot of which something is known.
+    next_profile: u64,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -66,6 +70,8 @@ impl Tally {
             totals: BTreeMap::new(),
             holds: HoldsPart::default(),
             on_hold: HashMap::with_hasher(FixedState::default()),
+            profiles: ProfilesHash::default(),
+            next_profile: 0,
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -174,6 +180,30 @@ impl Tally {
         self.on_hold.get(&slot).map(|on_hold| on_hold.currency)
     }
 
+    /// What is known of the next accounts, in the order of their slots, after all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), Unsound> {
+        for (slot, details) in piece {
+            let number = u64::from(slot.0);
+            let wrong = |what| Unsound::Account { slot: number, what };
+            if number >= self.slots {
+                return Err(wrong("something is known of it, and it is not there"));
+            }
+            if number < self.next_profile {
+                return Err(wrong("what is known of accounts comes in the order of their slots"));
+            }
+            details.check().map_err(wrong)?;
+            if details.last_lsn > self.head.lsn {
+                return Err(wrong("an event of it comes after the snapshot"));
+            }
+            self.profiles.add(*slot, details, &mut self.scratch);
+            self.next_profile = number + 1;
+        }
+        Ok(())
+    }
+
     /// The next ids, those of the older generation first.
     ///
     /// # Errors
@@ -248,8 +278,9 @@ impl Tally {
             }
         }
         let next = self.head.lsn.next();
+        let own = self.currencies.own();
         let state_hash =
-            hash_of_state(self.hash, self.slots, self.holds, next, self.currencies.own());
+            hash_of_state(self.hash, self.slots, self.holds, next, own, &self.profiles);
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

@@ -5,8 +5,13 @@
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
+use crate::account_event::Opening;
 use crate::ids::{AccountId, TransferId};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use crate::profile::{
+    AccountKind, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, Profile, ProfileChange,
+    REASON_BYTES_MAX,
+};
 use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
 use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
@@ -33,10 +38,12 @@ pub enum Step {
     Submit(Vec<Request>),
     /// So many nanoseconds pass: holds may expire.
     Wait(u64),
-    /// An operator changes a status.
-    SetStatus(AccountId, AccountStatus),
+    /// An operator changes a status, for a reason.
+    SetStatus(AccountId, AccountStatus, &'static str),
+    /// An operator changes what is known of an account.
+    ChangeProfile(AccountId, ProfileChange),
     /// An operator opens an account.
-    Open(AccountSpec),
+    Open(Opening),
     /// An operator defines an asset.
     Define(&'static str, u32),
 }
@@ -70,6 +77,52 @@ fn spec(index: u8) -> AccountSpec {
 /// The movement that puts the edge accounts where they are: debit, credit, amount.
 pub fn edge() -> (AccountId, AccountId, u128) {
     (account(EDGE_OUTSIDE), account(EDGE), (BALANCE_MAX - EDGE_GAP).unsigned_abs())
+}
+
+/// No reason is so long.
+const TOO_LONG: &str = match str::from_utf8(&[b'x'; REASON_BYTES_MAX + 1]) {
+    Ok(text) => text,
+    Err(_) => panic!("ASCII is UTF-8"),
+};
+
+/// What operators do with profiles: few values, so that they meet again, and now and then what
+/// goes beyond a bound.
+fn profile_change(bits: &mut Bits) -> ProfileChange {
+    let mut change = ProfileChange {
+        kind: (bits.take(2) == 3).then_some(None),
+        owner: [None, Some(""), Some("anna"), Some("ben")][bits.take(2) as usize]
+            .map(str::to_owned),
+        label: [None, Some(""), Some("main"), Some("main 2")][bits.take(2) as usize]
+            .map(str::to_owned),
+        ..ProfileChange::default()
+    };
+    if bits.take(1) == 1 {
+        change.kind = Some(Some(AccountKind::ALL[bits.take(2) as usize]));
+    }
+    for key in ["a", "b", "c"] {
+        match bits.take(2) {
+            0 => {}
+            3 => {
+                change.remove.insert(key.to_owned());
+            }
+            value => {
+                change.set.insert(key.to_owned(), value.to_string());
+            }
+        }
+    }
+    match bits.take(4) {
+        11 => {
+            change.set.insert("big".to_owned(), "x".repeat(METADATA_BYTES_MAX - 5));
+        }
+        12 => {
+            change.set.insert("not a key".to_owned(), String::new());
+        }
+        13 => change.label = Some("x".repeat(LABEL_BYTES_MAX + 1)),
+        14 => change.owner = Some("a\nb".to_owned()),
+        15 => change.set.extend((0..KEYS_MAX).map(|n| (format!("n/{n}"), String::new()))),
+        _ => {}
+    }
+    change
 }
 
 /// Who pays whom: mostly among the ordinary accounts, the first one hot, and mostly in one
@@ -176,23 +229,41 @@ impl Decoder {
         match kind {
             200..=223 => {
                 // Mostly back to active, else the world soon stands still.
-                let status = match bits.take(3) {
-                    0..=3 => AccountStatus::Active,
-                    4..=6 => AccountStatus::Frozen,
+                let status = match bits.take(4) {
+                    0..=7 => AccountStatus::Active,
+                    8..=9 => AccountStatus::Frozen,
+                    10..=11 => AccountStatus::DebitsBlocked,
+                    12..=13 => AccountStatus::CreditsBlocked,
                     _ => AccountStatus::Closed,
                 };
-                Step::SetStatus(account((bits.take(8) % 12) as u8), status)
+                let on = account((bits.take(8) % 12) as u8);
+                let reason = match bits.take(4) {
+                    0..=4 => "",
+                    5..=9 => "asked for",
+                    10..=14 => "suspected fraud: \u{df}",
+                    _ => TOO_LONG,
+                };
+                Step::SetStatus(on, status, reason)
+            }
+            248..=255 => {
+                let on = account((bits.take(8) % 12) as u8);
+                Step::ChangeProfile(on, profile_change(&mut bits))
             }
             224..=231 => {
                 let late = AccountSpec { id: account(LATE), ..spec(1) };
-                Step::Open(match bits.take(3) {
+                let spec = match bits.take(3) {
                     0..=2 => late,
                     3 => AccountSpec { currency: USD, ..late },
                     4 => AccountSpec { currency: CurrencyId(1000), ..late },
                     5 => AccountSpec { overdraft_limit: AMOUNT_MAX + 1, ..late },
                     6 => spec(1),
                     _ => AccountSpec { overdraft_limit: 3, ..spec(1) },
-                })
+                };
+                let profile = match bits.take(1) {
+                    0 => Profile::default(),
+                    _ => Profile::default().changed(&profile_change(&mut bits)),
+                };
+                Step::Open(Opening { spec, profile })
             }
             232..=239 => {
                 let (code, digits) =
@@ -202,7 +273,7 @@ impl Decoder {
             }
             160..=175 if self.with_holds => Step::Wait(bits.take(4)),
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
-            176..=183 | 240..=255 if !self.submitted.is_empty() => {
+            176..=183 | 240..=247 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
                 let back = bits.take(16) as usize % self.submitted.len();
                 let again = &self.submitted[self.submitted.len() - 1 - back];

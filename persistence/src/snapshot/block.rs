@@ -30,11 +30,13 @@ pub(super) enum Kind {
     Ids = 3,
     End = 4,
     Holds = 5,
+    Profiles = 20,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Head, Self::Accounts, Self::Holds, Self::Ids, Self::End];
+        let all =
+            [Self::Head, Self::Accounts, Self::Holds, Self::Profiles, Self::Ids, Self::End];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 
@@ -43,6 +45,7 @@ impl Kind {
             Self::Head => "the head",
             Self::Accounts => "accounts",
             Self::Holds => "open holds",
+            Self::Profiles => "what is known of accounts",
             Self::Ids => "remembered ids",
             Self::End => "the end",
         }

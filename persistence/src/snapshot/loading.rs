@@ -2,7 +2,8 @@
 //! finding a place for each id cost about as much:
 //!
 //! ```text
-//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts, then open holds: decode ▸ check, hash ▸ host
+//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts, open holds, what is known of accounts:
+//!                                       │     decode ▸ check, hash ▸ host
 //!                                       └─▶ ids: decode ▸ check ▸ remember
 //! ```
 
@@ -11,6 +12,7 @@ use super::reader::{Block, BlockPlace, Blocks, damaged};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
+use ducat_engine::snapshot::details::take_profiles;
 use ducat_engine::snapshot::{Restore, RestoreAccounts, RestoreIds};
 use std::io::Read;
 use std::path::Path;
@@ -74,6 +76,7 @@ fn build_accounts(
     for block in from {
         let built = match block.kind {
             Kind::Holds => put_holds(&mut accounts, &block.content),
+            Kind::Profiles => put_profiles(&mut accounts, &block.content),
             _ => put_accounts(&mut accounts, &block.content),
         };
         built.map_err(|fault| (block.place, fault))?;
@@ -89,6 +92,10 @@ fn put_accounts(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fa
 fn put_holds(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
     let decoded = take_holds(content, |slot| accounts.currency(slot))?;
     Ok(accounts.put_holds(&decoded)?)
+}
+
+fn put_profiles(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
+    Ok(accounts.put_profiles(take_profiles(content)?)?)
 }
 
 fn build_ids(mut ids: RestoreIds, from: &Receiver<Block>) -> Result<RestoreIds, Fell> {

@@ -11,7 +11,8 @@ use super::{Fault, SnapshotError, Summary};
 use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
-use ducat_engine::snapshot::{End, IdsPiece, Tally};
+use ducat_engine::snapshot::details::take_profiles;
+use ducat_engine::snapshot::{End, IdsPiece, ProfilesPiece, Tally};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -142,7 +143,7 @@ impl<R: Read> Blocks<R> {
         let head = input.block(&[Kind::Head])?;
         let header = format::take_header(&head.content);
         let header = header.map_err(|fault| damaged(path, head.place, fault))?;
-        let expected = &[Kind::Accounts, Kind::Holds, Kind::Ids, Kind::End];
+        let expected = &[Kind::Accounts, Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
         Ok(Self { input, header, expected, ended: None })
     }
 
@@ -155,7 +156,8 @@ impl<R: Read> Blocks<R> {
         self.input.damaged(fault)
     }
 
-    /// The next block of accounts, open holds or ids; `None` once the end was read and holds the file's
+    /// The next block of accounts, open holds, what is known of accounts, or ids; `None` once the
+    /// end was read and holds the file's
     /// digest.
     pub(super) fn next(&mut self) -> Result<Option<Block>, SnapshotError> {
         if self.ended.is_some() {
@@ -163,9 +165,12 @@ impl<R: Read> Blocks<R> {
         }
         let block = self.input.block(self.expected)?;
         match block.kind {
-            Kind::Holds => self.expected = &[Kind::Holds, Kind::Ids, Kind::End],
+            Kind::Holds => {
+                self.expected = &[Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
+            }
+            Kind::Profiles => self.expected = &[Kind::Profiles, Kind::Ids, Kind::End],
             Kind::Ids => self.expected = &[Kind::Ids, Kind::End],
-            _ => {}
+            Kind::Head | Kind::Accounts | Kind::End => {}
         }
         if block.kind != Kind::End {
             return Ok(Some(block));
@@ -200,6 +205,8 @@ pub enum Part {
     Accounts(Vec<Account>),
     /// Open holds.
     Holds(Vec<Hold>),
+    /// What is known of accounts beside their money, in the order of their slots.
+    Profiles(ProfilesPiece),
     /// Ids, in the order of their events.
     Ids(IdsPiece),
 }
@@ -256,6 +263,11 @@ impl<R: Read> Reader<R> {
             let holds = take_holds(&block.content, |slot| self.tally.currency(slot))?;
             self.tally.holds(&holds)?;
             return Ok(Part::Holds(holds));
+        }
+        if block.kind == Kind::Profiles {
+            let piece = take_profiles(&block.content)?;
+            self.tally.profiles(&piece)?;
+            return Ok(Part::Profiles(piece));
         }
         let piece = take_ids(&block.content)?;
         self.tally.ids(&piece)?;

@@ -19,7 +19,7 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::IdsPiece;
+use ducat_engine::snapshot::{IdsPiece, ProfilesPiece};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -315,7 +315,15 @@ impl SnapshotFile {
         self.encoder.holds(holds).map_err(|error| encode_error(error, &self.path))
     }
 
-    /// The next ids, after all accounts and open holds.
+    /// What is known of the next accounts, after all open holds.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), SnapshotError> {
+        self.encoder.profiles(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after all accounts, open holds and what is known of accounts.
     ///
     /// # Errors
     /// [`SnapshotError`].

@@ -8,6 +8,7 @@ use ducat_engine::codec;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::profile::Details;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::repeat::{resolve, stored_outcome};
@@ -235,6 +236,16 @@ pub(super) fn check_ledger(
         let expected = model.account(account.id());
         if view != expected || !account.is_settled() {
             return Err(format!("account:\n     got {view:?}\nexpected {expected:?}"));
+        }
+        let known = model.known(account.id()).ok_or("the model knows nothing of an account")?;
+        let details = ledger.coordinator.profiles().get(slot).map(|d| Details::clone(d));
+        let details = details.unwrap_or_default();
+        let reason = details.note.map(|note| (note.lsn, note.reason));
+        // Its opening is the first of the model's history, and no change.
+        let last_lsn = known.history[1..].last().copied().unwrap_or_default();
+        if (&details.profile, &reason, details.last_lsn) != (&known.profile, &known.reason, last_lsn)
+        {
+            return Err(format!("slot {}: {reason:?} is known, expected {known:?}", slot.0));
         }
     }
     if accounts != model.account_ids().count() {

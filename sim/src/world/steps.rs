@@ -144,6 +144,9 @@ impl World<'_> {
                     actions.push(Action::Give(at));
                 }
             }
+            if !taking.profiles_given {
+                actions.push(Action::GiveProfiles);
+            }
             if !taking.ids_given {
                 actions.push(Action::GiveIds);
             }
@@ -164,6 +167,15 @@ impl World<'_> {
                 match piece {
                     Some(piece) => taking.accounts[at].push(piece),
                     None => taking.given[at] = true,
+                }
+            }
+            Action::GiveProfiles => {
+                let most = 1 + self.rng.below(3);
+                let piece = self.shell.book.ledger.coordinator.give_profiles(most);
+                let taking = self.taking.as_mut().expect("a snapshot is being taken");
+                match piece {
+                    Some(piece) => taking.profiles.push(piece),
+                    None => taking.profiles_given = true,
                 }
             }
             Action::GiveIds => {

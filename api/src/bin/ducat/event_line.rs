@@ -6,12 +6,15 @@ mod holds;
 use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
+use ducat_engine::account_event::{AccountEvent, Change, Opening};
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
+use ducat_engine::profile::AccountKind;
 use ducat_engine::record::{Party, Posted, Record, Refused};
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An event as scripts read it; a field that it does not have is left out.
 #[derive(Serialize, Debug, Default, PartialEq, Eq)]
@@ -20,8 +23,9 @@ pub struct EventLine {
     pub lsn: u64,
     /// When it was decided.
     pub time: String,
-    /// `posted`, `refused`, `account-opened`, `status-changed`, `asset-defined`, or of a hold: `held`,
-    /// `captured`, `voided`, `extended`, `expired` or `hold-refused`.
+    /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
+    /// `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`, `expired` or
+    /// `hold-refused`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -66,14 +70,34 @@ pub struct EventLine {
     /// Nanoseconds from this event until the hold expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// `none` where it was taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    removed_metadata: BTreeSet<String>,
 }
 
 /// A status in words.
 pub const fn status_name(status: AccountStatus) -> &'static str {
-    match status {
-        AccountStatus::Active => "active",
-        AccountStatus::Frozen => "frozen",
-        AccountStatus::Closed => "closed",
+    status.name()
+}
+
+/// A kind in words.
+pub const fn kind_name(kind: AccountKind) -> &'static str {
+    match kind {
+        AccountKind::Asset => "asset",
+        AccountKind::Liability => "liability",
+        AccountKind::Equity => "equity",
+        AccountKind::Income => "income",
+        AccountKind::Expense => "expense",
     }
 }
 
@@ -99,6 +123,10 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
         Record::AccountOpened(spec) => [Some(spec.id), None],
         Record::StatusChanged { slot, .. } => [of(*slot), None],
+        Record::Account(event) => match &**event {
+            AccountEvent::Opened(opening) => [Some(opening.spec.id), None],
+            AccountEvent::Changed { slot, .. } => [of(*slot), None],
+        },
         Record::AssetDefined { .. } => [None, None],
         Record::Held(_)
         | Record::Captured(_)
@@ -123,18 +151,23 @@ impl EventLine {
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 line.refused(ledger, refused, accounts(ledger, event.record))
             }
-            Record::AccountOpened(spec) => {
-                let (code, digits) = currency(ledger, spec.currency);
-                let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
-                Self {
-                    event: "account-opened",
-                    account: Some(spec.id.to_string()),
-                    currency: Some(code),
-                    external: Some(spec.external),
-                    overdraft_limit: (limit > 0).then(|| format_minor(limit, digits)),
-                    ..line
+            Record::AccountOpened(spec) => line.opened(ledger, spec),
+            Record::Account(event) => match &**event {
+                AccountEvent::Opened(Opening { spec, profile }) => {
+                    let some = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
+                    Self {
+                        kind: profile.kind.map(kind_name),
+                        owner: some(&profile.owner),
+                        label: some(&profile.label),
+                        metadata: profile.metadata.clone(),
+                        ..line.opened(ledger, spec)
+                    }
                 }
-            }
+                AccountEvent::Changed { slot, change, .. } => Self {
+                    account: account(ledger, *slot).map(|spec| spec.id.to_string()),
+                    ..line.changed(change)
+                },
+            },
             Record::StatusChanged { slot, status } => Self {
                 event: "status-changed",
                 account: account(ledger, *slot).map(|spec| spec.id.to_string()),
@@ -154,6 +187,51 @@ impl EventLine {
             | Record::Expired(_)
             | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
         }
+    }
+
+    fn opened(self, ledger: &Ledger, spec: &AccountSpec) -> Self {
+        let (code, digits) = currency(ledger, spec.currency);
+        let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
+        Self {
+            event: "account-opened",
+            account: Some(spec.id.to_string()),
+            currency: Some(code),
+            external: Some(spec.external),
+            overdraft_limit: (limit > 0).then(|| format_minor(limit, digits)),
+            ..self
+        }
+    }
+
+    fn changed(self, change: &Change) -> Self {
+        match change {
+            Change::Status { status, reason } => Self {
+                event: "status-changed",
+                status: Some(status_name(*status)),
+                reason: Some(reason.clone()).filter(|reason| !reason.is_empty()),
+                ..self
+            },
+            Change::Profile(change) => Self {
+                event: "profile-changed",
+                kind: change.kind.map(|kind| kind.map_or("none", kind_name)),
+                owner: change.owner.clone(),
+                label: change.label.clone(),
+                metadata: change.set.clone(),
+                removed_metadata: change.remove.clone(),
+                ..self
+            },
+        }
+    }
+
+    /// What is said of an account beside its money, for people.
+    fn profile(&self) -> String {
+        let mut text = String::new();
+        let mut add = |part: String| text.push_str(&format!(", {part}"));
+        self.kind.into_iter().for_each(|kind| add(format!("kind {kind}")));
+        self.owner.iter().for_each(|owner| add(format!("owner '{owner}'")));
+        self.label.iter().for_each(|label| add(format!("label '{label}'")));
+        self.metadata.iter().for_each(|(key, value)| add(format!("{key} = '{value}'")));
+        self.removed_metadata.iter().for_each(|key| add(format!("{key} removed")));
+        text
     }
 
     fn posted(self, ledger: &Ledger, posted: &Posted) -> Self {
@@ -226,10 +304,17 @@ impl EventLine {
                 let external = if self.external == Some(true) { ", external" } else { "" };
                 let limit = self.overdraft_limit.as_ref();
                 let limit = limit.map(|limit| format!(", overdraft {limit}")).unwrap_or_default();
-                format!("opened {}  {}{external}{limit}", get(&self.account), get(&self.currency))
+                let profile = self.profile();
+                let (account, currency) = (get(&self.account), get(&self.currency));
+                format!("opened {account}  {currency}{external}{limit}{profile}")
             }
             "status-changed" => {
-                format!("account {} is {}", get(&self.account), self.status.unwrap_or_default())
+                let status = self.status.unwrap_or_default();
+                let reason = self.reason.as_ref().map(|reason| format!(", because: {reason}"));
+                format!("account {} is {status}{}", get(&self.account), reason.unwrap_or_default())
+            }
+            "profile-changed" => {
+                format!("account {} changed{}", get(&self.account), self.profile())
             }
             _ if self.hold.is_some() => self.hold_text(),
             _ => format!(
