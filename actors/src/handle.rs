@@ -3,6 +3,7 @@
 //! writer) is nobody else's business.
 
 mod snapshots;
+mod upkeep;
 mod views;
 
 pub use views::{
@@ -15,7 +16,6 @@ use crate::entries;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
-use crate::upkeep::Health;
 use crate::upkeep::archiving::ArchiveOptions;
 use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
@@ -274,22 +274,6 @@ impl Handle {
 
     fn check_disk(&self) -> Result<(), RequestError> {
         self.shared.disk.refusal().map_or(Ok(()), Err)
-    }
-
-    /// How archive, backup and disk do; cheap.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let options = &self.shared.options;
-        Health {
-            archive: options.archive.as_ref().map(|_| self.shared.archiver.health()),
-            backup: options.backup.as_ref().map(|_| self.shared.backing_up.health()),
-            disk: options.disk.as_ref().map(|disk| self.shared.disk.health(disk)),
-        }
-    }
-
-    /// Lets the archive be looked at soon: a snapshot was made. Never waits.
-    pub fn wake_archiver(&self) {
-        self.shared.archiver.wake();
     }
 
     fn take_room(&self, count: u32) -> Result<OwnedSemaphorePermit, RequestError> {

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod outcomes;
 pub mod snapshots;
 pub mod transfers;
+pub mod upkeep;
 
 use crate::proto;
 use crate::violation::{Place, Violations};

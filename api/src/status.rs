@@ -5,6 +5,7 @@ use crate::proto;
 use crate::violation::ERROR_DOMAIN;
 use ducat_actors::handle::RequestError;
 use ducat_actors::snapshots::SnapshotFailed;
+use ducat_actors::upkeep::backing_up::BackupFailed;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::CurrencyError;
 use ducat_engine::transfer::AccountRejection;
@@ -246,6 +247,18 @@ pub fn snapshot(failed: SnapshotFailed) -> Status {
         SnapshotFailed::Damaged { .. } => (Code::DataLoss, "SNAPSHOT_DAMAGED"),
         SnapshotFailed::Io(_) => (Code::Aborted, "SNAPSHOT_FAILED"),
         SnapshotFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
+    };
+    Refusal::new(code, reason, failed.to_string()).into()
+}
+
+/// The status of a backup that was not made.
+#[must_use]
+pub fn backup(failed: BackupFailed) -> Status {
+    let (code, reason) = match &failed {
+        BackupFailed::NotKept => (Code::FailedPrecondition, "BACKUPS_NOT_KEPT"),
+        BackupFailed::Busy => (Code::ResourceExhausted, "BACKUPS_BUSY"),
+        BackupFailed::Failed(_) => (Code::Aborted, "BACKUP_FAILED"),
+        BackupFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
     };
     Refusal::new(code, reason, failed.to_string()).into()
 }

@@ -159,7 +159,7 @@ fn run(cli: Cli) -> Done {
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),
-        Command::Backup(command) => backup::run(&global, &command),
+        Command::Backup(command) => block_on(backup::run(&global, &command)),
         Command::Receipt(args) => receipt::run(&global, *args),
         Command::Key(command) => key::run(&command),
         Command::Verify(args) => verify::run(&global, &args),
