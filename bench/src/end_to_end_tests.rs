@@ -255,6 +255,13 @@ impl operator_server::Operator for Fake {
     ) -> Answer<proto::PruneSnapshotsResponse> {
         Err(Status::unimplemented("fake"))
     }
+
+    async fn create_backup(
+        &self,
+        _: Request<proto::CreateBackupRequest>,
+    ) -> Answer<proto::CreateBackupResponse> {
+        Err(Status::unimplemented("fake"))
+    }
 }
 
 /// Serves a fake ledger.
