@@ -4,6 +4,7 @@
 
 mod support;
 
+use ducat_actors::feed::Subscription;
 use ducat_actors::handle::EngineOptions;
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::snapshots::{SnapshotOptions, offline, rebuild};
@@ -278,5 +279,14 @@ async fn an_engine_archives_by_itself_and_answers_from_the_archive() {
     let page = page.expect("an account");
     assert_eq!(page.entries.len(), 1_000);
     assert_eq!(page.entries.last().expect("some").lsn, first[0].lsn);
+    // A feed begins in the archive and goes on in the journal.
+    let mut feed = handle.subscribe(Subscription::default()).await.expect("a place");
+    let (mut next, durable) = (Lsn(1), handle.status().durable_lsn);
+    while next <= durable {
+        for event in feed.next().await.expect("reads").events {
+            assert_eq!(event.lsn, next);
+            next = next.next();
+        }
+    }
     engine.shutdown().await.expect("drains");
 }

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::convert::snapshots;
+use crate::convert::{past, snapshots};
 use crate::proto::{
     self, CheckpointStatus, CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest,
     GetStatusResponse, ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest,
@@ -209,6 +209,19 @@ impl Operator for OperatorService {
         let removed = removed.map_err(status::snapshot)?;
         let removed = removed.iter().map(|lsn| lsn.0).collect();
         Ok(Response::new(PruneSnapshotsResponse { removed }))
+    }
+
+    async fn verify_balances(
+        &self,
+        _request: Request<proto::VerifyBalancesRequest>,
+    ) -> Result<Response<proto::VerifyBalancesResponse>, Status> {
+        let mut draining = self.draining.clone();
+        let found = tokio::select! {
+            biased;
+            found = self.handle.verify_balances() => found.map_err(status::request)?,
+            () = draining.begun() => return Err(Refusal::draining().into()),
+        };
+        Ok(Response::new(past::verified(&found, &self.handle.currencies())))
     }
 }
 

@@ -2,6 +2,7 @@
 //! client sees, call by call.
 
 mod bounds;
+mod feed;
 mod overload;
 mod slow;
 mod snapshots;
