@@ -67,11 +67,7 @@ impl Names {
     }
 
     /// Makes the facts of these accounts known.
-    pub async fn learn(
-        &self,
-        handle: &Handle,
-        mut missing: Vec<Slot>,
-    ) -> Result<(), RequestError> {
+    pub async fn learn(&self, handle: &Handle, mut missing: Vec<Slot>) -> Result<(), RequestError> {
         {
             let known = self.known();
             missing.retain(|slot| known.get(*slot).is_none());
@@ -97,7 +93,8 @@ fn keep(pages: &mut Pages, slot: Slot, spec: &AccountSpec) {
     }
     let kept = pages[page].get_or_insert_with(|| Box::new([NOT_KEPT; PAGE]));
     let (high, low) = (spec.id.high(), spec.id.low());
-    kept[slot.index() % PAGE] = Kept { high, low, currency: spec.currency, external: spec.external };
+    kept[slot.index() % PAGE] =
+        Kept { high, low, currency: spec.currency, external: spec.external };
 }
 
 #[cfg(test)]

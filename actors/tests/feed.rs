@@ -65,7 +65,12 @@ async fn some_of_each(handle: &Handle) {
     linked.linked = true;
     let outcomes = submit(
         handle,
-        vec![transfer(10, BANK, 2, 100), linked, transfer(12, 3, BANK, 10), transfer(13, 3, 2, 500)],
+        vec![
+            transfer(10, BANK, 2, 100),
+            linked,
+            transfer(12, 3, BANK, 10),
+            transfer(13, 3, 2, 500),
+        ],
     )
     .await;
     assert_eq!(outcomes[3].rejection, Some(Rejection::InsufficientFunds));
@@ -278,7 +283,8 @@ async fn places_among_the_subscribers_are_bounded_and_come_free() {
     engine.shutdown().await.expect("drains");
     for bad in [0, 65_537] {
         let options = EngineOptions { subscribers_max: bad, ..EngineOptions::default() };
-        let started = Engine::start(options, Arc::clone(&kept) as _, "test", Box::new(|_| {})).await;
+        let started =
+            Engine::start(options, Arc::clone(&kept) as _, "test", Box::new(|_| {})).await;
         assert!(started.is_err(), "{bad}");
     }
 }

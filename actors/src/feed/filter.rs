@@ -39,8 +39,11 @@ impl Filter {
     /// With every account awaited.
     pub fn new(filter: &FeedFilter) -> Self {
         let ids: HashSet<AccountId> = filter.accounts.iter().copied().collect();
-        let accounts = (!ids.is_empty())
-            .then(|| Accounts { awaited: ids.clone(), ids, slots: HashSet::new() });
+        let accounts = (!ids.is_empty()).then(|| Accounts {
+            awaited: ids.clone(),
+            ids,
+            slots: HashSet::new(),
+        });
         Self { kinds: filter.kinds.clone(), accounts }
     }
 

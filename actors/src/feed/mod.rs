@@ -95,10 +95,13 @@ impl Feed {
         subscription: Subscription,
     ) -> Result<Self, RequestError> {
         let limit = shared.options.subscribers_max;
-        let place = Arc::clone(&shared.feeds).try_acquire_owned().map_err(|refused| match refused {
-            tokio::sync::TryAcquireError::NoPermits => RequestError::SubscribersFull { limit },
-            tokio::sync::TryAcquireError::Closed => shared.stopped(&"it takes no more requests"),
-        })?;
+        let place =
+            Arc::clone(&shared.feeds).try_acquire_owned().map_err(|refused| match refused {
+                tokio::sync::TryAcquireError::NoPermits => RequestError::SubscribersFull { limit },
+                tokio::sync::TryAcquireError::Closed => {
+                    shared.stopped(&"it takes no more requests")
+                }
+            })?;
         let durable = *shared.durable.borrow();
         let next = if subscription.from == Lsn::ZERO { durable.next() } else { subscription.from };
         if next > durable.next() {

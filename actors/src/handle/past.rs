@@ -2,9 +2,7 @@
 
 use super::{BATCH_MAX, EntriesPage, Handle, RequestError};
 use crate::feed::{Feed, Subscription};
-use crate::history::{
-    self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance,
-};
+use crate::history::{self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance};
 use ducat_engine::ids::{AccountId, Lsn};
 use std::sync::Arc;
 

@@ -104,9 +104,8 @@ impl<'s> Events<'s> {
             }
             let mut lsn = begins;
             for record in decode_all(frame.payload()) {
-                let record = record.map_err(|source| {
-                    StoredError::Decode { lsn, source }.into_request()
-                })?;
+                let record =
+                    record.map_err(|source| StoredError::Decode { lsn, source }.into_request())?;
                 if lsn > upto {
                     // The rest of the frame is read again when it is wanted.
                     self.reader = None;

@@ -143,7 +143,8 @@ impl<'j> Search<'j> {
             // Where searching brings little, more and more is walked: in all never more than
             // twice what walking alone would cost.
             let brought = left - (entry.lsn.0 - low.0);
-            steps = if brought > left / 2 { self.pace.steps_again } else { steps.saturating_mul(2) };
+            steps =
+                if brought > left / 2 { self.pace.steps_again } else { steps.saturating_mul(2) };
         }
     }
 
@@ -186,8 +187,7 @@ impl<'j> Search<'j> {
                     return Ok(None);
                 }
                 if lsn >= from
-                    && let Some(found) =
-                        Found::new(lsn, frame.header().time_ns, &record, self.slot)
+                    && let Some(found) = Found::new(lsn, frame.header().time_ns, &record, self.slot)
                 {
                     return Ok(Some(found));
                 }
@@ -239,9 +239,9 @@ impl<'j> Search<'j> {
             // More than twice what is wanted: the stretch was too long.
             let most = 2 * wanted + 64;
             let mut found = self.backwards(last, low, most)?;
-            let whole = found.last().is_none_or(|oldest| {
-                oldest.previous.is_none_or(|previous| previous < low)
-            });
+            let whole = found
+                .last()
+                .is_none_or(|oldest| oldest.previous.is_none_or(|previous| previous < low));
             if !whole {
                 stretch = (stretch / 2).max(1);
                 continue;

@@ -3,7 +3,7 @@ use ducat_engine::codec::encode;
 use ducat_engine::ids::Epoch;
 use ducat_engine::record::{Posted, PostedSide};
 use ducat_persistence::{
-    AppendBuffer, FrameReader, Frame, JournalError, LedgerId, MemoryJournal, Tail, TrimReport,
+    AppendBuffer, Frame, FrameReader, JournalError, LedgerId, MemoryJournal, Tail, TrimReport,
     Visitor, Writer,
 };
 use proptest::prelude::*;
@@ -113,13 +113,8 @@ fn newest(entries: &[Found]) -> Lsn {
 
 /// A pace at which journals of a few hundred events are searched.
 fn small(search: Search<'_>) -> Search<'_> {
-    let pace = Pace {
-        steps_first: 2,
-        steps_again: 1,
-        steps_cheap: 3,
-        window_min: 4,
-        window_max: 64,
-    };
+    let pace =
+        Pace { steps_first: 2, steps_again: 1, steps_cheap: 3, window_min: 4, window_max: 64 };
     Search { pace, ..search }
 }
 
@@ -222,7 +217,8 @@ fn moments_are_found_by_halving() {
         let frames = journal.journal.read(SHARD, Lsn(1)).expect("reads");
         let frames = frames.map(|frame| frame.expect("sound"));
         let of = |frame: Frame| {
-            (frame.first_lsn().0..=frame.last_lsn().0).map(move |l| (Lsn(l), frame.header().time_ns))
+            (frame.first_lsn().0..=frame.last_lsn().0)
+                .map(move |l| (Lsn(l), frame.header().time_ns))
         };
         frames.flat_map(of).collect()
     };

@@ -147,9 +147,7 @@ fn bounds(
     let low = match query.from {
         None | Some(Moment::Time(0)) => Lsn(1),
         Some(Moment::Lsn(lsn)) => lsn.max(Lsn(1)),
-        Some(Moment::Time(time_ns)) => {
-            last_decided_at(journal, shard, time_ns - 1, last)?.next()
-        }
+        Some(Moment::Time(time_ns)) => last_decided_at(journal, shard, time_ns - 1, last)?.next(),
     };
     let high = match query.to {
         None => last,

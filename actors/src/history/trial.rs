@@ -79,6 +79,9 @@ pub struct TrialBalance {
     pub accounts: u64,
     /// By currency, in the order of their numbers; of those that any account holds.
     pub rows: Vec<TrialRow>,
+    /// The moment of the snapshot that it was begun with; [`Lsn::ZERO`] when it was made from the
+    /// first event on.
+    pub began_with: Lsn,
 }
 
 /// As [`crate::handle::Handle::trial_balance`].
@@ -126,7 +129,7 @@ fn build(
         let why = format!("currency {} is not balanced at event {lsn}", row.currency.0);
         return Err(RequestError::ReadFailed(why));
     }
-    Ok(TrialBalance { lsn, accounts: accounts.len() as u64, rows })
+    Ok(TrialBalance { lsn, accounts: accounts.len() as u64, rows, began_with: begun })
 }
 
 /// The books as of the newest snapshot that can be used, and its moment.
@@ -181,9 +184,8 @@ mod tests {
     #[test]
     fn debits_and_credits_are_apart_and_equal() {
         let accounts = [(826, true, -30), (826, false, 25), (826, false, -5), (826, true, 10)];
-        let accounts = accounts.map(|(currency, external, posted)| {
-            (CurrencyId(currency), external, posted)
-        });
+        let accounts =
+            accounts.map(|(currency, external, posted)| (CurrencyId(currency), external, posted));
         let rows = TrialRow::of(accounts.into_iter());
         let sides = |debit, credit| Sides { debit, credit };
         let (internal, external) = (sides(5, 25), sides(30, 10));

@@ -155,7 +155,10 @@ mod tests {
             accounts: vec![proto::Id { id: 1, id_high: 0 }; ACCOUNTS_MAX + 1],
             ..proto::SubscribeRequest::default()
         };
-        assert_eq!(subscription(&many).expect_err("too many").into_batch_error().reason, "BATCH_SIZE");
+        assert_eq!(
+            subscription(&many).expect_err("too many").into_batch_error().reason,
+            "BATCH_SIZE"
+        );
     }
 
     #[test]

@@ -19,13 +19,45 @@ fn fill(server: &Server) {
     let deposit = ["--from", "1", "--to", "2", "--amount", "10.05", "--kind", "deposit"];
     done(&[&["transfer", "--id", "7", "--currency", "GBP"], &deposit[..]].concat());
     let wide = "0192f3a4-5b6c-7d8e-9f01-23456789abcd";
-    done(&["transfer", "--id", wide, "--from", "2", "--to", "3", "--amount", "1", "--currency", "GBP"]);
+    done(&[
+        "transfer",
+        "--id",
+        wide,
+        "--from",
+        "2",
+        "--to",
+        "3",
+        "--amount",
+        "1",
+        "--currency",
+        "GBP",
+    ]);
     let refused = server.run(&[
-        "transfer", "--id", "8", "--from", "3", "--to", "2", "--amount", "99", "--currency", "GBP",
+        "transfer",
+        "--id",
+        "8",
+        "--from",
+        "3",
+        "--to",
+        "2",
+        "--amount",
+        "99",
+        "--currency",
+        "GBP",
     ]);
     assert_eq!(code(&refused), 1, "{}", stderr(&refused));
     let refused = server.run(&[
-        "transfer", "--id", "9", "--from", "2", "--to", "77", "--amount", "1", "--currency", "GBP",
+        "transfer",
+        "--id",
+        "9",
+        "--from",
+        "2",
+        "--to",
+        "77",
+        "--amount",
+        "1",
+        "--currency",
+        "GBP",
     ]);
     assert_eq!(code(&refused), 1, "{}", stderr(&refused));
     done(&["account", "freeze", "3"]);

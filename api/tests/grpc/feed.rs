@@ -98,7 +98,10 @@ async fn what_cannot_be_given_is_refused_with_its_reason() {
     }
     let first = ask(1, vec![], 2).await.expect("a place");
     let full = ask(1, vec![], 2).await.expect_err("one is the most");
-    assert_eq!((full.code(), reason(&full).as_str()), (Grpc::ResourceExhausted, "SUBSCRIBERS_FULL"));
+    assert_eq!(
+        (full.code(), reason(&full).as_str()),
+        (Grpc::ResourceExhausted, "SUBSCRIBERS_FULL")
+    );
     assert!(full.get_details_retry_info().is_some());
     drop(first);
     let freed = async { while ask(1, vec![], 2).await.is_err() {} };
@@ -128,10 +131,8 @@ async fn a_server_that_drains_ends_its_feeds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_does_not_read_holds_little_and_is_ended_and_goes_on() {
-    let streams = StreamOptions {
-        unread_timeout: Duration::from_millis(300),
-        ..StreamOptions::default()
-    };
+    let streams =
+        StreamOptions { unread_timeout: Duration::from_millis(300), ..StreamOptions::default() };
     let answers = Budget::new(0);
     let options = ServerOptions { streams, answers, ..ServerOptions::default() };
     let budget = options.answers.clone();
@@ -160,15 +161,18 @@ async fn a_subscriber_that_does_not_read_holds_little_and_is_ended_and_goes_on()
     };
     let peak = tokio::time::timeout(HANG, given_up).await.expect("it is given up");
     assert!(peak < 4 * 1024 * 1024, "{peak} bytes for one reader");
-    let (mut place, end) = (1, loop {
-        match unread.message().await {
-            Ok(Some(answer)) => {
-                let _read = answer;
+    let (mut place, end) = (
+        1,
+        loop {
+            match unread.message().await {
+                Ok(Some(answer)) => {
+                    let _read = answer;
+                }
+                Ok(None) => panic!("it ended as if all was well"),
+                Err(status) => break status,
             }
-            Ok(None) => panic!("it ended as if all was well"),
-            Err(status) => break status,
-        }
-    });
+        },
+    );
     assert_eq!((end.code(), reason(&end).as_str()), (Grpc::ResourceExhausted, "EVENTS_UNREAD"));
     // Ended again and again, a reader that goes on from its place has all of it in the end.
     let mut seen = 0;

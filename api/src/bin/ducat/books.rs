@@ -109,9 +109,8 @@ fn trial_of_files(
     let (ledger, _) = replayed?;
     moment::check_reached(&ledger, until)?;
     let state = offline::state_of(&ledger);
-    let rows = TrialRow::of(
-        state.accounts.iter().map(|a| (a.spec.currency, a.spec.external, a.posted)),
-    );
+    let rows =
+        TrialRow::of(state.accounts.iter().map(|a| (a.spec.currency, a.spec.external, a.posted)));
     Ok(proto::GetTrialBalanceResponse {
         lsn: state.lsn.0,
         accounts: state.accounts.len() as u64,

@@ -179,8 +179,7 @@ impl EventLine {
     /// The event as a server's feed gives it.
     pub fn of_message(event: &proto::Event) -> Self {
         let digits = u8::try_from(event.digits).unwrap_or_default();
-        let line =
-            Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
+        let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
         if let Some(transfer) = &event.transfer {
             return line.transfer(transfer, digits);
         }

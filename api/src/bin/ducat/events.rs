@@ -99,11 +99,7 @@ enum Unprinted {
     Failure(Failure),
 }
 
-fn print(
-    out: &mut impl io::Write,
-    events: &[proto::Event],
-    json: bool,
-) -> Result<(), Unprinted> {
+fn print(out: &mut impl io::Write, events: &[proto::Event], json: bool) -> Result<(), Unprinted> {
     for event in events {
         let line = EventLine::of_message(event).print(json).map_err(Unprinted::Failure)?;
         writeln!(out, "{line}").map_err(Unprinted::Io)?;

@@ -4,8 +4,8 @@ use crate::exit::{Done, Exit, Failure};
 use crate::moment::At;
 use crate::{Global, moment, net, output};
 use clap::Args;
-use ducat_api::proto::get_balance_at_request as balance_request;
 use ducat_api::proto;
+use ducat_api::proto::get_balance_at_request as balance_request;
 use ducat_engine::ids::AccountId;
 use serde::Serialize;
 
