@@ -93,7 +93,7 @@ impl<'j> StoredReader<'j> {
     }
 
     /// Why an event is not there: it was trimmed, or it should be.
-    fn absent(&self, lsn: Lsn) -> StoredError {
+    pub fn absent(&self, lsn: Lsn) -> StoredError {
         match self.journal.base(self.shard) {
             Ok(base) if lsn <= base.lsn => {
                 let (shard, first) = (self.shard, base.lsn.next());

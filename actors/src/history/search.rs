@@ -23,7 +23,7 @@ use crate::stored::{StoredError, StoredReader};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{Lsn, ShardId, Slot, TransferId};
 use ducat_engine::record::Record;
-use ducat_persistence::Journal;
+use ducat_persistence::{Frame, Journal};
 
 /// How far to walk and how wide to look.
 #[derive(Debug, Clone, Copy)]
@@ -174,30 +174,47 @@ impl<'j> Search<'j> {
         if from >= end {
             return Ok(None);
         }
+        // One frame by itself: where entries lie close, it holds one, and reading on reads ahead.
+        let frame = self.journal.frame_at(self.shard, from);
+        let frame = frame.map_err(|source| StoredError::journal(from, source))?;
+        let frame = frame.ok_or_else(|| self.reader.absent(from))?;
+        let mut next = frame.last_lsn().next();
+        if let Some(found) = self.first_of(&frame, from, end)? {
+            return Ok(Some(found));
+        }
+        if next >= end {
+            return Ok(None);
+        }
         let failed = |source| StoredError::journal(from, source);
-        for frame in self.journal.read(self.shard, from).map_err(failed)? {
+        for frame in self.journal.read(self.shard, next).map_err(failed)? {
             let frame = frame.map_err(failed)?;
-            let mut lsn = frame.first_lsn();
-            if lsn >= end {
-                return Ok(None);
+            if let Some(found) = self.first_of(&frame, from, end)? {
+                return Ok(Some(found));
             }
-            for record in decode_all(frame.payload()) {
-                let record = record.map_err(|source| StoredError::Decode { lsn, source })?;
-                if lsn >= end {
-                    return Ok(None);
-                }
-                if lsn >= from
-                    && let Some(found) = Found::new(lsn, frame.header().time_ns, &record, self.slot)
-                {
-                    return Ok(Some(found));
-                }
-                lsn = lsn.next();
-            }
-            if lsn >= end {
+            next = frame.last_lsn().next();
+            if next >= end {
                 return Ok(None);
             }
         }
-        Err(StoredError::Missing(from))
+        Err(StoredError::Missing(next))
+    }
+
+    /// The first entry of a frame from `from` on and before `end`.
+    fn first_of(&self, frame: &Frame, from: Lsn, end: Lsn) -> Result<Option<Found>, StoredError> {
+        let (mut lsn, time_ns) = (frame.first_lsn(), frame.header().time_ns);
+        for record in decode_all(frame.payload()) {
+            let record = record.map_err(|source| StoredError::Decode { lsn, source })?;
+            if lsn >= end {
+                return Ok(None);
+            }
+            if lsn >= from
+                && let Some(found) = Found::new(lsn, time_ns, &record, self.slot)
+            {
+                return Ok(Some(found));
+            }
+            lsn = lsn.next();
+        }
+        Ok(None)
     }
 
     /// Entries from `from` on back to `low`, at most `limit`, the newest first.

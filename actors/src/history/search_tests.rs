@@ -193,7 +193,7 @@ fn a_search_reads_little_of_a_long_chain() {
     for (name, layout) in layouts {
         let (most, entries) = most_read(EVENTS, layout);
         println!("{name}: at most {most} reads, {entries} entries");
-        assert!(entries > 5_000 && most <= 700, "{name}: {most} reads, {entries} entries");
+        assert!(entries > 5_000 && most <= 400, "{name}: {most} reads, {entries} entries");
     }
 }
 

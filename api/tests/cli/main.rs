@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod books;
 mod events;
 mod import;
 mod past;

@@ -4,6 +4,7 @@
 mod bounds;
 mod feed;
 mod overload;
+mod past;
 mod slow;
 mod snapshots;
 mod streams;
