@@ -3,7 +3,8 @@
 //! `cargo run -p ducat-actors --example look_back -- [DIR] [ENTRIES]`: makes a ledger below DIR (a
 //! temporary directory by default) in which account 2 has ENTRIES entries, in a third of all
 //! transfers, with a pause in the middle in which only others move, and asks for its balance at
-//! moments all over. Times are wall time of whole calls, one at a time, on an idle engine.
+//! moments all over, one call at a time, on an idle engine. Times are of whole calls; the
+//! processor's time of the whole process beside them tells how busy the machine was with others.
 
 use ducat_actors::handle::{EngineOptions, Handle};
 use ducat_actors::history::{Moment, StatementQuery};
@@ -61,10 +62,37 @@ async fn fill(handle: &Handle, entries: u64) {
     }
 }
 
-fn tell(what: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let at = |part: usize| times[(times.len() - 1) * part / 100];
-    println!("{what}: p50 {:?}, p99 {:?}, most {:?}", at(50), at(99), at(100));
+/// Calls measured one by one, and the processor's time of all of them.
+struct Calls {
+    times: Vec<Duration>,
+    ticks: u64,
+}
+
+impl Calls {
+    fn begin() -> Self {
+        Self { times: Vec::new(), ticks: ticks() }
+    }
+
+    fn tell(mut self, what: &str) {
+        self.times.sort_unstable();
+        let count = self.times.len() as u64;
+        let at = |part: usize| self.times[(self.times.len() - 1) * part / 100];
+        let cpu_us = (ticks() - self.ticks) * 10_000 / count;
+        println!(
+            "{what}: p50 {:?}, p99 {:?}, most {:?}; {cpu_us} us of CPU each",
+            at(50),
+            at(99),
+            at(100)
+        );
+    }
+}
+
+/// The process's own time on processors, in ticks of 10 ms; 0 where `/proc` does not tell.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind = stat.rsplit(')').next().unwrap_or_default();
+    let field = |at| behind.split_whitespace().nth(at).and_then(|text| text.parse::<u64>().ok());
+    field(11).unwrap_or(0) + field(12).unwrap_or(0)
 }
 
 #[tokio::main]
@@ -85,18 +113,18 @@ async fn main() {
     let last = handle.status().durable_lsn;
     println!("{last} events, {entries} entries of account 2; made in {:?}", began.elapsed());
     for id in [1, 2, 3] {
-        let mut times = Vec::new();
+        let mut calls = Calls::begin();
         for at in 0..300_u64 {
             let lsn = Lsn(ACCOUNTS + 1 + (last.0 - ACCOUNTS - 1) * (at * 7919 % 300) / 300);
             let asked = Instant::now();
             let found = handle.balance_at(account(id), Moment::Lsn(lsn)).await.expect("up");
-            times.push(asked.elapsed());
+            calls.times.push(asked.elapsed());
             assert!(found.is_some());
         }
-        tell(&format!("balance of account {id} at an LSN"), times);
+        calls.tell(&format!("balance of account {id} at an LSN"));
     }
     for oldest_first in [false, true] {
-        let mut times = Vec::new();
+        let mut calls = Calls::begin();
         for at in 0..50_u64 {
             let from = Some(Moment::Lsn(Lsn(last.0 * (at * 29 % 50) / 50)));
             let to = from.filter(|_| !oldest_first);
@@ -104,9 +132,9 @@ async fn main() {
             let query = StatementQuery { from, to, oldest_first, limit: 100, cursor: None };
             let asked = Instant::now();
             handle.statement(account(2), query).await.expect("up");
-            times.push(asked.elapsed());
+            calls.times.push(asked.elapsed());
         }
-        tell(&format!("page of 100 entries, oldest first: {oldest_first}"), times);
+        calls.tell(&format!("page of 100 entries, oldest first: {oldest_first}"));
     }
     let asked = Instant::now();
     let made = handle.trial_balance(Some(Moment::Lsn(Lsn(last.0 / 2)))).await.expect("up");

@@ -32,8 +32,10 @@ struct Pace {
     steps_first: u64,
     /// Steps after a search came closer: enough to see how close entries lie there.
     steps_again: u64,
-    /// So many steps are taken rather than search: they cost about as much.
-    steps_cheap: u64,
+    /// Steps between two looks at whether a search pays.
+    steps_walked: u64,
+    /// A step costs about as much as so many events of a window.
+    step_events: u64,
     /// The smallest window, in events: what one read gives anyway.
     window_min: u64,
     /// The largest; entries that lie further apart than a quarter of it are not searched for.
@@ -43,7 +45,8 @@ struct Pace {
 const PACE: Pace = Pace {
     steps_first: 16,
     steps_again: 4,
-    steps_cheap: 256,
+    steps_walked: 256,
+    step_events: 256,
     window_min: 1024,
     window_max: 65_536,
 };
@@ -135,8 +138,8 @@ impl<'j> Search<'j> {
             let low = place.max(base);
             let left = entry.lsn.0.saturating_sub(low.0);
             let window = apart.saturating_mul(WINDOW_ENTRIES);
-            if window > self.pace.window_max || left / apart <= self.pace.steps_cheap {
-                steps = self.pace.steps_cheap;
+            if window > self.pace.window_max || !self.pays(left, apart, window) {
+                steps = self.pace.steps_walked;
                 continue;
             }
             entry = self.nearer(low, entry, window.max(self.pace.window_min))?;
@@ -146,6 +149,14 @@ impl<'j> Search<'j> {
             steps =
                 if brought > left / 2 { self.pace.steps_again } else { steps.saturating_mul(2) };
         }
+    }
+
+    /// Whether halving `left` events down to a window reads less than walking entries that lie so
+    /// far apart.
+    fn pays(&self, left: u64, apart: u64, window: u64) -> bool {
+        let walk = (left / apart).saturating_mul(self.pace.step_events);
+        let windows = u64::from((left / window + 1).ilog2()) + 1;
+        walk > window.saturating_mul(windows)
     }
 
     /// The last entry at `place` or before it.

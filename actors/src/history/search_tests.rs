@@ -113,8 +113,14 @@ fn newest(entries: &[Found]) -> Lsn {
 
 /// A pace at which journals of a few hundred events are searched.
 fn small(search: Search<'_>) -> Search<'_> {
-    let pace =
-        Pace { steps_first: 2, steps_again: 1, steps_cheap: 3, window_min: 4, window_max: 64 };
+    let pace = Pace {
+        steps_first: 2,
+        steps_again: 1,
+        steps_walked: 3,
+        step_events: 4,
+        window_min: 4,
+        window_max: 64,
+    };
     Search { pace, ..search }
 }
 
