@@ -135,7 +135,7 @@ fn check(entries: &[Found], search: &mut Search<'_>, places: impl Iterator<Item 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Bursts and pauses of any length, and any place.
     #[test]
