@@ -10,18 +10,23 @@
 //!
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
 //! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
-//! [`proof`] signs checkpoints of the journal.
+//! [`proof`] signs checkpoints of the journal, [`feed`] gives decided events to those who
+//! follow, [`history`] looks back.
 
 mod admission;
 mod answers;
 mod attend;
+mod background;
 mod backlog;
 mod clock;
 mod coordinator;
 pub mod copying;
 mod entries;
+pub mod feed;
 pub mod handle;
+pub mod history;
 mod journal;
+mod names;
 mod partition;
 pub mod proof;
 pub mod replay;

@@ -11,8 +11,10 @@
 
 pub mod accounts;
 pub mod cursor;
+pub mod events;
 pub mod explain;
 pub mod outcomes;
+pub mod past;
 pub mod snapshots;
 pub mod transfers;
 pub mod upkeep;

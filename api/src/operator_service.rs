@@ -2,9 +2,9 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::convert::{snapshots, upkeep};
+use crate::convert::{past, snapshots, upkeep};
 use crate::proto::{
-    CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
+    self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
     CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
     ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse, VerifySnapshotRequest,
     VerifySnapshotResponse,
@@ -205,6 +205,15 @@ impl Operator for OperatorService {
         let removed = removed.map_err(status::snapshot)?;
         let removed = removed.iter().map(|lsn| lsn.0).collect();
         Ok(Response::new(PruneSnapshotsResponse { removed }))
+    }
+
+    async fn verify_balances(
+        &self,
+        _request: Request<proto::VerifyBalancesRequest>,
+    ) -> Result<Response<proto::VerifyBalancesResponse>, Status> {
+        let found = self.unless_draining(self.handle.verify_balances()).await?;
+        let found = found.map_err(status::request)?;
+        Ok(Response::new(past::verified(&found, &self.handle.currencies())))
     }
 
     async fn create_backup(

@@ -17,6 +17,7 @@ pub mod batch;
 pub mod codec;
 pub mod coordinator;
 pub mod directory;
+pub mod effects;
 mod id_table;
 pub mod ids;
 pub mod known;

@@ -307,7 +307,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             3,
             proto::ListEntriesRequest {
                 id: 5,
-                cursor: cursor::entries(account(5), Lsn(9)),
+                cursor: cursor::entries(account(5), false, Lsn(9)),
                 ..Default::default()
             }
             .encode_to_vec(),

@@ -82,9 +82,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         3 => {
             if let Some(asked) = decode::<proto::ListEntriesRequest>(bytes)
                 && let Ok(account) = AccountId::from_halves(asked.id_high, asked.id)
-                && let Ok(Some(lsn)) = convert::cursor::read_entries(account, &asked.cursor)
+                && let Ok(query) = convert::past::statement(account, &asked)
+                && let Some(lsn) = query.cursor
             {
-                let again = convert::cursor::entries(account, lsn);
+                let again = convert::cursor::entries(account, query.oldest_first, lsn);
                 assert!(again.eq_ignore_ascii_case(&asked.cursor));
             }
         }

@@ -99,7 +99,7 @@ pub fn status_from_proto(status: i32) -> Result<AccountStatus, Violations> {
     }
 }
 
-const fn status_to_proto(status: AccountStatus) -> proto::AccountStatus {
+pub(super) const fn status_to_proto(status: AccountStatus) -> proto::AccountStatus {
     match status {
         AccountStatus::Active => proto::AccountStatus::Active,
         AccountStatus::Frozen => proto::AccountStatus::Frozen,
@@ -154,6 +154,23 @@ impl<'a> Writer<'a> {
             posted_minor: view.posted.to_string(),
             opened_lsn: view.opened_lsn.0,
             last_lsn: view.last_lsn.0,
+        }
+    }
+
+    /// An account as it was opened, as the message that asks for it.
+    pub fn opened(&mut self, spec: &AccountSpec) -> proto::NewAccount {
+        let currency = self.currency(spec.currency);
+        let limit = signed(spec.overdraft_limit);
+        proto::NewAccount {
+            id: spec.id.low(),
+            id_high: spec.id.high(),
+            currency: currency.code.clone(),
+            overdraft_limit: if limit == 0 {
+                String::new()
+            } else {
+                format_minor(limit, currency.digits)
+            },
+            external: spec.external,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod backup;
+mod books;
+mod events;
 mod import;
 mod past;
 mod proof;

@@ -2,7 +2,9 @@
 //! client sees, call by call.
 
 mod bounds;
+mod feed;
 mod overload;
+mod past;
 mod slow;
 mod snapshots;
 mod streams;
