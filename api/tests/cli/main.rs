@@ -5,6 +5,7 @@ mod backup;
 mod books;
 mod events;
 mod import;
+mod ledger_doc;
 mod past;
 mod proof;
 mod snapshots;
