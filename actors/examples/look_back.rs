@@ -54,7 +54,8 @@ async fn fill(handle: &Handle, entries: u64) {
         while id < end {
             let ids = id + 1..=(id + BATCH).min(end);
             id = *ids.end();
-            let credit = |id: u64| if mine && id % 3 == 0 { 2 } else { 3 + id % (ACCOUNTS - 2) };
+            let credit =
+                |id: u64| if mine && id.is_multiple_of(3) { 2 } else { 3 + id % (ACCOUNTS - 2) };
             let batch = ids.map(|id| transfer(id, credit(id))).collect();
             let pending = handle.submit_when_room(batch).await.expect("up");
             pending.outcomes().await.expect("up");

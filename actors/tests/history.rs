@@ -3,6 +3,7 @@
 
 mod support;
 
+use ducat_actors::feed::Subscription;
 use ducat_actors::handle::{EntriesPage, Entry, Handle, RequestError};
 use ducat_actors::history::{BalanceAt, Moment, StatementQuery, TrialRow};
 use ducat_actors::replay::{Until, replay_offline};
@@ -396,6 +397,34 @@ async fn an_audit_finds_what_contradicts() {
     });
     let refused = handle.trial_balance(None).await;
     assert!(matches!(refused, Err(RequestError::ReadFailed(_))), "{refused:?}");
+    engine.shutdown().await.expect("drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_leaves_a_frame_out_is_believed_by_nobody() {
+    let journal = Doctored::new();
+    let engine = started(&journal).await;
+    let handle = engine.handle();
+    fill(&handle).await;
+    let frames: Vec<Frame> = {
+        let frames = journal.journal.read(SHARD, Lsn(1)).expect("reads");
+        frames.map(|frame| frame.expect("sound")).collect()
+    };
+    let (left_out, next) = (frames[5].first_lsn(), frames[6].clone());
+    journal.treat(move |frame| if frame.first_lsn() == left_out { next.clone() } else { frame });
+    let mut feed = handle.subscribe(Subscription::default()).await.expect("a place");
+    let failed = loop {
+        match feed.next().await {
+            Ok(batch) => assert!(batch.next_lsn <= left_out, "{left_out}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, RequestError::ReadFailed(_)), "{failed:?}");
+    for failed in
+        [handle.trial_balance(None).await.map(drop), handle.verify_balances().await.map(drop)]
+    {
+        assert!(matches!(failed, Err(RequestError::ReadFailed(_))), "{failed:?}");
+    }
     engine.shutdown().await.expect("drains");
 }
 

@@ -63,7 +63,7 @@ fn journal(events: u64, is_entry: impl Fn(u64) -> bool) -> (Counted, Vec<Found>)
     let mut buffer = AppendBuffer::new();
     let (mut appended, mut posted, mut time_ns) = (Lsn(1), 0, 0);
     for lsn in (1..=events).map(Lsn) {
-        if lsn == appended || lsn.0 % 64 == 0 {
+        if lsn == appended || lsn.0.is_multiple_of(64) {
             if lsn != appended {
                 buffer.end_batch();
             }
@@ -154,7 +154,7 @@ proptest! {
         let events = ends.last().copied().expect("there are some");
         let is_entry = |lsn: u64| {
             let run = ends.partition_point(|end| *end < lsn);
-            runs[run].1 != 8 && lsn % runs[run].1 == 0
+            runs[run].1 != 8 && lsn.is_multiple_of(runs[run].1)
         };
         let (journal, entries) = journal(events, is_entry);
         let mut search = small(Search::new(&journal, SHARD, SLOT));
@@ -191,9 +191,9 @@ fn a_search_reads_little_of_a_long_chain() {
     type Layout = (&'static str, fn(u64) -> bool);
     let layouts: [Layout; 5] = [
         ("every event", |_| true),
-        ("every third", |lsn| lsn % 3 == 0),
+        ("every third", |lsn| lsn.is_multiple_of(3)),
         ("here and there", |lsn| lsn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59 == 0),
-        ("a long pause", |lsn| lsn < 60_000 || lsn > 140_000),
+        ("a long pause", |lsn| !(60_000..140_000).contains(&lsn)),
         ("bursts", |lsn| lsn % 20_000 < 5_000),
     ];
     for (name, layout) in layouts {

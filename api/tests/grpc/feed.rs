@@ -61,7 +61,7 @@ async fn events_carry_what_was_asked_and_what_became_of_it() {
     assert_eq!((opened.id, opened.external, opened.currency.as_str()), (BANK, true, "GBP"));
     let asset = all[5].asset_defined.clone().expect("defined");
     assert_eq!((asset.code.as_str(), asset.digits, all[5].digits), ("POINTS", 3, 3));
-    assert_eq!(all[6].status_changed.clone().expect("changed").status(), AccountStatus::Frozen);
+    assert_eq!(all[6].status_changed.expect("changed").status(), AccountStatus::Frozen);
     assert_eq!(events.next_lsn(), 8);
     // And what comes later.
     server.client.transfer(transfer(3, BANK, 2, 1)).await.expect("answered");
