@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".ducat.v1.StreamTransfersRequest", "crate::wire_requests::StreamRequest")
         .extern_path(".ducat.v1.CreateTransfersResponse", "crate::wire::Encoded")
         .extern_path(".ducat.v1.StreamTransfersResponse", "crate::wire::Encoded")
+        .extern_path(".ducat.v1.SubscribeResponse", "crate::wire::Encoded")
         .compile_fds(descriptors.clone())?;
     // For tests of clients against a server that lies: the servers with plain messages.
     if std::env::var_os("CARGO_FEATURE_TESTING").is_some() {

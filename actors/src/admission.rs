@@ -13,9 +13,11 @@
 //! bounded, so that serving the newest first would win nothing, and a caller's transfers
 //! keep their order.
 
+use crate::background::Background;
 use crate::backlog::Backlog;
 use crate::coordinator::CoordinatorMsg;
 use crate::handle::{EngineOptions, RequestError};
+use crate::names::Names;
 use crate::proof::Following;
 use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{SnapshotHealth, SnapshotOptions};
@@ -93,6 +95,14 @@ pub(crate) struct Shared {
     pub snapshotter: OnceLock<ActorRef<SnapshotterMsg>>,
     /// Room for walks through the journal.
     pub walks: Arc<Semaphore>,
+    /// Room for one trial balance or audit at a time.
+    pub audits: Arc<Semaphore>,
+    /// Room for feeds.
+    pub feeds: Arc<Semaphore>,
+    /// Threads that read for those who look back.
+    pub background: Background,
+    /// What slots stand for, as far as anybody looked back.
+    pub names: Names,
     /// The last durable LSN.
     pub durable: watch::Sender<Lsn>,
     /// Why the engine stopped, once it did.
@@ -133,6 +143,10 @@ impl Shared {
             sound_snapshots: Mutex::default(),
             snapshotter: OnceLock::new(),
             walks: Arc::new(Semaphore::new(WALKS_MAX)),
+            feeds: Arc::new(Semaphore::new(options.subscribers_max)),
+            audits: Arc::new(Semaphore::new(1)),
+            background: Background::default(),
+            names: Names::default(),
             options,
             shard,
             epoch,

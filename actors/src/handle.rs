@@ -3,7 +3,9 @@
 //! writer) is nobody else's business.
 
 mod accounts;
+mod past;
 mod snapshots;
+mod upkeep;
 mod views;
 
 pub use crate::answers::Answers;
@@ -18,7 +20,6 @@ use crate::entries;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, Submission, Task, WaitingRead};
-use crate::upkeep::Health;
 use crate::upkeep::archiving::ArchiveOptions;
 use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
@@ -86,6 +87,41 @@ pub enum RequestError {
     /// The place given as the beginning of a page is none of the account's entries.
     #[error("event {0} is no entry of the account")]
     BadCursor(Lsn),
+    /// What comes there was trimmed, and no archive has it.
+    #[error("event {wanted} was trimmed and is not archived; the journal begins at event {first}")]
+    Trimmed {
+        /// What was asked for.
+        wanted: Lsn,
+        /// The first event there is.
+        first: Lsn,
+    },
+    /// The ledger has not come so far.
+    #[error("there is no event {asked} yet: the last durable one is {last}")]
+    NotReached {
+        /// What was asked for.
+        asked: Lsn,
+        /// The last durable event.
+        last: Lsn,
+    },
+    /// The account was opened after that moment.
+    #[error("account {account} was opened by event {opened}, after event {lsn}")]
+    NotOpened {
+        /// The account.
+        account: AccountId,
+        /// The event that opened it.
+        opened: Lsn,
+        /// The moment asked for.
+        lsn: Lsn,
+    },
+    /// Another look at the whole ledger is being taken.
+    #[error("a trial balance or an audit is being made; one is made at a time")]
+    AuditRunning,
+    /// As many feeds are open as may be.
+    #[error("{limit} subscribers read the feed of events, the most there may be at a time")]
+    SubscribersFull {
+        /// The bound.
+        limit: usize,
+    },
     /// The journal could not be read back; what was asked for may be damaged.
     #[error("the journal could not be read back: {0}")]
     ReadFailed(String),
@@ -113,6 +149,8 @@ pub struct EngineOptions {
     pub queue_delay_max: Duration,
     /// Most remembered ids; 57 bytes of memory each at worst. Default 100,000,000.
     pub remembered_ids_max: usize,
+    /// Most feeds of events at a time. Default 64, at most 65,536.
+    pub subscribers_max: usize,
     /// Where snapshots are kept and when they are taken. Default: none are.
     pub snapshots: Option<SnapshotOptions>,
     /// How the journal's oldest part is archived. Default: it is not.
@@ -132,6 +170,7 @@ impl Default for EngineOptions {
             in_flight_max: 262_144,
             queue_delay_max: Duration::from_millis(250),
             remembered_ids_max: 100_000_000,
+            subscribers_max: 64,
             snapshots: None,
             archive: None,
             backup: None,
@@ -288,22 +327,6 @@ impl Handle {
         self.shared.disk.refusal().map_or(Ok(()), Err)
     }
 
-    /// How archive, backup and disk do; cheap.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let options = &self.shared.options;
-        Health {
-            archive: options.archive.as_ref().map(|_| self.shared.archiver.health()),
-            backup: options.backup.as_ref().map(|_| self.shared.backing_up.health()),
-            disk: options.disk.as_ref().map(|disk| self.shared.disk.health(disk)),
-        }
-    }
-
-    /// Lets the archive be looked at soon: a snapshot was made. Never waits.
-    pub fn wake_archiver(&self) {
-        self.shared.archiver.wake();
-    }
-
     fn take_room(&self, count: u32) -> Result<OwnedSemaphorePermit, RequestError> {
         Arc::clone(&self.shared.room).try_acquire_many_owned(count).map_err(|e| match e {
             TryAcquireError::NoPermits => {
@@ -425,20 +448,6 @@ impl Handle {
     #[must_use]
     pub fn checkpoint_status(&self) -> Option<CheckpointStatus> {
         self.shared.proof.get().map(crate::proof::Following::status)
-    }
-
-    /// A page of at most `limit` entries (capped at 10,000) of an account, newest first, from
-    /// the entry at `from` on; `Ok(None)` when no account has this id.
-    ///
-    /// # Errors
-    /// [`RequestError`], among them [`RequestError::BadCursor`].
-    pub async fn entries(
-        &self,
-        account: AccountId,
-        from: Option<Lsn>,
-        limit: usize,
-    ) -> Result<Option<EntriesPage>, RequestError> {
-        entries::page(self, &self.shared, account, from, limit.clamp(1, BATCH_MAX)).await
     }
 
     /// Counters; cheap.

@@ -10,20 +10,25 @@
 //!
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
 //! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
-//! [`proof`] signs checkpoints of the journal.
+//! [`proof`] signs checkpoints of the journal, [`feed`] gives decided events to those who
+//! follow, [`history`] looks back.
 
+mod account_history;
 mod accounts;
 mod admission;
 mod answers;
 mod attend;
+mod background;
 mod backlog;
 mod clock;
 mod coordinator;
 pub mod copying;
 mod entries;
+pub mod feed;
 pub mod handle;
-mod history;
+pub mod history;
 mod journal;
+mod names;
 mod partition;
 pub mod proof;
 pub mod replay;

@@ -1,19 +1,17 @@
 //! Requests by id, transfers and operations on holds alike, read back from the journal.
 
-use crate::entries::{blocking, stored_transfer, views};
+use crate::entries::{blocking, stored_transfer};
 use crate::handle::{Handle, RequestError, StoredRequest};
-use crate::stored::{StoredError, StoredEvent};
+use crate::names::Known;
+use crate::stored::{StoredError, StoredEvent, StoredReader};
 use crate::tasks::Read;
 use ducat_engine::coordinator::hold_after;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::{Held, HoldRefused, Operation, Party, Record};
 use ducat_engine::repeat::{Named, content, stored_outcome};
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
-use ducat_engine::transfer::{AccountView, Outcome, TransferKind};
-use std::collections::HashMap;
+use ducat_engine::transfer::{Outcome, TransferKind};
 use std::sync::Arc;
-
-type Accounts = HashMap<Slot, AccountView>;
 
 /// Requests by id, with their answers.
 pub(crate) async fn requests(
@@ -22,7 +20,8 @@ pub(crate) async fn requests(
     ids: Vec<TransferId>,
 ) -> Result<Vec<Option<StoredRequest>>, RequestError> {
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
-    let events = blocking(shared, move |reader| {
+    let events = blocking(shared, move |journal, shard| {
+        let mut reader = StoredReader::new(journal, shard);
         let mut event = |lsn: Option<Lsn>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
             lsn.map(|lsn| Ok((lsn, reader.event(lsn)?))).transpose()
         };
@@ -30,13 +29,16 @@ pub(crate) async fn requests(
     })
     .await?;
     let slots = events.iter().flatten().flat_map(|(_, event)| slots(&event.record)).collect();
-    let accounts = views(handle, slots).await?;
-    let stored = |(lsn, event): (Lsn, StoredEvent)| stored_request(lsn, &event, &accounts);
+    shared.names.learn(handle, slots).await?;
+    let known = shared.names.known();
+    let stored = |(lsn, event): (Lsn, StoredEvent)| {
+        stored_request(lsn, event.time_ns, &event.record, &known)
+    };
     Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
 }
 
 /// The accounts that the request named.
-fn slots(record: &Record) -> Vec<Slot> {
+pub(crate) fn slots(record: &Record) -> Vec<Slot> {
     let of_party = |party: Option<Party>| match party {
         Some(Party::Known { slot, .. }) => Some(slot),
         Some(Party::Unknown(_)) | None => None,
@@ -57,31 +59,36 @@ fn slots(record: &Record) -> Vec<Slot> {
     }
 }
 
-fn stored_request(lsn: Lsn, event: &StoredEvent, accounts: &Accounts) -> Option<StoredRequest> {
-    if content(&event.record).is_some() {
-        let stored = stored_transfer(lsn, event, accounts)?;
+/// The request that a record decided, with its answer, its accounts known by now; `None` for records
+/// that decided none.
+pub(crate) fn stored_request(
+    lsn: Lsn,
+    time_ns: u64,
+    record: &Record,
+    known: &Known<'_>,
+) -> Option<StoredRequest> {
+    if content(record).is_some() {
+        let stored = stored_transfer(lsn, time_ns, record, known)?;
         let request = stored.request.into();
         return Some(StoredRequest { request, outcome: stored.outcome, hold: None });
     }
-    let request = operation(&event.record, accounts)?;
-    let stored = stored_outcome(lsn, event.time_ns, &event.record);
-    let held_in = match &request {
-        Request::Hold(hold) => accounts.values().find_map(|view| {
-            let spec = view.spec;
-            (spec.id == hold.debit).then_some(spec.currency)
-        }),
+    let request = operation(record, known)?;
+    let stored = stored_outcome(lsn, time_ns, record);
+    let held_in = match (&request, record) {
+        (_, Record::Held(held)) => known.get(held.debit).map(|name| name.currency),
+        (Request::Hold(hold), _) => hold.currency,
         _ => None,
     };
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
-    let hold = hold_after(event.time_ns, &event.record);
+    let hold = hold_after(time_ns, record);
     Some(StoredRequest { request, outcome, hold })
 }
 
 /// What was asked of a hold.
-fn operation(record: &Record, accounts: &Accounts) -> Option<Request> {
+fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
     let linked = record.is_linked();
     Some(match record {
-        Record::Held(held) => placed(held, accounts)?.into(),
+        Record::Held(held) => placed(held, known)?.into(),
         Record::Captured(captured) => CaptureRequest {
             id: captured.id,
             hold: captured.hold,
@@ -95,13 +102,13 @@ fn operation(record: &Record, accounts: &Accounts) -> Option<Request> {
             let (id, hold, timeout_ns) = (extended.id, extended.hold, extended.timeout_ns);
             ExtendRequest { id, hold, timeout_ns, linked }.into()
         }
-        Record::HoldRefused(refused) => refused_operation(refused, accounts)?,
+        Record::HoldRefused(refused) => refused_operation(refused, known)?,
         _ => return None,
     })
 }
 
-fn placed(held: &Held, accounts: &Accounts) -> Option<HoldRequest> {
-    let (debit, credit) = (accounts.get(&held.debit)?.spec, accounts.get(&held.credit)?.spec);
+fn placed(held: &Held, known: &Known<'_>) -> Option<HoldRequest> {
+    let (debit, credit) = (known.get(held.debit)?, known.get(held.credit)?);
     let kind = match (debit.external, credit.external) {
         (true, _) => TransferKind::Deposit,
         (_, true) => TransferKind::Withdrawal,
@@ -120,11 +127,11 @@ fn placed(held: &Held, accounts: &Accounts) -> Option<HoldRequest> {
     })
 }
 
-fn refused_operation(refused: &HoldRefused, accounts: &Accounts) -> Option<Request> {
+fn refused_operation(refused: &HoldRefused, known: &Known<'_>) -> Option<Request> {
     let HoldRefused { id, linked, held_in, .. } = *refused;
     let account = |party: Option<Party>| -> Option<AccountId> {
         match party? {
-            Party::Known { slot, .. } => accounts.get(&slot).map(|view| view.spec.id),
+            Party::Known { slot, .. } => known.get(slot).map(|name| name.id),
             Party::Unknown(id) => Some(id),
         }
     };

@@ -259,6 +259,7 @@ impl Engine {
     pub async fn shutdown(self) -> Result<(), RequestError> {
         self.shared.reads.close();
         self.shared.long_reads.close();
+        self.shared.feeds.close();
         self.shared.clear_reads();
         let all = u32::try_from(self.shared.options.in_flight_max).unwrap_or(u32::MAX);
         // Kept until the door is closed: nothing is admitted in between.
@@ -324,6 +325,12 @@ fn check(options: &EngineOptions) -> Result<(), StartError> {
         let given = options.in_flight_max;
         return Err(StartError::Options(format!(
             "in_flight_max must lie between {BATCH_MAX} and {most}, not be {given}"
+        )));
+    }
+    if !(1..=65_536).contains(&options.subscribers_max) {
+        let given = options.subscribers_max;
+        return Err(StartError::Options(format!(
+            "subscribers_max must lie between 1 and 65536, not be {given}"
         )));
     }
     if options.remembered_ids_max < BATCH_MAX {

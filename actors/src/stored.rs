@@ -1,9 +1,10 @@
 //! Reading events back from the journal: for repeats, for transfers by id, for statements.
 
+use crate::handle::RequestError;
 use ducat_engine::codec::{DecodeError, decode_all};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::record::Record;
-use ducat_persistence::{Frame, Journal, JournalError};
+use ducat_persistence::{Frame, Journal, JournalError, with_causes};
 use thiserror::Error;
 
 /// An event and when it was decided.
@@ -37,6 +38,24 @@ pub enum StoredError {
     },
 }
 
+impl StoredError {
+    /// The journal refused while this event was read.
+    pub(crate) fn journal(lsn: Lsn, source: JournalError) -> Self {
+        Self::Journal { lsn, source: Box::new(source) }
+    }
+
+    /// As those who asked are told. What should be there and cannot be read is logged.
+    pub(crate) fn into_request(self) -> RequestError {
+        if let Self::Journal { source, .. } = &self
+            && let JournalError::Trimmed { wanted, first, .. } = **source
+        {
+            return RequestError::Trimmed { wanted, first };
+        }
+        tracing::error!(error = with_causes(&self), "the journal could not be read back");
+        RequestError::ReadFailed(with_causes(&self))
+    }
+}
+
 /// Reads events; neighbours come from the frame read last.
 pub(crate) struct StoredReader<'j> {
     journal: &'j dyn Journal,
@@ -65,11 +84,22 @@ impl<'j> StoredReader<'j> {
         let frame = self
             .journal
             .frame_at(self.shard, lsn)
-            .map_err(|source| StoredError::Journal { lsn, source: Box::new(source) })?
-            .ok_or(StoredError::Missing(lsn))?;
+            .map_err(|source| StoredError::journal(lsn, source))?
+            .ok_or_else(|| self.absent(lsn))?;
         let records = decode_all(frame.payload())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| StoredError::Decode { lsn, source })?;
         Ok((frame, records))
+    }
+
+    /// Why an event is not there: it was trimmed, or it should be.
+    pub fn absent(&self, lsn: Lsn) -> StoredError {
+        match self.journal.base(self.shard) {
+            Ok(base) if lsn <= base.lsn => {
+                let (shard, first) = (self.shard, base.lsn.next());
+                StoredError::journal(lsn, JournalError::Trimmed { shard, wanted: lsn, first })
+            }
+            _ => StoredError::Missing(lsn),
+        }
     }
 }

@@ -4,7 +4,9 @@
 
 mod support;
 
-use ducat_actors::handle::EngineOptions;
+use ducat_actors::feed::Subscription;
+use ducat_actors::handle::{EngineOptions, Handle};
+use ducat_actors::history::{Moment, StatementQuery};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::snapshots::{SnapshotOptions, offline, rebuild};
 use ducat_actors::start::Engine;
@@ -278,5 +280,58 @@ async fn an_engine_archives_by_itself_and_answers_from_the_archive() {
     let page = page.expect("an account");
     assert_eq!(page.entries.len(), 1_000);
     assert_eq!(page.entries.last().expect("some").lsn, first[0].lsn);
+    // A feed begins in the archive and goes on in the journal.
+    let mut feed = handle.subscribe(Subscription::default()).await.expect("a place");
+    let (mut next, durable) = (Lsn(1), handle.status().durable_lsn);
+    while next <= durable {
+        for event in feed.next().await.expect("reads").events {
+            assert_eq!(event.lsn, next);
+            next = next.next();
+        }
+    }
+    look_back(&handle, &opened, first[0].lsn).await;
     engine.shutdown().await.expect("drains");
+}
+
+/// Balances, statements, sums and an audit of what was trimmed. Every deposit under an id moves as
+/// many minor units as the id says.
+async fn look_back(handle: &Handle, opened: &Opened, first: Lsn) {
+    let query = StatementQuery { limit: 500, oldest_first: true, ..StatementQuery::default() };
+    let page = handle.statement(account(2), query).await.expect("reads").expect("an account");
+    assert_eq!((page.entries[0].lsn, page.entries.len()), (first, 500));
+    for entry in page.entries.iter().step_by(50) {
+        let found = handle.balance_at(account(2), Moment::Lsn(entry.lsn)).await.expect("reads");
+        let found = found.expect("an account");
+        assert_eq!((found.posted, found.entry_lsn), (entry.balance_after, entry.lsn));
+        let found = handle.balance_at(account(2), Moment::Time(entry.time_ns)).await;
+        let found = found.expect("reads").expect("an account");
+        assert!(found.lsn >= entry.lsn && found.posted >= entry.balance_after, "{found:?}");
+    }
+    let last = handle.status().durable_lsn;
+    let snapshots: Vec<Lsn> =
+        opened.snapshots.list().expect("lists").iter().map(|listed| listed.lsn).collect();
+    assert!(snapshots.len() >= 2 && snapshots[0] <= last, "{snapshots:?}");
+    let mut moments = vec![first, Lsn(snapshots[1].0 - 1), snapshots[1], snapshots[0], last];
+    moments.push(Lsn(snapshots[1].0 + 1));
+    for lsn in moments {
+        let made = handle.trial_balance(Some(Moment::Lsn(lsn))).await.expect("reads");
+        let began_with = snapshots.iter().copied().find(|snapshot| *snapshot <= lsn);
+        assert_eq!(made.began_with, began_with.unwrap_or_default(), "at {lsn}");
+        let found = handle.balance_at(account(2), Moment::Lsn(lsn)).await.expect("reads");
+        assert_eq!(made.rows[0].internal.credit, found.expect("an account").posted, "at {lsn}");
+        assert!(made.rows[0].is_balanced() && made.accounts == 3, "{made:?}");
+    }
+    // A snapshot that is spoilt costs time and changes nothing.
+    let whole = handle.trial_balance(None).await.expect("reads");
+    let newest = opened.snapshots.path_of(snapshots[0]);
+    let bytes = std::fs::read(&newest).expect("reads");
+    let mut spoilt = bytes.clone();
+    let middle = bytes.len() / 2;
+    spoilt[middle] ^= 1;
+    std::fs::write(&newest, spoilt).expect("writes");
+    let again = handle.trial_balance(None).await.expect("reads");
+    std::fs::write(&newest, bytes).expect("writes");
+    assert_eq!((&again.rows, again.began_with), (&whole.rows, snapshots[1]));
+    let verified = handle.verify_balances().await.expect("reads");
+    assert_eq!((verified.difference_count, verified.lsn, verified.accounts), (0, last, 3));
 }

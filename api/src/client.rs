@@ -5,16 +5,18 @@
 //! reason and the wrong fields already read out of the status. [`Client::batching`] makes a
 //! client that gathers the single calls of many tasks into batches by itself and survives
 //! restarts of the server: what gateways use. [`Client::stream`] opens a stream with a window
-//! of batches in flight for those who have batches.
+//! of batches in flight for those who have batches, [`Client::subscribe`] follows the events.
 //!
 //! Cloning is cheap; all clones share one connection.
 
 mod batching;
 mod error;
+mod events;
 mod stream;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
 pub use error::{ClientError, FieldError, Refused};
+pub use events::{EventFilter, EventStream};
 pub use stream::{Answer, Answers, BatchSender};
 
 use crate::proto::ledger_client::LedgerClient;
@@ -260,6 +262,21 @@ impl Client {
         stream::open(self.ledger.clone(), window).await
     }
 
+    /// Follows the ledger's events from `from_lsn` on: 1 for the first there is, 0 for those decided
+    /// from now on, else the place that was kept. Goes on by itself over broken connections and
+    /// restarted servers.
+    ///
+    /// # Errors
+    /// [`ClientError`] when it cannot be begun: too many subscribers, events that were trimmed or
+    /// are not there yet.
+    pub async fn subscribe(
+        &self,
+        from_lsn: u64,
+        filter: &EventFilter,
+    ) -> Result<EventStream, ClientError> {
+        EventStream::open(self.clone(), from_lsn, filter).await
+    }
+
     /// Up to 100 remembered transfers by id, the unknown ids apart.
     ///
     /// # Errors
@@ -288,8 +305,57 @@ impl Client {
             id_high: account.high(),
             page_size,
             cursor: cursor.to_owned(),
+            ..proto::ListEntriesRequest::default()
         };
+        self.list_entries_between(request).await
+    }
+
+    /// A page of an account's entries between two moments, newest first or oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown account, `FailedPrecondition` for what was
+    /// trimmed.
+    pub async fn list_entries_between(
+        &self,
+        request: proto::ListEntriesRequest,
+    ) -> Result<proto::ListEntriesResponse, ClientError> {
         Ok(self.ledger.clone().list_entries(request).await?.into_inner())
+    }
+
+    /// An account's balance as it was at a moment.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an account that is unknown or was opened later,
+    /// `FailedPrecondition` for an LSN that is still to come.
+    pub async fn get_balance_at(
+        &self,
+        account: AccountId,
+        at: proto::get_balance_at_request::At,
+    ) -> Result<proto::GetBalanceAtResponse, ClientError> {
+        let (id, id_high) = (account.low(), account.high());
+        let request = proto::GetBalanceAtRequest { id, id_high, at: Some(at) };
+        Ok(self.ledger.clone().get_balance_at(request).await?.into_inner())
+    }
+
+    /// The sums of all accounts at a moment, by currency; of now without one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_trial_balance(
+        &self,
+        at: Option<proto::get_trial_balance_request::At>,
+    ) -> Result<proto::GetTrialBalanceResponse, ClientError> {
+        let request = proto::GetTrialBalanceRequest { at };
+        Ok(self.ledger.clone().get_trial_balance(request).await?.into_inner())
+    }
+
+    /// Checks that every balance is what the journal's entries come to; may take long.
+    ///
+    /// # Errors
+    /// [`ClientError`]. What is found wrong is no error but a part of the answer.
+    pub async fn verify_balances(&self) -> Result<proto::VerifyBalancesResponse, ClientError> {
+        let request = proto::VerifyBalancesRequest {};
+        Ok(self.operator.clone().verify_balances(request).await?.into_inner())
     }
 
     /// The receipt of a remembered transfer, which proves it to somebody who has the ledger's

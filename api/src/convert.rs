@@ -11,11 +11,14 @@
 
 pub mod accounts;
 pub mod cursor;
+pub mod events;
 pub mod explain;
 pub mod outcomes;
 pub mod profiles;
+pub mod past;
 pub mod snapshots;
 pub mod transfers;
+pub mod upkeep;
 
 use crate::proto;
 use crate::violation::{Place, Violations};

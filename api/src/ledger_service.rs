@@ -2,8 +2,9 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
-use crate::convert::{self, accounts, cursor, outcomes, profiles, transfers};
+use crate::convert::{self, accounts, cursor, events, outcomes, past, profiles, transfers};
 use crate::deadline::Deadline;
+use crate::feed_stream;
 use crate::intake::Intake;
 use crate::proto;
 use crate::receipt::RECEIPT_BYTES_MAX;
@@ -344,16 +345,67 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
-        let size = convert::page_size(request.page_size, 100, 1000)?;
-        let from = cursor::read_entries(id, &request.cursor)?;
-        let room = self.room(size * item::ENTRY).await?;
-        let page = self.handle.entries(id, from, size).await.map_err(status::request)?;
-        let page = page.ok_or_else(|| {
-            let sentence = format!("no account has the id {id}");
-            Status::from(Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence))
-        })?;
-        let next = page.next.map(|lsn| cursor::entries(id, lsn)).unwrap_or_default();
+        let query = past::statement(id, &request)?;
+        let room = self.room(query.limit * item::ENTRY).await?;
+        let page = self.handle.statement(id, query).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| account_unknown(id))?;
+        let next = page.next.map(|lsn| cursor::entries(id, query.oldest_first, lsn));
+        let next = next.unwrap_or_default();
         let currencies = self.handle.currencies();
         Ok(answered(accounts::Writer::new(&currencies).entries(&page, next), room))
     }
+
+    type SubscribeStream = AnswerStream;
+
+    async fn subscribe(
+        &self,
+        request: Request<proto::SubscribeRequest>,
+    ) -> Result<Response<AnswerStream>, Status> {
+        let deadline = Deadline::of(&request);
+        let subscription = events::subscription(request.get_ref())?;
+        let feed = self.handle.subscribe(subscription).await.map_err(status::request)?;
+        let answers = feed_stream::start(
+            feed,
+            self.handle.clone(),
+            self.streams.clone(),
+            self.draining.clone(),
+            self.answers.clone(),
+            deadline,
+        );
+        let rooms = answers.rooms();
+        let mut response = Response::new(answers);
+        response.extensions_mut().insert(rooms);
+        Ok(response)
+    }
+
+    async fn get_balance_at(
+        &self,
+        request: Request<proto::GetBalanceAtRequest>,
+    ) -> Result<Response<proto::GetBalanceAtResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let moment = past::balance_moment(&request)?;
+        let found = self.handle.balance_at(id, moment).await.map_err(status::request)?;
+        let found = found.ok_or_else(|| account_unknown(id))?;
+        Ok(Response::new(past::balance(&found, &self.handle.currencies())))
+    }
+
+    async fn get_trial_balance(
+        &self,
+        request: Request<proto::GetTrialBalanceRequest>,
+    ) -> Result<Response<proto::GetTrialBalanceResponse>, Status> {
+        let moment = past::trial_moment(request.get_ref());
+        let mut draining = self.draining.clone();
+        let made = tokio::select! {
+            biased;
+            made = self.handle.trial_balance(moment) => made.map_err(status::request)?,
+            () = draining.begun() => return Err(Refusal::draining().into()),
+        };
+        Ok(Response::new(past::trial_balance(&made, &self.handle.currencies())))
+    }
+}
+
+fn account_unknown(id: AccountId) -> Status {
+    let sentence = format!("no account has the id {id}");
+    Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence).into()
 }

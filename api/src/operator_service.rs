@@ -2,11 +2,12 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::convert::snapshots;
+use crate::convert::{past, snapshots, upkeep};
 use crate::proto::{
-    self, CheckpointStatus, CreateSnapshotRequest, CreateSnapshotResponse, GetStatusRequest,
-    GetStatusResponse, ListSnapshotsRequest, ListSnapshotsResponse, PruneSnapshotsRequest,
-    PruneSnapshotsResponse, VerifySnapshotRequest, VerifySnapshotResponse,
+    self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
+    CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
+    ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse, VerifySnapshotRequest,
+    VerifySnapshotResponse,
 };
 use crate::servers::operator_server::Operator;
 use crate::status::{self, Refusal};
@@ -14,12 +15,9 @@ use crate::stream::Draining;
 use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
-use ducat_actors::upkeep::archiving::ArchiveHealth;
-use ducat_actors::upkeep::backing_up::BackupHealth;
-use ducat_actors::upkeep::disk::DiskHealth;
 use ducat_engine::ids::Lsn;
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 use tonic::{Request, Response, Status};
 
 /// Which failure an answer survives.
@@ -81,10 +79,7 @@ impl OperatorService {
     }
 
     /// Waits for snapshots' work, but not beyond the server's end.
-    async fn unless_draining<T>(
-        &self,
-        work: impl Future<Output = Result<T, SnapshotFailed>>,
-    ) -> Result<Result<T, SnapshotFailed>, Status> {
+    async fn unless_draining<T>(&self, work: impl Future<Output = T>) -> Result<T, Status> {
         let mut draining = self.draining.clone();
         tokio::select! {
             biased;
@@ -146,9 +141,10 @@ impl Operator for OperatorService {
             ..GetStatusResponse::default()
         };
         let health = self.handle.health();
-        answer.archive = health.archive.map(archive_health);
-        answer.backup = health.backup.map(|backup| backup_health(backup, answer.durable_lsn));
-        answer.disk = health.disk.map(disk_health);
+        answer.archive = health.archive.map(upkeep::archive_health);
+        answer.backup =
+            health.backup.map(|backup| upkeep::backup_health(backup, answer.durable_lsn));
+        answer.disk = health.disk.map(upkeep::disk_health);
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
             let mut writer = Writer::new(&currencies);
@@ -210,47 +206,26 @@ impl Operator for OperatorService {
         let removed = removed.iter().map(|lsn| lsn.0).collect();
         Ok(Response::new(PruneSnapshotsResponse { removed }))
     }
-}
 
-fn archive_health(health: ArchiveHealth) -> proto::ArchiveHealth {
-    proto::ArchiveHealth {
-        last_lsn: health.last_lsn.0,
-        files: health.files,
-        bytes: health.bytes,
-        journal_first_lsn: health.journal_first_lsn.0,
-        journal_bytes: health.journal_bytes,
-        dropped_bytes: health.dropped_bytes,
-        last_run_ns: health.last_run_ns,
-        last_error: health.last_error.unwrap_or_default(),
+    async fn verify_balances(
+        &self,
+        _request: Request<proto::VerifyBalancesRequest>,
+    ) -> Result<Response<proto::VerifyBalancesResponse>, Status> {
+        let found = self.unless_draining(self.handle.verify_balances()).await?;
+        let found = found.map_err(status::request)?;
+        Ok(Response::new(past::verified(&found, &self.handle.currencies())))
     }
-}
 
-fn backup_health(health: BackupHealth, durable_lsn: u64) -> proto::BackupHealth {
-    let lag_lsns = durable_lsn.saturating_sub(health.last_lsn.0);
-    let since_run = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH + Duration::from_nanos(health.last_run_ns));
-    let lag = since_run.ok().filter(|_| lag_lsns > 0 && health.runs > 0);
-    proto::BackupHealth {
-        to: health.to.display().to_string(),
-        last_lsn: health.last_lsn.0,
-        last_run_ns: health.last_run_ns,
-        last_took_ns: snapshots::nanos(health.last_took),
-        last_written_bytes: health.last_written_bytes,
-        runs: health.runs,
-        files: health.files,
-        bytes: health.bytes,
-        snapshot_lsn: health.snapshot_lsn.0,
-        same_filesystem: health.same_filesystem,
-        failures: health.failures,
-        last_error: health.last_error.unwrap_or_default(),
-        lag_lsns,
-        lag_ns: lag.map_or(0, snapshots::nanos),
+    async fn create_backup(
+        &self,
+        _request: Request<CreateBackupRequest>,
+    ) -> Result<Response<CreateBackupResponse>, Status> {
+        let made = self.unless_draining(self.handle.create_backup()).await?;
+        let made = made.map_err(status::backup)?;
+        let durable_lsn = self.handle.status().durable_lsn.0;
+        let backup = Some(upkeep::backup_health(made, durable_lsn));
+        Ok(Response::new(CreateBackupResponse { backup }))
     }
-}
-
-fn disk_health(health: DiskHealth) -> proto::DiskHealth {
-    let DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing } = health;
-    proto::DiskHealth { free_bytes, total_bytes, reserve_bytes, resume_bytes, refusing }
 }
 
 /// The process's resident set in bytes; 0 where `/proc` does not tell.

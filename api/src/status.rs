@@ -5,6 +5,7 @@ use crate::proto;
 use crate::violation::ERROR_DOMAIN;
 use ducat_actors::handle::RequestError;
 use ducat_actors::snapshots::SnapshotFailed;
+use ducat_actors::upkeep::backing_up::BackupFailed;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::CurrencyError;
 use ducat_engine::transfer::AccountRejection;
@@ -28,6 +29,12 @@ const RETRY_IDS_FULL: Duration = Duration::from_secs(60);
 
 /// How long to wait before asking again when the disk is nearly full: somebody must make room.
 const RETRY_DISK_FULL: Duration = Duration::from_secs(5);
+
+/// How long to wait before asking again for a place among the subscribers.
+const RETRY_SUBSCRIBERS_FULL: Duration = Duration::from_secs(5);
+
+/// How long to wait before asking again while the whole ledger is being looked at.
+const RETRY_AUDIT_RUNNING: Duration = Duration::from_secs(1);
 
 /// A refusal as a whole: what a status or a `BatchError` is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +178,15 @@ impl From<RequestError> for Refusal {
             RequestError::BatchSize(_) => (Code::InvalidArgument, "BATCH_SIZE", None),
             RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
             RequestError::BadCursor(_) => (Code::InvalidArgument, "CURSOR_INVALID", None),
+            RequestError::Trimmed { .. } => (Code::FailedPrecondition, "EVENTS_TRIMMED", None),
+            RequestError::NotReached { .. } => (Code::FailedPrecondition, "LSN_NOT_REACHED", None),
+            RequestError::NotOpened { .. } => (Code::NotFound, "ACCOUNT_NOT_OPENED", None),
+            RequestError::AuditRunning => {
+                (Code::ResourceExhausted, "AUDIT_RUNNING", Some(RETRY_AUDIT_RUNNING))
+            }
+            RequestError::SubscribersFull { .. } => {
+                (Code::ResourceExhausted, "SUBSCRIBERS_FULL", Some(RETRY_SUBSCRIBERS_FULL))
+            }
             RequestError::ReadFailed(_) => (Code::Internal, "JOURNAL_READ_FAILED", None),
             RequestError::NoCheckpoints => (Code::FailedPrecondition, "NO_CHECKPOINTS", None),
             RequestError::NotSigned(_) => (Code::Unavailable, "NOT_SIGNED", None),
@@ -249,6 +265,18 @@ pub fn snapshot(failed: SnapshotFailed) -> Status {
         SnapshotFailed::Damaged { .. } => (Code::DataLoss, "SNAPSHOT_DAMAGED"),
         SnapshotFailed::Io(_) => (Code::Aborted, "SNAPSHOT_FAILED"),
         SnapshotFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
+    };
+    Refusal::new(code, reason, failed.to_string()).into()
+}
+
+/// The status of a backup that was not made.
+#[must_use]
+pub fn backup(failed: BackupFailed) -> Status {
+    let (code, reason) = match &failed {
+        BackupFailed::NotKept => (Code::FailedPrecondition, "BACKUPS_NOT_KEPT"),
+        BackupFailed::Busy => (Code::ResourceExhausted, "BACKUPS_BUSY"),
+        BackupFailed::Failed(_) => (Code::Aborted, "BACKUP_FAILED"),
+        BackupFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
     };
     Refusal::new(code, reason, failed.to_string()).into()
 }

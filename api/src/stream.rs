@@ -116,6 +116,14 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
+    /// The answers that come here, and how it ended.
+    pub(crate) fn new(
+        answers: mpsc::Receiver<(Encoded, Vec<Room>)>,
+        end: oneshot::Receiver<Option<Status>>,
+    ) -> Self {
+        Self { answers, rooms: Rooms::default(), end, ended: false }
+    }
+
     /// Where the room of each answer is found once the stream has given it out.
     #[must_use]
     pub fn rooms(&self) -> Rooms {
@@ -188,7 +196,7 @@ pub fn start(
         // Fails when the client is gone, which needs to know nothing any more.
         let _unheard = end.send(status);
     });
-    AnswerStream { answers, rooms: Rooms::default(), end: ended_with, ended: false }
+    AnswerStream::new(answers, ended_with)
 }
 
 /// Reads batches and hands them to the engine.
@@ -358,7 +366,7 @@ mod tests {
         let (outbox, answers) = mpsc::channel(OUTBOX);
         let (tell, end) = oneshot::channel();
         drop(outbox);
-        (tell, AnswerStream { answers, rooms: Rooms::default(), end, ended: false })
+        (tell, AnswerStream::new(answers, end))
     }
 
     #[tokio::test]

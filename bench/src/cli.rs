@@ -3,8 +3,10 @@
 use crate::child::Durability;
 use crate::codec::CodecKind;
 use crate::csv_data::CsvFiles;
+use crate::footprint::FootprintArgs;
 use crate::generator::Shape;
 use crate::overload::OverloadArgs;
+use crate::trim::TrimArgs;
 use crate::workload::Workload;
 use anyhow::{bail, ensure};
 use clap::builder::ArgPredicate;
@@ -477,75 +479,6 @@ impl RunArgs {
             read_accounts: self.read_accounts(),
             seed: self.seed,
         }
-    }
-}
-
-/// Arguments of `footprint`.
-#[derive(Args, Debug, Clone)]
-pub struct FootprintArgs {
-    /// Accounts to open.
-    #[arg(long, default_value_t = 1_000_000)]
-    pub accounts: u64,
-    /// Transfers to make, evenly drawn.
-    #[arg(long, default_value_t = 10_000_000)]
-    pub transfers: u64,
-    /// Transfers in a request.
-    #[arg(long, default_value_t = 8192)]
-    pub batch: usize,
-    /// Write the figures as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// How to start the server.
-    #[command(flatten)]
-    pub own: ServerArgs,
-}
-
-impl FootprintArgs {
-    /// Refuses what cannot be run, before anything is started.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        ensure!(self.accounts >= 2, "--accounts must be at least 2");
-        ensure!(self.accounts <= u64::from(u32::MAX), "--accounts must be below 2^32");
-        ensure!(self.transfers >= 1, "--transfers must be at least 1");
-        ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
-        Ok(())
-    }
-}
-
-/// Arguments of `trim`.
-#[derive(Args, Debug, Clone)]
-pub struct TrimArgs {
-    /// Accounts to open.
-    #[arg(long, default_value_t = 100_000)]
-    pub accounts: u64,
-    /// Transfers to make in all, evenly drawn.
-    #[arg(long, default_value_t = 50_000_000)]
-    pub transfers: u64,
-    /// After each of so many shares of them a snapshot is taken and the journal trimmed.
-    #[arg(long, default_value_t = 20)]
-    pub rounds: u64,
-    /// Transfers in a request.
-    #[arg(long, default_value_t = 8192)]
-    pub batch: usize,
-    /// Size of a segment of the journal.
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
-    pub segment_mib: u64,
-    /// Write the figures as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// How to start the server.
-    #[command(flatten)]
-    pub own: ServerArgs,
-}
-
-impl TrimArgs {
-    /// Refuses what cannot be run, before anything is started.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        ensure!(self.accounts >= 2, "--accounts must be at least 2");
-        ensure!((1..=self.transfers).contains(&self.rounds), "--rounds must be 1 to --transfers");
-        ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
-        ensure!((1..=1024).contains(&self.segment_mib), "--segment-mib must be 1 to 1024");
-        ensure!(self.own.durability == Durability::PowerLoss, "without durability nothing is kept");
-        Ok(())
     }
 }
 

@@ -97,11 +97,13 @@ pub fn comparison(a: &Report, b: &Report) -> Vec<Figure> {
     add("server memory, most, B", &|r| number(r.costs.server_memory_bytes_max?));
     add("disk sync p50, µs", &|r| Some(r.machine.disk.as_ref()?.sync_p50_us));
     add("disk sync p99, µs", &|r| Some(r.machine.disk.as_ref()?.sync_p99_us));
+    add("BLAKE3 of a MB, µs", &|r| Some(r.machine.yardstick?.blake3_us_per_mb));
+    add("a read of memory, ns", &|r| Some(r.machine.yardstick?.memory_ns));
     all
 }
 
 /// What makes two reports unlike each other: everything of setup, machine, server and harness
-/// that is not the same, but for when they ran and how fast the disk happened to be.
+/// that is not the same, but for when they ran and how fast disk and core happened to be.
 pub fn differences(a: &Report, b: &Report) -> Vec<String> {
     let mut found = Vec::new();
     for (what, of) in PARTS {
@@ -112,7 +114,8 @@ pub fn differences(a: &Report, b: &Report) -> Vec<String> {
                 of.get(&name).cloned().unwrap_or_else(|| "none".to_owned())
             };
             let (x, y) = (show(&one), show(&two));
-            if x != y && !name.contains("sync_p") && name != "duration_s" {
+            let is_speed = name.contains("sync_p") || name.starts_with("yardstick");
+            if x != y && !is_speed && name != "duration_s" {
                 found.push(format!("{what} differs: {name} {x} and {y}"));
             }
         }

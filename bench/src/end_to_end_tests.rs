@@ -213,10 +213,41 @@ impl ledger_server::Ledger for Fake {
     ) -> Answer<proto::ListEntriesResponse> {
         Err(Status::unimplemented("fake"))
     }
+
+    type SubscribeStream =
+        Pin<Box<dyn Stream<Item = Result<proto::SubscribeResponse, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        _: Request<proto::SubscribeRequest>,
+    ) -> Answer<Self::SubscribeStream> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn get_balance_at(
+        &self,
+        _: Request<proto::GetBalanceAtRequest>,
+    ) -> Answer<proto::GetBalanceAtResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn get_trial_balance(
+        &self,
+        _: Request<proto::GetTrialBalanceRequest>,
+    ) -> Answer<proto::GetTrialBalanceResponse> {
+        Err(Status::unimplemented("fake"))
+    }
 }
 
 #[tonic::async_trait]
 impl operator_server::Operator for Fake {
+    async fn verify_balances(
+        &self,
+        _: Request<proto::VerifyBalancesRequest>,
+    ) -> Answer<proto::VerifyBalancesResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn get_status(
         &self,
         _: Request<proto::GetStatusRequest>,
@@ -267,6 +298,13 @@ impl operator_server::Operator for Fake {
         &self,
         _: Request<proto::PruneSnapshotsRequest>,
     ) -> Answer<proto::PruneSnapshotsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn create_backup(
+        &self,
+        _: Request<proto::CreateBackupRequest>,
+    ) -> Answer<proto::CreateBackupResponse> {
         Err(Status::unimplemented("fake"))
     }
 }

@@ -1,8 +1,9 @@
 //! The machine a figure was measured on: without it a figure means nothing. Cores, CPU,
-//! kernel, memory, the file system below the data directory and how long its disk takes to
-//! make 4 KiB durable.
+//! kernel, memory, two yardsticks of its speed, the file system below the data directory and how
+//! long its disk takes to make 4 KiB durable.
 
 use crate::procfs::keyed;
+use crate::yardstick::Yardstick;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -24,6 +25,9 @@ pub struct Machine {
     pub kernel: String,
     /// Memory, bytes.
     pub memory_bytes: u64,
+    /// How fast a core is; absent in reports from before it was measured.
+    #[serde(default)]
+    pub yardstick: Option<Yardstick>,
     /// What is below the data directory; absent when the server's is not known.
     pub disk: Option<Disk>,
 }
@@ -48,7 +52,20 @@ impl Machine {
             cpu: cpu_model(&read("/proc/cpuinfo")).unwrap_or("unknown").to_owned(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_bytes: keyed(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
+            yardstick: Some(Yardstick::measure()),
             disk: data.map(Disk::measure).transpose()?,
+        })
+    }
+}
+
+impl Machine {
+    /// How fast a core is, in words.
+    pub fn speed(&self) -> String {
+        self.yardstick.map_or("speed unknown".to_owned(), |speed| {
+            format!(
+                "BLAKE3 {:.0} µs a MB, memory {:.0} ns a read",
+                speed.blake3_us_per_mb, speed.memory_ns
+            )
         })
     }
 }
@@ -148,6 +165,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let machine = Machine::measure(Some(directory.path())).expect("measured");
         let disk = machine.disk.expect("asked for");
+        assert!(machine.yardstick.is_some());
         assert!(machine.cores >= 1 && disk.sync_p50_us <= disk.sync_p99_us);
         assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 0);
     }

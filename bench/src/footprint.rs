@@ -4,7 +4,7 @@
 use crate::backend::{child_options, temporary};
 use crate::check;
 use crate::child::{ChildOptions, Durability, ServerChild};
-use crate::cli::FootprintArgs;
+use crate::cli::ServerArgs;
 use crate::codec::CodecKind;
 use crate::driver::{Connector, Extent, Load, Plan, Running};
 use crate::facts::Machine;
@@ -18,10 +18,43 @@ use crate::table::{bytes, count};
 use crate::tally::Tally;
 use crate::workload::Workload;
 use anyhow::{Context, ensure};
+use clap::Args;
 use comfy_table::{Table, presets};
+use ducat_actors::handle::BATCH_MAX;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Arguments of `footprint`.
+#[derive(Args, Debug, Clone)]
+pub struct FootprintArgs {
+    /// Accounts to open.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub accounts: u64,
+    /// Transfers to make, evenly drawn.
+    #[arg(long, default_value_t = 10_000_000)]
+    pub transfers: u64,
+    /// Transfers in a request.
+    #[arg(long, default_value_t = 8192)]
+    pub batch: usize,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How to start the server.
+    #[command(flatten)]
+    pub own: ServerArgs,
+}
+
+impl FootprintArgs {
+    /// Refuses what cannot be run, before anything is started.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        ensure!(self.accounts >= 2, "--accounts must be at least 2");
+        ensure!(self.accounts <= u64::from(u32::MAX), "--accounts must be below 2^32");
+        ensure!(self.transfers >= 1, "--transfers must be at least 1");
+        ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
+        Ok(())
+    }
+}
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -52,6 +52,7 @@ mod target_postgres;
 mod trim;
 mod wire;
 mod workload;
+mod yardstick;
 mod zipf;
 
 #[cfg(test)]

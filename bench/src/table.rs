@@ -160,11 +160,12 @@ pub fn fact_rows(
         (
             "machine",
             format!(
-                "{} cores, {}, kernel {}, {} of memory; {}",
+                "{} cores, {}, kernel {}, {} of memory, {}; {}",
                 machine.cores,
                 machine.cpu,
                 machine.kernel,
                 bytes(machine.memory_bytes),
+                machine.speed(),
                 setup.sharing
             ),
         ),

@@ -63,6 +63,7 @@ pub fn report() -> Report {
             cpu: "some".into(),
             kernel: "6.1".into(),
             memory_bytes: 1 << 33,
+            yardstick: None,
             disk: Some(disk),
         },
         results: Results {

@@ -91,6 +91,13 @@ fn failure(error: RequestError) -> Failure {
             ("INVALID_ARGUMENT", false)
         }
         RequestError::ReadFailed(_) => ("INTERNAL", true),
+        // Of those who look back, which no workload does.
+        RequestError::Trimmed { .. }
+        | RequestError::NotReached { .. }
+        | RequestError::NotOpened { .. } => ("FAILED_PRECONDITION", false),
+        RequestError::AuditRunning | RequestError::SubscribersFull { .. } => {
+            ("RESOURCE_EXHAUSTED", false)
+        }
         RequestError::NoCheckpoints => ("FAILED_PRECONDITION", false),
         RequestError::NotSigned(_) => ("UNAVAILABLE", false),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),

@@ -6,10 +6,10 @@
 //! ```
 
 use crate::backend::{child_options, temporary};
-use crate::child::{ChildOptions, ServerChild};
-use crate::cli::{FootprintArgs, TrimArgs};
+use crate::child::{ChildOptions, Durability, ServerChild};
+use crate::cli::ServerArgs;
 use crate::facts::Machine;
-use crate::footprint::{allocated_bytes, transfers};
+use crate::footprint::{FootprintArgs, allocated_bytes, transfers};
 use crate::generator::AccountIds;
 use crate::ledger::Ledger;
 use crate::population::Population;
@@ -18,9 +18,11 @@ use crate::run::random_id;
 use crate::table::{bytes, count};
 use crate::workload::Workload;
 use anyhow::{Context, ensure};
+use clap::Args;
 use comfy_table::{Table, presets};
+use ducat_actors::handle::BATCH_MAX;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,44 @@ use std::time::{Duration, Instant};
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Snapshots kept, as many as trimming waits for.
 const SNAPSHOTS: &str = "2";
+
+/// Arguments of `trim`.
+#[derive(Args, Debug, Clone)]
+pub struct TrimArgs {
+    /// Accounts to open.
+    #[arg(long, default_value_t = 100_000)]
+    pub accounts: u64,
+    /// Transfers to make in all, evenly drawn.
+    #[arg(long, default_value_t = 50_000_000)]
+    pub transfers: u64,
+    /// After each of so many shares of them a snapshot is taken and the journal trimmed.
+    #[arg(long, default_value_t = 20)]
+    pub rounds: u64,
+    /// Transfers in a request.
+    #[arg(long, default_value_t = 8192)]
+    pub batch: usize,
+    /// Size of a segment of the journal.
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    pub segment_mib: u64,
+    /// Write the figures as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How to start the server.
+    #[command(flatten)]
+    pub own: ServerArgs,
+}
+
+impl TrimArgs {
+    /// Refuses what cannot be run, before anything is started.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        ensure!(self.accounts >= 2, "--accounts must be at least 2");
+        ensure!((1..=self.transfers).contains(&self.rounds), "--rounds must be 1 to --transfers");
+        ensure!((1..=BATCH_MAX).contains(&self.batch), "--batch must be 1 to {BATCH_MAX}");
+        ensure!((1..=1024).contains(&self.segment_mib), "--segment-mib must be 1 to 1024");
+        ensure!(self.own.durability == Durability::PowerLoss, "without durability nothing is kept");
+        Ok(())
+    }
+}
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod coordinator;
 pub mod directory;
 pub mod holds;
+pub mod effects;
 mod id_table;
 pub mod ids;
 pub mod known;

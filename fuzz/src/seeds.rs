@@ -349,7 +349,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             3,
             proto::ListEntriesRequest {
                 id: 5,
-                cursor: cursor::entries(account(5), Lsn(9)),
+                cursor: cursor::entries(account(5), false, Lsn(9)),
                 ..Default::default()
             }
             .encode_to_vec(),
@@ -359,6 +359,35 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
         of(
             6,
             proto::StreamTransfersRequest { tag: 1, transfers, timeout_ms: 1_000 }.encode_to_vec(),
+        ),
+        of(
+            3,
+            proto::ListEntriesRequest {
+                id: 5,
+                from_lsn: 7,
+                to_time_ns: 1_000_000_007,
+                oldest_first: true,
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        ),
+        of(
+            7,
+            proto::SubscribeRequest {
+                from_lsn: 9,
+                accounts: vec![proto::Id { id: 1, id_high: 0 }],
+                kinds: vec![1, 5],
+            }
+            .encode_to_vec(),
+        ),
+        of(
+            8,
+            proto::GetBalanceAtRequest {
+                id: 5,
+                id_high: 1,
+                at: Some(proto::get_balance_at_request::At::Lsn(77)),
+            }
+            .encode_to_vec(),
         ),
     ]
 }

@@ -61,7 +61,7 @@ pub(crate) fn accounts(bytes: &[u8]) {
 /// All other requests: the first byte says which.
 pub(crate) fn requests(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 7 {
+    match which % 9 {
         0 => {
             if let Some(asked) = decode::<proto::GetTransfersRequest>(bytes) {
                 drop(convert::transfer_ids(&asked.ids, 10_000));
@@ -86,9 +86,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         3 => {
             if let Some(asked) = decode::<proto::ListEntriesRequest>(bytes)
                 && let Ok(account) = AccountId::from_halves(asked.id_high, asked.id)
-                && let Ok(Some(lsn)) = convert::cursor::read_entries(account, &asked.cursor)
+                && let Ok(query) = convert::past::statement(account, &asked)
+                && let Some(lsn) = query.cursor
             {
-                let again = convert::cursor::entries(account, lsn);
+                let again = convert::cursor::entries(account, query.oldest_first, lsn);
                 assert!(again.eq_ignore_ascii_case(&asked.cursor));
             }
         }
@@ -106,9 +107,23 @@ pub(crate) fn requests(bytes: &[u8]) {
                 drop(currencies().define(&asked.code, asked.digits));
             }
         }
-        _ => {
+        6 => {
             if let Some(batch) = decode::<proto::StreamTransfersRequest>(bytes) {
                 drop(convert::transfers::batch(&batch.transfers, &currencies()));
+            }
+        }
+        7 => {
+            if let Some(asked) = decode::<proto::SubscribeRequest>(bytes)
+                && let Ok(wanted) = convert::events::subscription(&asked)
+            {
+                assert_eq!(wanted.from.0, asked.from_lsn);
+                assert_eq!(wanted.filter.accounts.len(), asked.accounts.len());
+                assert_eq!(wanted.filter.kinds.len(), asked.kinds.len());
+            }
+        }
+        _ => {
+            if let Some(asked) = decode::<proto::GetBalanceAtRequest>(bytes) {
+                assert_eq!(convert::past::balance_moment(&asked).is_ok(), asked.at.is_some());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{AccountShown, AccountsAt, AccountsPage, BATCH_MAX, HistoryPage, RequestError};
 use super::{Handle, check_size};
-use crate::history;
+use crate::account_history;
 use crate::tasks::{ChangeResult, Described, Read, Reply, Task};
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
@@ -131,6 +131,6 @@ impl Handle {
         from: Option<Lsn>,
         limit: usize,
     ) -> Result<Option<HistoryPage>, RequestError> {
-        history::page(self, &self.shared, account, from, limit.clamp(1, 1_000)).await
+        account_history::page(self, &self.shared, account, from, limit.clamp(1, 1_000)).await
     }
 }

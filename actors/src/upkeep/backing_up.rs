@@ -1,11 +1,12 @@
 //! Backing up while serving: a thread of its own, at a low priority and a bounded pace, copies to
-//! another disk what became durable since the last time. A run that fails stops nothing: it is
-//! logged once, shown in the health, and made again after the interval.
+//! another disk what became durable since the last time, at an interval and when asked. A run that
+//! fails stops nothing: it is logged once, shown in the health, and made again after the interval.
+//! An orderly stop makes a last one, so that nothing is missing from the backup then.
 
 use super::pace::{Pace, is_over, now_ns};
 use crate::admission::Shared;
 use crate::threads::lower_priority;
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use ducat_engine::ids::Lsn;
 use ducat_persistence::archive::Step;
 use ducat_persistence::backup::{BackedUp, BackupError, BackupStore, Source};
@@ -15,6 +16,12 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// The last run of an orderly stop is broken off after this long. What it had copied by then is in
+/// the backup.
+const LAST_RUN_MAX: Duration = Duration::from_secs(20);
 
 /// What is backed up, where to and how often.
 #[derive(Debug, Clone)]
@@ -63,48 +70,113 @@ pub struct BackupHealth {
     pub last_error: Option<String>,
 }
 
+/// Why no backup was made when one was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BackupFailed {
+    /// The engine makes none.
+    #[error("this server makes no backups: it was started without --backup-to")]
+    NotKept,
+    /// So many wait for the next one that nobody else can.
+    #[error("too many are waiting for a backup already")]
+    Busy,
+    /// It could not be written, or the journal could not be read.
+    #[error("could not back up: {0}")]
+    Failed(String),
+    /// The engine ends.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Who asked for a run, and is told how backing up does behind it.
+pub(crate) type Ask = oneshot::Sender<Result<BackupHealth, BackupFailed>>;
+
 /// What the thread and those who ask share.
 #[derive(Debug, Default)]
-pub(crate) struct BackingUp(Mutex<BackupHealth>);
+pub(crate) struct BackingUp {
+    health: Mutex<BackupHealth>,
+    /// The way to the thread; it ends when this is gone.
+    asks: Mutex<Option<Sender<Ask>>>,
+}
 
 impl BackingUp {
+    pub fn connect(&self, asks: Sender<Ask>) {
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(asks);
+    }
+
+    pub fn disconnect(&self) {
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Asks for a run that begins from now on. Never waits.
+    pub fn ask(&self, ask: Ask) -> Result<(), BackupFailed> {
+        let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        let asks = asks.as_ref().ok_or(BackupFailed::Stopped)?;
+        asks.try_send(ask).map_err(|error| match error {
+            TrySendError::Full(_) => BackupFailed::Busy,
+            TrySendError::Disconnected(_) => BackupFailed::Stopped,
+        })
+    }
+
     pub fn health(&self) -> BackupHealth {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn update(&self, change: impl FnOnce(&mut BackupHealth)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Backs up at once, and then again and again until the other end is dropped.
-pub(super) fn run(shared: &Shared, options: &BackupOptions, stopped: &Receiver<()>) {
+/// Backs up at once, and then again and again, until the other end is dropped; and once more then,
+/// if the engine ends in order.
+pub(super) fn run(shared: &Shared, options: &BackupOptions, asked: &Receiver<Ask>) {
     lower_priority();
     shared.backing_up.update(|health| health.to.clone_from(&options.to));
     // Once it is there, a directory without it is a disk that is not mounted.
     let mut begin = true;
+    let mut asks: Vec<Ask> = Vec::new();
     loop {
         let since = Instant::now();
+        asks.extend(asked.try_iter());
         if !is_over(shared) {
-            begin &= !once(shared, options, begin);
+            let pace = Pace::new(options.bytes_per_second_max);
+            let done = once(shared, options, begin, pace, &|| is_over(shared));
+            begin &= done.is_err();
+            for ask in asks.drain(..) {
+                // Whoever has gone needs no answer.
+                drop(ask.send(done.clone()));
+            }
         }
         let rest = options.period.saturating_sub(since.elapsed());
-        match stopped.recv_timeout(rest.max(Duration::from_millis(10))) {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        match asked.recv_timeout(rest.max(Duration::from_millis(10))) {
+            Ok(ask) => asks.push(ask),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
+    }
+    drop(asks);
+    let behind = shared.backing_up.health().last_lsn < *shared.durable.borrow();
+    if behind && shared.is_stopping() && shared.stopped.borrow().is_none() {
+        let until = Instant::now() + LAST_RUN_MAX;
+        let over = || shared.stopped.borrow().is_some() || Instant::now() > until;
+        // Nobody is held up by it any more, and somebody waits for its end.
+        drop(once(shared, options, begin, Pace::new(u64::MAX), &over));
     }
 }
 
-/// Whether it came to its end.
-fn once(shared: &Shared, options: &BackupOptions, begin: bool) -> bool {
+/// One run, until it is over.
+fn once(
+    shared: &Shared,
+    options: &BackupOptions,
+    begin: bool,
+    mut pace: Pace,
+    over: &dyn Fn() -> bool,
+) -> Result<BackupHealth, BackupFailed> {
     let (since, began_ns) = (Instant::now(), now_ns());
-    let mut pace = Pace::new(options.bytes_per_second_max);
     let mut watch = |step: Step| {
         if let Step::Frames(bytes) = step {
-            pace.hold(bytes, || is_over(shared));
+            pace.hold(bytes, over);
         }
-        if is_over(shared) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let source = Source {
         data_dir: &options.data_dir,
@@ -129,13 +201,10 @@ fn once(shared: &Shared, options: &BackupOptions, begin: bool) -> bool {
                 health.same_filesystem = done.same_filesystem;
                 health.last_error = done.snapshot_refused;
             });
-            true
+            Ok(shared.backing_up.health())
         }
-        Err(error) if error.is_stopped() => false,
-        Err(error) => {
-            failed(shared, options, &error);
-            false
-        }
+        Err(error) if error.is_stopped() => Err(BackupFailed::Stopped),
+        Err(error) => Err(BackupFailed::Failed(failed(shared, options, &error))),
     }
 }
 
@@ -156,7 +225,8 @@ fn tell(options: &BackupOptions, done: &BackedUp, before: &BackupHealth) {
     }
 }
 
-fn failed(shared: &Shared, options: &BackupOptions, error: &BackupError) {
+/// Notes and tells why a run failed.
+fn failed(shared: &Shared, options: &BackupOptions, error: &BackupError) -> String {
     let why = with_causes(error);
     let mut news = false;
     shared.backing_up.update(|health| {
@@ -168,4 +238,5 @@ fn failed(shared: &Shared, options: &BackupOptions, error: &BackupError) {
         let to = options.to.display();
         tracing::error!(%to, why, "could not back up; it is tried again after every interval");
     }
+    why
 }

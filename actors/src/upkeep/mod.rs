@@ -17,6 +17,9 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+/// So many can wait for the next backup at a time.
+const ASKS_MAX: usize = 256;
+
 /// How the engine is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -31,45 +34,39 @@ pub struct Health {
 /// The threads of an engine's upkeep. They end when this is dropped; [`Self::end`] waits for it.
 pub(crate) struct Upkeep {
     shared: Arc<Shared>,
-    /// Dropped, they end.
-    stop: Vec<Sender<()>>,
+    /// Dropped, the disk is no longer watched.
+    stop: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Upkeep {
     /// Starts what the options ask for.
     pub fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let (stop, threads) = (Vec::new(), Vec::new());
-        let mut upkeep = Self { shared: Arc::clone(shared), stop, threads };
+        let mut upkeep = Self { shared: Arc::clone(shared), stop: None, threads: Vec::new() };
         if let Some(options) = shared.options.archive.clone() {
             let (wake, woken) = bounded(1);
-            shared.archiver.connect(wake.clone());
+            shared.archiver.connect(wake);
             let shared = Arc::clone(shared);
-            upkeep.run("ducat-archive", wake, move || archiving::run(&shared, &options, &woken))?;
+            upkeep.run("ducat-archive", move || archiving::run(&shared, &options, &woken))?;
         }
         if let Some(options) = shared.options.backup.clone() {
-            let (stop, stopped) = bounded(0);
+            let (ask, asked) = bounded(ASKS_MAX);
+            shared.backing_up.connect(ask);
             let shared = Arc::clone(shared);
-            upkeep
-                .run("ducat-backup", stop, move || backing_up::run(&shared, &options, &stopped))?;
+            upkeep.run("ducat-backup", move || backing_up::run(&shared, &options, &asked))?;
         }
         if let Some(options) = shared.options.disk.clone() {
             let (stop, stopped): (_, Receiver<()>) = bounded(0);
+            upkeep.stop = Some(stop);
             // Known before the first transfer comes.
             shared.disk.look(&options);
             let shared = Arc::clone(shared);
-            upkeep.run("ducat-disk", stop, move || disk::run(&shared, &options, &stopped))?;
+            upkeep.run("ducat-disk", move || disk::run(&shared, &options, &stopped))?;
         }
         Ok(upkeep)
     }
 
-    fn run(
-        &mut self,
-        name: &str,
-        stop: Sender<()>,
-        body: impl FnOnce() + Send + 'static,
-    ) -> io::Result<()> {
-        self.stop.push(stop);
+    fn run(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(body)?);
         Ok(())
     }
@@ -88,6 +85,7 @@ impl Upkeep {
 impl Drop for Upkeep {
     fn drop(&mut self) {
         self.shared.archiver.disconnect();
-        self.stop.clear();
+        self.shared.backing_up.disconnect();
+        self.stop = None;
     }
 }

@@ -27,7 +27,7 @@ mod codec;
 mod driver;
 mod message;
 mod options;
-mod pauses;
+pub(super) mod pauses;
 mod queue;
 mod session;
 mod shared;

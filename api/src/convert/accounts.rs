@@ -175,6 +175,23 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// An account as it was opened, as the message that asks for it.
+    pub fn opened(&mut self, spec: &AccountSpec) -> proto::NewAccount {
+        let currency = self.currency(spec.currency);
+        let limit = signed(spec.overdraft_limit);
+        proto::NewAccount {
+            id: spec.id.low(),
+            id_high: spec.id.high(),
+            currency: currency.code.clone(),
+            overdraft_limit: if limit == 0 {
+                String::new()
+            } else {
+                format_minor(limit, currency.digits)
+            },
+            external: spec.external,
+        }
+    }
+
     /// A page of entries as a message, with the cursor already made.
     pub fn entries(
         &mut self,

@@ -26,19 +26,28 @@ pub fn read_accounts(filter: &Filter, cursor: &str) -> Result<Slot, Violations> 
 
 /// The cursor of a page of this account's entries that begins at this LSN.
 #[must_use]
-pub fn entries(account: AccountId, next: Lsn) -> String {
-    write("entries", account.get(), next.0)
+pub fn entries(account: AccountId, oldest_first: bool, next: Lsn) -> String {
+    write(entries_list(oldest_first), account.get(), next.0)
 }
 
-/// The LSN a page of this account's entries begins at; `None` (the newest) for an empty one.
+/// The LSN a page of this account's entries begins at; `None` (the first page) for an empty one.
 ///
 /// # Errors
 /// One violation, reason `CURSOR_INVALID`.
-pub fn read_entries(account: AccountId, cursor: &str) -> Result<Option<Lsn>, Violations> {
+pub fn read_entries(
+    account: AccountId,
+    oldest_first: bool,
+    cursor: &str,
+) -> Result<Option<Lsn>, Violations> {
     if cursor.is_empty() {
         return Ok(None);
     }
-    read("entries", account.get(), cursor).map(|place| Some(Lsn(place))).ok_or_else(invalid)
+    let place = read(entries_list(oldest_first), account.get(), cursor);
+    place.map(|place| Some(Lsn(place))).ok_or_else(invalid)
+}
+
+const fn entries_list(oldest_first: bool) -> &'static str {
+    if oldest_first { "entries, oldest first" } else { "entries" }
 }
 
 /// The cursor of a page of this account's history that begins at this LSN.
@@ -124,15 +133,16 @@ mod tests {
         assert_eq!(read_accounts(&all, ""), Ok(Slot(0)));
         assert_eq!(read_accounts(&all, &accounts(&all, Slot(77))), Ok(Slot(77)));
         assert_eq!(read_history(account(5), &history(account(5), Lsn(7))), Ok(Some(Lsn(7))));
-        assert_eq!(read_entries(account(5), ""), Ok(None));
-        let cursor = entries(account(5), Lsn(u64::MAX));
-        assert_eq!(read_entries(account(5), &cursor), Ok(Some(Lsn(u64::MAX))));
+        assert_eq!(read_entries(account(5), false, ""), Ok(None));
+        let cursor = entries(account(5), false, Lsn(u64::MAX));
+        assert_eq!(read_entries(account(5), false, &cursor), Ok(Some(Lsn(u64::MAX))));
     }
 
     #[test]
     fn foreign_and_altered_cursors_are_refused() {
-        let cursor = entries(account(5), Lsn(9));
-        assert!(read_entries(account(6), &cursor).is_err());
+        let cursor = entries(account(5), false, Lsn(9));
+        assert!(read_entries(account(6), false, &cursor).is_err());
+        assert!(read_entries(account(5), true, &cursor).is_err(), "of the other direction");
         assert!(read_history(account(5), &cursor).is_err());
         let all = Filter::default();
         assert!(read_accounts(&all, &cursor).is_err());
@@ -157,7 +167,7 @@ mod tests {
             let mut altered = cursor.clone().into_bytes();
             altered[at] = if altered[at] == b'0' { b'1' } else { b'0' };
             let altered = String::from_utf8(altered).expect("ASCII");
-            assert!(read_entries(account(5), &altered).is_err(), "{altered}");
+            assert!(read_entries(account(5), false, &altered).is_err(), "{altered}");
         }
     }
 }

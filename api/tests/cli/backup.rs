@@ -258,3 +258,48 @@ fn await_health(status: &dyn Fn() -> Value, is: impl Fn(&Value) -> bool) -> Valu
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// With an interval that never passes: what is in the backup was put there because somebody asked,
+/// and by the end of the server.
+#[test]
+fn a_server_backs_up_when_asked_and_when_it_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let to = path_text(&dir.path().join("backup"));
+    let server = Server::start_with(dir.path(), 1, &["--backup-to", &to, "--backup-every", "1h"]);
+    open_accounts(&server);
+    deposit(&server, 1..4);
+    let made = server.json(&["backup", "create"]).remove(0);
+    assert_eq!((&made["last_lsn"], &made["lag_lsns"]), (&5.into(), &0.into()), "{made}");
+    assert_eq!((&made["to"], &made["last_error"]), (&to.clone().into(), &Value::Null));
+    let shown = json(&["backup", "show", "--backup", &to]).remove(0);
+    assert_eq!(shown["last_lsn"], 5);
+    deposit(&server, 4..6);
+    let text = server.run(&["backup", "create"]);
+    assert!(said(&text).contains("LSN 7"), "{}", said(&text));
+    // Its disk goes away: said to whoever asks.
+    let away = dir.path().join("unmounted");
+    fs::rename(&to, &away).expect("ours");
+    let output = server.run(&["backup", "create"]);
+    assert_ne!(code(&output), 0);
+    assert!(said(&output).contains("is its disk mounted"), "{}", said(&output));
+    fs::rename(&away, &to).expect("ours");
+    deposit(&server, 6..8);
+    assert_eq!(json(&["backup", "show", "--backup", &to])[0]["last_lsn"], 7);
+    assert!(server.signal(libc::SIGTERM).success());
+    let verified = json(&["backup", "verify", "--backup", &to]).remove(0);
+    assert_eq!((&verified["sound"], &verified["last_lsn"]), (&true.into(), &9.into()));
+    let data = path_text(&dir.path().join("ledger"));
+    assert_eq!(verified["state_hash"], state_hash(&data));
+}
+
+#[test]
+fn a_server_without_a_backup_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    let output = server.run(&["backup", "create"]);
+    assert_ne!(code(&output), 0);
+    assert!(said(&output).contains("--backup-to"), "{}", said(&output));
+    // Half of what a directory's backup needs is none of it.
+    assert_eq!(code(&run(&["backup", "create", "--to", "somewhere"])), 2);
+    assert_eq!(code(&run(&["backup", "create", "--data-dir", "somewhere"])), 2);
+}

@@ -173,7 +173,8 @@ async fn entries(client: &mut LedgerClient<Channel>, account: &str) -> Vec<i128>
     let id = account.parse().expect("a number");
     let (mut balances, mut cursor) = (Vec::new(), String::new());
     loop {
-        let request = ListEntriesRequest { id, id_high: 0, page_size: 1000, cursor };
+        let request =
+            ListEntriesRequest { id, page_size: 1000, cursor, ..ListEntriesRequest::default() };
         let page = client.list_entries(request).await.expect("entries").into_inner();
         let minor = |text: &str| text.replace('.', "").parse::<i128>().expect("two decimals");
         balances.extend(page.entries.iter().map(|entry| minor(&entry.balance_after)));

@@ -2,8 +2,11 @@
 
 mod accounts;
 mod backup;
+mod books;
+mod events;
 mod import;
 mod known;
+mod ledger_doc;
 mod past;
 mod proof;
 mod snapshots;

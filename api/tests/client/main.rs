@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod events;
 mod network;
 mod process;
 mod restarts;

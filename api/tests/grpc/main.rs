@@ -3,7 +3,9 @@
 
 mod accounts;
 mod bounds;
+mod feed;
 mod overload;
+mod past;
 mod slow;
 mod snapshots;
 mod streams;

@@ -4,8 +4,8 @@
 use super::RaceArgs;
 use super::figures::{Figures, Metric};
 use crate::check::Check;
-use crate::cli::{Cli, Command, FootprintArgs, RunArgs, ServerArgs};
-use crate::footprint::Footprint;
+use crate::cli::{Cli, Command, RunArgs, ServerArgs};
+use crate::footprint::{Footprint, FootprintArgs};
 use crate::overload::{OverloadArgs, OverloadReport};
 use crate::peer::{Comparison, Peer, PostgresArgs};
 use crate::report::Report;

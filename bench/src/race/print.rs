@@ -93,11 +93,12 @@ fn header(report: &RaceReport) -> Vec<String> {
     let (machine, harness) = (&report.machine, &report.harness);
     let mut lines = vec![
         format!(
-            "{} cores, {}, kernel {}, {} of memory, {}",
+            "{} cores, {}, kernel {}, {} of memory, {}, {}",
             machine.cores,
             machine.cpu,
             machine.kernel,
             bytes(machine.memory_bytes),
+            machine.speed(),
             disk(machine)
         ),
         format!(

@@ -13,6 +13,7 @@
 //! * `writer`: appending;
 //! * [`watchdog`]: what does not return.
 
+mod fences;
 pub mod options;
 mod recovery;
 mod segment;

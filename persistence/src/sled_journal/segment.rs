@@ -4,8 +4,8 @@
 //! no value went into a blob file, and a wall against its panics.
 //!
 //! Keys are first LSNs, big-endian; values are *blocks*: sealed frames of one append,
-//! one after the other, up to about 16 KB. One frame to a value cost a quarter of the
-//! throughput, and far more where frames are small.
+//! one after the other, up to about 48 KB. One frame to a value cost a quarter of the
+//! throughput, and far more where frames are small. Between them lie [fences](super::fences).
 //!
 //! sled reuses the space of rewritten pages once *it* holds their new version for
 //! stable, which means `sync_file_range`: not durable. By its rules that takes more
@@ -14,6 +14,7 @@
 //! sync. The same holds when a database is opened after a crash:
 //! what only the page cache holds is synced before sled sees the file.
 
+use super::fences::{Fences, is_fence};
 use super::options::{SledOptions, Syncer};
 use crate::contract::BoxError;
 use crate::files::{sync_dir, sync_tree};
@@ -31,11 +32,11 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// sled's own segment size. Larger than its default of 512 KiB so that a chunk of a
-/// megabyte stays below two of them with everything sled writes around it (four to
-/// five times the payload, measured).
+/// megabyte stays below two of them with everything sled writes around it (hardly more than the
+/// payload with fences, four to five times as much without, measured).
 pub(super) const SLED_SEGMENT_BYTES: usize = 4 << 20;
 /// A block is closed once it has this many bytes.
-pub(super) const BLOCK_TARGET_BYTES: usize = 12 << 10;
+pub(super) const BLOCK_TARGET_BYTES: usize = 40 << 10;
 /// No block is larger.
 const BLOCK_BYTES_MAX: usize = BLOCK_TARGET_BYTES + FRAME_BYTES_MAX;
 /// Bytes of blocks between two real syncs.
@@ -223,10 +224,19 @@ impl Segment {
         Ok(())
     }
 
-    /// Puts a chunk of blocks in, in order, and makes them durable.
-    pub(super) fn put(&self, blocks: &[(Lsn, &[u8])]) -> Result<(), (&'static str, BoxError)> {
+    /// Puts a chunk of blocks in, in order, and makes them durable. `width`: LSNs of a
+    /// group, see [`super::fences`].
+    pub(super) fn put(
+        &self,
+        blocks: &[(Lsn, &[u8])],
+        fences: &mut Fences,
+        width: u64,
+    ) -> Result<(), (&'static str, BoxError)> {
         let inserted = guarded(|| {
             for (lsn, bytes) in blocks {
+                for fence in fences.before(*lsn, width) {
+                    self.db.insert(fence, &[]).map_err(StoreError::Sled)?;
+                }
                 self.db.insert(lsn.0.to_be_bytes(), *bytes).map_err(StoreError::Sled)?;
             }
             Ok(())
@@ -266,11 +276,23 @@ impl Segment {
         Ok(self.syncer.sync_data(&self.file)?)
     }
 
+    /// The blocks whose keys are `from` or later, in order, as sled has them.
+    fn blocks_from(
+        &self,
+        from: Lsn,
+    ) -> impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>> + use<> {
+        let entries = self.db.range(from.0.to_be_bytes()..);
+        entries.filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_fence(key)))
+    }
+
     /// The last block that starts at `lsn` or before.
     fn block_at(&self, lsn: Lsn) -> Result<Option<Block>, StoreError> {
         let found = guarded(|| {
             let after = lsn.0.saturating_add(1).to_be_bytes();
-            self.db.get_lt(after).map_err(StoreError::Sled)
+            let back = self.db.range(..after).rev();
+            let mut blocks =
+                back.filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_fence(key)));
+            blocks.next().transpose().map_err(StoreError::Sled)
         })?;
         found.map(|(key, value)| Block::new(&key, value)).transpose()
     }
@@ -294,7 +316,7 @@ impl Segment {
         let start = self.block_at(from)?.map_or(from, |block| block.key);
         let mut frames = Vec::new();
         guarded(|| {
-            for entry in self.db.range(start.0.to_be_bytes()..).take(blocks) {
+            for entry in self.blocks_from(start).take(blocks) {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
                 for frame in Block::new(&key, value)? {
                     frames.push(frame?);
@@ -314,7 +336,7 @@ impl Segment {
     ) -> Result<(), StoreError> {
         let start = self.block_at(from)?.map_or(Lsn::ZERO, |block| block.key);
         guarded(|| {
-            for entry in self.db.range(start.0.to_be_bytes()..) {
+            for entry in self.blocks_from(start) {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
                 for frame in Block::new(&key, value)? {
                     if frame.as_ref().is_ok_and(|frame| frame.last_lsn() < from) {

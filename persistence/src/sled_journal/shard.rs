@@ -4,6 +4,7 @@
 //! time), then those inside [`Table`]. Readers take only the latter and look no
 //! further than `durable`.
 
+use super::fences::Fences;
 use super::options::SledOptions;
 use super::segment::{Segment, StoreError};
 use super::table::Table;
@@ -35,6 +36,7 @@ pub(super) struct WriteState {
 pub(super) struct Writing {
     pub(super) segment: Arc<Segment>,
     pub(super) segment_bytes: u64,
+    pub(super) fences: Fences,
     /// Appends since the last look for blob files.
     pub(super) unchecked: u32,
 }
@@ -82,10 +84,8 @@ pub(super) struct Shard {
     pub(super) table: Table,
     /// Last LSN that readers may see.
     durable: AtomicU64,
-    /// Last LSN that was trimmed.
-    base: AtomicU64,
-    /// The same with its hash; read without waiting for an append.
-    base_point: Mutex<ChainPoint>,
+    /// The last event that was trimmed; read without waiting for an append.
+    base: Mutex<ChainPoint>,
     write: Mutex<WriteState>,
 }
 
@@ -106,8 +106,7 @@ impl Shard {
             options: options.clone(),
             table,
             durable: AtomicU64::new(mark.durable.lsn.0),
-            base: AtomicU64::new(mark.base.lsn.0),
-            base_point: Mutex::new(mark.base),
+            base: Mutex::new(mark.base),
             write: Mutex::new(WriteState { mark_file, mark, poisoned: None, writing: None }),
         })
     }
@@ -123,7 +122,7 @@ impl Shard {
 
     /// The last LSN that was trimmed.
     pub(super) fn base(&self) -> Lsn {
-        Lsn(self.base.load(Ordering::Acquire))
+        self.base_point().lsn
     }
 
     /// The state, unless something failed before.
@@ -188,7 +187,8 @@ impl Shard {
         let mark = Mark { epoch: tail.epoch, durable, ..state.mark };
         self.write_mark(&mut state, mark)?;
         self.set_durable(durable.lsn);
-        state.writing = Some(Writing { segment, segment_bytes, unchecked: 0 });
+        state.writing =
+            Some(Writing { segment, segment_bytes, fences: Fences::default(), unchecked: 0 });
         Ok(tail)
     }
 
@@ -280,8 +280,7 @@ impl Shard {
             if base.lsn > state.mark.base.lsn {
                 let mark = Mark { base, ..state.mark };
                 self.write_mark(&mut state, mark)?;
-                *self.base_point.lock().unwrap_or_else(PoisonError::into_inner) = base;
-                self.base.store(end.0, Ordering::Release);
+                *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
             }
         }
         for first in dropped {
@@ -294,7 +293,7 @@ impl Shard {
 
     /// As [`crate::contract::Journal::base`].
     pub(super) fn base_point(&self) -> ChainPoint {
-        *self.base_point.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`crate::contract::Journal::pieces`].

@@ -5,6 +5,7 @@
 //!       ▸ mark (O_DSYNC) ▸ readers may see it ▸ Ok(last LSN)
 //! ```
 
+use super::fences::{self, Fences};
 use super::segment::{BLOCK_TARGET_BYTES, CHUNK_BYTES_MAX, Segment, StoreError};
 use super::shard::{Shard, WriteState, Writing};
 use super::watchdog::Watchdog;
@@ -69,6 +70,7 @@ impl Shard {
         self.table.add_pinned(&segment);
         let full = std::mem::replace(&mut writing.segment, segment);
         writing.segment_bytes = 0;
+        writing.fences = Fences::default();
         self.table.release(full.first);
         Ok(())
     }
@@ -80,7 +82,7 @@ impl Shard {
     ) -> Result<Lsn, (&'static str, BoxError)> {
         let hash = batch.seal(self.id, state.mark.epoch, state.mark.durable.hash);
         let writing = state.writing.as_mut().expect("a writer with this epoch is open");
-        put_in_chunks(&writing.segment, batch)?;
+        put_in_chunks(writing, batch)?;
         writing.count(batch.byte_len())?;
         let lsn = batch.last_lsn().expect("an empty batch was refused");
         let mark = Mark { durable: ChainPoint { lsn, hash }, ..state.mark };
@@ -104,17 +106,24 @@ impl Writing {
 }
 
 /// Never more between two real syncs than sled's reuse of space allows.
-fn put_in_chunks(segment: &Segment, batch: &AppendBuffer) -> Result<(), (&'static str, BoxError)> {
-    let mut chunk: Vec<(Lsn, &[u8])> = Vec::new();
-    let mut chunk_bytes = 0;
-    for (lsn, bytes) in batch.blocks(BLOCK_TARGET_BYTES) {
-        if chunk_bytes + bytes.len() > CHUNK_BYTES_MAX {
-            segment.put(&chunk)?;
-            chunk.clear();
-            chunk_bytes = 0;
-        }
-        chunk_bytes += bytes.len();
-        chunk.push((lsn, bytes));
+fn put_in_chunks(
+    writing: &mut Writing,
+    batch: &AppendBuffer,
+) -> Result<(), (&'static str, BoxError)> {
+    let blocks: Vec<(Lsn, &[u8])> = batch.blocks(BLOCK_TARGET_BYTES).collect();
+    let lsns = batch.last_lsn().zip(batch.first_lsn()).map_or(0, |(last, first)| last.0 - first.0);
+    let width = fences::width(lsns + 1, blocks.len() as u64, batch.byte_len() as u64);
+    let mut rest = &blocks[..];
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |(_, block): &&(Lsn, &[u8])| {
+            bytes += block.len();
+            bytes <= CHUNK_BYTES_MAX
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (chunk, behind) = rest.split_at(count);
+        writing.segment.put(chunk, &mut writing.fences, width)?;
+        rest = behind;
     }
-    segment.put(&chunk)
+    Ok(())
 }

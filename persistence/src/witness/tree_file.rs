@@ -2,7 +2,8 @@
 //! go on signing: a header, then 32 bytes for each whole tile.
 //!
 //! Nothing relies on it: what is read counts only when it leads to the root that the newest
-//! checkpoint signed. So it needs no checksum and no sync, and may be removed at any time.
+//! checkpoint signed. So the tiles need no checksum and nothing a sync (the header has a checksum,
+//! to tell a file of ours from anything else), and it may be removed at any time.
 
 use crate::ledger_id::LedgerId;
 use ducat_engine::proof::Hash;

@@ -13,7 +13,7 @@ use ducat_persistence::{
 };
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -160,21 +160,18 @@ impl Subject for ArchivedSubject {
     }
 }
 
-/// Changes a frame behind the journal's back, through sled itself, so that only the
-/// journal's own checks can notice.
-pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
-    let journal = root.join("shard-0/journal");
-    let mut firsts: Vec<_> = std::fs::read_dir(&journal)
-        .expect("lists")
-        .map(|entry| entry.expect("lists").file_name().into_string().expect("digits"))
-        .collect();
-    firsts.sort();
-    let name = firsts.iter().rfind(|name| name.parse::<u64>().expect("digits") <= lsn.0);
-    let config = sled::Config::new()
-        .path(journal.join(name.expect("a segment")))
-        .segment_size(4 << 20)
-        .flush_every_ms(None);
-    let db = (0..1000)
+/// The segments' directories, in order.
+pub fn segments(root: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(root.join("shard-0/journal")).expect("lists");
+    let mut paths: Vec<_> = listed.map(|entry| entry.expect("lists").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A segment that no journal has open, through sled itself.
+pub fn open_sled(segment: &Path) -> sled::Db {
+    let config = sled::Config::new().path(segment).segment_size(4 << 20).flush_every_ms(None);
+    (0..1000)
         .find_map(|_| {
             let opened = config.open().ok();
             if opened.is_none() {
@@ -182,9 +179,20 @@ pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
             }
             opened
         })
-        .expect("sled opens what was closed a moment ago");
-    let (key, value) =
-        db.get_lt((lsn.0 + 1).to_be_bytes()).expect("reads").expect("a frame is there");
+        .expect("sled opens what was closed a moment ago")
+}
+
+/// Changes a frame behind the journal's back, through sled itself, so that only the
+/// journal's own checks can notice.
+pub fn harm_frame(root: &Path, lsn: Lsn, how: Harm) {
+    let segments = segments(root);
+    let first = |path: &Path| -> u64 {
+        path.file_name().and_then(|name| name.to_str()?.parse().ok()).expect("digits")
+    };
+    let db = open_sled(segments.iter().rfind(|path| first(path) <= lsn.0).expect("a segment"));
+    let mut back = db.range(..(lsn.0 + 1).to_be_bytes()).rev().map(|entry| entry.expect("reads"));
+    // Past the fences, whose keys are longer.
+    let (key, value) = back.find(|(key, _)| key.len() == 8).expect("a frame is there");
     match how {
         Harm::Lose => drop(db.remove(&key).expect("removes")),
         Harm::Flip => {

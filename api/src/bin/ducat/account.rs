@@ -5,7 +5,7 @@ mod print;
 
 use crate::Global;
 use crate::exit::{Done, Exit, Failure};
-use crate::{net, output};
+use crate::{net, output, statement};
 use clap::{Args, Subcommand};
 use ducat_api::proto;
 use ducat_engine::ids::AccountId;
@@ -59,14 +59,10 @@ Examples:
     Status(StatusArgs),
     /// List what happened to an account beside transfers, newest first.
     History(HistoryArgs),
-    /// List what changed an account's balance, newest first.
-    Entries {
-        /// The account's id.
-        id: AccountId,
-        /// The most entries to list; 0 for all.
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: u64,
-    },
+    /// List what changed an account's balance, newest first or oldest first.
+    Entries(statement::EntriesArgs),
+    /// Show an account's balance as it was at any moment.
+    Balance(statement::BalanceArgs),
     /// Stop debits and credits until the account is unfrozen.
     Freeze {
         /// The account's id.
@@ -111,7 +107,8 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
         AccountCommand::Set(args) => known::set(global, args).await,
         AccountCommand::Status(args) => known::status(global, args).await,
         AccountCommand::History(args) => known::history(global, args).await,
-        AccountCommand::Entries { id, limit } => entries(global, id, limit).await,
+        AccountCommand::Entries(args) => statement::entries(global, args).await,
+        AccountCommand::Balance(args) => statement::balance(global, &args).await,
         AccountCommand::Freeze { id } => {
             known::give(global, id, proto::AccountStatus::Frozen, String::new()).await
         }
@@ -122,20 +119,6 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
             known::give(global, id, proto::AccountStatus::Closed, String::new()).await
         }
     }
-}
-
-/// An entry as scripts read it.
-#[derive(Serialize)]
-struct EntryLine<'a> {
-    account: String,
-    lsn: u64,
-    time: String,
-    time_ns: u64,
-    transfer: String,
-    counterparty: String,
-    amount: &'a str,
-    balance_after: &'a str,
-    currency: &'a str,
 }
 
 /// What became of opening an account, as scripts read it.
@@ -241,74 +224,6 @@ async fn list(global: &Global, limit: u64, filter: FilterArgs) -> Done {
     Ok(Exit::Ok)
 }
 
-async fn entries(global: &Global, id: AccountId, limit: u64) -> Done {
-    let mut client = net::ledger(global).await?;
-    let mut left = if limit == 0 { u64::MAX } else { limit };
-    let mut cursor = String::new();
-    let mut entries = Vec::new();
-    loop {
-        let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
-        let request =
-            proto::ListEntriesRequest { id: id.low(), id_high: id.high(), page_size, cursor };
-        let response = client.list_entries(request).await;
-        let response = response.map_err(|s| net::failed(&s))?.into_inner();
-        left = left.saturating_sub(response.entries.len() as u64);
-        cursor = response.next_cursor;
-        entries.extend(response.entries);
-        let ends = left == 0 || cursor.is_empty();
-        if (global.json || ends) && (!entries.is_empty() || !global.json) {
-            output::print(&entries_text(id, &entries, &response.currency, global.json)?)?;
-            entries.clear();
-        }
-        if ends {
-            break;
-        }
-    }
-    if !cursor.is_empty() {
-        eprintln!("ducat: older entries follow; --limit 0 lists all");
-    }
-    Ok(Exit::Ok)
-}
-
-/// Entries as a table or as JSON lines.
-fn entries_text(
-    account: AccountId,
-    entries: &[proto::Entry],
-    currency: &str,
-    json: bool,
-) -> Result<String, Failure> {
-    if json {
-        let line = |e: &proto::Entry| {
-            output::json(&EntryLine {
-                account: account.to_string(),
-                lsn: e.lsn,
-                time: output::time(e.time_ns),
-                time_ns: e.time_ns,
-                transfer: output::transfer_id(e.transfer_id_high, e.transfer_id),
-                counterparty: output::account_id(e.counterparty_high, e.counterparty),
-                amount: &e.amount,
-                balance_after: &e.balance_after,
-                currency,
-            })
-        };
-        let lines: Result<Vec<_>, _> = entries.iter().map(line).collect();
-        return Ok(lines?.join("\n"));
-    }
-    let header = ["lsn", "time", "amount", "balance", "counterparty", "transfer"];
-    let rows = entries
-        .iter()
-        .map(|e| {
-            vec![
-                e.lsn.to_string(),
-                output::time(e.time_ns),
-                format!("{} {currency}", e.amount),
-                e.balance_after.clone(),
-                output::account_id(e.counterparty_high, e.counterparty),
-                output::transfer_id(e.transfer_id_high, e.transfer_id),
-            ]
-        })
-        .collect();
-    Ok(output::table(&header, &[0, 2, 3, 4], rows))
 }
 
 #[cfg(test)]

@@ -65,33 +65,6 @@ fn accounts_print_as_json_lines() {
 }
 
 #[test]
-fn entries_print_both_ways() {
-    let entry = proto::Entry {
-        lsn: 9,
-        time_ns: 1_735_689_600_000_000_000,
-        transfer_id: 77,
-        counterparty: 1,
-        amount: "12.34".into(),
-        balance_after: "12.34".into(),
-        ..Default::default()
-    };
-    let account = AccountId::new(2).expect("not zero");
-    assert_eq!(
-        entries_text(account, std::slice::from_ref(&entry), "GBP", false).expect("text"),
-        "lsn  time                               amount  balance  counterparty  transfer\n  \
-         9  2025-01-01T00:00:00.000000000Z  12.34 GBP    12.34             1  77"
-    );
-    assert_eq!(
-        entries_text(account, &[entry], "GBP", true).expect("text"),
-        concat!(
-            r#"{"account":"2","lsn":9,"time":"2025-01-01T00:00:00.000000000Z","#,
-            r#""time_ns":1735689600000000000,"transfer":"77","counterparty":"1","#,
-            r#""amount":"12.34","balance_after":"12.34","currency":"GBP"}"#
-        )
-    );
-}
-
-#[test]
 fn an_opening_that_is_refused_ends_with_1() {
     use proto::account_result::Code;
     let result = |code: Code| proto::AccountResult {

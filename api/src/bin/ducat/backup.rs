@@ -1,12 +1,15 @@
 //! `ducat backup`: brings a backup of a ledger up to date, shows it, checks it. A server does the
-//! first by itself with `serve --backup-to`; `ducat restore --from-backup` makes a ledger of one.
+//! first by itself with `serve --backup-to`, and at once when asked; `ducat restore --from-backup`
+//! makes a ledger of one.
 
 use crate::causes::{damaged_look_closer, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use crate::offline::{self, SHARD};
-use crate::{Global, balances, output};
+use crate::status::health::{BackupLine as HealthLine, backup_facts};
+use crate::{Global, balances, net, output};
 use clap::{Args, Subcommand};
 use ducat_actors::replay::{Event, Observer, Until, replay_offline};
+use ducat_api::proto::CreateBackupRequest;
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::archive::Step;
@@ -21,7 +24,7 @@ use std::time::Instant;
 /// What to do with a backup.
 #[derive(Subcommand, Debug)]
 pub enum BackupCommand {
-    /// Copy what is new in a ledger into its backup, or begin one.
+    /// Copy what is new in a ledger into its backup, or begin one; or have the server do it.
     Create(CreateArgs),
     /// Show what a backup holds, by its manifest.
     Show(BackupArgs),
@@ -40,26 +43,30 @@ pub struct BackupArgs {
 /// Options of `create`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Copies the events after the last one that the backup holds, and the newest snapshot. A server may be
-working on the data directory. The backup's directory is made when it is not there, but not the one
-in which it lies: a disk that is not mounted is an error. Broken off at any moment, the backup is as
-it was, or reaches further.
+Without --data-dir, a server that was started with --backup-to is asked, and answers when all that was
+durable when it was asked is in its backup.
+
+With it, copies the events after the last one that the backup holds, and the newest snapshot. A server
+may be working on the data directory. The backup's directory is made when it is not there, but not the
+one in which it lies: a disk that is not mounted is an error. Broken off at any moment, the backup is
+as it was, or reaches further.
 
 Ends with 1 when the backup is of another ledger or has gone apart from this one, 2 when the
 directory is something else or lies in the data directory, 65 when something is damaged, 73 when the
 backup cannot be written, 75 when another process is writing to it.
 
 Examples:
+  ducat backup create
   ducat backup create --data-dir ./ledger --to /mnt/backup/ledger
   ducat backup verify --backup /mnt/backup/ledger
   ducat restore --from-backup /mnt/backup/ledger --into ./restored")]
 pub struct CreateArgs {
-    /// The data directory to back up.
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    /// Back this data directory up instead of asking the server.
+    #[arg(long, requires = "to", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// The backup's directory, on another disk.
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
+    #[arg(long, requires = "data_dir", value_name = "DIR")]
+    to: Option<PathBuf>,
 }
 
 /// A run as scripts read it.
@@ -111,16 +118,33 @@ struct FaultLine {
 }
 
 /// Runs `backup`.
-pub fn run(global: &Global, command: &BackupCommand) -> Done {
+pub async fn run(global: &Global, command: &BackupCommand) -> Done {
     match command {
-        BackupCommand::Create(args) => create(global, args),
+        BackupCommand::Create(CreateArgs { data_dir: Some(data_dir), to: Some(to) }) => {
+            create(global, data_dir, to)
+        }
+        BackupCommand::Create(_) => create_online(global).await,
         BackupCommand::Show(args) => show(global, &args.backup),
         BackupCommand::Verify(args) => verify(global, &args.backup),
     }
 }
 
-fn create(global: &Global, args: &CreateArgs) -> Done {
-    let (data_dir, since) = (&args.data_dir, Instant::now());
+async fn create_online(global: &Global) -> Done {
+    let mut client = net::operator_on(net::connect(global).await?);
+    let answer = client.create_backup(CreateBackupRequest {}).await;
+    let answer = answer.map_err(|status| net::failed(&status))?.into_inner();
+    let backup = answer.backup.unwrap_or_default();
+    let text = if global.json {
+        output::json(&HealthLine::from(&backup))?
+    } else {
+        output::facts(backup_facts(&backup))
+    };
+    output::print(&text)?;
+    Ok(Exit::Ok)
+}
+
+fn create(global: &Global, data_dir: &Path, to: &Path) -> Done {
+    let since = Instant::now();
     let journal = offline::open(data_dir)?;
     let snapshots = SnapshotStore::read_only(data_dir, SHARD)
         .map_err(|error| Failure::new(Exit::CannotCreate, with_causes(&error)))?;
@@ -133,10 +157,10 @@ fn create(global: &Global, args: &CreateArgs) -> Done {
         snapshots: Some(&snapshots),
     };
     let mut watch = |_: Step| ControlFlow::Continue(());
-    let done = BackupStore::update(&args.to, &source, true, &mut watch);
-    let done = done.map_err(|error| failure(&error, &args.to, Some(data_dir)))?;
+    let done = BackupStore::update(to, &source, true, &mut watch);
+    let done = done.map_err(|error| failure(&error, to, Some(data_dir)))?;
     if done.same_filesystem {
-        let to = args.to.display();
+        let to = to.display();
         eprintln!("ducat: {to} lies on the ledger's own filesystem: they would be lost together");
     }
     if let Some(why) = &done.snapshot_refused {

@@ -1,7 +1,7 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
 //!
-//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import` and `status`
-//! are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
+//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import`, `events` and
+//! `status` are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
 //! read a data directory, beside a running server or without one. This file reads the command line and hands over; each command has a module of its
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
@@ -10,11 +10,13 @@ mod archive;
 mod asset;
 mod backup;
 mod balances;
+mod books;
 mod causes;
 mod checks;
 mod diff;
 mod doctor;
 mod event_line;
+mod events;
 mod exit;
 mod figures;
 mod import;
@@ -29,6 +31,7 @@ mod replay;
 mod restore;
 mod serve;
 mod snapshot;
+mod statement;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -85,6 +88,15 @@ enum Command {
     Transfer(transfer::TransferArgs),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
+    /// Print what was decided, from any moment on, and follow what is being decided.
+    Events(events::EventsArgs),
+    /// Show the sums of all accounts at any moment, debits and credits apart.
+    TrialBalance(books::TrialBalanceArgs),
+    /// Check, on a running server, that every balance is what the journal's entries come to.
+    #[command(after_help = "\
+Reads the whole journal while transfers go on, at a low priority. Ends with 65 when anything is
+wrong. `ducat verify --data-dir DIR` checks the files, beside a server or without one.")]
+    VerifyBalances,
     /// Show what the engine is doing and how far its journal has come.
     Status(status::StatusArgs),
     /// Take, list, show, check and remove snapshots, from which a start is quick.
@@ -156,10 +168,13 @@ fn run(cli: Cli) -> Done {
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Import(args) => block_on(import::run(&global, *args)),
+        Command::Events(args) => block_on(events::run(&global, args)),
+        Command::TrialBalance(args) => books::trial_balance(&global, &args),
+        Command::VerifyBalances => block_on(books::verify_balances(&global)),
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),
-        Command::Backup(command) => backup::run(&global, &command),
+        Command::Backup(command) => block_on(backup::run(&global, &command)),
         Command::Receipt(args) => receipt::run(&global, *args),
         Command::Key(command) => key::run(&command),
         Command::Verify(args) => verify::run(&global, &args),
@@ -172,7 +187,7 @@ fn run(cli: Cli) -> Done {
 }
 
 /// Runs a client command on a runtime of its own.
-fn block_on(command: impl Future<Output = Done>) -> Done {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)

@@ -13,6 +13,23 @@ pub fn time_ns(text: &str) -> Result<u64, String> {
     u64::try_from(time.as_nanosecond()).map_err(|_| "the time lies before 1970".to_owned())
 }
 
+/// A moment: after an event, or after the last one decided at a time or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// An LSN.
+    Lsn(u64),
+    /// Nanoseconds since 1970.
+    Time(u64),
+}
+
+/// A moment as an LSN or as RFC 3339 writes a time.
+pub fn at(text: &str) -> Result<At, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(At::Lsn).map_err(|_| format!("`{text}` is too large for an LSN"));
+    }
+    time_ns(text).map(At::Time).map_err(|why| format!("neither an LSN nor a time: {why}"))
+}
+
 /// The current time, nanoseconds since 1970.
 pub fn now_ns() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
@@ -56,6 +73,15 @@ mod tests {
         assert_eq!(time_ns("2024-12-31T23:59:59.000000001Z"), Ok(1_735_689_599_000_000_001));
         for bad in ["", "yesterday", "2024-12-31", "2024-12-31T23:59:59", "1969-12-31T00:00:00Z"] {
             assert!(time_ns(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_are_lsns_or_times() {
+        assert_eq!(at("5000"), Ok(At::Lsn(5000)));
+        assert_eq!(at("1970-01-01T00:00:01Z"), Ok(At::Time(1_000_000_000)));
+        for bad in ["", "-1", "12x", "18446744073709551616", "2024-12-31"] {
+            assert!(at(bad).is_err(), "{bad}");
         }
     }
 }

@@ -99,6 +99,10 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u64).range(BATCH_MAX as u64..=4_000_000_000),
           value_name = "IDS")]
     remembered_ids_max: u64,
+    /// Most subscribers to the feed of events at a time; more are refused.
+    #[arg(long, env = "DUCAT_SUBSCRIBERS_MAX", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=65_536), value_name = "COUNT")]
+    subscribers_max: u32,
     /// Most connections at a time.
     #[arg(long, env = "DUCAT_CONNECTIONS_MAX", default_value_t = 1024,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
@@ -383,6 +387,7 @@ fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
         in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
         queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
         remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
+        subscribers_max: args.subscribers_max as usize,
         snapshots: None,
         archive: None,
         backup: None,

@@ -1,7 +1,7 @@
 //! `ducat status`: what the engine is doing, how far its journal has come, and on request the
 //! hash and the sums of the whole state.
 
-mod health;
+pub mod health;
 
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};

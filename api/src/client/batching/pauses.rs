@@ -6,14 +6,14 @@ use std::time::Duration;
 
 /// Growing pauses with jitter, from the shortest again after a success.
 #[derive(Debug)]
-pub(super) struct Pauses {
+pub(in crate::client) struct Pauses {
     builder: ExponentialBuilder,
     longest: Duration,
     current: Option<ExponentialBackoff>,
 }
 
 impl Pauses {
-    pub(super) fn new(options: &BatchingOptions) -> Self {
+    pub(in crate::client) fn new(options: &BatchingOptions) -> Self {
         let builder = ExponentialBuilder::new()
             .with_min_delay(options.retry_pause)
             .with_max_delay(options.retry_pause_max)
@@ -23,13 +23,13 @@ impl Pauses {
     }
 
     /// The next pause.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(in crate::client) fn next(&mut self) -> Duration {
         let builder = self.builder;
         self.current.get_or_insert_with(|| builder.build()).next().unwrap_or(self.longest)
     }
 
     /// Something worked.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::client) fn reset(&mut self) {
         self.current = None;
     }
 }

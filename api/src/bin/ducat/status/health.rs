@@ -76,7 +76,8 @@ impl<'a> From<&'a proto::BackupHealth> for BackupLine<'a> {
     }
 }
 
-fn backup_facts(backup: &proto::BackupHealth) -> Vec<(&'static str, String)> {
+/// The backup as people read it.
+pub fn backup_facts(backup: &proto::BackupHealth) -> Vec<(&'static str, String)> {
     let (count, mebibytes) = (output::count, output::bytes);
     let last = match backup.runs {
         0 => format!("none yet, to {}", backup.to),

@@ -4,7 +4,7 @@
 use crate::admission::Shared;
 use crate::entries::blocking;
 use crate::handle::{Handle, HistoryEntry, HistoryEvent, HistoryPage, RequestError};
-use crate::stored::StoredEvent;
+use crate::stored::{StoredEvent, StoredReader};
 use crate::tasks::Read;
 use ducat_engine::account_event::{AccountEvent, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
@@ -59,7 +59,8 @@ pub(crate) async fn page(
     if let Some(from) = from.filter(|from| *from > newest || *from < opened_lsn) {
         return Err(RequestError::BadCursor(from));
     }
-    let walk = blocking(shared, move |reader| {
+    let walk = blocking(shared, move |journal, shard| {
+        let mut reader = StoredReader::new(journal, shard);
         let mut entries = Vec::new();
         let mut next = Some(from.unwrap_or(newest));
         while let Some(lsn) = next.filter(|_| entries.len() < limit) {

@@ -1,0 +1,270 @@
+//! `ducat account entries` and `ducat account balance`: an account's past, from a running server.
+
+use crate::exit::{Done, Exit, Failure};
+use crate::moment::At;
+use crate::{Global, moment, net, output};
+use clap::Args;
+use ducat_api::proto;
+use ducat_api::proto::get_balance_at_request as balance_request;
+use ducat_engine::ids::AccountId;
+use serde::Serialize;
+
+/// Options of `account entries`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A moment is an LSN or a time. Both bounds are part of what is listed.
+
+Examples:
+  ducat account entries 2                                   # the newest hundred
+  ducat account entries 2 --from 5001 --to 9000 --limit 0   # between two LSNs
+  ducat account entries 2 --from 2026-01-01T00:00:00Z --to 2026-01-31T23:59:59.999999999Z \\
+        --oldest-first --limit 0 --json                     # the statement of January")]
+pub struct EntriesArgs {
+    /// The account's id.
+    id: AccountId,
+    /// The most entries to list; 0 for all.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: u64,
+    /// From this moment on: an LSN, or a time (RFC 3339).
+    #[arg(long, value_name = "MOMENT", value_parser = moment::at)]
+    from: Option<At>,
+    /// Up to this moment: an LSN, or a time (RFC 3339).
+    #[arg(long, value_name = "MOMENT", value_parser = moment::at)]
+    to: Option<At>,
+    /// The oldest first instead of the newest.
+    #[arg(long)]
+    oldest_first: bool,
+}
+
+/// Options of `account balance`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ducat account balance 2                             # now
+  ducat account balance 2 --at 5000                   # right after event 5000
+  ducat account balance 2 --at 2026-01-31T23:59:59Z   # after the last event decided by then")]
+pub struct BalanceArgs {
+    /// The account's id.
+    id: AccountId,
+    /// The moment: an LSN, or a time (RFC 3339). Now when absent.
+    #[arg(long, value_name = "MOMENT", value_parser = moment::at)]
+    at: Option<At>,
+}
+
+/// An entry as scripts read it.
+#[derive(Serialize)]
+struct EntryLine<'a> {
+    account: String,
+    lsn: u64,
+    time: String,
+    time_ns: u64,
+    transfer: String,
+    counterparty: String,
+    amount: &'a str,
+    balance_after: &'a str,
+    currency: &'a str,
+}
+
+/// A balance as scripts read it.
+#[derive(Serialize)]
+struct BalanceLine {
+    account: String,
+    lsn: u64,
+    posted: String,
+    currency: String,
+    posted_minor: String,
+    entry_lsn: u64,
+}
+
+/// Runs `account entries`.
+pub async fn entries(global: &Global, args: EntriesArgs) -> Done {
+    let EntriesArgs { id, limit, from, to, oldest_first } = args;
+    let (from_lsn, from_time_ns) = halves(from)?;
+    let (to_lsn, to_time_ns) = halves(to)?;
+    let mut request = proto::ListEntriesRequest {
+        id: id.low(),
+        id_high: id.high(),
+        from_lsn,
+        from_time_ns,
+        to_lsn,
+        to_time_ns,
+        oldest_first,
+        ..proto::ListEntriesRequest::default()
+    };
+    let mut client = net::ledger(global).await?;
+    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut entries = Vec::new();
+    loop {
+        request.page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
+        let response = client.list_entries(request.clone()).await;
+        let response = response.map_err(|s| net::failed(&s))?.into_inner();
+        left = left.saturating_sub(response.entries.len() as u64);
+        request.cursor = response.next_cursor;
+        entries.extend(response.entries);
+        let ends = left == 0 || request.cursor.is_empty();
+        if (global.json || ends) && (!entries.is_empty() || !global.json) {
+            output::print(&entries_text(id, &entries, &response.currency, global.json)?)?;
+            entries.clear();
+        }
+        if ends {
+            break;
+        }
+    }
+    if !request.cursor.is_empty() {
+        let follow = if oldest_first { "newer" } else { "older" };
+        eprintln!("ducat: {follow} entries follow; --limit 0 lists all");
+    }
+    Ok(Exit::Ok)
+}
+
+/// A bound as the request has it. Zero would be none at all there.
+fn halves(bound: Option<At>) -> Result<(u64, u64), Failure> {
+    match bound {
+        None => Ok((0, 0)),
+        Some(At::Lsn(0)) => Err(Failure::usage("the first LSN is 1; leave a bound out for none")),
+        Some(At::Lsn(lsn)) => Ok((lsn, 0)),
+        // Nothing was decided in the first nanosecond of 1970 either.
+        Some(At::Time(time_ns)) => Ok((0, time_ns.max(1))),
+    }
+}
+
+/// Runs `account balance`.
+pub async fn balance(global: &Global, args: &BalanceArgs) -> Done {
+    let at = match args.at {
+        Some(At::Lsn(lsn)) => balance_request::At::Lsn(lsn),
+        Some(At::Time(time_ns)) => balance_request::At::TimeNs(time_ns),
+        // What is still to come is now.
+        None => balance_request::At::TimeNs(u64::MAX),
+    };
+    let (id, id_high) = (args.id.low(), args.id.high());
+    let request = proto::GetBalanceAtRequest { id, id_high, at: Some(at) };
+    let mut client = net::ledger(global).await?;
+    let response = client.get_balance_at(request).await.map_err(|s| net::failed(&s))?;
+    output::print(&balance_text(&response.into_inner(), global.json)?)?;
+    Ok(Exit::Ok)
+}
+
+fn balance_text(balance: &proto::GetBalanceAtResponse, json: bool) -> Result<String, Failure> {
+    let account = output::account_id(balance.id_high, balance.id);
+    if json {
+        return output::json(&BalanceLine {
+            account,
+            lsn: balance.lsn,
+            posted: balance.posted.clone(),
+            currency: balance.currency.clone(),
+            posted_minor: balance.posted_minor.clone(),
+            entry_lsn: balance.entry_lsn,
+        });
+    }
+    let last = match balance.entry_lsn {
+        0 => "without entries".to_owned(),
+        lsn => format!("last entry at LSN {lsn}"),
+    };
+    let (posted, currency, lsn) = (&balance.posted, &balance.currency, balance.lsn);
+    Ok(format!("account {account} had {posted} {currency} at LSN {lsn}, {last}"))
+}
+
+/// Entries as a table or as JSON lines.
+fn entries_text(
+    account: AccountId,
+    entries: &[proto::Entry],
+    currency: &str,
+    json: bool,
+) -> Result<String, Failure> {
+    if json {
+        let line = |e: &proto::Entry| {
+            output::json(&EntryLine {
+                account: account.to_string(),
+                lsn: e.lsn,
+                time: output::time(e.time_ns),
+                time_ns: e.time_ns,
+                transfer: output::transfer_id(e.transfer_id_high, e.transfer_id),
+                counterparty: output::account_id(e.counterparty_high, e.counterparty),
+                amount: &e.amount,
+                balance_after: &e.balance_after,
+                currency,
+            })
+        };
+        let lines: Result<Vec<_>, _> = entries.iter().map(line).collect();
+        return Ok(lines?.join("\n"));
+    }
+    let header = ["lsn", "time", "amount", "balance", "counterparty", "transfer"];
+    let rows = entries
+        .iter()
+        .map(|e| {
+            vec![
+                e.lsn.to_string(),
+                output::time(e.time_ns),
+                format!("{} {currency}", e.amount),
+                e.balance_after.clone(),
+                output::account_id(e.counterparty_high, e.counterparty),
+                output::transfer_id(e.transfer_id_high, e.transfer_id),
+            ]
+        })
+        .collect();
+    Ok(output::table(&header, &[0, 2, 3, 4], rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_print_both_ways() {
+        let entry = proto::Entry {
+            lsn: 9,
+            time_ns: 1_735_689_600_000_000_000,
+            transfer_id: 77,
+            counterparty: 1,
+            amount: "12.34".into(),
+            balance_after: "12.34".into(),
+            ..Default::default()
+        };
+        let account = AccountId::new(2).expect("not zero");
+        assert_eq!(
+            entries_text(account, std::slice::from_ref(&entry), "GBP", false).expect("text"),
+            "lsn  time                               amount  balance  counterparty  transfer\n  \
+             9  2025-01-01T00:00:00.000000000Z  12.34 GBP    12.34             1  77"
+        );
+        assert_eq!(
+            entries_text(account, &[entry], "GBP", true).expect("text"),
+            concat!(
+                r#"{"account":"2","lsn":9,"time":"2025-01-01T00:00:00.000000000Z","#,
+                r#""time_ns":1735689600000000000,"transfer":"77","counterparty":"1","#,
+                r#""amount":"12.34","balance_after":"12.34","currency":"GBP"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_balance_prints_both_ways() {
+        let balance = proto::GetBalanceAtResponse {
+            id: 2,
+            id_high: 0,
+            currency: "GBP".into(),
+            digits: 2,
+            posted: "12.34".into(),
+            posted_minor: "1234".into(),
+            lsn: 9,
+            entry_lsn: 7,
+        };
+        assert_eq!(
+            balance_text(&balance, false).expect("text"),
+            "account 2 had 12.34 GBP at LSN 9, last entry at LSN 7"
+        );
+        assert_eq!(
+            balance_text(&balance, true).expect("text"),
+            concat!(
+                r#"{"account":"2","lsn":9,"posted":"12.34","currency":"GBP","#,
+                r#""posted_minor":"1234","entry_lsn":7}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_bound_of_zero_is_wrong_usage() {
+        assert_eq!(halves(Some(At::Lsn(0))).expect_err("refused").exit, Exit::Usage);
+        assert_eq!(halves(Some(At::Time(0))).expect("a time"), (0, 1));
+        assert_eq!(halves(Some(At::Lsn(7))).expect("an LSN"), (7, 0));
+    }
+}

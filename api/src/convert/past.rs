@@ -1,0 +1,165 @@
+//! Moments, statements, balances and sums of the past between the wire and the engine.
+
+use super::cursor;
+use crate::proto;
+use crate::violation::Violations;
+use ducat_actors::history::{
+    BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance, TrialRow,
+};
+use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::money::{Currencies, CurrencyId, format_minor};
+
+/// Which entries are asked for.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn statement(
+    account: AccountId,
+    asked: &proto::ListEntriesRequest,
+) -> Result<StatementQuery, Violations> {
+    Ok(StatementQuery {
+        from: bound("from", asked.from_lsn, asked.from_time_ns)?,
+        to: bound("to", asked.to_lsn, asked.to_time_ns)?,
+        oldest_first: asked.oldest_first,
+        cursor: cursor::read_entries(account, asked.oldest_first, &asked.cursor)?,
+        limit: super::page_size(asked.page_size, 100, 1000)?,
+    })
+}
+
+fn bound(name: &'static str, lsn: u64, time_ns: u64) -> Result<Option<Moment>, Violations> {
+    match (lsn, time_ns) {
+        (0, 0) => Ok(None),
+        (lsn, 0) => Ok(Some(Moment::Lsn(Lsn(lsn)))),
+        (0, time_ns) => Ok(Some(Moment::Time(time_ns))),
+        _ => {
+            let sentence = format!("set either {name}_lsn or {name}_time_ns, not both");
+            let field = if name == "from" { "from_time_ns" } else { "to_time_ns" };
+            Err(Violations::one(field, "MOMENT_TWICE", sentence))
+        }
+    }
+}
+
+/// The moment of a balance.
+///
+/// # Errors
+/// One violation, reason `MOMENT_MISSING`.
+pub fn balance_moment(asked: &proto::GetBalanceAtRequest) -> Result<Moment, Violations> {
+    use proto::get_balance_at_request::At;
+    match asked.at {
+        Some(At::Lsn(lsn)) => Ok(Moment::Lsn(Lsn(lsn))),
+        Some(At::TimeNs(time_ns)) => Ok(Moment::Time(time_ns)),
+        None => {
+            let sentence = "a balance is that of a moment: set lsn or time_ns".to_owned();
+            Err(Violations::one("at", "MOMENT_MISSING", sentence))
+        }
+    }
+}
+
+/// The moment of a trial balance; `None` for now.
+#[must_use]
+pub fn trial_moment(asked: &proto::GetTrialBalanceRequest) -> Option<Moment> {
+    use proto::get_trial_balance_request::At;
+    asked.at.map(|at| match at {
+        At::Lsn(lsn) => Moment::Lsn(Lsn(lsn)),
+        At::TimeNs(time_ns) => Moment::Time(time_ns),
+    })
+}
+
+/// Code and digits; one that is not known would be a fault, and shows as its number.
+fn currency(currencies: &Currencies, id: CurrencyId) -> (String, u8) {
+    let known = currencies.by_id(id);
+    known.map_or_else(|| (format!("#{}", id.0), 0), |currency| (currency.code, currency.digits))
+}
+
+/// A balance as a message.
+#[must_use]
+pub fn balance(at: &BalanceAt, currencies: &Currencies) -> proto::GetBalanceAtResponse {
+    let (currency, digits) = currency(currencies, at.currency);
+    proto::GetBalanceAtResponse {
+        id: at.account.low(),
+        id_high: at.account.high(),
+        currency,
+        digits: u32::from(digits),
+        posted: format_minor(at.posted, digits),
+        posted_minor: at.posted.to_string(),
+        lsn: at.lsn.0,
+        entry_lsn: at.entry_lsn.0,
+    }
+}
+
+/// A row of a trial balance as a message.
+#[must_use]
+pub fn trial_row(row: &TrialRow, currencies: &Currencies) -> proto::TrialBalanceRow {
+    let (currency, digits) = currency(currencies, row.currency);
+    let text = |minor| format_minor(minor, digits);
+    proto::TrialBalanceRow {
+        currency,
+        internal_debit: text(row.internal.debit),
+        internal_credit: text(row.internal.credit),
+        external_debit: text(row.external.debit),
+        external_credit: text(row.external.credit),
+        debit: text(row.internal.debit + row.external.debit),
+        credit: text(row.internal.credit + row.external.credit),
+    }
+}
+
+/// A trial balance as a message.
+#[must_use]
+pub fn trial_balance(
+    trial: &TrialBalance,
+    currencies: &Currencies,
+) -> proto::GetTrialBalanceResponse {
+    proto::GetTrialBalanceResponse {
+        lsn: trial.lsn.0,
+        accounts: trial.accounts,
+        rows: trial.rows.iter().map(|row| trial_row(row, currencies)).collect(),
+    }
+}
+
+/// What an audit found, as a message.
+#[must_use]
+pub fn verified(
+    found: &BalancesVerified,
+    currencies: &Currencies,
+) -> proto::VerifyBalancesResponse {
+    let mut writer = super::accounts::Writer::new(currencies);
+    let differences = found.differences.iter().map(|difference| proto::BalanceDifference {
+        lsn: difference.lsn.0,
+        id: difference.account.map_or(0, AccountId::low),
+        id_high: difference.account.map_or(0, AccountId::high),
+        what: difference.what.clone(),
+    });
+    proto::VerifyBalancesResponse {
+        sound: found.difference_count == 0,
+        lsn: found.lsn.0,
+        accounts: found.accounts,
+        totals: found.totals.iter().map(|total| writer.total(total)).collect(),
+        differences: differences.collect(),
+        difference_count: found.difference_count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_an_lsn_or_a_time_and_not_both() {
+        let account = AccountId::new(7).expect("not zero");
+        let asked = proto::ListEntriesRequest { from_lsn: 5, to_time_ns: 9, ..Default::default() };
+        let query = statement(account, &asked).expect("well-formed");
+        assert_eq!((query.from, query.to), (Some(Moment::Lsn(Lsn(5))), Some(Moment::Time(9))));
+        assert_eq!((query.limit, query.oldest_first, query.cursor), (100, false, None));
+        for (asked, field) in [
+            (proto::ListEntriesRequest { from_time_ns: 1, ..asked.clone() }, "from_time_ns"),
+            (proto::ListEntriesRequest { to_lsn: 1, ..asked.clone() }, "to_time_ns"),
+        ] {
+            let error = statement(account, &asked).expect_err("both").into_batch_error();
+            assert_eq!(error.reason, "MOMENT_TWICE");
+            assert_eq!(error.violations[0].field, field);
+        }
+        let nothing = proto::GetBalanceAtRequest::default();
+        let error = balance_moment(&nothing).expect_err("no moment").into_batch_error();
+        assert_eq!(error.reason, "MOMENT_MISSING");
+    }
+}
