@@ -1,12 +1,13 @@
 //! What an event is about, told by its record alone: its kind, the accounts it touches, and what
 //! it adds to whose balance. For all that looks back at a journal: feeds, statements, audits.
 //!
-//! A new kind of record is added in these three matches and nowhere else in the readers.
+//! A new kind of record is added in these matches and nowhere else in the readers.
 
 use crate::account_event::{AccountEvent, Change};
 use crate::ids::Slot;
 use crate::record::{Party, PostedSide, Record};
 use crate::repeat::Named;
+use crate::transfer::{AccountSpec, AccountStatus};
 
 /// What sort of event a record is of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,6 +127,34 @@ impl Record {
         let effect =
             |slot, counterparty, change, side| Some(Effect { slot, counterparty, change, side });
         [effect(debit, credit, -amount, sides[0]), effect(credit, debit, amount, sides[1])]
+    }
+
+    /// The account that it opens.
+    #[must_use]
+    pub fn opens(&self) -> Option<AccountSpec> {
+        match self {
+            Self::AccountOpened(spec) => Some(*spec),
+            Self::Account(event) => match &**event {
+                AccountEvent::Opened(opening) => Some(opening.spec),
+                AccountEvent::Changed { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The account whose status it changes, and the new one.
+    #[must_use]
+    pub fn changes_status(&self) -> Option<(Slot, AccountStatus)> {
+        match self {
+            Self::StatusChanged { slot, status } => Some((*slot, *status)),
+            Self::Account(event) => match &**event {
+                AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
+                    Some((*slot, *status))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// What it does to the balance of this account.
