@@ -141,10 +141,10 @@ async fn reads_of_many_ids_keep_their_bounds_and_tell_unknown_ones_apart() {
     server.stop().await;
 }
 
-/// Transfers overtake reads in the engine's queue, but reads get their turns. The writers go on
-/// until the last read was answered, so a read that starves would never come to its end.
+/// Reads of every sort beside writers that go on until the last one was answered. That the engine
+/// never keeps them until no transfer is left is shown by `actors/tests/reads.rs`.
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_are_answered_while_the_engine_never_runs_out_of_transfers() {
+async fn reads_are_answered_beside_writers_that_never_end() {
     // So little room that some transfer always waits for it.
     let engine = EngineOptions { in_flight_max: 10_000, ..EngineOptions::default() };
     let server = Server::with(engine, ServerOptions::default()).await;
