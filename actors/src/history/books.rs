@@ -224,6 +224,7 @@ mod tests {
             status: AccountStatus::Active,
             posted: 5,
             held: 0,
+            on_hold: 0,
             incoming: 0,
             available: 5,
             opened_lsn: Lsn(2),
