@@ -7,7 +7,7 @@ use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
-use ducat_engine::snapshot::{Head, PIECE_IDS};
+use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
 };
@@ -108,6 +108,10 @@ impl CoordinatorActor {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
             }
+            Read::Holds { reply } => {
+                // As for ids.
+                drop(reply.send(Ok(state.rules.give_holds(PIECE_HOLDS))));
+            }
             Read::Ids { reply } => {
                 // Of a moment that was durable before the first were asked for.
                 drop(reply.send(Ok(state.rules.give(PIECE_IDS))));
@@ -117,6 +121,8 @@ impl CoordinatorActor {
                 let counters = &self.shared.counters;
                 let known = state.rules.known().memory_bytes();
                 counters.known_bytes.store(known, Ordering::Relaxed);
+                let holds = state.rules.holds().memory_bytes();
+                counters.holds_bytes.store(holds, Ordering::Relaxed);
                 let directory = state.rules.directory().memory_bytes();
                 counters.directory_bytes.store(directory, Ordering::Relaxed);
                 drop(reply.send(Ok(bytes)));

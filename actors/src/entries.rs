@@ -9,7 +9,7 @@ use crate::handle::{EntriesPage, Entry, Handle, RequestError, StoredTransfer};
 use crate::stored::{StoredError, StoredEvent, StoredReader};
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
-use ducat_engine::record::{Posted, Record};
+use ducat_engine::record::Posted;
 use ducat_engine::repeat::{Named, content, stored_outcome};
 use ducat_engine::transfer::{AccountView, TransferKind, TransferRequest};
 use ducat_persistence::with_causes;
@@ -56,9 +56,7 @@ impl Step {
 }
 
 fn step(event: StoredEvent, lsn: Lsn, slot: Slot) -> Option<Step> {
-    let (Record::Posted(posted) | Record::PostedLinked(posted)) = event.record else {
-        return None;
-    };
+    let posted = event.record.posting()?;
     let is_debit = posted.debit == slot;
     (is_debit || posted.credit == slot).then_some(Step {
         lsn,

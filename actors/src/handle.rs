@@ -5,6 +5,7 @@
 mod snapshots;
 mod views;
 
+pub use crate::answers::Answers;
 pub use views::{
     AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
     StoredTransfer,
@@ -21,9 +22,9 @@ use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, Outcome,
-    TransferRequest,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -150,7 +151,7 @@ pub struct Handle {
 /// it takes the batch back.
 pub struct Pending {
     shared: Arc<Shared>,
-    answer: oneshot::Receiver<Result<Vec<Outcome>, RequestError>>,
+    answer: oneshot::Receiver<Result<Answers, RequestError>>,
 }
 
 impl Pending {
@@ -160,6 +161,14 @@ impl Pending {
     /// [`RequestError::IdsFull`], [`RequestError::DiskFull`] and [`RequestError::Expired`], having
     /// changed nothing, or [`RequestError::Stopped`] when the engine ended before.
     pub async fn outcomes(self) -> Result<Vec<Outcome>, RequestError> {
+        Ok(self.answers().await?.outcomes)
+    }
+
+    /// As [`Self::outcomes`], and how the holds of operations stand after them.
+    ///
+    /// # Errors
+    /// As [`Self::outcomes`].
+    pub async fn answers(self) -> Result<Answers, RequestError> {
         self.answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 }
@@ -169,12 +178,13 @@ impl Handle {
         Self { shared }
     }
 
-    /// Admits a batch of transfers, in order, or refuses it at once. Never waits.
+    /// Admits a batch of requests, transfers and operations on holds in any mixture, in order, or
+    /// refuses it at once. Never waits. A vector of transfers becomes one of requests in place.
     ///
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
-    pub fn submit(&self, transfers: Vec<TransferRequest>) -> Result<Pending, RequestError> {
-        self.submit_by(transfers, None)
+    pub fn submit<R: Into<Request>>(&self, requests: Vec<R>) -> Result<Pending, RequestError> {
+        self.submit_by(requests, None)
     }
 
     /// As [`Self::submit`], for an answer that is wanted until `deadline`: once that has
@@ -183,15 +193,16 @@ impl Handle {
     ///
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
-    pub fn submit_by(
+    pub fn submit_by<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
-        let count = check_batch(&transfers)?;
+        let requests = into_requests(requests);
+        let count = check_batch(&requests)?;
         self.shared.admit(deadline)?;
         let permit = self.take_room(count)?;
-        self.enqueue(transfers, permit, deadline)
+        self.enqueue(requests, permit, deadline)
     }
 
     /// Like [`Self::submit`], but waits for room instead of answering [`RequestError::Busy`]
@@ -200,23 +211,24 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Self::submit`], without these two.
-    pub async fn submit_when_room(
+    pub async fn submit_when_room<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
     ) -> Result<Pending, RequestError> {
-        self.submit_when_room_by(transfers, None).await
+        self.submit_when_room_by(requests, None).await
     }
 
     /// As [`Self::submit_when_room`], for an answer that is wanted until `deadline`.
     ///
     /// # Errors
     /// As [`Self::submit_when_room`].
-    pub async fn submit_when_room_by(
+    pub async fn submit_when_room_by<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
-        let count = check_batch(&transfers)?;
+        let requests = into_requests(requests);
+        let count = check_batch(&requests)?;
         let permit = async {
             // Half the bound, so that what is refused beyond it is not crowded out by what
             // waits here.
@@ -233,7 +245,7 @@ impl Handle {
                 })?
             }
         };
-        self.enqueue(transfers, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
+        self.enqueue(requests, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
     }
 
     /// Whether [`Self::submit_by`] would take a batch now, most likely: for saying no before a
@@ -260,14 +272,14 @@ impl Handle {
 
     fn enqueue(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<Request>,
         permit: OwnedSemaphorePermit,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
-        self.shared.backlog.arrive(transfers.len(), arrived);
-        let submission = Submission { transfers, reply, permit, arrived, deadline };
+        self.shared.backlog.arrive(requests.len(), arrived);
+        let submission = Submission { requests, reply, permit, arrived, deadline };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }
@@ -471,6 +483,8 @@ impl Handle {
             accounts_bytes: 0,
             remembered_ids: counters.known_ids.load(Ordering::Relaxed) as u64,
             remembered_ids_bytes: 0,
+            open_holds: counters.open_holds.load(Ordering::Relaxed) as u64,
+            open_holds_bytes: 0,
             last_lsn: Lsn(of(&counters.last_lsn)),
             durable_lsn: *self.shared.durable.borrow(),
             epoch: self.shared.epoch,
@@ -488,7 +502,7 @@ impl Handle {
         }
     }
 
-    /// As [`Self::status`], with the bytes of memory that accounts and remembered ids take.
+    /// As [`Self::status`], with the bytes of memory that accounts, remembered ids and open holds take.
     ///
     /// # Errors
     /// [`RequestError`].
@@ -499,6 +513,7 @@ impl Handle {
         Ok(Status {
             accounts_bytes: (slabs + directory) as u64,
             remembered_ids_bytes: counters.known_bytes.load(Ordering::Relaxed) as u64,
+            open_holds_bytes: counters.holds_bytes.load(Ordering::Relaxed) as u64,
             ..self.status()
         })
     }
@@ -521,9 +536,14 @@ fn check_size(items: usize) -> Result<u32, RequestError> {
     }
 }
 
-fn check_batch(transfers: &[TransferRequest]) -> Result<u32, RequestError> {
-    let count = check_size(transfers.len())?;
-    if transfers.last().is_some_and(|last| last.linked) {
+/// In place, and without a copy, both being of one size ([`Request`]).
+fn into_requests<R: Into<Request>>(requests: Vec<R>) -> Vec<Request> {
+    requests.into_iter().map(Into::into).collect()
+}
+
+fn check_batch(requests: &[Request]) -> Result<u32, RequestError> {
+    let count = check_size(requests.len())?;
+    if requests.last().is_some_and(Request::linked) {
         return Err(RequestError::OpenGroup);
     }
     Ok(count)

@@ -6,18 +6,20 @@
 
 use crate::answers::OutcomesSender;
 use crate::handle::{RequestError, StateSummary};
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currency, CurrencyError};
+use ducat_engine::request::Request;
 use ducat_engine::snapshot::{Head, IdsPiece};
 use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, TransferRequest,
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
 };
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// A batch of transfers from one caller.
+/// A batch of transfers and operations on holds from one caller.
 pub(crate) struct Submission {
-    pub transfers: Vec<TransferRequest>,
+    pub requests: Vec<Request>,
     pub reply: OutcomesSender,
     pub permit: OwnedSemaphorePermit,
     /// When it was queued.
@@ -102,6 +104,7 @@ impl Read {
             Self::Events { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
+            Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
         }
     }
@@ -109,7 +112,7 @@ impl Read {
     /// Whether it holds up transfers for longer than others: it looks at every account, or
     /// copies many ids.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Summary { .. } | Self::Ids { .. })
+        matches!(self, Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. })
     }
 }
 
@@ -127,6 +130,8 @@ pub(crate) enum Read {
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
     Memory { reply: Reply<usize> },
+    /// The next open holds of the snapshot that was begun.
+    Holds { reply: Reply<Option<Vec<Hold>>> },
     /// The next remembered ids of the snapshot that was begun.
     Ids { reply: Reply<Option<IdsPiece>> },
 }

@@ -113,7 +113,10 @@ async fn what_does_not_fit_is_refused_at_the_door() {
     let engine = Engine::start(options, as_journal, "test", Box::new(|_| {})).await.expect("up");
     let handle = engine.handle();
     let batch = |n: u128| (1..=n).map(|id| transfer(id, 1, 2, 1)).collect::<Vec<_>>();
-    assert_eq!(handle.submit(Vec::new()).err(), Some(RequestError::BatchSize(0)));
+    assert_eq!(
+        handle.submit(Vec::<ducat_engine::request::Request>::new()).err(),
+        Some(RequestError::BatchSize(0))
+    );
     assert_eq!(handle.submit(batch(10_001)).err(), Some(RequestError::BatchSize(10_001)));
     let mut open = batch(2);
     open[1].linked = true;

@@ -6,6 +6,8 @@
 //!     └ decoded ─▶ event: the same in words, checked to be the same
 //! ```
 
+mod holds;
+
 use ducat_actors::proof::Receipt;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
 use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
@@ -43,17 +45,18 @@ struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    /// `transfer`, `account-opened`, `status-changed` or `asset-defined`.
+    /// `transfer`, `account-opened`, `status-changed`, `asset-defined`, or of a hold: `hold-placed`,
+    /// `hold-captured`, `hold-voided`, `hold-extended`, `hold-expired` or `hold-refused`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
-    /// A transfer's id.
+    /// The id of the transfer, or of the operation on a hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What it was for: `transfer`, `deposit` or `withdrawal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `POSTED`, or the rule it broke.
+    /// `POSTED`, or `DONE` for an operation on a hold, or the rule it broke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Whether it is linked with the next event.
@@ -74,7 +77,7 @@ pub struct Words {
     /// Who received, or should have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit: Option<SideWords>,
-    /// The account opened or changed.
+    /// The account opened or changed; of a hold that was placed, the one that will receive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Its new status: `active`, `frozen` or `closed`.
@@ -86,6 +89,44 @@ pub struct Words {
     /// How far below zero it may go, as a decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdraft_limit: Option<String>,
+    /// The hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldWords>,
+}
+
+/// A hold in words. Amounts are decimal texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldWords {
+    /// Its id.
+    pub id: String,
+    /// What was refused: `place`, `capture`, `void` or `extend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// Nanoseconds until it expires, as asked for; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ns: Option<u64>,
+    /// By how much captures together may exceed its amount, as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_capture_max: Option<String>,
+    /// No amount was named: all that remained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+    /// It was asked to be the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<bool>,
+    /// Taken off what is on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<String>,
+    /// Still set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<String>,
+    /// By how much captures of the open hold together may exceed its amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_tolerance: Option<String>,
+    /// When it expires: RFC 3339 with nine decimals, or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
 }
 
 /// One side of a transfer in words.
@@ -239,16 +280,18 @@ impl Words {
                 digits: Some(currency.digits()),
                 ..words
             },
+            Event::HoldPlaced(placed) => words.hold_placed(&placed),
+            Event::HoldCaptured(captured) => words.hold_captured(&captured),
+            Event::HoldVoided(voided) => words.hold_voided(&voided),
+            Event::HoldExtended(extended) => words.hold_extended(&extended),
+            Event::HoldExpired(expired) => words.hold_expired(&expired),
+            Event::HoldRefused(refused) => words.hold_refused(&refused),
         }
     }
 
     fn transfer(self, transfer: &TransferEvent) -> Self {
         let digits = transfer.currency.map_or(0, |currency| currency.digits());
-        let kind = match transfer.kind {
-            TransferKind::Transfer => "transfer",
-            TransferKind::Deposit => "deposit",
-            TransferKind::Withdrawal => "withdrawal",
-        };
+        let kind = kind_word(transfer.kind);
         Self {
             event: "transfer".to_owned(),
             id: Some(transfer.id.to_string()),
@@ -262,6 +305,14 @@ impl Words {
             credit: Some(side(&transfer.credit, digits)),
             ..self
         }
+    }
+}
+
+const fn kind_word(kind: TransferKind) -> &'static str {
+    match kind {
+        TransferKind::Transfer => "transfer",
+        TransferKind::Deposit => "deposit",
+        TransferKind::Withdrawal => "withdrawal",
     }
 }
 

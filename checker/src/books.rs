@@ -20,6 +20,8 @@ pub struct Book {
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
+    /// Set aside by open holds, minor units.
+    pub on_hold: i128,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
@@ -30,7 +32,8 @@ impl Book {
     /// How much more than its balance it can spend, minor units.
     #[must_use]
     pub fn room(&self) -> i128 {
-        if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) }
+        let limit = if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) };
+        limit.saturating_sub(self.on_hold)
     }
 
     /// Its figures.
@@ -61,6 +64,7 @@ impl Books {
                 spec: view.spec,
                 status: view.status,
                 posted: view.posted,
+                on_hold: whole(view.on_hold),
                 opened_lsn: view.opened_lsn,
                 last_lsn: view.last_lsn,
             });
@@ -101,6 +105,7 @@ impl Books {
                 spec: *spec,
                 status,
                 posted: 0,
+                on_hold: 0,
                 opened_lsn: lsn,
                 last_lsn: Lsn::ZERO,
             });
@@ -182,8 +187,8 @@ pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection
     if !debit.covers(amount) {
         return Some(Rejection::InsufficientFunds);
     }
-    let in_range = debit.posted.saturating_sub(amount) >= -BALANCE_MAX
-        && credit.posted.saturating_add(amount) <= BALANCE_MAX;
+    let left = debit.posted.saturating_sub(debit.on_hold).saturating_sub(amount);
+    let in_range = left >= -BALANCE_MAX && credit.posted.saturating_add(amount) <= BALANCE_MAX;
     (!in_range).then_some(Rejection::BalanceOverflow)
 }
 

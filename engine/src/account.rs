@@ -432,8 +432,7 @@ impl Account {
     /// [`Impossible`] when less is on hold; nothing changed then.
     pub(crate) fn give_back(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
         let Some(on_hold) = self.on_hold.checked_sub(amount) else {
-            let what =
-                format!("account {} has {} on hold, not {amount}", self.id, self.on_hold);
+            let what = format!("account {} has {} on hold, not {amount}", self.id, self.on_hold);
             return Err(Impossible::Differs { lsn, what });
         };
         self.on_hold = on_hold;

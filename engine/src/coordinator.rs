@@ -34,14 +34,14 @@ use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
 use crate::transfer::{
     AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
 };
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 
 /// Requests whose ids are brought into the cache together: few enough that what was brought is
 /// still there when their turn comes.

@@ -14,8 +14,8 @@
 mod export;
 mod index;
 
-pub use export::PIECE_HOLDS;
 pub(crate) use export::Export;
+pub use export::PIECE_HOLDS;
 
 use crate::ids::{Lsn, Slot, TransferId};
 use crate::money::CurrencyId;

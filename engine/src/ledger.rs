@@ -10,11 +10,11 @@ mod holds;
 pub use holds::{HoldsDiffer, check_holds};
 
 use crate::account::{Account, Impossible};
+use crate::batch::Batch;
 use crate::coordinator::{Answer, Coordinator};
 use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currency, CurrencyId};
-use crate::batch::Batch;
 use crate::partition::{Layout, Leg, Legs, Partition};
 use crate::plan::Plan;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};

@@ -279,7 +279,11 @@ impl SerialLedger {
 
     /// Executes one submission, its requests one after the other, at `now_ns`. A request
     /// that is linked forms a group with the next one.
-    pub fn submit<R: Clone + Into<Request>>(&mut self, now_ns: u64, requests: &[R]) -> Vec<Outcome> {
+    pub fn submit<R: Clone + Into<Request>>(
+        &mut self,
+        now_ns: u64,
+        requests: &[R],
+    ) -> Vec<Outcome> {
         let answers = self.submit_with_holds(now_ns, requests);
         answers.into_iter().map(|(outcome, _)| outcome).collect()
     }

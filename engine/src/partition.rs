@@ -214,12 +214,7 @@ impl Partition {
         end
     }
 
-    fn prepare_group(
-        &mut self,
-        batch: &Batch,
-        group: std::ops::Range<usize>,
-        votes: &mut [Vote],
-    ) {
+    fn prepare_group(&mut self, batch: &Batch, group: std::ops::Range<usize>, votes: &mut [Vote]) {
         let items = &batch.items[group.clone()];
         if self.settles(items) {
             self.settle(batch, items, votes);

@@ -98,8 +98,8 @@ pub fn resolve<E>(
         events.0.push((lsn, time_ns, record));
     }
     for group in repeats.chunk_by(|_, next| next.2.standing == Standing::Behind) {
-        let begins = before_first(&group[0])
-            .is_none_or(|before| !is_done_and_linked(&events.get(before).2));
+        let begins =
+            before_first(&group[0]).is_none_or(|before| !is_done_and_linked(&events.get(before).2));
         let posted = |(_, lsn, asked): &Repeat| {
             let record = &events.get(*lsn).2;
             record.is_done() && asked.is(record)

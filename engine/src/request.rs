@@ -138,6 +138,17 @@ impl Request {
         }
     }
 
+    /// Gives it another id.
+    pub fn set_id(&mut self, id: TransferId) {
+        match self {
+            Self::Transfer(transfer) => transfer.id = id,
+            Self::Hold(hold) => hold.id = id,
+            Self::Capture(capture) => capture.id = id,
+            Self::Void(void) => void.id = id,
+            Self::Extend(extend) => extend.id = id,
+        }
+    }
+
     /// The transfer, if it is one.
     #[must_use]
     pub fn transfer(&self) -> Option<&TransferRequest> {

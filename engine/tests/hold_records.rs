@@ -31,11 +31,8 @@ fn id(value: u128) -> TransferId {
 /// What the fixture holds: every variant, at both ends of every field.
 fn known_records() -> Vec<Record> {
     let (one, most) = (id(1), id(u128::MAX));
-    let side = |back, figures: Figures| PostedSide {
-        back,
-        posted: figures.posted,
-        room: figures.room,
-    };
+    let side =
+        |back, figures: Figures| PostedSide { back, posted: figures.posted, room: figures.room };
     let below = Posted {
         id: most,
         debit: Slot(0),
@@ -243,8 +240,7 @@ fn the_records_of_a_hold_are_small() {
     }));
     let released = amount;
     let debit_after = figures;
-    let voided =
-        Voided { id, linked, hold, currency, debit, released, debit_after };
+    let voided = Voided { id, linked, hold, currency, debit, released, debit_after };
     let voided = bytes(Record::Voided(voided));
     let expired = bytes(Record::Expired(Expired { hold, debit, released, debit_after }));
     println!("journal bytes: held {held}, captured {captured}, voided {voided}, expired {expired}");
@@ -271,7 +267,10 @@ fn small() -> Ledger {
     });
     ledger.apply(Lsn(3), 10, &deposit).expect("possible");
     for (lsn, number, amount, room) in [(4, 1, 20, -20), (5, 2, 10, -30)] {
-        let held = Record::Held(Held { debit_after: Figures { posted: 50, room }, ..held(number, amount) });
+        let held = Record::Held(Held {
+            debit_after: Figures { posted: 50, room },
+            ..held(number, amount)
+        });
         ledger.apply(Lsn(lsn), 10, &held).expect("possible");
     }
     ledger
@@ -380,40 +379,67 @@ fn record() -> impl Strategy<Value = Record> {
         let over_capture_max = over;
         let (id, debit_after) = (id(n), after);
         Record::Held(Held {
-            id, linked, debit, credit, amount, timeout_ns, over_capture_max, debit_after,
-        })
-    });
-    let captured = (numbers(), any::<[bool; 2]>(), slot(), slot(), amount(), amount(), (side(), side()));
-    let captured = captured.prop_map(|((n, hold, linked), [all, last], debit, credit, amount, remaining, sides)| {
-        Record::Captured(Captured {
-            id: id(n),
+            id,
             linked,
-            hold: id(hold),
-            currency: CurrencyId(826),
-            all,
-            last,
             debit,
             credit,
             amount,
-            released: if last { remaining } else { amount },
-            remaining,
-            debit_side: sides.0,
-            credit_side: sides.1,
+            timeout_ns,
+            over_capture_max,
+            debit_after,
         })
     });
+    let captured =
+        (numbers(), any::<[bool; 2]>(), slot(), slot(), amount(), amount(), (side(), side()));
+    let captured = captured.prop_map(
+        |((n, hold, linked), [all, last], debit, credit, amount, remaining, sides)| {
+            Record::Captured(Captured {
+                id: id(n),
+                linked,
+                hold: id(hold),
+                currency: CurrencyId(826),
+                all,
+                last,
+                debit,
+                credit,
+                amount,
+                released: if last { remaining } else { amount },
+                remaining,
+                debit_side: sides.0,
+                credit_side: sides.1,
+            })
+        },
+    );
     let given = (numbers(), slot(), amount(), figures(), any::<u64>(), 0u8..3);
-    let given = given.prop_map(|((n, hold, linked), debit, released, debit_after, expires_ns, what)| {
-        let (id, hold, currency) = (id(n), id(hold), CurrencyId(826));
-        let remaining = released;
-        let timeout_ns = expires_ns;
-        match what {
-            0 => Record::Voided(Voided { id, linked, hold, currency, debit, released, debit_after }),
-            1 => Record::Expired(Expired { hold, debit, released, debit_after }),
-            _ => Record::Extended(Extended {
-                id, linked, hold, currency, debit, timeout_ns, expires_ns, remaining, debit_after,
-            }),
-        }
-    });
+    let given =
+        given.prop_map(|((n, hold, linked), debit, released, debit_after, expires_ns, what)| {
+            let (id, hold, currency) = (id(n), id(hold), CurrencyId(826));
+            let remaining = released;
+            let timeout_ns = expires_ns;
+            match what {
+                0 => Record::Voided(Voided {
+                    id,
+                    linked,
+                    hold,
+                    currency,
+                    debit,
+                    released,
+                    debit_after,
+                }),
+                1 => Record::Expired(Expired { hold, debit, released, debit_after }),
+                _ => Record::Extended(Extended {
+                    id,
+                    linked,
+                    hold,
+                    currency,
+                    debit,
+                    timeout_ns,
+                    expires_ns,
+                    remaining,
+                    debit_after,
+                }),
+            }
+        });
     prop_oneof![held, captured, given]
 }
 

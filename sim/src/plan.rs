@@ -67,7 +67,7 @@ impl Plan {
             .collect();
         let pick = |rng: &mut Rng, of: &[usize]| of[rng.below(of.len())];
         Self {
-            script: Script::new(&raw).0,
+            script: Script::of_transfers(&raw).0,
             partitions: 1 << rng.below(if long { 2 } else { 4 }),
             crashes: match rng.below(4) {
                 0 => Crashes::AtEnd,

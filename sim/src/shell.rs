@@ -14,9 +14,10 @@ use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::request::Request;
 use ducat_engine::snapshot::Head;
 use ducat_engine::testing::book::{Book, Event};
-use ducat_engine::transfer::{AccountRejection, AccountStatus, TransferRequest};
+use ducat_engine::transfer::{AccountRejection, AccountStatus};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ struct Flight {
     now_ns: u64,
     plan: Plan,
     batch: Arc<Batch>,
-    submissions: Vec<(usize, Vec<TransferRequest>)>,
+    submissions: Vec<(usize, Vec<Request>)>,
     votes: Vec<Vec<Vote>>,
     /// Items on which a vote changed since the last decisions.
     changed: Vec<usize>,
@@ -78,7 +79,7 @@ pub struct Shell {
     flights: VecDeque<Flight>,
     pub fault: Fault,
     stray_ids: u128,
-    asked: HashMap<TransferId, TransferRequest>,
+    asked: HashMap<TransferId, Request>,
     /// Rounds of votes beyond the first of each batch.
     pub rounds: usize,
     /// Messages given by a mailbox behind others of other senders.
@@ -153,32 +154,40 @@ impl Shell {
     }
 
     /// The coordinator takes these submissions, each with its client's key, as one batch.
-    pub fn submit(&mut self, now_ns: u64, mut submissions: Vec<(usize, Vec<TransferRequest>)>) {
+    pub fn submit<R: Into<Request>>(&mut self, now_ns: u64, submissions: Vec<(usize, Vec<R>)>) {
+        let requests = |requests: Vec<R>| requests.into_iter().map(Into::into).collect();
+        let mut submissions: Vec<(usize, Vec<Request>)> =
+            submissions.into_iter().map(|(key, all)| (key, requests(all))).collect();
         if self.fault == Fault::SkipDedupe {
             let all = submissions.iter_mut().flat_map(|(_, requests)| requests);
             for request in all {
-                if self.book.ledger.coordinator.known().get(request.id).is_some() {
+                if self.book.ledger.coordinator.known().get(request.id()).is_some() {
                     self.stray_ids += 1;
-                    request.id = TransferId::new(self.stray_ids).expect("not zero");
+                    request.set_id(TransferId::new(self.stray_ids).expect("not zero"));
                 }
             }
         }
         for request in submissions.iter_mut().flat_map(|(_, requests)| requests) {
             match self.fault {
-                Fault::LinkLost => request.linked = false,
+                Fault::LinkLost => request.set_linked(false),
                 Fault::IgnoreChangedContent
-                    if self.book.ledger.coordinator.known().get(request.id).is_some() =>
+                    if self.book.ledger.coordinator.known().get(request.id()).is_some() =>
                 {
-                    let first = *self.asked.entry(request.id).or_insert(*request);
-                    *request = TransferRequest { linked: request.linked, ..first };
+                    let first = self.asked.entry(request.id()).or_insert_with(|| request.clone());
+                    let linked = request.linked();
+                    *request = first.clone();
+                    request.set_linked(linked);
                 }
-                Fault::IgnoreChangedContent => drop(self.asked.insert(request.id, *request)),
+                Fault::IgnoreChangedContent => {
+                    drop(self.asked.insert(request.id(), request.clone()));
+                }
                 _ => {}
             }
         }
         let mut plan = self.book.ledger.coordinator.begin(now_ns);
         for (_, requests) in &submissions {
-            self.book.ledger.coordinator.add(&mut plan, requests);
+            let took = self.book.ledger.coordinator.add(&mut plan, requests);
+            assert_eq!(took, requests.len(), "without holds a batch takes all");
         }
         let batch = Arc::new(plan.take_batch());
         let none = self.partitions();
@@ -417,7 +426,6 @@ fn leave_hold(
     });
     if let Some((item, _)) = refused.next() {
         let item = Item { amount: 1, refused: None, linked: false, ..*item };
-        partition
-            .prepare(&Batch { first_lsn: batch.first_lsn, items: vec![item] }, &mut Vec::new());
+        partition.prepare(&Batch { items: vec![item], ..batch.clone() }, &mut Vec::new());
     }
 }

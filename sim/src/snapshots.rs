@@ -9,6 +9,7 @@ use crate::disk::{Phase, Shared};
 use crate::faults::Fault;
 use crate::journal::SHARD;
 use ducat_engine::account::Account;
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Epoch, Lsn};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::{Head, IdsPiece, Restore, interleave};
@@ -30,6 +31,8 @@ pub struct Taking {
     /// By partition and piece.
     pub accounts: Vec<Vec<Vec<Account>>>,
     /// By piece.
+    pub holds: Vec<Vec<Hold>>,
+    /// By piece.
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
@@ -42,7 +45,8 @@ impl Taking {
     #[must_use]
     pub fn new(head: Head, partitions: usize) -> Self {
         let accounts = vec![Vec::new(); partitions];
-        Self { head, accounts, ids: Vec::new(), given: vec![false; partitions], ids_given: false }
+        let (holds, ids) = (Vec::new(), Vec::new());
+        Self { head, accounts, holds, ids, given: vec![false; partitions], ids_given: false }
     }
 
     /// Whether every piece is there.
@@ -88,6 +92,9 @@ impl Taking {
             let of = |given: &Vec<Vec<Account>>| given.get(number).cloned().unwrap_or_default();
             let piece = interleave(self.accounts.iter().map(of).collect());
             encoder.accounts(&piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.holds {
+            encoder.holds(piece).map_err(|e| wrong(&e))?;
         }
         for piece in &self.ids {
             encoder.ids(piece).map_err(|e| wrong(&e))?;
@@ -199,6 +206,7 @@ pub fn load(
     while let Some(part) = reader.part().map_err(text)? {
         let put = match part {
             Part::Accounts(accounts) => restore.accounts.put(accounts),
+            Part::Holds(holds) => restore.accounts.put_holds(&holds),
             Part::Ids(piece) => restore.ids.put(&piece),
         };
         put.map_err(|error| error.to_string())?;

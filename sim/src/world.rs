@@ -25,10 +25,11 @@ use crate::shell::{Concluded, Shell};
 use crate::snapshots::{Taking, Writing};
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::model::SerialLedger;
+use ducat_engine::request::Request;
 use ducat_engine::testing::book::Book;
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Step};
-use ducat_engine::transfer::{AccountStatus, Outcome, TransferRequest};
+use ducat_engine::transfer::{AccountStatus, Outcome};
 use ducat_persistence::{AppendBuffer, LedgerId, Writer};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -70,7 +71,7 @@ struct Attempt {
 }
 
 struct Submission {
-    requests: Vec<TransferRequest>,
+    requests: Vec<Request>,
     told: bool,
     /// Nobody waits for the answer any more.
     abandoned: bool,
@@ -368,7 +369,7 @@ impl<'a> World<'a> {
                 let got = self.shell.book.define(now_ns, code, *digits);
                 (format!("{got:?}"), format!("{defined:?}"))
             }
-            Step::Submit(_) => unreachable!("clients submit"),
+            Step::Submit(_) | Step::Wait(_) => unreachable!("clients submit, and wait for nothing"),
         };
         if got != expected {
             return Err(format!("{step:?}: got {got}, expected {expected}"));

@@ -95,6 +95,10 @@ pub struct Status {
     pub remembered_ids: u64,
     /// Bytes of memory they take.
     pub remembered_ids_bytes: u64,
+    /// Open holds.
+    pub open_holds: u64,
+    /// Bytes of memory they take, at most.
+    pub open_holds_bytes: u64,
     /// The last LSN given out.
     pub last_lsn: Lsn,
     /// The last durable LSN.

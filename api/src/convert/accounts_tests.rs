@@ -49,6 +49,7 @@ fn figures_show_the_digits_of_their_currency() {
         spec,
         status: AccountStatus::Frozen,
         posted: -1234,
+        on_hold: 0,
         held: 5,
         incoming: 100,
         available: 48_761,

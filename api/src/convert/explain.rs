@@ -94,6 +94,23 @@ fn write_sentence(
              the ledger can hold",
             Amount::of(request.amount, currency)
         ),
+        Rejection::HoldExists => {
+            write!(
+                to,
+                "an open hold has the id {}, though its request is not remembered",
+                request.id
+            )
+        }
+        Rejection::HoldUnknown => to.write_str("no hold with this id is open or remembered"),
+        Rejection::HoldVoided => to.write_str("the hold was voided"),
+        Rejection::HoldExpired => to.write_str("the hold has expired"),
+        Rejection::HoldCaptured => to.write_str("the hold was captured to its end"),
+        Rejection::HoldExceeded => {
+            to.write_str("more than what remains of the hold and its tolerance together")
+        }
+        Rejection::HoldExtensionTooShort => {
+            to.write_str("the hold would not expire later than it does anyway")
+        }
         Rejection::IdReused => write!(
             to,
             "id {} was used before, for a transfer with other content or in another group, decided at LSN {}; that \

@@ -1,6 +1,6 @@
 //! Bytes: requests from the wire, answers to it, records to the journal and back.
 
-use super::bank::{Bank, Pick, posted};
+use super::bank::{Bank, Pick, as_requests, posted};
 use super::{BATCH, Meter, Part};
 use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
@@ -89,7 +89,7 @@ fn decided(refused: bool) -> (Vec<TransferRequest>, Vec<Outcome>, Vec<Record>) {
         let nobody = AccountId::new(u128::MAX).expect("not zero");
         requests.iter_mut().for_each(|request| request.debit = nobody);
     }
-    let mut answers = bank.run(&requests);
+    let mut answers = bank.run(&as_requests(requests.clone()));
     let outcomes = if refused { answers.remove(0).outcomes } else { posted(answers) };
     let mut records = bank.records;
     records.seal(super::frame::SHARD, super::frame::EPOCH, super::frame::GENESIS);

@@ -1,7 +1,7 @@
 //! The whole way of a batch through everything that is pure: from the bytes of the request to
 //! the bytes of the answer and the sealed frames, without actors, sockets and the disk.
 
-use super::bank::{Bank, Pick, posted};
+use super::bank::{Bank, Pick, as_requests, posted};
 use super::codec::{convert, decode, encoded};
 use super::{BATCH, Meter, Part, frame};
 use ducat_api::convert::outcomes::unary_answer;
@@ -22,7 +22,7 @@ fn bytes_to_bytes(accounts: u64) -> impl FnMut(&mut Meter) {
         let answer = meter.measure(|| {
             let asked = decode(&request);
             let requests = convert(&asked, &currencies);
-            let answers = bank.run(&requests);
+            let answers = bank.run(&as_requests(requests));
             bank.records.seal(frame::SHARD, frame::EPOCH, frame::GENESIS);
             unary_answer(&posted(answers), &asked.transfers, &currencies)
         });

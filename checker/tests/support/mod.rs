@@ -111,19 +111,18 @@ impl Run {
         let sent_at = self.clock + 1;
         self.clock += 2;
         let first = self.calls.len();
-        for ((requests, answer), lost) in submissions.iter().zip(done.answers).zip(lost) {
+        for ((requests, mut answer), lost) in submissions.iter().zip(done.answers).zip(lost) {
             let span = Span { sent_at, answered_at: self.clock };
             if *lost {
                 self.calls.push((span, Call::Unanswered(requests.clone())));
                 continue;
             }
-            let mut outcomes = answer.outcomes;
             let read = |lsn: Lsn| {
                 let event = &self.events[lsn.0 as usize - 1];
                 Ok::<_, Infallible>((event.time_ns, event.record.clone()))
             };
-            resolve(&mut outcomes, &answer.repeats, read).expect("at hand");
-            let told = outcomes.iter().map(Told::from);
+            resolve(&mut answer, read).expect("at hand");
+            let told = answer.outcomes.iter().map(Told::from);
             let items = requests.iter().copied().zip(told).collect();
             self.calls.push((span, Call::Transfers(items)));
         }

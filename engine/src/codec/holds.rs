@@ -10,7 +10,7 @@
 //! ```
 
 use super::{
-    Malformed, Scratch, decode, take, take_array, take_id, take_i128, take_signed_side, take_u128,
+    Malformed, Scratch, decode, take, take_array, take_i128, take_id, take_signed_side, take_u128,
     zigzag,
 };
 use crate::ids::Slot;

@@ -110,7 +110,8 @@ impl Coordinator {
             }
             // It expires with this batch.
             let remembered = self.known.get(id) == Some(hold.placed_lsn);
-            let rejection = if remembered { Rejection::HoldExpired } else { Rejection::HoldUnknown };
+            let rejection =
+                if remembered { Rejection::HoldExpired } else { Rejection::HoldUnknown };
             return Err(rejection);
         }
         Err(self.known.closed(id).map_or(Rejection::HoldUnknown, Closed::rejection))
@@ -167,8 +168,11 @@ impl Coordinator {
             }
             let released = if request.last { hold.remaining } else { hold.remaining.min(amount) };
             let remaining = hold.remaining - released;
-            let now =
-                if remaining == 0 { Err(Closed::Captured) } else { Ok(Hold { remaining, ..*hold }) };
+            let now = if remaining == 0 {
+                Err(Closed::Captured)
+            } else {
+                Ok(Hold { remaining, ..*hold })
+            };
             Ok((amount, released, now))
         })
     }
@@ -269,9 +273,8 @@ impl Coordinator {
 
     fn refused(&self, done: &Done<'_>, request: &Request, rejection: Rejection) -> HoldRefused {
         let item = &done.batch.items[done.at];
-        let party = |leg: Leg, slot| {
-            Party::Known { slot, posted: leg.after.posted, room: room(leg) }
-        };
+        let party =
+            |leg: Leg, slot| Party::Known { slot, posted: leg.after.posted, room: room(leg) };
         let id = request.hold().expect("every operation speaks of a hold");
         let open = self.holds.get(id);
         let (debit, credit) = match request {
@@ -344,9 +347,8 @@ impl Coordinator {
             Record::Expired(expired) => (expired.hold, expired.debit, None),
             _ => return Ok(()),
         };
-        let differs = |what: &str| {
-            Err(Impossible::Differs { lsn, what: format!("hold {id}: {what}") })
-        };
+        let differs =
+            |what: &str| Err(Impossible::Differs { lsn, what: format!("hold {id}: {what}") });
         let Some(hold) = self.holds.get(id).copied() else { return differs("it is not open") };
         if hold.debit != debit || currency.is_some_and(|currency| currency != hold.currency) {
             return differs("another account pays for it, or in another currency");

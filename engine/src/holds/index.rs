@@ -35,12 +35,7 @@ impl Index {
     }
 
     /// Adds one that is not there; `id_at` names the hold of each place.
-    pub fn insert(
-        &mut self,
-        id: TransferId,
-        at: Position,
-        id_at: impl Fn(Position) -> TransferId,
-    ) {
+    pub fn insert(&mut self, id: TransferId, at: Position, id_at: impl Fn(Position) -> TransferId) {
         if self.tables.is_empty() {
             self.tables = vec![HashTable::new(); TABLES];
         }

@@ -86,7 +86,10 @@ mod tests {
             assert_eq!(closed.get(position), Some(how));
         }
         assert_eq!((closed.get(2), before.get(2)), (Some(Captured), None));
-        assert_eq!([3, 30, 33, 40_000, 69_999, 70_001, 1 << 30].map(|at| closed.get(at)), [None; 7]);
+        assert_eq!(
+            [3, 30, 33, 40_000, 69_999, 70_001, 1 << 30].map(|at| closed.get(at)),
+            [None; 7]
+        );
         assert!(before.among(0..80_000).eq(all));
         assert!(before.among(1..70_000).eq(all[1..4].iter().copied()));
         // Two of three pieces of 8 KiB.

@@ -20,7 +20,7 @@ use crate::id_table::Position;
 use crate::ids::{Lsn, TransferId};
 
 /// Ids in one piece.
-pub const PIECE_IDS: usize = 32_768;
+pub const PIECE_IDS: usize = 28_672;
 
 /// What the memory of ids is, before its ids are listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -201,12 +201,7 @@ impl KnownIds {
 const WARMED: usize = 256;
 
 impl Generation {
-    fn piece(
-        &self,
-        age: Age,
-        positions: std::ops::Range<usize>,
-        closed: &ClosedHolds,
-    ) -> IdsPiece {
+    fn piece(&self, age: Age, positions: std::ops::Range<usize>, closed: &ClosedHolds) -> IdsPiece {
         let notes = closed.among(positions.clone());
         let closed = notes.map(|(at, how)| (at - positions.start as Position, how)).collect();
         let ids = self.ids.ids(positions.clone());

@@ -2,9 +2,9 @@
 //! much of the hold remains.
 
 use super::{Party, Posted, PostedSide};
+use crate::holds::Standing;
 use crate::ids::{Slot, TransferId};
 use crate::money::CurrencyId;
-use crate::holds::Standing;
 use crate::rejection::Rejection;
 use crate::transfer::TransferKind;
 use serde::{Deserialize, Serialize};

@@ -6,12 +6,12 @@
 
 use super::{End, Head, IdsPiece, Tally, Unsound};
 use crate::account::Account;
+use crate::coordinator::Coordinator;
 use crate::holds::Hold;
 use crate::ids::Slot;
-use crate::money::CurrencyId;
-use crate::coordinator::Coordinator;
 use crate::known::KnownIds;
 use crate::ledger::Ledger;
+use crate::money::CurrencyId;
 use crate::partition::{Layout, Partition};
 
 /// A ledger on its way back. Fill both parts, then [`Restore::finish`].

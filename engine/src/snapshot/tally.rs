@@ -4,13 +4,20 @@
 
 use super::{End, Head, IdsPiece, Unsound};
 use crate::account::Account;
+use crate::holds::Hold;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
-use crate::holds::Hold;
 use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Totals, hash_of_state};
 use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashMap};
+
+#[derive(Clone, Copy, Debug)]
+struct OnHold {
+    currency: CurrencyId,
+    all: u128,
+    left: u128,
+}
 
 /// What was seen so far of a snapshot with this head.
 #[derive(Clone, Debug)]
@@ -21,8 +28,8 @@ pub struct Tally {
     hash: HashPart,
     totals: BTreeMap<CurrencyId, Totals>,
     holds: HoldsPart,
-    /// What accounts have on hold, and what of it is not accounted for by holds yet.
-    on_hold: HashMap<Slot, (u128, u128), FixedState>,
+    /// Accounts that have something on hold: how much, and what of it no hold accounts for yet.
+    on_hold: HashMap<Slot, OnHold, FixedState>,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -45,7 +52,7 @@ impl Tally {
         // Each account, asset and id has an event of its own.
         let (lsn, ids) = (head.lsn.0, head.ids.old.saturating_add(head.ids.young));
         let counts =
-            [("accounts", head.accounts), ("open holds", head.holds), ("remembered ids", ids)];
+            [("accounts", head.accounts), ("remembered ids", ids), ("open holds", head.holds)];
         for (what, said) in counts {
             if said > lsn {
                 return Err(Unsound::Count { what, said, found: lsn });
@@ -102,7 +109,8 @@ impl Tally {
             let slot = u32::try_from(self.slots).map_err(|_| wrong("no slot is left"))?;
             self.hash.add(Slot(slot), account, &mut self.scratch);
             if durable.on_hold > 0 {
-                self.on_hold.insert(Slot(slot), (durable.on_hold, durable.on_hold));
+                let (currency, all) = (account.currency(), durable.on_hold);
+                self.on_hold.insert(Slot(slot), OnHold { currency, all, left: all });
             }
             self.totals.entry(account.currency()).or_default().add(account);
             self.slots += 1;
@@ -133,9 +141,9 @@ impl Tally {
             if hold.placed_lsn == Lsn::ZERO || hold.placed_lsn > self.head.lsn {
                 return wrong("no event placed it");
             }
-            let left = self.on_hold.get_mut(&hold.debit).map(|(_, left)| left);
-            match left.and_then(|left| Some((left.checked_sub(hold.remaining)?, left))) {
-                Some((less, left)) => *left = less,
+            let on_hold = self.on_hold.get_mut(&hold.debit);
+            match on_hold.and_then(|on| Some((on.left.checked_sub(hold.remaining)?, on))) {
+                Some((left, on_hold)) => on_hold.left = left,
                 None => return wrong("its account has less on hold"),
             }
             self.holds.hash.add_hold(hold, &mut self.scratch);
@@ -150,14 +158,20 @@ impl Tally {
         if said != found {
             return Err(Unsound::Count { what: "open holds", said, found });
         }
-        let more = self.on_hold.iter().filter(|(_, (_, left))| *left > 0);
+        let more = self.on_hold.iter().filter(|(_, on_hold)| on_hold.left > 0);
         match more.min_by_key(|(slot, _)| **slot) {
             None => Ok(()),
-            Some((slot, (on_hold, left))) => {
-                let (slot, on_hold, expected) = (*slot, *on_hold, on_hold - left);
+            Some((slot, OnHold { all, left, .. })) => {
+                let (slot, on_hold, expected) = (*slot, *all, all - left);
                 Err(HoldsDiffer { slot, on_hold, expected }.into())
             }
         }
+    }
+
+    /// What the account in this slot holds, if it has something on hold.
+    #[must_use]
+    pub fn currency(&self, slot: Slot) -> Option<CurrencyId> {
+        self.on_hold.get(&slot).map(|on_hold| on_hold.currency)
     }
 
     /// The next ids, those of the older generation first.
@@ -234,7 +248,8 @@ impl Tally {
             }
         }
         let next = self.head.lsn.next();
-        let state_hash = hash_of_state(self.hash, self.slots, self.holds, next, self.currencies.own());
+        let state_hash =
+            hash_of_state(self.hash, self.slots, self.holds, next, self.currencies.own());
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

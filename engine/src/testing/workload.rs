@@ -394,13 +394,7 @@ impl Decoder {
 }
 
 fn with_id(mut request: Request, id: TransferId) -> Request {
-    match &mut request {
-        Request::Transfer(transfer) => transfer.id = id,
-        Request::Hold(hold) => hold.id = id,
-        Request::Capture(capture) => capture.id = id,
-        Request::Void(void) => void.id = id,
-        Request::Extend(extend) => extend.id = id,
-    }
+    request.set_id(id);
     request
 }
 

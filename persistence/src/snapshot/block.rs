@@ -29,17 +29,20 @@ pub(super) enum Kind {
     Accounts = 2,
     Ids = 3,
     End = 4,
+    Holds = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Head, Self::Accounts, Self::Ids, Self::End].into_iter().find(|k| *k as u8 == byte)
+        let all = [Self::Head, Self::Accounts, Self::Holds, Self::Ids, Self::End];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Head => "the head",
             Self::Accounts => "accounts",
+            Self::Holds => "open holds",
             Self::Ids => "remembered ids",
             Self::End => "the end",
         }

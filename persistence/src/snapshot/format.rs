@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
-//!  … the head, accounts in the order of their slots, ids in the order of their events, the end
+//!  … the head, accounts in the order of their slots, open holds, ids in the order of their
+//!    events, the end
 //! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
 //! ```
 //!
@@ -19,8 +20,12 @@ use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
 
-/// The version this code writes, and the only one it knows.
-pub const VERSION: u32 = 1;
+/// The version this code writes. It reads version 1 too, which knew no holds and whose bytes
+/// mean the same.
+pub const VERSION: u32 = 2;
+
+/// The oldest version this code reads.
+pub const VERSION_MIN: u32 = 1;
 
 pub(super) const MAGIC: [u8; 8] = *b"DUCATSNP";
 pub(super) const END_MAGIC: [u8; 8] = *b"DUCATSND";
@@ -110,7 +115,7 @@ pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<(), F
         return Err(Fault::Magic);
     }
     match u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes")) {
-        VERSION => Ok(()),
+        VERSION_MIN..=VERSION => Ok(()),
         other => Err(Fault::Version(other)),
     }
 }

@@ -16,6 +16,7 @@ use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
 use crate::files::{SyncedFile, Unfinished, list_names, make_dir, sync_dir};
 use crate::ledger_id::LedgerId;
 use ducat_engine::account::Account;
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::IdsPiece;
@@ -306,7 +307,15 @@ impl SnapshotFile {
         self.encoder.accounts(accounts).map_err(|error| encode_error(error, &self.path))
     }
 
-    /// The next ids, after all accounts.
+    /// The next open holds, after all accounts.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn holds(&mut self, holds: &[Hold]) -> Result<(), SnapshotError> {
+        self.encoder.holds(holds).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after all accounts and open holds.
     ///
     /// # Errors
     /// [`SnapshotError`].

@@ -58,8 +58,9 @@ impl World<'_> {
     }
 
     fn filled(&self, answer: &Answer) -> Result<Vec<Outcome>, String> {
-        let mut outcomes = answer.outcomes.clone();
-        resolve(&mut outcomes, &answer.repeats, |lsn| self.read_back(lsn))?;
+        let mut answer = answer.clone();
+        resolve(&mut answer, |lsn| self.read_back(lsn))?;
+        let mut outcomes = answer.outcomes;
         if self.plan.fault == Fault::UnstableRepeat {
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.repeat) {
                 let lsn = outcome.lsn;
@@ -110,7 +111,7 @@ impl World<'_> {
         for ((got, expected), request) in outcomes.iter().zip(expected).zip(&requests) {
             let mut got = *got;
             if self.plan.fault == Fault::SkipDedupe {
-                got.id = request.id;
+                got.id = request.id();
             }
             note(|| format!("      told {got:?}"));
             if got != *expected {

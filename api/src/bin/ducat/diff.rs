@@ -99,8 +99,10 @@ impl Observer for Differ {
             return Ok(());
         }
         match event.record {
-            Record::Posted(_) | Record::PostedLinked(_) => self.posted += 1,
-            Record::Refused(_) | Record::RefusedLinked(_) => self.refused += 1,
+            Record::Posted(_) | Record::PostedLinked(_) | Record::Captured(_) => self.posted += 1,
+            Record::Refused(_) | Record::RefusedLinked(_) | Record::HoldRefused(_) => {
+                self.refused += 1;
+            }
             _ => self.other += 1,
         }
         self.printer.as_mut().map_or(Ok(()), |printer| printer.print(ledger, event))

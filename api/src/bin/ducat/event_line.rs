@@ -1,6 +1,8 @@
 //! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
 //! decimal texts in the currency's digits.
 
+mod holds;
+
 use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
@@ -18,7 +20,8 @@ pub struct EventLine {
     pub lsn: u64,
     /// When it was decided.
     pub time: String,
-    /// `posted`, `refused`, `account-opened`, `status-changed` or `asset-defined`.
+    /// `posted`, `refused`, `account-opened`, `status-changed`, `asset-defined`, or of a hold: `held`,
+    /// `captured`, `voided`, `extended`, `expired` or `hold-refused`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -51,6 +54,18 @@ pub struct EventLine {
     overdraft_limit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digits: Option<u8>,
+    /// The hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    /// What was refused of a hold: `hold`, `capture`, `void` or `extend`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<&'static str>,
+    /// What remains of the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<String>,
+    /// Nanoseconds from this event until the hold expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ns: Option<u64>,
 }
 
 /// A status in words.
@@ -85,6 +100,12 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         Record::AccountOpened(spec) => [Some(spec.id), None],
         Record::StatusChanged { slot, .. } => [of(*slot), None],
         Record::AssetDefined { .. } => [None, None],
+        Record::Held(_)
+        | Record::Captured(_)
+        | Record::Voided(_)
+        | Record::Extended(_)
+        | Record::Expired(_)
+        | Record::HoldRefused(_) => holds::accounts(ledger, record),
     }
 }
 
@@ -126,6 +147,12 @@ impl EventLine {
                 digits: Some(*digits),
                 ..line
             },
+            Record::Held(_)
+            | Record::Captured(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
         }
     }
 
@@ -204,6 +231,7 @@ impl EventLine {
             "status-changed" => {
                 format!("account {} is {}", get(&self.account), self.status.unwrap_or_default())
             }
+            _ if self.hold.is_some() => self.hold_text(),
             _ => format!(
                 "asset {} with {} digits",
                 get(&self.currency),

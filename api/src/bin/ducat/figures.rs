@@ -48,7 +48,16 @@ impl Figures {
                     account.status = *status;
                 }
             }
-            Record::Refused(_) | Record::RefusedLinked(_) | Record::AssetDefined { .. } => {}
+            Record::Captured(captured) => self.post(event.lsn, &captured.posted()),
+            // They move no posted balance.
+            Record::Refused(_)
+            | Record::RefusedLinked(_)
+            | Record::AssetDefined { .. }
+            | Record::Held(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => {}
         }
     }
 

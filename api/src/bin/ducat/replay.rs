@@ -235,6 +235,7 @@ mod tests {
             },
             status: AccountStatus::Active,
             posted,
+            on_hold: 0,
             held: 0,
             incoming: 0,
             available: posted,

@@ -369,11 +369,9 @@ impl HoldAsked {
                 .wide(amount)
                 .word(timeout_ns)
                 .wide(over_capture_max),
-            Self::Capture { hold, amount, last } => fields
-                .byte(2)
-                .id(hold)
-                .maybe(amount, Fields::wide)
-                .flag(last),
+            Self::Capture { hold, amount, last } => {
+                fields.byte(2).id(hold).maybe(amount, Fields::wide).flag(last)
+            }
             Self::Void { hold } => fields.byte(3).id(hold),
             Self::Extend { hold, timeout_ns } => fields.byte(4).id(hold).word(timeout_ns),
         };
