@@ -2,10 +2,10 @@
 //! assets, and reads.
 
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
-use crate::handle::{CurrencyTotal, StateSummary};
+use crate::handle::{CurrencyTotal, PLACES_PER_PAGE, StateSummary};
 use crate::partition::PartitionMsg;
-use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
-use ducat_engine::ids::{AccountId, Lsn, Slot};
+use crate::tasks::{AssetResult, Found, FoundHold, Read, Reply, StatusResult, Task};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
 use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS};
 use ducat_engine::transfer::{
@@ -104,6 +104,17 @@ impl CoordinatorActor {
                 let found = ids.iter().map(|id| state.rules.known().get(*id)).collect();
                 self.tell_when_durable(reply, Found { what: found, lsn });
             }
+            Read::HoldsById { ids, reply } => {
+                let found = ids.iter().map(|id| state.found_hold(*id)).collect();
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::HoldsOf { account, from, limit, reply } => {
+                let listing = state.rules.directory().get(account);
+                let holds = state.rules.holds();
+                let some =
+                    listing.map(|at| holds.of_account(at.slot, from, PLACES_PER_PAGE, limit));
+                self.tell_when_durable(reply, Found { what: some, lsn });
+            }
             Read::Summary { reply } => {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
@@ -168,6 +179,15 @@ type Events = Vec<(Lsn, ducat_engine::record::Record)>;
 impl CoordinatorState {
     fn host(&self, slot: Slot) -> &ActorRef<PartitionMsg> {
         &self.partitions[self.rules.layout().partition_of(slot)]
+    }
+
+    fn found_hold(&self, id: TransferId) -> Option<FoundHold> {
+        if let Some(hold) = self.rules.holds().get(id) {
+            return Some(FoundHold::Open(*hold));
+        }
+        let known = self.rules.known();
+        let closed = known.closed(id)?;
+        Some(FoundHold::Closed { placed_lsn: known.get(id)?, closed })
     }
 
     async fn open_accounts(

@@ -2,10 +2,13 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
+mod holds;
 mod snapshots;
 mod views;
 
 pub use crate::answers::Answers;
+pub(crate) use holds::PLACES_PER_PAGE;
+pub use holds::{HoldView, HoldsAt, HoldsPage};
 pub use views::{
     AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
     StoredTransfer,
@@ -417,7 +420,7 @@ impl Handle {
         Ok(AccountsPage { accounts, next, lsn: found.lsn })
     }
 
-    /// Remembered transfers by id; `None` for unknown ones.
+    /// Remembered transfers and operations on holds by id; `None` for unknown ones.
     ///
     /// # Errors
     /// [`RequestError`].

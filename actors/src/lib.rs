@@ -28,6 +28,7 @@ pub mod replay;
 pub mod snapshots;
 pub mod start;
 mod stored;
+mod stored_request;
 mod supervisor;
 mod tasks;
 mod threads;

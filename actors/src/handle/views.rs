@@ -1,8 +1,10 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
+use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use ducat_engine::request::Request;
+use ducat_engine::transfer::{AccountView, Outcome};
 use std::time::Duration;
 
 /// An account's entry as read from the journal.
@@ -33,13 +35,15 @@ pub struct EntriesPage {
     pub currency: CurrencyId,
 }
 
-/// A transfer with its content and its outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A transfer, or an operation on a hold, with its content and its outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTransfer {
     /// What was asked for. The currency is that of the accounts when none was named.
-    pub request: TransferRequest,
+    pub request: Request,
     /// What became of it, marked as a repeat.
     pub outcome: Outcome,
+    /// How the hold of an operation stood after it, as its outcome told.
+    pub hold: Option<HoldAfter>,
 }
 
 /// Accounts as of one durable LSN.

@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
             status: status_to_proto(view.status) as i32,
             external,
             posted: format_minor(view.posted, digits),
-            held: format_minor(signed(view.held), digits),
+            held: format_minor(signed(view.on_hold.saturating_add(view.held)), digits),
             incoming: format_minor(signed(view.incoming), digits),
             available: if external { String::new() } else { format_minor(view.available, digits) },
             overdraft_limit: format_minor(signed(view.spec.overdraft_limit), digits),

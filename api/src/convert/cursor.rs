@@ -40,6 +40,24 @@ pub fn read_entries(account: AccountId, cursor: &str) -> Result<Option<Lsn>, Vio
     read("entries", account.get(), cursor).map(|place| Some(Lsn(place))).ok_or_else(invalid)
 }
 
+/// The cursor of a page of this account's open holds that begins at this place.
+#[must_use]
+pub fn holds(account: AccountId, next: u32) -> String {
+    write("holds", account.get(), next.into())
+}
+
+/// The place a page of this account's open holds begins at; the first for an empty cursor.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_holds(account: AccountId, cursor: &str) -> Result<u32, Violations> {
+    if cursor.is_empty() {
+        return Ok(0);
+    }
+    let place = read("holds", account.get(), cursor).and_then(|place| u32::try_from(place).ok());
+    place.ok_or_else(invalid)
+}
+
 fn write(list: &str, owner: u128, place: u64) -> String {
     format!("{place:016x}{:08x}", check(list, owner, place))
 }
@@ -81,6 +99,8 @@ mod tests {
         assert_eq!(read_entries(account(5), ""), Ok(None));
         let cursor = entries(account(5), Lsn(u64::MAX));
         assert_eq!(read_entries(account(5), &cursor), Ok(Some(Lsn(u64::MAX))));
+        assert_eq!(read_holds(account(5), ""), Ok(0));
+        assert_eq!(read_holds(account(5), &holds(account(5), u32::MAX)), Ok(u32::MAX));
     }
 
     #[test]
@@ -88,6 +108,8 @@ mod tests {
         let cursor = entries(account(5), Lsn(9));
         assert!(read_entries(account(6), &cursor).is_err());
         assert!(read_accounts(&cursor).is_err());
+        assert!(read_holds(account(5), &cursor).is_err());
+        assert!(read_holds(account(6), &holds(account(5), 9)).is_err());
         assert!(read_accounts(&cursor[..23]).is_err());
         assert!(read_accounts("é23456789012345678901234").is_err());
         for at in 0..cursor.len() {
