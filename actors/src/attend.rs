@@ -2,11 +2,12 @@
 //! assets, and reads.
 
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
-use crate::handle::{CurrencyTotal, PLACES_PER_PAGE, StateSummary};
+use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
-use crate::tasks::{AssetResult, Found, FoundHold, Read, Reply, StatusResult, Task};
+use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, StatusResult, Task};
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
-use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
+use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
 use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
@@ -18,6 +19,10 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 type Done<T> = Result<T, ActorProcessingErr>;
+
+/// Places of the ledger's open holds that one page of an account's looks at, at most: a
+/// millisecond's work, roughly.
+const HOLDS_LOOKED_AT: usize = 16_384;
 
 impl CoordinatorActor {
     /// Does one task that is not a transfer.
@@ -104,20 +109,21 @@ impl CoordinatorActor {
                 let found = ids.iter().map(|id| state.rules.known().get(*id)).collect();
                 self.tell_when_durable(reply, Found { what: found, lsn });
             }
-            Read::HoldsById { ids, reply } => {
-                let found = ids.iter().map(|id| state.found_hold(*id)).collect();
-                self.tell_when_durable(reply, Found { what: found, lsn });
-            }
-            Read::HoldsOf { account, from, limit, reply } => {
-                let listing = state.rules.directory().get(account);
-                let holds = state.rules.holds();
-                let some =
-                    listing.map(|at| holds.of_account(at.slot, from, PLACES_PER_PAGE, limit));
-                self.tell_when_durable(reply, Found { what: some, lsn });
-            }
             Read::Summary { reply } => {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
+            }
+            Read::HoldsById { ids, reply } => {
+                let found = state.holds(&ids).await?;
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::HoldsOf { account, from, limit, reply } => {
+                let slot = state.rules.directory().get(account).map(|listing| listing.slot);
+                let found = match slot {
+                    Some(slot) => Some(state.holds_of(slot, from, limit).await?),
+                    None => None,
+                };
+                self.tell_when_durable(reply, Found { what: found, lsn });
             }
             Read::Holds { reply } => {
                 // As for ids.
@@ -179,15 +185,6 @@ type Events = Vec<(Lsn, ducat_engine::record::Record)>;
 impl CoordinatorState {
     fn host(&self, slot: Slot) -> &ActorRef<PartitionMsg> {
         &self.partitions[self.rules.layout().partition_of(slot)]
-    }
-
-    fn found_hold(&self, id: TransferId) -> Option<FoundHold> {
-        if let Some(hold) = self.rules.holds().get(id) {
-            return Some(FoundHold::Open(*hold));
-        }
-        let known = self.rules.known();
-        let closed = known.closed(id)?;
-        Some(FoundHold::Closed { placed_lsn: known.get(id)?, closed })
     }
 
     async fn open_accounts(
@@ -281,6 +278,38 @@ impl CoordinatorState {
         Ok(views)
     }
 
+    /// How holds stand, open ones with their accounts' ids.
+    async fn holds(&self, ids: &[TransferId]) -> Done<Vec<Option<HoldState>>> {
+        let open = |id: &TransferId| self.rules.holds().get(*id).copied();
+        let found: Vec<_> = ids.iter().map(open).collect();
+        let accounts = self.accounts_of(found.iter().flatten()).await?;
+        let state = |(id, hold): (&TransferId, Option<Hold>)| match hold {
+            Some(hold) => HoldView::of(hold, &accounts).map(HoldState::Open),
+            None => self.rules.known().closed(*id).map(HoldState::Closed),
+        };
+        Ok(ids.iter().zip(found).map(state).collect())
+    }
+
+    /// Open holds of a debit account, and where to go on.
+    async fn holds_of(&self, debit: Slot, from: u32, limit: usize) -> Done<HoldsOf> {
+        let holds = self.rules.holds();
+        let (holds, next) = holds.of_account(debit, from, HOLDS_LOOKED_AT, limit);
+        let accounts = self.accounts_of(holds.iter()).await?;
+        let views = holds.into_iter().filter_map(|hold| HoldView::of(hold, &accounts));
+        Ok((views.collect(), next))
+    }
+
+    /// The accounts of holds.
+    async fn accounts_of(
+        &self,
+        holds: impl Iterator<Item = &Hold>,
+    ) -> Done<HashMap<Slot, AccountView>> {
+        let mut slots: Vec<Slot> = holds.flat_map(|hold| [hold.debit, hold.credit]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Ok(self.views(slots).await?.into_iter().collect())
+    }
+
     async fn summary(&self, lsn: Lsn) -> Done<StateSummary> {
         let mut hash = HashPart::default();
         let mut totals: BTreeMap<_, Totals> = BTreeMap::new();
@@ -290,11 +319,15 @@ impl CoordinatorState {
             partition.cast(PartitionMsg::Summary { reply })?;
             asked.push(answer);
         }
+        let mut on_hold = Vec::new();
         for answer in asked {
-            let (part, sums) = answer.await?;
-            hash.merge(part);
-            merge_totals(&mut totals, sums);
+            let summary = answer.await?;
+            hash.merge(summary.hash);
+            merge_totals(&mut totals, summary.totals);
+            on_hold.extend(summary.on_hold);
         }
+        // Asserted, like the sums: what accounts have on hold is what open holds set aside.
+        check_holds(self.rules.holds(), on_hold.into_iter())?;
         let totals = totals.into_iter().map(|(currency, Totals { internal, external })| {
             assert_eq!(internal + external, 0, "money was made or lost");
             CurrencyTotal { currency, internal, external }

@@ -7,11 +7,11 @@
 use crate::admission::Shared;
 use crate::handle::{EntriesPage, Entry, Handle, RequestError, StoredTransfer};
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::stored_request::{slots, stored_request};
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::Posted;
-use ducat_engine::transfer::AccountView;
+use ducat_engine::repeat::{Named, content, stored_outcome};
+use ducat_engine::transfer::{AccountView, TransferKind, TransferRequest};
 use ducat_persistence::with_causes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -140,8 +140,48 @@ pub(crate) async fn transfers(
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })
     .await?;
-    let slots = events.iter().flatten().flat_map(|(_, event)| slots(&event.record));
+    let slots = events.iter().flatten().filter_map(|(_, event)| content(&event.record));
+    let slots = slots.flat_map(|content| [content.debit, content.credit]);
+    let slots = slots.filter_map(|named| match named {
+        Named::Slot(slot) => Some(slot),
+        Named::Id(_) => None,
+    });
     let accounts = views(handle, slots.collect()).await?;
-    let stored = |(lsn, event): (Lsn, StoredEvent)| stored_request(lsn, &event, &accounts);
+    let stored = |(lsn, event): (Lsn, StoredEvent)| stored_transfer(lsn, &event, &accounts);
     Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
+}
+
+pub(crate) fn stored_transfer(
+    lsn: Lsn,
+    event: &StoredEvent,
+    accounts: &HashMap<Slot, AccountView>,
+) -> Option<StoredTransfer> {
+    let content = content(&event.record)?;
+    let account = |named: Named| match named {
+        Named::Slot(slot) => accounts.get(&slot).map(|view| view.spec),
+        Named::Id(_) => None,
+    };
+    let id = |named: Named| match named {
+        Named::Slot(slot) => accounts.get(&slot).map(|view| view.spec.id),
+        Named::Id(id) => Some(id),
+    };
+    let (debit, credit) = (account(content.debit), account(content.credit));
+    let kind = match (debit, credit) {
+        (Some(debit), _) if debit.external => TransferKind::Deposit,
+        (_, Some(credit)) if credit.external => TransferKind::Withdrawal,
+        _ => TransferKind::Transfer,
+    };
+    let held_in = debit.or(credit).map(|spec| spec.currency);
+    let outcome = stored_outcome(lsn, event.time_ns, &event.record);
+    let request = TransferRequest {
+        id: outcome.id,
+        debit: id(content.debit)?,
+        credit: id(content.credit)?,
+        amount: content.amount,
+        currency: content.currency.or(held_in),
+        kind: content.kind.unwrap_or(kind),
+        linked: event.record.is_linked(),
+    };
+    let outcome = ducat_engine::transfer::Outcome { currency: held_in, ..outcome };
+    Some(StoredTransfer { request, outcome })
 }

@@ -2,16 +2,13 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
-mod holds;
 mod snapshots;
 mod views;
 
 pub use crate::answers::Answers;
-pub(crate) use holds::PLACES_PER_PAGE;
-pub use holds::{HoldView, HoldsAt, HoldsPage};
 pub use views::{
-    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
-    StoredTransfer,
+    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HoldState, HoldView, HoldsAt,
+    HoldsPage, StateSummary, Status, StoredRequest, StoredTransfer,
 };
 
 use crate::admission::Shared;
@@ -403,6 +400,47 @@ impl Handle {
         Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
     }
 
+    /// Holds by id, all as of one durable LSN.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn holds(&self, ids: Vec<TransferId>) -> Result<HoldsAt, RequestError> {
+        check_size(ids.len())?;
+        let found = self.read(|reply| Read::HoldsById { ids, reply }).await?;
+        Ok(HoldsAt { holds: found.what, lsn: found.lsn })
+    }
+
+    /// A page of at most `limit` open holds (capped at [`BATCH_MAX`]) of a debit account, in the
+    /// order of their places, from place `from` on; one call looks at a bounded number of the
+    /// ledger's open holds. `Ok(None)` when no account has this id.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn list_holds(
+        &self,
+        account: AccountId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Option<HoldsPage>, RequestError> {
+        let limit = limit.clamp(1, BATCH_MAX);
+        let found = self.read(|reply| Read::HoldsOf { account, from, limit, reply }).await?;
+        let lsn = found.lsn;
+        Ok(found.what.map(|(holds, next)| HoldsPage { holds, next, lsn }))
+    }
+
+    /// Requests by id, transfers and operations on holds, with their answers, from the journal.
+    /// `None` for ids that are not remembered.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn requests(
+        &self,
+        ids: Vec<TransferId>,
+    ) -> Result<Vec<Option<StoredRequest>>, RequestError> {
+        check_size(ids.len())?;
+        crate::requests::requests(self, &self.shared, ids).await
+    }
+
     /// A page of at most `limit` accounts (capped at [`BATCH_MAX`]) from slot `from` on.
     ///
     /// # Errors
@@ -420,7 +458,8 @@ impl Handle {
         Ok(AccountsPage { accounts, next, lsn: found.lsn })
     }
 
-    /// Remembered transfers and operations on holds by id; `None` for unknown ones.
+    /// Remembered transfers by id; `None` for unknown ones, and for operations on holds
+    /// ([`Self::requests`]).
     ///
     /// # Errors
     /// [`RequestError`].

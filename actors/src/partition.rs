@@ -8,13 +8,11 @@
 use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::ids::{Lsn, Slot};
-use ducat_engine::ledger::{HashPart, Totals, summarize};
-use ducat_engine::money::CurrencyId;
+use ducat_engine::ledger::{PartitionSummary, summarize};
 use ducat_engine::partition::{Legs, Partition};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -45,7 +43,7 @@ pub(crate) enum PartitionMsg {
     /// How accounts stand.
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
     /// Hash and sums over all accounts hosted here.
-    Summary { reply: oneshot::Sender<(HashPart, BTreeMap<CurrencyId, Totals>)> },
+    Summary { reply: oneshot::Sender<PartitionSummary> },
     /// A snapshot begins here: accounts are given as they are now.
     BeginExport { piece: usize },
     /// The next accounts of the snapshot that was begun; `None` once all are given. The one

@@ -5,8 +5,8 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
-use crate::handle::{RequestError, StateSummary};
-use ducat_engine::holds::{Closed, Hold};
+use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::{Currency, CurrencyError};
 use ducat_engine::request::Request;
@@ -104,9 +104,9 @@ impl Read {
             Self::Events { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
-            Self::Holds { reply } => reply.is_closed(),
             Self::HoldsById { reply, .. } => reply.is_closed(),
             Self::HoldsOf { reply, .. } => reply.is_closed(),
+            Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
         }
     }
@@ -118,18 +118,8 @@ impl Read {
     }
 }
 
-/// A hold as it was found.
-pub(crate) enum FoundHold {
-    Open(Hold),
-    /// Closed, and its id remembered.
-    Closed {
-        placed_lsn: Lsn,
-        closed: Closed,
-    },
-}
-
-/// Some open holds of an account and where to go on; `None` when there is no such account.
-pub(crate) type HoldsOf = Option<(Vec<Hold>, Option<u32>)>;
+/// Some open holds and where to go on.
+pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
 
 /// A read; its answer is of one LSN, and leaves once that is durable.
 pub(crate) enum Read {
@@ -141,14 +131,15 @@ pub(crate) enum Read {
     Page { from: Slot, limit: usize, reply: Reply<Found<Vec<Placed>>> },
     /// The events of transfers by id.
     Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Lsn>>>> },
-    /// Holds by id.
-    HoldsById { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<FoundHold>>>> },
-    /// Open holds of an account, from a place on, and where to go on.
-    HoldsOf { account: AccountId, from: u32, limit: usize, reply: Reply<Found<HoldsOf>> },
     /// Hash and totals.
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
     Memory { reply: Reply<usize> },
+    /// Holds by id.
+    HoldsById { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<HoldState>>>> },
+    /// Open holds of a debit account, from a place on, and where to go on; `None` when there is
+    /// no such account.
+    HoldsOf { account: AccountId, from: u32, limit: usize, reply: Reply<Found<Option<HoldsOf>>> },
     /// The next open holds of the snapshot that was begun.
     Holds { reply: Reply<Option<Vec<Hold>>> },
     /// The next remembered ids of the snapshot that was begun.

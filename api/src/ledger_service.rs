@@ -12,7 +12,7 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
-use ducat_actors::handle::{BATCH_MAX, Handle, RequestError};
+use ducat_actors::handle::{BATCH_MAX, Handle, HoldState, RequestError};
 use ducat_engine::ids::{AccountId, Lsn};
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -232,7 +232,7 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
         let room = self.room(ids.len() * item::TRANSFER).await?;
-        let stored = self.handle.transfers(ids).await.map_err(status::request)?;
+        let stored = self.handle.requests(ids).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut answer = proto::GetTransfersResponse::default();
         for (id, stored) in asked.into_iter().zip(&stored) {
@@ -298,12 +298,29 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_HOLDS_MAX)?;
         let room = self.room(ids.len() * item::HOLD).await?;
-        let at = self.handle.holds(ids).await.map_err(status::request)?;
+        let at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
+        let closed = ids.iter().zip(&at.holds).filter_map(|(id, state)| match state {
+            Some(HoldState::Closed(_)) => Some(*id),
+            _ => None,
+        });
+        // Of a closed hold only how it ended is in memory; the rest is in the journal.
+        let placed = match closed.collect::<Vec<_>>() {
+            none if none.is_empty() => Vec::new(),
+            some => self.handle.requests(some).await.map_err(status::request)?,
+        };
+        let mut placed = placed.into_iter();
         let currencies = self.handle.currencies();
         let mut answer = proto::GetHoldsResponse { lsn: at.lsn.0, ..Default::default() };
-        for (id, view) in asked.into_iter().zip(&at.holds) {
-            match view {
-                Some(view) => answer.holds.push(holds::message(view, &currencies)),
+        for (id, state) in asked.into_iter().zip(&at.holds) {
+            let hold = match state {
+                Some(HoldState::Open(view)) => Some(holds::open(view, &currencies)),
+                Some(HoldState::Closed(closed)) => {
+                    placed.next().flatten().and_then(|p| holds::closed(&p, *closed, &currencies))
+                }
+                None => None,
+            };
+            match hold {
+                Some(hold) => answer.holds.push(hold),
                 None => answer.unknown.push(id),
             }
         }
@@ -323,7 +340,7 @@ impl Ledger for LedgerService {
         let page = page.ok_or_else(|| account_unknown(id))?;
         let currencies = self.handle.currencies();
         let answer = proto::ListHoldsResponse {
-            holds: page.holds.iter().map(|view| holds::message(view, &currencies)).collect(),
+            holds: page.holds.iter().map(|view| holds::open(view, &currencies)).collect(),
             next_cursor: page.next.map(|next| cursor::holds(id, next)).unwrap_or_default(),
             lsn: page.lsn.0,
         };

@@ -169,17 +169,30 @@ pub(crate) fn hash_of_state(
     *hasher.finalize().as_bytes()
 }
 
+/// What one partition's accounts add up to.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionSummary {
+    /// Its part of the state's hash.
+    pub hash: HashPart,
+    /// Its sums by currency.
+    pub totals: BTreeMap<CurrencyId, Totals>,
+    /// The accounts that have something on hold, and how much: for [`check_holds`].
+    pub on_hold: Vec<(Slot, u128)>,
+}
+
 /// Hash and sums of one partition.
 #[must_use]
-pub fn summarize(partition: &Partition) -> (HashPart, BTreeMap<CurrencyId, Totals>) {
-    let mut hash = HashPart::default();
-    let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+pub fn summarize(partition: &Partition) -> PartitionSummary {
+    let mut summary = PartitionSummary::default();
     let mut scratch = Vec::with_capacity(128);
     for (slot, account) in partition.accounts() {
-        hash.add(slot, account, &mut scratch);
-        totals.entry(account.currency()).or_default().add(account);
+        summary.hash.add(slot, account, &mut scratch);
+        summary.totals.entry(account.currency()).or_default().add(account);
+        if account.on_hold() > 0 {
+            summary.on_hold.push((slot, account.on_hold()));
+        }
     }
-    (hash, totals)
+    summary
 }
 
 impl Ledger {
@@ -214,9 +227,9 @@ impl Ledger {
         let mut hash = HashPart::default();
         let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
         for partition in &self.partitions {
-            let (part, sums) = summarize(partition);
-            hash.merge(part);
-            merge_totals(&mut totals, sums);
+            let summary = summarize(partition);
+            hash.merge(summary.hash);
+            merge_totals(&mut totals, summary.totals);
         }
         (state_hash(hash, &self.coordinator), totals)
     }

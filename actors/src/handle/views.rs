@@ -1,10 +1,11 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
-use ducat_engine::holds::HoldAfter;
+use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::request::Request;
-use ducat_engine::transfer::{AccountView, Outcome};
+use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// An account's entry as read from the journal.
@@ -35,15 +36,72 @@ pub struct EntriesPage {
     pub currency: CurrencyId,
 }
 
-/// A transfer, or an operation on a hold, with its content and its outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A transfer with its content and its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredTransfer {
     /// What was asked for. The currency is that of the accounts when none was named.
+    pub request: TransferRequest,
+    /// What became of it, marked as a repeat.
+    pub outcome: Outcome,
+}
+
+/// A request with its content and its answer, as read from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRequest {
+    /// What was asked for. A currency is that of the accounts when none was named.
     pub request: Request,
     /// What became of it, marked as a repeat.
     pub outcome: Outcome,
-    /// How the hold of an operation stood after it, as its outcome told.
+    /// How the hold of an operation stood after it.
     pub hold: Option<HoldAfter>,
+}
+
+/// An open hold, with its accounts by the callers' ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldView {
+    /// The account that pays.
+    pub debit: AccountId,
+    /// The account that receives.
+    pub credit: AccountId,
+    /// The rest.
+    pub hold: Hold,
+}
+
+impl HoldView {
+    /// `None` when its accounts are not among these.
+    pub(crate) fn of(hold: Hold, accounts: &HashMap<Slot, AccountView>) -> Option<Self> {
+        let id = |slot| accounts.get(&slot).map(|view| view.spec.id);
+        Some(Self { debit: id(hold.debit)?, credit: id(hold.credit)?, hold })
+    }
+}
+
+/// How a hold stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldState {
+    /// It is open.
+    Open(HoldView),
+    /// It ended so. Told as long as the id of its placing is remembered.
+    Closed(Closed),
+}
+
+/// Holds as of one durable LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsAt {
+    /// One for each hold asked for; `None` for ids under which none is known.
+    pub holds: Vec<Option<HoldState>>,
+    /// The moment.
+    pub lsn: Lsn,
+}
+
+/// A page of an account's open holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsPage {
+    /// The holds; perhaps none, though there are more.
+    pub holds: Vec<HoldView>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<u32>,
+    /// The moment.
+    pub lsn: Lsn,
 }
 
 /// Accounts as of one durable LSN.

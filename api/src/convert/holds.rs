@@ -2,32 +2,77 @@
 
 use super::outcomes::state_to_proto;
 use crate::proto;
-use ducat_actors::handle::HoldView;
-use ducat_engine::money::{Currencies, format_minor};
+use ducat_actors::handle::{HoldView, StoredRequest};
+use ducat_engine::holds::Closed;
+use ducat_engine::ids::AccountId;
+use ducat_engine::money::{Currencies, CurrencyId, format_minor};
+use ducat_engine::request::Request;
 
-/// A hold as a message.
+/// An open hold as a message.
 #[must_use]
-pub fn message(view: &HoldView, currencies: &Currencies) -> proto::Hold {
-    let currency = currencies.by_id(view.currency);
-    // An id that is not known would be a fault; it shows as its number.
-    let (code, digits) =
-        currency.map_or_else(|| (format!("#{}", view.currency.0), 0), |c| (c.code, c.digits));
-    let text = |minor: u128| format_minor(i128::try_from(minor).unwrap_or(i128::MAX), digits);
+pub fn open(view: &HoldView, currencies: &Currencies) -> proto::Hold {
+    let hold = &view.hold;
+    let (currency, digits) = named(hold.currency, currencies);
+    let text = text(digits);
     proto::Hold {
-        id: view.id.low(),
-        id_high: view.id.high(),
-        state: state_to_proto(view.closed).into(),
-        debit_account: view.debit.low(),
-        debit_account_high: view.debit.high(),
-        credit_account: view.credit.low(),
-        credit_account_high: view.credit.high(),
-        currency: code,
+        id: hold.id.low(),
+        id_high: hold.id.high(),
+        state: state_to_proto(None).into(),
+        currency,
         digits: digits.into(),
-        amount: text(view.amount),
-        remaining: text(view.remaining),
-        over_capture_max: text(view.over_capture_max),
-        expires_ns: view.expires_ns.unwrap_or(0),
-        placed_lsn: view.placed_lsn.0,
-        remaining_minor: view.remaining.to_string(),
+        amount: text(hold.amount),
+        remaining: text(hold.remaining),
+        over_capture_max: text(hold.over_capture_max),
+        expires_ns: hold.expires_ns,
+        placed_lsn: hold.placed_lsn.0,
+        remaining_minor: hold.remaining.to_string(),
+        ..between(view.debit, view.credit)
     }
+}
+
+/// A closed hold as a message, by the request that placed it; `None` when its id stands for
+/// another request by now.
+#[must_use]
+pub fn closed(
+    placed: &StoredRequest,
+    closed: Closed,
+    currencies: &Currencies,
+) -> Option<proto::Hold> {
+    let Request::Hold(hold) = &placed.request else { return None };
+    let (currency, digits) = named(hold.currency?, currencies);
+    let text = text(digits);
+    Some(proto::Hold {
+        id: hold.id.low(),
+        id_high: hold.id.high(),
+        state: state_to_proto(Some(closed)).into(),
+        currency,
+        digits: digits.into(),
+        amount: text(hold.amount),
+        remaining: text(0),
+        over_capture_max: text(hold.over_capture_max),
+        expires_ns: 0,
+        placed_lsn: placed.outcome.lsn.0,
+        remaining_minor: "0".to_owned(),
+        ..between(hold.debit, hold.credit)
+    })
+}
+
+fn between(debit: AccountId, credit: AccountId) -> proto::Hold {
+    proto::Hold {
+        debit_account: debit.low(),
+        debit_account_high: debit.high(),
+        credit_account: credit.low(),
+        credit_account_high: credit.high(),
+        ..proto::Hold::default()
+    }
+}
+
+/// Code and digits. An id that is not known would be a fault; it shows as its number.
+fn named(id: CurrencyId, currencies: &Currencies) -> (String, u8) {
+    let known = currencies.by_id(id);
+    known.map_or_else(|| (format!("#{}", id.0), 0), |known| (known.code, known.digits))
+}
+
+fn text(digits: u8) -> impl Fn(u128) -> String {
+    move |minor| format_minor(i128::try_from(minor).unwrap_or(i128::MAX), digits)
 }

@@ -47,14 +47,19 @@ mod field {
 /// Bytes of a posted outcome, roughly; what the buffer of a batch starts with.
 const OUTCOME_BYTES: usize = 64;
 
-/// Memory of a request from its admission until its answer is encoded: as asked (with its
+/// Memory of a transfer from its admission until its answer is encoded: as asked (with its
 /// texts), the engine's outcome, and the outcome's bytes.
 const TRANSFER_BYTES: usize = 384;
 
+/// What an operation on a hold takes beyond that: its own fields, as asked and in the engine's
+/// terms, and what is told of its hold.
+const OPERATION_BYTES: usize = 384;
+
 /// Memory of a batch and its answer, roughly.
 #[must_use]
-pub const fn batch_bytes(batch: &[Request]) -> usize {
-    batch.len() * TRANSFER_BYTES
+pub fn batch_bytes(batch: &[Request]) -> usize {
+    let operations = batch.iter().filter(|request| !matches!(request, Request::Transfer(_)));
+    batch.len() * TRANSFER_BYTES + operations.count() * OPERATION_BYTES
 }
 
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it

@@ -7,7 +7,7 @@ use super::{MoneyReader, amount_text, check_count};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use crate::wire_requests::{More, WireRequest};
-use ducat_actors::handle::{BATCH_MAX, StoredTransfer};
+use ducat_actors::handle::{BATCH_MAX, StoredRequest};
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
 use ducat_engine::request::Request;
@@ -272,7 +272,7 @@ pub(super) fn money_to_proto(
 
 /// A remembered request as a message, with its explanation when it was refused.
 #[must_use]
-pub fn record_to_proto(stored: &StoredTransfer, currencies: &Currencies) -> proto::TransferRecord {
+pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto::TransferRecord {
     proto::TransferRecord {
         transfer: Some(to_proto(&stored.request, currencies)),
         outcome: Some(super::outcomes::one(
