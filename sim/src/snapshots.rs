@@ -36,6 +36,8 @@ pub struct Taking {
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
+    /// Whether all open holds were given.
+    pub holds_given: bool,
     /// Whether all ids were given.
     pub ids_given: bool,
 }
@@ -45,14 +47,21 @@ impl Taking {
     #[must_use]
     pub fn new(head: Head, partitions: usize) -> Self {
         let accounts = vec![Vec::new(); partitions];
-        let (holds, ids) = (Vec::new(), Vec::new());
-        Self { head, accounts, holds, ids, given: vec![false; partitions], ids_given: false }
+        Self {
+            head,
+            accounts,
+            holds: Vec::new(),
+            ids: Vec::new(),
+            given: vec![false; partitions],
+            holds_given: false,
+            ids_given: false,
+        }
     }
 
     /// Whether every piece is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.ids_given && self.given.iter().all(|given| *given)
+        self.ids_given && self.holds_given && self.given.iter().all(|given| *given)
     }
 
     /// The bytes of the whole snapshot. `frame` is the one at whose end it stands.

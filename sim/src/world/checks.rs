@@ -248,6 +248,11 @@ pub(super) fn check_ledger(
     if known != expected {
         return Err(format!("{known} ids are remembered instead of {expected}"));
     }
+    let (open, expected) = (ledger.coordinator.holds().len(), model.open_holds());
+    if open != expected {
+        return Err(format!("{open} holds are open instead of {expected}"));
+    }
+    ledger.check_holds().map_err(|wrong| wrong.to_string())?;
     match ledger.totals().iter().find(|(_, sums)| sums.internal + sums.external != 0) {
         Some(wrong) => Err(format!("money was made or lost: {wrong:?}")),
         None => Ok(()),

@@ -306,7 +306,7 @@ fn replay_without_ids(partitions: usize, events: &[Event]) -> Result<Ledger, Str
         match &mut event.record {
             Record::Posted(p) | Record::PostedLinked(p) => p.id = stray,
             Record::Refused(r) | Record::RefusedLinked(r) => r.id = stray,
-            // The workload has no holds; the others consume no id.
+            // Holds are known by theirs, and the others consume none.
             _ => {}
         }
     }
