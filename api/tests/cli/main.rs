@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod holds;
 mod import;
 mod past;
 mod proof;

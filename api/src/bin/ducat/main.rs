@@ -1,7 +1,7 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
 //!
-//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import` and `status`
-//! are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
+//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `hold`, `import` and
+//! `status` are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
 //! read a data directory, beside a running server or without one. This file reads the command line and hands over; each command has a module of its
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
@@ -17,6 +17,7 @@ mod doctor;
 mod event_line;
 mod exit;
 mod figures;
+mod hold;
 mod import;
 mod key;
 mod moment;
@@ -83,6 +84,9 @@ enum Command {
     Asset(asset::AssetCommand),
     /// Make one transfer and wait until it is durable.
     Transfer(transfer::TransferArgs),
+    /// Place, capture, void, extend, show and list holds: money set aside for later.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Show what the engine is doing and how far its journal has come.
@@ -155,6 +159,7 @@ fn run(cli: Cli) -> Done {
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
+        Command::Hold(command) => block_on(hold::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
