@@ -1,5 +1,6 @@
 //! What runs were: counters that say whether the workload gets everywhere, and the trace.
 
+use ducat_engine::rejection::Rejection;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,7 +13,7 @@ pub struct Report {
     pub repeats: u64,
     pub events: u64,
     /// How often each rule refused, by its number; at 0 what was posted.
-    pub refusals: [u64; 17],
+    pub refusals: [u64; Rejection::ALL.len() + 1],
     /// How often each thing happened, by its name.
     pub counts: BTreeMap<String, u64>,
     /// A hash of every step and every answer.

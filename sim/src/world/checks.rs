@@ -220,6 +220,8 @@ impl World<'_> {
             self.report.count_many(what, times);
         }
         self.report.count_many("messages", self.shell.messages as u64);
+        let again = self.shell.rounds_again as u64;
+        self.report.count_many("rounds for what was left over", again);
     }
 }
 
