@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod holds;
 mod network;
 mod process;
 mod restarts;
