@@ -17,8 +17,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         // In one order, whoever asks.
         .btree_map(".ducat.v1")
-        // Rare and large: inline it would double the size of every outcome in memory.
+        // Rare and large: inline they would double the size of every outcome in memory.
         .boxed(".ducat.v1.Balance.wide")
+        .boxed(".ducat.v1.HoldOutcome.wide")
+        .boxed(".ducat.v1.Outcome.hold")
         .compile_fds(descriptors.clone())?;
     let servers = out.join("servers");
     std::fs::create_dir_all(&servers)?;

@@ -4,7 +4,7 @@
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
 use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
-use crate::tasks::{AssetResult, Found, Read, Reply, Task};
+use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, Task};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
@@ -17,6 +17,10 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 type Done<T> = Result<T, ActorProcessingErr>;
+
+/// Places of the ledger's open holds that one page of an account's looks at, at most: a
+/// millisecond's work, roughly.
+const HOLDS_LOOKED_AT: usize = 16_384;
 
 impl CoordinatorActor {
     /// Does one task that is not a transfer.
@@ -103,6 +107,14 @@ impl CoordinatorActor {
             }
             Read::HoldsById { ids, reply } => {
                 let found = state.holds(&ids).await?;
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::HoldsOf { account, from, limit, reply } => {
+                let slot = state.rules.directory().get(account).map(|listing| listing.slot);
+                let found = match slot {
+                    Some(slot) => Some(state.holds_of(slot, from, limit).await?),
+                    None => None,
+                };
                 self.tell_when_durable(reply, Found { what: found, lsn });
             }
             Read::Holds { reply } => {
@@ -195,20 +207,32 @@ impl CoordinatorState {
     async fn holds(&self, ids: &[TransferId]) -> Done<Vec<Option<HoldState>>> {
         let open = |id: &TransferId| self.rules.holds().get(*id).copied();
         let found: Vec<_> = ids.iter().map(open).collect();
-        let mut slots: Vec<Slot> =
-            found.iter().flatten().flat_map(|hold| [hold.debit, hold.credit]).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        let accounts: HashMap<Slot, AccountView> = self.views(slots).await?.into_iter().collect();
+        let accounts = self.accounts_of(found.iter().flatten()).await?;
         let state = |(id, hold): (&TransferId, Option<Hold>)| match hold {
-            Some(hold) => Some(HoldState::Open(HoldView {
-                debit: accounts.get(&hold.debit)?.spec.id,
-                credit: accounts.get(&hold.credit)?.spec.id,
-                hold,
-            })),
+            Some(hold) => HoldView::of(hold, &accounts).map(HoldState::Open),
             None => self.rules.known().closed(*id).map(HoldState::Closed),
         };
         Ok(ids.iter().zip(found).map(state).collect())
+    }
+
+    /// Open holds of a debit account, and where to go on.
+    async fn holds_of(&self, debit: Slot, from: u32, limit: usize) -> Done<HoldsOf> {
+        let holds = self.rules.holds();
+        let (holds, next) = holds.of_account(debit, from, HOLDS_LOOKED_AT, limit);
+        let accounts = self.accounts_of(holds.iter()).await?;
+        let views = holds.into_iter().filter_map(|hold| HoldView::of(hold, &accounts));
+        Ok((views.collect(), next))
+    }
+
+    /// The accounts of holds.
+    async fn accounts_of(
+        &self,
+        holds: impl Iterator<Item = &Hold>,
+    ) -> Done<HashMap<Slot, AccountView>> {
+        let mut slots: Vec<Slot> = holds.flat_map(|hold| [hold.debit, hold.credit]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Ok(self.views(slots).await?.into_iter().collect())
     }
 
     async fn summary(&self, lsn: Lsn) -> Done<StateSummary> {

@@ -11,8 +11,8 @@ mod views;
 pub use crate::answers::Answers;
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
-    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, StateSummary, Status, StoredRequest,
-    StoredTransfer,
+    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, StateSummary, Status,
+    StoredRequest, StoredTransfer,
 };
 
 use crate::admission::Shared;
@@ -392,6 +392,24 @@ impl Handle {
         check_size(ids.len())?;
         let found = self.read(|reply| Read::HoldsById { ids, reply }).await?;
         Ok(HoldsAt { holds: found.what, lsn: found.lsn })
+    }
+
+    /// A page of at most `limit` open holds (capped at [`BATCH_MAX`]) of a debit account, in the
+    /// order of their places, from place `from` on; one call looks at a bounded number of the
+    /// ledger's open holds. `Ok(None)` when no account has this id.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn list_holds(
+        &self,
+        account: AccountId,
+        from: u32,
+        limit: usize,
+    ) -> Result<Option<HoldsPage>, RequestError> {
+        let limit = limit.clamp(1, BATCH_MAX);
+        let found = self.read(|reply| Read::HoldsOf { account, from, limit, reply }).await?;
+        let lsn = found.lsn;
+        Ok(found.what.map(|(holds, next)| HoldsPage { holds, next, lsn }))
     }
 
     /// Requests by id, transfers and operations on holds, with their answers, from the journal.

@@ -93,6 +93,7 @@ fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
             id: captured.id,
             hold: captured.hold,
             amount: (!captured.all).then_some(captured.amount),
+            currency: Some(captured.currency),
             last: captured.last,
             linked,
         }
@@ -148,8 +149,9 @@ fn refused_operation(refused: &HoldRefused, known: &Known<'_>) -> Option<Request
             linked,
         }
         .into(),
-        Operation::Capture { hold, amount, last } => {
-            CaptureRequest { id, hold, amount, last, linked }.into()
+        Operation::Capture { hold, amount, currency, last } => {
+            let currency = currency.or(held_in);
+            CaptureRequest { id, hold, amount, currency, last, linked }.into()
         }
         Operation::Void { hold } => VoidRequest { id, hold, linked }.into(),
         Operation::Extend { hold, timeout_ns } => {

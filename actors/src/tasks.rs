@@ -5,7 +5,7 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
-use crate::handle::{HoldState, RequestError, StateSummary};
+use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
@@ -118,6 +118,7 @@ impl Read {
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
             Self::HoldsById { reply, .. } => reply.is_closed(),
+            Self::HoldsOf { reply, .. } => reply.is_closed(),
             Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
             Self::Profiles { reply } => reply.is_closed(),
@@ -130,6 +131,9 @@ impl Read {
         matches!(self, Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. })
     }
 }
+
+/// Some open holds and where to go on.
+pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
 
 /// A read; its answer is of one LSN, and leaves once that is durable.
 pub(crate) enum Read {
@@ -147,6 +151,9 @@ pub(crate) enum Read {
     Memory { reply: Reply<usize> },
     /// Holds by id.
     HoldsById { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<HoldState>>>> },
+    /// Open holds of a debit account, from a place on, and where to go on; `None` when there is
+    /// no such account.
+    HoldsOf { account: AccountId, from: u32, limit: usize, reply: Reply<Found<Option<HoldsOf>>> },
     /// The next open holds of the snapshot that was begun.
     Holds { reply: Reply<Option<Vec<Hold>>> },
     /// The next remembered ids of the snapshot that was begun.

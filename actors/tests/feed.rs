@@ -111,8 +111,10 @@ async fn every_event_is_given_as_it_was_decided() {
     assert_eq!(events[3].what, What::AssetDefined { code: "POINTS".to_owned(), digits: 0 });
     let (status, reason) = (AccountStatus::Frozen, "case 812".to_owned());
     let change = Change::Status { status, reason };
-    let frozen = What::AccountChanged { account: account(3), currency: GBP, change };
+    let frozen = What::AccountChanged { currency: GBP, change };
     assert_eq!(events[8].what, frozen);
+    assert_eq!(events[8].accounts, [Some(account(3)), None]);
+    assert_eq!(events[12].accounts, [Some(account(2)), Some(account(BANK))], "of a capture");
     let ids = (10..=14).chain(20..=24);
     for (event, id) in [4, 5, 6, 7, 9, 10, 11, 12, 13, 14].map(|at| &events[at]).iter().zip(ids) {
         let What::Decided(stored) = &event.what else { panic!("{event:?}") };

@@ -174,6 +174,7 @@ async fn requests_are_read_back_as_they_were_asked() {
         match &mut request {
             Request::Transfer(transfer) => transfer.currency = None,
             Request::Hold(hold) => hold.currency = None,
+            Request::Capture(capture) => capture.currency = None,
             _ => {}
         }
         assert_eq!(&request, asked);

@@ -2,7 +2,9 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
-use crate::convert::{self, accounts, cursor, events, outcomes, past, profiles, transfers};
+use crate::convert::{
+    self, accounts, cursor, events, holds, outcomes, past, profiles, transfers,
+};
 use crate::deadline::Deadline;
 use crate::feed_stream;
 use crate::intake::Intake;
@@ -12,8 +14,8 @@ use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
-use crate::wire_requests::{BatchRequest, StreamRequest};
-use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, RequestError};
+use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, RequestError};
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::profile::Details;
 use ducat_engine::transfer::{AccountRejection, AccountSpec};
@@ -22,6 +24,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Most ids in one `GetTransfers`.
 pub const GET_TRANSFERS_MAX: usize = 100;
+
+/// Most ids in one `GetHolds`.
+pub const GET_HOLDS_MAX: usize = 100;
 
 /// The service over one engine.
 #[derive(Clone)]
@@ -104,6 +109,11 @@ fn with_room<T>(message: T, mut room: Room, bytes: usize) -> Response<T> {
     response
 }
 
+fn account_unknown(id: AccountId) -> Status {
+    let sentence = format!("no account has the id {id}");
+    Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence).into()
+}
+
 /// Memory of one item of an answer while it is made, roughly: the engine's figures, the
 /// message with its texts, its bytes.
 mod item {
@@ -112,6 +122,7 @@ mod item {
     pub const TRANSFER: usize = 768;
     pub const ENTRY: usize = 384;
     pub const HISTORY: usize = 8 * 1024;
+    pub const HOLD: usize = 640;
 }
 
 #[tonic::async_trait]
@@ -238,13 +249,16 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::TransferResponse>, Status> {
         let deadline = Deadline::of(&request);
         let currencies = self.handle.currencies();
-        let transfer = transfers::single(request.get_ref(), &currencies)?;
-        let pending = self.handle.submit_by(vec![transfer], deadline).map_err(status::request)?;
-        let outcomes = pending.outcomes().await.map_err(status::request)?;
-        let outcome = outcomes
+        let asked = WireRequest::from(request.into_inner());
+        let asked = transfers::single(&asked, &currencies)?;
+        let batch = vec![asked.clone()];
+        let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
+        let answers = pending.answers().await.map_err(status::request)?;
+        let outcome = answers
+            .outcomes
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
-        let outcome = Some(outcomes::one(outcome, &transfer, &currencies));
+        let outcome = Some(outcomes::one(outcome, answers.hold(0), &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
 
@@ -258,11 +272,11 @@ impl Ledger for LedgerService {
         let batch = transfers::batch(&asked, &currencies)?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
-        let outcomes = pending.outcomes().await.map_err(status::request)?;
-        if outcomes.len() != asked.len() {
+        let answers = pending.answers().await.map_err(status::request)?;
+        if answers.outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
-        let answer = outcomes::unary_answer(&outcomes, &asked, &currencies);
+        let answer = outcomes::unary_answer(&answers, &asked, &currencies);
         let bytes = answer.as_bytes().len();
         Ok(with_room(answer, room, bytes))
     }
@@ -296,7 +310,7 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
         let room = self.room(ids.len() * item::TRANSFER).await?;
-        let stored = self.handle.transfers(ids).await.map_err(status::request)?;
+        let stored = self.handle.requests(ids).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut answer = proto::GetTransfersResponse::default();
         for (id, stored) in asked.into_iter().zip(&stored) {
@@ -355,6 +369,62 @@ impl Ledger for LedgerService {
         Ok(answered(accounts::Writer::new(&currencies).entries(&page, next), room))
     }
 
+    async fn get_holds(
+        &self,
+        request: Request<proto::GetHoldsRequest>,
+    ) -> Result<Response<proto::GetHoldsResponse>, Status> {
+        let asked = request.into_inner().ids;
+        let ids = convert::transfer_ids(&asked, GET_HOLDS_MAX)?;
+        let room = self.room(ids.len() * item::HOLD).await?;
+        let at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
+        let closed = ids.iter().zip(&at.holds).filter_map(|(id, state)| match state {
+            Some(HoldState::Closed(_)) => Some(*id),
+            _ => None,
+        });
+        // Of a closed hold only how it ended is in memory; the rest is in the journal.
+        let placed = match closed.collect::<Vec<_>>() {
+            none if none.is_empty() => Vec::new(),
+            some => self.handle.requests(some).await.map_err(status::request)?,
+        };
+        let mut placed = placed.into_iter();
+        let currencies = self.handle.currencies();
+        let mut answer = proto::GetHoldsResponse { lsn: at.lsn.0, ..Default::default() };
+        for (id, state) in asked.into_iter().zip(&at.holds) {
+            let hold = match state {
+                Some(HoldState::Open(view)) => Some(holds::open(view, &currencies)),
+                Some(HoldState::Closed(closed)) => {
+                    placed.next().flatten().and_then(|p| holds::closed(&p, *closed, &currencies))
+                }
+                None => None,
+            };
+            match hold {
+                Some(hold) => answer.holds.push(hold),
+                None => answer.unknown.push(id),
+            }
+        }
+        Ok(answered(answer, room))
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<proto::ListHoldsRequest>,
+    ) -> Result<Response<proto::ListHoldsResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_holds(id, &request.cursor)?;
+        let room = self.room(size * item::HOLD).await?;
+        let page = self.handle.list_holds(id, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| account_unknown(id))?;
+        let currencies = self.handle.currencies();
+        let answer = proto::ListHoldsResponse {
+            holds: page.holds.iter().map(|view| holds::open(view, &currencies)).collect(),
+            next_cursor: page.next.map(|next| cursor::holds(id, next)).unwrap_or_default(),
+            lsn: page.lsn.0,
+        };
+        Ok(answered(answer, room))
+    }
+
     type SubscribeStream = AnswerStream;
 
     async fn subscribe(
@@ -403,9 +473,4 @@ impl Ledger for LedgerService {
         };
         Ok(Response::new(past::trial_balance(&made, &self.handle.currencies())))
     }
-}
-
-fn account_unknown(id: AccountId) -> Status {
-    let sentence = format!("no account has the id {id}");
-    Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence).into()
 }

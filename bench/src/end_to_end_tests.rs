@@ -207,6 +207,20 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn get_holds(
+        &self,
+        _: Request<proto::GetHoldsRequest>,
+    ) -> Answer<proto::GetHoldsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_holds(
+        &self,
+        _: Request<proto::ListHoldsRequest>,
+    ) -> Answer<proto::ListHoldsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_entries(
         &self,
         _: Request<proto::ListEntriesRequest>,

@@ -115,6 +115,8 @@ pub struct HoldAfter {
     pub released: u128,
     /// Minor units still set aside.
     pub remaining: u128,
+    /// By how much captures together may exceed the amount, minor units. Told with refusals.
+    pub over_capture_max: Option<u128>,
     /// When it expires, nanoseconds since the Unix epoch; [`NEVER_NS`]. Told when it was placed or
     /// extended, and with refusals.
     pub expires_ns: Option<u64>,
@@ -229,6 +231,32 @@ impl Holds {
     /// All of them, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Hold> {
         self.chunks.iter().flatten().filter(|hold| hold.remaining > 0)
+    }
+
+    /// Those of one debit account that lie from place `from` on, in the order of their places: at
+    /// most `max` of them, and no more than `places` are looked at. And the place to go on at;
+    /// `None` behind the last. A hold stays at its place as long as it is open.
+    #[must_use]
+    pub fn of_account(
+        &self,
+        debit: Slot,
+        from: u32,
+        places: usize,
+        max: usize,
+    ) -> (Vec<Hold>, Option<u32>) {
+        let end = self.chunks.len().saturating_sub(1) * CHUNK;
+        let end = end + self.chunks.last().map_or(0, Vec::len);
+        let from = from as usize;
+        let stop = from.saturating_add(places).min(end);
+        let mut found = Vec::new();
+        for at in from..stop {
+            if found.len() == max {
+                return (found, Some(at as Position));
+            }
+            let at = at as Position;
+            found.extend(self.hold_at(at).filter(|hold| hold.debit == debit).copied());
+        }
+        (found, (stop < end).then_some(stop as Position))
     }
 
     /// When the next one expires, nanoseconds since the Unix epoch; `None` while none can.

@@ -24,7 +24,7 @@ use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::profile::{Filter, Profile, ProfileChange};
 use crate::rejection::Rejection;
-use crate::request::Request;
+use crate::request::{HoldRequest, Request};
 use crate::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
     Outcome, TransferKind, TransferRequest,
@@ -425,7 +425,8 @@ impl SerialLedger {
     fn first_static(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
         let mut holds = self.holds.clone();
         group.iter().enumerate().find_map(|(at, request)| {
-            let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns));
+            let held_in = |hold: &HoldRequest| self.accounts[&hold.debit].spec.currency;
+            let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
             let rule = about_holds.or_else(|| match request {
                 Request::Transfer(transfer) => self.static_rule(transfer),
                 Request::Hold(hold) => self.static_rule(&hold.transfer()),
@@ -563,7 +564,10 @@ impl SerialLedger {
                     transfer.currency = transfer.currency.or(answered.0.currency);
                 }
                 Request::Hold(hold) => hold.currency = hold.currency.or(answered.0.currency),
-                _ => {}
+                Request::Capture(capture) => {
+                    capture.currency = capture.currency.or(answered.0.currency);
+                }
+                Request::Void(_) | Request::Extend(_) => {}
             }
             request
         };

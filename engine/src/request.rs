@@ -67,6 +67,8 @@ pub struct CaptureRequest {
     pub hold: TransferId,
     /// Minor units; `None` for all that remains.
     pub amount: Option<u128>,
+    /// The currency the caller believes the hold to be in; `None` takes its own.
+    pub currency: Option<CurrencyId>,
     /// No capture follows: what remains behind this one is given back and the hold is closed.
     pub last: bool,
     /// Linked with the next request of the batch: both happen or neither.

@@ -148,7 +148,8 @@ fn refusals(linked: bool) -> Vec<Record> {
     let captures = [None, Some(0), Some(u128::MAX)];
     let mut all = vec![refusal(Rejection::AmountTooLarge, place, Some((known, unknown)), None)];
     all.extend(captures.map(|amount| {
-        let asked = Operation::Capture { hold: most, amount, last: amount.is_none() };
+        let (currency, last) = (amount.map(|_| CurrencyId(840)), amount.is_none());
+        let asked = Operation::Capture { hold: most, amount, currency, last };
         refusal(Rejection::HoldExceeded, asked, Some((known, known)), Some(standing))
     }));
     let void = Operation::Void { hold: most };

@@ -155,7 +155,8 @@ fn hold(number: u128, amount: u128) -> HoldRequest {
 }
 
 fn capture(number: u128, hold: u128, amount: Option<u128>) -> CaptureRequest {
-    CaptureRequest { id: id(number), hold: id(hold), amount, last: false, linked: false }
+    let (id, hold) = (id(number), id(hold));
+    CaptureRequest { id, hold, amount, currency: None, last: false, linked: false }
 }
 
 fn void(number: u128, hold: u128) -> VoidRequest {

@@ -300,7 +300,24 @@ pub(crate) fn transfers() -> Vec<Vec<u8>> {
         batch(vec![wide(2), linked, points, plain(0)]),
         batch(Vec::new()),
         plain(5).encode_to_vec(),
+        batch(operations()),
     ]
+}
+
+/// Every operation on a hold, and one with fields that it does not have.
+fn operations() -> Vec<proto::TransferRequest> {
+    use ducat_api::proto::TransferRequest;
+    let id = |n| ducat_engine::ids::TransferId::new(n).expect("not zero");
+    let minute = Some(std::time::Duration::from_secs(60));
+    let hold = TransferRequest {
+        currency: "GBP".to_owned(),
+        over_capture_max: "0.50".to_owned(),
+        ..TransferRequest::hold(id(6), account(2), account(3), 100, minute)
+    };
+    let capture = TransferRequest::capture(id(7), id(6), std::num::NonZeroU64::new(50));
+    let last = TransferRequest { last: true, ..TransferRequest::capture(id(1 << 70), id(6), None) };
+    let (extend, void) = (TransferRequest::extend(id(8), id(6), None), TransferRequest::void(id(9), id(6)));
+    vec![hold, capture, extend, void, last]
 }
 
 /// Accounts to open.

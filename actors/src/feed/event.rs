@@ -4,9 +4,11 @@ use crate::handle::StoredRequest;
 use crate::names::{Known, Name};
 use crate::requests::stored_request;
 use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::record::Record;
+use ducat_engine::repeat::Named;
 use ducat_engine::transfer::Outcome;
 
 /// A decided event.
@@ -16,6 +18,10 @@ pub struct FeedEvent {
     pub lsn: Lsn,
     /// When it was decided: nanoseconds since 1970.
     pub time_ns: u64,
+    /// What sort of event it is.
+    pub kind: EventKind,
+    /// The accounts it touches, the debit account first.
+    pub accounts: [Option<AccountId>; 2],
     /// What happened.
     pub what: What,
 }
@@ -30,9 +36,7 @@ pub enum What {
     HoldExpired {
         /// The hold.
         hold: TransferId,
-        /// The account that would have paid.
-        account: AccountId,
-        /// What it holds.
+        /// What its accounts hold.
         currency: CurrencyId,
         /// Minor units given back.
         released: u128,
@@ -41,9 +45,7 @@ pub enum What {
     AccountOpened(Box<Opening>),
     /// An account was changed.
     AccountChanged {
-        /// The account.
-        account: AccountId,
-        /// What it holds.
+        /// What the account holds.
         currency: CurrencyId,
         /// What is new.
         change: Change,
@@ -80,13 +82,8 @@ pub(super) fn named(
             What::Decided(Box::new(StoredRequest { outcome, ..stored }))
         }
         Record::Expired(expired) => {
-            let name = known.get(expired.debit)?;
-            What::HoldExpired {
-                hold: expired.hold,
-                account: name.id,
-                currency: name.currency,
-                released: expired.released,
-            }
+            let currency = known.get(expired.debit)?.currency;
+            What::HoldExpired { hold: expired.hold, currency, released: expired.released }
         }
         Record::AccountOpened(spec) => What::AccountOpened(Box::new(Opening::from(*spec))),
         Record::StatusChanged { slot, status } => {
@@ -102,9 +99,13 @@ pub(super) fn named(
             What::AssetDefined { code: code.clone(), digits: *digits }
         }
     };
-    Some(FeedEvent { lsn, time_ns, what })
+    let accounts = record.parties().map(|party| match party? {
+        Named::Slot(slot) => known.get(slot).map(|name| name.id),
+        Named::Id(id) => Some(id),
+    });
+    Some(FeedEvent { lsn, time_ns, kind: record.kind(), accounts, what })
 }
 
 fn changed(name: Name, change: Change) -> What {
-    What::AccountChanged { account: name.id, currency: name.currency, change }
+    What::AccountChanged { currency: name.currency, change }
 }

@@ -7,6 +7,7 @@ use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::Details;
 use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,14 @@ pub struct HoldView {
     pub hold: Hold,
 }
 
+impl HoldView {
+    /// `None` when its accounts are not among these.
+    pub(crate) fn of(hold: Hold, accounts: &HashMap<Slot, AccountView>) -> Option<Self> {
+        let id = |slot| accounts.get(&slot).map(|view| view.spec.id);
+        Some(Self { debit: id(hold.debit)?, credit: id(hold.credit)?, hold })
+    }
+}
+
 /// How a hold stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldState {
@@ -94,6 +103,17 @@ pub struct AccountShown {
     pub view: AccountView,
     /// Kind, owner, label, metadata, reason; `None` where nothing of it is known.
     pub details: Option<Arc<Details>>,
+}
+
+/// A page of an account's open holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsPage {
+    /// The holds; perhaps none, though there are more.
+    pub holds: Vec<HoldView>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<u32>,
+    /// The moment.
+    pub lsn: Lsn,
 }
 
 /// Accounts as of one durable LSN.

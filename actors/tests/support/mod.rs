@@ -70,7 +70,8 @@ pub fn hold(number: u128, debit: u128, credit: u128, amount: u128) -> HoldReques
 }
 
 pub fn capture(number: u128, hold: u128, amount: Option<u128>) -> CaptureRequest {
-    CaptureRequest { id: id(number), hold: id(hold), amount, last: false, linked: false }
+    let (id, hold) = (id(number), id(hold));
+    CaptureRequest { id, hold, amount, currency: None, last: false, linked: false }
 }
 
 pub fn void(number: u128, hold: u128) -> VoidRequest {

@@ -164,7 +164,7 @@ impl<'a> Writer<'a> {
             status: status_to_proto(view.status) as i32,
             external,
             posted: format_minor(view.posted, digits),
-            held: format_minor(signed(view.held), digits),
+            held: format_minor(signed(view.on_hold.saturating_add(view.held)), digits),
             incoming: format_minor(signed(view.incoming), digits),
             available: if external { String::new() } else { format_minor(view.available, digits) },
             overdraft_limit: format_minor(signed(view.spec.overdraft_limit), digits),
@@ -172,23 +172,6 @@ impl<'a> Writer<'a> {
             opened_lsn: view.opened_lsn.0,
             last_lsn: view.last_lsn.0,
             ..proto::Account::default()
-        }
-    }
-
-    /// An account as it was opened, as the message that asks for it.
-    pub fn opened(&mut self, spec: &AccountSpec) -> proto::NewAccount {
-        let currency = self.currency(spec.currency);
-        let limit = signed(spec.overdraft_limit);
-        proto::NewAccount {
-            id: spec.id.low(),
-            id_high: spec.id.high(),
-            currency: currency.code.clone(),
-            overdraft_limit: if limit == 0 {
-                String::new()
-            } else {
-                format_minor(limit, currency.digits)
-            },
-            external: spec.external,
         }
     }
 

@@ -93,6 +93,24 @@ fn filter_mark(filter: &Filter) -> u128 {
     u128::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().expect("32 bytes"))
 }
 
+/// The cursor of a page of this account's open holds that begins at this place.
+#[must_use]
+pub fn holds(account: AccountId, next: u32) -> String {
+    write("holds", account.get(), next.into())
+}
+
+/// The place a page of this account's open holds begins at; the first for an empty cursor.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_holds(account: AccountId, cursor: &str) -> Result<u32, Violations> {
+    if cursor.is_empty() {
+        return Ok(0);
+    }
+    let place = read("holds", account.get(), cursor).and_then(|place| u32::try_from(place).ok());
+    place.ok_or_else(invalid)
+}
+
 fn write(list: &str, owner: u128, place: u64) -> String {
     format!("{place:016x}{:08x}", check(list, owner, place))
 }
@@ -136,6 +154,8 @@ mod tests {
         assert_eq!(read_entries(account(5), false, ""), Ok(None));
         let cursor = entries(account(5), false, Lsn(u64::MAX));
         assert_eq!(read_entries(account(5), false, &cursor), Ok(Some(Lsn(u64::MAX))));
+        assert_eq!(read_holds(account(5), ""), Ok(0));
+        assert_eq!(read_holds(account(5), &holds(account(5), u32::MAX)), Ok(u32::MAX));
     }
 
     #[test]
@@ -144,6 +164,8 @@ mod tests {
         assert!(read_entries(account(6), false, &cursor).is_err());
         assert!(read_entries(account(5), true, &cursor).is_err(), "of the other direction");
         assert!(read_history(account(5), &cursor).is_err());
+        assert!(read_holds(account(5), &cursor).is_err());
+        assert!(read_holds(account(6), &holds(account(5), 9)).is_err());
         let all = Filter::default();
         assert!(read_accounts(&all, &cursor).is_err());
         assert!(read_accounts(&all, &cursor[..23]).is_err());

@@ -232,7 +232,8 @@ impl Writer<'_> {
         proto::ListAccountHistoryResponse { events, next_cursor }
     }
 
-    fn history_event(&mut self, entry: HistoryEntry) -> proto::AccountEvent {
+    /// What happened to an account beside transfers.
+    pub(super) fn history_event(&mut self, entry: HistoryEntry) -> proto::AccountEvent {
         use proto::account_event::Event;
         let event = match entry.event {
             HistoryEvent::Opened(opening) => Event::Opened(self.opening(opening)),

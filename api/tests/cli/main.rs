@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod books;
 mod events;
+mod holds;
 mod import;
 mod known;
 mod ledger_doc;

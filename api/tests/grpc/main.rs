@@ -4,6 +4,7 @@
 mod accounts;
 mod bounds;
 mod feed;
+mod holds;
 mod overload;
 mod past;
 mod slow;
@@ -31,8 +32,8 @@ async fn money_moves_and_every_outcome_says_how() {
     assert_eq!(refused.code(), Code::InsufficientFunds);
     assert_eq!(
         refused.explanation,
-        "account 2 has 10.00 GBP available, 12.00 GBP needed (posted 10.00, held 0.00, overdraft \
-         limit 0.00)"
+        "account 2 has 10.00 GBP available, 12.00 GBP needed (posted 10.00, overdraft limit less \
+         what is on hold 0.00)"
     );
     assert!(refused.lsn > deposit.lsn);
     server.stop().await;

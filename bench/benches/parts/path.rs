@@ -1,9 +1,10 @@
 //! The whole way of a batch through everything that is pure: from the bytes of the request to
 //! the bytes of the answer and the sealed frames, without actors, sockets and the disk.
 
-use super::bank::{Bank, Pick, as_requests, posted};
+use super::bank::{Bank, Pick, posted};
 use super::codec::{convert, decode, encoded};
 use super::{BATCH, Meter, Part, frame};
+use ducat_actors::handle::Answers;
 use ducat_api::convert::outcomes::unary_answer;
 use ducat_engine::money::Currencies;
 
@@ -22,9 +23,10 @@ fn bytes_to_bytes(accounts: u64) -> impl FnMut(&mut Meter) {
         let answer = meter.measure(|| {
             let asked = decode(&request);
             let requests = convert(&asked, &currencies);
-            let answers = bank.run(&as_requests(requests));
+            let answers = bank.run(&requests);
             bank.records.seal(frame::SHARD, frame::EPOCH, frame::GENESIS);
-            unary_answer(&posted(answers), &asked.transfers, &currencies)
+            let answers = Answers { outcomes: posted(answers), holds: Vec::new() };
+            unary_answer(&answers, &asked.transfers, &currencies)
         });
         assert!(answer.as_bytes().len() > BATCH, "an outcome each");
     }

@@ -163,6 +163,9 @@ impl Coordinator {
             if amount > hold.remaining + hold.over_capture_max {
                 return Err(Rejection::HoldExceeded);
             }
+            if request.currency.is_some_and(|named| named != hold.currency) {
+                return Err(Rejection::CurrencyMismatch);
+            }
             let released = if request.last { hold.remaining } else { hold.remaining.min(amount) };
             let remaining = hold.remaining - released;
             let now = if remaining == 0 {
@@ -496,8 +499,8 @@ fn asked(request: &Request) -> Operation {
             Operation::Hold { amount, currency, kind, timeout_ns, over_capture_max }
         }
         Request::Capture(request) => {
-            let CaptureRequest { hold, amount, last, .. } = **request;
-            Operation::Capture { hold, amount, last }
+            let CaptureRequest { hold, amount, currency, last, .. } = **request;
+            Operation::Capture { hold, amount, currency, last }
         }
         Request::Void(request) => Operation::Void { hold: request.hold },
         Request::Extend(request) => {
@@ -517,6 +520,7 @@ pub fn hold_after(time_ns: u64, record: &Record) -> Option<HoldAfter> {
         captured: 0,
         released: 0,
         remaining: 0,
+        over_capture_max: None,
         expires_ns: None,
     };
     Some(match record {
@@ -557,6 +561,7 @@ pub fn hold_after(time_ns: u64, record: &Record) -> Option<HoldAfter> {
             let standing = refused.standing?;
             HoldAfter {
                 remaining: standing.remaining,
+                over_capture_max: Some(standing.over_capture_max),
                 expires_ns: Some(standing.expires_ns),
                 ..nothing(hold)
             }

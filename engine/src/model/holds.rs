@@ -2,7 +2,7 @@
 
 use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
-use crate::money::AMOUNT_MAX;
+use crate::money::{AMOUNT_MAX, CurrencyId};
 use crate::rejection::Rejection;
 use crate::request::{HoldRequest, Request};
 use std::collections::{BTreeMap, HashMap};
@@ -51,12 +51,13 @@ impl HoldBook {
     }
 
     /// The first rule about amounts and holds that the request breaks. `knows` tells whether an
-    /// id is known.
+    /// id is known, `held_in` what the accounts of a hold hold.
     pub fn rule(
         &self,
         time_ns: u64,
         request: &Request,
         knows: impl Fn(TransferId) -> bool,
+        held_in: impl Fn(&HoldRequest) -> CurrencyId,
     ) -> Option<Rejection> {
         let named = match request {
             Request::Transfer(transfer) => Some(transfer.amount),
@@ -97,7 +98,11 @@ impl HoldBook {
             Request::Capture(capture) => {
                 let in_all = hold.captured + capture.amount.unwrap_or(hold.remaining());
                 let most = hold.asked.amount + hold.asked.over_capture_max;
-                (in_all > most).then_some(Rejection::HoldExceeded)
+                if in_all > most {
+                    return Some(Rejection::HoldExceeded);
+                }
+                let other = capture.currency.is_some_and(|named| named != held_in(&hold.asked));
+                other.then_some(Rejection::CurrencyMismatch)
             }
             Request::Extend(extend) => {
                 let later = match (hold.expires_ns, extend.timeout_ns) {
@@ -197,6 +202,7 @@ impl HoldBook {
             captured,
             released,
             remaining: now.map_or(0, OpenHold::remaining),
+            over_capture_max: None,
             expires_ns: now.filter(|_| told).map(|hold| hold.expires_ns.unwrap_or(u64::MAX)),
         })
     }
@@ -225,6 +231,7 @@ impl HoldBook {
             captured: 0,
             released: 0,
             remaining: hold.remaining(),
+            over_capture_max: Some(hold.asked.over_capture_max),
             expires_ns: Some(hold.expires_ns.unwrap_or(u64::MAX)),
         })
     }

@@ -178,6 +178,8 @@ pub enum Operation {
         hold: TransferId,
         /// Minor units; `None` for all that remains.
         amount: Option<u128>,
+        /// The currency that was named.
+        currency: Option<CurrencyId>,
         /// No capture follows.
         last: bool,
     },

@@ -16,11 +16,12 @@ impl Asked {
                     && asked.over_capture_max == over_capture_max
             }
             (Request::Capture(asked), Record::Captured(captured)) => {
-                let Captured { hold, all, last, amount, .. } = *captured;
+                let Captured { hold, currency, all, last, amount, .. } = *captured;
                 let named = if all { None } else { Some(amount) };
-                let CaptureRequest { id: _, hold: asked_for, amount, last: end, linked: _ } =
+                let CaptureRequest { id: _, hold: of, amount, currency: meant, last: end, linked: _ } =
                     **asked;
-                (asked_for, amount, end) == (hold, named, last)
+                (of, amount, end) == (hold, named, last)
+                    && meant.is_none_or(|meant| meant == currency)
             }
             (Request::Void(asked), Record::Voided(voided)) => asked.hold == voided.hold,
             (Request::Extend(asked), Record::Extended(extended)) => {
@@ -47,8 +48,9 @@ impl Asked {
                     && asked.timeout_ns == timeout_ns
                     && asked.over_capture_max == over_capture_max
             }
-            (Request::Capture(asked), Operation::Capture { hold, amount, last }) => {
+            (Request::Capture(asked), Operation::Capture { hold, amount, currency, last }) => {
                 (asked.hold, asked.amount, asked.last) == (hold, amount, last)
+                    && asked.currency.or(refused.held_in) == currency.or(refused.held_in)
             }
             (Request::Void(asked), Operation::Void { hold }) => asked.hold == hold,
             (Request::Extend(asked), Operation::Extend { hold, timeout_ns }) => {

@@ -445,7 +445,9 @@ impl Decoder {
             5 | 6 => {
                 let amount = (bits.take(2) != 0).then_some(amount);
                 let last = bits.take(2) == 0;
-                CaptureRequest { id, hold, amount, last, linked }.into()
+                // Mostly that of the hold, or none.
+                let currency = currency.filter(|_| bits.take(1) == 0);
+                CaptureRequest { id, hold, amount, currency, last, linked }.into()
             }
             _ if bits.take(1) == 0 => VoidRequest { id, hold, linked }.into(),
             _ => ExtendRequest { id, hold, timeout_ns, linked }.into(),
@@ -496,6 +498,9 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
         (Request::Hold(hold), _) if back.is_multiple_of(2) => hold.over_capture_max ^= 1,
         (Request::Hold(hold), _) => hold.amount = hold.amount.wrapping_add(1),
         (Request::Capture(capture), 55) => capture.last = !capture.last,
+        (Request::Capture(capture), 60) if back.is_multiple_of(3) => {
+            capture.currency = other_currency(capture.currency);
+        }
         (Request::Capture(capture), 60) => {
             capture.amount = if capture.amount.is_some() { None } else { Some(5) };
         }

@@ -224,8 +224,6 @@ async fn list(global: &Global, limit: u64, filter: FilterArgs) -> Done {
     Ok(Exit::Ok)
 }
 
-}
-
 #[cfg(test)]
 #[path = "account_tests.rs"]
 mod tests;

@@ -2,18 +2,17 @@
 //! decimal texts in the currency's digits.
 
 mod holds;
+mod message;
 
 use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
 use ducat_engine::account_event::{AccountEvent, Change, Opening};
-use ducat_api::proto;
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
 use ducat_engine::profile::AccountKind;
 use ducat_engine::record::{Party, Posted, Record, Refused};
-use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -277,75 +276,6 @@ impl EventLine {
             credit: credit.map(|id| id.to_string()),
             amount: Some(format_minor(amount, digits)),
             currency: known.map(|(code, _)| code),
-            ..self
-        }
-    }
-
-    /// The event as a server's feed gives it.
-    pub fn of_message(event: &proto::Event) -> Self {
-        let digits = u8::try_from(event.digits).unwrap_or_default();
-        let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
-        if let Some(transfer) = &event.transfer {
-            return line.transfer(transfer, digits);
-        }
-        if let Some(opened) = &event.account_opened {
-            return Self {
-                event: "account-opened",
-                account: Some(output::account_id(opened.id_high, opened.id)),
-                currency: Some(opened.currency.clone()),
-                external: Some(opened.external),
-                overdraft_limit: (!opened.overdraft_limit.is_empty())
-                    .then(|| opened.overdraft_limit.clone()),
-                ..line
-            };
-        }
-        if let Some(changed) = &event.status_changed {
-            return Self {
-                event: "status-changed",
-                account: Some(output::account_id(changed.id_high, changed.id)),
-                status: Some(match changed.status() {
-                    proto::AccountStatus::Active => status_name(AccountStatus::Active),
-                    proto::AccountStatus::Frozen => status_name(AccountStatus::Frozen),
-                    proto::AccountStatus::Closed => status_name(AccountStatus::Closed),
-                }),
-                ..line
-            };
-        }
-        if let Some(asset) = &event.asset_defined {
-            let currency = Some(asset.code.clone());
-            return Self { event: "asset-defined", currency, digits: Some(digits), ..line };
-        }
-        Self { event: "unknown", ..line }
-    }
-
-    fn transfer(self, transfer: &proto::TransferRecord, digits: u8) -> Self {
-        let asked = transfer.transfer.clone().unwrap_or_default();
-        let outcome = transfer.outcome.clone().unwrap_or_default();
-        let posted = outcome.is_posted();
-        let after = |balance: &Option<proto::Balance>| {
-            let balance = balance.as_ref().filter(|_| posted)?;
-            let minor = match &balance.wide {
-                Some(wide) => wide.posted_minor.parse().ok()?,
-                None => i128::from(balance.posted_minor),
-            };
-            Some(format_minor(minor, digits))
-        };
-        let amount = match asked.amount.is_empty() {
-            true => format_minor(i128::from(asked.amount_minor), digits),
-            false => asked.amount.clone(),
-        };
-        let rejection = u8::try_from(outcome.code).ok().and_then(Rejection::from_number);
-        Self {
-            event: if posted { "posted" } else { "refused" },
-            id: Some(output::transfer_id(asked.id_high, asked.id)),
-            code: (!posted).then(|| rejection.map_or("unknown", Rejection::code)),
-            debit: Some(output::account_id(asked.debit_account_high, asked.debit_account)),
-            credit: Some(output::account_id(asked.credit_account_high, asked.credit_account)),
-            amount: Some(amount),
-            currency: (!asked.currency.is_empty()).then_some(asked.currency),
-            debit_posted: after(&outcome.debit),
-            credit_posted: after(&outcome.credit),
-            linked: asked.linked,
             ..self
         }
     }

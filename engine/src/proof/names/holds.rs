@@ -91,8 +91,8 @@ impl Names {
             Operation::Hold { amount, currency, kind, timeout_ns, over_capture_max } => {
                 (HoldAsked::Place { kind, amount, timeout_ns, over_capture_max }, currency)
             }
-            Operation::Capture { hold, amount, last } => {
-                (HoldAsked::Capture { hold, amount, last }, None)
+            Operation::Capture { hold, amount, currency, last } => {
+                (HoldAsked::Capture { hold, amount, last }, currency)
             }
             Operation::Void { hold } => (HoldAsked::Void { hold }, None),
             Operation::Extend { hold, timeout_ns } => {

@@ -101,7 +101,9 @@ impl EventLine {
             Operation::Hold { amount, currency, .. } => {
                 ("hold", refused.id, Some(amount), currency)
             }
-            Operation::Capture { hold, amount, .. } => ("capture", hold, amount, None),
+            Operation::Capture { hold, amount, currency, .. } => {
+                ("capture", hold, amount, currency)
+            }
             Operation::Void { hold } => ("void", hold, None, None),
             Operation::Extend { hold, .. } => ("extend", hold, None, None),
         };

@@ -1,0 +1,532 @@
+//! `ducat hold …`: money set aside for a named account, captured, voided or extended later,
+//! through a running server.
+
+use crate::exit::{Done, Exit, Failure};
+use crate::transfer::{Unit, Units, new_id, text, units};
+use crate::{Global, moment, net, output};
+use clap::{Args, Subcommand};
+use ducat_api::import::Kind;
+use ducat_api::proto::ledger_client::LedgerClient;
+use ducat_api::proto::{self, HoldState, Operation};
+use ducat_engine::ids::{AccountId, TransferId};
+use ducat_engine::money::format_minor;
+use ducat_engine::request::NEVER_NS;
+use serde::Serialize;
+use tonic::transport::Channel;
+
+/// What can be done with holds.
+#[derive(Subcommand, Debug)]
+#[command(after_help = "\
+A hold sets an amount of the debit account aside for the credit account. It can be captured, in
+parts and up to its amount, voided, or extended, until it is closed or expires; a closed one never
+opens again. Each operation has an id of its own: run it again with that --id, and it happens once.
+
+Examples:
+  ducat hold place --from 2 --to 3 --amount 60.00 --currency GBP --expires-in 7d
+  ducat hold capture 0192f3a4-5b6c-7d8e-9f01-23456789abcd --amount 45.00 --last
+  ducat hold list --account 2")]
+pub enum HoldCommand {
+    /// Set money aside. The hold's id is the id of the request.
+    Place(PlaceArgs),
+    /// Move money that is on hold: all that remains, or a part of it.
+    Capture(CaptureArgs),
+    /// Give back all that remains of a hold, and close it.
+    Void {
+        /// The hold's id.
+        hold: TransferId,
+        #[command(flatten)]
+        id: IdArg,
+    },
+    /// Let a hold expire later than it would.
+    Extend {
+        /// The hold's id.
+        hold: TransferId,
+        /// It expires so long after now, as in 7d, 90m or 1h30m; `never` for never.
+        #[arg(long, value_name = "TIME", value_parser = moment::timeout_ms)]
+        expires_in: u64,
+        #[command(flatten)]
+        id: IdArg,
+    },
+    /// Show holds by id. Ends with 1 when one of them is unknown.
+    Show {
+        /// The holds' ids.
+        #[arg(required = true, value_name = "HOLD")]
+        holds: Vec<TransferId>,
+    },
+    /// List the open holds of an account that pays, in no particular order.
+    List {
+        /// The debit account.
+        #[arg(long)]
+        account: AccountId,
+        /// The most holds to list; 0 for all.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u64,
+    },
+}
+
+/// The id of an operation.
+#[derive(Args, Debug)]
+pub struct IdArg {
+    /// The request's own id: a UUID or a whole number. A UUIDv7 is made when none is given.
+    #[arg(long)]
+    id: Option<TransferId>,
+}
+
+/// Options of `hold place`.
+#[derive(Args, Debug)]
+pub struct PlaceArgs {
+    /// The account that will pay.
+    #[arg(long, value_name = "ACCOUNT")]
+    from: AccountId,
+    /// The account that will receive.
+    #[arg(long, value_name = "ACCOUNT")]
+    to: AccountId,
+    /// How much, as a decimal number such as 12.34.
+    #[arg(long)]
+    amount: String,
+    /// The currency of both accounts.
+    #[arg(long, value_name = "CODE")]
+    currency: String,
+    /// A deposit comes from an external account, a withdrawal goes to one.
+    #[arg(long, value_enum, default_value_t = Kind::Transfer)]
+    kind: Kind,
+    /// It expires so long after now, as in 7d, 90m or 1h30m; `never` for never.
+    #[arg(long, value_name = "TIME", value_parser = moment::timeout_ms, default_value = "never")]
+    expires_in: u64,
+    /// By how much all captures together may exceed the amount.
+    #[arg(long, value_name = "AMOUNT")]
+    over_capture_max: Option<String>,
+    /// The hold's id: a UUID or a whole number. A UUIDv7 is made when none is given.
+    #[arg(long)]
+    id: Option<TransferId>,
+}
+
+/// Options of `hold capture`.
+#[derive(Args, Debug)]
+pub struct CaptureArgs {
+    /// The hold's id.
+    hold: TransferId,
+    /// How much, as a decimal number; all that remains when absent.
+    #[arg(long)]
+    amount: Option<String>,
+    /// The currency the amount is in; that of the hold when absent.
+    #[arg(long, value_name = "CODE", requires = "amount")]
+    currency: Option<String>,
+    /// No capture follows: give back what remains behind this one.
+    #[arg(long)]
+    last: bool,
+    #[command(flatten)]
+    id: IdArg,
+}
+
+/// Runs a `hold` command.
+pub async fn run(global: &Global, command: HoldCommand) -> Done {
+    match command {
+        HoldCommand::Place(args) => place(global, args).await,
+        HoldCommand::Capture(args) => capture(global, args).await,
+        HoldCommand::Void { hold, id } => {
+            ask(global, of_hold(Operation::Void, own_id("void", id.id)?, hold), "VOIDED").await
+        }
+        HoldCommand::Extend { hold, expires_in, id } => {
+            let asked = of_hold(Operation::Extend, own_id("extension", id.id)?, hold);
+            let asked = proto::TransferRequest { timeout_ms: expires_in, ..asked };
+            ask(global, asked, "EXTENDED").await
+        }
+        HoldCommand::Show { holds } => show(global, &holds).await,
+        HoldCommand::List { account, limit } => list(global, account, limit).await,
+    }
+}
+
+/// The id given, or a new one, told so that the operation can be repeated.
+fn own_id(what: &str, given: Option<TransferId>) -> Result<TransferId, Failure> {
+    if let Some(id) = given {
+        return Ok(id);
+    }
+    let id = new_id()?;
+    eprintln!("ducat: {what} {id} (to repeat it safely: --id {id})");
+    Ok(id)
+}
+
+async fn place(global: &Global, args: PlaceArgs) -> Done {
+    let id = own_id("hold", args.id)?;
+    let asked = proto::TransferRequest {
+        id: id.low(),
+        id_high: id.high(),
+        debit_account: args.from.low(),
+        debit_account_high: args.from.high(),
+        credit_account: args.to.low(),
+        credit_account_high: args.to.high(),
+        amount: args.amount,
+        currency: args.currency,
+        kind: args.kind.wire(),
+        operation: Operation::Hold.into(),
+        timeout_ms: args.expires_in,
+        over_capture_max: args.over_capture_max.unwrap_or_default(),
+        ..Default::default()
+    };
+    let mut client = net::ledger(global).await?;
+    let outcome = request(&mut client, asked).await?;
+    let units = units(&mut client, &outcome, args.from, args.to).await;
+    print(global, &outcome, &units, "HELD")
+}
+
+async fn capture(global: &Global, args: CaptureArgs) -> Done {
+    let currency = match (&args.amount, args.currency) {
+        (Some(_), None) => {
+            let mut client = net::ledger(global).await?;
+            let found = holds(&mut client, &[args.hold]).await?;
+            let Some(hold) = found.holds.first() else {
+                let text = format!(
+                    "no hold has the id {}, so nobody knows what its amounts are in; name the \
+                     --currency to ask all the same",
+                    args.hold
+                );
+                return Err(Failure::new(Exit::Refused, text));
+            };
+            hold.currency.clone()
+        }
+        (_, currency) => currency.unwrap_or_default(),
+    };
+    let asked = of_hold(Operation::Capture, own_id("capture", args.id.id)?, args.hold);
+    let amount = args.amount.unwrap_or_default();
+    let asked = proto::TransferRequest { amount, currency, last: args.last, ..asked };
+    ask(global, asked, "CAPTURED").await
+}
+
+fn of_hold(operation: Operation, id: TransferId, hold: TransferId) -> proto::TransferRequest {
+    proto::TransferRequest {
+        id: id.low(),
+        id_high: id.high(),
+        operation: operation.into(),
+        hold_id: hold.low(),
+        hold_id_high: hold.high(),
+        ..Default::default()
+    }
+}
+
+/// Asks something of a hold and prints what became of it.
+async fn ask(global: &Global, asked: proto::TransferRequest, done: &'static str) -> Done {
+    let hold = TransferId::from_halves(asked.hold_id_high, asked.hold_id);
+    let mut client = net::ledger(global).await?;
+    let outcome = request(&mut client, asked).await?;
+    let units = match hold {
+        Ok(hold) => units_of(&mut client, &outcome, hold).await,
+        Err(_) => Units::default(),
+    };
+    print(global, &outcome, &units, done)
+}
+
+/// Currency and digits of a hold's accounts. The operation is decided by now, so an outcome is
+/// printed in minor units rather than lost when the server cannot be asked.
+async fn units_of(
+    client: &mut LedgerClient<Channel>,
+    outcome: &proto::Outcome,
+    hold: TransferId,
+) -> Units {
+    if outcome.debit.is_none() && outcome.hold.is_none() {
+        return Units::default();
+    }
+    match holds(client, &[hold]).await {
+        Ok(found) => match found.holds.first().map(parties) {
+            Some(Some((debit, credit))) => units(client, outcome, debit, credit).await,
+            _ => Units::default(),
+        },
+        Err(why) => {
+            eprintln!("ducat: amounts are in minor units, the hold cannot be read: {why}");
+            Units::default()
+        }
+    }
+}
+
+fn parties(hold: &proto::Hold) -> Option<(AccountId, AccountId)> {
+    let debit = AccountId::from_halves(hold.debit_account_high, hold.debit_account).ok()?;
+    let credit = AccountId::from_halves(hold.credit_account_high, hold.credit_account).ok()?;
+    Some((debit, credit))
+}
+
+async fn request(
+    client: &mut LedgerClient<Channel>,
+    asked: proto::TransferRequest,
+) -> Result<proto::Outcome, Failure> {
+    let response = client.transfer(asked).await.map_err(|s| net::failed(&s))?;
+    response.into_inner().outcome.ok_or_else(|| {
+        Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
+    })
+}
+
+async fn holds(
+    client: &mut LedgerClient<Channel>,
+    ids: &[TransferId],
+) -> Result<proto::GetHoldsResponse, Failure> {
+    let ids = ids.iter().map(|&id| id.into()).collect();
+    let found = client.get_holds(proto::GetHoldsRequest { ids }).await;
+    Ok(found.map_err(|s| net::failed(&s))?.into_inner())
+}
+
+fn print(global: &Global, outcome: &proto::Outcome, units: &Units, done: &'static str) -> Done {
+    output::print(&text(outcome, units, Some(done), global.json)?)?;
+    let is_done = outcome.code == proto::Code::Posted as i32;
+    Ok(if is_done { Exit::Ok } else { Exit::Refused })
+}
+
+async fn show(global: &Global, ids: &[TransferId]) -> Done {
+    let mut client = net::ledger(global).await?;
+    let found = holds(&mut client, ids).await?;
+    if !found.holds.is_empty() {
+        output::print(&holds_text(&found.holds, global.json)?)?;
+    }
+    for id in &found.unknown {
+        let id = output::transfer_id(id.id_high, id.id);
+        eprintln!("ducat: no hold has the id {id}, or it was closed long ago");
+    }
+    Ok(if found.unknown.is_empty() { Exit::Ok } else { Exit::Refused })
+}
+
+async fn list(global: &Global, account: AccountId, limit: u64) -> Done {
+    let mut client = net::ledger(global).await?;
+    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut cursor = String::new();
+    let mut holds = Vec::new();
+    loop {
+        let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
+        let (id, id_high) = (account.low(), account.high());
+        let request = proto::ListHoldsRequest { id, id_high, page_size, cursor };
+        let response = client.list_holds(request).await.map_err(|s| net::failed(&s))?.into_inner();
+        left = left.saturating_sub(response.holds.len() as u64);
+        cursor = response.next_cursor;
+        holds.extend(response.holds);
+        let ends = left == 0 || cursor.is_empty();
+        // Scripts get each page as it comes; a table needs all rows for its widths.
+        if (global.json || ends) && (!holds.is_empty() || !global.json) {
+            output::print(&holds_text(&holds, global.json)?)?;
+            holds.clear();
+        }
+        if ends {
+            break;
+        }
+    }
+    if !cursor.is_empty() {
+        eprintln!("ducat: more holds may follow; --limit 0 lists all");
+    }
+    Ok(Exit::Ok)
+}
+
+/// A hold as scripts read it.
+#[derive(Serialize)]
+struct HoldLine<'a> {
+    id: String,
+    state: &'static str,
+    debit: String,
+    credit: String,
+    currency: &'a str,
+    amount: &'a str,
+    remaining: &'a str,
+    over_capture_max: &'a str,
+    remaining_minor: &'a str,
+    /// Absent of one that is closed.
+    expires: Option<String>,
+    /// 2^64 - 1 for never.
+    expires_ns: Option<u64>,
+    placed_lsn: u64,
+}
+
+/// How a hold stands after an operation, as scripts read it: minor units, and decimals where
+/// the accounts' digits could be asked for.
+#[derive(Serialize)]
+pub struct HoldAfterLine<'a> {
+    id: String,
+    state: &'static str,
+    captured_minor: String,
+    released_minor: String,
+    remaining_minor: String,
+    captured: Option<String>,
+    released: Option<String>,
+    remaining: Option<String>,
+    currency: Option<&'a str>,
+    expires: Option<String>,
+}
+
+impl<'a> HoldAfterLine<'a> {
+    /// Of an outcome.
+    pub fn new(hold: &proto::HoldOutcome, unit: Option<&'a Unit>) -> Self {
+        let [captured, released, remaining] = match &hold.wide {
+            Some(wide) => [&wide.captured_minor, &wide.released_minor, &wide.remaining_minor]
+                .map(String::clone),
+            None => [hold.captured_minor, hold.released_minor, hold.remaining_minor]
+                .map(|minor| minor.to_string()),
+        };
+        let decimal = |minor: &str| Some(format_minor(minor.parse().ok()?, unit?.digits));
+        Self {
+            id: output::transfer_id(hold.id_high, hold.id),
+            state: state_name(hold.state()),
+            captured: decimal(&captured),
+            released: decimal(&released),
+            remaining: decimal(&remaining),
+            captured_minor: captured,
+            released_minor: released,
+            remaining_minor: remaining,
+            currency: unit.map(|unit| unit.currency.as_str()),
+            expires: expiry(hold.expires_ns),
+        }
+    }
+
+    /// The same for people.
+    pub fn facts(self) -> Vec<(&'static str, String)> {
+        let money = |decimal: &Option<String>, minor: &str| match (decimal, self.currency) {
+            (Some(amount), Some(currency)) => format!("{amount} {currency}"),
+            _ => format!("{minor} minor units"),
+        };
+        let mut figures = Vec::new();
+        if self.captured_minor != "0" {
+            let captured = money(&self.captured, &self.captured_minor);
+            figures.push(format!("{captured} captured"));
+        }
+        if self.released_minor != "0" && self.released_minor != self.captured_minor {
+            let released = money(&self.released, &self.released_minor);
+            figures.push(format!("{released} taken off"));
+        }
+        figures.push(format!("{} remain", money(&self.remaining, &self.remaining_minor)));
+        let hold = format!("{} is {}: {}", self.id, self.state, figures.join(", "));
+        let expires = self.expires.map(|when| ("expires", when));
+        [("hold", hold)].into_iter().chain(expires).collect()
+    }
+}
+
+/// When, or `never`; nothing for a time that is not told.
+fn expiry(expires_ns: u64) -> Option<String> {
+    match expires_ns {
+        0 => None,
+        NEVER_NS => Some("never".to_owned()),
+        time_ns => Some(output::time(time_ns)),
+    }
+}
+
+const fn state_name(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Unspecified => "unknown",
+        HoldState::Open => "open",
+        HoldState::Captured => "captured",
+        HoldState::Voided => "voided",
+        HoldState::Expired => "expired",
+    }
+}
+
+/// Holds as a table or as JSON lines.
+fn holds_text(holds: &[proto::Hold], json: bool) -> Result<String, Failure> {
+    if json {
+        let lines: Result<Vec<_>, _> =
+            holds.iter().map(|hold| output::json(&hold_line(hold))).collect();
+        return Ok(lines?.join("\n"));
+    }
+    let header = ["hold", "state", "from", "to", "amount", "remaining", "over", "expires"];
+    let rows = holds
+        .iter()
+        .map(|hold| {
+            let line = hold_line(hold);
+            vec![
+                line.id,
+                line.state.to_owned(),
+                line.debit,
+                line.credit,
+                format!("{} {}", line.amount, line.currency),
+                line.remaining.to_owned(),
+                line.over_capture_max.to_owned(),
+                line.expires.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    Ok(output::table(&header, &[4, 5, 6], rows))
+}
+
+fn hold_line(hold: &proto::Hold) -> HoldLine<'_> {
+    HoldLine {
+        id: output::transfer_id(hold.id_high, hold.id),
+        state: state_name(hold.state()),
+        debit: output::account_id(hold.debit_account_high, hold.debit_account),
+        credit: output::account_id(hold.credit_account_high, hold.credit_account),
+        currency: &hold.currency,
+        amount: &hold.amount,
+        remaining: &hold.remaining,
+        over_capture_max: &hold.over_capture_max,
+        remaining_minor: &hold.remaining_minor,
+        expires: expiry(hold.expires_ns),
+        expires_ns: (hold.expires_ns > 0).then_some(hold.expires_ns),
+        placed_lsn: hold.placed_lsn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold() -> proto::Hold {
+        proto::Hold {
+            id: 10,
+            state: HoldState::Open.into(),
+            debit_account: 2,
+            credit_account: 3,
+            currency: "GBP".into(),
+            digits: 2,
+            amount: "60.00".into(),
+            remaining: "15.00".into(),
+            over_capture_max: "0.00".into(),
+            expires_ns: 1_735_689_600_000_000_000,
+            placed_lsn: 12,
+            remaining_minor: "1500".into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn holds_print_as_a_table_and_as_json() {
+        let voided = proto::Hold {
+            id: 9,
+            state: HoldState::Voided.into(),
+            expires_ns: 0,
+            remaining: "0.00".into(),
+            ..hold()
+        };
+        assert_eq!(
+            holds_text(&[hold(), voided], false).expect("text"),
+            "hold  state   from  to     amount  remaining  over  expires\n\
+             10    open    2     3   60.00 GBP      15.00  0.00  2025-01-01T00:00:00.000000000Z\n\
+             9     voided  2     3   60.00 GBP       0.00  0.00"
+        );
+        assert_eq!(
+            holds_text(&[hold()], true).expect("text"),
+            concat!(
+                r#"{"id":"10","state":"open","debit":"2","credit":"3","currency":"GBP","#,
+                r#""amount":"60.00","remaining":"15.00","over_capture_max":"0.00","#,
+                r#""remaining_minor":"1500","expires":"2025-01-01T00:00:00.000000000Z","#,
+                r#""expires_ns":1735689600000000000,"placed_lsn":12}"#
+            )
+        );
+    }
+
+    #[test]
+    fn an_outcome_says_how_the_hold_stands() {
+        let outcome = proto::Outcome {
+            id: 11,
+            lsn: 13,
+            time_ns: 1_735_689_600_000_000_000,
+            hold: Some(Box::new(proto::HoldOutcome {
+                id: 10,
+                state: HoldState::Captured.into(),
+                captured_minor: 4_500,
+                released_minor: 6_000,
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        assert_eq!(
+            text(&outcome, &Units::default(), Some("CAPTURED"), false).expect("text"),
+            "request  11\n\
+             outcome  CAPTURED\n\
+             decided  2025-01-01T00:00:00.000000000Z at LSN 13\n\
+             hold     10 is captured: 4500 minor units captured, 6000 minor units taken off, 0 \
+             minor units remain"
+        );
+        let json = text(&outcome, &Units::default(), Some("CAPTURED"), true).expect("text");
+        assert!(json.contains(r#""hold":{"id":"10","state":"captured","captured_minor":"4500""#));
+    }
+}
