@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p ducat-api --example wire_cost`
 
-use ducat_api::convert::{outcomes, transfers};
 use ducat_actors::handle::Answers;
+use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
 use ducat_api::wire_requests::{BatchRequest, WireRequest};
 use ducat_engine::ids::{Lsn, TransferId};

@@ -97,12 +97,7 @@ struct InFlight {
 /// What waits for its answer.
 enum Batch {
     /// Admitted: what was asked and where the outcomes will be.
-    Admitted {
-        tag: u64,
-        asked: Vec<WireRequest>,
-        currencies: Arc<Currencies>,
-        pending: Pending,
-    },
+    Admitted { tag: u64, asked: Vec<WireRequest>, currencies: Arc<Currencies>, pending: Pending },
     /// Refused as a whole.
     Refused { tag: u64, error: BatchError },
 }

@@ -127,9 +127,7 @@ fn a_plain_transfer_takes_no_more_memory_for_what_it_does_not_have() {
 #[test]
 fn what_is_given_as_unset_is_unset() {
     // operation 0, hold_id 0, last false: with their keys, as a client may send them.
-    let given = [
-        0x0a, 18, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0x60, 0, 0x78, 0, 0x90, 1, 0, 0x58, 1,
-    ];
+    let given = [0x0a, 18, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0x60, 0, 0x78, 0, 0x90, 1, 0, 0x58, 1];
     let own = BatchRequest::decode(&given[..]).expect("well-formed");
     let plain = proto::CreateTransfersRequest::decode(&given[..]).expect("well-formed");
     assert_eq!(own.transfers, read(plain.transfers));

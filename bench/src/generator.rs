@@ -183,19 +183,7 @@ impl Generator {
         let next_id = (thread << 48) + 1;
         let sent = Vec::with_capacity(REPEAT_RING);
         let (sent_at, filled, held) = (0, 0, VecDeque::new());
-        Self {
-            shape,
-            accounts,
-            run_id,
-            next_id,
-            rng,
-            picker,
-            sent,
-            sent_at,
-            replay,
-            filled,
-            held,
-        }
+        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at, replay, filled, held }
     }
 
     /// Whether the next request is a read.
@@ -391,7 +379,8 @@ mod tests {
 
     #[test]
     fn holds_have_their_share_and_each_is_captured_or_voided_once() {
-        let shape = Shape { workload: Workload::Holds, hold_share: 0.3, hold_requests: 7, ..shape() };
+        let shape =
+            Shape { workload: Workload::Holds, hold_share: 0.3, hold_requests: 7, ..shape() };
         let all = items(shape, 2, 1_000);
         let mut places = std::collections::HashMap::new();
         let (mut transfers, mut captured, mut voided) = (0, 0, 0);

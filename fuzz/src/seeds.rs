@@ -316,7 +316,8 @@ fn operations() -> Vec<proto::TransferRequest> {
     };
     let capture = TransferRequest::capture(id(7), id(6), std::num::NonZeroU64::new(50));
     let last = TransferRequest { last: true, ..TransferRequest::capture(id(1 << 70), id(6), None) };
-    let (extend, void) = (TransferRequest::extend(id(8), id(6), None), TransferRequest::void(id(9), id(6)));
+    let (extend, void) =
+        (TransferRequest::extend(id(8), id(6), None), TransferRequest::void(id(9), id(6)));
     vec![hold, capture, extend, void, last]
 }
 

@@ -293,12 +293,7 @@ impl Asked<'_> {
         )
     }
 
-    fn kind_mismatch(
-        &self,
-        debit: AccountId,
-        credit: AccountId,
-        to: &mut String,
-    ) -> fmt::Result {
+    fn kind_mismatch(&self, debit: AccountId, credit: AccountId, to: &mut String) -> fmt::Result {
         let kind = match self.request {
             Request::Hold(hold) => hold.kind,
             Request::Transfer(transfer) => transfer.kind,

@@ -21,13 +21,8 @@ fn sound(operation: Operation) -> Message {
     }
 }
 
-const ALL: [Operation; 5] = [
-    Operation::Transfer,
-    Operation::Hold,
-    Operation::Capture,
-    Operation::Void,
-    Operation::Extend,
-];
+const ALL: [Operation; 5] =
+    [Operation::Transfer, Operation::Hold, Operation::Capture, Operation::Void, Operation::Extend];
 
 fn read(message: Message) -> Result<Request, Violations> {
     single(&message.into(), &Currencies::new())
@@ -39,8 +34,16 @@ type Field = (&'static str, fn(&mut Message), &'static [Operation]);
 const FIELDS: &[Field] = &[
     ("debit_account", |m| m.debit_account_high = 5, &[Operation::Transfer, Operation::Hold]),
     ("credit_account", |m| m.credit_account = 6, &[Operation::Transfer, Operation::Hold]),
-    ("amount_minor", |m| m.amount_minor = 9, &[Operation::Transfer, Operation::Hold, Operation::Capture]),
-    ("currency", |m| m.currency = "GBP".into(), &[Operation::Transfer, Operation::Hold, Operation::Capture]),
+    (
+        "amount_minor",
+        |m| m.amount_minor = 9,
+        &[Operation::Transfer, Operation::Hold, Operation::Capture],
+    ),
+    (
+        "currency",
+        |m| m.currency = "GBP".into(),
+        &[Operation::Transfer, Operation::Hold, Operation::Capture],
+    ),
     ("kind", |m| m.kind = 2, &[Operation::Transfer, Operation::Hold]),
     ("hold_id", |m| m.hold_id_high = 5, &[Operation::Capture, Operation::Void, Operation::Extend]),
     ("timeout_ms", |m| m.timeout_ms = 5, &[Operation::Hold, Operation::Extend]),
@@ -63,7 +66,10 @@ fn a_field_that_an_operation_does_not_have_is_refused_by_name() {
             let violations = result.expect_err(field);
             assert_eq!(violations.total(), 1, "{operation:?} {field}: {violations:?}");
             let violation = &violations.listed()[0];
-            assert_eq!((violation.field.as_str(), violation.reason), (*field, "FIELD_NOT_OF_OPERATION"));
+            assert_eq!(
+                (violation.field.as_str(), violation.reason),
+                (*field, "FIELD_NOT_OF_OPERATION")
+            );
         }
     }
 }
@@ -77,10 +83,14 @@ fn texts_of_operations_that_have_none_are_refused() {
         (Operation::Transfer, "over_capture_max"),
     ] {
         let mut message = sound(operation);
-        let text = if field == "amount" { &mut message.amount } else { &mut message.over_capture_max };
+        let text =
+            if field == "amount" { &mut message.amount } else { &mut message.over_capture_max };
         *text = "1.00".into();
         let violations = read(message).expect_err(field);
-        assert_eq!((violations.listed()[0].field.as_str(), violations.reason()), (field, "FIELD_NOT_OF_OPERATION"));
+        assert_eq!(
+            (violations.listed()[0].field.as_str(), violations.reason()),
+            (field, "FIELD_NOT_OF_OPERATION")
+        );
     }
 }
 
@@ -101,7 +111,12 @@ fn every_malformed_field_is_named_with_its_reason() {
         (Operation::Hold, |m| m.timeout_ms = TIMEOUT_MS_MAX + 1, "timeout_ms", "TIMEOUT_TOO_LARGE"),
         (Operation::Extend, |m| m.timeout_ms = u64::MAX, "timeout_ms", "TIMEOUT_TOO_LARGE"),
         (Operation::Hold, |m| m.over_capture_max = "1".into(), "currency", "CURRENCY_MISSING"),
-        (Operation::Hold, |m| tolerance(m, "1.005", 0), "over_capture_max", "AMOUNT_TOO_MANY_DECIMALS"),
+        (
+            Operation::Hold,
+            |m| tolerance(m, "1.005", 0),
+            "over_capture_max",
+            "AMOUNT_TOO_MANY_DECIMALS",
+        ),
         (Operation::Hold, |m| tolerance(m, "-1", 0), "over_capture_max", "AMOUNT_NEGATIVE"),
         (Operation::Hold, |m| tolerance(m, "1", 1), "over_capture_max", "AMOUNT_TWICE"),
         (Operation::Capture, |m| m.amount = "1".into(), "currency", "CURRENCY_MISSING"),

@@ -65,11 +65,7 @@ pub fn batch_bytes(batch: &[Request]) -> usize {
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
 /// came, from which the sentences of the refusals are made.
 #[must_use]
-pub fn unary_answer(
-    answers: &Answers,
-    asked: &[WireRequest],
-    currencies: &Currencies,
-) -> Encoded {
+pub fn unary_answer(answers: &Answers, asked: &[WireRequest], currencies: &Currencies) -> Encoded {
     let mut out = Vec::with_capacity(answers.outcomes.len() * OUTCOME_BYTES);
     encode(field::UNARY_OUTCOMES, answers, asked, currencies, &mut out);
     Encoded::from_bytes(out)

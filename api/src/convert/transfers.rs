@@ -17,10 +17,7 @@ use ducat_engine::transfer::{TransferKind, TransferRequest};
 ///
 /// # Errors
 /// Everything that is wrong with the batch; nothing of it is to be executed then.
-pub fn batch(
-    items: &[WireRequest],
-    currencies: &Currencies,
-) -> Result<Vec<Request>, Violations> {
+pub fn batch(items: &[WireRequest], currencies: &Currencies) -> Result<Vec<Request>, Violations> {
     check_count("transfers", items.len(), BATCH_MAX)?;
     let mut reader = Reader::new(currencies);
     let mut violations = Violations::default();
@@ -44,10 +41,7 @@ pub fn batch(
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn single(
-    item: &WireRequest,
-    currencies: &Currencies,
-) -> Result<Request, Violations> {
+pub fn single(item: &WireRequest, currencies: &Currencies) -> Result<Request, Violations> {
     let mut violations = Violations::default();
     let request = Reader::new(currencies).request(item, Place::Request, &mut violations);
     if item.linked {
@@ -191,16 +185,17 @@ fn minor_without_currency(
     } else {
         violations.add(place, "currency", "CURRENCY_MISSING", || {
             let field = fields[0];
-            format!("an `{field}` text needs the `currency` that says how many decimals it may have")
+            format!(
+                "an `{field}` text needs the `currency` that says how many decimals it may have"
+            )
         });
     }
     None
 }
 
 fn twice([text, minor]: [&'static str; 2], place: Place, violations: &mut Violations) {
-    violations.add(place, text, "AMOUNT_TWICE", || {
-        format!("set either `{text}` or `{minor}`, not both")
-    });
+    violations
+        .add(place, text, "AMOUNT_TWICE", || format!("set either `{text}` or `{minor}`, not both"));
 }
 
 const fn kind_from_proto(kind: i32) -> Option<TransferKind> {

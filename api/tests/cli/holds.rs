@@ -12,7 +12,8 @@ fn open_accounts(server: &Server) {
         assert_eq!(code(&server.run(&line)), 0);
     }
     let deposit = ["transfer", "--from", "1", "--to", "2", "--amount", "100.00"];
-    let deposit = [&deposit[..], &["--currency", "GBP", "--kind", "deposit", "--id", "77"]].concat();
+    let deposit =
+        [&deposit[..], &["--currency", "GBP", "--kind", "deposit", "--id", "77"]].concat();
     server.json(&deposit);
 }
 
@@ -50,10 +51,17 @@ fn holds_are_placed_captured_voided_and_extended_and_survive_a_kill() {
     assert_eq!((&shown[0]["state"], &shown[0]["amount"]), (&"open".into(), &"60.00".into()));
     assert_eq!(shown[0]["expires"], first["hold"]["expires"]);
     let part = server.json(&["hold", "capture", "10", "--amount", "15.00", "--id", "20"]);
-    assert_eq!((&part[0]["hold"]["captured"], &part[0]["hold"]["remaining"]), (&"15.00".into(), &"45.00".into()));
-    let text = stdout(&server.run(&["hold", "capture", "10", "--amount", "20", "--last", "--id", "21"]));
+    assert_eq!(
+        (&part[0]["hold"]["captured"], &part[0]["hold"]["remaining"]),
+        (&"15.00".into(), &"45.00".into())
+    );
+    let text =
+        stdout(&server.run(&["hold", "capture", "10", "--amount", "20", "--last", "--id", "21"]));
     assert!(text.contains("outcome         CAPTURED"), "{text}");
-    assert!(text.contains("10 is captured: 20.00 GBP captured, 45.00 GBP taken off, 0.00 GBP remain"), "{text}");
+    assert!(
+        text.contains("10 is captured: 20.00 GBP captured, 45.00 GBP taken off, 0.00 GBP remain"),
+        "{text}"
+    );
     let closed = server.run(&["hold", "void", "10", "--id", "22"]);
     assert_eq!(code(&closed), 1);
     assert!(stdout(&closed).contains("hold 10 was captured to its end"), "{}", stdout(&closed));

@@ -2,8 +2,8 @@
 
 use crate::support::{BANK, Server, account, codes, deposits, transfer, transfer_id};
 use ducat_actors::handle::EngineOptions;
-use ducat_api::convert::TIMEOUT_MS_MAX;
 use ducat_api::client::{Client, ClientError};
+use ducat_api::convert::TIMEOUT_MS_MAX;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Code};
 use ducat_api::server::{Drained, ServerOptions};

@@ -9,7 +9,13 @@ use tonic::Code as Grpc;
 
 const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
-fn hold(id: u64, debit: u64, credit: u64, minor: u64, timeout: Option<Duration>) -> TransferRequest {
+fn hold(
+    id: u64,
+    debit: u64,
+    credit: u64,
+    minor: u64,
+    timeout: Option<Duration>,
+) -> TransferRequest {
     let ids = (transfer_id(id), account(debit), account(credit));
     let hold = TransferRequest::hold(ids.0, ids.1, ids.2, minor, timeout);
     TransferRequest { kind: transfer(id, debit, credit, minor).kind, ..hold }
@@ -112,12 +118,15 @@ async fn each_refusal_has_its_code_and_says_how_the_hold_stands() {
     assert!(text.contains("has 4.00 GBP available"), "{text}");
     let text = refused(&server, capture(12, 10, 651), Code::HoldExceeded).await;
     assert!(text.contains("at most 6.50 GBP, of which 6.00 GBP remain"), "{text}");
-    let text = refused(&server, extend(13, 10, Some(Duration::from_secs(1))), Code::HoldExtensionTooShort).await;
+    let text =
+        refused(&server, extend(13, 10, Some(Duration::from_secs(1))), Code::HoldExtensionTooShort)
+            .await;
     assert!(text.contains("anyway"), "{text}");
     let named = TransferRequest { currency: "EUR".into(), ..capture(14, 10, 1) };
     let text = refused(&server, named, Code::CurrencyMismatch).await;
     assert_eq!(text, "the capture names EUR, hold 10 is in GBP");
-    let nothing = TransferRequest { amount: "0.00".into(), currency: "GBP".into(), ..capture(15, 10, 0) };
+    let nothing =
+        TransferRequest { amount: "0.00".into(), currency: "GBP".into(), ..capture(15, 10, 0) };
     refused(&server, nothing, Code::AmountZero).await;
     // The tolerance must be there to be taken.
     client.transfer(transfer(16, 2, 4, 380)).await.expect("answered");
@@ -311,8 +320,7 @@ async fn holds_are_read_by_id_and_listed_by_account() {
         }
     }
     seen.sort_unstable();
-    let expected: Vec<u64> =
-        (1_000..1_250).filter(|id| ![1_004, 1_005].contains(id)).collect();
+    let expected: Vec<u64> = (1_000..1_250).filter(|id| ![1_004, 1_005].contains(id)).collect();
     assert_eq!((seen, pages >= 5), (expected, true));
     let none = client.list_holds(account(3), 10, "").await.expect("answered");
     assert_eq!((none.holds.len(), none.next_cursor.as_str()), (0, ""));

@@ -2,8 +2,8 @@
 
 use super::bank::{Bank, Pick, as_requests, posted};
 use super::{BATCH, Meter, Part};
-use ducat_api::convert::{outcomes, transfers};
 use ducat_actors::handle::Answers;
+use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
 use ducat_api::wire_requests::BatchRequest;
 use ducat_engine::codec;

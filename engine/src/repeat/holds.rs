@@ -18,8 +18,14 @@ impl Asked {
             (Request::Capture(asked), Record::Captured(captured)) => {
                 let Captured { hold, currency, all, last, amount, .. } = *captured;
                 let named = if all { None } else { Some(amount) };
-                let CaptureRequest { id: _, hold: of, amount, currency: meant, last: end, linked: _ } =
-                    **asked;
+                let CaptureRequest {
+                    id: _,
+                    hold: of,
+                    amount,
+                    currency: meant,
+                    last: end,
+                    linked: _,
+                } = **asked;
                 (of, amount, end) == (hold, named, last)
                     && meant.is_none_or(|meant| meant == currency)
             }

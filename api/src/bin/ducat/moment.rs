@@ -103,7 +103,9 @@ mod tests {
         ] {
             assert_eq!(timeout_ms(text), Ok(ms), "{text}");
         }
-        for bad in ["", "7", "0d", "-1d", "1.5h", "1y", "d", "7d ", "Never", "1ä", "99999999999999999999s"] {
+        for bad in
+            ["", "7", "0d", "-1d", "1.5h", "1y", "d", "7d ", "Never", "1ä", "99999999999999999999s"]
+        {
             assert!(timeout_ms(bad).is_err(), "{bad}");
         }
         assert!(timeout_ms("18446744073709551615w").is_err());

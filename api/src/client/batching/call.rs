@@ -197,7 +197,8 @@ mod tests {
         let capture = TransferRequest::capture(id(4), id(1), None);
         let void = TransferRequest::void(id(4), id(1));
         let extend = TransferRequest::extend(id(4), id(1), None);
-        let spoils: [(&str, fn(&mut TransferRequest)); 13] = [
+        type Spoil = (&'static str, fn(&mut TransferRequest));
+        let spoils: [Spoil; 13] = [
             ("nothing", |_| {}),
             ("id", |t| t.id = 0),
             ("debit", |t| t.debit_account ^= 2),
