@@ -693,6 +693,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_hold_is_not_spent_and_counts_for_the_end_of_the_range() {
+        let mut a = account(10, false);
+        a.credit(Lsn(2), 100).expect("in range");
+        let after = a.set_aside(Lsn(3), 80).expect("covered");
+        assert_eq!(after, BalanceAfter { posted: 100, available: 30 });
+        assert_eq!(a.refuse_debit(31), Some(Rejection::InsufficientFunds));
+        assert!(matches!(a.debit(Lsn(4), 31), Err(Impossible::NotCovered { .. })));
+        assert!(matches!(a.set_aside(Lsn(4), 31), Err(Impossible::NotCovered { .. })));
+        assert!(a.give_back(Lsn(4), 81).is_err());
+        // A capture within the hold is covered; what exceeds it must be there.
+        let capture = |posted, on_hold| Effect { posted, on_hold, guard: Guard::Debit };
+        assert_eq!(a.refuse(capture(-80, -80)), None);
+        assert_eq!(a.refuse(capture(-110, -80)), None);
+        assert_eq!(a.refuse(capture(-111, -80)), Some(Rejection::InsufficientFunds));
+        // What is prepared counts at once.
+        a.prepare(capture(0, 30));
+        assert_eq!(a.refuse_debit(1), Some(Rejection::InsufficientFunds));
+        a.prepare(capture(-80, -80));
+        assert_eq!(a.refuse_debit(1), Some(Rejection::InsufficientFunds));
+        a.unprepare(capture(0, 30));
+        assert_eq!(a.refuse_debit(30), None);
+        a.unprepare(capture(-80, -80));
+        assert!(a.is_settled());
+        // The end of the range is for what is posted, held or not.
+        a.posted = BALANCE_MAX;
+        assert_eq!(a.refuse_credit(1), Some(Rejection::BalanceOverflow));
+    }
+
+    #[test]
     fn an_account_stays_small() {
         assert!(std::mem::size_of::<Account>() <= 128);
     }

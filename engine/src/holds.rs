@@ -132,6 +132,12 @@ pub struct Standing {
 }
 
 impl Hold {
+    /// Whether its time is over at `time_ns`.
+    #[must_use]
+    pub fn has_expired(&self, time_ns: u64) -> bool {
+        self.expires_ns <= time_ns && self.expires_ns != NEVER_NS
+    }
+
     /// What a refused operation is explained with.
     #[must_use]
     pub fn standing(&self) -> Standing {

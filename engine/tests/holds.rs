@@ -395,7 +395,7 @@ fn an_extension_counts_from_its_own_decision_and_must_be_later() {
     bank.now_ns = 1_050;
     assert_eq!(bank.extend(10, 0).expect("for ever").expires_ns, Some(NEVER_NS));
     assert_eq!(bank.extend(10, u64::MAX), Err(Rejection::HoldExtensionTooShort));
-    bank.now_ns = u64::MAX - 1;
+    bank.now_ns = u64::MAX;
     bank.capture(10, None).expect("it never expires");
     bank.restarted(1);
 }

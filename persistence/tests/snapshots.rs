@@ -7,7 +7,8 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
-use ducat_engine::snapshot::{PIECE_IDS, PIECE_PROFILES};
+use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -79,6 +80,41 @@ fn first_ledger(accounts: u128, transfers: u128) -> Ledger {
     ledger
 }
 
+/// The same with holds: open ones of every sort, and some of those that ended.
+fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    let id = |n: u128| TransferId::new(n << 80).expect("not zero");
+    let (debit, credit) = (account(1 << 70 | 1), account(2 << 70 | 2));
+    for n in 1..=count {
+        let hold = HoldRequest {
+            id: id(n),
+            debit,
+            credit,
+            amount: n * 1_000,
+            currency: None,
+            kind: TransferKind::Deposit,
+            timeout_ns: u64::try_from(n % 3 * n).expect("small"),
+            over_capture_max: n % 5,
+            linked: false,
+        };
+        let capture = CaptureRequest {
+            id: id(1_000_000 + n),
+            hold: id(n),
+            amount: (n % 4 > 0).then_some(n),
+            last: false,
+            linked: false,
+        };
+        let void = VoidRequest { id: id(2_000_000 + n), hold: id(n), linked: false };
+        let operation = if n % 6 == 4 { void.into() } else { capture.into() };
+        let requests: [Request; 2] = [hold.into(), operation];
+        let requests = if n % 2 == 0 { &requests[..] } else { &requests[..1] };
+        ledger.execute(now_ns, &[requests]).expect("possible");
+    }
+    ledger.execute::<Request>(now_ns + 8, &[]).expect("possible");
+    assert!(ledger.coordinator.holds().len() > 3);
+    ledger
+}
+
 fn header(ledger: &mut Ledger) -> SnapshotHeader {
     let state = ledger.begin_export();
     SnapshotHeader {
@@ -95,6 +131,9 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     let mut encoder = Encoder::new(Vec::new(), header(ledger)).expect("sound");
     while let Some(accounts) = ledger.give_accounts() {
         encoder.accounts(&accounts).expect("sound");
+    }
+    while let Some(holds) = ledger.coordinator.give_holds(PIECE_HOLDS) {
+        encoder.holds(&holds).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         encoder.profiles(&piece).expect("sound");
@@ -125,6 +164,9 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     while let Some(accounts) = ledger.give_accounts() {
         file.accounts(&accounts).expect("writes");
     }
+    while let Some(holds) = ledger.coordinator.give_holds(PIECE_HOLDS) {
+        file.holds(&holds).expect("writes");
+    }
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         file.profiles(&piece).expect("writes");
     }
@@ -140,8 +182,8 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
 fn the_stored_snapshots_are_read() {
     let digest = "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7";
     stored(include_bytes!("fixtures/snapshot-v1.snap"), digest, first_ledger(20, 60));
-    let digest = "f9b6e2caddf9b48e7af336bd8be3651e19abfa53e79db2e7b963fb7c4f59f3cb";
-    stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, ledger(20, 60));
+    let digest = "637ff7d0318ef184ac405362c05f5cc27f594db6c8308d0aaf93111027bf9c3c";
+    stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
 }
 
 fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
@@ -159,12 +201,41 @@ fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
     assert_eq!(loaded.summary(), expected.summary());
 }
 
+/// How those holds ended that are closed is in it too.
+#[test]
+fn the_stored_snapshot_tells_how_holds_ended() {
+    let stored = include_bytes!("fixtures/snapshot-v2.snap");
+    let mut expected = with_holds(ledger(20, 60), 40);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = store_in(dir.path());
+    fs::create_dir(store.dir()).expect("creates");
+    let lsn = verify(stored).expect("it is read for good").header.lsn();
+    fs::write(store.path_of(lsn), stored).expect("writes");
+    let (mut loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    assert_eq!(loaded.check_holds(), Ok(()));
+    let void = |n: u128| VoidRequest {
+        id: TransferId::new(n << 90).expect("not zero"),
+        hold: TransferId::new(n << 80).expect("not zero"),
+        linked: false,
+    };
+    let now_ns = expected.coordinator.last_time_ns();
+    let requests: Vec<Request> = (1..=40).map(|n| void(n).into()).collect();
+    let [one, other] = [&mut loaded, &mut expected].map(|ledger| {
+        let done = ledger.execute(now_ns, &[&requests]).expect("possible");
+        done.records
+    });
+    assert_eq!(one, other);
+    for rejection in ["HoldVoided", "HoldExpired", "HoldCaptured"] {
+        assert!(format!("{one:?}").contains(rejection), "{rejection}");
+    }
+}
+
 /// Makes the fixture of a new version.
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v2.snap");
-    let (bytes, summary) = encoded(&mut ledger(20, 60));
+    let (bytes, summary) = encoded(&mut with_holds(ledger(20, 60), 40));
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);
 }
@@ -173,7 +244,7 @@ fn write_the_fixture() {
 fn what_was_written_is_loaded_on_any_number_of_partitions() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
-    let mut original = ledger(9_000, 3_000);
+    let mut original = with_holds(ledger(9_000, 3_000), 9_000);
     let written = write(&store, &mut original);
     let lsn = written.header.lsn();
     assert_eq!(store.verify(lsn).expect("is whole"), written);
@@ -182,16 +253,24 @@ fn what_was_written_is_loaded_on_any_number_of_partitions() {
         let (mut loaded, summary) = store.load(lsn, partitions, 9, REMEMBER_NS).expect("is whole");
         assert_eq!(summary, written);
         assert_eq!(loaded.summary(), original.summary());
-        // The state alone decides the bytes, not the partitions.
-        assert_eq!(encoded(&mut loaded).1, written);
+        // Holds lie closer together now; all else is as it was.
+        let again = encoded(&mut loaded).1;
+        assert_eq!((&again.header, &again.end), (&written.header, &written.end));
+        assert_eq!(loaded.check_holds(), Ok(()));
     }
+    // Without holds the state alone decides the bytes, not the partitions.
+    let mut plain = ledger(9_000, 3_000);
+    let written_plain = write(&store, &mut plain);
+    let (mut loaded, _) =
+        store.load(written_plain.header.lsn(), 8, 9, REMEMBER_NS).expect("is whole");
+    assert_eq!(encoded(&mut loaded).1, written_plain);
     let error = store.load(lsn, 2, 9, REMEMBER_NS + 1).map(|_| ()).expect_err("other times");
     assert!(error.is_damage(), "{error}");
 }
 
 #[test]
 fn every_flipped_bit_is_refused_and_every_cut() {
-    let (good, _) = encoded(&mut ledger(5, 9));
+    let (good, _) = encoded(&mut with_holds(ledger(5, 9), 10));
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -219,7 +298,7 @@ fn block_starts(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn blocks_missing_repeated_or_swapped_are_refused_by_place() {
-    let (good, summary) = encoded(&mut ledger(9_000, 40));
+    let (good, summary) = encoded(&mut with_holds(ledger(9_000, 40), 40));
     let starts = block_starts(&good);
     assert_eq!(starts.len(), summary.blocks as usize + 1);
     let block = |n: usize| &good[starts[n]..starts[n + 1]];

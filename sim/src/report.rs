@@ -12,7 +12,7 @@ pub struct Report {
     pub repeats: u64,
     pub events: u64,
     /// How often each rule refused, by its number; at 0 what was posted.
-    pub refusals: [u64; 17],
+    pub refusals: [u64; 32],
     /// How often each thing happened, by its name.
     pub counts: BTreeMap<String, u64>,
     /// A hash of every step and every answer.

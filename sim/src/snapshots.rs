@@ -38,6 +38,8 @@ pub struct Taking {
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
+    /// Whether all open holds were given.
+    pub holds_given: bool,
     /// Whether all that is known of accounts was given.
     pub profiles_given: bool,
     /// Whether all ids were given.
@@ -56,6 +58,7 @@ impl Taking {
             profiles: Vec::new(),
             ids: Vec::new(),
             given: vec![false; partitions],
+            holds_given: false,
             profiles_given: false,
             ids_given: false,
         }
@@ -64,7 +67,8 @@ impl Taking {
     /// Whether every piece is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.ids_given && self.profiles_given && self.given.iter().all(|given| *given)
+        let parts = [self.holds_given, self.profiles_given, self.ids_given];
+        parts.iter().chain(&self.given).all(|given| *given)
     }
 
     /// The bytes of the whole snapshot. `frame` is the one at whose end it stands.

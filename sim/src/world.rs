@@ -86,6 +86,7 @@ enum Action {
     Append,
     Acknowledge,
     Give(usize),
+    GiveHolds,
     GiveProfiles,
     GiveIds,
     Encode,
@@ -268,7 +269,8 @@ impl<'a> World<'a> {
             Some(_) if quiet => actions.push(Action::Next),
             _ => {}
         }
-        if !self.arrived.is_empty() && self.shell.in_flight() < 3 {
+        let free = self.shell.is_free(self.plan.with_holds);
+        if !self.arrived.is_empty() && free && self.shell.in_flight() < 3 {
             actions.push(Action::TakeBatch);
         }
         for at in 0..self.shell.partitions() {
@@ -298,6 +300,7 @@ impl<'a> World<'a> {
                     let (told, abandoned) = (false, false);
                     self.submissions.push(Submission { requests, told, abandoned });
                 }
+                Step::Wait(ns) => self.wait(ns),
                 operation => self.operate(operation)?,
             },
             Action::TakeBatch => self.take_batch(),
@@ -345,6 +348,21 @@ impl<'a> World<'a> {
         self.keep_model();
         note(|| format!("      {} submissions at {now_ns} ns", batch.len()));
         self.shell.submit(now_ns, batch);
+    }
+
+    /// Time passes, and what has expired by then does so without a request.
+    fn wait(&mut self, ns: u64) {
+        self.now_ns += ns;
+        if self.model.open_holds() == 0 {
+            return;
+        }
+        let now_ns = self.tick();
+        let before = self.model.last_lsn();
+        self.model.expire(now_ns);
+        let expired = self.model.last_lsn().0 - before.0;
+        self.report.count_many("holds expired without a request", expired);
+        self.keep_model();
+        self.shell.submit(now_ns, Vec::<(usize, Vec<Request>)>::new());
     }
 
     fn keep_model(&mut self) {

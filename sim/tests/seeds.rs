@@ -47,9 +47,11 @@ const NOT_RARE: &[&str] = &[
     "dropped before the decision",
     "forgotten ids used again",
     "gone after the decision",
+    "holds expired without a request",
     "ids forgotten",
     "kills",
     "operations",
+    "rounds for what was left over",
     "power cut in a snapshot",
     "power cut in a start",
     "power cut in an append",
@@ -70,6 +72,10 @@ const NOT_RARE: &[&str] = &[
 fn check_coverage(all: &Report) {
     let least = all.seeds / 200;
     for rule in Rejection::ALL {
+        // Wants a hold that is older than its id is remembered: tests by name.
+        if rule == Rejection::HoldExists {
+            continue;
+        }
         let times = all.refusals[usize::from(rule.number())];
         assert!(times > least, "{} is rare: {times}", rule.code());
     }

@@ -105,7 +105,7 @@ impl Coordinator {
             return touched.map_err(Closed::rejection);
         }
         if let Some(hold) = self.holds.get(id) {
-            if hold.expires_ns > plan.time_ns {
+            if !hold.has_expired(plan.time_ns) {
                 return Ok(*hold);
             }
             // It expires with this batch.
@@ -350,7 +350,7 @@ impl Coordinator {
         if hold.debit != debit || currency.is_some_and(|currency| currency != hold.currency) {
             return differs("another account pays for it, or in another currency");
         }
-        if (hold.expires_ns <= time_ns) != matches!(record, Record::Expired(_)) {
+        if hold.has_expired(time_ns) != matches!(record, Record::Expired(_)) {
             return differs("its time is over, or not yet");
         }
         let closed = match record {

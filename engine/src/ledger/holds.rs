@@ -7,7 +7,7 @@ use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
 use crate::partition::Leg;
 use crate::record::{Captured, Figures, Held, Record};
-use crate::request::expiry_ns;
+use crate::request::{NEVER_NS, expiry_ns};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use thiserror::Error;
@@ -95,7 +95,8 @@ impl Ledger {
         self.check_slot(lsn, credit)?;
         let currency = |slot| self.host(slot).at(slot).currency();
         let same = debit == credit || currency(debit) != currency(credit);
-        let over = expiry_ns(time_ns, timeout_ns) <= time_ns;
+        let expires_ns = expiry_ns(time_ns, timeout_ns);
+        let over = expires_ns <= time_ns && expires_ns != NEVER_NS;
         if same || over || amount == 0 {
             let what = "no hold can be so".to_owned();
             return Err(Impossible::Differs { lsn, what });

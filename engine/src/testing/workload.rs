@@ -271,7 +271,12 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
-            160..=175 if self.with_holds => Step::Wait(bits.take(4)),
+            160..=175 if self.with_holds => {
+                // Often as long as holds last, or to where several in a row end.
+                Step::Wait(
+                    [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 9, 12, 30][bits.take(4) as usize],
+                )
+            }
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
             176..=183 | 240..=247 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
@@ -408,7 +413,7 @@ impl Decoder {
     /// An operation: places what the transfer would move, or asks something of a hold, mostly
     /// one of the last.
     fn operation(&self, what: u64, mut bits: Bits, transfer: TransferRequest) -> Request {
-        let timeout_ns = [0, 0, 1, 2, 3, 5, 9, 30][bits.take(3) as usize];
+        let timeout_ns = [0, 1, 1, 2, 3, 5, 9, 30][bits.take(3) as usize];
         let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer;
         if what <= 4 || self.holds.is_empty() {
             let over_capture_max = match bits.take(4) {

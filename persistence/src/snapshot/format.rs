@@ -10,7 +10,7 @@
 //! The head begins with where the snapshot stands ([`SnapshotHeader`]), the end with a BLAKE3
 //! digest over all bytes before its block; what follows in both, and the accounts and ids, is
 //! `ducat_engine::snapshot::codec`'s. The state alone decides those bytes, not the number of
-//! partitions it ran on.
+//! partitions it ran on; but for the order of open holds, which come as they lie in memory.
 
 use super::Fault;
 use crate::chain::ChainPoint;

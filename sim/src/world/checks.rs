@@ -221,6 +221,8 @@ impl World<'_> {
             self.report.count_many(what, times);
         }
         self.report.count_many("messages", self.shell.messages as u64);
+        let again = self.shell.rounds_again as u64;
+        self.report.count_many("rounds for what was left over", again);
     }
 }
 
@@ -259,6 +261,11 @@ pub(super) fn check_ledger(
     if known != expected {
         return Err(format!("{known} ids are remembered instead of {expected}"));
     }
+    let (open, expected) = (ledger.coordinator.holds().len(), model.open_holds());
+    if open != expected {
+        return Err(format!("{open} holds are open instead of {expected}"));
+    }
+    ledger.check_holds().map_err(|wrong| wrong.to_string())?;
     match ledger.totals().iter().find(|(_, sums)| sums.internal + sums.external != 0) {
         Some(wrong) => Err(format!("money was made or lost: {wrong:?}")),
         None => Ok(()),
