@@ -113,8 +113,8 @@ impl CoordinatorActor {
                 let counters = &self.shared.counters;
                 let known = state.rules.known().memory_bytes();
                 counters.known_bytes.store(known, Ordering::Relaxed);
-                let directory = state.rules.directory().memory_bytes()
-                    + state.rules.profiles().memory_bytes();
+                let directory =
+                    state.rules.directory().memory_bytes() + state.rules.profiles().memory_bytes();
                 counters.directory_bytes.store(directory, Ordering::Relaxed);
                 drop(reply.send(Ok(bytes)));
             }

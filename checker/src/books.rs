@@ -3,6 +3,7 @@
 //! votes, nothing on its way.
 
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::Bounds;
 use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{
@@ -16,6 +17,10 @@ use std::collections::{BTreeMap, HashMap};
 pub struct Book {
     /// How it was opened.
     pub spec: AccountSpec,
+    /// How far below zero it may go now, minor units.
+    pub overdraft_limit: u128,
+    /// Its floor and ceiling now.
+    pub bounds: Bounds,
     /// Whether it may move.
     pub status: AccountStatus,
     /// Posted balance, minor units.
@@ -30,7 +35,7 @@ impl Book {
     /// How much more than its balance it can spend, minor units.
     #[must_use]
     pub fn room(&self) -> i128 {
-        if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) }
+        if self.spec.external { 0 } else { whole(self.overdraft_limit) }
     }
 
     /// Its figures.
@@ -59,6 +64,8 @@ impl Books {
         for view in accounts {
             books.list(Book {
                 spec: view.spec,
+                overdraft_limit: view.spec.overdraft_limit,
+                bounds: view.bounds,
                 status: view.status,
                 posted: view.posted,
                 opened_lsn: view.opened_lsn,
@@ -93,12 +100,14 @@ impl Books {
     }
 
     /// Opens an account in the next slot. `false` when there is one with this id.
-    pub(crate) fn open(&mut self, spec: &AccountSpec, lsn: Lsn) -> bool {
+    pub(crate) fn open(&mut self, spec: &AccountSpec, bounds: Bounds, lsn: Lsn) -> bool {
         let status = AccountStatus::Active;
         let fresh = !self.slots.contains_key(&spec.id);
         if fresh {
             self.list(Book {
                 spec: *spec,
+                overdraft_limit: spec.overdraft_limit,
+                bounds,
                 status,
                 posted: 0,
                 opened_lsn: lsn,
@@ -185,8 +194,15 @@ pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection
     if credit.status == AccountStatus::CreditsBlocked {
         return Some(Rejection::CreditAccountBlocked);
     }
+    if debit.bounds.floor.is_some_and(|floor| debit.posted.saturating_sub(amount) < floor) {
+        return Some(Rejection::DebitAccountFloor);
+    }
     if !debit.covers(amount) {
         return Some(Rejection::InsufficientFunds);
+    }
+    let ceiling = credit.bounds.ceiling;
+    if ceiling.is_some_and(|ceiling| credit.posted.saturating_add(amount) > ceiling) {
+        return Some(Rejection::CreditAccountCeiling);
     }
     let in_range = debit.posted.saturating_sub(amount) >= -BALANCE_MAX
         && credit.posted.saturating_add(amount) <= BALANCE_MAX;

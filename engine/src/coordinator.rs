@@ -27,9 +27,7 @@ use crate::profile::Profiles;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
-use crate::transfer::{
-    AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest,
-};
+use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
 
 /// Requests whose ids are brought into the cache together: few enough that what was brought is
 /// still there when their turn comes.

@@ -50,6 +50,10 @@ pub enum Rejection {
     DebitAccountBlocked = 30,
     /// Credits of the credit account are blocked.
     CreditAccountBlocked = 31,
+    /// The debit would take the balance below the debit account's floor.
+    DebitAccountFloor = 32,
+    /// The credit would take the balance above the credit account's ceiling.
+    CreditAccountCeiling = 33,
 }
 
 impl Ord for Rejection {
@@ -66,7 +70,7 @@ impl PartialOrd for Rejection {
 
 impl Rejection {
     /// All, in order of precedence.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -82,7 +86,9 @@ impl Rejection {
         Self::CreditAccountFrozen,
         Self::DebitAccountBlocked,
         Self::CreditAccountBlocked,
+        Self::DebitAccountFloor,
         Self::InsufficientFunds,
+        Self::CreditAccountCeiling,
         Self::BalanceOverflow,
         Self::IdReused,
     ];
@@ -94,6 +100,8 @@ impl Rejection {
         match self {
             Self::DebitAccountBlocked => 132,
             Self::CreditAccountBlocked => 134,
+            Self::DebitAccountFloor => 138,
+            Self::CreditAccountCeiling => 146,
             other => other.number() * 10,
         }
     }
@@ -132,6 +140,8 @@ impl Rejection {
             Self::IdReused => "ID_REUSED",
             Self::DebitAccountBlocked => "DEBIT_ACCOUNT_BLOCKED",
             Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
+            Self::DebitAccountFloor => "DEBIT_ACCOUNT_FLOOR",
+            Self::CreditAccountCeiling => "CREDIT_ACCOUNT_CEILING",
         }
     }
 
@@ -149,6 +159,8 @@ impl Rejection {
             | Self::CreditAccountFrozen
             | Self::DebitAccountBlocked
             | Self::CreditAccountBlocked
+            | Self::DebitAccountFloor
+            | Self::CreditAccountCeiling
             | Self::InsufficientFunds
             | Self::BalanceOverflow
             | Self::IdReused => true,

@@ -29,8 +29,6 @@
 use crate::account::{Account, signed};
 use crate::batch::Vote;
 use crate::ids::Slot;
-use crate::money::BALANCE_MAX;
-use crate::rejection::Rejection;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
@@ -367,9 +365,9 @@ impl Outlook {
             ),
             Side::Credit => (
                 account.credit_blocked(),
-                Rejection::BalanceOverflow,
-                self.high + amount <= BALANCE_MAX,
-                self.low + amount > BALANCE_MAX,
+                account.excess(),
+                self.high + amount <= account.ceiling(),
+                self.low + amount > account.ceiling(),
             ),
         };
         match blocked {

@@ -53,6 +53,7 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Outcome>>) {
             Step::Submit(requests) => outcomes.push(model.submit(1_000, requests)),
             Step::SetStatus(id, status, why) => drop(model.set_status(*id, *status, why)),
             Step::ChangeProfile(id, change) => drop(model.change_profile(*id, change)),
+            Step::ChangeLimits(id, change) => drop(model.change_limits(*id, change)),
             Step::Open(opening) => drop(model.open_with(opening)),
             Step::Define(code, digits) => drop(model.define_asset(code, *digits)),
         }
@@ -96,6 +97,7 @@ fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<
                 let _ = book.set_status(1_000, *id, *status, why);
             }
             Step::ChangeProfile(id, change) => drop(book.change_profile(1_000, *id, change)),
+            Step::ChangeLimits(id, change) => drop(book.change_limits(1_000, *id, change)),
             Step::Open(opening) => drop(book.open_with(1_000, opening)),
             Step::Define(code, digits) => drop(book.define(1_000, code, *digits)),
         }

@@ -8,6 +8,7 @@ use crate::account::Impossible;
 use crate::account_event::{Change, Opening};
 use crate::ids::{Lsn, Slot};
 use crate::ledger::HashPart;
+use crate::transfer::AccountSpec;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -114,6 +115,16 @@ impl Profiles {
         self.put(slot, Details { profile, opening: mark, ..Details::default() });
     }
 
+    /// Notes how an account was opened, before its limits change: until then that is told from
+    /// how it stands.
+    pub(crate) fn note_opening(&mut self, slot: Slot, spec: &AccountSpec) {
+        let mut details = self.get(slot).map_or_else(Details::default, |d| Details::clone(d));
+        if details.opening.is_none() {
+            details.opening = Some(Opening::from(*spec).mark());
+            self.put(slot, details);
+        }
+    }
+
     /// How far before the event at `lsn` the account's change before it lies; 0 for none.
     #[must_use]
     pub(crate) fn back(&self, slot: Slot, lsn: Lsn) -> u64 {
@@ -180,9 +191,10 @@ impl Profiles {
             None
         };
         let next = match filter.indexed() {
-            Some(term) => self.index.slots(term, from).find_map(|slot| {
-                self.details.get(&slot).and_then(|details| fits(slot, details))
-            }),
+            Some(term) => self
+                .index
+                .slots(term, from)
+                .find_map(|slot| self.details.get(&slot).and_then(|details| fits(slot, details))),
             None => {
                 let rest = self.details.range((Bound::Included(from), Bound::Unbounded));
                 rest.into_iter().find_map(|(slot, details)| fits(*slot, details))

@@ -1,8 +1,8 @@
 //! What the journal's numbers stand for: slots are accounts, numbers are currencies. Both are
 //! only ever added, so what is known at one LSN holds for every LSN before.
 
-use super::texts;
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
+use super::texts;
 use crate::account::signed;
 use crate::account_event::{AccountEvent, Change, Opening};
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
@@ -149,11 +149,12 @@ impl Names {
 
     fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {
         Ok(match event {
-            AccountEvent::Opened(Opening { spec, profile }) => Event::OpenedInFull {
+            AccountEvent::Opened(Opening { spec, bounds, profile }) => Event::OpenedInFull {
                 account: spec.id,
                 currency: self.currency(lsn, spec.currency)?,
                 overdraft_limit: spec.overdraft_limit,
                 external: spec.external,
+                bounds: *bounds,
                 profile: texts::of_opening(profile),
             },
             AccountEvent::Changed { slot, back: _, change } => {
@@ -166,6 +167,7 @@ impl Names {
                     Change::Profile(change) => {
                         Event::ProfileChanged { account, change: texts::of_change(change) }
                     }
+                    Change::Limits(limits) => Event::LimitsChanged { account, limits: *limits },
                 }
             }
         })

@@ -4,8 +4,9 @@
 //! Numbers are little-endian or variable-length integers of seven bits a byte. Of an account:
 //!
 //! ```text
-//! id (16) · currency (varint) · flags (1): status in two bits, external, its third bit
+//! id (16) · currency (varint) · flags (1): status in two bits, external, its third bit, floor, ceiling
 //! posted (zigzag varint) · overdraft limit · opened LSN · last LSN (varints)
+//! floor · ceiling (zigzag varints, where flagged)
 //! ```
 //!
 //! Of a piece of ids: the generation (1), the number of runs, each run's first LSN and count,
@@ -17,6 +18,7 @@ use crate::account::{Account, Durable};
 use crate::codec::{unzigzag, zigzag};
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::ledger::Totals;
+use crate::limits::Bounds;
 use crate::money::CurrencyId;
 use crate::transfer::{AccountSpec, AccountStatus};
 use crate::varint as decode;
@@ -25,7 +27,7 @@ use thiserror::Error;
 use unsigned_varint::encode as varint;
 
 /// Most bytes that one account takes.
-pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10;
+pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19;
 
 /// Bytes that are not what was encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -121,15 +123,19 @@ pub(super) fn put(value: u128, out: &mut Vec<u8>) {
 
 /// Appends an account.
 pub fn put_account(account: &Account, out: &mut Vec<u8>) {
-    let Durable { spec, status, posted, opened_lsn, last_lsn } = account.durable();
+    let Durable { spec, status, posted, bounds, opened_lsn, last_lsn } = account.durable();
     out.extend_from_slice(&spec.id.get().to_le_bytes());
     put(u128::from(spec.currency.0), out);
     let status = status.number();
-    out.push(status & 3 | u8::from(spec.external) << 2 | (status & 4) << 1);
+    let bounded = u8::from(bounds.floor.is_some()) << 4 | u8::from(bounds.ceiling.is_some()) << 5;
+    out.push(status & 3 | u8::from(spec.external) << 2 | (status & 4) << 1 | bounded);
     put(zigzag(posted), out);
     put(spec.overdraft_limit, out);
     put(u128::from(opened_lsn.0), out);
     put(u128::from(last_lsn.0), out);
+    for bound in [bounds.floor, bounds.ceiling].into_iter().flatten() {
+        put(zigzag(bound), out);
+    }
 }
 
 /// Reads accounts to the last byte, the first of which has slot `first`.
@@ -155,17 +161,18 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     let currency = CurrencyId(bytes.number(decode::u16)?);
     let [flags] = bytes.array()?;
     let status = AccountStatus::from_number(flags & 3 | flags >> 1 & 4);
-    let status = bytes.field("an account's status", status.filter(|_| flags < 16))?;
+    let status = bytes.field("an account's status", status.filter(|_| flags < 64))?;
     let posted = unzigzag(bytes.number(decode::u128)?);
     let overdraft_limit = bytes.number(decode::u128)?;
     let external = flags & 4 != 0;
-    Ok(Durable {
-        spec: AccountSpec { id, currency, overdraft_limit, external },
-        status,
-        posted,
-        opened_lsn: bytes.lsn()?,
-        last_lsn: bytes.lsn()?,
-    })
+    let (opened_lsn, last_lsn) = (bytes.lsn()?, bytes.lsn()?);
+    let mut bound = |flag: u8| {
+        let there = flags & flag != 0;
+        there.then(|| bytes.number(decode::u128).map(unzigzag)).transpose()
+    };
+    let bounds = Bounds { floor: bound(16)?, ceiling: bound(32)? };
+    let spec = AccountSpec { id, currency, overdraft_limit, external };
+    Ok(Durable { spec, status, posted, bounds, opened_lsn, last_lsn })
 }
 
 /// Appends a piece of ids.

@@ -234,6 +234,7 @@ mod tests {
                 external,
             },
             status: AccountStatus::Active,
+            bounds: ducat_engine::limits::Bounds::default(),
             posted,
             held: 0,
             incoming: 0,
