@@ -203,3 +203,29 @@ impl Profiles {
         (found, next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::ProfileChange;
+
+    #[test]
+    fn the_index_holds_what_is_there_and_nothing_that_was() {
+        let mut profiles = Profiles::default();
+        let owners = ["anna", "ben", "", "anna"];
+        for (at, owner) in owners.into_iter().enumerate() {
+            let (lsn, slot) = (Lsn(at as u64 + 1), Slot(at as u32 % 2));
+            let change = ProfileChange {
+                owner: Some(owner.to_owned()),
+                set: [(format!("k{at}"), owner.to_owned())].into(),
+                remove: [format!("k{}", at.saturating_sub(2))].into(),
+                ..ProfileChange::default()
+            };
+            let back = profiles.back(slot, lsn);
+            profiles.apply(lsn, slot, back, &Change::Profile(change)).expect("possible");
+            let mut anew = Index::default();
+            profiles.details.iter().for_each(|(slot, known)| anew.add(*slot, &known.profile));
+            assert_eq!(profiles.index, anew);
+        }
+    }
+}
