@@ -12,6 +12,7 @@
 pub mod accounts;
 pub mod cursor;
 pub mod explain;
+pub mod limits;
 pub mod outcomes;
 pub mod profiles;
 pub mod snapshots;

@@ -29,13 +29,14 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "BALANCE_OVERFLOW", "ID_REUSED", "HOLD_EXISTS", "HOLD_UNKNOWN", "HOLD_VOIDED",
          "HOLD_EXPIRED", "HOLD_CAPTURED", "HOLD_EXCEEDED", "HOLD_EXTENSION_TOO_SHORT"
          ] + [None] * 6 + [
-         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED"]
+         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED", "DEBIT_ACCOUNT_FLOOR",
+         "CREDIT_ACCOUNT_CEILING"]
 STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
 KINDS = ["transfer", "deposit", "withdrawal"]
 EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined", "hold-placed",
           "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"
           ] + [None] * 9 + [
-    "account-opened", "status-changed", "profile-changed"]
+    "account-opened", "status-changed", "profile-changed", "limits-changed"]
 NEVER = 2**64 - 1
 
 
@@ -85,6 +86,13 @@ class Reader:
         code, digits = self.take(length), self.number(1)
         need(re.fullmatch(rb"[A-Z][A-Z0-9]{1,11}", code) and digits <= 18, "no currency")
         return {"currency": code.decode(), "digits": digits}
+
+    def bounds(self, digits):
+        bounds = {}
+        for name in ["floor", "ceiling"]:
+            if self.choice([False, True], "bound flag"):
+                bounds[name] = decimal(self.number(16, signed=True), digits)
+        return bounds
 
     def side(self, digits):
         side = {"account": self.name()}
@@ -136,12 +144,17 @@ def decode(statement):
         words["overdraft_limit"] = decimal(reader.number(16), currency["digits"])
         words["external"] = reader.flag()
         if in_full:
+            words.update(reader.bounds(currency["digits"]))
             words["profile_sha256"] = reader.take(32).hex()
     elif event == "status-changed":
         words["account"] = reader.name()
         words["status"] = reader.choice(STATUSES if in_full else STATUSES[:3], "status")
         if in_full:
             words["reason_sha256"] = reader.take(32).hex()
+    elif event == "limits-changed":
+        words["account"] = reader.name()
+        words["overdraft_limit"] = str(reader.number(16))
+        words.update(reader.bounds(0))
     elif event == "profile-changed":
         words["account"] = reader.name()
         words["change_sha256"] = reader.take(32).hex()

@@ -90,6 +90,18 @@ fn write_sentence(
         Rejection::CreditAccountBlocked => {
             write!(to, "credits of account {credit} are blocked")
         }
+        Rejection::DebitAccountFloor => {
+            let needed = Amount::of(request.amount, currency);
+            write!(to, "taking {needed} would leave account {debit}, which holds ")?;
+            holds(to, outcome.debit.as_ref(), currency)?;
+            to.write_str(", with less than its floor")
+        }
+        Rejection::CreditAccountCeiling => {
+            let more = Amount::of(request.amount, currency);
+            write!(to, "{more} more would take account {credit}, which holds ")?;
+            holds(to, outcome.credit.as_ref(), currency)?;
+            to.write_str(", above its ceiling")
+        }
         Rejection::InsufficientFunds => {
             let needed = Amount::of(request.amount, currency);
             insufficient(to, debit, outcome.debit.as_ref(), &needed)
@@ -145,6 +157,14 @@ fn kind_mismatch(to: &mut String, request: &TransferRequest) -> fmt::Result {
              {debit} and {credit} are not"
         ),
     }
+}
+
+fn holds(
+    to: &mut String,
+    after: Option<&BalanceAfter>,
+    currency: Option<&Currency>,
+) -> fmt::Result {
+    write!(to, "{}", Amount { value: after.map_or(0, |after| after.posted), currency })
 }
 
 fn insufficient(
