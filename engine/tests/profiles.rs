@@ -22,7 +22,7 @@ fn config() -> ProptestConfig {
 
 /// Scripts in which operators do most.
 fn scripts() -> impl Strategy<Value = Script> {
-    let operators = prop_oneof![200_u8..=231, 240_u8..=255, any::<u8>()];
+    let operators = prop_oneof![200_u8..=231, 240_u8..=241, 252_u8..=255, any::<u8>()];
     let raw = vec((operators, vec(any::<u64>(), 1..3)), 1..40);
     raw.prop_map(|raw| Script::new(&raw))
 }

@@ -374,7 +374,7 @@ proptest! {
 fn the_property_does_forget_ids_between() {
     let mut rng = Rng::new(3);
     let mut forgotten = 0;
-    for seed in 0..30 {
+    for seed in 0..80 {
         let raw: Vec<(u8, Vec<u64>)> =
             (0..160).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
         play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");

@@ -137,11 +137,11 @@ fn limits_change(bits: &mut Bits) -> LimitsChange {
         low => Some(u128::from(low) - 10),
     };
     let mut bound = || match bits.take(4) {
-        0..=3 => None,
-        4..=6 => Some(None),
-        7 => Some(Some(BALANCE_MAX + 1)),
-        8 => Some(Some(BALANCE_MAX - EDGE_GAP / 2)),
-        low => Some(Some(i128::from(low) * 3 - 28)),
+        0..=1 => None,
+        2..=3 => Some(None),
+        4 => Some(Some(BALANCE_MAX + 1)),
+        5 => Some(Some(BALANCE_MAX - EDGE_GAP / 2)),
+        low => Some(Some(i128::from(low) * 2 - 13)),
     };
     LimitsChange { overdraft_limit, floor: bound(), ceiling: bound() }
 }
@@ -266,12 +266,14 @@ impl Decoder {
                 };
                 Step::SetStatus(on, status, reason)
             }
-            248..=255 => {
+            252..=255 => {
                 let on = account((bits.take(8) % 12) as u8);
                 Step::ChangeProfile(on, profile_change(&mut bits))
             }
-            240..=247 => {
-                let on = account((bits.take(8) % 12) as u8);
+            240..=241 => {
+                // Mostly those between which money moves, so that limits are met.
+                let on = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 0, EDGE, LATE, NEVER];
+                let on = account(on[bits.take(4) as usize]);
                 Step::ChangeLimits(on, limits_change(&mut bits))
             }
             224..=231 => {
@@ -308,7 +310,7 @@ impl Decoder {
                 )
             }
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
-            160..=183 if !self.submitted.is_empty() => {
+            160..=183 | 242..=251 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
                 let back = bits.take(16) as usize % self.submitted.len();
                 let again = &self.submitted[self.submitted.len() - 1 - back];
