@@ -8,12 +8,13 @@
 
 use crate::coordinator::CoordinatorState;
 use crate::partition::PartitionMsg;
-use crate::tasks::{ChangeResult, Described, Page};
-use ducat_engine::account_event::{Change, Opening};
+use crate::tasks::{AccountChange, ChangeResult, Described, Page};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::{Limits, LimitsChange};
 use ducat_engine::profile::{Details, Filter};
 use ducat_engine::record::Record;
-use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountView};
+use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
 use ractor::ActorProcessingErr;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
@@ -21,6 +22,9 @@ use tokio::sync::oneshot;
 type Done<T> = Result<T, ActorProcessingErr>;
 
 type Events = Vec<(Lsn, Record)>;
+
+/// The event of a change, `None` where nothing changed, or why not.
+type Changed = Result<Option<(Lsn, Record)>, AccountRejection>;
 
 /// Most accounts that one page of a filtered list looks at: about as many as the largest page
 /// without a filter shows.
@@ -49,7 +53,7 @@ impl CoordinatorState {
                 Err(why) => outcomes.push(AccountOutcome::Refused(why)),
                 Ok((slot, lsn, record)) => {
                     let partition = self.rules.layout().partition_of(slot);
-                    opened[partition].push((slot, opening.spec, lsn));
+                    opened[partition].push((slot, opening.spec, opening.bounds, lsn));
                     events.push((lsn, record));
                     outcomes.push(AccountOutcome::Opened(lsn));
                 }
@@ -66,9 +70,8 @@ impl CoordinatorState {
             .into_iter()
             .collect();
         for (at, slot) in existing {
-            let same = |view: &&AccountView| {
-                self.rules.was_opened_so(slot, &view.spec, &accounts[at])
-            };
+            let same =
+                |view: &&AccountView| self.rules.was_opened_so(slot, &view.spec, &accounts[at]);
             if let Some(view) = views.get(&slot).filter(same) {
                 outcomes[at] = AccountOutcome::Exists(view.opened_lsn);
             }
@@ -80,38 +83,18 @@ impl CoordinatorState {
     pub(crate) async fn change_account(
         &mut self,
         account: AccountId,
-        change: Change,
+        change: AccountChange,
     ) -> Done<(Events, ChangeResult)> {
         let Some(listing) = self.rules.directory().get(account) else {
             return Ok((Vec::new(), Err(AccountRejection::Unknown)));
         };
         let slot = listing.slot;
         let changed = match change {
-            Change::Profile(change) => self.rules.change_profile(slot, &change),
-            Change::Status { status, reason } => {
-                let (reply, answer) = oneshot::channel();
-                self.host(slot).cast(PartitionMsg::CheckStatus { slot, status, reply })?;
-                match answer.await? {
-                    Err(why) => Err(why),
-                    Ok(()) => {
-                        let view = self.view(slot).await?;
-                        let is_so = view.is_some_and(|view| view.status == status);
-                        if is_so && (reason.is_empty() || self.reason(slot) == reason) {
-                            Ok(None)
-                        } else {
-                            let changed = self.rules.change_status(slot, status, &reason);
-                            if let Ok((lsn, _)) = &changed {
-                                let (reply, answer) = oneshot::channel();
-                                let lsn = *lsn;
-                                let told = PartitionMsg::SetStatus { slot, lsn, status, reply };
-                                self.host(slot).cast(told)?;
-                                answer.await?;
-                            }
-                            changed.map(Some)
-                        }
-                    }
-                }
+            AccountChange::Profile(change) => self.rules.change_profile(slot, &change),
+            AccountChange::Status(status, reason) => {
+                self.change_status(slot, status, &reason).await?
             }
+            AccountChange::Limits(change) => self.change_limits(slot, &change).await?,
         };
         let event = match changed {
             Err(why) => return Ok((Vec::new(), Err(why))),
@@ -120,6 +103,52 @@ impl CoordinatorState {
         let view = self.view(slot).await?;
         let view = view.map(|view| self.describe(slot, view)).ok_or(AccountRejection::Unknown);
         Ok((event.into_iter().collect(), view))
+    }
+
+    async fn change_status(
+        &mut self,
+        slot: Slot,
+        status: AccountStatus,
+        reason: &str,
+    ) -> Done<Changed> {
+        let (reply, answer) = oneshot::channel();
+        self.host(slot).cast(PartitionMsg::CheckStatus { slot, status, reply })?;
+        if let Err(why) = answer.await? {
+            return Ok(Err(why));
+        }
+        let is_so = self.view(slot).await?.is_some_and(|view| view.status == status);
+        if is_so && (reason.is_empty() || self.reason(slot) == reason) {
+            return Ok(Ok(None));
+        }
+        let changed = self.rules.change_status(slot, status, reason);
+        if let Ok((lsn, _)) = &changed {
+            let (reply, answer) = oneshot::channel();
+            let lsn = *lsn;
+            self.host(slot).cast(PartitionMsg::SetStatus { slot, lsn, status, reply })?;
+            answer.await?;
+        }
+        Ok(changed.map(Some))
+    }
+
+    async fn change_limits(&mut self, slot: Slot, change: &LimitsChange) -> Done<Changed> {
+        let Some(view) = self.view(slot).await? else {
+            return Ok(Err(AccountRejection::Unknown));
+        };
+        let (overdraft_limit, bounds) = (view.spec.overdraft_limit, view.bounds);
+        let now = Limits { overdraft_limit, bounds };
+        let limits = now.changed(change);
+        if limits == now {
+            return Ok(Ok(None));
+        }
+        // Between two batches nothing is prepared: what is posted and on hold is all there is.
+        if let Err(why) = limits.check(view.spec.external, view.posted, view.on_hold) {
+            return Ok(Err(why));
+        }
+        let (lsn, record) = self.rules.change_limits(slot, &view.spec, limits);
+        let (reply, answer) = oneshot::channel();
+        self.host(slot).cast(PartitionMsg::SetLimits { slot, lsn, limits, reply })?;
+        answer.await?;
+        Ok(Ok(Some((lsn, record))))
     }
 
     async fn view(&self, slot: Slot) -> Done<Option<AccountView>> {
@@ -144,8 +173,7 @@ impl CoordinatorState {
         let end = Slot(u32::try_from(rules.directory().len()).unwrap_or(u32::MAX));
         // Where accounts must be asked, few may pass: more are asked than the page holds.
         let most = if filter.asks_for_standing() { LOOKS_MAX } else { limit };
-        let (slots, mut next) =
-            rules.profiles().candidates(filter, (from, end), most, LOOKS_MAX);
+        let (slots, mut next) = rules.profiles().candidates(filter, (from, end), most, LOOKS_MAX);
         let mut views = self.views(slots).await?;
         views.sort_unstable_by_key(|(slot, _)| *slot);
         let mut page = Vec::new();

@@ -136,8 +136,8 @@ impl CoordinatorActor {
                 counters.known_bytes.store(known, Ordering::Relaxed);
                 let holds = state.rules.holds().memory_bytes();
                 counters.holds_bytes.store(holds, Ordering::Relaxed);
-                let directory = state.rules.directory().memory_bytes()
-                    + state.rules.profiles().memory_bytes();
+                let directory =
+                    state.rules.directory().memory_bytes() + state.rules.profiles().memory_bytes();
                 counters.directory_bytes.store(directory, Ordering::Relaxed);
                 drop(reply.send(Ok(bytes)));
             }

@@ -9,6 +9,7 @@ use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::ledger::{PartitionSummary, summarize};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::partition::{Legs, Partition};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
@@ -31,7 +32,7 @@ pub(crate) enum PartitionMsg {
         reply: oneshot::Sender<(i128, Vec<Legs>)>,
     },
     /// Host new accounts.
-    Open { accounts: Vec<(Slot, AccountSpec, Lsn)>, reply: oneshot::Sender<()> },
+    Open { accounts: Vec<(Slot, AccountSpec, Bounds, Lsn)>, reply: oneshot::Sender<()> },
     /// Whether an account's status may be changed.
     CheckStatus {
         slot: Slot,
@@ -40,6 +41,8 @@ pub(crate) enum PartitionMsg {
     },
     /// Change an account's status.
     SetStatus { slot: Slot, lsn: Lsn, status: AccountStatus, reply: oneshot::Sender<()> },
+    /// Change an account's limits, which were checked.
+    SetLimits { slot: Slot, lsn: Lsn, limits: Limits, reply: oneshot::Sender<()> },
     /// How accounts stand.
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
     /// Hash and sums over all accounts hosted here.
@@ -104,8 +107,8 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
             answer(reply, (net, legs));
         }
         PartitionMsg::Open { accounts, reply } => {
-            for (slot, spec, lsn) in &accounts {
-                partition.open(*slot, spec, *lsn)?;
+            for (slot, spec, bounds, lsn) in &accounts {
+                partition.open_within(*slot, spec, *bounds, *lsn)?;
             }
             answer(reply, ());
         }
@@ -115,6 +118,10 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
         }
         PartitionMsg::SetStatus { slot, lsn, status, reply } => {
             partition.set_status(slot, lsn, status)?;
+            answer(reply, ());
+        }
+        PartitionMsg::SetLimits { slot, lsn, limits, reply } => {
+            partition.set_limits(slot, lsn, &limits)?;
             answer(reply, ());
         }
         PartitionMsg::Views { slots, reply } => {

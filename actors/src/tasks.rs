@@ -6,14 +6,15 @@
 
 use crate::answers::OutcomesSender;
 use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
-use ducat_engine::account_event::{Change, Opening};
+use ducat_engine::account_event::Opening;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::{Currency, CurrencyError};
-use ducat_engine::profile::{Details, Filter};
+use ducat_engine::profile::{Details, Filter, ProfileChange};
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece};
-use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountView};
+use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -65,6 +66,13 @@ pub(crate) struct Described {
 /// A page of accounts, and where the next one begins; `None` at the end.
 pub(crate) type Page = (Vec<Described>, Option<Slot>);
 
+/// What shall change of an account.
+pub(crate) enum AccountChange {
+    Status(AccountStatus, String),
+    Profile(ProfileChange),
+    Limits(LimitsChange),
+}
+
 /// What becomes of a change of an account.
 pub(crate) type ChangeResult = Result<Described, AccountRejection>;
 
@@ -81,7 +89,7 @@ pub(crate) enum Task {
     },
     ChangeAccount {
         account: AccountId,
-        change: Change,
+        change: AccountChange,
         reply: Reply<ChangeResult>,
         permit: OwnedSemaphorePermit,
     },

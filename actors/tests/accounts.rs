@@ -6,10 +6,11 @@ mod support;
 use ducat_actors::handle::{Handle, HistoryEvent, RequestError};
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::{Bounds, Limits, LimitsChange};
 use ducat_engine::profile::{AccountKind, Filter, Profile, ProfileChange, TextFault};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
+    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, Outcome,
 };
 use std::sync::Arc;
 use support::{BANK, GBP, account, journal, open, start, submit, transfer};
@@ -25,7 +26,7 @@ fn owned(id: u128, owner: &str) -> Opening {
         metadata: [("parity".to_owned(), (id % 2).to_string())].into(),
         ..Profile::default()
     };
-    Opening { spec: spec(id), profile }
+    Opening { profile, ..Opening::from(spec(id)) }
 }
 
 fn label(label: &str) -> ProfileChange {
@@ -195,6 +196,69 @@ async fn accounts_are_found_by_what_is_known_of_them() {
     engine.shutdown().await.expect("drains");
 }
 
+/// Limits apply from their event on, and what was decided before stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_change_and_bound_what_follows() {
+    let journal = journal();
+    let engine = start(&journal, 4).await;
+    let handle = engine.handle();
+    open(&handle, 3).await;
+    let bounds = Bounds { floor: None, ceiling: Some(50) };
+    let bounded = Opening { bounds, ..Opening::from(spec(4)) };
+    let floor = Bounds { floor: Some(1), ceiling: None };
+    let impossible = Opening { bounds: floor, ..Opening::from(spec(5)) };
+    let outcomes = handle.open_accounts(vec![bounded.clone(), impossible]).await.expect("up");
+    assert!(matches!(outcomes[0], AccountOutcome::Opened(_)));
+    let outside = AccountOutcome::Refused(AccountRejection::BalanceOutside);
+    assert_eq!(outcomes[1], outside, "a new account holds nothing");
+    submit(&handle, vec![transfer(1, BANK, 2, 100), transfer(2, BANK, 4, 50)]).await;
+    let over = submit(&handle, vec![transfer(3, BANK, 4, 1), transfer(4, 2, 3, 200)]).await;
+    assert_eq!(over[0].rejection, Some(Rejection::CreditAccountCeiling));
+    assert_eq!(over[1].rejection, Some(Rejection::InsufficientFunds));
+
+    let set = |id, change| handle.change_limits(account(id), change);
+    let overdraft = |limit| LimitsChange { overdraft_limit: Some(limit), ..Default::default() };
+    let floor = |floor| LimitsChange { floor: Some(floor), ..Default::default() };
+    let shown = set(2, overdraft(100)).await.expect("up").expect("allowed");
+    assert_eq!((shown.view.spec.overdraft_limit, shown.view.available), (100, 200));
+    let moved = submit(&handle, vec![transfer(5, 2, 3, 160), transfer(4, 2, 3, 200)]).await;
+    assert_eq!((moved[0].rejection, moved[0].debit.map(|d| d.posted)), (None, Some(-60)));
+    assert_eq!(moved[1], Outcome { repeat: true, ..over[1] }, "the first answer stands");
+    let outside = Err(AccountRejection::BalanceOutside);
+    assert_eq!(set(2, overdraft(59)).await.expect("up"), outside, "it is lower already");
+    assert_eq!(set(2, floor(Some(-59))).await.expect("up"), outside);
+    let contradict = Err(AccountRejection::LimitsContradict);
+    assert_eq!(set(2, floor(Some(-101))).await.expect("up"), contradict);
+    let unbounded = Err(AccountRejection::ExternalWithBounds);
+    assert_eq!(set(BANK, floor(Some(0))).await.expect("up"), unbounded);
+    assert_eq!(set(99, floor(None)).await.expect("up"), Err(AccountRejection::Unknown));
+    let before = handle.status().last_lsn;
+    set(2, overdraft(100)).await.expect("up").expect("it is so");
+    assert_eq!(handle.status().last_lsn, before, "what changes nothing is no event");
+    set(2, floor(Some(-80))).await.expect("up").expect("allowed");
+    let refused = submit(&handle, vec![transfer(6, 2, 3, 21), transfer(7, 2, 3, 20)]).await;
+    assert_eq!(refused[0].rejection, Some(Rejection::DebitAccountFloor));
+    assert_eq!(refused[1].rejection, None);
+
+    // Opened before with the same content, whatever its limits are now.
+    let again = vec![bounded, Opening::from(spec(2)), Opening::from(spec(4))];
+    let outcomes = handle.open_accounts(again).await.expect("up");
+    assert!(matches!(outcomes[..2], [AccountOutcome::Exists(_), AccountOutcome::Exists(_)]));
+    assert_eq!(outcomes[2], AccountOutcome::Refused(AccountRejection::ExistsDifferent));
+    let limits: Vec<_> = history(&handle, 2, 2).await.into_iter().map(|(_, event)| event).collect();
+    let limit = |floor| Limits { overdraft_limit: 100, bounds: Bounds { floor, ceiling: None } };
+    let changed = |floor| HistoryEvent::Changed(Change::Limits(limit(floor)));
+    let opened = HistoryEvent::Opened(Opening::from(spec(2)));
+    assert_eq!(limits, [changed(Some(-80)), changed(None), opened]);
+    let hash = handle.summary().await.expect("up").hash;
+    engine.shutdown().await.expect("drains");
+    let engine = start(&Arc::new(journal.reopen()), 1).await;
+    assert_eq!(engine.handle().summary().await.expect("up").hash, hash);
+    let refused = submit(&engine.handle(), vec![transfer(8, 2, 3, 1)]).await;
+    assert_eq!(refused[0].rejection, Some(Rejection::DebitAccountFloor));
+    engine.shutdown().await.expect("drains");
+}
+
 /// A page that would be larger than an answer may be ends early, and the next goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_long_texts_are_cut() {
@@ -211,7 +275,8 @@ async fn pages_of_long_texts_are_cut() {
         let openings = ids.iter().map(|id| opening(*id)).collect();
         handle.open_accounts(openings).await.expect("up");
     }
-    for filter in [Filter::default(), Filter { owner: Some("anna".to_owned()), ..Filter::default() }]
+    for filter in
+        [Filter::default(), Filter { owner: Some("anna".to_owned()), ..Filter::default() }]
     {
         let page = handle.list_accounts(filter.clone(), Slot(0), 10_000).await.expect("up");
         assert!(page.accounts.len() < MANY as usize, "{}", page.accounts.len());

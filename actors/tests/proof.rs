@@ -12,12 +12,13 @@ use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::{Profile, ProfileChange};
 use ducat_engine::proof::merkle::{leaf, root_from_path};
 use ducat_engine::proof::statement::Event;
-use ducat_engine::proof::{Statement, Whose};
-use ducat_engine::profile::{Profile, ProfileChange};
 use ducat_engine::proof::texts;
+use ducat_engine::proof::{Statement, Whose};
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::witness::{CheckpointStore, SignKey, SignedCheckpoint, WitnessError};
@@ -140,8 +141,10 @@ async fn live(handle: &Handle, batches: u128) {
     let owner = |owner: &str| ProfileChange { owner: Some(owner.to_owned()), ..Default::default() };
     handle.change_profile(account(10), owner("anna")).await.expect("up").expect("allowed");
     let profile = Profile::default().changed(&owner("ben"));
-    let opening = Opening { spec: spec(12, 826, 0), profile };
+    let opening = Opening { profile, ..Opening::from(spec(12, 826, 0)) };
     handle.open_accounts(vec![opening]).await.expect("up");
+    let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
+    handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
@@ -177,7 +180,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     live(&handle, 5).await;
     let last = signed(&handle).await;
     let mut kinds = BTreeSet::new();
-    for lsn in (1..52).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
+    for lsn in (1..54).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
         kinds.insert(match proved(&receipt).event {
             Event::Transfer(t) => format!("{:?} {:?} {}", t.kind, t.rejection, t.linked),
@@ -189,6 +192,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
             }
             Event::ProfileChanged { .. } => "changed".to_owned(),
             Event::OpenedInFull { .. } => "opened in full".to_owned(),
+            Event::LimitsChanged { limits, .. } => format!("{:?}", limits.bounds.floor),
             Event::AssetDefined(currency) => format!("{currency:?}"),
             Event::HoldPlaced(placed) => format!("placed {:?}", placed.kind),
             Event::HoldCaptured(captured) => format!("captured {}", captured.linked),
@@ -211,6 +215,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Closed",
         "changed",
         "opened in full",
+        "Some(0)",
         "Deposit None false",
         "Transfer None true",
         "Withdrawal None false",

@@ -12,6 +12,7 @@ use ducat_actors::start::Engine;
 use ducat_engine::ids::{Lsn, ShardId, Slot, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::profile::ProfileChange;
 use ducat_engine::snapshot::{Age, PIECE_IDS};
 use ducat_engine::transfer::AccountStatus;
@@ -68,6 +69,10 @@ async fn change(handle: &Handle, id: u128, number: u128) {
     let owner = Some(format!("customer {}", number % 7));
     let change = ProfileChange { owner, set, ..ProfileChange::default() };
     handle.change_profile(id, change).await.expect("up").expect("in bounds");
+    // Within any balance that this load comes to.
+    let overdraft_limit = Some(1_000_000_000 + u128::from(number % 3 == 0));
+    let limits = LimitsChange { overdraft_limit, ..LimitsChange::default() };
+    handle.change_limits(id, limits).await.expect("up").expect("allowed");
     let status = match number % 5 {
         0 => AccountStatus::DebitsBlocked,
         _ => AccountStatus::Active,

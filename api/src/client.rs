@@ -175,6 +175,18 @@ impl Client {
         answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
     }
 
+    /// Changes an account's limits, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn set_account_limits(
+        &self,
+        request: proto::SetAccountLimitsRequest,
+    ) -> Result<proto::Account, ClientError> {
+        let answer = self.ledger.clone().set_account_limits(request).await?.into_inner();
+        answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
+    }
+
     /// A page of an account's history, newest first; an empty cursor begins.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod events;
 pub mod explain;
 pub mod holds;
+pub mod limits;
 mod operations;
 pub mod outcomes;
 pub mod profiles;

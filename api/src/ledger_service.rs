@@ -3,7 +3,7 @@
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{
-    self, accounts, cursor, events, holds, outcomes, past, profiles, transfers,
+    self, accounts, cursor, events, holds, limits, outcomes, past, profiles, transfers,
 };
 use crate::deadline::Deadline;
 use crate::feed_stream;
@@ -225,6 +225,24 @@ impl Ledger for LedgerService {
         let shown = self.handle.change_profile(id, change).await.map_err(status::request)?;
         let account = Some(self.changed(id, shown)?);
         Ok(Response::new(proto::UpdateAccountResponse { account }))
+    }
+
+    async fn set_account_limits(
+        &self,
+        request: Request<proto::SetAccountLimitsRequest>,
+    ) -> Result<Response<proto::SetAccountLimitsResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        // What it holds never changes, so it may be asked before.
+        let at = self.handle.accounts(vec![id]).await.map_err(status::request)?;
+        let shown = at.accounts.into_iter().next().flatten();
+        let shown = shown.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
+        let currency = limits::currency_of(&shown, &self.handle.currencies())
+            .ok_or_else(|| status::internal("an account's currency is unknown"))?;
+        let change = limits::change(&request, &currency)?;
+        let shown = self.handle.change_limits(id, change).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::SetAccountLimitsResponse { account }))
     }
 
     async fn list_account_history(

@@ -45,9 +45,9 @@ struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `asset-defined`, or of a
-    /// hold: `hold-placed`, `hold-captured`, `hold-voided`, `hold-extended`, `hold-expired` or
-    /// `hold-refused`.
+    /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `limits-changed`,
+    /// `asset-defined`, or of a hold: `hold-placed`, `hold-captured`, `hold-voided`,
+    /// `hold-extended`, `hold-expired` or `hold-refused`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
@@ -90,6 +90,12 @@ pub struct Words {
     /// How far below zero it may go, as a decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdraft_limit: Option<String>,
+    /// Its floor, as a decimal text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<String>,
+    /// Its ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<String>,
     /// SHA-256 of the profile it was opened with, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_sha256: Option<String>,
@@ -284,13 +290,31 @@ impl Words {
                 status: Some(status.name().to_owned()),
                 ..words
             },
-            Event::OpenedInFull { account, currency, overdraft_limit, external, profile } => Self {
+            Event::LimitsChanged { account, limits } => Self {
+                event: "limits-changed".to_owned(),
+                account: Some(account.to_string()),
+                // The statement does not say what it holds: minor units.
+                overdraft_limit: Some(limits.overdraft_limit.to_string()),
+                floor: limits.bounds.floor.map(|floor| floor.to_string()),
+                ceiling: limits.bounds.ceiling.map(|ceiling| ceiling.to_string()),
+                ..words
+            },
+            Event::OpenedInFull {
+                account,
+                currency,
+                overdraft_limit,
+                external,
+                bounds,
+                profile,
+            } => Self {
                 event: "account-opened".to_owned(),
                 account: Some(account.to_string()),
                 currency: Some(currency.code().to_owned()),
                 digits: Some(currency.digits()),
                 overdraft_limit: Some(decimal(false, overdraft_limit, currency.digits())),
                 external: Some(external),
+                floor: bounds.floor.map(|floor| signed(floor, currency.digits())),
+                ceiling: bounds.ceiling.map(|ceiling| signed(ceiling, currency.digits())),
                 profile_sha256: Some(hex(&profile)),
                 ..words
             },
@@ -349,8 +373,12 @@ const fn kind_word(kind: TransferKind) -> &'static str {
     }
 }
 
+fn signed(minor: i128, digits: u8) -> String {
+    decimal(minor < 0, minor.unsigned_abs(), digits)
+}
+
 fn side(side: &Side, digits: u8) -> SideWords {
-    let figure = |minor: i128| decimal(minor < 0, minor.unsigned_abs(), digits);
+    let figure = |minor: i128| signed(minor, digits);
     SideWords {
         account: side.account.to_string(),
         posted: side.after.map(|after| figure(after.posted)),

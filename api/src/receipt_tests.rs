@@ -1,12 +1,13 @@
 //! Receipts of every kind of event, held by a stored fixture, and every edit of one refused.
 
 use super::*;
+use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::proof::texts;
-use ducat_engine::transfer::AccountStatus;
-use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
 use ducat_engine::proof::{Hash, Tree, Whose};
 use ducat_engine::rejection::Rejection;
+use ducat_engine::transfer::AccountStatus;
 use ducat_engine::transfer::BalanceAfter;
 use ducat_persistence::FrameHash;
 use ducat_persistence::witness::SignKey;
@@ -109,6 +110,7 @@ fn account_statements() -> Vec<Statement> {
         currency: CurrencyText::new("GBP", 2).expect("a code"),
         overdraft_limit: 50_000,
         external: false,
+        bounds: Bounds { floor: Some(-40_000), ceiling: None },
         profile: texts::of_opening(&profile),
     };
     let status = |status: AccountStatus| Event::StatusSet {
@@ -117,8 +119,17 @@ fn account_statements() -> Vec<Statement> {
         reason: texts::of_reason("suspected fraud, case 812"),
     };
     let changed = Event::ProfileChanged { account, change: texts::of_change(&change) };
+    let limits = |overdraft_limit, bounds| Event::LimitsChanged {
+        account,
+        limits: Limits { overdraft_limit, bounds },
+    };
+    let limits = [
+        limits(0, Bounds::default()),
+        limits(7, Bounds { floor: Some(-7), ceiling: Some(1 << 90) }),
+    ];
     let whose = Whose { ledger: [0xab; 16], shard: ShardId(0) };
-    numbered(whose, [opened].into_iter().chain(AccountStatus::ALL.map(status)).chain([changed]))
+    let events = [opened].into_iter().chain(AccountStatus::ALL.map(status)).chain([changed]);
+    numbered(whose, events.chain(limits))
 }
 
 fn receipts() -> Vec<Receipt> {

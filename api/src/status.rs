@@ -203,6 +203,13 @@ pub fn account(id: AccountId, rejection: AccountRejection) -> Status {
         AccountRejection::Unknown => {
             (Code::NotFound, "ACCOUNT_UNKNOWN", format!("no account has the id {id}"))
         }
+        AccountRejection::ExternalWithBounds
+        | AccountRejection::LimitsContradict
+        | AccountRejection::BalanceOutside => (
+            Code::FailedPrecondition,
+            crate::convert::accounts::limits_reason(rejection),
+            format!("account {id}: {rejection}"),
+        ),
         // The request alone was sound: it is what is there already that leaves no room.
         AccountRejection::Text(fault) => (
             Code::FailedPrecondition,

@@ -140,6 +140,13 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn set_account_limits(
+        &self,
+        _: Request<proto::SetAccountLimitsRequest>,
+    ) -> Answer<proto::SetAccountLimitsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_account_history(
         &self,
         _: Request<proto::ListAccountHistoryRequest>,

@@ -7,6 +7,7 @@ use crate::fault::Kind;
 use crate::history::{BadHistory, SeenEntry, Told};
 use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::record::{Posted, Record};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferRequest};
@@ -129,11 +130,14 @@ impl Checker<'_> {
                 let stored = stored.as_ref().expect("it decides a transfer");
                 self.refuse(stored);
             }
-            Record::AccountOpened(spec) => self.open(lsn, spec),
+            Record::AccountOpened(spec) => self.open(lsn, spec, Bounds::default()),
             Record::Account(event) => match &**event {
-                AccountEvent::Opened(opening) => self.open(lsn, &opening.spec),
+                AccountEvent::Opened(opening) => self.open(lsn, &opening.spec, opening.bounds),
                 AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
                     self.set_status(lsn, *slot, *status);
+                }
+                AccountEvent::Changed { slot, change: Change::Limits(limits), .. } => {
+                    self.set_limits(lsn, *slot, limits);
                 }
                 // It says nothing of money.
                 AccountEvent::Changed { change: Change::Profile(_), .. } => {}
@@ -154,9 +158,22 @@ impl Checker<'_> {
         self.reads_at(lsn)
     }
 
-    fn open(&mut self, lsn: Lsn, spec: &AccountSpec) {
+    fn set_limits(&mut self, lsn: Lsn, slot: Slot, limits: &Limits) {
+        let Some(book) = self.books.get_mut(slot) else {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("{slot:?} is no account"));
+            return;
+        };
+        book.overdraft_limit = limits.overdraft_limit;
+        book.bounds = limits.bounds;
+        let book = *book;
+        if book.is_outside() {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} lies beyond its limits"));
+        }
+    }
+
+    fn open(&mut self, lsn: Lsn, spec: &AccountSpec, bounds: Bounds) {
         let id = spec.id;
-        if !self.books.open(spec, lsn) {
+        if !self.books.open(spec, bounds, lsn) {
             self.report.add(Kind::WrongOutcome, lsn, || format!("opens {id} again"));
         } else if self.listed.contains(&id) {
             self.lines.extend(self.books.slot(id).map(|slot| (slot, Vec::new())));

@@ -8,7 +8,6 @@ use crate::event::figures;
 use crate::fault::Kind;
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::record::{Figures, Party, Record};
-use ducat_engine::transfer::BalanceAfter;
 
 impl Checker<'_> {
     /// Replays an event of a hold, and holds its figures against those it comes to.
@@ -51,8 +50,7 @@ impl Checker<'_> {
         };
         book.on_hold = book.on_hold.saturating_add(change);
         let book = *book;
-        let BalanceAfter { posted: _, available } = book.figures();
-        if book.on_hold < 0 || (available < 0 && !book.spec.external) {
+        if book.on_hold < 0 || book.is_outside() {
             self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} holds what it has not"));
         }
     }

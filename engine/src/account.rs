@@ -17,9 +17,10 @@
 //! held against the floor, what is *posted* against the end of the range.
 
 use crate::ids::{AccountId, Lsn};
+use crate::limits::{Bounds, Limits};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::rejection::Rejection;
-use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
+use crate::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use thiserror::Error;
 
 /// An account: private state, changed only by the messages below.
@@ -41,6 +42,8 @@ pub struct Account {
     currency: CurrencyId,
     status: AccountStatus,
     external: bool,
+    /// Where it has a floor or a ceiling; apart, since few accounts do.
+    bounds: Option<Box<Bounds>>,
 }
 
 /// What an item of a batch does to one account.
@@ -147,13 +150,16 @@ pub struct Durable {
     pub posted: i128,
     /// Set aside by open holds, minor units.
     pub on_hold: u128,
+    /// Its floor and ceiling.
+    pub bounds: Bounds,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
     pub last_lsn: Lsn,
 }
 
-/// What of an account's durable state an event can change, as it was at one moment.
+/// What of an account's durable state an event can change, as it was at one moment. Events that
+/// change its limits are rare: for those the whole account is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Image {
     /// Where the account is hosted; here because it costs no byte more.
@@ -181,7 +187,14 @@ impl Account {
             currency: spec.currency,
             status: AccountStatus::Active,
             external: spec.external,
+            bounds: None,
         }
+    }
+
+    /// An account as it is right after its opening with a floor and a ceiling.
+    #[must_use]
+    pub fn open_within(spec: &AccountSpec, bounds: Bounds, lsn: Lsn) -> Self {
+        Self { bounds: boxed(bounds), ..Self::open(spec, lsn) }
     }
 
     /// An account as a snapshot holds it, with nothing prepared on it.
@@ -189,15 +202,21 @@ impl Account {
     /// # Errors
     /// What no sequence of events leads to.
     pub fn restore(durable: &Durable) -> Result<Self, &'static str> {
-        let Durable { spec, status, posted, on_hold, opened_lsn, last_lsn } = *durable;
+        let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = *durable;
         if spec.overdraft_limit > AMOUNT_MAX {
             return Err("its overdraft limit is out of range");
         }
         if opened_lsn == Lsn::ZERO {
             return Err("no event opened it");
         }
-        let account = Self { posted, on_hold, last_lsn, status, ..Self::open(&spec, opened_lsn) };
-        if !(account.floor()..=BALANCE_MAX).contains(&posted) {
+        let opened = Self::open_within(&spec, bounds, opened_lsn);
+        let account = Self { posted, on_hold, last_lsn, status, ..opened };
+        if account.limits().check(spec.external, 0, 0) == Err(AccountRejection::LimitsContradict)
+            || spec.external && !bounds.is_none()
+        {
+            return Err("its limits contradict one another");
+        }
+        if !(account.floor()..=account.ceiling()).contains(&posted) {
             return Err("its balance is out of range");
         }
         // An external account's may reach from one end of the range to the other.
@@ -225,6 +244,7 @@ impl Account {
             status: self.status,
             posted: self.posted,
             on_hold: self.on_hold,
+            bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -246,6 +266,7 @@ impl Account {
             currency: _,
             status,
             external: _,
+            bounds: _,
         } = *self;
         Image { local, posted, on_hold, last_lsn, status }
     }
@@ -296,9 +317,39 @@ impl Account {
         self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
     }
 
+    /// Its floor and ceiling.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.bounds.as_deref().copied().unwrap_or_default()
+    }
+
+    /// All its limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { overdraft_limit: self.overdraft_limit, bounds: self.bounds() }
+    }
+
+    fn own_floor(&self) -> Option<i128> {
+        self.bounds.as_ref().and_then(|bounds| bounds.floor)
+    }
+
+    fn own_ceiling(&self) -> Option<i128> {
+        self.bounds.as_ref().and_then(|bounds| bounds.ceiling)
+    }
+
     /// The lowest balance it may reach, what is on hold being spent.
+    #[inline]
     pub(crate) fn floor(&self) -> i128 {
+        if let Some(floor) = self.own_floor() {
+            return floor;
+        }
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
+    }
+
+    /// The highest posted balance it may reach.
+    #[inline]
+    pub(crate) fn ceiling(&self) -> i128 {
+        self.own_ceiling().unwrap_or(BALANCE_MAX)
     }
 
     /// The posted balance once everything prepared so far is done.
@@ -334,7 +385,18 @@ impl Account {
     /// The rule a debit breaks when it falls short: an external account has no floor but the
     /// end of the range.
     pub(crate) fn shortfall(&self) -> Rejection {
+        if self.own_floor().is_some() {
+            return Rejection::DebitAccountFloor;
+        }
         if self.external { Rejection::BalanceOverflow } else { Rejection::InsufficientFunds }
+    }
+
+    /// The rule a credit breaks when it goes too far.
+    pub(crate) fn excess(&self) -> Rejection {
+        match self.own_ceiling() {
+            Some(_) => Rejection::CreditAccountCeiling,
+            None => Rejection::BalanceOverflow,
+        }
     }
 
     /// The rule that a debit of `amount` breaks, given everything prepared before.
@@ -350,8 +412,8 @@ impl Account {
     #[must_use]
     pub fn refuse_credit(&self, amount: u128) -> Option<Rejection> {
         self.credit_blocked().or_else(|| {
-            let over = self.prospective() + signed(amount) > BALANCE_MAX;
-            over.then_some(Rejection::BalanceOverflow)
+            let over = self.prospective() + signed(amount) > self.ceiling();
+            over.then(|| self.excess())
         })
     }
 
@@ -366,8 +428,8 @@ impl Account {
                 short.then(|| self.shortfall())
             }),
             Guard::Credit => self.credit_blocked().or_else(|| {
-                let over = self.prospective() + effect.posted > BALANCE_MAX;
-                over.then_some(Rejection::BalanceOverflow)
+                let over = self.prospective() + effect.posted > self.ceiling();
+                over.then(|| self.excess())
             }),
         }
     }
@@ -460,7 +522,7 @@ impl Account {
     pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
         self.check_moves(lsn, AccountStatus::DebitsBlocked)?;
         let after = self.posted + signed(amount);
-        if after > BALANCE_MAX {
+        if after > self.ceiling() {
             return Err(Impossible::OutOfRange { lsn, account: self.id });
         }
         Ok(self.post(lsn, after))
@@ -511,11 +573,7 @@ impl Account {
     ///
     /// # Errors
     /// Why not.
-    pub fn check_status(
-        &self,
-        status: AccountStatus,
-    ) -> Result<(), crate::transfer::AccountRejection> {
-        use crate::transfer::AccountRejection;
+    pub fn check_status(&self, status: AccountStatus) -> Result<(), AccountRejection> {
         let empty = self.posted == 0 && self.on_hold == 0 && self.is_settled();
         if status == AccountStatus::Closed && !empty {
             return Err(AccountRejection::NotEmpty);
@@ -544,6 +602,20 @@ impl Account {
         Ok(())
     }
 
+    /// Gives it new limits, by the event at `lsn`: they apply from here on.
+    ///
+    /// # Errors
+    /// [`Impossible`] when [`Limits::check`] forbids it.
+    pub fn set_limits(&mut self, lsn: Lsn, limits: &Limits) -> Result<(), Impossible> {
+        if let Err(why) = limits.check(self.external, self.posted, self.on_hold) {
+            let what = format!("account {} cannot have {limits:?}: {why}", self.id);
+            return Err(Impossible::Differs { lsn, what });
+        }
+        self.overdraft_limit = limits.overdraft_limit;
+        self.bounds = boxed(limits.bounds);
+        Ok(())
+    }
+
     /// The account as it stands, with what is only prepared.
     #[must_use]
     pub fn view(&self) -> AccountView {
@@ -555,6 +627,7 @@ impl Account {
             held: (-self.pending).max(0).unsigned_abs(),
             incoming: self.pending.max(0).unsigned_abs(),
             available: self.figures().available + self.pending.min(0),
+            bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -591,7 +664,18 @@ impl Account {
         if self.on_hold != 0 {
             out.extend_from_slice(&self.on_hold.to_le_bytes());
         }
+        // An account without them hashes as it did before there were any.
+        if let Some(bounds) = &self.bounds {
+            for bound in [bounds.floor, bounds.ceiling] {
+                out.push(u8::from(bound.is_some()));
+                out.extend_from_slice(&bound.unwrap_or(0).to_le_bytes());
+            }
+        }
     }
+}
+
+fn boxed(bounds: Bounds) -> Option<Box<Bounds>> {
+    (!bounds.is_none()).then(|| Box::new(bounds))
 }
 
 /// Amounts and limits are far below `i128::MAX`: at most [`crate::money::AMOUNT_MAX`] each,
@@ -650,7 +734,6 @@ mod tests {
 
     #[test]
     fn statuses_block_and_closing_wants_an_empty_account() {
-        use crate::transfer::AccountRejection;
         let mut a = account(0, false);
         a.credit(Lsn(2), 5).expect("in range");
         assert_eq!(a.check_status(AccountStatus::Closed), Err(AccountRejection::NotEmpty));
@@ -666,6 +749,29 @@ mod tests {
         // Opened again, it moves again.
         a.set_status(Lsn(8), AccountStatus::Active).expect("allowed");
         a.credit(Lsn(9), 5).expect("in range");
+    }
+
+    #[test]
+    fn floor_and_ceiling_bound_the_balance_from_their_event_on() {
+        let mut a = account(50, false);
+        a.credit(Lsn(2), 100).expect("in range");
+        let limits =
+            |floor, ceiling| Limits { overdraft_limit: 50, bounds: Bounds { floor, ceiling } };
+        assert!(a.set_limits(Lsn(3), &limits(Some(101), None)).is_err(), "it has less");
+        assert!(a.set_limits(Lsn(3), &limits(None, Some(99))).is_err(), "it has more");
+        a.set_limits(Lsn(3), &limits(Some(40), Some(120))).expect("it lies within");
+        assert_eq!(a.refuse_debit(60), None);
+        assert_eq!(a.refuse_debit(61), Some(Rejection::DebitAccountFloor));
+        assert_eq!(a.refuse_credit(20), None);
+        assert_eq!(a.refuse_credit(21), Some(Rejection::CreditAccountCeiling));
+        assert!(matches!(a.debit(Lsn(4), 61), Err(Impossible::NotCovered { .. })));
+        assert!(matches!(a.credit(Lsn(4), 21), Err(Impossible::OutOfRange { .. })));
+        let restored = Account::restore(&a.durable()).expect("it can be");
+        assert_eq!(restored, a);
+        a.set_limits(Lsn(4), &limits(None, None)).expect("taken away");
+        a.debit(Lsn(5), 150).expect("covered by the overdraft limit");
+        let none = Limits { overdraft_limit: 49, bounds: Bounds::default() };
+        assert!(a.set_limits(Lsn(6), &none).is_err(), "it lies below");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! stand outside that chain.
 
 use crate::ids::{Lsn, Slot};
+use crate::limits::{Bounds, Limits};
 use crate::profile::{Profile, ProfileChange};
 use crate::transfer::{AccountSpec, AccountStatus};
 use serde::{Deserialize, Serialize};
@@ -17,15 +18,17 @@ use serde::{Deserialize, Serialize};
 /// An account to be opened, and what is known of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Opening {
-    /// Id, currency, role.
+    /// Id, currency, overdraft limit, role.
     pub spec: AccountSpec,
+    /// Floor and ceiling.
+    pub bounds: Bounds,
     /// Kind, owner, label, metadata.
     pub profile: Profile,
 }
 
 impl From<AccountSpec> for Opening {
     fn from(spec: AccountSpec) -> Self {
-        Self { spec, profile: Profile::default() }
+        Self { spec, bounds: Bounds::default(), profile: Profile::default() }
     }
 }
 
@@ -38,7 +41,13 @@ impl Opening {
     /// Whether nothing but the spec is in it: such an opening takes the short record.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.profile.is_empty()
+        self.profile.is_empty() && self.bounds.is_none()
+    }
+
+    /// The limits it opens the account with.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { overdraft_limit: self.spec.overdraft_limit, bounds: self.bounds }
     }
 
     /// What tells it from others.
@@ -51,6 +60,10 @@ impl Opening {
         bytes.extend_from_slice(&currency.0.to_le_bytes());
         bytes.extend_from_slice(&overdraft_limit.to_le_bytes());
         bytes.push(u8::from(external));
+        for bound in [self.bounds.floor, self.bounds.ceiling] {
+            bytes.push(u8::from(bound.is_some()));
+            bytes.extend_from_slice(&bound.unwrap_or(0).to_le_bytes());
+        }
         crate::snapshot::details::put_profile(&self.profile, &mut bytes);
         let hash = blake3::hash(&bytes);
         OpeningMark(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
@@ -69,6 +82,8 @@ pub enum Change {
     },
     /// Kind, owner, label or metadata.
     Profile(ProfileChange),
+    /// Its limits: all of them, as they are after it.
+    Limits(Limits),
 }
 
 /// An event of an account that is no transfer.

@@ -11,6 +11,8 @@ use crate::account_event::{AccountEvent, Change, Opening};
 use crate::coordinator::Coordinator;
 use crate::ids::{Lsn, Slot};
 use crate::ledger::Ledger;
+use crate::limits::{Limits, LimitsChange};
+use crate::money::AMOUNT_MAX;
 use crate::profile::{Profile, ProfileChange, check_reason};
 use crate::record::Record;
 use crate::transfer::{AccountRejection, AccountSpec, AccountStatus};
@@ -20,8 +22,14 @@ impl Coordinator {
     ///
     /// # Errors
     /// As [`Self::open_account`], and [`AccountRejection::Text`]. Nothing changed then.
-    pub fn open_with(&mut self, opening: &Opening) -> Result<(Slot, Lsn, Record), AccountRejection> {
+    pub fn open_with(
+        &mut self,
+        opening: &Opening,
+    ) -> Result<(Slot, Lsn, Record), AccountRejection> {
         opening.profile.check()?;
+        if opening.spec.overdraft_limit <= AMOUNT_MAX {
+            opening.limits().check(opening.spec.external, 0, 0)?;
+        }
         let (slot, lsn, plain) = self.open_account(&opening.spec)?;
         if opening.is_plain() {
             return Ok((slot, lsn, plain));
@@ -73,6 +81,18 @@ impl Coordinator {
         Ok(Some(self.change(slot, Change::Profile(change))))
     }
 
+    /// Gives an account's change of limits an LSN; [`Limits::check`] was asked. `spec` is how
+    /// the account stands before.
+    pub fn change_limits(
+        &mut self,
+        slot: Slot,
+        spec: &AccountSpec,
+        limits: Limits,
+    ) -> (Lsn, Record) {
+        self.profiles.note_opening(slot, spec);
+        self.change(slot, Change::Limits(limits))
+    }
+
     fn change(&mut self, slot: Slot, change: Change) -> (Lsn, Record) {
         let lsn = self.next_event();
         let back = self.profiles.back(slot, lsn);
@@ -89,7 +109,7 @@ impl Ledger {
     /// Why the account is not opened.
     pub fn open_with(&mut self, opening: &Opening) -> Result<(Lsn, Record), AccountRejection> {
         let (slot, lsn, record) = self.coordinator.open_with(opening)?;
-        let opened = self.host_mut(slot).open(slot, &opening.spec, lsn);
+        let opened = self.host_mut(slot).open_within(slot, &opening.spec, opening.bounds, lsn);
         opened.expect("the directory gives slots in order");
         Ok((lsn, record))
     }
@@ -111,6 +131,28 @@ impl Ledger {
         Ok((lsn, record))
     }
 
+    /// Changes limits, as the partition and [`Coordinator::change_limits`] do together; `None`
+    /// when that would change nothing.
+    ///
+    /// # Errors
+    /// Why not; nothing changed then.
+    pub fn change_limits(
+        &mut self,
+        slot: Slot,
+        change: &LimitsChange,
+    ) -> Result<Option<(Lsn, Record)>, AccountRejection> {
+        let account = self.host(slot).account(slot).ok_or(AccountRejection::Unknown)?;
+        let (spec, now) = (account.spec(), account.limits());
+        let limits = now.changed(change);
+        if limits == now {
+            return Ok(None);
+        }
+        limits.check(spec.external, account.posted(), account.on_hold())?;
+        let (lsn, record) = self.coordinator.change_limits(slot, &spec, limits);
+        self.host_mut(slot).set_limits(slot, lsn, &limits).expect("it was checked");
+        Ok(Some((lsn, record)))
+    }
+
     pub(crate) fn apply_account(
         &mut self,
         lsn: Lsn,
@@ -123,14 +165,26 @@ impl Ledger {
                 if opening.is_plain() {
                     return Err(differs("a plain opening in the long form".to_owned()));
                 }
-                let slot = self.apply_opened(lsn, &opening.spec)?;
+                let limits = opening.limits().check(opening.spec.external, 0, 0);
+                limits.map_err(|why| differs(why.to_string()))?;
+                let slot = self.apply_opened(lsn, &opening.spec, opening.bounds)?;
                 self.coordinator.profiles.open(slot, opening);
             }
             AccountEvent::Changed { slot, back, change } => {
                 self.check_slot(lsn, *slot)?;
+                if let Change::Limits(_) = change {
+                    let spec = self.host(*slot).at(*slot).spec();
+                    self.coordinator.profiles.note_opening(*slot, &spec);
+                }
                 self.coordinator.profiles.apply(lsn, *slot, *back, change)?;
-                if let Change::Status { status, .. } = change {
-                    self.host_mut(*slot).set_status(*slot, lsn, *status)?;
+                match change {
+                    Change::Status { status, .. } => {
+                        self.host_mut(*slot).set_status(*slot, lsn, *status)?;
+                    }
+                    Change::Limits(limits) => {
+                        self.host_mut(*slot).set_limits(*slot, lsn, limits)?;
+                    }
+                    Change::Profile(_) => {}
                 }
             }
         }

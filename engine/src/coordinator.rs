@@ -38,9 +38,7 @@ use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
-use crate::transfer::{
-    AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest,
-};
+use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 

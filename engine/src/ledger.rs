@@ -14,6 +14,7 @@ use crate::batch::Batch;
 use crate::coordinator::{Answer, Coordinator};
 use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
+use crate::limits::Bounds;
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currency, CurrencyId};
 use crate::partition::{Layout, Leg, Legs, Partition};
 use crate::plan::Plan;
@@ -297,7 +298,7 @@ impl Ledger {
                 self.apply_refused(lsn, refused)?;
             }
             Record::AccountOpened(spec) => {
-                self.apply_opened(lsn, spec)?;
+                self.apply_opened(lsn, spec, Bounds::default())?;
             }
             Record::Account(event) => self.apply_account(lsn, event)?,
             Record::StatusChanged { slot, status } => {
@@ -393,7 +394,12 @@ impl Ledger {
         Ok((lsn, record))
     }
 
-    pub(crate) fn apply_opened(&mut self, lsn: Lsn, spec: &AccountSpec) -> Result<Slot, Impossible> {
+    pub(crate) fn apply_opened(
+        &mut self,
+        lsn: Lsn,
+        spec: &AccountSpec,
+        bounds: Bounds,
+    ) -> Result<Slot, Impossible> {
         check_range(lsn, spec.overdraft_limit)?;
         let coordinator = &mut self.coordinator;
         let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
@@ -401,7 +407,7 @@ impl Ledger {
             let what = format!("account {} was opened before", spec.id);
             return Err(Impossible::Differs { lsn, what });
         };
-        self.host_mut(slot).open(slot, spec, lsn)?;
+        self.host_mut(slot).open_within(slot, spec, bounds, lsn)?;
         Ok(slot)
     }
 

@@ -25,6 +25,7 @@ mod id_table;
 pub mod ids;
 pub mod known;
 pub mod ledger;
+pub mod limits;
 pub mod model;
 pub mod money;
 pub mod partition;

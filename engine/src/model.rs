@@ -21,6 +21,7 @@ pub use known::Known;
 use crate::account_event::Opening;
 use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
+use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::profile::{Filter, Profile, ProfileChange};
 use crate::rejection::Rejection;
@@ -36,6 +37,7 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Book {
     spec: AccountSpec,
+    bounds: Bounds,
     status: AccountStatus,
     posted: i128,
     opened_lsn: Lsn,
@@ -154,6 +156,7 @@ impl SerialLedger {
             held: 0,
             incoming: 0,
             available: self.figures(id).map_or(0, |figures| figures.available),
+            bounds: book.bounds,
             opened_lsn: book.opened_lsn,
             last_lsn: book.last_lsn,
         })
@@ -188,6 +191,9 @@ impl SerialLedger {
         if spec.overdraft_limit > AMOUNT_MAX {
             return AccountOutcome::Refused(AccountRejection::LimitTooLarge);
         }
+        if let Err(why) = known::check_limits(spec, opening.bounds, 0, 0) {
+            return AccountOutcome::Refused(why);
+        }
         if self.currencies.by_id(spec.currency).is_none() {
             return AccountOutcome::Refused(AccountRejection::CurrencyUnknown);
         }
@@ -201,6 +207,7 @@ impl SerialLedger {
         let opened_lsn = self.next_event();
         let book = Book {
             spec: *spec,
+            bounds: opening.bounds,
             status: AccountStatus::Active,
             posted: 0,
             opened_lsn,
@@ -254,6 +261,36 @@ impl SerialLedger {
         let known = self.known.get_mut(&id).expect("looked up above");
         known.profile = profile;
         known.history.push(lsn);
+        Ok(Some(lsn))
+    }
+
+    /// Changes an account's limits, from the next event on. What changes nothing is no event.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn change_limits(
+        &mut self,
+        id: AccountId,
+        change: &LimitsChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let before = *self.accounts.get(&id).ok_or(AccountRejection::Unknown)?;
+        let mut after = before;
+        if let Some(limit) = change.overdraft_limit {
+            after.spec.overdraft_limit = limit;
+        }
+        if let Some(floor) = change.floor {
+            after.bounds.floor = floor;
+        }
+        if let Some(ceiling) = change.ceiling {
+            after.bounds.ceiling = ceiling;
+        }
+        if after == before {
+            return Ok(None);
+        }
+        known::check_limits(&after.spec, after.bounds, before.posted, self.holds.on_hold(id))?;
+        let lsn = self.next_event();
+        self.accounts.insert(id, after);
+        self.known.get_mut(&id).expect("every account is known").history.push(lsn);
         Ok(Some(lsn))
     }
 
@@ -631,7 +668,15 @@ fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Opti
         (Rejection::CreditAccountFrozen, credit.status == frozen),
         (Rejection::DebitAccountBlocked, debit.status == no_debits),
         (Rejection::CreditAccountBlocked, credit.status == no_credits),
+        (
+            Rejection::DebitAccountFloor,
+            debit.bounds.floor.is_some_and(|f| debit.posted - whole(on_hold) - needed < f),
+        ),
         (Rejection::InsufficientFunds, !covered),
+        (
+            Rejection::CreditAccountCeiling,
+            credit.bounds.ceiling.is_some_and(|c| credit.posted + amount > c),
+        ),
         (Rejection::BalanceOverflow, !in_range),
     ];
     rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)

@@ -21,6 +21,7 @@ pub use export::{PIECE_ACCOUNTS, interleave};
 use crate::account::{Account, Impossible, LegEffect};
 use crate::batch::{Batch, Item, Op, Vote};
 use crate::ids::{Lsn, Slot};
+use crate::limits::{Bounds, Limits};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use crate::waiting::Waiting;
@@ -154,11 +155,25 @@ impl Partition {
     /// # Errors
     /// [`Impossible`] when `slot` is not the next one of this partition.
     pub fn open(&mut self, slot: Slot, spec: &AccountSpec, lsn: Lsn) -> Result<(), Impossible> {
+        self.open_within(slot, spec, Bounds::default(), lsn)
+    }
+
+    /// Hosts a new account with a floor and a ceiling. Slots arrive in order.
+    ///
+    /// # Errors
+    /// [`Impossible`] when `slot` is not the next one of this partition.
+    pub fn open_within(
+        &mut self,
+        slot: Slot,
+        spec: &AccountSpec,
+        bounds: Bounds,
+        lsn: Lsn,
+    ) -> Result<(), Impossible> {
         if !self.hosts(slot) || self.layout.local(slot) != self.accounts.len() {
             let what = format!("slot {} is not the next of partition {}", slot.0, self.index);
             return Err(Impossible::Differs { lsn, what });
         }
-        self.accounts.push(Account::open(spec, lsn));
+        self.accounts.push(Account::open_within(spec, bounds, lsn));
         Ok(())
     }
 
@@ -181,6 +196,15 @@ impl Partition {
     ) -> Result<(), Impossible> {
         self.preserve(slot);
         self.at_mut(slot).set_status(lsn, status)
+    }
+
+    /// Gives an account new limits.
+    ///
+    /// # Errors
+    /// [`Impossible`] when the account's state forbids it.
+    pub fn set_limits(&mut self, slot: Slot, lsn: Lsn, limits: &Limits) -> Result<(), Impossible> {
+        self.preserve_whole(slot);
+        self.at_mut(slot).set_limits(lsn, limits)
     }
 
     /// Phase one: freezes what the batch takes, announces what it brings, and votes on every
@@ -466,7 +490,8 @@ impl Partition {
     fn check_refusal(&self, batch: &Batch, at: usize, why: Rejection) -> Result<(), Impossible> {
         let item = &batch.items[at];
         let lone = !item.linked && (at == 0 || !batch.items[at - 1].linked);
-        if why != Rejection::InsufficientFunds || !lone || !self.hosts(item.debit) {
+        let funds = matches!(why, Rejection::InsufficientFunds | Rejection::DebitAccountFloor);
+        if !funds || !lone || !self.hosts(item.debit) {
             return Ok(());
         }
         let account = self.at(item.debit);

@@ -65,12 +65,16 @@ pub enum Rejection {
     DebitAccountBlocked = 30,
     /// Credits of the credit account are blocked.
     CreditAccountBlocked = 31,
+    /// The debit would take the balance below the debit account's floor.
+    DebitAccountFloor = 32,
+    /// The credit would take the balance above the credit account's ceiling.
+    CreditAccountCeiling = 33,
 }
 
 impl Rejection {
     /// All, in order of precedence. The state of a hold comes before anything about accounts:
     /// without an open hold there are none to judge.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -93,7 +97,9 @@ impl Rejection {
         Self::CreditAccountFrozen,
         Self::DebitAccountBlocked,
         Self::CreditAccountBlocked,
+        Self::DebitAccountFloor,
         Self::InsufficientFunds,
+        Self::CreditAccountCeiling,
         Self::BalanceOverflow,
         Self::IdReused,
     ];
@@ -156,6 +162,8 @@ impl Rejection {
             Self::HoldExtensionTooShort => "HOLD_EXTENSION_TOO_SHORT",
             Self::DebitAccountBlocked => "DEBIT_ACCOUNT_BLOCKED",
             Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
+            Self::DebitAccountFloor => "DEBIT_ACCOUNT_FLOOR",
+            Self::CreditAccountCeiling => "CREDIT_ACCOUNT_CEILING",
         }
     }
 
@@ -173,6 +181,8 @@ impl Rejection {
             | Self::CreditAccountFrozen
             | Self::DebitAccountBlocked
             | Self::CreditAccountBlocked
+            | Self::DebitAccountFloor
+            | Self::CreditAccountCeiling
             | Self::InsufficientFunds
             | Self::BalanceOverflow
             | Self::IdReused
@@ -220,14 +230,16 @@ mod tests {
         }
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq((1..=23).chain(30..=31)));
+        assert!(numbers.into_iter().eq((1..=23).chain(30..=33)));
         // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
         assert!(first.is_sorted());
         assert!(Rejection::AmountTooLarge < Rejection::HoldUnknown);
         assert!(Rejection::HoldExtensionTooShort < Rejection::SameAccount);
         assert!(Rejection::CreditAccountFrozen < Rejection::DebitAccountBlocked);
-        assert!(Rejection::CreditAccountBlocked < Rejection::InsufficientFunds);
+        assert!(Rejection::CreditAccountBlocked < Rejection::DebitAccountFloor);
+        assert!(Rejection::DebitAccountFloor < Rejection::InsufficientFunds);
+        assert!(Rejection::InsufficientFunds < Rejection::CreditAccountCeiling);
         assert_eq!(Rejection::from_number(0), None);
         assert_eq!(Rejection::from_number(200), None);
     }

@@ -2,6 +2,7 @@
 //! account openings and their results.
 
 use crate::ids::{AccountId, Lsn, TransferId};
+use crate::limits::Bounds;
 use crate::money::CurrencyId;
 use crate::profile::TextFault;
 use crate::rejection::Rejection;
@@ -165,6 +166,15 @@ pub enum AccountRejection {
     /// The ledger holds as many accounts as it can.
     #[error("the ledger holds as many accounts as it can")]
     Full,
+    /// An external account has no floor and no ceiling.
+    #[error("an external account has no floor and no ceiling")]
+    ExternalWithBounds,
+    /// The floor lies below the overdraft limit, or above the ceiling.
+    #[error("limits must be so: -overdraft limit, floor, ceiling, each at least the one before")]
+    LimitsContradict,
+    /// The balance lies outside of the limits already.
+    #[error("the balance lies outside of these limits")]
+    BalanceOutside,
     /// A text is too long or not well formed.
     #[error(transparent)]
     Text(#[from] TextFault),
@@ -187,6 +197,8 @@ pub struct AccountView {
     pub incoming: u128,
     /// posted − on hold − held + overdraft limit.
     pub available: i128,
+    /// Its floor and ceiling.
+    pub bounds: Bounds,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.

@@ -31,8 +31,6 @@
 use crate::account::{Account, Effect, Guard};
 use crate::batch::Vote;
 use crate::ids::Slot;
-use crate::money::BALANCE_MAX;
-use crate::rejection::Rejection;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
@@ -392,9 +390,9 @@ impl Outlook {
             }
             Guard::Credit => (
                 account.credit_blocked(),
-                Rejection::BalanceOverflow,
-                effect.posted <= 0 || self.high.posted + effect.posted <= BALANCE_MAX,
-                self.low.posted + effect.posted > BALANCE_MAX,
+                account.excess(),
+                effect.posted <= 0 || self.high.posted + effect.posted <= account.ceiling(),
+                self.low.posted + effect.posted > account.ceiling(),
             ),
         };
         match blocked {

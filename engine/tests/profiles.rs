@@ -4,6 +4,7 @@
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::model::SerialLedger;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Details, Filter, NormalSide, ProfileChange};
@@ -21,7 +22,7 @@ fn config() -> ProptestConfig {
 
 /// Scripts in which operators do most.
 fn scripts() -> impl Strategy<Value = Script> {
-    let operators = prop_oneof![200_u8..=231, 248_u8..=255, any::<u8>()];
+    let operators = prop_oneof![200_u8..=231, 240_u8..=241, 252_u8..=255, any::<u8>()];
     let raw = vec((operators, vec(any::<u64>(), 1..3)), 1..40);
     raw.prop_map(|raw| Script::new(&raw))
 }
@@ -110,10 +111,17 @@ proptest! {
                     let got = book.change_profile(0, *id, change);
                     prop_assert_eq!(got, model.change_profile(*id, change));
                 }
+                Step::ChangeLimits(id, change) if ![edge, edge_outside].contains(id) => {
+                    let got = book.change_limits(0, *id, change);
+                    prop_assert_eq!(got, model.change_limits(*id, change));
+                }
                 Step::Open(opening) => {
                     prop_assert_eq!(book.open_with(0, opening), model.open_with(opening));
                 }
-                Step::Submit(_) | Step::Wait(_) | Step::Define(..) => {}
+                Step::Submit(_)
+                | Step::Wait(_)
+                | Step::Define(..)
+                | Step::ChangeLimits(..) => {}
             }
         }
         let again = replay(4, u64::MAX, &book.events).expect("what ran live replays");
@@ -143,10 +151,15 @@ fn an_opening_is_the_same_whatever_became_of_the_account() {
     ledger.open_with(&opening).expect("new");
     ledger.open_with(&plain).expect("new");
     for slot in [Slot(0), Slot(1)] {
-        let change =
-            ProfileChange { owner: Some("ben".to_owned()), ..ProfileChange::default() };
+        let change = ProfileChange { owner: Some("ben".to_owned()), ..ProfileChange::default() };
         ledger.coordinator.change_profile(slot, &change).expect("in bounds").expect("new");
         ledger.set_status(slot, AccountStatus::Frozen, "why").expect("allowed");
+        let limits = LimitsChange {
+            overdraft_limit: Some(9),
+            ceiling: Some(Some(8)),
+            ..LimitsChange::default()
+        };
+        ledger.change_limits(slot, &limits).expect("allowed").expect("new");
     }
     let same = |slot: u32, opening: &Opening| {
         let view = ledger.view(Slot(slot)).expect("hosted");
@@ -158,7 +171,9 @@ fn an_opening_is_the_same_whatever_became_of_the_account() {
     let mut now = opening.clone();
     now.profile.owner = "ben".to_owned();
     assert!(!same(0, &now), "it had another owner");
-    assert!(!same(1, &Opening { spec: spec(2), profile: now.profile }), "it had none");
+    assert!(!same(1, &Opening { profile: now.profile, ..plain }), "it had none");
+    let overdraft = AccountSpec { overdraft_limit: 9, ..spec(2) };
+    assert!(!same(1, &Opening::from(overdraft)), "it had another limit");
 }
 
 #[test]
@@ -204,8 +219,7 @@ fn the_state_hash_sees_what_is_known_and_only_that() {
         hashes.push(other.summary().0);
     };
     let owner = |ledger: &mut Ledger, owner: &str| {
-        let change =
-            ProfileChange { owner: Some(owner.to_owned()), ..ProfileChange::default() };
+        let change = ProfileChange { owner: Some(owner.to_owned()), ..ProfileChange::default() };
         ledger.coordinator.change_profile(Slot(0), &change).expect("in bounds");
     };
     with(&|ledger| owner(ledger, "anna"));

@@ -9,6 +9,7 @@ use ducat_engine::account_event::{AccountEvent, Change, Opening};
 use ducat_engine::codec::{ACCOUNT_EVENT_BYTES_MAX, RECORD_BYTES_MAX, decode_all, encode};
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use ducat_engine::profile::{
     AccountKind, KEY_BYTES_MAX, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, OWNER_BYTES_MAX,
@@ -121,9 +122,13 @@ fn account_events() -> Vec<Record> {
     assert_eq!(longest.check(), Ok(()));
     let short = Profile { kind: Some(AccountKind::Asset), ..Profile::default() };
     let mut events = vec![
-        AccountEvent::Opened(Opening { spec, profile: short }),
-        AccountEvent::Opened(Opening { spec, profile: longest.clone() }),
+        AccountEvent::Opened(Opening { profile: short, ..Opening::from(spec) }),
+        AccountEvent::Opened(Opening { profile: longest.clone(), ..Opening::from(spec) }),
     ];
+    let widest = Bounds { floor: Some(i128::MIN), ceiling: Some(i128::MAX) };
+    for bounds in [widest, Bounds { floor: None, ceiling: Some(0) }] {
+        events.push(AccountEvent::Opened(Opening { bounds, ..Opening::from(spec) }));
+    }
     let mut changes: Vec<Change> = AccountStatus::ALL
         .map(|status| Change::Status { status, reason: format!("{status:?} \u{20ac}") })
         .into();
@@ -141,6 +146,11 @@ fn account_events() -> Vec<Record> {
         set: [(text("a"), text("")), (text("b.c:d/e-f_g"), text("\u{1f4b0}"))].into(),
         remove: [text("x"), text("y")].into(),
     }));
+    for bounds in [widest, Bounds::default(), Bounds { floor: Some(-1), ceiling: None }] {
+        for overdraft_limit in [0, u128::MAX] {
+            changes.push(Change::Limits(Limits { overdraft_limit, bounds }));
+        }
+    }
     changes.push(Change::Profile(ProfileChange {
         kind: Some(longest.kind),
         owner: Some(longest.owner),
@@ -299,13 +309,34 @@ fn refused() -> impl Strategy<Value = Refused> {
     )
 }
 
+/// A change of a status, boxed as the next one is: all in one would fill a test's stack.
+fn change() -> BoxedStrategy<Record> {
+    let changes = (slot(), 0u64..4, 0..5usize).prop_map(|(slot, back, status)| {
+        let change = Change::Status { status: AccountStatus::ALL[status], reason: String::new() };
+        Record::Account(Box::new(AccountEvent::Changed { slot, back, change }))
+    });
+    changes.boxed()
+}
+
+/// A change of limits.
+fn limits() -> BoxedStrategy<Record> {
+    let bound = || prop::option::of(balance()).boxed();
+    let changes = (slot(), 0u64..4, wide(), bound(), bound());
+    let changes = changes.prop_map(|(slot, back, overdraft_limit, floor, ceiling)| {
+        let limits = Limits { overdraft_limit, bounds: Bounds { floor, ceiling } };
+        let change = Change::Limits(limits);
+        Record::Account(Box::new(AccountEvent::Changed { slot, back, change }))
+    });
+    changes.boxed()
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let spec = (1u128..6, prop_oneof![Just(826u16), any::<u16>()], wide(), any::<bool>());
     let status = (slot(), 0..5usize);
     // The long ones are held by the fixture, and would take most of the time here.
     let short = |record: &Record| encoded(std::slice::from_ref(record)).len() < 300;
     let events: Vec<Record> = account_events().into_iter().filter(short).collect();
-    let account = (0..events.len()).prop_map(move |at| events[at].clone());
+    let account = (0..events.len()).prop_map(move |at| events[at].clone()).boxed();
     prop_oneof![
         3 => posted().prop_map(Record::Posted),
         1 => posted().prop_map(Record::PostedLinked),
@@ -320,11 +351,7 @@ fn record() -> impl Strategy<Value = Record> {
         1 => status.prop_map(|(slot, status)| {
             Record::StatusChanged { slot, status: AccountStatus::ALL[status] }
         }),
-        2 => account,
-        2 => (slot(), 0u64..4, 0..5usize).prop_map(|(slot, back, status)| {
-            let change = Change::Status { status: AccountStatus::ALL[status], reason: String::new() };
-            Record::Account(Box::new(AccountEvent::Changed { slot, back, change }))
-        }),
+        2 => prop_oneof![1 => account, 1 => change(), 1 => limits()],
         1 => ("[A-Za-z0-9]{0,13}", any::<u8>())
             .prop_map(|(code, digits)| Record::AssetDefined { code, digits }),
     ]

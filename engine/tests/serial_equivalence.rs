@@ -60,6 +60,7 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Answered>>) {
             Step::Wait(ns) => now_ns += ns,
             Step::SetStatus(id, status, why) => drop(model.set_status(*id, *status, why)),
             Step::ChangeProfile(id, change) => drop(model.change_profile(*id, change)),
+            Step::ChangeLimits(id, change) => drop(model.change_limits(*id, change)),
             Step::Open(opening) => drop(model.open_with(opening)),
             Step::Define(code, digits) => drop(model.define_asset(code, *digits)),
         }
@@ -103,6 +104,7 @@ fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<
                 let _ = book.set_status(now_ns, *id, *status, why);
             }
             Step::ChangeProfile(id, change) => drop(book.change_profile(now_ns, *id, change)),
+            Step::ChangeLimits(id, change) => drop(book.change_limits(now_ns, *id, change)),
             Step::Open(opening) => drop(book.open_with(now_ns, opening)),
             Step::Define(code, digits) => drop(book.define(now_ns, code, *digits)),
         }

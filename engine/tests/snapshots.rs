@@ -8,6 +8,7 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::{Closed, Hold};
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{Details, ProfileChange};
 use ducat_engine::request::Request;
@@ -274,6 +275,12 @@ impl Live {
                     self.note(lsn, record);
                 }
             }
+            Step::ChangeLimits(id, change) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                if let Ok(Some((lsn, record))) = self.ledger.change_limits(listing.slot, change) {
+                    self.note(lsn, record);
+                }
+            }
             Step::SetStatus(id, status, why) => {
                 let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
                 if let Ok((lsn, record)) = self.ledger.set_status(listing.slot, *status, why) {
@@ -367,7 +374,7 @@ proptest! {
 fn the_property_does_forget_ids_between() {
     let mut rng = Rng::new(3);
     let mut forgotten = 0;
-    for seed in 0..20 {
+    for seed in 0..80 {
         let raw: Vec<(u8, Vec<u64>)> =
             (0..160).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
         play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");
@@ -391,6 +398,8 @@ fn sample() -> Taking {
         let change = ProfileChange { set, ..ProfileChange::default() };
         live.act(&Step::ChangeProfile(workload::account(slot), change));
     }
+    let ceiling = LimitsChange { ceiling: Some(Some(1 << 70)), ..LimitsChange::default() };
+    live.act(&Step::ChangeLimits(workload::account(2), ceiling));
     let mut rng = Rng::new(1);
     let raw: Vec<_> = (0..200).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
     for step in Script::new(&raw).0 {

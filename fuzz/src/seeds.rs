@@ -8,6 +8,7 @@ use ducat_engine::codec::encode;
 use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Filter, ProfileChange};
 use ducat_engine::record::Record;
@@ -101,7 +102,9 @@ fn account_events() -> Vec<Record> {
     let blocked = ledger.set_status(Slot(0), AccountStatus::DebitsBlocked, "asked for");
     let blocked = blocked.expect("allowed").1;
     let changed = ledger.coordinator.change_profile(Slot(0), &change).expect("in bounds");
-    vec![opened, blocked, changed.expect("new").1]
+    let limits = LimitsChange { floor: Some(Some(-5)), ..LimitsChange::default() };
+    let limited = ledger.change_limits(Slot(0), &limits).expect("allowed");
+    vec![opened, blocked, changed.expect("new").1, limited.expect("new").1]
 }
 
 /// Sealed frames.
@@ -372,7 +375,11 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             }
             .encode_to_vec(),
         ),
-        of(4, proto::SetAccountStatusRequest { id: 5, status: 2, ..Default::default() }.encode_to_vec()),
+        of(
+            4,
+            proto::SetAccountStatusRequest { id: 5, status: 2, ..Default::default() }
+                .encode_to_vec(),
+        ),
         of(5, proto::DefineAssetRequest { code: "MILES".to_owned(), digits: 3 }.encode_to_vec()),
         of(
             6,

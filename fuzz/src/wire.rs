@@ -59,9 +59,11 @@ pub(crate) fn accounts(bytes: &[u8]) {
         && let Ok(specs) = convert::accounts::openings(&list.accounts, &currencies)
     {
         assert_eq!(specs.len(), list.accounts.len());
-        assert!(specs.iter().all(|opening| {
-            !opening.spec.external || opening.spec.overdraft_limit == 0
-        }));
+        assert!(
+            specs
+                .iter()
+                .all(|opening| { !opening.spec.external || opening.spec.overdraft_limit == 0 })
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
@@ -46,7 +47,18 @@ fn ledger(accounts: u128, transfers: u128) -> Ledger {
     let id = account(0xf00);
     let spec = AccountSpec { id, currency: CurrencyId(978), overdraft_limit: 1, external: false };
     let profile = Profile { label: "opened with it".to_owned(), ..Profile::default() };
-    ledger.open_with(&Opening { spec, profile }).expect("new");
+    ledger.open_with(&Opening { profile, ..Opening::from(spec) }).expect("new");
+    let id = account(0xf01);
+    let bounds = Bounds { floor: None, ceiling: Some(1 << 80) };
+    let bounded = Opening { bounds, ..Opening::from(AccountSpec { id, ..spec }) };
+    ledger.open_with(&bounded).expect("new");
+    let limits = LimitsChange {
+        overdraft_limit: Some(77),
+        floor: Some(Some(-5)),
+        ..LimitsChange::default()
+    };
+    let listing = ledger.coordinator.directory().get(account(0xf00)).expect("listed");
+    ledger.change_limits(listing.slot, &limits).expect("allowed").expect("new");
     ledger
 }
 
@@ -182,7 +194,7 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
 fn the_stored_snapshots_are_read() {
     let digest = "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7";
     stored(include_bytes!("fixtures/snapshot-v1.snap"), digest, first_ledger(20, 60));
-    let digest = "637ff7d0318ef184ac405362c05f5cc27f594db6c8308d0aaf93111027bf9c3c";
+    let digest = "c29be44bfe08c5d49c6afbfb222e99bc5c57ffce786704eb225e2d04fe9cf476";
     stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
 }
 

@@ -382,6 +382,10 @@ impl<'a> World<'a> {
                 format!("{:?}", self.shell.book.change_profile(now_ns, *id, change)),
                 format!("{:?}", self.model.change_profile(*id, change)),
             ),
+            Step::ChangeLimits(id, change) => (
+                format!("{:?}", self.shell.book.change_limits(now_ns, *id, change)),
+                format!("{:?}", self.model.change_limits(*id, change)),
+            ),
             Step::Open(opening) => {
                 let opened = self.shell.book.open_with(now_ns, opening);
                 (format!("{opened:?}"), format!("{:?}", self.model.open_with(opening)))

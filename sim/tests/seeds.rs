@@ -76,14 +76,14 @@ fn check_coverage(all: &Report) {
         if rule == Rejection::HoldExists {
             continue;
         }
-        let times = all.refusals[usize::from(rule.number())];
+        let times = all.refused(rule.number());
         assert!(times > least, "{} is rare: {times}", rule.code());
     }
     for what in NOT_RARE {
         let times = all.counts.get(*what).copied().unwrap_or(0);
         assert!(times > least, "`{what}` is rare: {times}");
     }
-    assert!(all.refusals[0] * 6 > all.outcomes, "too little is posted");
+    assert!(all.refused(0) * 6 > all.outcomes, "too little is posted");
     assert!(all.repeats * 20 > all.outcomes, "too little is asked again");
 }
 

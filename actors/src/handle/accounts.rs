@@ -3,9 +3,10 @@
 use super::{AccountShown, AccountsAt, AccountsPage, BATCH_MAX, HistoryPage, RequestError};
 use super::{Handle, check_size};
 use crate::account_history;
-use crate::tasks::{ChangeResult, Described, Read, Reply, Task};
-use ducat_engine::account_event::{Change, Opening};
+use crate::tasks::{AccountChange, ChangeResult, Described, Read, Reply, Task};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::profile::{Filter, ProfileChange};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountSpec, AccountStatus};
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl Handle {
         status: AccountStatus,
         reason: String,
     ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
-        self.change_account(account, Change::Status { status, reason }).await
+        self.change_account(account, AccountChange::Status(status, reason)).await
     }
 
     /// Changes what is known of one account; durable when it returns. The inner error says why
@@ -64,13 +65,27 @@ impl Handle {
         account: AccountId,
         change: ProfileChange,
     ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
-        self.change_account(account, Change::Profile(change)).await
+        self.change_account(account, AccountChange::Profile(change)).await
+    }
+
+    /// Changes the limits of one account, from the event on that this is; durable when it
+    /// returns. The inner error says why not: limits that contradict one another, or that the
+    /// balance lies outside of already.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn change_limits(
+        &self,
+        account: AccountId,
+        change: LimitsChange,
+    ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
+        self.change_account(account, AccountChange::Limits(change)).await
     }
 
     async fn change_account(
         &self,
         account: AccountId,
-        change: Change,
+        change: AccountChange,
     ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
         self.check_disk()?;
         let permit = self.take_room(1)?;

@@ -26,22 +26,18 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "DEBIT_ACCOUNT_UNKNOWN", "CREDIT_ACCOUNT_UNKNOWN", "ACCOUNTS_DIFFER_IN_CURRENCY",
          "CURRENCY_MISMATCH", "KIND_MISMATCH", "DEBIT_ACCOUNT_CLOSED", "CREDIT_ACCOUNT_CLOSED",
          "DEBIT_ACCOUNT_FROZEN", "CREDIT_ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS",
-<<<<<<< HEAD
-         "BALANCE_OVERFLOW", "ID_REUSED"] + [None] * 13 + [
-         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED"]
-STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
-EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined"] + [None] * 15 + [
-    "account-opened", "status-changed", "profile-changed"]
-||||||| 6881748
-         "BALANCE_OVERFLOW", "ID_REUSED"]
-=======
          "BALANCE_OVERFLOW", "ID_REUSED", "HOLD_EXISTS", "HOLD_UNKNOWN", "HOLD_VOIDED",
-         "HOLD_EXPIRED", "HOLD_CAPTURED", "HOLD_EXCEEDED", "HOLD_EXTENSION_TOO_SHORT"]
+         "HOLD_EXPIRED", "HOLD_CAPTURED", "HOLD_EXCEEDED", "HOLD_EXTENSION_TOO_SHORT"
+         ] + [None] * 6 + [
+         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED", "DEBIT_ACCOUNT_FLOOR",
+         "CREDIT_ACCOUNT_CEILING"]
+STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
 KINDS = ["transfer", "deposit", "withdrawal"]
 EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined", "hold-placed",
-          "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"]
+          "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"
+          ] + [None] * 9 + [
+    "account-opened", "status-changed", "profile-changed", "limits-changed"]
 NEVER = 2**64 - 1
->>>>>>> holds
 
 
 class Invalid(Exception):
@@ -91,6 +87,13 @@ class Reader:
         need(re.fullmatch(rb"[A-Z][A-Z0-9]{1,11}", code) and digits <= 18, "no currency")
         return {"currency": code.decode(), "digits": digits}
 
+    def bounds(self, digits):
+        bounds = {}
+        for name in ["floor", "ceiling"]:
+            if self.choice([False, True], "bound flag"):
+                bounds[name] = decimal(self.number(16, signed=True), digits)
+        return bounds
+
     def side(self, digits):
         side = {"account": self.name()}
         if self.choice([False, True], "known flag"):
@@ -117,17 +120,10 @@ def decode(statement):
     ledger, shard, lsn = reader.take(16).hex(), reader.number(4), reader.number(8)
     need(lsn > 0, "the LSN is 0")
     words = {"time": time_text(reader.number(8))}
-<<<<<<< HEAD
     number = reader.data[:1]
     event = reader.choice(EVENTS, "event")
     need(event, "no event")
     in_full = number >= b"\x14"
-||||||| 6881748
-    event = reader.choice([None, "transfer", "account-opened", "status-changed", "asset-defined"],
-                          "event")
-=======
-    event = reader.choice(EVENTS, "event")
->>>>>>> holds
     words["event"] = event
     if event == "transfer":
         words["id"] = reader.name()
@@ -146,33 +142,26 @@ def decode(statement):
         need(currency, "no currency")
         words.update(currency)
         words["overdraft_limit"] = decimal(reader.number(16), currency["digits"])
-<<<<<<< HEAD
-        words["external"] = reader.choice([False, True], "external flag")
-        if in_full:
-            words["profile_sha256"] = reader.take(32).hex()
-||||||| 6881748
-        words["external"] = reader.choice([False, True], "external flag")
-=======
         words["external"] = reader.flag()
->>>>>>> holds
+        if in_full:
+            words.update(reader.bounds(currency["digits"]))
+            words["profile_sha256"] = reader.take(32).hex()
     elif event == "status-changed":
         words["account"] = reader.name()
-<<<<<<< HEAD
         words["status"] = reader.choice(STATUSES if in_full else STATUSES[:3], "status")
         if in_full:
             words["reason_sha256"] = reader.take(32).hex()
+    elif event == "limits-changed":
+        words["account"] = reader.name()
+        words["overdraft_limit"] = str(reader.number(16))
+        words.update(reader.bounds(0))
     elif event == "profile-changed":
         words["account"] = reader.name()
         words["change_sha256"] = reader.take(32).hex()
-||||||| 6881748
-        words["status"] = reader.choice(["active", "frozen", "closed"], "status")
-=======
-        words["status"] = reader.choice(["active", "frozen", "closed"], "status")
     elif event == "hold-refused":
         decode_refused_hold(reader, words)
     elif event and event.startswith("hold-"):
         decode_hold(reader, words)
->>>>>>> holds
     else:
         need(event == "asset-defined", "no event")
         currency = reader.currency()

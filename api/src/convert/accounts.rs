@@ -1,11 +1,12 @@
 //! Accounts, entries and assets between the wire and the engine.
 
-use super::{MoneyReader, amount_text, check_count, profiles};
+use super::{MoneyReader, amount_text, check_count, limits, profiles};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{AccountShown, BATCH_MAX, CurrencyTotal, EntriesPage};
 use ducat_engine::account_event::Opening;
 use ducat_engine::ids::AccountId;
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::money::{Currencies, Currency, CurrencyId, format_minor};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
@@ -25,20 +26,20 @@ pub fn openings(
     let mut openings = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let place = Place::Item { list: "accounts", index };
-        let spec = spec(item, &mut money, place, &mut violations);
+        let limited = limited(item, &mut money, place, &mut violations);
         let profile = profiles::profile(item, place, &mut violations);
-        let opening = spec.zip(profile);
-        openings.extend(opening.map(|(spec, profile)| Opening { spec, profile }));
+        let opening = limited.zip(profile);
+        openings.extend(opening.map(|((spec, bounds), profile)| Opening { spec, bounds, profile }));
     }
     violations.into_result(openings)
 }
 
-fn spec(
+fn limited(
     item: &proto::NewAccount,
     money: &mut MoneyReader<'_>,
     place: Place,
     violations: &mut Violations,
-) -> Option<AccountSpec> {
+) -> Option<(AccountSpec, Bounds)> {
     let id = AccountId::from_halves(item.id_high, item.id).ok();
     if id.is_none() {
         violations.add(place, "id", "ACCOUNT_ID_ZERO", super::zero_id);
@@ -62,7 +63,27 @@ fn spec(
         });
         return None;
     }
-    Some(AccountSpec { id: id?, currency: currency.id, overdraft_limit, external: item.external })
+    let bounds = limits::bounds(item, currency, place, violations)?;
+    let (currency, external) = (currency.id, item.external);
+    let spec = AccountSpec { id: id?, currency, overdraft_limit, external };
+    // A new account holds nothing.
+    if let Err(why) = (Limits { overdraft_limit, bounds }).check(external, 0, 0) {
+        let field = if bounds.floor.is_some() { "floor" } else { "ceiling" };
+        violations.add(place, field, limits_reason(why), || why.to_string());
+        return None;
+    }
+    Some((spec, bounds))
+}
+
+/// The stable reason of limits that cannot be.
+#[must_use]
+pub const fn limits_reason(why: AccountRejection) -> &'static str {
+    match why {
+        AccountRejection::ExternalWithBounds => "EXTERNAL_WITH_LIMITS",
+        AccountRejection::LimitsContradict => "LIMITS_CONTRADICT",
+        AccountRejection::BalanceOutside => "BALANCE_OUTSIDE_LIMITS",
+        _ => "LIMITS_WRONG",
+    }
 }
 
 /// What became of opening one account. `None` for a refusal that conversion rules out, which
@@ -73,11 +94,9 @@ pub fn result(spec: &AccountSpec, outcome: AccountOutcome) -> Option<proto::Acco
     let (code, lsn, explanation) = match outcome {
         AccountOutcome::Opened(lsn) => (Code::Opened, lsn.0, String::new()),
         AccountOutcome::Exists(lsn) => (Code::Exists, lsn.0, String::new()),
-        AccountOutcome::Refused(AccountRejection::ExistsDifferent) => (
-            Code::ExistsDifferent,
-            0,
-            format!("account {} was opened with other content", spec.id),
-        ),
+        AccountOutcome::Refused(AccountRejection::ExistsDifferent) => {
+            (Code::ExistsDifferent, 0, format!("account {} was opened with other content", spec.id))
+        }
         AccountOutcome::Refused(AccountRejection::Full) => {
             (Code::LedgerFull, 0, AccountRejection::Full.to_string())
         }
@@ -171,6 +190,8 @@ impl<'a> Writer<'a> {
             posted_minor: view.posted.to_string(),
             opened_lsn: view.opened_lsn.0,
             last_lsn: view.last_lsn.0,
+            floor: limits::bound_text(view.bounds.floor, digits),
+            ceiling: limits::bound_text(view.bounds.ceiling, digits),
             ..proto::Account::default()
         }
     }

@@ -19,7 +19,7 @@ fn every_malformed_field_is_named_with_its_reason() {
     fn key(a: &mut proto::NewAccount, key: &str, value: String) {
         drop(a.metadata.insert(key.to_owned(), value));
     }
-    let cases: [(Change, &str, &str); 19] = [
+    let cases: [(Change, &str, &str); 25] = [
         (|a| a.id = 0, "id", "ACCOUNT_ID_ZERO"),
         (|a| a.currency.clear(), "currency", "CURRENCY_MISSING"),
         (|a| a.currency = "ZZZ".into(), "currency", "CURRENCY_UNKNOWN"),
@@ -30,6 +30,19 @@ fn every_malformed_field_is_named_with_its_reason() {
         (|a| a.overdraft_limit = "9".repeat(40), "overdraft_limit", "AMOUNT_TOO_LARGE"),
         (|a| a.overdraft_limit = "9".repeat(65), "overdraft_limit", "AMOUNT_MALFORMED"),
         (|a| a.external = true, "overdraft_limit", "EXTERNAL_WITH_OVERDRAFT_LIMIT"),
+        (|a| a.floor = "x".into(), "floor", "AMOUNT_MALFORMED"),
+        (|a| a.floor = "0.01".into(), "floor", "BALANCE_OUTSIDE_LIMITS"),
+        (|a| a.floor = "-500.01".into(), "floor", "LIMITS_CONTRADICT"),
+        (|a| a.ceiling = "-0.01".into(), "ceiling", "BALANCE_OUTSIDE_LIMITS"),
+        (|a| a.ceiling = "-500.01".into(), "ceiling", "LIMITS_CONTRADICT"),
+        (
+            |a| {
+                (a.external, a.overdraft_limit) = (true, String::new());
+                a.ceiling = "1".into();
+            },
+            "ceiling",
+            "EXTERNAL_WITH_LIMITS",
+        ),
         (|a| a.kind = 6, "kind", "KIND_UNKNOWN"),
         (|a| a.owner = "x".repeat(129), "owner", "OWNER_MALFORMED"),
         (|a| a.owner = "a\tb".into(), "owner", "OWNER_MALFORMED"),
@@ -69,6 +82,7 @@ fn figures_show_the_digits_of_their_currency() {
         held: 5,
         incoming: 100,
         available: 48_761,
+        bounds: ducat_engine::limits::Bounds::default(),
         opened_lsn: Lsn(3),
         last_lsn: Lsn(4),
     };

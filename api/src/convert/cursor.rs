@@ -20,7 +20,8 @@ pub fn read_accounts(filter: &Filter, cursor: &str) -> Result<Slot, Violations> 
     if cursor.is_empty() {
         return Ok(Slot(0));
     }
-    let place = read("accounts", filter_mark(filter), cursor).and_then(|place| u32::try_from(place).ok());
+    let place =
+        read("accounts", filter_mark(filter), cursor).and_then(|place| u32::try_from(place).ok());
     place.map(Slot).ok_or_else(invalid)
 }
 

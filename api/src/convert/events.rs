@@ -151,12 +151,20 @@ impl Writer<'_> {
             }
             What::AccountOpened(opening) => proto::Event {
                 digits: self.digits(Some(opening.spec.currency)),
-                account_event: Some(self.account(event, HistoryEvent::Opened((**opening).clone()))),
+                account_event: Some(self.account(
+                    event,
+                    opening.spec.currency,
+                    HistoryEvent::Opened((**opening).clone()),
+                )),
                 ..message
             },
             What::AccountChanged { currency, change } => proto::Event {
                 digits: self.digits(Some(*currency)),
-                account_event: Some(self.account(event, HistoryEvent::Changed(change.clone()))),
+                account_event: Some(self.account(
+                    event,
+                    *currency,
+                    HistoryEvent::Changed(change.clone()),
+                )),
                 ..message
             },
             What::AssetDefined { code, digits } => proto::Event {
@@ -170,9 +178,9 @@ impl Writer<'_> {
         }
     }
 
-    fn account(&self, at: &FeedEvent, event: HistoryEvent) -> proto::AccountEvent {
+    fn account(&self, at: &FeedEvent, currency: CurrencyId, event: HistoryEvent) -> proto::AccountEvent {
         let entry = HistoryEntry { lsn: at.lsn, time_ns: at.time_ns, event };
-        accounts::Writer::new(self.currencies).history_event(entry)
+        accounts::Writer::new(self.currencies).history_event(currency, entry)
     }
 }
 

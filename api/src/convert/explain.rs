@@ -123,6 +123,18 @@ impl Asked<'_> {
             Rejection::CreditAccountBlocked => {
                 write!(to, "credits of account {credit} are blocked")
             }
+            Rejection::DebitAccountFloor => {
+                let needed = Amount::of(self.amount(), self.currency);
+                write!(to, "taking {needed} would leave account {debit}, which holds ")?;
+                posted(to, self.outcome.debit.as_ref(), self.currency)?;
+                to.write_str(", with less than its floor")
+            }
+            Rejection::CreditAccountCeiling => {
+                let more = Amount::of(self.amount(), self.currency);
+                write!(to, "{more} more would take account {credit}, which holds ")?;
+                posted(to, self.outcome.credit.as_ref(), self.currency)?;
+                to.write_str(", above its ceiling")
+            }
             Rejection::InsufficientFunds => {
                 let needed = Amount::of(self.amount(), self.currency);
                 insufficient(to, debit, self.outcome.debit.as_ref(), &needed)
@@ -176,6 +188,12 @@ impl Asked<'_> {
             }
             Rejection::CreditAccountBlocked => {
                 write!(to, "credits of the account that receives hold {id} are blocked")
+            }
+            Rejection::DebitAccountFloor => {
+                write!(to, "capturing more than is on hold would leave the debit account of hold {id} with less than its floor")
+            }
+            Rejection::CreditAccountCeiling => {
+                write!(to, "capturing hold {id} would take its credit account above its ceiling")
             }
             Rejection::HoldExceeded => self.exceeded(to),
             Rejection::HoldExtensionTooShort => self.too_short(to),
@@ -321,6 +339,14 @@ impl Asked<'_> {
 
 const LINKED_FAILED: &str =
     "another request of its linked group was refused, so none of the group happened";
+
+fn posted(
+    to: &mut String,
+    after: Option<&BalanceAfter>,
+    currency: Option<&Currency>,
+) -> fmt::Result {
+    write!(to, "{}", Amount { value: after.map_or(0, |after| after.posted), currency })
+}
 
 fn insufficient(
     to: &mut String,

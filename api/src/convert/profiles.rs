@@ -1,16 +1,16 @@
 //! What is known of accounts beside their money, between the wire and the engine: profiles,
 //! changes of them, reasons, filters, histories.
 
-use super::MoneyReader;
 use super::accounts::{Writer, status_from_proto, status_to_proto};
+use super::{MoneyReader, limits};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{HistoryEntry, HistoryEvent, HistoryPage};
 use ducat_engine::account_event::{Change, Opening};
-use ducat_engine::money::{Currencies, format_minor};
+use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::profile::{
-    AccountKind, Details, Filter, KEYS_MAX, METADATA_BYTES_MAX, NormalSide, Profile,
-    ProfileChange, TextFault, check_key, check_label, check_owner, check_reason, check_value,
+    AccountKind, Details, Filter, KEYS_MAX, METADATA_BYTES_MAX, NormalSide, Profile, ProfileChange,
+    TextFault, check_key, check_label, check_owner, check_reason, check_value,
 };
 use std::collections::BTreeMap;
 
@@ -228,18 +228,28 @@ impl Writer<'_> {
         page: HistoryPage,
         next_cursor: String,
     ) -> proto::ListAccountHistoryResponse {
-        let events = page.entries.into_iter().map(|entry| self.history_event(entry)).collect();
+        let currency = page.currency;
+        let entries = page.entries.into_iter();
+        let events = entries.map(|entry| self.history_event(currency, entry)).collect();
         proto::ListAccountHistoryResponse { events, next_cursor }
     }
 
-    /// What happened to an account beside transfers.
-    pub(super) fn history_event(&mut self, entry: HistoryEntry) -> proto::AccountEvent {
+    /// What happened beside transfers to an account that holds this currency.
+    pub(super) fn history_event(
+        &mut self,
+        currency: CurrencyId,
+        entry: HistoryEntry,
+    ) -> proto::AccountEvent {
         use proto::account_event::Event;
+        let digits = self.currency(currency).digits;
         let event = match entry.event {
             HistoryEvent::Opened(opening) => Event::Opened(self.opening(opening)),
             HistoryEvent::Changed(Change::Status { status, reason }) => {
                 let status = status_to_proto(status) as i32;
                 Event::Status(proto::StatusChange { status, reason })
+            }
+            HistoryEvent::Changed(Change::Limits(changed)) => {
+                Event::Limits(limits::limits(&changed, digits))
             }
             HistoryEvent::Changed(Change::Profile(change)) => {
                 Event::Profile(proto::ProfileChange {
@@ -255,7 +265,7 @@ impl Writer<'_> {
     }
 
     fn opening(&mut self, opening: Opening) -> proto::NewAccount {
-        let Opening { spec, profile } = opening;
+        let Opening { spec, bounds, profile } = opening;
         let currency = self.currency(spec.currency);
         let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
         proto::NewAccount {
@@ -271,6 +281,8 @@ impl Writer<'_> {
             owner: profile.owner,
             label: profile.label,
             metadata: profile.metadata,
+            floor: limits::bound_text(bounds.floor, currency.digits),
+            ceiling: limits::bound_text(bounds.ceiling, currency.digits),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use ducat_actors::handle::AccountShown;
 use ducat_engine::account_event::Change;
 use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::profile::StatusNote;
 use ducat_engine::transfer::{AccountSpec, AccountStatus, AccountView};
 use std::sync::Arc;
@@ -62,11 +63,8 @@ fn what_is_wrong_with_a_change_is_named() {
         owner: Some(String::new()),
         ..Default::default()
     };
-    let expected = ProfileChange {
-        kind: Some(None),
-        owner: Some(String::new()),
-        ..ProfileChange::default()
-    };
+    let expected =
+        ProfileChange { kind: Some(None), owner: Some(String::new()), ..ProfileChange::default() };
     assert_eq!(change(taken), Ok(expected));
     assert_eq!(change(proto::UpdateAccountRequest::default()), Ok(ProfileChange::default()));
     assert_eq!(reason("x".repeat(513)).expect_err("too long").reason(), "REASON_MALFORMED");
@@ -114,6 +112,7 @@ fn what_is_known_is_shown_with_the_account() {
         held: 0,
         incoming: 0,
         available: 5_000,
+        bounds: Bounds { floor: Some(-4_000), ceiling: None },
         opened_lsn: Lsn(3),
         last_lsn: Lsn::ZERO,
     };
@@ -139,6 +138,7 @@ fn what_is_known_is_shown_with_the_account() {
     assert_eq!(shown.metadata["a"], "1");
     assert_eq!((shown.status_lsn, shown.status_reason.as_str()), (8, "asked for"));
     assert_eq!((shown.changed_lsn, shown.opened_lsn), (9, 3));
+    assert_eq!((shown.floor.as_str(), shown.ceiling.as_str()), ("-40.00", ""));
     let plain = writer.shown(&AccountShown { view, details: None });
     assert_eq!(plain, writer.account(&view));
 }
@@ -148,10 +148,10 @@ fn histories_say_what_happened() {
     use proto::account_event::Event;
     let currencies = Currencies::new();
     let entry = |lsn, event| HistoryEntry { lsn: Lsn(lsn), time_ns: lsn * 10, event };
-    let opening = Opening {
-        spec: spec(&currencies),
-        profile: Profile { kind: Some(AccountKind::Equity), ..Profile::default() },
-    };
+    let bounds = Bounds { floor: None, ceiling: Some(7) };
+    let profile = Profile { kind: Some(AccountKind::Equity), ..Profile::default() };
+    let opening = Opening { spec: spec(&currencies), bounds, profile };
+    let limits = Change::Limits(Limits { overdraft_limit: 0, bounds });
     let change =
         ProfileChange { kind: Some(None), remove: [text("a")].into(), ..ProfileChange::default() };
     let status = Change::Status { status: AccountStatus::Closed, reason: text("why") };
@@ -159,6 +159,7 @@ fn histories_say_what_happened() {
         entries: vec![
             entry(9, HistoryEvent::Changed(Change::Profile(change))),
             entry(8, HistoryEvent::Changed(status)),
+            entry(7, HistoryEvent::Changed(limits)),
             entry(3, HistoryEvent::Opened(opening)),
         ],
         next: None,
@@ -166,14 +167,17 @@ fn histories_say_what_happened() {
     };
     let answer = Writer::new(&currencies).history(page, text("more"));
     assert_eq!(answer.next_cursor, "more");
-    let [profile, status, opened] = &answer.events[..] else { panic!("{answer:?}") };
+    let [profile, status, limits, opened] = &answer.events[..] else { panic!("{answer:?}") };
     assert_eq!((profile.lsn, profile.time_ns), (9, 90));
     let Some(Event::Profile(profile)) = &profile.event else { panic!("{profile:?}") };
     assert_eq!((profile.kind, &profile.owner), (Some(0), &None));
     assert_eq!(profile.removed_metadata, ["a"]);
     let Some(Event::Status(status)) = &status.event else { panic!("{status:?}") };
     assert_eq!((status.status, status.reason.as_str()), (2, "why"));
+    let Some(Event::Limits(limits)) = &limits.event else { panic!("{limits:?}") };
+    assert_eq!((limits.overdraft_limit.as_str(), limits.ceiling.as_str()), ("0.00", "0.07"));
     let Some(Event::Opened(opened)) = &opened.event else { panic!("{opened:?}") };
     assert_eq!((opened.currency.as_str(), opened.overdraft_limit.as_str()), ("GBP", "50.00"));
     assert_eq!((opened.kind, opened.id, opened.id_high), (3, 5, 1));
+    assert_eq!((opened.floor.as_str(), opened.ceiling.as_str()), ("", "0.07"));
 }

@@ -48,11 +48,20 @@ fn accounts_are_described_found_and_remembered() {
     status("4", "debits-blocked", "by mistake");
     assert_eq!(code(&server.run(&["account", "status", "4", "shut"])), 2);
 
+    assert_eq!(create("6", &["--overdraft", "5.00", "--floor", "-2.00", "--ceiling", "9.00"]), 0);
+    assert_eq!(create("7", &["--floor", "1.00"]), 2, "it would open below its floor");
+    let limits = ["account", "limits", "6", "--overdraft", "7.00", "--ceiling", "none"];
+    let limited = &server.json(&limits)[0];
+    assert_eq!((&limited["overdraft_limit"], &limited["floor"]), (&"7.00".into(), &"-2.00".into()));
+    assert!(limited["ceiling"].is_null());
+    assert_eq!(code(&server.run(&["account", "limits", "6", "--floor", "0.01"])), 1);
+    let text = stdout(&server.run(&["account", "history", "6"]));
+    assert!(text.contains("overdraft 7.00, floor -2.00"), "{text}");
     let list = |filter: &[&str]| server.json(&[&["account", "list"], filter].concat());
     assert_eq!(ids(&list(&["--owner", "anna"])), ["2", "3"]);
-    assert_eq!(ids(&list(&["--owner", ""])), ["1", "4"]);
+    assert_eq!(ids(&list(&["--owner", ""])), ["1", "4", "6"]);
     assert_eq!(ids(&list(&["--kind", "asset"])), ["1"]);
-    assert_eq!(ids(&list(&["--kind", "none", "--external", "false"])), ["2", "3", "4"]);
+    assert_eq!(ids(&list(&["--kind", "none", "--external", "false"])), ["2", "3", "4", "6"]);
     assert_eq!(ids(&list(&["--status", "frozen", "--currency", "GBP"])), ["3"]);
     assert_eq!(ids(&list(&["--label-prefix", "jo", "--meta", "tier=gold"])), ["2"]);
     assert_eq!(ids(&list(&["--external"])), ["1"]);
@@ -64,7 +73,10 @@ fn accounts_are_described_found_and_remembered() {
     let history = server.json(&["account", "history", "4", "--limit", "0"]);
     let events: Vec<_> = history.iter().map(|line| line["event"].as_str()).collect();
     assert_eq!(events, [Some("status"), Some("status"), Some("opened")]);
-    assert_eq!((&history[0]["status"], &history[1]["status"]), (&"debits-blocked".into(), &"closed".into()));
+    assert_eq!(
+        (&history[0]["status"], &history[1]["status"]),
+        (&"debits-blocked".into(), &"closed".into())
+    );
     assert_eq!(history[0]["reason"], "by mistake");
     let newest = server.run(&["account", "history", "4", "--limit", "1"]);
     assert!(stdout(&newest).contains("because: by mistake"));
@@ -95,10 +107,13 @@ fn offline(dir: &std::path::Path, state: &Value, last: u64) {
     assert!(printed.contains("owner 'anna'") && printed.contains("branch removed"), "{printed}");
     let diff = json(&[&["diff", "--from-lsn", "4"][..], &of].concat());
     let of_account = |id: &str| diff.iter().find(|line| line["id"] == id);
-    assert!(of_account("2").expect("changed")["profile_changed_lsn"].as_u64() > Some(4));
+    assert!(of_account("2").expect("changed")["changed_lsn"].as_u64() > Some(4));
     let three = of_account("3").expect("changed");
-    assert_eq!((&three["status_after"], &three["profile_changed_lsn"]), (&"frozen".into(), &Value::Null));
+    assert_eq!((&three["status_after"], &three["changed_lsn"]), (&"frozen".into(), &Value::Null));
     assert!(of_account("1").is_none());
+    let printed = stdout(&run(&[&["replay", "--print", "--account", "6"][..], &of].concat()));
+    assert!(printed.contains("has overdraft 7.00, floor -2.00"), "{printed}");
+    assert!(printed.contains("overdraft 5.00, floor -2.00, ceiling 9.00"), "{printed}");
     for (command, name) in [("restore", "restored"), ("fork", "forked")] {
         let into = path_text(&dir.join(name));
         let last = last.to_string();

@@ -111,11 +111,8 @@ async fn statuses_have_reasons_and_a_history() {
     set(AccountStatus::Active, "settled").await.expect("allowed");
     let again = server.client.transfer(transfer(4, BANK, 2, 1)).await.expect("answered");
     assert_eq!((again.code(), again.repeat), (Code::CreditAccountBlocked, true));
-    let request = proto::UpdateAccountRequest {
-        id: 2,
-        owner: Some("anna".to_owned()),
-        ..Default::default()
-    };
+    let request =
+        proto::UpdateAccountRequest { id: 2, owner: Some("anna".to_owned()), ..Default::default() };
     server.client.update_account(request).await.expect("well-formed");
 
     for size in [1, 3, 0] {
@@ -151,6 +148,73 @@ async fn statuses_have_reasons_and_a_history() {
     assert_eq!(error.code(), Some(Grpc::NotFound));
     let error = server.client.list_account_history(account(2), 1_001, "").await;
     assert_eq!(error.expect_err("too many").reason(), Some("PAGE_SIZE"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_change_and_refusals_name_them() {
+    let server = Server::start().await;
+    server.open(3).await;
+    let bounded = NewAccount {
+        overdraft_limit: "5.00".to_owned(),
+        floor: "-1.00".to_owned(),
+        ceiling: "20.00".to_owned(),
+        ..NewAccount::new(account(11), "GBP", false)
+    };
+    let results = server.client.create_accounts(vec![bounded]).await.expect("well-formed");
+    assert_eq!(results[0].code, 0);
+    let ask = |id, from, to, minor| server.client.transfer(transfer(id, from, to, minor));
+    let refused = ask(1, BANK, 11, 2_001).await.expect("answered");
+    assert_eq!(refused.code(), Code::CreditAccountCeiling);
+    assert_eq!(
+        refused.explanation,
+        "20.01 GBP more would take account 11, which holds 0.00 GBP, above its ceiling"
+    );
+    let refused = ask(2, 11, BANK, 101).await.expect("answered");
+    assert_eq!(refused.code(), Code::DebitAccountFloor);
+    assert_eq!(
+        refused.explanation,
+        "taking 1.01 GBP would leave account 11, which holds 0.00 GBP, with less than its floor"
+    );
+    assert!(ask(3, 11, BANK, 100).await.expect("answered").is_posted());
+    let set = |change: &dyn Fn(&mut proto::SetAccountLimitsRequest)| {
+        let mut request = proto::SetAccountLimitsRequest { id: 11, ..Default::default() };
+        change(&mut request);
+        server.client.set_account_limits(request)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    for (answer, code, reason) in [
+        (set(&|r| r.id = 99).await, Grpc::NotFound, "ACCOUNT_UNKNOWN"),
+        (set(&|r| r.floor = text("0.99x")).await, Grpc::InvalidArgument, "AMOUNT_MALFORMED"),
+        (set(&|r| r.floor = text("0")).await, Grpc::FailedPrecondition, "BALANCE_OUTSIDE_LIMITS"),
+        (
+            set(&|r| r.overdraft_limit = text("0.50")).await,
+            Grpc::FailedPrecondition,
+            "LIMITS_CONTRADICT",
+        ),
+        (
+            set(&|r| (r.id, r.ceiling) = (BANK, text("1"))).await,
+            Grpc::FailedPrecondition,
+            "EXTERNAL_WITH_LIMITS",
+        ),
+    ] {
+        let error = answer.expect_err(reason);
+        assert_eq!((error.code(), error.reason()), (Some(code), Some(reason)));
+    }
+    let changed = set(&|r| {
+        (r.overdraft_limit, r.floor, r.ceiling) = (text("7.00"), text(""), text(""));
+    });
+    let changed = changed.await.expect("allowed");
+    assert_eq!((changed.overdraft_limit.as_str(), changed.available.as_str()), ("7.00", "6.00"));
+    assert_eq!((changed.floor.as_str(), changed.ceiling.as_str()), ("", ""));
+    assert!(ask(4, 11, BANK, 600).await.expect("answered").is_posted());
+    let again = ask(2, 11, BANK, 101).await.expect("answered");
+    assert_eq!((again.code(), again.repeat), (Code::DebitAccountFloor, true));
+    let page = server.client.list_account_history(account(11), 0, "").await.expect("known");
+    let Some(Event::Limits(limits)) = &page.events[0].event else { panic!("{page:?}") };
+    assert_eq!((limits.overdraft_limit.as_str(), limits.floor.as_str()), ("7.00", ""));
+    let Some(Event::Opened(opened)) = &page.events[1].event else { panic!("{page:?}") };
+    assert_eq!((opened.floor.as_str(), opened.ceiling.as_str()), ("-1.00", "20.00"));
     server.stop().await;
 }
 

@@ -2,7 +2,10 @@
 
 use crate::account_event::Opening;
 use crate::ids::Lsn;
+use crate::limits::Bounds;
+use crate::money::{AMOUNT_MAX, BALANCE_MAX};
 use crate::profile::{Profile, ProfileChange, TextFault};
+use crate::transfer::{AccountRejection, AccountSpec};
 
 /// An account's opening, what is known of it now, and every event of its history.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,4 +74,31 @@ pub(super) fn after(before: &Profile, change: &ProfileChange) -> Profile {
         label: label.as_ref().unwrap_or(&before.label).clone(),
         metadata: all.collect(),
     }
+}
+
+/// Which limits an account can have whose balance is `posted`, of which `on_hold` is set aside.
+pub(super) fn check_limits(
+    spec: &AccountSpec,
+    bounds: Bounds,
+    posted: i128,
+    on_hold: u128,
+) -> Result<(), AccountRejection> {
+    if spec.overdraft_limit > AMOUNT_MAX {
+        return Err(AccountRejection::LimitTooLarge);
+    }
+    if spec.external {
+        let bounded = bounds != Bounds::default();
+        return if bounded { Err(AccountRejection::ExternalWithBounds) } else { Ok(()) };
+    }
+    let overdraft = -i128::try_from(spec.overdraft_limit).expect("at most an amount");
+    let floor = bounds.floor.unwrap_or(overdraft);
+    let ceiling = bounds.ceiling.unwrap_or(BALANCE_MAX);
+    if !(overdraft <= floor && floor <= ceiling && ceiling <= BALANCE_MAX) {
+        return Err(AccountRejection::LimitsContradict);
+    }
+    let on_hold = i128::try_from(on_hold).expect("at most what there is");
+    if posted - on_hold < floor || posted > ceiling {
+        return Err(AccountRejection::BalanceOutside);
+    }
+    Ok(())
 }

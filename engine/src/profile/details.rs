@@ -47,6 +47,8 @@ impl Details {
                 self.note = Some(StatusNote { lsn, reason: reason.clone() });
             }
             Change::Profile(change) => self.profile = self.profile.changed(change),
+            // The account has them.
+            Change::Limits(_) => {}
         }
     }
 

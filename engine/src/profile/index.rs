@@ -32,7 +32,7 @@ impl Term {
 }
 
 /// Slots by term.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index(BTreeSet<(u64, Slot)>);
 
 fn terms(profile: &Profile) -> impl Iterator<Item = Term> + '_ {

@@ -290,7 +290,10 @@ mod tests {
             (Profile { label: long(LABEL_BYTES_MAX + 1), ..ok.clone() }, TextFault::Label),
             (Profile { label: "\u{7f}".to_owned(), ..ok.clone() }, TextFault::Label),
             (Profile { metadata: keys(KEYS_MAX + 1), ..ok.clone() }, TextFault::Keys),
-            (Profile { metadata: value(&long(METADATA_BYTES_MAX)), ..ok.clone() }, TextFault::Metadata),
+            (
+                Profile { metadata: value(&long(METADATA_BYTES_MAX)), ..ok.clone() },
+                TextFault::Metadata,
+            ),
             (Profile { metadata: value("\0"), ..ok.clone() }, TextFault::Value),
             (Profile { metadata: key(""), ..ok.clone() }, TextFault::Key),
             (Profile { metadata: key("a=b"), ..ok.clone() }, TextFault::Key),

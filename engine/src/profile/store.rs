@@ -8,6 +8,7 @@ use crate::account::Impossible;
 use crate::account_event::{Change, Opening};
 use crate::ids::{Lsn, Slot};
 use crate::ledger::HashPart;
+use crate::transfer::AccountSpec;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -114,6 +115,16 @@ impl Profiles {
         self.put(slot, Details { profile, opening: mark, ..Details::default() });
     }
 
+    /// Notes how an account was opened, before its limits change: until then that is told from
+    /// how it stands.
+    pub(crate) fn note_opening(&mut self, slot: Slot, spec: &AccountSpec) {
+        let mut details = self.get(slot).map_or_else(Details::default, |d| Details::clone(d));
+        if details.opening.is_none() {
+            details.opening = Some(Opening::from(*spec).mark());
+            self.put(slot, details);
+        }
+    }
+
     /// How far before the event at `lsn` the account's change before it lies; 0 for none.
     #[must_use]
     pub(crate) fn back(&self, slot: Slot, lsn: Lsn) -> u64 {
@@ -180,14 +191,41 @@ impl Profiles {
             None
         };
         let next = match filter.indexed() {
-            Some(term) => self.index.slots(term, from).find_map(|slot| {
-                self.details.get(&slot).and_then(|details| fits(slot, details))
-            }),
+            Some(term) => self
+                .index
+                .slots(term, from)
+                .find_map(|slot| self.details.get(&slot).and_then(|details| fits(slot, details))),
             None => {
                 let rest = self.details.range((Bound::Included(from), Bound::Unbounded));
                 rest.into_iter().find_map(|(slot, details)| fits(*slot, details))
             }
         };
         (found, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::ProfileChange;
+
+    #[test]
+    fn the_index_holds_what_is_there_and_nothing_that_was() {
+        let mut profiles = Profiles::default();
+        let owners = ["anna", "ben", "", "anna"];
+        for (at, owner) in owners.into_iter().enumerate() {
+            let (lsn, slot) = (Lsn(at as u64 + 1), Slot(at as u32 % 2));
+            let change = ProfileChange {
+                owner: Some(owner.to_owned()),
+                set: [(format!("k{at}"), owner.to_owned())].into(),
+                remove: [format!("k{}", at.saturating_sub(2))].into(),
+                ..ProfileChange::default()
+            };
+            let back = profiles.back(slot, lsn);
+            profiles.apply(lsn, slot, back, &Change::Profile(change)).expect("possible");
+            let mut anew = Index::default();
+            profiles.details.iter().for_each(|(slot, known)| anew.add(*slot, &known.profile));
+            assert_eq!(profiles.index, anew);
+        }
     }
 }

@@ -156,11 +156,12 @@ impl Names {
 
     fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {
         Ok(match event {
-            AccountEvent::Opened(Opening { spec, profile }) => Event::OpenedInFull {
+            AccountEvent::Opened(Opening { spec, bounds, profile }) => Event::OpenedInFull {
                 account: spec.id,
                 currency: self.currency(lsn, spec.currency)?,
                 overdraft_limit: spec.overdraft_limit,
                 external: spec.external,
+                bounds: *bounds,
                 profile: texts::of_opening(profile),
             },
             AccountEvent::Changed { slot, back: _, change } => {
@@ -173,6 +174,7 @@ impl Names {
                     Change::Profile(change) => {
                         Event::ProfileChanged { account, change: texts::of_change(change) }
                     }
+                    Change::Limits(limits) => Event::LimitsChanged { account, limits: *limits },
                 }
             }
         })

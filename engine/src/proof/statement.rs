@@ -22,9 +22,11 @@
 //!                                 │ 1 │ if so: remaining 16 │ tolerance 16 │ expires 8
 //!   operation: 1 │ kind 1 │ amount 16 │ timeout 8 │ tolerance 16
 //!            : 2 │ hold 16 │ 1 │ if so: amount 16 │ last 1     3 │ hold 16     4 │ hold 16 │ timeout 8
-//!   event 20, opened in full:     as event 2 │ digest of the profile 32
+//!   event 20, opened in full:     as event 2 │ floor │ ceiling │ digest of the profile 32
 //!   event 21, a status changed:   account 16 │ status 1 │ digest of the reason 32
 //!   event 22, a profile changed:  account 16 │ digest of the change 32
+//!   event 23, limits changed:     account 16 │ overdraft limit 16 │ floor │ ceiling
+//!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
 //! ```
@@ -38,6 +40,7 @@ pub use holds::{
 use super::merkle::{self, Hash};
 use super::names::Whose;
 use crate::ids::{AccountId, Lsn, ShardId, TransferId};
+use crate::limits::{Bounds, Limits};
 use crate::money::DIGITS_MAX;
 use crate::rejection::Rejection;
 use crate::transfer::{AccountStatus, BalanceAfter, TransferKind};
@@ -113,6 +116,8 @@ pub enum Event {
         overdraft_limit: u128,
         /// It stands for the world outside.
         external: bool,
+        /// Its floor and ceiling.
+        bounds: Bounds,
         /// [`super::texts::of_opening`]: texts about people are proved, not shown.
         profile: Hash,
     },
@@ -131,6 +136,13 @@ pub enum Event {
         account: AccountId,
         /// [`super::texts::of_change`].
         change: Hash,
+    },
+    /// An account's limits were changed.
+    LimitsChanged {
+        /// The account.
+        account: AccountId,
+        /// What they are from here on.
+        limits: Limits,
     },
 }
 
@@ -237,6 +249,7 @@ const HOLD_REFUSED: u8 = 10;
 const OPENED_IN_FULL: u8 = 20;
 const STATUS_SET: u8 = 21;
 const PROFILE_CHANGED: u8 = 22;
+const LIMITS_CHANGED: u8 = 23;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -291,12 +304,20 @@ impl Statement {
                 out.push(HOLD_REFUSED);
                 hold.put(out);
             }
-            Event::OpenedInFull { account, currency, overdraft_limit, external, profile } => {
+            Event::OpenedInFull {
+                account,
+                currency,
+                overdraft_limit,
+                external,
+                bounds,
+                profile,
+            } => {
                 out.push(OPENED_IN_FULL);
                 out.extend_from_slice(&account.get().to_be_bytes());
                 put_currency(Some(currency), out);
                 out.extend_from_slice(&overdraft_limit.to_be_bytes());
                 out.push(u8::from(*external));
+                put_bounds(bounds, out);
                 out.extend_from_slice(profile);
             }
             Event::StatusSet { account, status, reason } => {
@@ -309,6 +330,12 @@ impl Statement {
                 out.push(PROFILE_CHANGED);
                 out.extend_from_slice(&account.get().to_be_bytes());
                 out.extend_from_slice(change);
+            }
+            Event::LimitsChanged { account, limits } => {
+                out.push(LIMITS_CHANGED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.extend_from_slice(&limits.overdraft_limit.to_be_bytes());
+                put_bounds(&limits.bounds, out);
             }
         }
     }
@@ -369,6 +396,7 @@ impl Statement {
                 currency: rest.some_currency()?,
                 overdraft_limit: u128::from_be_bytes(rest.array()?),
                 external: rest.bool("external flag")?,
+                bounds: rest.bounds()?,
                 profile: rest.array()?,
             },
             STATUS_SET => Event::StatusSet {
@@ -379,6 +407,13 @@ impl Statement {
             PROFILE_CHANGED => {
                 Event::ProfileChanged { account: rest.account()?, change: rest.array()? }
             }
+            LIMITS_CHANGED => Event::LimitsChanged {
+                account: rest.account()?,
+                limits: Limits {
+                    overdraft_limit: u128::from_be_bytes(rest.array()?),
+                    bounds: rest.bounds()?,
+                },
+            },
             _ => return Err(StatementError::Field("event")),
         };
         match rest.0.len() {
@@ -413,6 +448,15 @@ fn put_side(side: &Side, out: &mut Vec<u8>) {
     if let Some(after) = side.after {
         out.extend_from_slice(&after.posted.to_be_bytes());
         out.extend_from_slice(&after.available.to_be_bytes());
+    }
+}
+
+fn put_bounds(bounds: &Bounds, out: &mut Vec<u8>) {
+    for bound in [bounds.floor, bounds.ceiling] {
+        out.push(u8::from(bound.is_some()));
+        if let Some(bound) = bound {
+            out.extend_from_slice(&bound.to_be_bytes());
+        }
     }
 }
 
@@ -452,6 +496,14 @@ impl Rest<'_> {
     fn account(&mut self) -> Result<AccountId, StatementError> {
         let id = u128::from_be_bytes(self.array()?);
         AccountId::new(id).map_err(|_| StatementError::Field("account"))
+    }
+
+    fn bounds(&mut self) -> Result<Bounds, StatementError> {
+        let mut bound = || {
+            let known = self.bool("bound flag")?;
+            known.then(|| Ok(i128::from_be_bytes(self.array()?))).transpose()
+        };
+        Ok(Bounds { floor: bound()?, ceiling: bound()? })
     }
 
     /// One of those there were before there were reasons.

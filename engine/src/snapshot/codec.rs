@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! id (16) · currency (varint) · flags (1): status in two bits, external, on hold, status's third
+//!   bit, floor, ceiling
 //! posted (zigzag varint) · overdraft limit · opened LSN · last LSN (varints)
-//! on hold (varint), where the flag says so
+//! on hold (varint) · floor · ceiling (zigzag varints), each where flagged
 //! ```
 //!
 //! Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance, expiry and
@@ -23,6 +24,7 @@ use crate::codec::{unzigzag, zigzag};
 use crate::holds::{Closed, Hold};
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::ledger::Totals;
+use crate::limits::Bounds;
 use crate::money::CurrencyId;
 use crate::transfer::{AccountSpec, AccountStatus};
 use crate::varint as decode;
@@ -31,7 +33,7 @@ use thiserror::Error;
 use unsigned_varint::encode as varint;
 
 /// Most bytes that one account takes.
-pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19;
+pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 19;
 
 /// Most bytes that one open hold takes.
 pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 10 + 10;
@@ -130,18 +132,22 @@ pub(super) fn put(value: u128, out: &mut Vec<u8>) {
 
 /// Appends an account.
 pub fn put_account(account: &Account, out: &mut Vec<u8>) {
-    let Durable { spec, status, posted, on_hold, opened_lsn, last_lsn } = account.durable();
+    let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = account.durable();
     out.extend_from_slice(&spec.id.get().to_le_bytes());
     put(u128::from(spec.currency.0), out);
     let status = status.number();
     let flags = status & 3 | u8::from(spec.external) << 2 | u8::from(on_hold > 0) << 3;
-    out.push(flags | (status & 4) << 2);
+    let bounded = u8::from(bounds.floor.is_some()) << 5 | u8::from(bounds.ceiling.is_some()) << 6;
+    out.push(flags | (status & 4) << 2 | bounded);
     put(zigzag(posted), out);
     put(spec.overdraft_limit, out);
     put(u128::from(opened_lsn.0), out);
     put(u128::from(last_lsn.0), out);
     if on_hold > 0 {
         put(on_hold, out);
+    }
+    for bound in [bounds.floor, bounds.ceiling].into_iter().flatten() {
+        put(zigzag(bound), out);
     }
 }
 
@@ -168,15 +174,20 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     let currency = CurrencyId(bytes.number(decode::u16)?);
     let [flags] = bytes.array()?;
     let status = AccountStatus::from_number(flags & 3 | flags >> 2 & 4);
-    let status = bytes.field("an account's status", status.filter(|_| flags < 32))?;
+    let status = bytes.field("an account's status", status.filter(|_| flags < 128))?;
     let posted = unzigzag(bytes.number(decode::u128)?);
     let overdraft_limit = bytes.number(decode::u128)?;
     let external = flags & 4 != 0;
     let (opened_lsn, last_lsn) = (bytes.lsn()?, bytes.lsn()?);
     let on_hold = if flags & 8 == 0 { 0 } else { bytes.number(decode::u128)? };
     bytes.field("what is on hold", (on_hold > 0 || flags & 8 == 0).then_some(()))?;
+    let mut bound = |flag: u8| {
+        let there = flags & flag != 0;
+        there.then(|| bytes.number(decode::u128).map(unzigzag)).transpose()
+    };
+    let bounds = Bounds { floor: bound(32)?, ceiling: bound(64)? };
     let spec = AccountSpec { id, currency, overdraft_limit, external };
-    Ok(Durable { spec, status, posted, on_hold, opened_lsn, last_lsn })
+    Ok(Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn })
 }
 
 /// Appends an open hold.

@@ -9,6 +9,7 @@ use crate::coordinator::Answer;
 use crate::holds::HoldAfter;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
+use crate::limits::LimitsChange;
 use crate::profile::ProfileChange;
 use crate::record::Record;
 use crate::repeat::resolve;
@@ -185,6 +186,27 @@ impl Book {
     ) -> Result<Option<Lsn>, AccountRejection> {
         let slot = self.slot(id)?;
         let event = self.ledger.coordinator.change_profile(slot, change)?;
+        Ok(event.map(|(lsn, record)| {
+            self.note(now_ns, lsn, record);
+            lsn
+        }))
+    }
+
+    /// Changes an account's limits, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    ///
+    /// # Panics
+    /// When the machines contradict themselves.
+    pub fn change_limits(
+        &mut self,
+        now_ns: u64,
+        id: AccountId,
+        change: &LimitsChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let slot = self.slot(id)?;
+        let event = self.ledger.change_limits(slot, change)?;
         Ok(event.map(|(lsn, record)| {
             self.note(now_ns, lsn, record);
             lsn

@@ -7,6 +7,7 @@
 
 use crate::account_event::Opening;
 use crate::ids::{AccountId, TransferId};
+use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::profile::{
     AccountKind, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, Profile, ProfileChange,
@@ -42,6 +43,8 @@ pub enum Step {
     SetStatus(AccountId, AccountStatus, &'static str),
     /// An operator changes what is known of an account.
     ChangeProfile(AccountId, ProfileChange),
+    /// An operator changes an account's limits.
+    ChangeLimits(AccountId, LimitsChange),
     /// An operator opens an account.
     Open(Opening),
     /// An operator defines an asset.
@@ -123,6 +126,24 @@ fn profile_change(bits: &mut Bits) -> ProfileChange {
         _ => {}
     }
     change
+}
+
+/// Limits near the balances that there are, so that they are met; mostly allowed, at times not.
+fn limits_change(bits: &mut Bits) -> LimitsChange {
+    let overdraft_limit = match bits.take(4) {
+        0..=7 => None,
+        8 => Some(AMOUNT_MAX),
+        9 => Some(AMOUNT_MAX + 1),
+        low => Some(u128::from(low) - 10),
+    };
+    let mut bound = || match bits.take(4) {
+        0..=1 => None,
+        2..=3 => Some(None),
+        4 => Some(Some(BALANCE_MAX + 1)),
+        5 => Some(Some(BALANCE_MAX - EDGE_GAP / 2)),
+        low => Some(Some(i128::from(low) * 2 - 13)),
+    };
+    LimitsChange { overdraft_limit, floor: bound(), ceiling: bound() }
 }
 
 /// Who pays whom: mostly among the ordinary accounts, the first one hot, and mostly in one
@@ -245,9 +266,15 @@ impl Decoder {
                 };
                 Step::SetStatus(on, status, reason)
             }
-            248..=255 => {
+            252..=255 => {
                 let on = account((bits.take(8) % 12) as u8);
                 Step::ChangeProfile(on, profile_change(&mut bits))
+            }
+            240..=241 => {
+                // Mostly those between which money moves, so that limits are met.
+                let on = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 0, EDGE, LATE, NEVER];
+                let on = account(on[bits.take(4) as usize]);
+                Step::ChangeLimits(on, limits_change(&mut bits))
             }
             224..=231 => {
                 let late = AccountSpec { id: account(LATE), ..spec(1) };
@@ -263,7 +290,12 @@ impl Decoder {
                     0 => Profile::default(),
                     _ => Profile::default().changed(&profile_change(&mut bits)),
                 };
-                Step::Open(Opening { spec, profile })
+                let bounds = match bits.take(2) {
+                    0 => Bounds { floor: Some(-1), ceiling: Some(20) },
+                    1 => Bounds { floor: None, ceiling: Some(9) },
+                    _ => Bounds::default(),
+                };
+                Step::Open(Opening { spec, bounds, profile })
             }
             232..=239 => {
                 let (code, digits) =
@@ -271,14 +303,14 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
-            160..=175 if self.with_holds => {
+            160..=171 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
                 Step::Wait(
                     [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 9, 12, 30][bits.take(4) as usize],
                 )
             }
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
-            176..=183 | 240..=247 if !self.submitted.is_empty() => {
+            160..=183 | 242..=251 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
                 let back = bits.take(16) as usize % self.submitted.len();
                 let again = &self.submitted[self.submitted.len() - 1 - back];

@@ -121,12 +121,12 @@ impl World<'_> {
             if got.rejection != Some(Rejection::IdReused) {
                 self.remember(Outcome { repeat: false, ..got })?;
             }
-            let rule = got.rejection.map_or(0, |rule| usize::from(rule.number()));
+            let rule = got.rejection.map_or(0, Rejection::number);
             self.report.outcomes += 1;
             self.report.repeats += u64::from(got.repeat);
-            self.report.refusals[rule] += 1;
+            *self.report.refusals.entry(rule).or_default() += 1;
             trace = (trace ^ got.lsn.0 ^ (got.time_ns << 20)).rotate_left(7);
-            trace ^= (rule as u64) << 50;
+            trace ^= u64::from(rule) << 50;
             trace ^= got.debit.map_or(0, |figures| figures.posted as u64);
         }
         self.report.trace(trace);
@@ -245,7 +245,8 @@ pub(super) fn check_ledger(
         let reason = details.note.map(|note| (note.lsn, note.reason));
         // Its opening is the first of the model's history, and no change.
         let last_lsn = known.history[1..].last().copied().unwrap_or_default();
-        if (&details.profile, &reason, details.last_lsn) != (&known.profile, &known.reason, last_lsn)
+        if (&details.profile, &reason, details.last_lsn)
+            != (&known.profile, &known.reason, last_lsn)
         {
             return Err(format!("slot {}: {reason:?} is known, expected {known:?}", slot.0));
         }

@@ -9,7 +9,7 @@ use crate::{net, output, statement};
 use clap::{Args, Subcommand};
 use ducat_api::proto;
 use ducat_engine::ids::AccountId;
-use known::{FilterArgs, HistoryArgs, ProfileArgs, SetArgs, StatusArgs};
+use known::{FilterArgs, HistoryArgs, LimitsArgs, ProfileArgs, SetArgs, StatusArgs};
 use print::{accounts_text, details_text};
 use serde::Serialize;
 
@@ -57,6 +57,14 @@ Examples:
   ducat account status 4 frozen --reason 'suspected fraud, case 812'
   ducat account status 4 active")]
     Status(StatusArgs),
+    /// Change an account's limits, from now on. What is not named stays; `none` takes a limit
+    /// away. Refused where the balance lies outside already.
+    #[command(after_help = "\
+Examples:
+  ducat account limits 4 --overdraft 500.00
+  ducat account limits 4 --floor -200.00 --ceiling 10000.00
+  ducat account limits 4 --ceiling none")]
+    Limits(LimitsArgs),
     /// List what happened to an account beside transfers, newest first.
     History(HistoryArgs),
     /// List what changed an account's balance, newest first or oldest first.
@@ -91,6 +99,12 @@ pub struct CreateArgs {
     /// How far below zero it may go.
     #[arg(long, value_name = "AMOUNT", conflicts_with = "external")]
     overdraft: Option<String>,
+    /// The lowest balance it may have; at most 0, since it opens empty.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, conflicts_with = "external")]
+    floor: Option<String>,
+    /// The highest balance it may have.
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "external")]
+    ceiling: Option<String>,
     /// It stands for the world outside: money enters and leaves through it.
     #[arg(long)]
     external: bool,
@@ -106,6 +120,7 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
         AccountCommand::List { limit, filter } => list(global, limit, filter).await,
         AccountCommand::Set(args) => known::set(global, args).await,
         AccountCommand::Status(args) => known::status(global, args).await,
+        AccountCommand::Limits(args) => known::limits(global, args).await,
         AccountCommand::History(args) => known::history(global, args).await,
         AccountCommand::Entries(args) => statement::entries(global, args).await,
         AccountCommand::Balance(args) => statement::balance(global, &args).await,
@@ -142,6 +157,8 @@ async fn create(global: &Global, args: CreateArgs) -> Done {
         owner: owner.unwrap_or_default(),
         label: label.unwrap_or_default(),
         metadata: meta.into_iter().collect(),
+        floor: args.floor.unwrap_or_default(),
+        ceiling: args.ceiling.unwrap_or_default(),
     };
     let request = proto::CreateAccountsRequest { accounts: vec![account] };
     let mut client = net::ledger(global).await?;
@@ -185,7 +202,11 @@ async fn show(global: &Global, ids: &[AccountId]) -> Done {
     if !response.accounts.is_empty() {
         output::print(&accounts_text(&response.accounts, global.json)?)?;
         if !global.json {
-            response.accounts.iter().filter_map(details_text).try_for_each(|t| output::print(&t))?;
+            response
+                .accounts
+                .iter()
+                .filter_map(details_text)
+                .try_for_each(|t| output::print(&t))?;
         }
     }
     for id in &response.unknown {

@@ -60,9 +60,9 @@ struct AccountDiff {
     posted_change: String,
     status_before: Option<&'static str>,
     status_after: &'static str,
-    /// The last event in between that changed what is known of it beside its money.
+    /// The last event in between that changed its limits or what is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    profile_changed_lsn: Option<u64>,
+    changed_lsn: Option<u64>,
 }
 
 /// What changed in all, as scripts read it.
@@ -181,7 +181,7 @@ fn changes(ledger: &Ledger, before: &[Figure], after: &[Figure]) -> Vec<AccountD
             posted_change: format_minor(now.posted - posted, digits),
             status_before: status,
             status_after: status_name(now.status),
-            profile_changed_lsn: then
+            changed_lsn: then
                 .is_none_or(|then| then.changed != now.changed)
                 .then_some(now.changed.0)
                 .filter(|lsn| *lsn > 0),
@@ -205,8 +205,8 @@ fn text(accounts: &[AccountDiff], s: &DiffSummary, json: bool) -> Result<String,
                 Some(before) if before == a.status_after => before.to_owned(),
                 Some(before) => format!("{before} -> {}", a.status_after),
             };
-            let profile = a.profile_changed_lsn.map(|lsn| format!(", profile changed by LSN {lsn}"));
-            let status = status + &profile.unwrap_or_default();
+            let changed = a.changed_lsn.map(|lsn| format!(", changed by LSN {lsn}"));
+            let status = status + &changed.unwrap_or_default();
             let posted = [&a.id, &a.currency, &a.posted_before, &a.posted_after, &a.posted_change];
             posted.into_iter().cloned().chain([status]).collect()
         };

@@ -25,8 +25,8 @@ pub struct EventLine {
     /// When it was decided.
     pub time: String,
     /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
-    /// `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`, `expired` or
-    /// `hold-refused`.
+    /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
+    /// `expired` or `hold-refused`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -71,6 +71,10 @@ pub struct EventLine {
     /// Nanoseconds from this event until the hold expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// `none` where it was taken away.
@@ -154,20 +158,26 @@ impl EventLine {
             }
             Record::AccountOpened(spec) => line.opened(ledger, spec),
             Record::Account(event) => match &**event {
-                AccountEvent::Opened(Opening { spec, profile }) => {
+                AccountEvent::Opened(Opening { spec, bounds, profile }) => {
+                    let (_, digits) = currency(ledger, spec.currency);
+                    let bound = |bound: i128| format_minor(bound, digits);
                     let some = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
                     Self {
                         kind: profile.kind.map(kind_name),
                         owner: some(&profile.owner),
                         label: some(&profile.label),
                         metadata: profile.metadata.clone(),
+                        floor: bounds.floor.map(bound),
+                        ceiling: bounds.ceiling.map(bound),
                         ..line.opened(ledger, spec)
                     }
                 }
-                AccountEvent::Changed { slot, change, .. } => Self {
-                    account: account(ledger, *slot).map(|spec| spec.id.to_string()),
-                    ..line.changed(change)
-                },
+                AccountEvent::Changed { slot, change, .. } => {
+                    let spec = account(ledger, *slot);
+                    let digits = spec.as_ref().map_or(0, |s| currency(ledger, s.currency).1);
+                    let account = spec.map(|spec| spec.id.to_string());
+                    Self { account, ..line.changed(change, digits) }
+                }
             },
             Record::StatusChanged { slot, status } => Self {
                 event: "status-changed",
@@ -203,8 +213,18 @@ impl EventLine {
         }
     }
 
-    fn changed(self, change: &Change) -> Self {
+    fn changed(self, change: &Change, digits: u8) -> Self {
         match change {
+            Change::Limits(limits) => {
+                let overdraft = i128::try_from(limits.overdraft_limit).unwrap_or(i128::MAX);
+                Self {
+                    event: "limits-changed",
+                    overdraft_limit: Some(format_minor(overdraft, digits)),
+                    floor: limits.bounds.floor.map(|floor| format_minor(floor, digits)),
+                    ceiling: limits.bounds.ceiling.map(|ceiling| format_minor(ceiling, digits)),
+                    ..self
+                }
+            }
             Change::Status { status, reason } => Self {
                 event: "status-changed",
                 status: Some(status_name(*status)),
@@ -227,6 +247,8 @@ impl EventLine {
     fn profile(&self) -> String {
         let mut text = String::new();
         let mut add = |part: String| text.push_str(&format!(", {part}"));
+        self.floor.iter().for_each(|floor| add(format!("floor {floor}")));
+        self.ceiling.iter().for_each(|ceiling| add(format!("ceiling {ceiling}")));
         self.kind.into_iter().for_each(|kind| add(format!("kind {kind}")));
         self.owner.iter().for_each(|owner| add(format!("owner '{owner}'")));
         self.label.iter().for_each(|label| add(format!("label '{label}'")));
@@ -313,6 +335,14 @@ impl EventLine {
                 let status = self.status.unwrap_or_default();
                 let reason = self.reason.as_ref().map(|reason| format!(", because: {reason}"));
                 format!("account {} is {status}{}", get(&self.account), reason.unwrap_or_default())
+            }
+            "limits-changed" => {
+                let overdraft = get(&self.overdraft_limit);
+                format!(
+                    "account {} has overdraft {overdraft}{}",
+                    get(&self.account),
+                    self.profile()
+                )
             }
             "profile-changed" => {
                 format!("account {} changed{}", get(&self.account), self.profile())

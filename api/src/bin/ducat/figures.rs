@@ -19,7 +19,7 @@ pub struct Figure {
     pub currency: CurrencyId,
     /// Its status.
     pub status: AccountStatus,
-    /// The last event that changed what is known of it beside its money; [`Lsn::ZERO`] for none.
+    /// The last event that changed its limits or what is known of it; [`Lsn::ZERO`] for none.
     pub changed: Lsn,
 }
 
@@ -49,7 +49,7 @@ impl Figures {
                     if let Some(account) = self.accounts.get_mut(slot.index()) {
                         match change {
                             Change::Status { status, .. } => account.status = *status,
-                            Change::Profile(_) => account.changed = event.lsn,
+                            Change::Profile(_) | Change::Limits(_) => account.changed = event.lsn,
                         }
                     }
                 }

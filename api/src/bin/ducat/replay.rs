@@ -234,6 +234,7 @@ mod tests {
                 external,
             },
             status: AccountStatus::Active,
+            bounds: ducat_engine::limits::Bounds::default(),
             posted,
             on_hold: 0,
             held: 0,

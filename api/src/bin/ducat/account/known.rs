@@ -73,6 +73,22 @@ pub struct HistoryArgs {
     limit: u64,
 }
 
+/// Options of `account limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// The account's id.
+    id: AccountId,
+    /// How far below zero it may go; none for not at all.
+    #[arg(long, value_name = "AMOUNT")]
+    overdraft: Option<String>,
+    /// The lowest balance it may have; none takes it away.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    floor: Option<String>,
+    /// The highest balance it may have; none takes it away.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
+    ceiling: Option<String>,
+}
+
 /// Which accounts are listed.
 #[derive(Args, Debug)]
 pub struct FilterArgs {
@@ -196,6 +212,21 @@ pub async fn give(
     print_changed(global, response.into_inner().account)
 }
 
+/// Runs `account limits`.
+pub async fn limits(global: &Global, args: LimitsArgs) -> Done {
+    let text = |text: Option<String>| text.map(|t| if t == "none" { String::new() } else { t });
+    let request = proto::SetAccountLimitsRequest {
+        id: args.id.low(),
+        id_high: args.id.high(),
+        overdraft_limit: text(args.overdraft),
+        floor: text(args.floor),
+        ceiling: text(args.ceiling),
+    };
+    let mut client = net::ledger(global).await?;
+    let response = client.set_account_limits(request).await.map_err(|s| net::failed(&s))?;
+    print_changed(global, response.into_inner().account)
+}
+
 /// Runs `account history`.
 pub async fn history(global: &Global, args: HistoryArgs) -> Done {
     let HistoryArgs { id, limit } = args;
@@ -206,7 +237,8 @@ pub async fn history(global: &Global, args: HistoryArgs) -> Done {
     loop {
         let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
         let (low, high) = (id.low(), id.high());
-        let request = proto::ListAccountHistoryRequest { id: low, id_high: high, page_size, cursor };
+        let request =
+            proto::ListAccountHistoryRequest { id: low, id_high: high, page_size, cursor };
         let response = client.list_account_history(request).await;
         let response = response.map_err(|s| net::failed(&s))?.into_inner();
         left = left.saturating_sub(response.events.len() as u64);
@@ -234,7 +266,7 @@ struct HistoryLine<'a> {
     lsn: u64,
     time: String,
     time_ns: u64,
-    /// `opened`, `status` or `profile`.
+    /// `opened`, `status`, `profile` or `limits`.
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
@@ -242,6 +274,10 @@ struct HistoryLine<'a> {
     external: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overdraft_limit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -278,6 +314,8 @@ impl<'a> HistoryLine<'a> {
                 currency: Some(&opened.currency),
                 external: Some(opened.external),
                 overdraft_limit: some(&opened.overdraft_limit),
+                floor: some(&opened.floor),
+                ceiling: some(&opened.ceiling),
                 kind: kind_name(opened.kind()),
                 owner: some(&opened.owner),
                 label: some(&opened.label),
@@ -299,6 +337,13 @@ impl<'a> HistoryLine<'a> {
                 removed_metadata: &change.removed_metadata,
                 ..line
             },
+            Some(Event::Limits(limits)) => Self {
+                event: "limits",
+                overdraft_limit: some(&limits.overdraft_limit),
+                floor: some(&limits.floor),
+                ceiling: some(&limits.ceiling),
+                ..line
+            },
             // Of a server that knows more than this build.
             None => Self { event: "unknown", ..line },
         }
@@ -310,6 +355,8 @@ impl<'a> HistoryLine<'a> {
         parts.extend(self.currency.map(str::to_owned));
         parts.extend(self.external.filter(|external| *external).map(|_| "external".to_owned()));
         parts.extend(self.overdraft_limit.map(|limit| format!("overdraft {limit}")));
+        parts.extend(self.floor.map(|floor| format!("floor {floor}")));
+        parts.extend(self.ceiling.map(|ceiling| format!("ceiling {ceiling}")));
         parts.extend(self.status.map(str::to_owned));
         parts.extend(self.reason.map(|reason| format!("because: {reason}")));
         parts.extend(self.kind.map(|kind| format!("kind {kind}")));

@@ -22,6 +22,14 @@ fn events() -> Vec<proto::AccountEvent> {
         event(8, Event::Status(proto::StatusChange { status: 3, reason: "fraud".into() })),
         event(7, Event::Status(proto::StatusChange::default())),
         event(
+            6,
+            Event::Limits(proto::LimitsChange {
+                overdraft_limit: "5.00".into(),
+                floor: "-4.00".into(),
+                ..Default::default()
+            }),
+        ),
+        event(
             3,
             Event::Opened(proto::NewAccount {
                 id: 2,
@@ -44,6 +52,7 @@ fn histories_print_both_ways() {
          removed\n  \
          8  2025-01-01T00:00:00.000000008Z  status   debits-blocked, because: fraud\n  \
          7  2025-01-01T00:00:00.000000007Z  status   active\n  \
+         6  2025-01-01T00:00:00.000000006Z  limits   overdraft 5.00, floor -4.00\n  \
          3  2025-01-01T00:00:00.000000003Z  opened   GBP, kind liability, branch = '7'"
     );
     let json = history_text(account, &events(), true).expect("text");
@@ -64,7 +73,7 @@ fn histories_print_both_ways() {
             r#""reason":"fraud"}"#
         )
     );
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
 }
 
 #[test]

@@ -38,6 +38,10 @@ struct AccountLine<'a> {
     status_lsn: u64,
     #[serde(skip_serializing_if = "is_zero")]
     changed_lsn: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    floor: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    ceiling: &'a str,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -102,6 +106,8 @@ fn account_line(a: &proto::Account) -> AccountLine<'_> {
         status_reason: &a.status_reason,
         status_lsn: a.status_lsn,
         changed_lsn: a.changed_lsn,
+        floor: &a.floor,
+        ceiling: &a.ceiling,
     }
 }
 
@@ -110,9 +116,14 @@ pub fn details_text(a: &proto::Account) -> Option<String> {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     if a.status_lsn > 0 {
-        let reason =
-            if a.status_reason.is_empty() { "no reason given" } else { &a.status_reason };
+        let reason = if a.status_reason.is_empty() { "no reason given" } else { &a.status_reason };
         row("status", format!("{} since LSN {}: {reason}", status_name(a.status()), a.status_lsn));
+    }
+    if !a.floor.is_empty() {
+        row("floor", a.floor.clone());
+    }
+    if !a.ceiling.is_empty() {
+        row("ceiling", a.ceiling.clone());
     }
     if let (Some(kind), Some(side)) = (kind_name(a.kind()), side_name(a.normal_side())) {
         row("kind", format!("{kind}, grows by {side}s"));

@@ -54,6 +54,15 @@ impl EventLine {
                 owner: some(&opened.owner),
                 label: some(&opened.label),
                 metadata: opened.metadata.clone(),
+                floor: some(&opened.floor),
+                ceiling: some(&opened.ceiling),
+                ..self
+            },
+            AccountEvent::Limits(changed) => Self {
+                event: "limits-changed",
+                overdraft_limit: Some(changed.overdraft_limit.clone()),
+                floor: some(&changed.floor),
+                ceiling: some(&changed.ceiling),
                 ..self
             },
             AccountEvent::Status(changed) => Self {
