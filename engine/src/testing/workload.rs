@@ -303,7 +303,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
-            160..=171 if self.with_holds => {
+            160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
                 Step::Wait(
                     [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 9, 12, 30][bits.take(4) as usize],
