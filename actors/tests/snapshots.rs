@@ -70,7 +70,7 @@ async fn change(handle: &Handle, id: u128, number: u128) {
     let change = ProfileChange { owner, set, ..ProfileChange::default() };
     handle.change_profile(id, change).await.expect("up").expect("in bounds");
     // Within any balance that this load comes to.
-    let overdraft_limit = Some(1_000_000_000 + u128::from(number % 3 == 0));
+    let overdraft_limit = Some(1_000_000_000 + u128::from(number.is_multiple_of(3)));
     let limits = LimitsChange { overdraft_limit, ..LimitsChange::default() };
     handle.change_limits(id, limits).await.expect("up").expect("allowed");
     let status = match number % 5 {

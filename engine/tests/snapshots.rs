@@ -13,8 +13,8 @@ use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{Details, ProfileChange};
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound, codec,
-    details, interleave,
+    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound,
+    codec, details, interleave,
 };
 use ducat_engine::testing::book::{Event, filled};
 use ducat_engine::testing::rng::Rng;

@@ -113,6 +113,7 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
             id: id(1_000_000 + n),
             hold: id(n),
             amount: (n % 4 > 0).then_some(n),
+            currency: None,
             last: false,
             linked: false,
         };

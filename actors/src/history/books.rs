@@ -144,6 +144,7 @@ impl Books {
 mod tests {
     use super::*;
     use ducat_engine::ids::{AccountId, TransferId};
+    use ducat_engine::limits::Bounds;
     use ducat_engine::record::{Posted, PostedSide};
     use ducat_engine::transfer::AccountSpec;
 
@@ -225,6 +226,7 @@ mod tests {
             posted: 5,
             held: 0,
             on_hold: 0,
+            bounds: Bounds::default(),
             incoming: 0,
             available: 5,
             opened_lsn: Lsn(2),

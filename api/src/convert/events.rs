@@ -4,8 +4,8 @@ use super::{accounts, transfers};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, What};
-use ducat_engine::effects::EventKind;
 use ducat_actors::handle::{HistoryEntry, HistoryEvent};
+use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::request::Request;
@@ -178,7 +178,12 @@ impl Writer<'_> {
         }
     }
 
-    fn account(&self, at: &FeedEvent, currency: CurrencyId, event: HistoryEvent) -> proto::AccountEvent {
+    fn account(
+        &self,
+        at: &FeedEvent,
+        currency: CurrencyId,
+        event: HistoryEvent,
+    ) -> proto::AccountEvent {
         let entry = HistoryEntry { lsn: at.lsn, time_ns: at.time_ns, event };
         accounts::Writer::new(self.currencies).history_event(currency, entry)
     }
@@ -213,7 +218,9 @@ mod tests {
     fn every_kind_of_the_wire_but_none_is_one_of_the_engine() {
         let known: Vec<_> = (0..10).filter_map(kind_from_proto).collect();
         assert_eq!(known.len(), 7);
-        assert!(known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind)));
+        assert!(
+            known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind))
+        );
         let plain = proto::SubscribeRequest { kinds: vec![2], ..Default::default() };
         let wanted = subscription(&plain).expect("well-formed");
         assert_eq!((wanted.from, wanted.filter.kinds), (Lsn::ZERO, vec![EventKind::Refused]));

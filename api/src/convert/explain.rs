@@ -190,7 +190,10 @@ impl Asked<'_> {
                 write!(to, "credits of the account that receives hold {id} are blocked")
             }
             Rejection::DebitAccountFloor => {
-                write!(to, "capturing more than is on hold would leave the debit account of hold {id} with less than its floor")
+                write!(
+                    to,
+                    "capturing more than is on hold would leave the debit account of hold {id} with less than its floor"
+                )
             }
             Rejection::CreditAccountCeiling => {
                 write!(to, "capturing hold {id} would take its credit account above its ceiling")

@@ -190,10 +190,7 @@ pub fn filter(
     let kind = asked.kind.and_then(|kind| kind_from(kind, place, &mut violations));
     let currency = Some(&asked.currency).filter(|code| !code.is_empty());
     let currency = currency.and_then(|code| money.currency(code, place, &mut violations));
-    let status = match asked.status.map(status_from_proto).transpose() {
-        Ok(status) => status,
-        Err(wrong) => return Err(wrong),
-    };
+    let status = asked.status.map(status_from_proto).transpose()?;
     let currency = currency.map(|currency| currency.id);
     violations.into_result(Filter {
         owner: asked.owner,

@@ -35,8 +35,7 @@ pub(super) enum Kind {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all =
-            [Self::Head, Self::Accounts, Self::Holds, Self::Profiles, Self::Ids, Self::End];
+        let all = [Self::Head, Self::Accounts, Self::Holds, Self::Profiles, Self::Ids, Self::End];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 

@@ -11,8 +11,7 @@ use ducat_engine::snapshot::codec::{
 };
 use ducat_engine::snapshot::details::put_profiles;
 use ducat_engine::snapshot::{
-    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, ProfilesPiece, Tally,
-    Unsound,
+    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, ProfilesPiece, Tally, Unsound,
 };
 use std::io::{self, Write};
 use thiserror::Error;

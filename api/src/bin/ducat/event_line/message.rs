@@ -14,9 +14,8 @@ impl EventLine {
     /// The event as a server's feed gives it.
     pub fn of_message(event: &proto::Event) -> Self {
         let digits = u8::try_from(event.digits).unwrap_or_default();
-        let account = |at: usize| {
-            event.accounts.get(at).map(|id| output::account_id(id.id_high, id.id))
-        };
+        let account =
+            |at: usize| event.accounts.get(at).map(|id| output::account_id(id.id_high, id.id));
         let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
         if let Some(transfer) = &event.transfer {
             let line = Self { debit: account(0), credit: account(1), ..line };
@@ -145,12 +144,7 @@ impl EventLine {
         };
         let line = Self { hold: Some(output::transfer_id(high, low)), ..self };
         if !outcome.is_posted() {
-            return Self {
-                event: "hold-refused",
-                asked: Some(asked_for),
-                amount: named,
-                ..line
-            };
+            return Self { event: "hold-refused", asked: Some(asked_for), amount: named, ..line };
         }
         let hold = outcome.hold.as_deref().cloned().unwrap_or_default();
         let wide = hold.wide.as_deref();
