@@ -119,6 +119,10 @@ impl Writer<'_> {
         digits
     }
 
+    fn code(&self, id: CurrencyId) -> String {
+        self.currencies.by_id(id).map(|currency| currency.code.clone()).unwrap_or_default()
+    }
+
     fn event(&mut self, event: &FeedEvent) -> proto::Event {
         let id = |id: AccountId| proto::Id { id: id.low(), id_high: id.high() };
         let message = proto::Event {
@@ -131,6 +135,7 @@ impl Writer<'_> {
         match &event.what {
             What::Decided(stored) => proto::Event {
                 digits: self.digits(stored.outcome.currency.or(named(&stored.request))),
+                currency: stored.outcome.currency.map(|id| self.code(id)).unwrap_or_default(),
                 transfer: Some(transfers::record_to_proto(stored, self.currencies)),
                 ..message
             },

@@ -19,7 +19,7 @@ impl EventLine {
         let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
         if let Some(transfer) = &event.transfer {
             let line = Self { debit: account(0), credit: account(1), ..line };
-            return line.decided(transfer, digits);
+            return line.decided(transfer, digits, &event.currency);
         }
         if let Some(expired) = &event.hold_expired {
             return Self {
@@ -82,7 +82,7 @@ impl EventLine {
         }
     }
 
-    fn decided(self, transfer: &proto::TransferRecord, digits: u8) -> Self {
+    fn decided(self, transfer: &proto::TransferRecord, digits: u8, currency: &str) -> Self {
         let asked = transfer.transfer.clone().unwrap_or_default();
         let outcome = transfer.outcome.clone().unwrap_or_default();
         let done = outcome.is_posted();
@@ -118,6 +118,9 @@ impl EventLine {
                 ..line
             };
         }
+        // What was done is in the hold's currency, whether the request named it or not.
+        let currency = Some(currency.to_owned()).filter(|code| done && !code.is_empty());
+        let line = Self { currency: currency.or(line.currency.clone()), ..line };
         line.of_operation(&asked, &outcome, named, after(&outcome.credit), digits)
     }
 
