@@ -15,8 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_server(false)
-        // Rare and large: inline it would double the size of every outcome in memory.
+        // In one order, whoever asks.
+        .btree_map(".ducat.v1")
+        // Rare and large: inline they would double the size of every outcome in memory.
         .boxed(".ducat.v1.Balance.wide")
+        .boxed(".ducat.v1.HoldOutcome.wide")
+        .boxed(".ducat.v1.Outcome.hold")
         .compile_fds(descriptors.clone())?;
     let servers = out.join("servers");
     std::fs::create_dir_all(&servers)?;

@@ -66,7 +66,9 @@ pub(crate) struct Counters {
     pub accounts: AtomicU64,
     pub last_lsn: AtomicU64,
     pub known_ids: AtomicUsize,
+    pub open_holds: AtomicUsize,
     pub known_bytes: AtomicUsize,
+    pub holds_bytes: AtomicUsize,
     pub directory_bytes: AtomicUsize,
 }
 

@@ -11,6 +11,7 @@ use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
+use ducat_engine::holds::HoldAfter;
 use ducat_engine::repeat::resolve;
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::with_causes;
@@ -83,7 +84,32 @@ impl Actor for AnswersActor {
 type Done = Result<(), ActorProcessingErr>;
 
 /// Where the outcomes of one submission go.
-pub(crate) type OutcomesSender = oneshot::Sender<Result<Vec<Outcome>, RequestError>>;
+pub(crate) type OutcomesSender = oneshot::Sender<Result<Answers, RequestError>>;
+
+/// The answers to a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// One for each request, in order.
+    pub outcomes: Vec<Outcome>,
+    /// How the holds of operations stand after them, by place among the outcomes, in order. Of
+    /// transfers, and of operations that found no hold, there is nothing to tell.
+    pub holds: Vec<(usize, HoldAfter)>,
+}
+
+impl Answers {
+    /// How the hold of the request at this place stands after it.
+    #[must_use]
+    pub fn hold(&self, at: usize) -> Option<&HoldAfter> {
+        let found = self.holds.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.holds[found].1)
+    }
+}
+
+impl From<Answer> for Answers {
+    fn from(answer: Answer) -> Self {
+        Self { outcomes: answer.outcomes, holds: answer.holds }
+    }
+}
 
 /// The outcomes of a submission on their way out. The permit is the room it takes in the
 /// engine.
@@ -109,7 +135,7 @@ impl Release {
             Self::Outcomes(leaving) if !leaving.answer.repeats.is_empty() => return Some(leaving),
             Self::Outcomes(Leaving { answer, reply, permit }) => {
                 count(shared, &answer.outcomes);
-                drop(reply.send(Ok(answer.outcomes)));
+                drop(reply.send(Ok(answer.into())));
                 drop(permit);
             }
         }
@@ -122,7 +148,7 @@ fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
     for Leaving { answer, reply, permit } in leaving {
         let filled = fill(shared, answer);
         match &filled {
-            Ok(outcomes) => count(shared, outcomes),
+            Ok(answers) => count(shared, &answers.outcomes),
             Err(error) => tracing::error!(%error, "a repeat could not be answered"),
         }
         drop(reply.send(filled));
@@ -130,14 +156,13 @@ fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
     }
 }
 
-fn fill(shared: &Shared, answer: Answer) -> Result<Vec<Outcome>, RequestError> {
+fn fill(shared: &Shared, mut answer: Answer) -> Result<Answers, RequestError> {
     let mut reader = StoredReader::new(&*shared.journal, shared.shard);
-    let mut outcomes = answer.outcomes;
-    resolve(&mut outcomes, &answer.repeats, |lsn| {
+    resolve(&mut answer, |lsn| {
         let stored = reader.event(lsn).map_err(|e| RequestError::ReadFailed(with_causes(&e)))?;
         Ok((stored.time_ns, stored.record))
     })?;
-    Ok(outcomes)
+    Ok(Answers::from(answer))
 }
 
 fn count(shared: &Shared, outcomes: &[Outcome]) {

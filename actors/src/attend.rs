@@ -1,16 +1,15 @@
-//! The coordinator's other work, done between two batches of transfers: accounts, statuses,
-//! assets, and reads.
+//! The coordinator's other work, done between two batches of transfers: assets, reads,
+//! snapshots, and accounts, whose part is [`crate::accounts`]'s.
 
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
-use crate::handle::{CurrencyTotal, StateSummary};
+use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
-use crate::tasks::{AssetResult, Found, Read, Reply, StatusResult, Task};
-use ducat_engine::ids::{AccountId, Lsn, Slot};
-use ducat_engine::ledger::{HashPart, Totals, merge_totals, state_hash};
-use ducat_engine::snapshot::{Head, PIECE_IDS};
-use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
-};
+use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, Task};
+use ducat_engine::holds::Hold;
+use ducat_engine::ids::{Lsn, Slot, TransferId};
+use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
+use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
+use ducat_engine::transfer::AccountView;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,22 +18,25 @@ use tokio::sync::oneshot;
 
 type Done<T> = Result<T, ActorProcessingErr>;
 
+/// Places of the ledger's open holds that one page of an account's looks at, at most: a
+/// millisecond's work, roughly.
+const HOLDS_LOOKED_AT: usize = 16_384;
+
 impl CoordinatorActor {
     /// Does one task that is not a transfer.
     pub(crate) async fn attend(&self, task: Task, state: &mut CoordinatorState) -> Done<()> {
         match task {
             Task::Transfers(_) => unreachable!("transfers are gathered into batches"),
             Task::OpenAccounts { accounts, reply, permit } => {
-                let outcomes = state.open_accounts(&accounts).await?;
-                let (events, outcomes) = outcomes;
+                let (events, outcomes) = state.open_accounts(&accounts).await?;
                 let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     drop(reply.send(Ok(outcomes)));
                     drop(permit);
                 })
             }
-            Task::SetStatus { account, status, reply, permit } => {
-                let (events, result) = state.set_status(account, status).await?;
+            Task::ChangeAccount { account, change, reply, permit } => {
+                let (events, result) = state.change_account(account, change).await?;
                 let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     drop(reply.send(Ok(result)));
@@ -83,22 +85,17 @@ impl CoordinatorActor {
                     ids.iter().map(|id| Some(state.rules.directory().get(*id)?.slot)).collect();
                 let views = state.views(listed.iter().flatten().copied().collect()).await?;
                 let views: HashMap<Slot, AccountView> = views.into_iter().collect();
-                let found = listed
-                    .into_iter()
-                    .map(|slot| slot.and_then(|slot| Some((slot, *views.get(&slot)?))))
-                    .collect();
+                let described = |slot| Some(state.describe(slot, *views.get(&slot)?));
+                let found = listed.into_iter().map(|slot| slot.and_then(described)).collect();
                 self.tell_when_durable(reply, Found { what: found, lsn });
             }
             Read::Slots { slots, reply } => {
                 let views = state.views(slots).await?;
                 self.tell_when_durable(reply, Found { what: views, lsn });
             }
-            Read::Page { from, limit, reply } => {
-                let end = state.rules.directory().len().min(from.index().saturating_add(limit));
-                let end = Slot(u32::try_from(end).unwrap_or(u32::MAX));
-                let mut views = state.views((from.0..end.0).map(Slot).collect()).await?;
-                views.sort_unstable_by_key(|(slot, _)| *slot);
-                self.tell_when_durable(reply, Found { what: views, lsn });
+            Read::Page { filter, from, limit, reply } => {
+                let page = state.page(&filter, from, limit).await?;
+                self.tell_when_durable(reply, Found { what: page, lsn });
             }
             Read::Events { ids, reply } => {
                 let found = ids.iter().map(|id| state.rules.known().get(*id)).collect();
@@ -108,16 +105,39 @@ impl CoordinatorActor {
                 let summary = state.summary(lsn).await?;
                 self.tell_when_durable(reply, summary);
             }
+            Read::HoldsById { ids, reply } => {
+                let found = state.holds(&ids).await?;
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::HoldsOf { account, from, limit, reply } => {
+                let slot = state.rules.directory().get(account).map(|listing| listing.slot);
+                let found = match slot {
+                    Some(slot) => Some(state.holds_of(slot, from, limit).await?),
+                    None => None,
+                };
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::Holds { reply } => {
+                // As for ids.
+                drop(reply.send(Ok(state.rules.give_holds(PIECE_HOLDS))));
+            }
             Read::Ids { reply } => {
                 // Of a moment that was durable before the first were asked for.
                 drop(reply.send(Ok(state.rules.give(PIECE_IDS))));
+            }
+            Read::Profiles { reply } => {
+                // As ids are.
+                drop(reply.send(Ok(state.rules.give_profiles(PIECE_PROFILES))));
             }
             Read::Memory { reply } => {
                 let bytes = state.memory().await?;
                 let counters = &self.shared.counters;
                 let known = state.rules.known().memory_bytes();
                 counters.known_bytes.store(known, Ordering::Relaxed);
-                let directory = state.rules.directory().memory_bytes();
+                let holds = state.rules.holds().memory_bytes();
+                counters.holds_bytes.store(holds, Ordering::Relaxed);
+                let directory =
+                    state.rules.directory().memory_bytes() + state.rules.profiles().memory_bytes();
                 counters.directory_bytes.store(directory, Ordering::Relaxed);
                 drop(reply.send(Ok(bytes)));
             }
@@ -157,85 +177,13 @@ impl AsOf for StateSummary {
     }
 }
 
-type Events = Vec<(Lsn, ducat_engine::record::Record)>;
-
 impl CoordinatorState {
-    fn host(&self, slot: Slot) -> &ActorRef<PartitionMsg> {
+    pub(crate) fn host(&self, slot: Slot) -> &ActorRef<PartitionMsg> {
         &self.partitions[self.rules.layout().partition_of(slot)]
     }
 
-    async fn open_accounts(
-        &mut self,
-        accounts: &[AccountSpec],
-    ) -> Done<(Events, Vec<AccountOutcome>)> {
-        let mut events = Vec::new();
-        let mut outcomes = Vec::with_capacity(accounts.len());
-        let mut opened = vec![Vec::new(); self.partitions.len()];
-        let mut existing = Vec::new();
-        for (at, spec) in accounts.iter().enumerate() {
-            if let Some(listing) = self.rules.directory().get(spec.id) {
-                existing.push((at, listing.slot));
-                outcomes.push(AccountOutcome::Refused(AccountRejection::ExistsDifferent));
-                continue;
-            }
-            match self.rules.open_account(spec) {
-                Err(why) => outcomes.push(AccountOutcome::Refused(why)),
-                Ok((slot, lsn, record)) => {
-                    let partition = self.rules.layout().partition_of(slot);
-                    opened[partition].push((slot, *spec, lsn));
-                    events.push((lsn, record));
-                    outcomes.push(AccountOutcome::Opened(lsn));
-                }
-            }
-        }
-        for (partition, accounts) in self.partitions.iter().zip(opened) {
-            let (reply, answer) = oneshot::channel();
-            partition.cast(PartitionMsg::Open { accounts, reply })?;
-            answer.await?;
-        }
-        let views: HashMap<Slot, AccountView> = self
-            .views(existing.iter().map(|(_, slot)| *slot).collect())
-            .await?
-            .into_iter()
-            .collect();
-        for (at, slot) in existing {
-            if let Some(view) = views.get(&slot).filter(|view| view.spec == accounts[at]) {
-                outcomes[at] = AccountOutcome::Exists(view.opened_lsn);
-            }
-        }
-        Ok((events, outcomes))
-    }
-
-    async fn set_status(
-        &mut self,
-        account: AccountId,
-        status: AccountStatus,
-    ) -> Done<(Events, StatusResult)> {
-        let Some(listing) = self.rules.directory().get(account) else {
-            return Ok((Vec::new(), Err(AccountRejection::Unknown)));
-        };
-        let slot = listing.slot;
-        let (reply, answer) = oneshot::channel();
-        self.host(slot).cast(PartitionMsg::CheckStatus { slot, status, reply })?;
-        let before = match answer.await? {
-            Err(why) => return Ok((Vec::new(), Err(why))),
-            Ok(before) => before,
-        };
-        let mut events = Vec::new();
-        if before != status {
-            let (lsn, record) = self.rules.change_status(slot, status);
-            let (reply, answer) = oneshot::channel();
-            self.host(slot).cast(PartitionMsg::SetStatus { slot, lsn, status, reply })?;
-            answer.await?;
-            events.push((lsn, record));
-        }
-        let views = self.views(vec![slot]).await?;
-        let view = views.first().map(|(_, view)| *view).ok_or(AccountRejection::Unknown);
-        Ok((events, view))
-    }
-
     /// How accounts stand, in no particular order.
-    async fn views(&self, slots: Vec<Slot>) -> Done<Vec<(Slot, AccountView)>> {
+    pub(crate) async fn views(&self, slots: Vec<Slot>) -> Done<Vec<(Slot, AccountView)>> {
         let mut by_partition = vec![Vec::new(); self.partitions.len()];
         for slot in slots {
             by_partition[self.rules.layout().partition_of(slot)].push(slot);
@@ -255,6 +203,38 @@ impl CoordinatorState {
         Ok(views)
     }
 
+    /// How holds stand, open ones with their accounts' ids.
+    async fn holds(&self, ids: &[TransferId]) -> Done<Vec<Option<HoldState>>> {
+        let open = |id: &TransferId| self.rules.holds().get(*id).copied();
+        let found: Vec<_> = ids.iter().map(open).collect();
+        let accounts = self.accounts_of(found.iter().flatten()).await?;
+        let state = |(id, hold): (&TransferId, Option<Hold>)| match hold {
+            Some(hold) => HoldView::of(hold, &accounts).map(HoldState::Open),
+            None => self.rules.known().closed(*id).map(HoldState::Closed),
+        };
+        Ok(ids.iter().zip(found).map(state).collect())
+    }
+
+    /// Open holds of a debit account, and where to go on.
+    async fn holds_of(&self, debit: Slot, from: u32, limit: usize) -> Done<HoldsOf> {
+        let holds = self.rules.holds();
+        let (holds, next) = holds.of_account(debit, from, HOLDS_LOOKED_AT, limit);
+        let accounts = self.accounts_of(holds.iter()).await?;
+        let views = holds.into_iter().filter_map(|hold| HoldView::of(hold, &accounts));
+        Ok((views.collect(), next))
+    }
+
+    /// The accounts of holds.
+    async fn accounts_of(
+        &self,
+        holds: impl Iterator<Item = &Hold>,
+    ) -> Done<HashMap<Slot, AccountView>> {
+        let mut slots: Vec<Slot> = holds.flat_map(|hold| [hold.debit, hold.credit]).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Ok(self.views(slots).await?.into_iter().collect())
+    }
+
     async fn summary(&self, lsn: Lsn) -> Done<StateSummary> {
         let mut hash = HashPart::default();
         let mut totals: BTreeMap<_, Totals> = BTreeMap::new();
@@ -264,11 +244,15 @@ impl CoordinatorState {
             partition.cast(PartitionMsg::Summary { reply })?;
             asked.push(answer);
         }
+        let mut on_hold = Vec::new();
         for answer in asked {
-            let (part, sums) = answer.await?;
-            hash.merge(part);
-            merge_totals(&mut totals, sums);
+            let summary = answer.await?;
+            hash.merge(summary.hash);
+            merge_totals(&mut totals, summary.totals);
+            on_hold.extend(summary.on_hold);
         }
+        // Asserted, like the sums: what accounts have on hold is what open holds set aside.
+        check_holds(self.rules.holds(), on_hold.into_iter())?;
         let totals = totals.into_iter().map(|(currency, Totals { internal, external })| {
             assert_eq!(internal + external, 0, "money was made or lost");
             CurrencyTotal { currency, internal, external }

@@ -8,6 +8,8 @@
 //!
 //! One batch is in prepare while earlier ones are on their way to the disk: memory is ahead
 //! of the journal's sync, and nothing that depends on it leaves before it is durable.
+//! Holds that are due expire in front of every batch; without traffic a tick makes one of
+//! expiries alone.
 //! Everything that is not a transfer (accounts, statuses, assets, reads) is done between two
 //! batches, in order of arrival, and so sees and leaves a state of one LSN.
 
@@ -22,21 +24,27 @@ use crate::tasks::{Submission, Task, WaitingRead};
 use crossbeam::channel;
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::codec;
-use ducat_engine::coordinator::Coordinator;
+use ducat_engine::coordinator::{Answer, Coordinator};
 use ducat_engine::ids::Lsn;
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::record::Record;
-use ducat_engine::transfer::TransferRequest;
+use ducat_engine::request::Request;
+use ducat_engine::rounds::Rounds;
 use ducat_persistence::AppendBuffer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A batch is closed once it holds this many transfers; what waits behind goes into the next.
 const BATCH_TARGET: usize = 8_192;
+
+/// Without traffic, holds expire within so much of their time: at least every so often it is
+/// looked, since clocks may jump, and not more often than is worth an append.
+const TICK_MIN: Duration = Duration::from_millis(10);
+const TICK_MAX: Duration = Duration::from_secs(1);
 
 /// Reads done between two batches of transfers.
 const READS_PER_TURN: usize = 16;
@@ -45,6 +53,8 @@ const READS_PER_TURN: usize = 16;
 pub(crate) enum CoordinatorMsg {
     /// There is something in the queue.
     Work,
+    /// Holds may have expired. Sent only while there are some that can.
+    Tick,
 }
 
 /// The actor.
@@ -72,6 +82,8 @@ pub(crate) struct CoordinatorState {
     pace: Pace,
     /// Taken from the queue while a batch of transfers was gathered; comes next.
     held_over: Option<Task>,
+    /// A tick is on its way.
+    waking: bool,
 }
 
 impl Actor for CoordinatorActor {
@@ -81,7 +93,7 @@ impl Actor for CoordinatorActor {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<CoordinatorMsg>,
+        myself: ActorRef<CoordinatorMsg>,
         args: CoordinatorArgs,
     ) -> Result<CoordinatorState, ActorProcessingErr> {
         let count = args.partitions.len();
@@ -96,26 +108,34 @@ impl Actor for CoordinatorActor {
             submissions: Vec::new(),
             pace: Pace::default(),
             held_over: None,
+            waking: false,
         };
         state.publish(&self.shared);
+        // Holds that expired while nobody was here do so now.
+        drop(myself.cast(CoordinatorMsg::Tick));
         Ok(state)
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<CoordinatorMsg>,
+        myself: ActorRef<CoordinatorMsg>,
         message: CoordinatorMsg,
         state: &mut CoordinatorState,
     ) -> Result<(), ActorProcessingErr> {
-        let CoordinatorMsg::Work = message;
-        self.shared.look();
-        loop {
-            let changed = self.change(state).await?;
-            let read = self.read_some(state).await?;
-            if !changed && !read {
-                return Ok(());
+        match message {
+            CoordinatorMsg::Work => {
+                self.shared.look();
+                loop {
+                    let changed = self.change(state).await?;
+                    let read = self.read_some(state).await?;
+                    if !changed && !read {
+                        break;
+                    }
+                }
             }
+            CoordinatorMsg::Tick => state.waking = false,
         }
+        self.expire(&myself, state).await
     }
 }
 
@@ -131,7 +151,9 @@ impl CoordinatorActor {
                 // What is decided waits for the disk; what is not can still be dropped.
                 self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
                 self.gather(first, state);
-                self.transfer(state).await?;
+                if !state.submissions.is_empty() {
+                    self.decide(state).await?;
+                }
             }
             other => self.attend(other, state).await?,
         }
@@ -169,9 +191,9 @@ impl CoordinatorActor {
         let now = Instant::now();
         let mut next = Some(first);
         while let Some(submission) = next.take() {
-            let fresh = |transfer: &&TransferRequest| !tight || known.get(transfer.id).is_none();
-            let more = submission.transfers.iter().filter(fresh).count();
-            self.shared.backlog.leave(submission.transfers.len(), submission.arrived);
+            let fresh = |request: &&Request| !tight || known.get(request.id()).is_none();
+            let more = submission.requests.iter().filter(fresh).count();
+            self.shared.backlog.leave(submission.requests.len(), submission.arrived);
             if submission.is_abandoned() || submission.is_expired(now) {
                 self.shared.drop_unwanted(submission);
             } else if more > 0
@@ -182,7 +204,7 @@ impl CoordinatorActor {
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {
                 room -= more;
-                count += submission.transfers.len();
+                count += submission.requests.len();
                 state.submissions.push(submission);
             }
             if count >= BATCH_TARGET {
@@ -196,47 +218,31 @@ impl CoordinatorActor {
         state.pace.gathered(count, now, &self.shared.backlog);
     }
 
-    async fn transfer(&self, state: &mut CoordinatorState) -> Result<(), ActorProcessingErr> {
-        if state.submissions.is_empty() {
-            return Ok(());
-        }
-        let mut plan = state.rules.begin(state.clock.now_ns());
-        for submission in &state.submissions {
-            state.rules.add(&mut plan, &submission.transfers);
-        }
-        let batch = Arc::new(plan.take_batch());
-        if !batch.items.is_empty() {
-            state.prepare(&batch).await?;
-            state.decide(&mut plan, &batch).await?;
-            state.commit(&plan, &batch).await?;
-        }
-        self.conclude(&plan, &batch, state)
-    }
-
-    /// Sends the decisions to the journal writer, with the answers that wait for them.
-    fn conclude(
-        &self,
-        plan: &Plan,
-        batch: &Batch,
-        state: &mut CoordinatorState,
-    ) -> Result<(), ActorProcessingErr> {
+    /// Decides what was gathered, and what has expired by now, in as many batches as it takes:
+    /// one, unless several submissions speak of the same hold, or very many holds expire. All of
+    /// it goes to the journal writer at once, with the answers that wait for it.
+    async fn decide(&self, state: &mut CoordinatorState) -> Result<(), ActorProcessingErr> {
+        let now_ns = state.clock.now_ns();
+        let submissions = std::mem::take(&mut state.submissions);
+        let requests = |submission: usize| &submissions[submission].requests[..];
+        let mut rounds = Rounds::of(submissions.len());
         let mut records = state.buffer();
-        let mut failed = None;
-        records.begin_batch(plan.time_ns());
-        let requests = state.submissions.iter().map(|submission| &submission.transfers[..]);
-        let answers = state.rules.conclude(plan, batch, requests, &state.legs, |lsn, record| {
-            let pushed = records.push(lsn, |bytes| codec::encode(record, bytes));
-            if let Err(error) = pushed {
-                failed = Some(error);
+        while !rounds.are_over() {
+            let mut plan = state.rules.begin(now_ns);
+            rounds.fill(&mut state.rules, &mut plan, requests);
+            let batch = Arc::new(plan.take_batch());
+            if !batch.items.is_empty() {
+                state.prepare(&batch).await?;
+                state.decide(&mut plan, &batch).await?;
+                state.commit(&plan, &batch).await?;
             }
-        });
-        records.end_batch();
-        if let Some(error) = failed {
-            return Err(error.into());
+            let parts = rounds.parts(requests);
+            let answers = state.conclude(&plan, &batch, parts, &mut records)?;
+            rounds.collect(answers);
         }
-        let releases = state
-            .submissions
-            .drain(..)
+        let answers = rounds.answers();
+        let releases = submissions
+            .into_iter()
             .zip(answers)
             .map(|(Submission { reply, permit, .. }, answer)| {
                 Release::Outcomes(Leaving { answer, reply, permit })
@@ -245,9 +251,55 @@ impl CoordinatorActor {
         state.journal.cast(JournalMsg::Append { records, releases })?;
         Ok(())
     }
+
+    /// Lets holds expire that are due although nobody asks for anything, and sees to being woken
+    /// for the next ones.
+    async fn expire(
+        &self,
+        myself: &ActorRef<CoordinatorMsg>,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(due_ns) = state.rules.holds().next_expiry_ns() else { return Ok(()) };
+        let wait_ns = due_ns.saturating_sub(state.clock.now_ns());
+        // On a disk that is nearly full nothing is journalled without need.
+        if wait_ns == 0 && state.submissions.is_empty() && self.shared.disk.refusal().is_none() {
+            self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
+            self.decide(state).await?;
+            state.publish(&self.shared);
+        }
+        if !state.waking {
+            state.waking = true;
+            let wait = Duration::from_nanos(wait_ns).clamp(TICK_MIN, TICK_MAX);
+            drop(myself.send_after(wait, || CoordinatorMsg::Tick));
+        }
+        Ok(())
+    }
 }
 
 impl CoordinatorState {
+    /// Turns a decided batch into records and answers.
+    fn conclude<'a>(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        parts: impl Iterator<Item = &'a [Request]>,
+        records: &mut AppendBuffer,
+    ) -> Result<Vec<Answer>, ActorProcessingErr> {
+        let mut failed = None;
+        records.begin_batch(plan.time_ns());
+        let answers = self.rules.conclude(plan, batch, parts, &self.legs, |lsn, record| {
+            let pushed = records.push(lsn, |bytes| codec::encode(record, bytes));
+            if let Err(error) = pushed {
+                failed = Some(error);
+            }
+        });
+        records.end_batch();
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(answers),
+        }
+    }
+
     /// Phase one at every partition.
     async fn prepare(&mut self, batch: &Arc<Batch>) -> Result<(), ActorProcessingErr> {
         let mut asked = Vec::with_capacity(self.partitions.len());
@@ -347,5 +399,6 @@ impl CoordinatorState {
         counters.last_lsn.store(last, Ordering::Relaxed);
         counters.accounts.store(self.rules.directory().len() as u64, Ordering::Relaxed);
         counters.known_ids.store(self.rules.known().len(), Ordering::Relaxed);
+        counters.open_holds.store(self.rules.holds().len(), Ordering::Relaxed);
     }
 }

@@ -2,30 +2,31 @@
 //! answers that are durable. What stands behind it (coordinator, partitions, journal
 //! writer) is nobody else's business.
 
+mod accounts;
 mod past;
 mod snapshots;
 mod upkeep;
 mod views;
 
+pub use crate::answers::Answers;
 pub use views::{
-    AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, StateSummary, Status,
-    StoredTransfer,
+    AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
+    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, StateSummary, Status,
+    StoredRequest, StoredTransfer,
 };
 
 use crate::admission::Shared;
 use crate::entries;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::snapshots::SnapshotOptions;
-use crate::tasks::{AssetResult, Read, Reply, StatusResult, Submission, Task, WaitingRead};
+use crate::tasks::{AssetResult, Read, Reply, Submission, Task, WaitingRead};
 use crate::upkeep::archiving::ArchiveOptions;
 use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
-use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::{Currencies, Currency, CurrencyError};
-use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, Outcome,
-    TransferRequest,
-};
+use ducat_engine::request::Request;
+use ducat_engine::transfer::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -189,7 +190,7 @@ pub struct Handle {
 /// it takes the batch back.
 pub struct Pending {
     shared: Arc<Shared>,
-    answer: oneshot::Receiver<Result<Vec<Outcome>, RequestError>>,
+    answer: oneshot::Receiver<Result<Answers, RequestError>>,
 }
 
 impl Pending {
@@ -199,6 +200,14 @@ impl Pending {
     /// [`RequestError::IdsFull`], [`RequestError::DiskFull`] and [`RequestError::Expired`], having
     /// changed nothing, or [`RequestError::Stopped`] when the engine ended before.
     pub async fn outcomes(self) -> Result<Vec<Outcome>, RequestError> {
+        Ok(self.answers().await?.outcomes)
+    }
+
+    /// As [`Self::outcomes`], and how the holds of operations stand after them.
+    ///
+    /// # Errors
+    /// As [`Self::outcomes`].
+    pub async fn answers(self) -> Result<Answers, RequestError> {
         self.answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 }
@@ -208,12 +217,13 @@ impl Handle {
         Self { shared }
     }
 
-    /// Admits a batch of transfers, in order, or refuses it at once. Never waits.
+    /// Admits a batch of requests, transfers and operations on holds in any mixture, in order, or
+    /// refuses it at once. Never waits. A vector of transfers becomes one of requests in place.
     ///
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
-    pub fn submit(&self, transfers: Vec<TransferRequest>) -> Result<Pending, RequestError> {
-        self.submit_by(transfers, None)
+    pub fn submit<R: Into<Request>>(&self, requests: Vec<R>) -> Result<Pending, RequestError> {
+        self.submit_by(requests, None)
     }
 
     /// As [`Self::submit`], for an answer that is wanted until `deadline`: once that has
@@ -222,15 +232,16 @@ impl Handle {
     ///
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
-    pub fn submit_by(
+    pub fn submit_by<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
-        let count = check_batch(&transfers)?;
+        let requests = into_requests(requests);
+        let count = check_batch(&requests)?;
         self.shared.admit(deadline)?;
         let permit = self.take_room(count)?;
-        self.enqueue(transfers, permit, deadline)
+        self.enqueue(requests, permit, deadline)
     }
 
     /// Like [`Self::submit`], but waits for room instead of answering [`RequestError::Busy`]
@@ -239,23 +250,24 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Self::submit`], without these two.
-    pub async fn submit_when_room(
+    pub async fn submit_when_room<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
     ) -> Result<Pending, RequestError> {
-        self.submit_when_room_by(transfers, None).await
+        self.submit_when_room_by(requests, None).await
     }
 
     /// As [`Self::submit_when_room`], for an answer that is wanted until `deadline`.
     ///
     /// # Errors
     /// As [`Self::submit_when_room`].
-    pub async fn submit_when_room_by(
+    pub async fn submit_when_room_by<R: Into<Request>>(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
-        let count = check_batch(&transfers)?;
+        let requests = into_requests(requests);
+        let count = check_batch(&requests)?;
         let permit = async {
             // Half the bound, so that what is refused beyond it is not crowded out by what
             // waits here.
@@ -272,7 +284,7 @@ impl Handle {
                 })?
             }
         };
-        self.enqueue(transfers, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
+        self.enqueue(requests, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
     }
 
     /// Whether [`Self::submit_by`] would take a batch now, most likely: for saying no before a
@@ -299,14 +311,14 @@ impl Handle {
 
     fn enqueue(
         &self,
-        transfers: Vec<TransferRequest>,
+        requests: Vec<Request>,
         permit: OwnedSemaphorePermit,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
-        self.shared.backlog.arrive(transfers.len(), arrived);
-        let submission = Submission { transfers, reply, permit, arrived, deadline };
+        self.shared.backlog.arrive(requests.len(), arrived);
+        let submission = Submission { requests, reply, permit, arrived, deadline };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }
@@ -347,34 +359,6 @@ impl Handle {
         answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 
-    /// Opens accounts, in order; durable when it returns.
-    ///
-    /// # Errors
-    /// [`RequestError`]; what concerns one account is in its outcome.
-    pub async fn create_accounts(
-        &self,
-        accounts: Vec<AccountSpec>,
-    ) -> Result<Vec<AccountOutcome>, RequestError> {
-        self.check_disk()?;
-        let permit = self.take_room(check_size(accounts.len())?)?;
-        self.ask(|reply| Task::OpenAccounts { accounts, reply, permit }).await
-    }
-
-    /// Changes one account's status; durable when it returns. The inner error says why not.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn set_status(
-        &self,
-        account: AccountId,
-        status: AccountStatus,
-    ) -> Result<Result<AccountView, AccountRejection>, RequestError> {
-        self.check_disk()?;
-        let permit = self.take_room(1)?;
-        let task = |reply: Reply<StatusResult>| Task::SetStatus { account, status, reply, permit };
-        self.ask(task).await
-    }
-
     /// Defines an asset; durable when it returns. `true` when it was not defined before.
     ///
     /// # Errors
@@ -400,35 +384,49 @@ impl Handle {
         }
     }
 
-    /// Accounts by id, all as of one durable LSN.
+    /// Holds by id, all as of one durable LSN.
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn accounts(&self, ids: Vec<AccountId>) -> Result<AccountsAt, RequestError> {
+    pub async fn holds(&self, ids: Vec<TransferId>) -> Result<HoldsAt, RequestError> {
         check_size(ids.len())?;
-        let found = self.read(|reply| Read::Accounts { ids, reply }).await?;
-        let accounts = found.what.into_iter().map(|account| account.map(|(_, view)| view));
-        Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
+        let found = self.read(|reply| Read::HoldsById { ids, reply }).await?;
+        Ok(HoldsAt { holds: found.what, lsn: found.lsn })
     }
 
-    /// A page of at most `limit` accounts (capped at [`BATCH_MAX`]) from slot `from` on.
+    /// A page of at most `limit` open holds (capped at [`BATCH_MAX`]) of a debit account, in the
+    /// order of their places, from place `from` on; one call looks at a bounded number of the
+    /// ledger's open holds. `Ok(None)` when no account has this id.
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn list_accounts(
+    pub async fn list_holds(
         &self,
-        from: Slot,
+        account: AccountId,
+        from: u32,
         limit: usize,
-    ) -> Result<AccountsPage, RequestError> {
+    ) -> Result<Option<HoldsPage>, RequestError> {
         let limit = limit.clamp(1, BATCH_MAX);
-        let found = self.read(|reply| Read::Page { from, limit, reply }).await?;
-        let full = found.what.len() == limit;
-        let next = found.what.last().filter(|_| full).map(|(slot, _)| Slot(slot.0 + 1));
-        let accounts = found.what.into_iter().map(|(_, view)| view).collect();
-        Ok(AccountsPage { accounts, next, lsn: found.lsn })
+        let found = self.read(|reply| Read::HoldsOf { account, from, limit, reply }).await?;
+        let lsn = found.lsn;
+        Ok(found.what.map(|(holds, next)| HoldsPage { holds, next, lsn }))
     }
 
-    /// Remembered transfers by id; `None` for unknown ones.
+    /// Requests by id, transfers and operations on holds, with their answers, from the journal.
+    /// `None` for ids that are not remembered.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn requests(
+        &self,
+        ids: Vec<TransferId>,
+    ) -> Result<Vec<Option<StoredRequest>>, RequestError> {
+        check_size(ids.len())?;
+        crate::requests::requests(self, &self.shared, ids).await
+    }
+
+    /// Remembered transfers by id; `None` for unknown ones, and for operations on holds
+    /// ([`Self::requests`]).
     ///
     /// # Errors
     /// [`RequestError`].
@@ -480,6 +478,8 @@ impl Handle {
             accounts_bytes: 0,
             remembered_ids: counters.known_ids.load(Ordering::Relaxed) as u64,
             remembered_ids_bytes: 0,
+            open_holds: counters.open_holds.load(Ordering::Relaxed) as u64,
+            open_holds_bytes: 0,
             last_lsn: Lsn(of(&counters.last_lsn)),
             durable_lsn: *self.shared.durable.borrow(),
             epoch: self.shared.epoch,
@@ -497,7 +497,7 @@ impl Handle {
         }
     }
 
-    /// As [`Self::status`], with the bytes of memory that accounts and remembered ids take.
+    /// As [`Self::status`], with the bytes of memory that accounts, remembered ids and open holds take.
     ///
     /// # Errors
     /// [`RequestError`].
@@ -508,6 +508,7 @@ impl Handle {
         Ok(Status {
             accounts_bytes: (slabs + directory) as u64,
             remembered_ids_bytes: counters.known_bytes.load(Ordering::Relaxed) as u64,
+            open_holds_bytes: counters.holds_bytes.load(Ordering::Relaxed) as u64,
             ..self.status()
         })
     }
@@ -530,9 +531,14 @@ fn check_size(items: usize) -> Result<u32, RequestError> {
     }
 }
 
-fn check_batch(transfers: &[TransferRequest]) -> Result<u32, RequestError> {
-    let count = check_size(transfers.len())?;
-    if transfers.last().is_some_and(|last| last.linked) {
+/// In place, and without a copy, both being of one size ([`Request`]).
+fn into_requests<R: Into<Request>>(requests: Vec<R>) -> Vec<Request> {
+    requests.into_iter().map(Into::into).collect()
+}
+
+fn check_batch(requests: &[Request]) -> Result<u32, RequestError> {
+    let count = check_size(requests.len())?;
+    if requests.last().is_some_and(Request::linked) {
         return Err(RequestError::OpenGroup);
     }
     Ok(count)

@@ -13,6 +13,8 @@
 //! [`proof`] signs checkpoints of the journal, [`feed`] gives decided events to those who
 //! follow, [`history`] looks back.
 
+mod account_history;
+mod accounts;
 mod admission;
 mod answers;
 mod attend;
@@ -30,6 +32,7 @@ mod names;
 mod partition;
 pub mod proof;
 pub mod replay;
+mod requests;
 pub mod snapshots;
 pub mod start;
 mod stored;

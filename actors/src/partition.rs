@@ -8,13 +8,12 @@
 use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::ids::{Lsn, Slot};
-use ducat_engine::ledger::{HashPart, Totals, summarize};
-use ducat_engine::money::CurrencyId;
+use ducat_engine::ledger::{PartitionSummary, summarize};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::partition::{Legs, Partition};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -33,19 +32,21 @@ pub(crate) enum PartitionMsg {
         reply: oneshot::Sender<(i128, Vec<Legs>)>,
     },
     /// Host new accounts.
-    Open { accounts: Vec<(Slot, AccountSpec, Lsn)>, reply: oneshot::Sender<()> },
+    Open { accounts: Vec<(Slot, AccountSpec, Bounds, Lsn)>, reply: oneshot::Sender<()> },
     /// Whether an account's status may be changed.
     CheckStatus {
         slot: Slot,
         status: AccountStatus,
-        reply: oneshot::Sender<Result<AccountStatus, AccountRejection>>,
+        reply: oneshot::Sender<Result<(), AccountRejection>>,
     },
     /// Change an account's status.
     SetStatus { slot: Slot, lsn: Lsn, status: AccountStatus, reply: oneshot::Sender<()> },
+    /// Change an account's limits, which were checked.
+    SetLimits { slot: Slot, lsn: Lsn, limits: Limits, reply: oneshot::Sender<()> },
     /// How accounts stand.
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
     /// Hash and sums over all accounts hosted here.
-    Summary { reply: oneshot::Sender<(HashPart, BTreeMap<CurrencyId, Totals>)> },
+    Summary { reply: oneshot::Sender<PartitionSummary> },
     /// A snapshot begins here: accounts are given as they are now.
     BeginExport { piece: usize },
     /// The next accounts of the snapshot that was begun; `None` once all are given. The one
@@ -106,17 +107,21 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
             answer(reply, (net, legs));
         }
         PartitionMsg::Open { accounts, reply } => {
-            for (slot, spec, lsn) in &accounts {
-                partition.open(*slot, spec, *lsn)?;
+            for (slot, spec, bounds, lsn) in &accounts {
+                partition.open_within(*slot, spec, *bounds, *lsn)?;
             }
             answer(reply, ());
         }
         PartitionMsg::CheckStatus { slot, status, reply } => {
             let account = partition.account(slot).ok_or(AccountRejection::Unknown);
-            answer(reply, account.and_then(|a| a.check_status(status).map(|()| a.status())));
+            answer(reply, account.and_then(|account| account.check_status(status)));
         }
         PartitionMsg::SetStatus { slot, lsn, status, reply } => {
             partition.set_status(slot, lsn, status)?;
+            answer(reply, ());
+        }
+        PartitionMsg::SetLimits { slot, lsn, limits, reply } => {
+            partition.set_limits(slot, lsn, &limits)?;
             answer(reply, ());
         }
         PartitionMsg::Views { slots, reply } => {

@@ -6,7 +6,7 @@ mod pipeline;
 use ducat_engine::account::Impossible;
 use ducat_engine::codec::DecodeError;
 use ducat_engine::ids::{Lsn, ShardId};
-use ducat_engine::ledger::Ledger;
+use ducat_engine::ledger::{HoldsDiffer, Ledger};
 use ducat_engine::record::Record;
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::{
@@ -64,6 +64,9 @@ pub enum ReplayFailed {
         /// What should be zero.
         sum: i128,
     },
+    /// Accounts and open holds contradict each other.
+    #[error("accounts and open holds contradict each other")]
+    Holds(#[from] HoldsDiffer),
     /// The journal that a replay writes to refused.
     #[error("could not write the new journal after event {lsn}")]
     Target {
@@ -283,5 +286,5 @@ fn check_conservation(ledger: &Ledger) -> Result<(), ReplayFailed> {
             return Err(ReplayFailed::NotConserved { currency: currency.0, sum });
         }
     }
-    Ok(())
+    Ok(ledger.check_holds()?)
 }

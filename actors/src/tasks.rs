@@ -5,19 +5,23 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
-use crate::handle::{RequestError, StateSummary};
+use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
+use ducat_engine::account_event::Opening;
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::{Currency, CurrencyError};
-use ducat_engine::snapshot::{Head, IdsPiece};
-use ducat_engine::transfer::{
-    AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, TransferRequest,
-};
+use ducat_engine::profile::{Details, Filter, ProfileChange};
+use ducat_engine::request::Request;
+use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece};
+use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// A batch of transfers from one caller.
+/// A batch of transfers and operations on holds from one caller.
 pub(crate) struct Submission {
-    pub transfers: Vec<TransferRequest>,
+    pub requests: Vec<Request>,
     pub reply: OutcomesSender,
     pub permit: OwnedSemaphorePermit,
     /// When it was queued.
@@ -51,8 +55,26 @@ pub(crate) struct Found<T> {
 /// An account and where it is hosted.
 pub(crate) type Placed = (Slot, AccountView);
 
-/// What becomes of a change of status.
-pub(crate) type StatusResult = Result<AccountView, AccountRejection>;
+/// An account, where it is hosted, and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub slot: Slot,
+    pub view: AccountView,
+    pub details: Option<Arc<Details>>,
+}
+
+/// A page of accounts, and where the next one begins; `None` at the end.
+pub(crate) type Page = (Vec<Described>, Option<Slot>);
+
+/// What shall change of an account.
+pub(crate) enum AccountChange {
+    Status(AccountStatus, String),
+    Profile(ProfileChange),
+    Limits(LimitsChange),
+}
+
+/// What becomes of a change of an account.
+pub(crate) type ChangeResult = Result<Described, AccountRejection>;
 
 /// What becomes of an asset's definition: the asset, and whether it is new.
 pub(crate) type AssetResult = Result<(Currency, bool), CurrencyError>;
@@ -61,14 +83,14 @@ pub(crate) type AssetResult = Result<(Currency, bool), CurrencyError>;
 pub(crate) enum Task {
     Transfers(Submission),
     OpenAccounts {
-        accounts: Vec<AccountSpec>,
+        accounts: Vec<Opening>,
         reply: Reply<Vec<AccountOutcome>>,
         permit: OwnedSemaphorePermit,
     },
-    SetStatus {
+    ChangeAccount {
         account: AccountId,
-        status: AccountStatus,
-        reply: Reply<StatusResult>,
+        change: AccountChange,
+        reply: Reply<ChangeResult>,
         permit: OwnedSemaphorePermit,
     },
     /// A snapshot begins between the batches before and behind it; told once everything
@@ -98,35 +120,52 @@ impl Read {
     pub fn is_abandoned(&self) -> bool {
         match self {
             Self::Accounts { reply, .. } => reply.is_closed(),
-            Self::Slots { reply, .. } | Self::Page { reply, .. } => reply.is_closed(),
+            Self::Slots { reply, .. } => reply.is_closed(),
+            Self::Page { reply, .. } => reply.is_closed(),
             Self::Events { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
+            Self::HoldsById { reply, .. } => reply.is_closed(),
+            Self::HoldsOf { reply, .. } => reply.is_closed(),
+            Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
+            Self::Profiles { reply } => reply.is_closed(),
         }
     }
 
     /// Whether it holds up transfers for longer than others: it looks at every account, or
     /// copies many ids.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Summary { .. } | Self::Ids { .. })
+        matches!(self, Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. })
     }
 }
+
+/// Some open holds and where to go on.
+pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
 
 /// A read; its answer is of one LSN, and leaves once that is durable.
 pub(crate) enum Read {
     /// Accounts by id, with their slots.
-    Accounts { ids: Vec<AccountId>, reply: Reply<Found<Vec<Option<Placed>>>> },
+    Accounts { ids: Vec<AccountId>, reply: Reply<Found<Vec<Option<Described>>>> },
     /// Accounts by slot.
     Slots { slots: Vec<Slot>, reply: Reply<Found<Vec<Placed>>> },
-    /// The slots in use: all below this one.
-    Page { from: Slot, limit: usize, reply: Reply<Found<Vec<Placed>>> },
+    /// Accounts that a filter asks for, in the order of their slots, from one on.
+    Page { filter: Arc<Filter>, from: Slot, limit: usize, reply: Reply<Found<Page>> },
     /// The events of transfers by id.
     Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Lsn>>>> },
     /// Hash and totals.
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
     Memory { reply: Reply<usize> },
+    /// Holds by id.
+    HoldsById { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<HoldState>>>> },
+    /// Open holds of a debit account, from a place on, and where to go on; `None` when there is
+    /// no such account.
+    HoldsOf { account: AccountId, from: u32, limit: usize, reply: Reply<Found<Option<HoldsOf>>> },
+    /// The next open holds of the snapshot that was begun.
+    Holds { reply: Reply<Option<Vec<Hold>>> },
     /// The next remembered ids of the snapshot that was begun.
     Ids { reply: Reply<Option<IdsPiece>> },
+    /// What is known of the next accounts of the snapshot that was begun.
+    Profiles { reply: Reply<Option<ProfilesPiece>> },
 }

@@ -73,7 +73,7 @@ async fn an_id_sent_at_once_by_many_takes_effect_once() {
     assert_eq!(other[0].rejection, Some(Rejection::IdReused));
     assert_eq!(other[0].lsn, first.lsn);
     let at = handle.accounts(vec![account(3), account(77)]).await.expect("up");
-    assert_eq!(at.accounts[0].expect("known").posted, 10);
+    assert_eq!(at.accounts[0].as_ref().expect("known").view.posted, 10);
     assert_eq!(at.accounts[1], None);
     let known = TransferId::new(9).expect("not zero");
     let unknown = TransferId::new(99).expect("not zero");
@@ -113,7 +113,10 @@ async fn what_does_not_fit_is_refused_at_the_door() {
     let engine = Engine::start(options, as_journal, "test", Box::new(|_| {})).await.expect("up");
     let handle = engine.handle();
     let batch = |n: u128| (1..=n).map(|id| transfer(id, 1, 2, 1)).collect::<Vec<_>>();
-    assert_eq!(handle.submit(Vec::new()).err(), Some(RequestError::BatchSize(0)));
+    assert_eq!(
+        handle.submit(Vec::<ducat_engine::request::Request>::new()).err(),
+        Some(RequestError::BatchSize(0))
+    );
     assert_eq!(handle.submit(batch(10_001)).err(), Some(RequestError::BatchSize(10_001)));
     let mut open = batch(2);
     open[1].linked = true;
@@ -140,15 +143,16 @@ async fn accounts_open_once_and_statuses_hold() {
     assert!(matches!(outcomes[0], AccountOutcome::Exists(_)));
     assert_eq!(outcomes[1], AccountOutcome::Refused(AccountRejection::ExistsDifferent));
     submit(&handle, vec![transfer(1, BANK, 2, 10)]).await;
-    let closed = handle.set_status(account(2), AccountStatus::Closed).await.expect("up");
-    assert_eq!(closed, Err(AccountRejection::NotEmpty));
-    let frozen = handle.set_status(account(2), AccountStatus::Frozen).await.expect("up");
-    assert_eq!(frozen.expect("allowed").status, AccountStatus::Frozen);
+    let set = |status| handle.set_status(account(2), status, String::new());
+    assert_eq!(set(AccountStatus::Closed).await.expect("up"), Err(AccountRejection::NotEmpty));
+    let frozen = set(AccountStatus::Frozen).await.expect("up");
+    assert_eq!(frozen.expect("allowed").view.status, AccountStatus::Frozen);
     let outcomes = submit(&handle, vec![transfer(2, 2, 3, 1), transfer(3, 3, 2, 1)]).await;
     assert_eq!(outcomes[0].rejection, Some(Rejection::DebitAccountFrozen));
     assert_eq!(outcomes[1].rejection, Some(Rejection::CreditAccountFrozen));
-    let page = handle.list_accounts(ducat_engine::ids::Slot(1), 2).await.expect("up");
-    let ids: Vec<_> = page.accounts.iter().map(|a| a.spec.id).collect();
+    let all = ducat_engine::profile::Filter::default();
+    let page = handle.list_accounts(all, ducat_engine::ids::Slot(1), 2).await.expect("up");
+    let ids: Vec<_> = page.accounts.iter().map(|a| a.view.spec.id).collect();
     assert_eq!(ids, [account(2), account(3)]);
     let (asset, new) = handle.define_asset("GOLD".into(), 6).await.expect("up").expect("new");
     assert!(new);

@@ -6,14 +6,16 @@ mod support;
 use ducat_actors::feed::{Feed, FeedBatch, FeedEvent, FeedFilter, Subscription, What};
 use ducat_actors::handle::{EngineOptions, Handle, RequestError};
 use ducat_actors::start::Engine;
+use ducat_engine::account_event::Change;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::rejection::Rejection;
+use ducat_engine::request::{CaptureRequest, Request, VoidRequest};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferRequest};
 use ducat_persistence::{Journal, MemoryJournal};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{BANK, GBP, account, journal, open, start, submit, transfer};
+use support::{BANK, GBP, account, capture, hold, id, journal, open, start, submit, transfer};
 
 /// A wait that takes longer is a hang.
 const HANG: Duration = Duration::from_secs(60);
@@ -74,8 +76,25 @@ async fn some_of_each(handle: &Handle) {
     )
     .await;
     assert_eq!(outcomes[3].rejection, Some(Rejection::InsufficientFunds));
-    handle.set_status(account(3), AccountStatus::Frozen).await.expect("up").expect("known");
+    let why = "case 812".to_owned();
+    handle.set_status(account(3), AccountStatus::Frozen, why).await.expect("up").expect("known");
     submit(handle, vec![transfer(14, 2, 77, 1)]).await;
+}
+
+/// Events 11 to 15: of two holds, and a refusal.
+async fn some_of_holds(handle: &Handle) {
+    let last = CaptureRequest { last: true, ..capture(22, 20, Some(5)) };
+    let void = VoidRequest { id: id(23), hold: id(21), linked: false };
+    let requests: Vec<Request> = vec![
+        hold(20, 2, BANK, 20).into(),
+        hold(21, 2, BANK, 20).into(),
+        last.into(),
+        void.into(),
+        capture(24, 20, None).into(),
+    ];
+    let answers = handle.submit(requests).expect("taken").outcomes().await.expect("up");
+    let rejections: Vec<_> = answers.iter().map(|outcome| outcome.rejection).collect();
+    assert_eq!(rejections, [None, None, None, None, Some(Rejection::HoldCaptured)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,21 +102,27 @@ async fn every_event_is_given_as_it_was_decided() {
     let engine = start(&journal(), 2).await;
     let handle = engine.handle();
     some_of_each(&handle).await;
+    some_of_holds(&handle).await;
     let events = all(&handle, from(1)).await;
-    assert_eq!(lsns(&events), (1..=10).collect::<Vec<_>>());
+    assert_eq!(lsns(&events), (1..=15).collect::<Vec<_>>());
     assert!(events.is_sorted_by_key(|event| event.time_ns) && events[0].time_ns > 0);
     let spec = AccountSpec { id: account(1), currency: GBP, overdraft_limit: 0, external: true };
-    assert_eq!(events[0].what, What::AccountOpened(spec));
+    assert_eq!(events[0].what, What::AccountOpened(Box::new(spec.into())));
     assert_eq!(events[3].what, What::AssetDefined { code: "POINTS".to_owned(), digits: 0 });
-    let frozen = What::StatusChanged { account: account(3), status: AccountStatus::Frozen };
+    let (status, reason) = (AccountStatus::Frozen, "case 812".to_owned());
+    let change = Change::Status { status, reason };
+    let frozen = What::AccountChanged { currency: GBP, change };
     assert_eq!(events[8].what, frozen);
-    for (event, id) in [4, 5, 6, 7, 9].map(|at| &events[at]).into_iter().zip(10..) {
-        let What::Transfer(stored) = &event.what else { panic!("{event:?}") };
-        let known = handle.transfers(vec![stored.request.id]).await.expect("up");
-        let mut known = known[0].expect("remembered");
+    assert_eq!(events[8].accounts, [Some(account(3)), None]);
+    assert_eq!(events[12].accounts, [Some(account(2)), Some(account(BANK))], "of a capture");
+    let ids = (10..=14).chain(20..=24);
+    for (event, id) in [4, 5, 6, 7, 9, 10, 11, 12, 13, 14].map(|at| &events[at]).iter().zip(ids) {
+        let What::Decided(stored) = &event.what else { panic!("{event:?}") };
+        let known = handle.requests(vec![stored.request.id()]).await.expect("up");
+        let mut known = known[0].clone().expect("remembered");
         assert!(known.outcome.repeat);
         known.outcome.repeat = false;
-        assert_eq!((**stored, stored.request.id.get()), (known, id));
+        assert_eq!((&**stored, stored.request.id().get()), (&known, id));
         assert_eq!((stored.outcome.lsn, stored.outcome.time_ns), (event.lsn, event.time_ns));
     }
     engine.shutdown().await.expect("drains");

@@ -48,7 +48,11 @@ async fn fill(handle: &Handle) {
         submit(handle, traffic(round)).await;
     }
     submit(handle, vec![transfer(1_000_000, BANK, 6, 77)]).await;
-    handle.set_status(account(5), AccountStatus::Frozen).await.expect("up").expect("known");
+    handle
+        .set_status(account(5), AccountStatus::Frozen, String::new())
+        .await
+        .expect("up")
+        .expect("known");
     for round in 10..20 {
         submit(handle, traffic(round)).await;
     }

@@ -8,13 +8,18 @@ use ducat_actors::proof::offline::Statements;
 use ducat_actors::proof::{CheckpointOptions, Contradiction, Receipt};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::start::{Engine, StartError};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::{Profile, ProfileChange};
 use ducat_engine::proof::merkle::{leaf, root_from_path};
 use ducat_engine::proof::statement::Event;
+use ducat_engine::proof::texts;
 use ducat_engine::proof::{Statement, Whose};
+use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::witness::{CheckpointStore, SignKey, SignedCheckpoint, WitnessError};
 use ducat_persistence::{Journal, LedgerId, MemoryJournal};
@@ -22,7 +27,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{BANK, account, open, submit, transfer};
+use support::{BANK, account, capture, id, open, submit, transfer, void};
 
 const LEDGER: LedgerId = LedgerId::from_bytes([5; 16]);
 
@@ -128,13 +133,43 @@ async fn live(handle: &Handle, batches: u128) {
     submit(handle, vec![named, withdrawal, strange, transfer(9, 77, 78, 1)]).await;
     submit(handle, vec![transfer(10, 2, 78, 1), transfer(11, 78, 2, 1), transfer(12, 2, 3, 0)])
         .await;
+    holds(handle).await;
     for status in [AccountStatus::Frozen, AccountStatus::Active, AccountStatus::Closed] {
-        handle.set_status(account(10), status).await.expect("up").expect("allowed");
+        let why = format!("why {status:?}");
+        handle.set_status(account(10), status, why).await.expect("up").expect("allowed");
     }
+    let owner = |owner: &str| ProfileChange { owner: Some(owner.to_owned()), ..Default::default() };
+    handle.change_profile(account(10), owner("anna")).await.expect("up").expect("allowed");
+    let profile = Profile::default().changed(&owner("ben"));
+    let opening = Opening { profile, ..Opening::from(spec(12, 826, 0)) };
+    handle.open_accounts(vec![opening]).await.expect("up");
+    let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
+    handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
     }
+}
+
+/// Holds that end in every way.
+async fn holds(handle: &Handle) {
+    let ask = async |requests: Vec<Request>| {
+        handle.submit(requests).expect("room").answers().await.expect("up")
+    };
+    let hold = |number, timeout_ns| HoldRequest { timeout_ns, ..support::hold(number, 2, 3, 10) };
+    ask(vec![
+        hold(20, 0).into(),
+        CaptureRequest { linked: true, ..capture(21, 20, Some(4)) }.into(),
+        void(22, 20).into(),
+        capture(23, 20, None).into(),
+    ])
+    .await;
+    let extend =
+        |number| ExtendRequest { id: id(number), hold: id(20), timeout_ns: 5, linked: false };
+    ask(vec![hold(24, 1).into(), HoldRequest { credit: account(99), ..hold(25, 0) }.into()]).await;
+    let longer = ExtendRequest { hold: id(26), timeout_ns: 0, ..extend(27) };
+    ask(vec![hold(26, 60_000_000_000).into(), longer.into(), extend(28).into()]).await;
+    until("one expires", || handle.status().open_holds == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,13 +180,28 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     live(&handle, 5).await;
     let last = signed(&handle).await;
     let mut kinds = BTreeSet::new();
-    for lsn in (1..26).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
+    for lsn in (1..54).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
         kinds.insert(match proved(&receipt).event {
             Event::Transfer(t) => format!("{:?} {:?} {}", t.kind, t.rejection, t.linked),
             Event::AccountOpened { currency, external, .. } => format!("{currency:?} {external}"),
-            Event::StatusChanged { status, .. } => format!("{status:?}"),
+            Event::StatusChanged { .. } => unreachable!("a status is set with its reason"),
+            Event::StatusSet { status, reason, .. } => {
+                assert_eq!(reason, texts::of_reason(&format!("why {status:?}")));
+                format!("{status:?}")
+            }
+            Event::ProfileChanged { .. } => "changed".to_owned(),
+            Event::OpenedInFull { .. } => "opened in full".to_owned(),
+            Event::LimitsChanged { limits, .. } => format!("{:?}", limits.bounds.floor),
             Event::AssetDefined(currency) => format!("{currency:?}"),
+            Event::HoldPlaced(placed) => format!("placed {:?}", placed.kind),
+            Event::HoldCaptured(captured) => format!("captured {}", captured.linked),
+            Event::HoldVoided(_) => "voided".to_owned(),
+            Event::HoldExtended(_) => "extended".to_owned(),
+            Event::HoldExpired(_) => "expired".to_owned(),
+            Event::HoldRefused(refused) => {
+                format!("{:?} {}", refused.rejection, refused.debit.is_some())
+            }
         });
     }
     for kind in [
@@ -163,6 +213,9 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Frozen",
         "Active",
         "Closed",
+        "changed",
+        "opened in full",
+        "Some(0)",
         "Deposit None false",
         "Transfer None true",
         "Withdrawal None false",
@@ -173,6 +226,13 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Transfer Some(DebitAccountUnknown) false",
         "Transfer Some(CreditAccountUnknown) false",
         "Transfer Some(AmountZero) false",
+        "placed Transfer",
+        "captured true",
+        "voided",
+        "extended",
+        "expired",
+        "HoldVoided false",
+        "CreditAccountUnknown true",
     ] {
         assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
     }

@@ -9,10 +9,13 @@ use ducat_actors::snapshots::{
     AfterSnapshot, SnapshotFailed, SnapshotOptions, SnapshotSchedule, Standing, Taken,
 };
 use ducat_actors::start::Engine;
-use ducat_engine::ids::{Lsn, ShardId, TransferId};
+use ducat_engine::ids::{Lsn, ShardId, Slot, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
+use ducat_engine::profile::ProfileChange;
 use ducat_engine::snapshot::{Age, PIECE_IDS};
+use ducat_engine::transfer::AccountStatus;
 use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{Journal, LedgerId, MemoryJournal};
 use std::future::Future;
@@ -59,6 +62,24 @@ async fn open_many(handle: &Handle, accounts: u128) {
     }
 }
 
+/// Changes what is known of an account, now and then its status.
+async fn change(handle: &Handle, id: u128, number: u128) {
+    let id = support::account(id);
+    let set = [("number".to_owned(), number.to_string())].into();
+    let owner = Some(format!("customer {}", number % 7));
+    let change = ProfileChange { owner, set, ..ProfileChange::default() };
+    handle.change_profile(id, change).await.expect("up").expect("in bounds");
+    // Within any balance that this load comes to.
+    let overdraft_limit = Some(1_000_000_000 + u128::from(number.is_multiple_of(3)));
+    let limits = LimitsChange { overdraft_limit, ..LimitsChange::default() };
+    handle.change_limits(id, limits).await.expect("up").expect("allowed");
+    let status = match number % 5 {
+        0 => AccountStatus::DebitsBlocked,
+        _ => AccountStatus::Active,
+    };
+    handle.set_status(id, status, format!("event {number}")).await.expect("up").expect("allowed");
+}
+
 /// Transfers until told to stop; ids are of this client alone.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -83,6 +104,7 @@ impl Load {
                         transfer((client + 1) << 64 | next, from, to, 1 + mixed % 50)
                     });
                     submit(&handle, transfers.collect()).await;
+                    change(&handle, 2 + next.wrapping_mul(7) % (accounts - 1), next).await;
                     // What is written has to be replayed, and snapshots take long on a busy machine.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
@@ -170,6 +192,12 @@ async fn under_load_each_is_what_replay_has_at_its_moment() {
             let (mut loaded, _) = snapshots.store.load(lsn, 2, 3, REMEMBER_NS).expect("sound");
             assert_eq!(loaded.summary().0, by_hash);
             assert_eq!(ids(&mut loaded), ids(&mut by_replay), "{partitions} partitions, LSN {lsn}");
+            let known = |ledger: &Ledger| {
+                let profiles = ledger.coordinator.profiles();
+                let slots = (0..ACCOUNTS as u32).map(Slot);
+                slots.map(|slot| profiles.get(slot).cloned()).collect::<Vec<_>>()
+            };
+            assert_eq!(known(&loaded), known(&by_replay), "{partitions} partitions, LSN {lsn}");
         }
         // And the next start goes on from the last one.
         let engine = start(&journal, 2, &snapshots).await;

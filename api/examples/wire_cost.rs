@@ -3,8 +3,10 @@
 //!
 //! `cargo run --release -p ducat-api --example wire_cost`
 
+use ducat_actors::handle::Answers;
 use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
+use ducat_api::wire_requests::{BatchRequest, WireRequest};
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::money::Currencies;
 use ducat_engine::rejection::Rejection;
@@ -79,22 +81,23 @@ fn main() {
         let message = proto::CreateTransfersRequest { transfers: requests(with_currency, as_text) };
         let wire = message.encode_to_vec();
         measure(&format!("request, {name}: decode"), wire.len(), || {
-            let batch = proto::CreateTransfersRequest::decode(wire.as_slice()).expect("ours");
+            let batch = BatchRequest::decode(wire.as_slice()).expect("ours");
             black_box(batch);
         });
         measure(&format!("request, {name}: decode + convert"), wire.len(), || {
-            let batch = proto::CreateTransfersRequest::decode(wire.as_slice()).expect("ours");
+            let batch = BatchRequest::decode(wire.as_slice()).expect("ours");
             black_box(transfers::batch(&batch.transfers, &currencies).expect("well-formed"));
             black_box(batch);
         });
     }
     let asked = requests(false, false);
+    let read: Vec<WireRequest> = asked.iter().cloned().map(WireRequest::from).collect();
     for (name, refused_each) in [("all posted", 0), ("1 of 10 refused", 10), ("all refused", 1)] {
-        let outcomes = answers(&asked, refused_each);
-        let encoded = outcomes::unary_answer(&outcomes, &asked, &currencies);
+        let outcomes = Answers { outcomes: answers(&asked, refused_each), holds: Vec::new() };
+        let encoded = outcomes::unary_answer(&outcomes, &read, &currencies);
         let wire = encoded.as_bytes();
         measure(&format!("response, {name}: encode"), wire.len(), || {
-            black_box(outcomes::unary_answer(&outcomes, &asked, &currencies));
+            black_box(outcomes::unary_answer(&outcomes, &read, &currencies));
         });
         let message = proto::CreateTransfersResponse::decode(wire).expect("ours");
         measure(&format!("response, {name}: encode the message by prost"), wire.len(), || {

@@ -21,9 +21,10 @@ pub use stream::{Answer, Answers, BatchSender};
 
 use crate::proto::ledger_client::LedgerClient;
 use crate::proto::operator_client::OperatorClient;
-use crate::proto::{self, Outcome, TransferRequest};
+use crate::proto::{self, Operation, Outcome, TransferRequest};
 use crate::server::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use ducat_engine::ids::{AccountId, TransferId};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
@@ -144,11 +145,68 @@ impl Client {
         page_size: u32,
         cursor: &str,
     ) -> Result<proto::ListAccountsResponse, ClientError> {
-        let request = proto::ListAccountsRequest { page_size, cursor: cursor.to_owned() };
+        self.find_accounts(None, page_size, cursor).await
+    }
+
+    /// A page of the accounts that `filter` asks for. A page that is not the last may hold fewer
+    /// than asked for, one at least.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn find_accounts(
+        &self,
+        filter: Option<proto::AccountFilter>,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListAccountsResponse, ClientError> {
+        let request = proto::ListAccountsRequest { page_size, cursor: cursor.to_owned(), filter };
         Ok(self.ledger.clone().list_accounts(request).await?.into_inner())
     }
 
-    /// Freezes, unfreezes or closes an account and returns it as it stands then.
+    /// Changes what is known of an account beside its money, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn update_account(
+        &self,
+        request: proto::UpdateAccountRequest,
+    ) -> Result<proto::Account, ClientError> {
+        let answer = self.ledger.clone().update_account(request).await?.into_inner();
+        answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
+    }
+
+    /// Changes an account's limits, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn set_account_limits(
+        &self,
+        request: proto::SetAccountLimitsRequest,
+    ) -> Result<proto::Account, ClientError> {
+        let answer = self.ledger.clone().set_account_limits(request).await?.into_inner();
+        answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
+    }
+
+    /// A page of an account's history, newest first; an empty cursor begins.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown account.
+    pub async fn list_account_history(
+        &self,
+        account: AccountId,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListAccountHistoryResponse, ClientError> {
+        let request = proto::ListAccountHistoryRequest {
+            id: account.low(),
+            id_high: account.high(),
+            page_size,
+            cursor: cursor.to_owned(),
+        };
+        Ok(self.ledger.clone().list_account_history(request).await?.into_inner())
+    }
+
+    /// Changes an account's status without giving a reason, and returns it as it stands then.
     ///
     /// # Errors
     /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
@@ -157,16 +215,30 @@ impl Client {
         id: AccountId,
         status: proto::AccountStatus,
     ) -> Result<proto::Account, ClientError> {
+        self.set_account_status_for(id, status, "").await
+    }
+
+    /// Changes an account's status for a reason, and returns it as it stands then.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
+    pub async fn set_account_status_for(
+        &self,
+        id: AccountId,
+        status: proto::AccountStatus,
+        reason: &str,
+    ) -> Result<proto::Account, ClientError> {
         let request = proto::SetAccountStatusRequest {
             id: id.low(),
             id_high: id.high(),
             status: status as i32,
+            reason: reason.to_owned(),
         };
         let answer = self.ledger.clone().set_account_status(request).await?.into_inner();
         answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
     }
 
-    /// One transfer; final and durable when it returns.
+    /// One transfer, or an operation on a hold; final and durable when it returns.
     ///
     /// # Errors
     /// [`ClientError`]. A refused transfer is an outcome, not an error.
@@ -218,7 +290,7 @@ impl Client {
         EventStream::open(self.clone(), from_lsn, filter).await
     }
 
-    /// Up to 100 remembered transfers by id, the unknown ids apart.
+    /// Up to 100 remembered transfers and operations on holds by id, the unknown ids apart.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -229,6 +301,83 @@ impl Client {
         let ids = ids.iter().map(|&id| id.into()).collect();
         let request = proto::GetTransfersRequest { ids };
         Ok(self.ledger.clone().get_transfers(request).await?.into_inner())
+    }
+
+    /// Places a hold: [`TransferRequest::hold`], with other fields set as needed. Final and
+    /// durable when it returns.
+    ///
+    /// # Errors
+    /// [`ClientError`]. A refused request is an outcome, not an error.
+    pub async fn hold(&self, hold: TransferRequest) -> Result<Outcome, ClientError> {
+        self.transfer(hold).await
+    }
+
+    /// Captures a hold or a part of it: `None` takes all that remains. More is said by
+    /// [`TransferRequest::capture`] and [`Self::transfer`].
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub async fn capture(
+        &self,
+        id: TransferId,
+        hold: TransferId,
+        amount_minor: Option<NonZeroU64>,
+    ) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::capture(id, hold, amount_minor)).await
+    }
+
+    /// Voids a hold: gives back all that remains.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub async fn void(&self, id: TransferId, hold: TransferId) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::void(id, hold)).await
+    }
+
+    /// Lets a hold expire so long after the decision; `None` for never.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub async fn extend(
+        &self,
+        id: TransferId,
+        hold: TransferId,
+        timeout: Option<Duration>,
+    ) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::extend(id, hold, timeout)).await
+    }
+
+    /// Up to 100 holds by id, the unknown ids apart.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_holds(
+        &self,
+        ids: &[TransferId],
+    ) -> Result<proto::GetHoldsResponse, ClientError> {
+        let ids = ids.iter().map(|&id| id.into()).collect();
+        let request = proto::GetHoldsRequest { ids };
+        Ok(self.ledger.clone().get_holds(request).await?.into_inner())
+    }
+
+    /// A page of the open holds of a debit account. It may be empty and yet not the last: go on
+    /// while there is a `next_cursor`.
+    ///
+    /// # Errors
+    /// [`ClientError`]: `NotFound` for an unknown account.
+    pub async fn list_holds(
+        &self,
+        account: AccountId,
+        page_size: u32,
+        cursor: &str,
+    ) -> Result<proto::ListHoldsResponse, ClientError> {
+        let request = proto::ListHoldsRequest {
+            id: account.low(),
+            id_high: account.high(),
+            page_size,
+            cursor: cursor.to_owned(),
+        };
+        Ok(self.ledger.clone().list_holds(request).await?.into_inner())
     }
 
     /// A page of an account's entries, newest first.
@@ -340,7 +489,7 @@ impl proto::Outcome {
         TransferId::from_halves(self.id_high, self.id).ok()
     }
 
-    /// Whether the transfer took place, now or (for a repeat) before.
+    /// Whether the transfer took place, or the operation on a hold was done, now or (for a repeat) before.
     #[must_use]
     pub fn is_posted(&self) -> bool {
         self.code == proto::Code::Posted as i32
@@ -370,6 +519,61 @@ impl proto::TransferRequest {
             ..Self::default()
         }
     }
+
+    /// A hold of `amount_minor` minor units; its id is the request's. It expires after `timeout`,
+    /// in whole milliseconds and at least one; `None` for never. Set other fields as needed.
+    #[must_use]
+    pub fn hold(
+        id: TransferId,
+        debit: AccountId,
+        credit: AccountId,
+        amount_minor: u64,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            operation: Operation::Hold.into(),
+            timeout_ms: timeout_ms(timeout),
+            ..Self::plain(id, debit, credit, amount_minor)
+        }
+    }
+
+    /// A capture of so many minor units of a hold, or of all that remains. Set `last` for the
+    /// rest to be given back, or `amount` and `currency` instead of minor units.
+    #[must_use]
+    pub fn capture(id: TransferId, hold: TransferId, amount_minor: Option<NonZeroU64>) -> Self {
+        let amount_minor = amount_minor.map_or(0, NonZeroU64::get);
+        Self { amount_minor, ..Self::of_hold(Operation::Capture, id, hold) }
+    }
+
+    /// A void of a hold.
+    #[must_use]
+    pub fn void(id: TransferId, hold: TransferId) -> Self {
+        Self::of_hold(Operation::Void, id, hold)
+    }
+
+    /// An extension of a hold until `timeout` after its decision, in whole milliseconds and at
+    /// least one; `None` for never.
+    #[must_use]
+    pub fn extend(id: TransferId, hold: TransferId, timeout: Option<Duration>) -> Self {
+        let timeout_ms = timeout_ms(timeout);
+        Self { timeout_ms, ..Self::of_hold(Operation::Extend, id, hold) }
+    }
+
+    fn of_hold(operation: Operation, id: TransferId, hold: TransferId) -> Self {
+        Self {
+            id: id.low(),
+            id_high: id.high(),
+            operation: operation.into(),
+            hold_id: hold.low(),
+            hold_id_high: hold.high(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A time that has an end never becomes 0, which has none.
+fn timeout_ms(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 impl proto::NewAccount {
@@ -380,8 +584,8 @@ impl proto::NewAccount {
             id: id.low(),
             id_high: id.high(),
             currency: currency.to_owned(),
-            overdraft_limit: String::new(),
             external,
+            ..Self::default()
         }
     }
 }

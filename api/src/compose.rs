@@ -69,7 +69,9 @@ pub const fn is_replay_damage(error: &ReplayFailed) -> bool {
             error.is_damage()
                 || matches!(error, JournalError::Replay { .. } | JournalError::OtherHistory { .. })
         }
-        ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
+        ReplayFailed::NotConserved { .. } | ReplayFailed::Holds(_) | ReplayFailed::End { .. } => {
+            true
+        }
         ReplayFailed::Target { .. } => false,
     }
 }

@@ -3,8 +3,8 @@
 //! money, and nothing here rounds.
 //!
 //! ```text
-//! proto::TransferRequest ─ transfers ─▶ engine::TransferRequest ─▶ Handle
-//! proto::Outcome ◀─ outcomes (+ explain, for refusals) ◀── engine::Outcome
+//! WireRequest ─ transfers (+ operations, on holds) ─▶ engine::Request ─▶ Handle
+//! proto::Outcome ◀─ outcomes (+ explain, for refusals) ◀── engine::Outcome, HoldAfter
 //! ```
 //!
 //! The common transfer (`amount_minor`, no currency) converts without an allocation.
@@ -13,11 +13,17 @@ pub mod accounts;
 pub mod cursor;
 pub mod events;
 pub mod explain;
+pub mod holds;
+pub mod limits;
+mod operations;
 pub mod outcomes;
 pub mod past;
+pub mod profiles;
 pub mod snapshots;
 pub mod transfers;
 pub mod upkeep;
+
+pub use operations::TIMEOUT_MS_MAX;
 
 use crate::proto;
 use crate::violation::{Place, Violations};

@@ -2,7 +2,9 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
-use crate::convert::{self, accounts, cursor, events, outcomes, past, transfers};
+use crate::convert::{
+    self, accounts, cursor, events, holds, limits, outcomes, past, profiles, transfers,
+};
 use crate::deadline::Deadline;
 use crate::feed_stream;
 use crate::intake::Intake;
@@ -12,14 +14,19 @@ use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
-use crate::wire_requests::{BatchRequest, StreamRequest};
-use ducat_actors::handle::{BATCH_MAX, Handle, RequestError};
+use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, RequestError};
 use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::profile::Details;
+use ducat_engine::transfer::{AccountRejection, AccountSpec};
 use prost::Message;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Most ids in one `GetTransfers`.
 pub const GET_TRANSFERS_MAX: usize = 100;
+
+/// Most ids in one `GetHolds`.
+pub const GET_HOLDS_MAX: usize = 100;
 
 /// The service over one engine.
 #[derive(Clone)]
@@ -49,7 +56,44 @@ impl LedgerService {
         let room = self.answers.room_within(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
     }
+
+    /// Room for accounts and their texts, instead of the room of `base` bytes that was taken
+    /// before the texts were known.
+    async fn with_texts<'a>(
+        &self,
+        room: Room,
+        base: usize,
+        accounts: impl Iterator<Item = &'a AccountShown>,
+    ) -> Result<Room, Status> {
+        let details = accounts.filter_map(|shown| shown.details.as_deref());
+        let bytes: usize = details.map(Details::text_bytes).sum();
+        if bytes > ANSWER_TEXT_BYTES_MAX {
+            let sentence = format!(
+                "what is known of these accounts has {bytes} bytes, more than fit one answer; \
+                 ask for fewer at a time"
+            );
+            return Err(Refusal::new(Code::OutOfRange, "ANSWER_TOO_LARGE", sentence).into());
+        }
+        if bytes == 0 {
+            return Ok(room);
+        }
+        drop(room);
+        self.room(base + 2 * bytes).await
+    }
+
+    /// An account after a change, or why it was not changed.
+    fn changed(
+        &self,
+        id: AccountId,
+        shown: Result<AccountShown, AccountRejection>,
+    ) -> Result<proto::Account, Status> {
+        let shown = shown.map_err(|rejection| status::account(id, rejection))?;
+        Ok(accounts::Writer::new(&self.handle.currencies()).shown(&shown))
+    }
 }
+
+/// Most bytes of texts in an answer: half of the largest answer there is.
+const ANSWER_TEXT_BYTES_MAX: usize = crate::server::RESPONSE_BYTES_MAX / 2;
 
 /// The answer, with the room that its bytes need until they are sent. A message is encoded
 /// into a buffer that doubles as it grows.
@@ -65,6 +109,11 @@ fn with_room<T>(message: T, mut room: Room, bytes: usize) -> Response<T> {
     response
 }
 
+fn account_unknown(id: AccountId) -> Status {
+    let sentence = format!("no account has the id {id}");
+    Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence).into()
+}
+
 /// Memory of one item of an answer while it is made, roughly: the engine's figures, the
 /// message with its texts, its bytes.
 mod item {
@@ -72,6 +121,8 @@ mod item {
     pub const ACCOUNT: usize = 640;
     pub const TRANSFER: usize = 768;
     pub const ENTRY: usize = 384;
+    pub const HISTORY: usize = 8 * 1024;
+    pub const HOLD: usize = 640;
 }
 
 #[tonic::async_trait]
@@ -93,9 +144,10 @@ impl Ledger for LedgerService {
         request: Request<proto::CreateAccountsRequest>,
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
         let request = request.into_inner();
-        let specs = accounts::specs(&request.accounts, &self.handle.currencies())?;
-        let room = self.room(specs.len() * item::ACCOUNT_RESULT).await?;
-        let outcomes = self.handle.create_accounts(specs.clone()).await.map_err(status::request)?;
+        let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
+        let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
+        let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
+        let outcomes = self.handle.open_accounts(openings).await.map_err(status::request)?;
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))
@@ -112,12 +164,14 @@ impl Ledger for LedgerService {
         let ids = convert::account_ids(&asked, BATCH_MAX)?;
         let room = self.room(ids.len() * item::ACCOUNT).await?;
         let at = self.handle.accounts(ids).await.map_err(status::request)?;
+        let base = at.accounts.len() * item::ACCOUNT;
+        let room = self.with_texts(room, base, at.accounts.iter().flatten()).await?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
         let mut answer = proto::GetAccountsResponse { lsn: at.lsn.0, ..Default::default() };
-        for (id, view) in asked.into_iter().zip(&at.accounts) {
-            match view {
-                Some(view) => answer.accounts.push(writer.account(view)),
+        for (id, shown) in asked.into_iter().zip(&at.accounts) {
+            match shown {
+                Some(shown) => answer.accounts.push(writer.shown(shown)),
                 None => answer.unknown.push(id),
             }
         }
@@ -130,14 +184,19 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
         let request = request.into_inner();
         let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
-        let from = cursor::read_accounts(&request.cursor)?;
+        let currencies = self.handle.currencies();
+        let filter = profiles::filter(request.filter, &currencies)?;
+        let from = cursor::read_accounts(&filter, &request.cursor)?;
         let room = self.room(size * item::ACCOUNT).await?;
-        let page = self.handle.list_accounts(from, size).await.map_err(status::request)?;
+        let page = self.handle.list_accounts(filter.clone(), from, size).await;
+        let page = page.map_err(status::request)?;
+        let base = size * item::ACCOUNT;
+        let room = self.with_texts(room, base, page.accounts.iter()).await?;
         let currencies = self.handle.currencies();
         let mut writer = accounts::Writer::new(&currencies);
         let answer = proto::ListAccountsResponse {
-            accounts: page.accounts.iter().map(|view| writer.account(view)).collect(),
-            next_cursor: page.next.map(cursor::accounts).unwrap_or_default(),
+            accounts: page.accounts.iter().map(|shown| writer.shown(shown)).collect(),
+            next_cursor: page.next.map(|n| cursor::accounts(&filter, n)).unwrap_or_default(),
             lsn: page.lsn.0,
         };
         Ok(answered(answer, room))
@@ -150,11 +209,56 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         let wanted = accounts::status_from_proto(request.status)?;
-        let view = self.handle.set_status(id, wanted).await.map_err(status::request)?;
-        let view = view.map_err(|rejection| status::account(id, rejection))?;
+        let reason = profiles::reason(request.reason)?;
+        let shown = self.handle.set_status(id, wanted, reason).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::SetAccountStatusResponse { account }))
+    }
+
+    async fn update_account(
+        &self,
+        request: Request<proto::UpdateAccountRequest>,
+    ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let change = profiles::change(request)?;
+        let shown = self.handle.change_profile(id, change).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::UpdateAccountResponse { account }))
+    }
+
+    async fn set_account_limits(
+        &self,
+        request: Request<proto::SetAccountLimitsRequest>,
+    ) -> Result<Response<proto::SetAccountLimitsResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        // What it holds never changes, so it may be asked before.
+        let at = self.handle.accounts(vec![id]).await.map_err(status::request)?;
+        let shown = at.accounts.into_iter().next().flatten();
+        let shown = shown.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
+        let currency = limits::currency_of(&shown, &self.handle.currencies())
+            .ok_or_else(|| status::internal("an account's currency is unknown"))?;
+        let change = limits::change(&request, &currency)?;
+        let shown = self.handle.change_limits(id, change).await.map_err(status::request)?;
+        let account = Some(self.changed(id, shown)?);
+        Ok(Response::new(proto::SetAccountLimitsResponse { account }))
+    }
+
+    async fn list_account_history(
+        &self,
+        request: Request<proto::ListAccountHistoryRequest>,
+    ) -> Result<Response<proto::ListAccountHistoryResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_history(id, &request.cursor)?;
+        let room = self.room(size * item::HISTORY).await?;
+        let page = self.handle.history(id, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
+        let next = page.next.map(|lsn| cursor::history(id, lsn)).unwrap_or_default();
         let currencies = self.handle.currencies();
-        let account = accounts::Writer::new(&currencies).account(&view);
-        Ok(Response::new(proto::SetAccountStatusResponse { account: Some(account) }))
+        Ok(answered(accounts::Writer::new(&currencies).history(page, next), room))
     }
 
     async fn transfer(
@@ -163,13 +267,16 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::TransferResponse>, Status> {
         let deadline = Deadline::of(&request);
         let currencies = self.handle.currencies();
-        let transfer = transfers::single(request.get_ref(), &currencies)?;
-        let pending = self.handle.submit_by(vec![transfer], deadline).map_err(status::request)?;
-        let outcomes = pending.outcomes().await.map_err(status::request)?;
-        let outcome = outcomes
+        let asked = WireRequest::from(request.into_inner());
+        let asked = transfers::single(&asked, &currencies)?;
+        let batch = vec![asked.clone()];
+        let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
+        let answers = pending.answers().await.map_err(status::request)?;
+        let outcome = answers
+            .outcomes
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
-        let outcome = Some(outcomes::one(outcome, &transfer, &currencies));
+        let outcome = Some(outcomes::one(outcome, answers.hold(0), &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
 
@@ -183,11 +290,11 @@ impl Ledger for LedgerService {
         let batch = transfers::batch(&asked, &currencies)?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
-        let outcomes = pending.outcomes().await.map_err(status::request)?;
-        if outcomes.len() != asked.len() {
+        let answers = pending.answers().await.map_err(status::request)?;
+        if answers.outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
-        let answer = outcomes::unary_answer(&outcomes, &asked, &currencies);
+        let answer = outcomes::unary_answer(&answers, &asked, &currencies);
         let bytes = answer.as_bytes().len();
         Ok(with_room(answer, room, bytes))
     }
@@ -221,7 +328,7 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
         let room = self.room(ids.len() * item::TRANSFER).await?;
-        let stored = self.handle.transfers(ids).await.map_err(status::request)?;
+        let stored = self.handle.requests(ids).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
         let mut answer = proto::GetTransfersResponse::default();
         for (id, stored) in asked.into_iter().zip(&stored) {
@@ -280,6 +387,62 @@ impl Ledger for LedgerService {
         Ok(answered(accounts::Writer::new(&currencies).entries(&page, next), room))
     }
 
+    async fn get_holds(
+        &self,
+        request: Request<proto::GetHoldsRequest>,
+    ) -> Result<Response<proto::GetHoldsResponse>, Status> {
+        let asked = request.into_inner().ids;
+        let ids = convert::transfer_ids(&asked, GET_HOLDS_MAX)?;
+        let room = self.room(ids.len() * item::HOLD).await?;
+        let at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
+        let closed = ids.iter().zip(&at.holds).filter_map(|(id, state)| match state {
+            Some(HoldState::Closed(_)) => Some(*id),
+            _ => None,
+        });
+        // Of a closed hold only how it ended is in memory; the rest is in the journal.
+        let placed = match closed.collect::<Vec<_>>() {
+            none if none.is_empty() => Vec::new(),
+            some => self.handle.requests(some).await.map_err(status::request)?,
+        };
+        let mut placed = placed.into_iter();
+        let currencies = self.handle.currencies();
+        let mut answer = proto::GetHoldsResponse { lsn: at.lsn.0, ..Default::default() };
+        for (id, state) in asked.into_iter().zip(&at.holds) {
+            let hold = match state {
+                Some(HoldState::Open(view)) => Some(holds::open(view, &currencies)),
+                Some(HoldState::Closed(closed)) => {
+                    placed.next().flatten().and_then(|p| holds::closed(&p, *closed, &currencies))
+                }
+                None => None,
+            };
+            match hold {
+                Some(hold) => answer.holds.push(hold),
+                None => answer.unknown.push(id),
+            }
+        }
+        Ok(answered(answer, room))
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<proto::ListHoldsRequest>,
+    ) -> Result<Response<proto::ListHoldsResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::account_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_holds(id, &request.cursor)?;
+        let room = self.room(size * item::HOLD).await?;
+        let page = self.handle.list_holds(id, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| account_unknown(id))?;
+        let currencies = self.handle.currencies();
+        let answer = proto::ListHoldsResponse {
+            holds: page.holds.iter().map(|view| holds::open(view, &currencies)).collect(),
+            next_cursor: page.next.map(|next| cursor::holds(id, next)).unwrap_or_default(),
+            lsn: page.lsn.0,
+        };
+        Ok(answered(answer, room))
+    }
+
     type SubscribeStream = AnswerStream;
 
     async fn subscribe(
@@ -328,9 +491,4 @@ impl Ledger for LedgerService {
         };
         Ok(Response::new(past::trial_balance(&made, &self.handle.currencies())))
     }
-}
-
-fn account_unknown(id: AccountId) -> Status {
-    let sentence = format!("no account has the id {id}");
-    Refusal::new(Code::NotFound, "ACCOUNT_UNKNOWN", sentence).into()
 }

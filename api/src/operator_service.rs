@@ -109,6 +109,8 @@ impl Operator for OperatorService {
             accounts: now.accounts,
             remembered_ids: now.remembered_ids,
             remembered_ids_bytes: now.remembered_ids_bytes,
+            open_holds: now.open_holds,
+            open_holds_bytes: now.open_holds_bytes,
             last_lsn: now.last_lsn.0,
             durable_lsn: now.durable_lsn.0,
             epoch: now.epoch.0,

@@ -6,11 +6,13 @@
 //!     └ decoded ─▶ event: the same in words, checked to be the same
 //! ```
 
+mod holds;
+
 use ducat_actors::proof::Receipt;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
 use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
 use ducat_engine::proof::{Statement, StatementError};
-use ducat_engine::transfer::{AccountStatus, TransferKind};
+use ducat_engine::transfer::TransferKind;
 use ducat_persistence::LedgerId;
 use ducat_persistence::witness::checkpoint::{CheckpointError, hex, unhex};
 use ducat_persistence::witness::{CheckKey, Checkpoint, SignedCheckpoint};
@@ -43,17 +45,19 @@ struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    /// `transfer`, `account-opened`, `status-changed` or `asset-defined`.
+    /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `limits-changed`,
+    /// `asset-defined`, or of a hold: `hold-placed`, `hold-captured`, `hold-voided`,
+    /// `hold-extended`, `hold-expired` or `hold-refused`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
-    /// A transfer's id.
+    /// The id of the transfer, or of the operation on a hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What it was for: `transfer`, `deposit` or `withdrawal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `POSTED`, or the rule it broke.
+    /// `POSTED`, or `DONE` for an operation on a hold, or the rule it broke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Whether it is linked with the next event.
@@ -74,10 +78,10 @@ pub struct Words {
     /// Who received, or should have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit: Option<SideWords>,
-    /// The account opened or changed.
+    /// The account opened or changed; of a hold that was placed, the one that will receive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Its new status: `active`, `frozen` or `closed`.
+    /// Its new status: `active`, `frozen`, `closed`, `debits-blocked` or `credits-blocked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Whether the account stands for the world outside.
@@ -86,6 +90,59 @@ pub struct Words {
     /// How far below zero it may go, as a decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdraft_limit: Option<String>,
+    /// Its floor, as a decimal text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<String>,
+    /// Its ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<String>,
+    /// SHA-256 of the profile it was opened with, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_sha256: Option<String>,
+    /// SHA-256 of the reason of its status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_sha256: Option<String>,
+    /// SHA-256 of the change of its profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_sha256: Option<String>,
+    /// The hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldWords>,
+}
+
+/// A hold in words. Amounts are decimal texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldWords {
+    /// Its id.
+    pub id: String,
+    /// What was refused: `place`, `capture`, `void` or `extend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// Nanoseconds until it expires, as asked for; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ns: Option<u64>,
+    /// By how much captures together may exceed its amount, as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_capture_max: Option<String>,
+    /// No amount was named: all that remained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+    /// It was asked to be the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<bool>,
+    /// Taken off what is on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<String>,
+    /// Still set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining: Option<String>,
+    /// By how much captures of the open hold together may exceed its amount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_tolerance: Option<String>,
+    /// When it expires: RFC 3339 with nine decimals, or `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
 }
 
 /// One side of a transfer in words.
@@ -230,7 +287,48 @@ impl Words {
             Event::StatusChanged { account, status } => Self {
                 event: "status-changed".to_owned(),
                 account: Some(account.to_string()),
-                status: Some(status_word(status).to_owned()),
+                status: Some(status.name().to_owned()),
+                ..words
+            },
+            Event::LimitsChanged { account, limits } => Self {
+                event: "limits-changed".to_owned(),
+                account: Some(account.to_string()),
+                // The statement does not say what it holds: minor units.
+                overdraft_limit: Some(limits.overdraft_limit.to_string()),
+                floor: limits.bounds.floor.map(|floor| floor.to_string()),
+                ceiling: limits.bounds.ceiling.map(|ceiling| ceiling.to_string()),
+                ..words
+            },
+            Event::OpenedInFull {
+                account,
+                currency,
+                overdraft_limit,
+                external,
+                bounds,
+                profile,
+            } => Self {
+                event: "account-opened".to_owned(),
+                account: Some(account.to_string()),
+                currency: Some(currency.code().to_owned()),
+                digits: Some(currency.digits()),
+                overdraft_limit: Some(decimal(false, overdraft_limit, currency.digits())),
+                external: Some(external),
+                floor: bounds.floor.map(|floor| signed(floor, currency.digits())),
+                ceiling: bounds.ceiling.map(|ceiling| signed(ceiling, currency.digits())),
+                profile_sha256: Some(hex(&profile)),
+                ..words
+            },
+            Event::StatusSet { account, status, reason } => Self {
+                event: "status-changed".to_owned(),
+                account: Some(account.to_string()),
+                status: Some(status.name().to_owned()),
+                reason_sha256: Some(hex(&reason)),
+                ..words
+            },
+            Event::ProfileChanged { account, change } => Self {
+                event: "profile-changed".to_owned(),
+                account: Some(account.to_string()),
+                change_sha256: Some(hex(&change)),
                 ..words
             },
             Event::AssetDefined(currency) => Self {
@@ -239,16 +337,18 @@ impl Words {
                 digits: Some(currency.digits()),
                 ..words
             },
+            Event::HoldPlaced(placed) => words.hold_placed(&placed),
+            Event::HoldCaptured(captured) => words.hold_captured(&captured),
+            Event::HoldVoided(voided) => words.hold_voided(&voided),
+            Event::HoldExtended(extended) => words.hold_extended(&extended),
+            Event::HoldExpired(expired) => words.hold_expired(&expired),
+            Event::HoldRefused(refused) => words.hold_refused(&refused),
         }
     }
 
     fn transfer(self, transfer: &TransferEvent) -> Self {
         let digits = transfer.currency.map_or(0, |currency| currency.digits());
-        let kind = match transfer.kind {
-            TransferKind::Transfer => "transfer",
-            TransferKind::Deposit => "deposit",
-            TransferKind::Withdrawal => "withdrawal",
-        };
+        let kind = kind_word(transfer.kind);
         Self {
             event: "transfer".to_owned(),
             id: Some(transfer.id.to_string()),
@@ -265,20 +365,24 @@ impl Words {
     }
 }
 
+const fn kind_word(kind: TransferKind) -> &'static str {
+    match kind {
+        TransferKind::Transfer => "transfer",
+        TransferKind::Deposit => "deposit",
+        TransferKind::Withdrawal => "withdrawal",
+    }
+}
+
+fn signed(minor: i128, digits: u8) -> String {
+    decimal(minor < 0, minor.unsigned_abs(), digits)
+}
+
 fn side(side: &Side, digits: u8) -> SideWords {
-    let figure = |minor: i128| decimal(minor < 0, minor.unsigned_abs(), digits);
+    let figure = |minor: i128| signed(minor, digits);
     SideWords {
         account: side.account.to_string(),
         posted: side.after.map(|after| figure(after.posted)),
         available: side.after.map(|after| figure(after.available)),
-    }
-}
-
-const fn status_word(status: AccountStatus) -> &'static str {
-    match status {
-        AccountStatus::Active => "active",
-        AccountStatus::Frozen => "frozen",
-        AccountStatus::Closed => "closed",
     }
 }
 

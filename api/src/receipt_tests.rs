@@ -2,8 +2,12 @@
 
 use super::*;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
+use ducat_engine::limits::{Bounds, Limits};
+use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
+use ducat_engine::proof::texts;
 use ducat_engine::proof::{Hash, Tree, Whose};
 use ducat_engine::rejection::Rejection;
+use ducat_engine::transfer::AccountStatus;
 use ducat_engine::transfer::BalanceAfter;
 use ducat_persistence::FrameHash;
 use ducat_persistence::witness::SignKey;
@@ -11,6 +15,8 @@ use ducat_persistence::witness::SignKey;
 /// Receipts of [`statements`], signed by [`key`], and the public key: what a verifier of
 /// another make must take.
 const FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1.json");
+/// Receipts of [`account_statements`].
+const ACCOUNTS_FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1-accounts.json");
 const PUBLIC_KEY: &str = include_str!("../tests/fixtures/receipts-v1.pub");
 
 fn key() -> SignKey {
@@ -72,6 +78,10 @@ fn statements() -> Vec<Statement> {
         status(AccountStatus::Active),
         status(AccountStatus::Closed),
     ];
+    numbered(whose, events)
+}
+
+fn numbered(whose: Whose, events: impl IntoIterator<Item = Event>) -> Vec<Statement> {
     let statement = |(event, lsn): (Event, u64)| Statement {
         whose,
         lsn: Lsn(lsn),
@@ -81,8 +91,52 @@ fn statements() -> Vec<Statement> {
     events.into_iter().zip(1..).map(statement).collect()
 }
 
+/// What happens to accounts beside transfers.
+fn account_statements() -> Vec<Statement> {
+    let account = AccountId::new(1 << 64).expect("not zero");
+    let profile = Profile {
+        kind: Some(AccountKind::Liability),
+        owner: "anna".to_owned(),
+        ..Profile::default()
+    };
+    let change = ProfileChange {
+        label: Some("\u{20ac}".to_owned()),
+        set: [("tier".to_owned(), "gold".to_owned())].into(),
+        remove: ["branch".to_owned()].into(),
+        ..ProfileChange::default()
+    };
+    let opened = Event::OpenedInFull {
+        account,
+        currency: CurrencyText::new("GBP", 2).expect("a code"),
+        overdraft_limit: 50_000,
+        external: false,
+        bounds: Bounds { floor: Some(-40_000), ceiling: None },
+        profile: texts::of_opening(&profile),
+    };
+    let status = |status: AccountStatus| Event::StatusSet {
+        account,
+        status,
+        reason: texts::of_reason("suspected fraud, case 812"),
+    };
+    let changed = Event::ProfileChanged { account, change: texts::of_change(&change) };
+    let limits = |overdraft_limit, bounds| Event::LimitsChanged {
+        account,
+        limits: Limits { overdraft_limit, bounds },
+    };
+    let limits = [
+        limits(0, Bounds::default()),
+        limits(7, Bounds { floor: Some(-7), ceiling: Some(1 << 90) }),
+    ];
+    let whose = Whose { ledger: [0xab; 16], shard: ShardId(0) };
+    let events = [opened].into_iter().chain(AccountStatus::ALL.map(status)).chain([changed]);
+    numbered(whose, events.chain(limits))
+}
+
 fn receipts() -> Vec<Receipt> {
-    let statements = statements();
+    receipts_of(&statements())
+}
+
+fn receipts_of(statements: &[Statement]) -> Vec<Receipt> {
     let mut scratch = Vec::new();
     let leaves: Vec<Hash> = statements.iter().map(|s| s.leaf(&mut scratch)).collect();
     let mut tree = Tree::new();
@@ -110,18 +164,40 @@ fn receipts() -> Vec<Receipt> {
 }
 
 fn fixture() -> Vec<String> {
-    receipts().iter().map(|receipt| to_text(receipt).expect("a text")).collect()
+    texts_of(&statements())
+}
+
+fn texts_of(statements: &[Statement]) -> Vec<String> {
+    receipts_of(statements).iter().map(|receipt| to_text(receipt).expect("a text")).collect()
 }
 
 #[test]
 fn receipts_are_written_as_they_were_stored_and_prove_what_they_say() {
-    let texts = fixture();
-    assert_eq!(format!("[\n{}]\n", texts.join(",\n")), FIXTURE);
     assert_eq!(key().public().to_pem().expect("PEM"), PUBLIC_KEY);
-    for (text, statement) in texts.iter().zip(statements()) {
-        let proved = verify(text.as_bytes(), &key().public()).expect("valid");
-        assert_eq!(proved.statement, statement);
+    let all = [(statements(), FIXTURE), (account_statements(), ACCOUNTS_FIXTURE)];
+    for (statements, stored) in all {
+        let texts = texts_of(&statements);
+        assert_eq!(format!("[\n{}]\n", texts.join(",\n")), stored);
+        for (text, statement) in texts.iter().zip(statements) {
+            let proved = verify(text.as_bytes(), &key().public()).expect("valid");
+            assert_eq!(proved.statement, statement);
+        }
     }
+}
+
+/// A reason is proved by whoever has it: with SHA-256 and nothing else.
+#[test]
+fn a_reason_that_is_shown_is_the_one() {
+    let reason = sha2_of(b"suspected fraud, case 812");
+    let text = &texts_of(&account_statements())[1];
+    assert!(text.contains(&format!("\"reason_sha256\": \"{reason}\"")), "{text}");
+    assert!(!text.contains("fraud"));
+}
+
+fn sha2_of(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let hash: [u8; 32] = sha2::Sha256::digest(bytes).into();
+    hex(&hash)
 }
 
 #[test]
@@ -131,6 +207,8 @@ fn write_the_fixture() {
     std::fs::create_dir_all(dir).expect("made");
     let text = format!("[\n{}]\n", fixture().join(",\n"));
     std::fs::write(format!("{dir}/receipts-v1.json"), text).expect("written");
+    let text = format!("[\n{}]\n", texts_of(&account_statements()).join(",\n"));
+    std::fs::write(format!("{dir}/receipts-v1-accounts.json"), text).expect("written");
     let pem = key().public().to_pem().expect("PEM");
     std::fs::write(format!("{dir}/receipts-v1.pub"), pem).expect("written");
 }

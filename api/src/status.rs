@@ -203,9 +203,19 @@ pub fn account(id: AccountId, rejection: AccountRejection) -> Status {
         AccountRejection::Unknown => {
             (Code::NotFound, "ACCOUNT_UNKNOWN", format!("no account has the id {id}"))
         }
-        AccountRejection::Closed => {
-            (Code::FailedPrecondition, "ACCOUNT_CLOSED", format!("account {id} is closed for good"))
-        }
+        AccountRejection::ExternalWithBounds
+        | AccountRejection::LimitsContradict
+        | AccountRejection::BalanceOutside => (
+            Code::FailedPrecondition,
+            crate::convert::accounts::limits_reason(rejection),
+            format!("account {id}: {rejection}"),
+        ),
+        // The request alone was sound: it is what is there already that leaves no room.
+        AccountRejection::Text(fault) => (
+            Code::FailedPrecondition,
+            crate::convert::profiles::text_reason(fault),
+            format!("account {id}: {fault}"),
+        ),
         AccountRejection::NotEmpty => (
             Code::FailedPrecondition,
             "ACCOUNT_NOT_EMPTY",
@@ -294,6 +304,7 @@ pub fn internal(what: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ducat_engine::profile::TextFault;
 
     #[test]
     fn a_full_engine_says_when_to_come_back() {
@@ -314,7 +325,7 @@ mod tests {
             (request(RequestError::Stopped("x".into())), Code::Unavailable),
             (account(id, AccountRejection::Unknown), Code::NotFound),
             (account(id, AccountRejection::NotEmpty), Code::FailedPrecondition),
-            (account(id, AccountRejection::Closed), Code::FailedPrecondition),
+            (account(id, AccountRejection::Text(TextFault::Keys)), Code::FailedPrecondition),
             (asset(&CurrencyError::BadDigits(19)), Code::InvalidArgument),
             (asset(&CurrencyError::IsIso("GBP".into())), Code::InvalidArgument),
             (asset(&CurrencyError::Exists { code: "X".into(), digits: 2 }), Code::AlreadyExists),

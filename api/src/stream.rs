@@ -19,13 +19,14 @@
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
 use crate::intake::Intake;
-use crate::proto::{BatchError, StreamTransfersResponse, TransferRequest};
+use crate::proto::{BatchError, StreamTransfersResponse};
 use crate::status::{self, Refusal};
 use crate::violation::Violations;
 use crate::wire::Encoded;
-use crate::wire_requests::StreamRequest;
+use crate::wire_requests::{StreamRequest, WireRequest};
 use ducat_actors::handle::{Handle, Pending, RequestError};
 use ducat_engine::money::Currencies;
+use ducat_engine::request::Request;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -96,12 +97,7 @@ struct InFlight {
 /// What waits for its answer.
 enum Batch {
     /// Admitted: what was asked and where the outcomes will be.
-    Admitted {
-        tag: u64,
-        asked: Vec<TransferRequest>,
-        currencies: Arc<Currencies>,
-        pending: Pending,
-    },
+    Admitted { tag: u64, asked: Vec<WireRequest>, currencies: Arc<Currencies>, pending: Pending },
     /// Refused as a whole.
     Refused { tag: u64, error: BatchError },
 }
@@ -271,7 +267,7 @@ impl Reader {
     async fn admit(
         &self,
         batch: StreamRequest,
-        converted: Result<Vec<ducat_engine::transfer::TransferRequest>, Violations>,
+        converted: Result<Vec<Request>, Violations>,
         currencies: Arc<Currencies>,
         deadline: Option<Instant>,
     ) -> Result<Batch, Status> {
@@ -334,8 +330,8 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
             Ok(Encoded::of(&answer))
         }
         Batch::Admitted { tag, asked, currencies, pending } => {
-            let outcomes = match pending.outcomes().await {
-                Ok(outcomes) => outcomes,
+            let answers = match pending.answers().await {
+                Ok(answers) => answers,
                 // Changed nothing and concerns no other batch.
                 Err(
                     error @ (RequestError::Expired
@@ -348,10 +344,10 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
                 }
                 Err(error) => return Err(status::request(error)),
             };
-            if outcomes.len() != asked.len() {
+            if answers.outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));
             }
-            Ok(outcomes::stream_answer(tag, &outcomes, &asked, &currencies))
+            Ok(outcomes::stream_answer(tag, &answers, &asked, &currencies))
         }
     }
 }

@@ -68,9 +68,10 @@ pub(crate) struct Small {
 
 impl Small {
     /// More than any outcome takes without its sentence and without wide figures: two ids and
-    /// a time of 9 bytes, an LSN of 11, code and repeat of 2, two balances of 24 make 99.
+    /// a time of 9 bytes, an LSN of 11, code and repeat of 2, two balances of 24 make 99; a hold
+    /// adds two of its id's 9, a state of 2, three amounts of 11, a time of 9 and its own 2: 163.
     /// A power of two.
-    pub(crate) const CAPACITY: usize = 128;
+    pub(crate) const CAPACITY: usize = 256;
 
     pub(crate) const fn new() -> Self {
         Self { bytes: [0; Self::CAPACITY], len: 0 }

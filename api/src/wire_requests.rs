@@ -5,8 +5,11 @@
 //! lie together and which has only numbers, as clients in a hurry send it, is read in one
 //! pass; any other goes the way of the generated code. What comes out is the same, and a test
 //! holds it to that.
+//!
+//! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
+//! concerns holds) lies apart, so that a batch of plain ones is no larger for it.
 
-use crate::proto::TransferRequest;
+use crate::proto::{Operation, TransferRequest};
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
@@ -15,7 +18,7 @@ use prost::{DecodeError, Message};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchRequest {
     /// The transfers, in order.
-    pub transfers: Vec<TransferRequest>,
+    pub transfers: Vec<WireRequest>,
 }
 
 /// A `StreamTransfersRequest` as the generated servers take it.
@@ -24,9 +27,119 @@ pub struct StreamRequest {
     /// Comes back with the answer.
     pub tag: u64,
     /// The transfers, in order.
-    pub transfers: Vec<TransferRequest>,
+    pub transfers: Vec<WireRequest>,
     /// How long the answer is wanted, milliseconds; 0 without end.
     pub timeout_ms: u32,
+}
+
+/// A `TransferRequest` as it is read; its fields are the message's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WireRequest {
+    /// The request's id: lower 64 bits.
+    pub id: u64,
+    /// Upper 64 bits of the id.
+    pub id_high: u64,
+    /// Lower 64 bits of the debit account's id.
+    pub debit_account: u64,
+    /// Upper 64 bits of the debit account's id.
+    pub debit_account_high: u64,
+    /// Lower 64 bits of the credit account's id.
+    pub credit_account: u64,
+    /// Upper 64 bits of the credit account's id.
+    pub credit_account_high: u64,
+    /// Minor units.
+    pub amount_minor: u64,
+    /// What it is for.
+    pub kind: i32,
+    /// Linked with the next request of the batch.
+    pub linked: bool,
+    /// What a plain transfer does not have; `None` where all of it is unset.
+    pub more: Option<Box<More>>,
+}
+
+/// What only some requests have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct More {
+    /// The amount as a decimal text.
+    pub amount: String,
+    /// The currency that is named.
+    pub currency: String,
+    /// What is asked for: a number of [`Operation`].
+    pub operation: i32,
+    /// Lower 64 bits of the hold's id.
+    pub hold_id: u64,
+    /// Upper 64 bits of the hold's id.
+    pub hold_id_high: u64,
+    /// Milliseconds until the hold expires.
+    pub timeout_ms: u64,
+    /// The tolerance as a decimal text.
+    pub over_capture_max: String,
+    /// The tolerance in minor units.
+    pub over_capture_max_minor: u64,
+    /// No capture follows.
+    pub last: bool,
+}
+
+impl More {
+    /// What is asked for; `None` for a number that stands for nothing.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        Operation::try_from(self.operation).ok()
+    }
+}
+
+impl From<TransferRequest> for WireRequest {
+    fn from(message: TransferRequest) -> Self {
+        let more = More {
+            amount: message.amount,
+            currency: message.currency,
+            operation: message.operation,
+            hold_id: message.hold_id,
+            hold_id_high: message.hold_id_high,
+            timeout_ms: message.timeout_ms,
+            over_capture_max: message.over_capture_max,
+            over_capture_max_minor: message.over_capture_max_minor,
+            last: message.last,
+        };
+        Self {
+            id: message.id,
+            id_high: message.id_high,
+            debit_account: message.debit_account,
+            debit_account_high: message.debit_account_high,
+            credit_account: message.credit_account,
+            credit_account_high: message.credit_account_high,
+            amount_minor: message.amount_minor,
+            kind: message.kind,
+            linked: message.linked,
+            more: (more != More::default()).then(|| Box::new(more)),
+        }
+    }
+}
+
+impl From<WireRequest> for TransferRequest {
+    fn from(read: WireRequest) -> Self {
+        let more = read.more.map(|more| *more).unwrap_or_default();
+        Self {
+            id: read.id,
+            id_high: read.id_high,
+            debit_account: read.debit_account,
+            debit_account_high: read.debit_account_high,
+            credit_account: read.credit_account,
+            credit_account_high: read.credit_account_high,
+            amount_minor: read.amount_minor,
+            amount: more.amount,
+            currency: more.currency,
+            kind: read.kind,
+            linked: read.linked,
+            operation: more.operation,
+            hold_id: more.hold_id,
+            hold_id_high: more.hold_id_high,
+            timeout_ms: more.timeout_ms,
+            over_capture_max: more.over_capture_max,
+            over_capture_max_minor: more.over_capture_max_minor,
+            last: more.last,
+        }
+    }
 }
 
 /// Field numbers in the proto; a test compares with prost.
@@ -44,7 +157,7 @@ const TRANSFER_BYTES_MIN: usize = 32;
 const RESERVE_MAX: usize = 10_000;
 
 fn merge_transfer(
-    transfers: &mut Vec<TransferRequest>,
+    transfers: &mut Vec<WireRequest>,
     wire_type: WireType,
     buffer: &mut impl Buf,
     context: DecodeContext,
@@ -59,22 +172,25 @@ fn merge_transfer(
         transfers.push(transfer);
         return Ok(());
     }
-    encoding::message::merge_repeated(wire_type, transfers, buffer, context)
+    let mut message = TransferRequest::default();
+    encoding::message::merge(wire_type, &mut message, buffer, context)?;
+    transfers.push(message.into());
+    Ok(())
 }
 
 /// The transfer after its length, and how many bytes both take; `None` for what must go the
 /// long way.
 #[inline]
-fn read_delimited(bytes: &[u8]) -> Option<(TransferRequest, usize)> {
-    // The numbers of a transfer take 84 bytes at most, so its length takes one.
+fn read_delimited(bytes: &[u8]) -> Option<(WireRequest, usize)> {
+    // The numbers of a request take fewer bytes than 128, so its length takes one.
     let (&length, rest) = bytes.split_first().filter(|(length, _)| **length < 0x80)?;
     let transfer = read(rest.get(..length.into())?)?;
     Some((transfer, 1 + usize::from(length)))
 }
 
 #[inline]
-fn read(mut rest: &[u8]) -> Option<TransferRequest> {
-    let mut transfer = TransferRequest::default();
+fn read(mut rest: &[u8]) -> Option<WireRequest> {
+    let mut transfer = WireRequest::default();
     while let Some((&key, behind)) = rest.split_first() {
         rest = behind;
         match key {
@@ -87,9 +203,41 @@ fn read(mut rest: &[u8]) -> Option<TransferRequest> {
             0x38 => transfer.amount_minor = encoding::decode_varint(&mut rest).ok()?,
             0x50 => transfer.kind = take_small(&mut rest)?.into(),
             0x58 => transfer.linked = take_small(&mut rest)? != 0,
+            0x60.. => return read_more(transfer, key, rest),
             _ => return None,
         }
     }
+    Some(transfer)
+}
+
+/// Reads on behind the fields of a plain transfer, from the one with this key.
+fn read_more(mut transfer: WireRequest, mut key: u8, mut rest: &[u8]) -> Option<WireRequest> {
+    let mut more = More::default();
+    loop {
+        match key {
+            0x60 => more.operation = take_small(&mut rest)?.into(),
+            0x69 => more.hold_id = take_fixed(&mut rest)?,
+            0x71 => more.hold_id_high = take_fixed(&mut rest)?,
+            0x78 => more.timeout_ms = encoding::decode_varint(&mut rest).ok()?,
+            // Keys of two bytes.
+            0x88 | 0x90 => {
+                let (1, behind) = rest.split_first().map(|(second, behind)| (*second, behind))?
+                else {
+                    return None;
+                };
+                rest = behind;
+                if key == 0x88 {
+                    more.over_capture_max_minor = encoding::decode_varint(&mut rest).ok()?;
+                } else {
+                    more.last = take_small(&mut rest)? != 0;
+                }
+            }
+            _ => return None,
+        }
+        let Some((&next, behind)) = rest.split_first() else { break };
+        (key, rest) = (next, behind);
+    }
+    transfer.more = (more != More::default()).then(|| Box::new(more));
     Some(transfer)
 }
 
@@ -108,13 +256,27 @@ fn take_small(rest: &mut &[u8]) -> Option<u8> {
     Some(byte)
 }
 
+/// Servers only read these messages; written, they go by way of the generated ones.
+fn encode_transfers(tag: u32, transfers: &[WireRequest], buffer: &mut impl BufMut) {
+    for transfer in transfers {
+        encoding::message::encode(tag, &TransferRequest::from(transfer.clone()), buffer);
+    }
+}
+
+fn transfers_len(tag: u32, transfers: &[WireRequest]) -> usize {
+    let length = |transfer: &WireRequest| {
+        encoding::message::encoded_len(tag, &TransferRequest::from(transfer.clone()))
+    };
+    transfers.iter().map(length).sum()
+}
+
 impl Message for BatchRequest {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
-        encoding::message::encode_repeated(field::BATCH_TRANSFERS, &self.transfers, buffer);
+        encode_transfers(field::BATCH_TRANSFERS, &self.transfers, buffer);
     }
 
     fn encoded_len(&self) -> usize {
-        encoding::message::encoded_len_repeated(field::BATCH_TRANSFERS, &self.transfers)
+        transfers_len(field::BATCH_TRANSFERS, &self.transfers)
     }
 
     fn clear(&mut self) {
@@ -142,7 +304,7 @@ impl Message for StreamRequest {
         if self.tag != 0 {
             encoding::uint64::encode(field::STREAM_TAG, &self.tag, buffer);
         }
-        encoding::message::encode_repeated(field::STREAM_TRANSFERS, &self.transfers, buffer);
+        encode_transfers(field::STREAM_TRANSFERS, &self.transfers, buffer);
         if self.timeout_ms != 0 {
             encoding::uint32::encode(field::STREAM_TIMEOUT_MS, &self.timeout_ms, buffer);
         }
@@ -157,8 +319,7 @@ impl Message for StreamRequest {
             0 => 0,
             timeout => encoding::uint32::encoded_len(field::STREAM_TIMEOUT_MS, &timeout),
         };
-        let transfers =
-            encoding::message::encoded_len_repeated(field::STREAM_TRANSFERS, &self.transfers);
+        let transfers = transfers_len(field::STREAM_TRANSFERS, &self.transfers);
         tag + transfers + timeout
     }
 

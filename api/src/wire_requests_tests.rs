@@ -7,9 +7,22 @@ use proptest::prelude::*;
 fn transfer() -> impl Strategy<Value = TransferRequest> {
     let id = || prop_oneof![Just(0), Just(1), any::<u64>()];
     let text = || prop_oneof![4 => Just(String::new()), 1 => "[a-zA-Z0-9.]{1,200}"];
+    let number = || prop_oneof![0..5_i32, any::<i32>()];
     let ids = (id(), id(), id(), id(), id(), id());
-    let rest = (id(), text(), text(), prop_oneof![0..3_i32, any::<i32>()], any::<bool>());
-    (ids, rest).prop_map(|(ids, (amount_minor, amount, currency, kind, linked))| TransferRequest {
+    let rest = (id(), text(), text(), number(), any::<bool>());
+    let of_holds = (number(), id(), id(), id(), text(), id(), any::<bool>());
+    let of_holds = prop_oneof![Just(Default::default()), of_holds];
+    (ids, rest, of_holds).prop_map(|(ids, rest, of_holds)| request(ids, rest, of_holds))
+}
+
+type Ids = (u64, u64, u64, u64, u64, u64);
+type Rest = (u64, String, String, i32, bool);
+type OfHolds = (i32, u64, u64, u64, String, u64, bool);
+
+fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
+    let (amount_minor, amount, currency, kind, linked) = rest;
+    let (operation, hold_id, hold_id_high, timeout_ms, over_capture_max, minor, last) = of_holds;
+    TransferRequest {
         id: ids.0,
         id_high: ids.1,
         debit_account: ids.2,
@@ -21,7 +34,18 @@ fn transfer() -> impl Strategy<Value = TransferRequest> {
         currency,
         kind,
         linked,
-    })
+        operation,
+        hold_id,
+        hold_id_high,
+        timeout_ms,
+        over_capture_max,
+        over_capture_max_minor: minor,
+        last,
+    }
+}
+
+fn read(messages: Vec<TransferRequest>) -> Vec<WireRequest> {
+    messages.into_iter().map(WireRequest::from).collect()
 }
 
 /// The bytes in two pieces, as they may come from a connection.
@@ -32,12 +56,12 @@ fn pieces(bytes: &[u8], at: usize) -> impl Buf {
 
 /// Both ways of reading a batch and a stream's batch give the same.
 fn same(bytes: &[u8], cut: usize) -> Result<(), TestCaseError> {
-    let plain = proto::CreateTransfersRequest::decode(bytes).map(|m| m.transfers);
+    let plain = proto::CreateTransfersRequest::decode(bytes).map(|m| read(m.transfers));
     for own in [BatchRequest::decode(bytes), BatchRequest::decode(pieces(bytes, cut))] {
         prop_assert_eq!(own.map(|m| m.transfers).ok(), plain.clone().ok());
     }
     let plain = proto::StreamTransfersRequest::decode(bytes);
-    let plain = plain.map(|m| (m.tag, m.transfers, m.timeout_ms)).ok();
+    let plain = plain.map(|m| (m.tag, read(m.transfers), m.timeout_ms)).ok();
     for own in [StreamRequest::decode(bytes), StreamRequest::decode(pieces(bytes, cut))] {
         prop_assert_eq!(own.map(|m| (m.tag, m.transfers, m.timeout_ms)).ok(), plain.clone());
     }
@@ -57,12 +81,12 @@ proptest! {
         let batch = proto::CreateTransfersRequest { transfers: transfers.clone() };
         let bytes = batch.encode_to_vec();
         same(&bytes, cut)?;
-        let own = BatchRequest { transfers: transfers.clone() };
+        let own = BatchRequest { transfers: read(transfers.clone()) };
         prop_assert_eq!(own.encode_to_vec(), bytes);
         let stream = proto::StreamTransfersRequest { tag, transfers: transfers.clone(), timeout_ms };
         let bytes = stream.encode_to_vec();
         same(&bytes, cut)?;
-        let own = StreamRequest { tag, transfers, timeout_ms };
+        let own = StreamRequest { tag, transfers: read(transfers), timeout_ms };
         prop_assert_eq!(own.encode_to_vec(), bytes);
     }
 
@@ -93,4 +117,19 @@ fn a_field_given_twice_counts_the_last_time() {
     let twice = [0x0a, 20, 9, 1, 0, 0, 0, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0x38, 5];
     let own = BatchRequest::decode(&twice[..]).expect("well-formed");
     assert_eq!((own.transfers[0].id, own.transfers[0].amount_minor), (2, 5));
+}
+
+#[test]
+fn a_plain_transfer_takes_no_more_memory_for_what_it_does_not_have() {
+    assert_eq!(size_of::<WireRequest>(), 72);
+}
+
+#[test]
+fn what_is_given_as_unset_is_unset() {
+    // operation 0, hold_id 0, last false: with their keys, as a client may send them.
+    let given = [0x0a, 18, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0x60, 0, 0x78, 0, 0x90, 1, 0, 0x58, 1];
+    let own = BatchRequest::decode(&given[..]).expect("well-formed");
+    let plain = proto::CreateTransfersRequest::decode(&given[..]).expect("well-formed");
+    assert_eq!(own.transfers, read(plain.transfers));
+    assert_eq!(own.transfers[0].more, None);
 }

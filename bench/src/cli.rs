@@ -234,6 +234,10 @@ pub struct RunArgs {
     /// Share of requests that read accounts, for the workload `mixed`. Default 0.5.
     #[arg(long, value_name = "SHARE")]
     pub read_share: Option<f64>,
+    /// Share of transfers made in two steps, held and then captured (three of four) or voided,
+    /// for the workload `holds`. Default 0.3. Each step counts as one operation.
+    #[arg(long, value_name = "SHARE")]
+    pub hold_share: Option<f64>,
     /// Accounts that a read asks for. Default: the batch, 100 at most.
     #[arg(long, value_name = "N")]
     pub read_accounts: Option<usize>,
@@ -406,6 +410,12 @@ impl RunArgs {
             !mixed || self.mode != Mode::Client,
             "--mode client makes transfers only; for --workload mixed use another mode"
         );
+        let holds = self.hold_share();
+        ensure!((0.0..=1.0).contains(&holds), "--hold-share must be 0 to 1");
+        ensure!(
+            self.workload == Workload::Holds || self.hold_share.is_none(),
+            "--hold-share is for --workload holds"
+        );
         let csv = self.workload == Workload::Csv;
         ensure!(csv == self.csv.is_some(), "--workload csv and --csv FILE need each other");
         ensure!(
@@ -424,6 +434,14 @@ impl RunArgs {
     pub fn read_share(&self) -> f64 {
         match self.workload {
             Workload::Mixed => self.read_share.unwrap_or(0.5),
+            _ => 0.0,
+        }
+    }
+
+    /// Share of transfers that are made in two steps.
+    pub fn hold_share(&self) -> f64 {
+        match self.workload {
+            Workload::Holds => self.hold_share.unwrap_or(0.3),
             _ => 0.0,
         }
     }
@@ -477,6 +495,10 @@ impl RunArgs {
             repeat_share: self.repeat_share,
             read_share: self.read_share(),
             read_accounts: self.read_accounts(),
+            hold_share: self.hold_share(),
+            // A client thread has one generator for all of its connections, and the answer may
+            // be on its way when the next request is made.
+            hold_requests: (self.connections * self.in_flight()) as u64 + 1,
             seed: self.seed,
         }
     }

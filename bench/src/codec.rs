@@ -2,7 +2,7 @@
 //! generated code, every field of every outcome decoded, as a gateway would). Both plug into
 //! tonic's client and turn a [`Batch`] into a [`Reply`].
 
-use crate::generator::{Batch, Item, Kind};
+use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
 use crate::target::{Failure, REPEAT, Reply, hash_id};
 use crate::wire::{self, Envelope};
 use clap::ValueEnum;
@@ -98,10 +98,26 @@ impl Decoder for BatchCodec {
     }
 }
 
-fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
+/// A request as the generated code's message.
+pub fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
+    let operation = item.operation as i32;
+    if matches!(item.operation, Operation::Capture | Operation::Void) {
+        return proto::TransferRequest {
+            id: item.id,
+            id_high,
+            operation,
+            hold_id: item.hold,
+            hold_id_high: id_high,
+            linked: item.linked,
+            ..Default::default()
+        };
+    }
+    let timeout_ms = if item.operation == Operation::Hold { HOLD_TIMEOUT_MS } else { 0 };
     proto::TransferRequest {
         id: item.id,
         id_high,
+        operation,
+        timeout_ms,
         debit_account: item.debit,
         credit_account: item.credit,
         amount_minor: item.amount,

@@ -3,8 +3,17 @@
 use super::*;
 
 fn batch() -> Batch {
-    let item =
-        |id, debit, credit, amount, kind, linked| Item { id, debit, credit, amount, kind, linked };
+    let item = |id, debit, credit, amount, kind, linked| Item {
+        id,
+        debit,
+        credit,
+        amount,
+        kind,
+        linked,
+        ..Item::default()
+    };
+    let most = item(u64::MAX, u64::MAX, u64::MAX - 1, u64::MAX, Kind::Deposit, true);
+    let of_hold = |operation| Item { operation, hold: u64::MAX - 7, ..most };
     Batch {
         id_high: u64::MAX - 5,
         items: vec![
@@ -12,6 +21,9 @@ fn batch() -> Batch {
             item(u64::MAX, u64::MAX, u64::MAX - 1, u64::MAX, Kind::Deposit, true),
             item(7, 0, 1 << 40, 0, Kind::Withdrawal, false),
             item(0, 9, 1 << 40, 127, Kind::Deposit, false),
+            of_hold(Operation::Hold),
+            of_hold(Operation::Capture),
+            Item { linked: false, ..of_hold(Operation::Void) },
         ],
     }
 }
@@ -54,6 +66,7 @@ fn outcomes() -> Vec<proto::Outcome> {
         explanation: "the account has too little".into(),
         debit: Some(balance),
         credit: None,
+        hold: Some(Box::new(proto::HoldOutcome { id: 9, state: 1, ..Default::default() })),
     };
     vec![refused, proto::Outcome { id: 78, ..Default::default() }, Default::default()]
 }

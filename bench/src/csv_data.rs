@@ -76,7 +76,7 @@ impl Row {
             credit: accounts.id(u64::from(self.credit)),
             amount: self.amount,
             kind: self.kind,
-            linked: false,
+            ..Item::default()
         }
     }
 }

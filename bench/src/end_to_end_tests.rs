@@ -133,6 +133,27 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn update_account(
+        &self,
+        _: Request<proto::UpdateAccountRequest>,
+    ) -> Answer<proto::UpdateAccountResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn set_account_limits(
+        &self,
+        _: Request<proto::SetAccountLimitsRequest>,
+    ) -> Answer<proto::SetAccountLimitsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_account_history(
+        &self,
+        _: Request<proto::ListAccountHistoryRequest>,
+    ) -> Answer<proto::ListAccountHistoryResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn set_account_status(
         &self,
         _: Request<proto::SetAccountStatusRequest>,
@@ -190,6 +211,20 @@ impl ledger_server::Ledger for Fake {
         &self,
         _: Request<proto::GetReceiptRequest>,
     ) -> Answer<proto::GetReceiptResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn get_holds(
+        &self,
+        _: Request<proto::GetHoldsRequest>,
+    ) -> Answer<proto::GetHoldsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_holds(
+        &self,
+        _: Request<proto::ListHoldsRequest>,
+    ) -> Answer<proto::ListHoldsResponse> {
         Err(Status::unimplemented("fake"))
     }
 

@@ -178,6 +178,8 @@ pub async fn transfers(
         linked_share: 0.0,
         repeat_share: 0.0,
         read_share: 0.0,
+        hold_share: 0.0,
+        hold_requests: 0,
         read_accounts: 1,
         seed: 1,
     };

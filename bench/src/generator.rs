@@ -1,9 +1,10 @@
-//! Makes the transfers of a run: ids that are unique across runs, amounts, linked pairs and
-//! repeats. One generator per client thread; batches are filled in place and used again.
+//! Makes the transfers of a run: ids that are unique across runs, amounts, linked pairs,
+//! repeats, and holds with what becomes of them. One generator per client thread; batches are filled in place and used again.
 
 use crate::csv_data::Replay;
 use crate::rng::Rng;
 use crate::workload::{Picker, Workload};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Transfers kept for being repeated.
@@ -11,6 +12,29 @@ const REPEAT_RING: usize = 1024;
 
 /// An amount that no account of a run can pay and every ledger can hold, minor units.
 const EXCESSIVE: u64 = 1 << 62;
+
+/// A hold is captured or voided so many requests after the one that placed it, at least, ...
+const HOLD_REQUESTS_MIN: u64 = 4;
+
+/// ... of four, three are captured.
+const CAPTURED_OF_FOUR: u64 = 3;
+
+/// When a hold of a run expires that nobody captured or voided, milliseconds: an hour.
+pub const HOLD_TIMEOUT_MS: u64 = 3_600_000;
+
+/// What is asked for; the numbers are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Operation {
+    /// A transfer.
+    #[default]
+    Transfer = 0,
+    /// A hold of the amount, which is placed.
+    Hold = 1,
+    /// All of the hold named is captured.
+    Capture = 2,
+    /// All of the hold named is given back.
+    Void = 3,
+}
 
 /// What a transfer is for; the numbers are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,6 +63,18 @@ pub struct Item {
     pub kind: Kind,
     /// Linked with the next one of the batch.
     pub linked: bool,
+    /// What is asked for.
+    pub operation: Operation,
+    /// Of a capture or void, lower 64 bits of the hold's id; the upper half is the batch's. The
+    /// accounts and the amount are then those of the hold and are not sent.
+    pub hold: u64,
+}
+
+impl Item {
+    /// Whether it moves its amount between its accounts once it is done.
+    pub fn moves(&self) -> bool {
+        matches!(self.operation, Operation::Transfer | Operation::Capture)
+    }
 }
 
 /// One request's transfers.
@@ -104,6 +140,10 @@ pub struct Shape {
     pub read_share: f64,
     /// Accounts that a read asks for.
     pub read_accounts: usize,
+    /// Share of transfers that are made in two steps, 0 to 1.
+    pub hold_share: f64,
+    /// Requests between a hold and what becomes of it: as many as may be on their way.
+    pub hold_requests: u64,
     /// Makes two runs send the same sequence.
     pub seed: u64,
 }
@@ -119,6 +159,10 @@ pub struct Generator {
     sent: Vec<Item>,
     sent_at: usize,
     replay: Option<Arc<Replay>>,
+    /// Requests filled.
+    filled: u64,
+    /// Open holds, and the request from which on something becomes of them.
+    held: VecDeque<(u64, Item)>,
 }
 
 impl Generator {
@@ -138,7 +182,8 @@ impl Generator {
         // The thread is in the upper bits; zero stays unused.
         let next_id = (thread << 48) + 1;
         let sent = Vec::with_capacity(REPEAT_RING);
-        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at: 0, replay }
+        let (sent_at, filled, held) = (0, 0, VecDeque::new());
+        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at, replay, filled, held }
     }
 
     /// Whether the next request is a read.
@@ -164,6 +209,8 @@ impl Generator {
             replay.fill(batch, count, self.accounts);
             return;
         }
+        self.filled += 1;
+        self.finish_holds(batch, count);
         // A pair takes two places, so pairs begin less often than their share.
         let pair_chance = self.shape.linked_share / (2.0 - self.shape.linked_share);
         while batch.items.len() < count {
@@ -178,8 +225,13 @@ impl Generator {
                 item.linked = true;
                 batch.items.push(item);
                 item = self.item();
-            } else if self.shape.repeat_share > 0.0 {
-                self.remember(item);
+            } else {
+                if self.shape.hold_share > 0.0 {
+                    item = self.perhaps_held(item);
+                }
+                if self.shape.repeat_share > 0.0 {
+                    self.remember(item);
+                }
             }
             batch.items.push(item);
         }
@@ -199,7 +251,36 @@ impl Generator {
             amount,
             kind: Kind::Transfer,
             linked: false,
+            operation: Operation::Transfer,
+            hold: 0,
         }
+    }
+
+    /// What becomes of the holds that are due.
+    fn finish_holds(&mut self, batch: &mut Batch, count: usize) {
+        while let Some((due, hold)) = self.held.front()
+            && *due <= self.filled
+            && batch.items.len() < count
+        {
+            let captured = hold.id % 4 < CAPTURED_OF_FOUR;
+            let operation = if captured { Operation::Capture } else { Operation::Void };
+            let item = Item { id: self.next_id, operation, hold: hold.id, ..*hold };
+            self.next_id += 1;
+            self.held.pop_front();
+            batch.items.push(item);
+        }
+    }
+
+    /// Makes some transfers holds.
+    #[inline]
+    fn perhaps_held(&mut self, item: Item) -> Item {
+        if !self.rng.chance(self.shape.hold_share) {
+            return item;
+        }
+        let hold = Item { operation: Operation::Hold, ..item };
+        let requests = self.shape.hold_requests.max(HOLD_REQUESTS_MIN);
+        self.held.push_back((self.filled + requests, hold));
+        hold
     }
 
     fn remember(&mut self, item: Item) {
@@ -227,6 +308,8 @@ mod tests {
             repeat_share: 0.0,
             read_share: 0.0,
             read_accounts: 1,
+            hold_share: 0.0,
+            hold_requests: 4,
             seed: 1,
         }
     }
@@ -292,6 +375,37 @@ mod tests {
         }
         // Pairs take two places for one draw, so the share is a little below.
         assert!((17_500..21_000).contains(&repeats), "{repeats}");
+    }
+
+    #[test]
+    fn holds_have_their_share_and_each_is_captured_or_voided_once() {
+        let shape =
+            Shape { workload: Workload::Holds, hold_share: 0.3, hold_requests: 7, ..shape() };
+        let all = items(shape, 2, 1_000);
+        let mut places = std::collections::HashMap::new();
+        let (mut transfers, mut captured, mut voided) = (0, 0, 0);
+        for (at, item) in all.iter().enumerate() {
+            match item.operation {
+                Operation::Transfer => transfers += 1,
+                Operation::Hold => assert_eq!(places.insert(item.id, (at / 100, *item)), None),
+                Operation::Capture | Operation::Void => {
+                    let (request, hold) = places.remove(&item.hold).expect("an open hold");
+                    assert!(at / 100 >= request + 7, "not before it was answered");
+                    assert_eq!((item.amount, item.debit), (hold.amount, hold.debit));
+                    let counted = if item.moves() { &mut captured } else { &mut voided };
+                    *counted += 1;
+                }
+            }
+        }
+        let held = captured + voided + places.len();
+        let share = held as f64 / (held + transfers) as f64;
+        assert!((0.28..0.32).contains(&share), "{share}");
+        let share = captured as f64 / (captured + voided) as f64;
+        assert!((0.73..0.77).contains(&share), "{share}");
+        // Only those of the last requests are left.
+        assert!(places.values().all(|(request, _)| *request + 8 >= 1_000 - 1), "{}", places.len());
+        let ids: HashSet<_> = all.iter().map(|item| item.id).collect();
+        assert_eq!(ids.len(), all.len());
     }
 
     #[test]

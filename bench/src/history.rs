@@ -14,7 +14,7 @@ use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{ShardId, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
-use ducat_engine::record::Record;
+use ducat_engine::rejection::Rejection;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -172,13 +172,12 @@ pub fn check(data: &Path, answers: &mut Answers, certain: bool) -> anyhow::Resul
     opened.journal.scan(SHARD, &mut |frame, _| {
         for record in decode_all(frame.payload()) {
             match record {
-                Ok(Record::Posted(p) | Record::PostedLinked(p)) => {
-                    findings.decided(answers, p.id, 0);
+                Ok(record) => {
+                    let number = record.rejection().map_or(0, Rejection::number);
+                    if let Some(id) = record.transfer_id() {
+                        findings.decided(answers, id, number);
+                    }
                 }
-                Ok(Record::Refused(r) | Record::RefusedLinked(r)) => {
-                    findings.decided(answers, r.id, r.rejection.number());
-                }
-                Ok(_) => {}
                 Err(_) => unreadable += 1,
             }
         }

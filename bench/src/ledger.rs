@@ -235,7 +235,8 @@ impl Ledger {
                 let id = |index| AccountId::new(u128::from(accounts.id(index)));
                 let ids = range.map(id).collect::<Result<_, _>>()?;
                 let found = handle.accounts(ids).await?.accounts.into_iter();
-                let posted = found.map(|a| a.map(|a| a.posted).context("an account is unknown"));
+                let posted =
+                    found.map(|a| a.map(|a| a.view.posted).context("an account is unknown"));
                 posted.collect()
             }
         }

@@ -107,7 +107,7 @@ impl OverloadArgs {
             "overload works with --mode batch or unary: only calls carry deadlines"
         );
         ensure!(
-            !matches!(self.workload, Workload::Mixed | Workload::Csv),
+            !matches!(self.workload, Workload::Mixed | Workload::Holds | Workload::Csv),
             "overload works with drawn transfers, not with the workload {}",
             self.workload.name()
         );

@@ -74,7 +74,7 @@ impl Population {
                 credit: accounts.id(index),
                 amount: workload.funding(index, *count),
                 kind: Kind::Deposit,
-                linked: false,
+                ..Item::default()
             },
             Self::File(data) => data.openings[index as usize].item(index + 1, accounts),
         }

@@ -91,6 +91,23 @@ fn csv(directory: &Path, rows: usize) -> String {
 }
 
 #[test]
+fn holds_are_captured_and_voided_and_every_balance_is_right() {
+    // One request at a time, so that every hold is answered before anything becomes of it.
+    let line = "--workload holds --hold-share 0.5 --accounts 100 --warmup 0 --duration 1 \
+                --in-flight 1 --batch 50";
+    for mode in ["", "--codec full", "--mode stream"] {
+        let report = over_grpc(&format!("{line} {mode}"));
+        all_held(&report);
+        assert_eq!(report.setup.hold_share, Some(0.5));
+        assert_eq!(report.results.errors_sum(), 0);
+        assert!(report.results.ok > 0 && report.results.refused.is_empty(), "{mode}");
+    }
+    let report = in_process(line);
+    all_held(&report);
+    assert!(report.checks.iter().any(|check| check.name.contains("every balance")));
+}
+
+#[test]
 fn reads_are_reported_apart_from_writes_in_every_mode() {
     for mode in ["--mode unary", "--batch 50", "--batch 50 --mode stream --codec full"] {
         let line = format!(

@@ -220,6 +220,10 @@ pub struct Setup {
     pub ramp: Option<String>,
     /// Share of requests that read; absent for workloads without reads.
     pub read_share: Option<f64>,
+    /// Share of transfers made in two steps, each of which counts; absent for workloads without
+    /// holds.
+    #[serde(default)]
+    pub hold_share: Option<f64>,
     /// Accounts in a read.
     pub read_accounts: Option<usize>,
     /// The file that was replayed.

@@ -113,11 +113,15 @@ fn workload(setup: &Setup) -> String {
     let reads = setup.read_share.zip(setup.read_accounts).map(|(share, n)| {
         format!(" ({:.0}% of requests read {} accounts)", share * 100.0, count(n as u64))
     });
+    let holds = setup.hold_share.map(|share| {
+        format!(" ({:.0}% of transfers in two steps, each an operation)", share * 100.0)
+    });
     let shares = [("linked", setup.linked_share), ("repeated", setup.repeat_share)];
     let shares = shares.iter().filter(|(_, share)| *share > 0.0);
     let shares: String =
         shares.map(|(name, share)| format!(", {:.0}% {name}", share * 100.0)).collect();
-    format!("{}{exponent}{}, {accounts}{shares}", setup.workload, reads.unwrap_or_default())
+    let more = reads.or(holds).unwrap_or_default();
+    format!("{}{exponent}{more}, {accounts}{shares}", setup.workload)
 }
 
 /// What ran where, by name.

@@ -43,6 +43,7 @@ pub fn report() -> Report {
         rate: None,
         ramp: None,
         read_share: None,
+        hold_share: None,
         read_accounts: None,
         csv: None,
         duration_s: 15.0,

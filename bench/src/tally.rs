@@ -293,6 +293,9 @@ impl Tally {
                 (*fresh, whole.repeats) = (*fresh - 1, whole.repeats + 1);
             }
             let Some(gains) = gains.as_mut().filter(|_| first && code == 0) else { return };
+            if !item.moves() {
+                return;
+            }
             let amount = item.amount as i64;
             if let Some(index) = accounts.index(item.debit) {
                 gains[index] -= amount;

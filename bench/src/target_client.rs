@@ -1,11 +1,11 @@
 //! The port through the Rust client: every request is one transfer, and the client makes
 //! batches of those in flight. What a gateway written in Rust would see.
 
-use crate::generator::{Batch, Item, Kind};
+use crate::codec::full_transfer;
+use crate::generator::Batch;
 use crate::target::{Failure, REPEAT, Reply, hash_id};
 use anyhow::Context;
 use ducat_api::client::{BatchingClient, BatchingOptions, Client, ClientError};
-use ducat_api::proto::{self, TransferRequest};
 use std::sync::Arc;
 
 /// A clone of a batching client.
@@ -32,7 +32,7 @@ impl ClientPort {
                 message: format!("{} transfers in a single call", batch.items.len()),
             });
         };
-        let outcome = self.client.transfer(transfer(batch.id_high, &item)).await;
+        let outcome = self.client.transfer(full_transfer(batch.id_high, &item)).await;
         let outcome = outcome.map_err(|error| failure(&error))?;
         let code = u8::try_from(outcome.code).unwrap_or(REPEAT - 1) & (REPEAT - 1);
         Ok(Reply {
@@ -41,23 +41,6 @@ impl ClientPort {
             ids_hash: hash_id(0, outcome.id),
             failure: None,
         })
-    }
-}
-
-fn transfer(id_high: u64, item: &Item) -> TransferRequest {
-    TransferRequest {
-        id: item.id,
-        id_high,
-        debit_account: item.debit,
-        credit_account: item.credit,
-        amount_minor: item.amount,
-        kind: match item.kind {
-            Kind::Transfer => proto::TransferKind::Transfer,
-            Kind::Deposit => proto::TransferKind::Deposit,
-            Kind::Withdrawal => proto::TransferKind::Withdrawal,
-        }
-        .into(),
-        ..Default::default()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The port into an engine of this very process: no gRPC, no encoding, only the engine's
 //! handle. Shows what the ledger itself costs.
 
-use crate::generator::{Batch, Kind};
+use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
 use crate::target::{Failure, REPEAT, Reply, hash_id};
 use ducat_actors::handle::{Handle, RequestError};
 use ducat_engine::ids::{AccountId, IdError, TransferId};
+use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
 use ducat_engine::transfer::{Outcome, TransferKind, TransferRequest};
 use std::sync::Arc;
 
@@ -43,14 +44,14 @@ impl HandlePort {
             message: e.to_string(),
         })?;
         let found = self.handle.accounts(ids).await.map_err(failure)?;
-        Ok(found.accounts.iter().flatten().fold(0, |hash, a| hash_id(hash, a.spec.id.low())))
+        Ok(found.accounts.iter().flatten().fold(0, |hash, a| hash_id(hash, a.view.spec.id.low())))
     }
 }
 
-fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
+fn requests(batch: &Batch) -> Result<Vec<Request>, IdError> {
     let mut requests = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
-        requests.push(TransferRequest {
+        let transfer = TransferRequest {
             id: TransferId::from_halves(batch.id_high, item.id)?,
             debit: AccountId::from_halves(0, item.debit)?,
             credit: AccountId::from_halves(0, item.credit)?,
@@ -62,9 +63,42 @@ fn requests(batch: &Batch) -> Result<Vec<TransferRequest>, IdError> {
                 Kind::Withdrawal => TransferKind::Withdrawal,
             },
             linked: item.linked,
-        });
+        };
+        requests.push(request(transfer, batch.id_high, item)?);
     }
     Ok(requests)
+}
+
+/// The transfer, or the operation on a hold that the item stands for.
+fn request(transfer: TransferRequest, id_high: u64, item: &Item) -> Result<Request, IdError> {
+    let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer;
+    Ok(match item.operation {
+        Operation::Transfer => transfer.into(),
+        Operation::Hold => {
+            let (timeout_ns, over_capture_max) = (HOLD_TIMEOUT_MS * 1_000_000, 0);
+            HoldRequest {
+                id,
+                debit,
+                credit,
+                amount,
+                currency,
+                kind,
+                timeout_ns,
+                over_capture_max,
+                linked,
+            }
+            .into()
+        }
+        Operation::Capture => {
+            let hold = TransferId::from_halves(id_high, item.hold)?;
+            let (amount, last) = (None, false);
+            CaptureRequest { id, hold, amount, currency, last, linked }.into()
+        }
+        Operation::Void => {
+            let hold = TransferId::from_halves(id_high, item.hold)?;
+            VoidRequest { id, hold, linked }.into()
+        }
+    })
 }
 
 fn reply(outcomes: &[Outcome]) -> Reply {

@@ -3,7 +3,7 @@
 //! with the server, so what it does not spend is measured server. [`crate::codec`] offers the
 //! generated code beside it, and the tests hold the two against each other.
 
-use crate::generator::{Batch, Item, Kind};
+use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
 use crate::target::{Failure, REPEAT, Reply, hash_id};
 use prost::bytes::BufMut;
 
@@ -103,6 +103,9 @@ impl Scratch {
     fn transfer(&mut self, id_high: u64, item: &Item) {
         self.fixed64(0x09, item.id);
         self.fixed64(0x11, id_high);
+        if matches!(item.operation, Operation::Capture | Operation::Void) {
+            return self.of_hold(id_high, item);
+        }
         self.fixed64(0x19, item.debit);
         self.fixed64(0x29, item.credit);
         if item.amount != 0 {
@@ -113,6 +116,26 @@ impl Scratch {
             self.byte(0x50);
             self.byte(item.kind as u8);
         }
+        self.linked(item);
+        if item.operation == Operation::Hold {
+            self.byte(0x60);
+            self.byte(item.operation as u8);
+            self.byte(0x78);
+            self.varint(HOLD_TIMEOUT_MS);
+        }
+    }
+
+    /// The fields behind the id of what is asked of a hold.
+    fn of_hold(&mut self, id_high: u64, item: &Item) {
+        self.linked(item);
+        self.byte(0x60);
+        self.byte(item.operation as u8);
+        self.fixed64(0x69, item.hold);
+        self.fixed64(0x71, id_high);
+    }
+
+    #[inline]
+    fn linked(&mut self, item: &Item) {
         if item.linked {
             self.byte(0x58);
             self.byte(1);

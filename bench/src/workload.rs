@@ -31,13 +31,15 @@ pub enum Workload {
     Mixed,
     /// About half of the transfers break a rule.
     RefusalHeavy,
+    /// As uniform, and a share of the transfers is made in two steps, by holds.
+    Holds,
     /// The rows of a file.
     Csv,
 }
 
 impl Workload {
     /// All of them, in the order of `list`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uniform,
         Self::Zipf,
         Self::Hot,
@@ -45,6 +47,7 @@ impl Workload {
         Self::Ring,
         Self::Mixed,
         Self::RefusalHeavy,
+        Self::Holds,
         Self::Csv,
     ];
 
@@ -58,6 +61,7 @@ impl Workload {
             Self::Ring => "ring",
             Self::Mixed => "mixed",
             Self::RefusalHeavy => "refusal-heavy",
+            Self::Holds => "holds",
             Self::Csv => "csv",
         }
     }
@@ -72,6 +76,10 @@ impl Workload {
             Self::Ring => "every account pays the next one, round and round",
             Self::Mixed => {
                 "as uniform, and half of the requests (--read-share) read accounts, told apart"
+            }
+            Self::Holds => {
+                "as uniform, and 30 of 100 transfers (--hold-share) are held first, then captured or \
+                 voided"
             }
             Self::Csv => {
                 "the rows of a file as `ducat import` reads it (--csv FILE --mapping FILE.toml)"
@@ -141,7 +149,9 @@ impl Picker {
     pub fn pick(&mut self, rng: &mut Rng) -> Pick {
         match self.workload {
             // A replay takes its pairs from its file and never asks.
-            Workload::Uniform | Workload::Mixed | Workload::Csv => self.uniform(rng),
+            Workload::Uniform | Workload::Mixed | Workload::Holds | Workload::Csv => {
+                self.uniform(rng)
+            }
             Workload::Zipf => self.zipf(rng),
             Workload::Hot => self.hot(rng),
             Workload::Hub => self.hub(rng),

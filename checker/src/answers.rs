@@ -5,10 +5,12 @@ use crate::check::{Asked, Checker};
 use crate::event::{Event, Side, Stored};
 use crate::fault::Kind;
 use crate::history::{BadHistory, SeenEntry, Told};
+use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::record::{Posted, Record};
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{AccountStatus, TransferRequest};
+use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferRequest};
 
 /// What the rules give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,16 +130,26 @@ impl Checker<'_> {
                 let stored = stored.as_ref().expect("it decides a transfer");
                 self.refuse(stored);
             }
-            Record::AccountOpened(spec) => {
-                let id = spec.id;
-                if !self.books.open(spec, lsn) {
-                    self.report.add(Kind::WrongOutcome, lsn, || format!("opens {id} again"));
-                } else if self.listed.contains(&id) {
-                    self.lines.extend(self.books.slot(id).map(|slot| (slot, Vec::new())));
+            Record::AccountOpened(spec) => self.open(lsn, spec, Bounds::default()),
+            Record::Account(event) => match &**event {
+                AccountEvent::Opened(opening) => self.open(lsn, &opening.spec, opening.bounds),
+                AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
+                    self.set_status(lsn, *slot, *status);
                 }
-            }
+                AccountEvent::Changed { slot, change: Change::Limits(limits), .. } => {
+                    self.set_limits(lsn, *slot, limits);
+                }
+                // It says nothing of money.
+                AccountEvent::Changed { change: Change::Profile(_), .. } => {}
+            },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
             Record::AssetDefined { .. } => {}
+            Record::Held(_)
+            | Record::Captured(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => self.hold_event(lsn, &event.record),
         }
         if let (Some(stored), Some(told)) = (&stored, asked.told) {
             self.told(stored, told);
@@ -146,23 +158,44 @@ impl Checker<'_> {
         self.reads_at(lsn)
     }
 
+    fn set_limits(&mut self, lsn: Lsn, slot: Slot, limits: &Limits) {
+        let Some(book) = self.books.get_mut(slot) else {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("{slot:?} is no account"));
+            return;
+        };
+        book.overdraft_limit = limits.overdraft_limit;
+        book.bounds = limits.bounds;
+        let book = *book;
+        if book.is_outside() {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} lies beyond its limits"));
+        }
+    }
+
+    fn open(&mut self, lsn: Lsn, spec: &AccountSpec, bounds: Bounds) {
+        let id = spec.id;
+        if !self.books.open(spec, bounds, lsn) {
+            self.report.add(Kind::WrongOutcome, lsn, || format!("opens {id} again"));
+        } else if self.listed.contains(&id) {
+            self.lines.extend(self.books.slot(id).map(|slot| (slot, Vec::new())));
+        }
+    }
+
     fn set_status(&mut self, lsn: Lsn, slot: Slot, status: AccountStatus) {
         let Some(book) = self.books.get_mut(slot) else {
             self.report.add(Kind::WrongOutcome, lsn, || format!("{slot:?} is no account"));
             return;
         };
-        let closed = AccountStatus::Closed;
-        let reopened = book.status == closed && status != closed;
-        let unpaid = status == closed && book.posted != 0;
+        let empty = book.posted == 0 && book.on_hold == 0;
+        let unpaid = status == AccountStatus::Closed && !empty;
         book.status = status;
-        if reopened || unpaid {
+        if unpaid {
             let book = *book;
             self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} cannot become so"));
         }
     }
 
     /// Moves the money, and holds the journal's figures against those it comes to.
-    fn post(&mut self, lsn: Lsn, posted: &Posted) {
+    pub(crate) fn post(&mut self, lsn: Lsn, posted: &Posted) {
         let slots = [posted.debit, posted.credit];
         let [Some(from), Some(to)] = slots.map(|slot| self.books.get(slot).copied()) else {
             self.report.add(Kind::WrongOutcome, lsn, || format!("no such account: {posted:?}"));
@@ -184,7 +217,7 @@ impl Checker<'_> {
             book.last_lsn = lsn;
             let now = *book;
             let back = if before.last_lsn == Lsn::ZERO { 0 } else { lsn.0 - before.last_lsn.0 };
-            if side.posted != now.posted || whole(side.room) != now.room() || side.back != back {
+            if side.posted != now.posted || side.room != now.room() || side.back != back {
                 self.report.add(Kind::WrongBalance, lsn, || {
                     format!("the journal has {side:?} after it, the sum is {now:?}")
                 });

@@ -3,6 +3,7 @@
 //! votes, nothing on its way.
 
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::limits::Bounds;
 use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{
@@ -16,10 +17,16 @@ use std::collections::{BTreeMap, HashMap};
 pub struct Book {
     /// How it was opened.
     pub spec: AccountSpec,
+    /// How far below zero it may go now, minor units.
+    pub overdraft_limit: u128,
+    /// Its floor and ceiling now.
+    pub bounds: Bounds,
     /// Whether it may move.
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
+    /// Set aside by open holds, minor units.
+    pub on_hold: i128,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
@@ -30,13 +37,23 @@ impl Book {
     /// How much more than its balance it can spend, minor units.
     #[must_use]
     pub fn room(&self) -> i128 {
-        if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) }
+        let limit = if self.spec.external { 0 } else { whole(self.overdraft_limit) };
+        limit.saturating_sub(self.on_hold)
     }
 
     /// Its figures.
     #[must_use]
     pub fn figures(&self) -> BalanceAfter {
         BalanceAfter { posted: self.posted, available: self.posted.saturating_add(self.room()) }
+    }
+
+    /// Whether it lies beyond its limits: what is on hold counts as spent, and not as gone.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        let floor = self.bounds.floor.unwrap_or_else(|| whole(self.overdraft_limit).wrapping_neg());
+        let above = self.bounds.ceiling.is_some_and(|ceiling| self.posted > ceiling);
+        let left = self.posted.saturating_sub(self.on_hold);
+        !self.spec.external && (left < floor || above)
     }
 
     fn covers(&self, amount: i128) -> bool {
@@ -59,8 +76,11 @@ impl Books {
         for view in accounts {
             books.list(Book {
                 spec: view.spec,
+                overdraft_limit: view.spec.overdraft_limit,
+                bounds: view.bounds,
                 status: view.status,
                 posted: view.posted,
+                on_hold: whole(view.on_hold),
                 opened_lsn: view.opened_lsn,
                 last_lsn: view.last_lsn,
             });
@@ -93,14 +113,17 @@ impl Books {
     }
 
     /// Opens an account in the next slot. `false` when there is one with this id.
-    pub(crate) fn open(&mut self, spec: &AccountSpec, lsn: Lsn) -> bool {
+    pub(crate) fn open(&mut self, spec: &AccountSpec, bounds: Bounds, lsn: Lsn) -> bool {
         let status = AccountStatus::Active;
         let fresh = !self.slots.contains_key(&spec.id);
         if fresh {
             self.list(Book {
                 spec: *spec,
+                overdraft_limit: spec.overdraft_limit,
+                bounds,
                 status,
                 posted: 0,
+                on_hold: 0,
                 opened_lsn: lsn,
                 last_lsn: Lsn::ZERO,
             });
@@ -179,11 +202,24 @@ pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection
             return Some(if_credit);
         }
     }
+    if debit.status == AccountStatus::DebitsBlocked {
+        return Some(Rejection::DebitAccountBlocked);
+    }
+    if credit.status == AccountStatus::CreditsBlocked {
+        return Some(Rejection::CreditAccountBlocked);
+    }
+    let left = debit.posted.saturating_sub(debit.on_hold).saturating_sub(amount);
+    if debit.bounds.floor.is_some_and(|floor| left < floor) {
+        return Some(Rejection::DebitAccountFloor);
+    }
     if !debit.covers(amount) {
         return Some(Rejection::InsufficientFunds);
     }
-    let in_range = debit.posted.saturating_sub(amount) >= -BALANCE_MAX
-        && credit.posted.saturating_add(amount) <= BALANCE_MAX;
+    let ceiling = credit.bounds.ceiling;
+    if ceiling.is_some_and(|ceiling| credit.posted.saturating_add(amount) > ceiling) {
+        return Some(Rejection::CreditAccountCeiling);
+    }
+    let in_range = left >= -BALANCE_MAX && credit.posted.saturating_add(amount) <= BALANCE_MAX;
     (!in_range).then_some(Rejection::BalanceOverflow)
 }
 

@@ -122,8 +122,7 @@ impl Stored {
     }
 }
 
-fn figures(posted: i128, room: u128) -> BalanceAfter {
-    let room = i128::try_from(room).unwrap_or(i128::MAX);
+pub(crate) fn figures(posted: i128, room: i128) -> BalanceAfter {
     BalanceAfter { posted, available: posted.saturating_add(room) }
 }
 

@@ -336,5 +336,4 @@ pub(crate) const OPENED: u8 = 7;
 
 pub(crate) const KINDS: [TransferKind; 3] =
     [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
-pub(crate) const STATUSES: [AccountStatus; 3] =
-    [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
+pub(crate) const STATUSES: [AccountStatus; 5] = AccountStatus::ALL;

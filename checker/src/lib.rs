@@ -25,6 +25,7 @@ mod duplicates;
 pub mod event;
 pub mod fault;
 pub mod history;
+mod holds;
 mod index;
 mod log;
 mod order;

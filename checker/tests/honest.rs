@@ -53,7 +53,9 @@ fn random_run(seed: u64) -> Run {
                 run.read_entries(id, 1 + rng.below(5) as usize);
             }
             3 => {
-                let status = [AccountStatus::Active, AccountStatus::Frozen][rng.below(2) as usize];
+                // Not closed: that asks for an empty account.
+                let some = AccountStatus::ALL.into_iter().filter(|s| *s != AccountStatus::Closed);
+                let status = some.cycle().nth(rng.below(4) as usize).expect("one of four");
                 run.set_status(u128::from(rng.below(4)) + 2, status);
             }
             4 => run.now_ns += rng.below(3) * REMEMBER_NS / 20,

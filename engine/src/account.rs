@@ -1,20 +1,26 @@
 //! The account actor's state machine: one account, its figures, and the messages it takes.
 //!
 //! ```text
-//!            Freeze ──▶ held      ─┬─ Debit  ──▶ posted −
+//!            Freeze ──▶ pending − ─┬─ Debit  ──▶ posted −
 //!   prepare                        │                        commit
-//!            Expect ──▶ incoming  ─┴─ Credit ──▶ posted +
+//!            Expect ──▶ pending + ─┴─ Credit ──▶ posted +
 //! ```
 //!
 //! Preparing a transfer freezes the amount on the debit account and announces it on the
 //! credit account; the decision either turns both into postings or takes both back.
 //! [`Account::debit`] and [`Account::credit`] are the only ways a posted balance changes,
 //! when running live and when replaying a journal alike.
+//!
+//! A hold is a freeze that outlives its request: [`Account::set_aside`] and
+//! [`Account::give_back`] change what is on hold, which no debit may spend. What operations on
+//! holds prepare is an [`Effect`], which changes both figures at once: what may be *spent* is
+//! held against the floor, what is *posted* against the end of the range.
 
 use crate::ids::{AccountId, Lsn};
+use crate::limits::{Bounds, Limits};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::rejection::Rejection;
-use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
+use crate::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use thiserror::Error;
 
 /// An account: private state, changed only by the messages below.
@@ -22,14 +28,51 @@ use thiserror::Error;
 pub struct Account {
     id: AccountId,
     posted: i128,
-    held: u128,
-    incoming: u128,
+    /// Set aside by open holds, minor units.
+    on_hold: u128,
+    /// Announced less frozen: how far everything prepared will move the posted balance.
+    pending: i128,
+    /// How far everything prepared will move what is on hold.
+    pending_hold: i128,
     overdraft_limit: u128,
     opened_lsn: Lsn,
     last_lsn: Lsn,
+    /// How much is prepared and neither done nor taken back; without any, nothing is pending.
+    prepared: u32,
     currency: CurrencyId,
     status: AccountStatus,
     external: bool,
+    /// Where it has a floor or a ceiling; apart, since few accounts do.
+    bounds: Option<Box<Bounds>>,
+}
+
+/// What an item of a batch does to one account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Effect {
+    /// Change of the posted balance, minor units.
+    pub posted: i128,
+    /// Change of what is on hold, minor units.
+    pub on_hold: i128,
+    /// What it asks of the account.
+    pub guard: Guard,
+}
+
+/// What an effect asks of its account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Guard {
+    /// Debits are allowed, and what it takes is there.
+    Debit,
+    /// Credits are allowed, and what it brings has room.
+    Credit,
+    /// Nothing.
+    Free,
+}
+
+impl Effect {
+    /// Change of what may be spent.
+    pub fn spendable(self) -> i128 {
+        self.posted - self.on_hold
+    }
 }
 
 /// What a posting did to one account.
@@ -105,18 +148,24 @@ pub struct Durable {
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
+    /// Set aside by open holds, minor units.
+    pub on_hold: u128,
+    /// Its floor and ceiling.
+    pub bounds: Bounds,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
     pub last_lsn: Lsn,
 }
 
-/// What of an account's durable state an event can change, as it was at one moment.
+/// What of an account's durable state an event can change, as it was at one moment. Events that
+/// change its limits are rare: for those the whole account is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Image {
     /// Where the account is hosted; here because it costs no byte more.
     pub local: u32,
     posted: i128,
+    on_hold: u128,
     last_lsn: Lsn,
     status: AccountStatus,
 }
@@ -128,15 +177,24 @@ impl Account {
         Self {
             id: spec.id,
             posted: 0,
-            held: 0,
-            incoming: 0,
+            on_hold: 0,
+            pending: 0,
+            pending_hold: 0,
             overdraft_limit: spec.overdraft_limit,
             opened_lsn: lsn,
             last_lsn: Lsn::ZERO,
+            prepared: 0,
             currency: spec.currency,
             status: AccountStatus::Active,
             external: spec.external,
+            bounds: None,
         }
+    }
+
+    /// An account as it is right after its opening with a floor and a ceiling.
+    #[must_use]
+    pub fn open_within(spec: &AccountSpec, bounds: Bounds, lsn: Lsn) -> Self {
+        Self { bounds: boxed(bounds), ..Self::open(spec, lsn) }
     }
 
     /// An account as a snapshot holds it, with nothing prepared on it.
@@ -144,16 +202,27 @@ impl Account {
     /// # Errors
     /// What no sequence of events leads to.
     pub fn restore(durable: &Durable) -> Result<Self, &'static str> {
-        let Durable { spec, status, posted, opened_lsn, last_lsn } = *durable;
+        let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = *durable;
         if spec.overdraft_limit > AMOUNT_MAX {
             return Err("its overdraft limit is out of range");
         }
         if opened_lsn == Lsn::ZERO {
             return Err("no event opened it");
         }
-        let account = Self { posted, last_lsn, status, ..Self::open(&spec, opened_lsn) };
-        if !(account.floor()..=BALANCE_MAX).contains(&posted) {
+        let opened = Self::open_within(&spec, bounds, opened_lsn);
+        let account = Self { posted, on_hold, last_lsn, status, ..opened };
+        if account.limits().check(spec.external, 0, 0) == Err(AccountRejection::LimitsContradict)
+            || spec.external && !bounds.is_none()
+        {
+            return Err("its limits contradict one another");
+        }
+        if !(account.floor()..=account.ceiling()).contains(&posted) {
             return Err("its balance is out of range");
+        }
+        // An external account's may reach from one end of the range to the other.
+        let most = posted.abs_diff(account.floor());
+        if on_hold > most {
+            return Err("more is on hold than it has");
         }
         if last_lsn == Lsn::ZERO && posted != 0 {
             return Err("it has a balance and no entry");
@@ -161,7 +230,7 @@ impl Account {
         if last_lsn != Lsn::ZERO && last_lsn <= opened_lsn {
             return Err("its last entry does not come after its opening");
         }
-        if status == AccountStatus::Closed && posted != 0 {
+        if status == AccountStatus::Closed && (posted != 0 || on_hold != 0) {
             return Err("it is closed and not empty");
         }
         Ok(account)
@@ -174,6 +243,8 @@ impl Account {
             spec: self.spec(),
             status: self.status,
             posted: self.posted,
+            on_hold: self.on_hold,
+            bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -185,27 +256,30 @@ impl Account {
         let Self {
             id: _,
             posted,
-            held: _,
-            incoming: _,
+            on_hold,
+            pending: _,
+            pending_hold: _,
             overdraft_limit: _,
             opened_lsn: _,
             last_lsn,
+            prepared: _,
             currency: _,
             status,
             external: _,
+            bounds: _,
         } = *self;
-        Image { local, posted, last_lsn, status }
+        Image { local, posted, on_hold, last_lsn, status }
     }
 
     /// The account as it was when the image was taken, with nothing prepared on it.
     pub(crate) fn as_of(&self, image: Image) -> Self {
-        let Image { local: _, posted, last_lsn, status } = image;
-        Self { posted, last_lsn, status, ..self.settled() }
+        let Image { local: _, posted, on_hold, last_lsn, status } = image;
+        Self { posted, on_hold, last_lsn, status, ..self.settled() }
     }
 
     /// The account with nothing prepared on it.
     pub(crate) fn settled(&self) -> Self {
-        Self { held: 0, incoming: 0, ..self.clone() }
+        Self { pending: 0, pending_hold: 0, prepared: 0, ..self.clone() }
     }
 
     /// The caller's id.
@@ -232,50 +306,104 @@ impl Account {
         self.posted
     }
 
+    /// Set aside by open holds, minor units.
+    #[must_use]
+    pub fn on_hold(&self) -> u128 {
+        self.on_hold
+    }
+
     /// Reads something of every line of the cache that a posting needs.
     pub(crate) fn warm(&self) -> u64 {
         self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
     }
 
-    /// The lowest posted balance it may reach.
+    /// Its floor and ceiling.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.bounds.as_deref().copied().unwrap_or_default()
+    }
+
+    /// All its limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits { overdraft_limit: self.overdraft_limit, bounds: self.bounds() }
+    }
+
+    fn own_floor(&self) -> Option<i128> {
+        self.bounds.as_ref().and_then(|bounds| bounds.floor)
+    }
+
+    fn own_ceiling(&self) -> Option<i128> {
+        self.bounds.as_ref().and_then(|bounds| bounds.ceiling)
+    }
+
+    /// The lowest balance it may reach, what is on hold being spent.
+    #[inline]
     pub(crate) fn floor(&self) -> i128 {
+        if let Some(floor) = self.own_floor() {
+            return floor;
+        }
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
     }
 
-    /// The posted balance once everything prepared so far is posted.
+    /// The highest posted balance it may reach.
+    #[inline]
+    pub(crate) fn ceiling(&self) -> i128 {
+        self.own_ceiling().unwrap_or(BALANCE_MAX)
+    }
+
+    /// The posted balance once everything prepared so far is done.
     pub(crate) fn prospective(&self) -> i128 {
-        self.posted - signed(self.held) + signed(self.incoming)
+        self.posted + self.pending
+    }
+
+    /// What of it may be spent then: what is not on hold.
+    pub(crate) fn spendable(&self) -> i128 {
+        self.prospective() - signed(self.on_hold) - self.pending_hold
     }
 
     /// The rule that forbids any debit now, whatever the amount.
     pub(crate) fn debit_blocked(&self) -> Option<Rejection> {
         match self.status {
-            AccountStatus::Active => None,
+            AccountStatus::Active | AccountStatus::CreditsBlocked => None,
             AccountStatus::Frozen => Some(Rejection::DebitAccountFrozen),
             AccountStatus::Closed => Some(Rejection::DebitAccountClosed),
+            AccountStatus::DebitsBlocked => Some(Rejection::DebitAccountBlocked),
         }
     }
 
     /// The rule that forbids any credit now, whatever the amount.
     pub(crate) fn credit_blocked(&self) -> Option<Rejection> {
         match self.status {
-            AccountStatus::Active => None,
+            AccountStatus::Active | AccountStatus::DebitsBlocked => None,
             AccountStatus::Frozen => Some(Rejection::CreditAccountFrozen),
             AccountStatus::Closed => Some(Rejection::CreditAccountClosed),
+            AccountStatus::CreditsBlocked => Some(Rejection::CreditAccountBlocked),
         }
     }
 
     /// The rule a debit breaks when it falls short: an external account has no floor but the
     /// end of the range.
     pub(crate) fn shortfall(&self) -> Rejection {
+        if self.own_floor().is_some() {
+            return Rejection::DebitAccountFloor;
+        }
         if self.external { Rejection::BalanceOverflow } else { Rejection::InsufficientFunds }
+    }
+
+    /// The rule a credit breaks when it goes too far.
+    pub(crate) fn excess(&self) -> Rejection {
+        match self.own_ceiling() {
+            Some(_) => Rejection::CreditAccountCeiling,
+            None => Rejection::BalanceOverflow,
+        }
     }
 
     /// The rule that a debit of `amount` breaks, given everything prepared before.
     #[must_use]
     pub fn refuse_debit(&self, amount: u128) -> Option<Rejection> {
         self.debit_blocked().or_else(|| {
-            let short = self.prospective() - signed(amount) < self.floor();
+            let short = self.spendable() - signed(amount) < self.floor();
             short.then(|| self.shortfall())
         })
     }
@@ -284,31 +412,95 @@ impl Account {
     #[must_use]
     pub fn refuse_credit(&self, amount: u128) -> Option<Rejection> {
         self.credit_blocked().or_else(|| {
-            let over = self.prospective() + signed(amount) > BALANCE_MAX;
-            over.then_some(Rejection::BalanceOverflow)
+            let over = self.prospective() + signed(amount) > self.ceiling();
+            over.then(|| self.excess())
         })
     }
 
-    /// `Freeze`: sets `amount` aside for a debit to come.
+    /// The rule that an effect breaks, given everything prepared before. What takes nothing away
+    /// is covered, whatever the balance.
+    pub(crate) fn refuse(&self, effect: Effect) -> Option<Rejection> {
+        match effect.guard {
+            Guard::Free => None,
+            Guard::Debit => self.debit_blocked().or_else(|| {
+                let net = effect.spendable();
+                let short = net < 0 && self.spendable() + net < self.floor();
+                short.then(|| self.shortfall())
+            }),
+            Guard::Credit => self.credit_blocked().or_else(|| {
+                let over = self.prospective() + effect.posted > self.ceiling();
+                over.then(|| self.excess())
+            }),
+        }
+    }
+
+    /// `Freeze`: keeps `amount` for a debit to come.
     pub fn freeze(&mut self, amount: u128) {
-        self.held += amount;
+        self.pending -= signed(amount);
+        self.prepared += 1;
     }
 
     /// `Unfreeze`: gives back what was frozen.
     pub fn unfreeze(&mut self, amount: u128) {
-        assert!(self.held >= amount, "more unfrozen than was frozen");
-        self.held -= amount;
+        self.pending += signed(amount);
+        self.take_back();
     }
 
     /// `Expect`: announces a credit to come.
     pub fn expect(&mut self, amount: u128) {
-        self.incoming += amount;
+        self.pending += signed(amount);
+        self.prepared += 1;
     }
 
     /// `Unexpect`: takes back what was announced.
     pub fn unexpect(&mut self, amount: u128) {
-        assert!(self.incoming >= amount, "more taken back than was announced");
-        self.incoming -= amount;
+        self.pending -= signed(amount);
+        self.take_back();
+    }
+
+    /// Freezes or announces what an effect will do.
+    pub(crate) fn prepare(&mut self, effect: Effect) {
+        self.pending += effect.posted;
+        self.pending_hold += effect.on_hold;
+        self.prepared += 1;
+    }
+
+    /// Takes that back.
+    pub(crate) fn unprepare(&mut self, effect: Effect) {
+        self.pending -= effect.posted;
+        self.pending_hold -= effect.on_hold;
+        self.take_back();
+    }
+
+    fn take_back(&mut self) {
+        assert!(self.prepared > 0, "more taken back than was prepared");
+        self.prepared -= 1;
+        let nothing = self.pending == 0 && self.pending_hold == 0;
+        assert!(self.prepared > 0 || nothing, "other taken back than was prepared");
+    }
+
+    /// Puts `amount` on hold, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
+    pub(crate) fn set_aside(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
+        self.check_allowed(lsn, AccountStatus::CreditsBlocked)?;
+        self.check_covered(lsn, amount)?;
+        self.on_hold += amount;
+        Ok(self.figures())
+    }
+
+    /// Gives `amount` of what is on hold back, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// [`Impossible`] when less is on hold; nothing changed then.
+    pub(crate) fn give_back(&mut self, lsn: Lsn, amount: u128) -> Result<BalanceAfter, Impossible> {
+        let Some(on_hold) = self.on_hold.checked_sub(amount) else {
+            let what = format!("account {} has {} on hold, not {amount}", self.id, self.on_hold);
+            return Err(Impossible::Differs { lsn, what });
+        };
+        self.on_hold = on_hold;
+        Ok(self.figures())
     }
 
     /// `Debit`: posts `amount` out of the account, by the event at `lsn`.
@@ -317,17 +509,9 @@ impl Account {
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
     #[inline]
     pub fn debit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
-        self.check_moves(lsn)?;
-        let after = self.posted - signed(amount);
-        if after < self.floor() {
-            return Err(Impossible::NotCovered {
-                lsn,
-                account: self.id,
-                amount,
-                available: self.figures().available,
-            });
-        }
-        Ok(self.post(lsn, after))
+        self.check_moves(lsn, AccountStatus::CreditsBlocked)?;
+        self.check_covered(lsn, amount)?;
+        Ok(self.post(lsn, self.posted - signed(amount)))
     }
 
     /// `Credit`: posts `amount` into the account, by the event at `lsn`.
@@ -336,18 +520,33 @@ impl Account {
     /// [`Impossible`], as [`Self::debit`].
     #[inline]
     pub fn credit(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
-        self.check_moves(lsn)?;
+        self.check_moves(lsn, AccountStatus::DebitsBlocked)?;
         let after = self.posted + signed(amount);
-        if after > BALANCE_MAX {
+        if after > self.ceiling() {
             return Err(Impossible::OutOfRange { lsn, account: self.id });
         }
         Ok(self.post(lsn, after))
     }
 
-    fn check_moves(&self, lsn: Lsn) -> Result<(), Impossible> {
-        if self.status != AccountStatus::Active {
-            return Err(Impossible::NotActive { lsn, account: self.id, status: self.status });
+    #[inline]
+    fn check_covered(&self, lsn: Lsn, amount: u128) -> Result<(), Impossible> {
+        if self.posted - signed(self.on_hold) - signed(amount) >= self.floor() {
+            return Ok(());
         }
+        let available = self.figures().available;
+        Err(Impossible::NotCovered { lsn, account: self.id, amount, available })
+    }
+
+    /// `also`: the status beside [`AccountStatus::Active`] that lets it move this way.
+    fn check_allowed(&self, lsn: Lsn, also: AccountStatus) -> Result<(), Impossible> {
+        if self.status == AccountStatus::Active || self.status == also {
+            return Ok(());
+        }
+        Err(Impossible::NotActive { lsn, account: self.id, status: self.status })
+    }
+
+    fn check_moves(&self, lsn: Lsn, also: AccountStatus) -> Result<(), Impossible> {
+        self.check_allowed(lsn, also)?;
         if lsn <= self.last_lsn || lsn <= self.opened_lsn {
             return Err(Impossible::NotAfter { lsn, account: self.id, last: self.last_lsn });
         }
@@ -362,26 +561,20 @@ impl Account {
     }
 
     /// Posted and available as a serial execution sees them: without what is only prepared.
-    /// For an external account, which has no floor, available equals posted.
+    /// For an external account, which has no floor, available is posted less what is on hold.
     #[must_use]
     pub fn figures(&self) -> BalanceAfter {
         let room = if self.external { 0 } else { signed(self.overdraft_limit) };
-        BalanceAfter { posted: self.posted, available: self.posted + room }
+        let available = self.posted - signed(self.on_hold) + room;
+        BalanceAfter { posted: self.posted, available }
     }
 
     /// Whether its status may become `status`.
     ///
     /// # Errors
     /// Why not.
-    pub fn check_status(
-        &self,
-        status: AccountStatus,
-    ) -> Result<(), crate::transfer::AccountRejection> {
-        use crate::transfer::AccountRejection;
-        if self.status == AccountStatus::Closed && status != AccountStatus::Closed {
-            return Err(AccountRejection::Closed);
-        }
-        let empty = self.posted == 0 && self.held == 0 && self.incoming == 0;
+    pub fn check_status(&self, status: AccountStatus) -> Result<(), AccountRejection> {
+        let empty = self.posted == 0 && self.on_hold == 0 && self.is_settled();
         if status == AccountStatus::Closed && !empty {
             return Err(AccountRejection::NotEmpty);
         }
@@ -409,6 +602,20 @@ impl Account {
         Ok(())
     }
 
+    /// Gives it new limits, by the event at `lsn`: they apply from here on.
+    ///
+    /// # Errors
+    /// [`Impossible`] when [`Limits::check`] forbids it.
+    pub fn set_limits(&mut self, lsn: Lsn, limits: &Limits) -> Result<(), Impossible> {
+        if let Err(why) = limits.check(self.external, self.posted, self.on_hold) {
+            let what = format!("account {} cannot have {limits:?}: {why}", self.id);
+            return Err(Impossible::Differs { lsn, what });
+        }
+        self.overdraft_limit = limits.overdraft_limit;
+        self.bounds = boxed(limits.bounds);
+        Ok(())
+    }
+
     /// The account as it stands, with what is only prepared.
     #[must_use]
     pub fn view(&self) -> AccountView {
@@ -416,9 +623,11 @@ impl Account {
             spec: self.spec(),
             status: self.status,
             posted: self.posted,
-            held: self.held,
-            incoming: self.incoming,
-            available: self.figures().available - signed(self.held),
+            on_hold: self.on_hold,
+            held: (-self.pending).max(0).unsigned_abs(),
+            incoming: self.pending.max(0).unsigned_abs(),
+            available: self.figures().available + self.pending.min(0),
+            bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
         }
@@ -438,7 +647,7 @@ impl Account {
     /// Whether nothing is prepared on it.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.held == 0 && self.incoming == 0
+        self.prepared == 0
     }
 
     /// The canonical bytes of everything durable about it, for the state hash.
@@ -449,13 +658,24 @@ impl Account {
         out.extend_from_slice(&self.opened_lsn.0.to_le_bytes());
         out.extend_from_slice(&self.last_lsn.0.to_le_bytes());
         out.extend_from_slice(&self.currency.0.to_le_bytes());
-        out.push(match self.status {
-            AccountStatus::Active => 0,
-            AccountStatus::Frozen => 1,
-            AccountStatus::Closed => 2,
-        });
+        out.push(self.status.number());
         out.push(u8::from(self.external));
+        // Without holds the bytes are those of a ledger that knows none.
+        if self.on_hold != 0 {
+            out.extend_from_slice(&self.on_hold.to_le_bytes());
+        }
+        // An account without them hashes as it did before there were any.
+        if let Some(bounds) = &self.bounds {
+            for bound in [bounds.floor, bounds.ceiling] {
+                out.push(u8::from(bound.is_some()));
+                out.extend_from_slice(&bound.unwrap_or(0).to_le_bytes());
+            }
+        }
     }
+}
+
+fn boxed(bounds: Bounds) -> Option<Box<Bounds>> {
+    (!bounds.is_none()).then(|| Box::new(bounds))
 }
 
 /// Amounts and limits are far below `i128::MAX`: at most [`crate::money::AMOUNT_MAX`] each,
@@ -514,7 +734,6 @@ mod tests {
 
     #[test]
     fn statuses_block_and_closing_wants_an_empty_account() {
-        use crate::transfer::AccountRejection;
         let mut a = account(0, false);
         a.credit(Lsn(2), 5).expect("in range");
         assert_eq!(a.check_status(AccountStatus::Closed), Err(AccountRejection::NotEmpty));
@@ -527,7 +746,49 @@ mod tests {
         a.set_status(Lsn(7), AccountStatus::Closed).expect("empty");
         assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountClosed));
         assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountClosed));
-        assert_eq!(a.check_status(AccountStatus::Active), Err(AccountRejection::Closed));
+        // Opened again, it moves again.
+        a.set_status(Lsn(8), AccountStatus::Active).expect("allowed");
+        a.credit(Lsn(9), 5).expect("in range");
+    }
+
+    #[test]
+    fn floor_and_ceiling_bound_the_balance_from_their_event_on() {
+        let mut a = account(50, false);
+        a.credit(Lsn(2), 100).expect("in range");
+        let limits =
+            |floor, ceiling| Limits { overdraft_limit: 50, bounds: Bounds { floor, ceiling } };
+        assert!(a.set_limits(Lsn(3), &limits(Some(101), None)).is_err(), "it has less");
+        assert!(a.set_limits(Lsn(3), &limits(None, Some(99))).is_err(), "it has more");
+        a.set_limits(Lsn(3), &limits(Some(40), Some(120))).expect("it lies within");
+        assert_eq!(a.refuse_debit(60), None);
+        assert_eq!(a.refuse_debit(61), Some(Rejection::DebitAccountFloor));
+        assert_eq!(a.refuse_credit(20), None);
+        assert_eq!(a.refuse_credit(21), Some(Rejection::CreditAccountCeiling));
+        assert!(matches!(a.debit(Lsn(4), 61), Err(Impossible::NotCovered { .. })));
+        assert!(matches!(a.credit(Lsn(4), 21), Err(Impossible::OutOfRange { .. })));
+        let restored = Account::restore(&a.durable()).expect("it can be");
+        assert_eq!(restored, a);
+        a.set_limits(Lsn(4), &limits(None, None)).expect("taken away");
+        a.debit(Lsn(5), 150).expect("covered by the overdraft limit");
+        let none = Limits { overdraft_limit: 49, bounds: Bounds::default() };
+        assert!(a.set_limits(Lsn(6), &none).is_err(), "it lies below");
+    }
+
+    #[test]
+    fn one_side_is_blocked_and_the_other_moves() {
+        let mut a = account(0, false);
+        a.credit(Lsn(2), 5).expect("in range");
+        a.set_status(Lsn(3), AccountStatus::DebitsBlocked).expect("allowed");
+        assert_eq!(a.refuse_debit(1), Some(Rejection::DebitAccountBlocked));
+        assert_eq!(a.refuse_credit(1), None);
+        a.credit(Lsn(4), 1).expect("credits are allowed");
+        assert!(matches!(a.debit(Lsn(5), 1), Err(Impossible::NotActive { .. })));
+        a.set_status(Lsn(5), AccountStatus::CreditsBlocked).expect("allowed");
+        assert_eq!(a.refuse_debit(1), None);
+        assert_eq!(a.refuse_credit(1), Some(Rejection::CreditAccountBlocked));
+        a.debit(Lsn(6), 6).expect("debits are allowed");
+        assert!(matches!(a.credit(Lsn(7), 1), Err(Impossible::NotActive { .. })));
+        assert_eq!(a.posted(), 0);
     }
 
     #[test]
@@ -538,7 +799,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_hold_is_not_spent_and_counts_for_the_end_of_the_range() {
+        let mut a = account(10, false);
+        a.credit(Lsn(2), 100).expect("in range");
+        let after = a.set_aside(Lsn(3), 80).expect("covered");
+        assert_eq!(after, BalanceAfter { posted: 100, available: 30 });
+        assert_eq!(a.refuse_debit(31), Some(Rejection::InsufficientFunds));
+        assert!(matches!(a.debit(Lsn(4), 31), Err(Impossible::NotCovered { .. })));
+        assert!(matches!(a.set_aside(Lsn(4), 31), Err(Impossible::NotCovered { .. })));
+        assert!(a.give_back(Lsn(4), 81).is_err());
+        // A capture within the hold is covered; what exceeds it must be there.
+        let capture = |posted, on_hold| Effect { posted, on_hold, guard: Guard::Debit };
+        assert_eq!(a.refuse(capture(-80, -80)), None);
+        assert_eq!(a.refuse(capture(-110, -80)), None);
+        assert_eq!(a.refuse(capture(-111, -80)), Some(Rejection::InsufficientFunds));
+        // What is prepared counts at once.
+        a.prepare(capture(0, 30));
+        assert_eq!(a.refuse_debit(1), Some(Rejection::InsufficientFunds));
+        a.prepare(capture(-80, -80));
+        assert_eq!(a.refuse_debit(1), Some(Rejection::InsufficientFunds));
+        a.unprepare(capture(0, 30));
+        assert_eq!(a.refuse_debit(30), None);
+        a.unprepare(capture(-80, -80));
+        assert!(a.is_settled());
+        // The end of the range is for what is posted, held or not.
+        a.posted = BALANCE_MAX;
+        assert_eq!(a.refuse_credit(1), Some(Rejection::BalanceOverflow));
+    }
+
+    #[test]
     fn an_account_stays_small() {
-        assert!(std::mem::size_of::<Account>() <= 112);
+        assert!(std::mem::size_of::<Account>() <= 128);
     }
 }

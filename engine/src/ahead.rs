@@ -5,8 +5,9 @@
 //! events at once, it waits for many at a time.
 
 use crate::account::Account;
+use crate::ids::Slot;
 use crate::ledger::Ledger;
-use crate::record::{Posted, Record};
+use crate::record::Record;
 
 /// Events to warm at once: few enough that what was brought in is still there when the last of
 /// them is applied.
@@ -18,8 +19,8 @@ impl Ledger {
         let ids = records.iter().filter_map(Record::transfer_id);
         self.coordinator.known.warm(ids);
         let mut read = 0;
-        for posted in records.iter().filter_map(posted) {
-            for slot in [posted.debit, posted.credit] {
+        for slots in records.iter().filter_map(slots) {
+            for slot in slots {
                 read ^= self.host(slot).account(slot).map_or(0, Account::warm);
             }
         }
@@ -27,9 +28,16 @@ impl Ledger {
     }
 }
 
-fn posted(record: &Record) -> Option<&Posted> {
+/// The accounts that the event changes.
+fn slots(record: &Record) -> Option<[Slot; 2]> {
     match record {
-        Record::Posted(posted) | Record::PostedLinked(posted) => Some(posted),
+        Record::Posted(posted) | Record::PostedLinked(posted) => {
+            Some([posted.debit, posted.credit])
+        }
+        Record::Held(held) => Some([held.debit; 2]),
+        Record::Captured(captured) => Some([captured.debit, captured.credit]),
+        Record::Voided(voided) => Some([voided.debit; 2]),
+        Record::Expired(expired) => Some([expired.debit; 2]),
         _ => None,
     }
 }

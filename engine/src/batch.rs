@@ -1,36 +1,85 @@
-//! What travels between the coordinator and the partitions: a batch of prepared transfers,
-//! and the votes that come back.
+//! What travels between the coordinator and the partitions: a batch of prepared transfers and
+//! operations on holds, and the votes that come back.
 
-use crate::ids::{Lsn, Slot};
+use crate::account::{Effect, Guard, signed};
+use crate::ids::{Lsn, Slot, TransferId};
 use crate::rejection::Rejection;
 
-/// One transfer of a batch as the partitions see it: accounts by slot, rules that need no
+/// One event of a batch as the partitions see it: accounts by slot, rules that need no
 /// account already judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Item {
-    /// Minor units.
+    /// Minor units: moved by a transfer or a capture, set aside by a hold, given back by a void
+    /// or an expiry; 0 for an extension.
     pub amount: u128,
     /// The account that pays.
     pub debit: Slot,
-    /// The account that receives.
+    /// The account that receives; where nobody does, the one that pays.
     pub credit: Slot,
+    /// Its step among [`Batch::steps`], where it has one.
+    pub step: u32,
+    /// What it is.
+    pub op: Op,
     /// Refused before any account was asked. The slots may be [`NO_SLOT`] then.
     pub refused: Option<Rejection>,
     /// Linked with the next item.
     pub linked: bool,
 }
 
+/// What an item does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Moves money.
+    Transfer,
+    /// Sets money aside.
+    Hold,
+    /// Moves money that was set aside, or some of it.
+    Capture,
+    /// Gives back what was set aside.
+    Void,
+    /// Leaves it set aside for longer.
+    Extend,
+    /// Its time is over: gives back what was set aside. Asked for by nobody.
+    Expire,
+}
+
+impl Op {
+    /// Whether the credit account has a part in it.
+    #[must_use]
+    pub const fn credits(self) -> bool {
+        matches!(self, Self::Transfer | Self::Hold | Self::Capture)
+    }
+}
+
+/// How the hold of an item stands once the item has happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The hold.
+    pub hold: TransferId,
+    /// Minor units taken off what is set aside.
+    pub released: u128,
+    /// Minor units still set aside; with 0 it is closed.
+    pub remaining: u128,
+    /// When it expires, nanoseconds since the Unix epoch; [`crate::request::NEVER_NS`].
+    pub expires_ns: u64,
+}
+
 /// Stands for an account that does not exist.
 pub const NO_SLOT: Slot = Slot(u32::MAX);
 
-/// New transfers in the order of their LSNs: item `i` has LSN `first_lsn + i`. Shared by all
+/// Stands for a step that is not there.
+pub const NO_STEP: u32 = u32::MAX;
+
+/// New events in the order of their LSNs: item `i` has LSN `first_lsn + i`. Shared by all
 /// partitions; each looks after the accounts it hosts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {
     /// LSN of the first item.
     pub first_lsn: Lsn,
-    /// The transfers.
+    /// The transfers and operations.
     pub items: Vec<Item>,
+    /// What operations on holds need besides.
+    pub steps: Vec<Step>,
 }
 
 impl Batch {
@@ -38,6 +87,40 @@ impl Batch {
     #[must_use]
     pub fn lsn(&self, at: usize) -> Lsn {
         self.first_lsn.plus(at as u64)
+    }
+
+    /// The step of an item that has one.
+    #[must_use]
+    pub fn step(&self, item: &Item) -> Option<&Step> {
+        self.steps.get(item.step as usize)
+    }
+
+    /// What the item does to its debit account.
+    #[inline]
+    pub(crate) fn debit_effect(&self, item: &Item) -> Effect {
+        let amount = signed(item.amount);
+        match item.op {
+            Op::Transfer => Effect { posted: -amount, on_hold: 0, guard: Guard::Debit },
+            Op::Hold => Effect { posted: 0, on_hold: amount, guard: Guard::Debit },
+            Op::Capture => {
+                let released = signed(self.step(item).map_or(0, |step| step.released));
+                Effect { posted: -amount, on_hold: -released, guard: Guard::Debit }
+            }
+            Op::Void | Op::Expire => Effect { posted: 0, on_hold: -amount, guard: Guard::Free },
+            Op::Extend => Effect { posted: 0, on_hold: 0, guard: Guard::Free },
+        }
+    }
+
+    /// What the item does to its credit account, where that has a part in it.
+    #[inline]
+    pub(crate) fn credit_effect(&self, item: &Item) -> Option<Effect> {
+        let posted = match item.op {
+            Op::Transfer | Op::Capture => signed(item.amount),
+            // Nothing is announced: it may only not be blocked.
+            Op::Hold => 0,
+            Op::Void | Op::Extend | Op::Expire => return None,
+        };
+        Some(Effect { posted, on_hold: 0, guard: Guard::Credit })
     }
 
     /// One past the last item of the group that begins at `at`.
@@ -51,12 +134,12 @@ impl Batch {
     }
 }
 
-/// What a partition says of one transfer, as far as its own accounts are concerned.
+/// What a partition says of one item, as far as its own accounts are concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vote(u8);
 
 impl Vote {
-    /// None of the transfer's accounts is hosted here.
+    /// None of the item's accounts is hosted here.
     pub const ABSENT: Self = Self(255);
     /// Frozen, and the credit can be taken.
     pub const YES: Self = Self(0);
@@ -127,6 +210,11 @@ impl Vote {
 mod tests {
     use super::*;
     use Rejection::{BalanceOverflow, DebitAccountFrozen, InsufficientFunds};
+
+    #[test]
+    fn an_item_stays_small() {
+        assert_eq!(size_of::<Item>(), 32);
+    }
 
     #[test]
     fn votes_combine_by_precedence() {

@@ -1,24 +1,55 @@
 //! The one place that turns records into bytes and back.
 //!
 //! A posted transfer, the record that decides the journal's volume, is a tag, its id and
-//! variable-length integers of seven bits a byte (`unsigned-varint`). All other records are a
-//! tag and bincode 1.3 with its own variable-length integers. bincode is unmaintained
+//! variable-length integers of seven bits a byte (`unsigned-varint`); so are the events of every
+//! hold's life. All other records are a tag (events of accounts that are no transfers have one
+//! of their own, and may be longer) and bincode 1.3 with its own variable-length integers.
+//! bincode is unmaintained
 //! (RUSTSEC-2025-0141), so nothing outside this file knows of it; a stored fixture holds the
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
+mod holds;
+
 use crate::ids::{Slot, TransferId};
+use crate::profile::{
+    KEY_BYTES_MAX, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, OWNER_BYTES_MAX,
+};
 use crate::record::{Posted, PostedSide, Record};
 use crate::varint as decode;
 use bincode::Options;
 use thiserror::Error;
 use unsigned_varint::encode as varint;
 
-/// No record is longer, in bytes.
+/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`].
 pub const RECORD_BYTES_MAX: usize = 512;
+
+/// No record of an account's opening or change is longer, in bytes: all its texts at their
+/// longest, and their lengths.
+pub const ACCOUNT_EVENT_BYTES_MAX: usize = 7 * 1024;
+
+/// All metadata set anew, every key it had removed, each text behind its length.
+const PROFILE_CHANGE_BYTES_MAX: usize = METADATA_BYTES_MAX
+    + KEYS_MAX * (KEY_BYTES_MAX + 3 * 3)
+    + OWNER_BYTES_MAX
+    + LABEL_BYTES_MAX
+    + 32;
+
+const _: () = assert!(PROFILE_CHANGE_BYTES_MAX + 128 <= ACCOUNT_EVENT_BYTES_MAX);
 
 const POSTED: u8 = 0;
 const POSTED_LINKED: u8 = 1;
 const OTHER: u8 = 2;
+/// A posting after which an account has more on hold than it may overdraw.
+const POSTED_BELOW: u8 = 3;
+const POSTED_BELOW_LINKED: u8 = 4;
+const HELD: u8 = 5;
+const HELD_LINKED: u8 = 6;
+const CAPTURED: u8 = 7;
+const CAPTURED_LINKED: u8 = 8;
+const VOIDED: u8 = 9;
+const VOIDED_LINKED: u8 = 10;
+const EXPIRED: u8 = 11;
+const ACCOUNT: u8 = 20;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -43,9 +74,12 @@ pub enum Malformed {
     /// A number in it is not one, or too large.
     #[error("a number cannot be decoded")]
     Number(#[from] unsigned_varint::decode::Error),
-    /// Its id is 0.
-    #[error("the transfer's id is 0")]
+    /// An id in it is 0.
+    #[error("an id of a transfer or a hold is 0")]
     ZeroId,
+    /// A field has a value that is never written.
+    #[error("the {0} have an impossible value")]
+    Field(&'static str),
     /// One of the other records cannot be decoded.
     #[error("the record cannot be decoded")]
     Other(#[from] bincode::Error),
@@ -55,17 +89,53 @@ fn options() -> impl Options {
     bincode::DefaultOptions::new().with_limit(RECORD_BYTES_MAX as u64)
 }
 
+fn account_options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(ACCOUNT_EVENT_BYTES_MAX as u64)
+}
+
 /// Appends the record's bytes to `out`.
 pub fn encode(record: &Record, out: &mut Vec<u8>) {
     match record {
         Record::Posted(posted) => put_posted(POSTED, posted, out),
         Record::PostedLinked(posted) => put_posted(POSTED_LINKED, posted, out),
+        other => put_other(other, out),
+    }
+}
+
+fn put_other(record: &Record, out: &mut Vec<u8>) {
+    let mut scratch = Scratch::<HOLD_BYTES_MAX>::new();
+    let tag = |linked, tags: [u8; 2]| [tags[usize::from(linked)]];
+    match record {
+        Record::Held(held) => {
+            scratch.put_bytes(&tag(held.linked, [HELD, HELD_LINKED]));
+            holds::put_held(&mut scratch, held);
+        }
+        Record::Captured(captured) => {
+            scratch.put_bytes(&tag(captured.linked, [CAPTURED, CAPTURED_LINKED]));
+            holds::put_captured(&mut scratch, captured);
+        }
+        Record::Voided(voided) => {
+            scratch.put_bytes(&tag(voided.linked, [VOIDED, VOIDED_LINKED]));
+            holds::put_voided(&mut scratch, voided);
+        }
+        Record::Expired(expired) => {
+            scratch.put_bytes(&[EXPIRED]);
+            holds::put_expired(&mut scratch, expired);
+        }
+        Record::Account(event) => {
+            out.push(ACCOUNT);
+            let put = account_options().serialize_into(&mut *out, event);
+            put.expect("texts keep their bounds and a Vec takes all bytes");
+            return;
+        }
         other => {
             out.push(OTHER);
             let put = options().serialize_into(out, other);
             put.expect("every record fits and a Vec takes all bytes");
+            return;
         }
     }
+    out.extend_from_slice(&scratch.bytes[..scratch.len]);
 }
 
 /// Reads the records of a payload one after the other, to its last byte.
@@ -87,45 +157,70 @@ fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
     match take_array::<1>(rest)? {
         [POSTED] => take_posted(rest).map(Record::Posted),
         [POSTED_LINKED] => take_posted(rest).map(Record::PostedLinked),
+        [ACCOUNT] => {
+            let event = account_options().allow_trailing_bytes().deserialize_from(rest)?;
+            Ok(Record::Account(event))
+        }
         [OTHER] => Ok(options().allow_trailing_bytes().deserialize_from(rest)?),
+        [POSTED_BELOW] => take_posted_below(rest).map(Record::Posted),
+        [POSTED_BELOW_LINKED] => take_posted_below(rest).map(Record::PostedLinked),
+        [tag @ (HELD | HELD_LINKED)] => {
+            holds::take_held(rest, tag == HELD_LINKED).map(Record::Held)
+        }
+        [tag @ (CAPTURED | CAPTURED_LINKED)] => {
+            holds::take_captured(rest, tag == CAPTURED_LINKED).map(Record::Captured)
+        }
+        [tag @ (VOIDED | VOIDED_LINKED)] => {
+            holds::take_voided(rest, tag == VOIDED_LINKED).map(Record::Voided)
+        }
+        [EXPIRED] => holds::take_expired(rest).map(Record::Expired),
         [tag] => Err(Malformed::Tag(tag)),
     }
 }
 
 fn put_posted(tag: u8, posted: &Posted, out: &mut Vec<u8>) {
-    let mut scratch = Scratch::new();
-    scratch.put_bytes(&[tag]);
+    let below = posted.debit_side.room < 0 || posted.credit_side.room < 0;
+    let mut scratch = Scratch::<POSTED_BYTES_MAX>::new();
+    scratch.put_bytes(&[if below { tag + POSTED_BELOW } else { tag }]);
     scratch.put_bytes(&posted.id.get().to_le_bytes());
     scratch.put_u64(posted.debit.0.into());
     scratch.put_u64(posted.credit.0.into());
     scratch.put(posted.amount);
     for side in [&posted.debit_side, &posted.credit_side] {
+        if below {
+            scratch.put_signed_side(side);
+            continue;
+        }
         scratch.put_u64(side.back);
         scratch.put(zigzag(side.posted));
-        scratch.put(side.room);
+        scratch.put(side.room.unsigned_abs());
     }
     out.extend_from_slice(&scratch.bytes[..scratch.len]);
 }
 
-/// A posted transfer's bytes before they are copied to where they stay, all at once: a vector
-/// grown by each of its twelve parts would cost twelve calls and checks.
-struct Scratch {
-    bytes: [u8; POSTED_BYTES_MAX],
+/// A record's bytes before they are copied to where they stay, all at once: a vector grown by
+/// each of its twelve parts would cost twelve calls and checks.
+struct Scratch<const N: usize> {
+    bytes: [u8; N],
     len: usize,
 }
 
 /// Tag, id, two slots, and seven numbers of which five may have 128 bits.
 const POSTED_BYTES_MAX: usize = 1 + 16 + 4 * 10 + 5 * 19;
 
-impl Scratch {
+/// A capture has two ids, flags, a currency, and two more of these numbers. No event of a hold is
+/// longer.
+const HOLD_BYTES_MAX: usize = POSTED_BYTES_MAX + 16 + 1 + 10 + 2 * 19;
+
+impl<const N: usize> Scratch<N> {
     const fn new() -> Self {
-        Self { bytes: [0; POSTED_BYTES_MAX], len: 0 }
+        Self { bytes: [0; N], len: 0 }
     }
 
     #[inline]
-    fn put_bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
-        self.bytes[self.len..self.len + N].copy_from_slice(bytes);
-        self.len += N;
+    fn put_bytes<const M: usize>(&mut self, bytes: &[u8; M]) {
+        self.bytes[self.len..self.len + M].copy_from_slice(bytes);
+        self.len += M;
     }
 
     /// Adds a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
@@ -147,10 +242,14 @@ impl Scratch {
     }
 }
 
-fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
+fn take_id(rest: &mut &[u8]) -> Result<TransferId, Malformed> {
     let id = u128::from_le_bytes(take_array(rest)?);
+    TransferId::new(id).map_err(|_| Malformed::ZeroId)
+}
+
+fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
     Ok(Posted {
-        id: TransferId::new(id).map_err(|_| Malformed::ZeroId)?,
+        id: take_id(rest)?,
         debit: Slot(take(rest, decode::u32)?),
         credit: Slot(take(rest, decode::u32)?),
         amount: take_u128(rest)?,
@@ -159,12 +258,42 @@ fn take_posted(rest: &mut &[u8]) -> Result<Posted, Malformed> {
     })
 }
 
+fn take_posted_below(rest: &mut &[u8]) -> Result<Posted, Malformed> {
+    let posted = Posted {
+        id: take_id(rest)?,
+        debit: Slot(take(rest, decode::u32)?),
+        credit: Slot(take(rest, decode::u32)?),
+        amount: take_u128(rest)?,
+        debit_side: take_signed_side(rest)?,
+        credit_side: take_signed_side(rest)?,
+    };
+    if posted.debit_side.room >= 0 && posted.credit_side.room >= 0 {
+        // There is one way to write it.
+        return Err(Malformed::Field("figures of a posting"));
+    }
+    Ok(posted)
+}
+
 fn take_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
     Ok(PostedSide {
         back: take(rest, decode::u64)?,
-        posted: unzigzag(take_u128(rest)?),
-        room: take_u128(rest)?,
+        posted: take_i128(rest)?,
+        room: i128::try_from(take_u128(rest)?)
+            .map_err(|_| Malformed::Field("figures of a posting"))?,
     })
+}
+
+fn take_signed_side(rest: &mut &[u8]) -> Result<PostedSide, Malformed> {
+    Ok(PostedSide {
+        back: take(rest, decode::u64)?,
+        posted: take_i128(rest)?,
+        room: take_i128(rest)?,
+    })
+}
+
+#[inline]
+fn take_i128(rest: &mut &[u8]) -> Result<i128, Malformed> {
+    take_u128(rest).map(unzigzag)
 }
 
 #[inline]

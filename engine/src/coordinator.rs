@@ -1,7 +1,8 @@
-//! The coordinator's state machine: puts transfers in order, judges what needs no account,
+//! The coordinator's state machine: puts requests in order, judges what needs no account,
 //! collects votes, decides, and turns decisions into records and outcomes.
 //!
 //! ```text
+//! begin: expiries
 //! add(requests)* ─▶ Plan ─ batch ─▶ partitions: prepare
 //!     known id ▸ repeat                  │ votes
 //!     new id   ▸ item with an LSN        ▼
@@ -14,21 +15,32 @@
 //!
 //! Every new id gets exactly one LSN, in the order of arrival, whether it ends in a posting
 //! or in a refusal; so the order of the journal is the order of arrival, and outcomes equal
-//! those of executing the transfers one at a time in that order.
+//! those of executing the requests one at a time in that order.
+//!
+//! Holds are its own ([`crate::holds`]). What it judges about one is exact, so [`Coordinator::add`]
+//! stops in front of a group that speaks of a hold which an earlier group of the batch changes:
+//! the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
 
-use crate::batch::{Batch, Item, NO_SLOT};
+mod operations;
+
+pub use operations::hold_after;
+
+use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
 use crate::directory::{Directory, Listing};
+use crate::holds::{HoldAfter, Holds};
 use crate::ids::{Lsn, Slot};
 use crate::known::KnownIds;
-use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError};
+use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
+use crate::profile::Profiles;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
-use crate::transfer::{
-    AccountRejection, AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest,
-};
+use crate::request::Request;
+use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 
 /// Requests whose ids are brought into the cache together: few enough that what was brought is
 /// still there when their turn comes.
@@ -40,9 +52,13 @@ pub struct Coordinator {
     pub(crate) layout: Layout,
     pub(crate) directory: Directory,
     pub(crate) known: KnownIds,
+    pub(crate) holds: Holds,
     pub(crate) currencies: Currencies,
+    pub(crate) profiles: Profiles,
     pub(crate) next_lsn: Lsn,
     pub(crate) last_time_ns: u64,
+    /// Scatters the ids of holds that a batch changes.
+    seed: u64,
 }
 
 /// The answers to one submission.
@@ -52,6 +68,23 @@ pub struct Answer {
     pub outcomes: Vec<Outcome>,
     /// The known ids among them, for [`crate::repeat::resolve`].
     pub repeats: Vec<Repeat>,
+    /// How the holds of operations stand after them, by place among the outcomes, in order.
+    pub holds: Vec<(usize, HoldAfter)>,
+}
+
+impl Answer {
+    /// Adds the answer to the requests that follow.
+    pub fn append(&mut self, more: Self) {
+        let before = self.outcomes.len();
+        if before == 0 {
+            *self = more;
+            return;
+        }
+        self.outcomes.extend(more.outcomes);
+        let repeats = more.repeats.into_iter();
+        self.repeats.extend(repeats.map(|(at, lsn, asked)| (before + at, lsn, asked)));
+        self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
+    }
 }
 
 impl Coordinator {
@@ -62,9 +95,12 @@ impl Coordinator {
             layout,
             directory: Directory::new(seed),
             known: KnownIds::new(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15, remember_ns),
+            holds: Holds::new(seed.rotate_left(16) ^ 0xd1b5_4a32_d192_ed03),
             currencies: Currencies::new(),
+            profiles: Profiles::default(),
             next_lsn: Lsn(1),
             last_time_ns: 0,
+            seed: seed.rotate_left(48) ^ 0xaef1_7502_108e_f2d9,
         }
     }
 
@@ -86,6 +122,18 @@ impl Coordinator {
         &self.known
     }
 
+    /// Open holds.
+    #[must_use]
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// What is known of accounts beside their money.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
     /// Known currencies.
     #[must_use]
     pub fn currencies(&self) -> &Currencies {
@@ -105,21 +153,34 @@ impl Coordinator {
     }
 
     /// Begins a batch decided at `now_ns`; journalled time never goes back, whatever the
-    /// clock does.
+    /// clock does. In front of everything stand the holds that have expired by then.
     #[must_use]
     pub fn begin(&mut self, now_ns: u64) -> Plan {
-        Plan {
+        let mut plan = Plan {
             time_ns: self.time(now_ns),
-            batch: Batch { first_lsn: self.next_lsn, items: Vec::new() },
+            batch: Batch { first_lsn: self.next_lsn, ..Batch::default() },
             places: Vec::new(),
             verdicts: Vec::new(),
             undecided: Default::default(),
+            touched: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            expired: 0,
+            full: false,
+        };
+        if !self.holds.is_empty() {
+            self.add_expiries(&mut plan);
         }
+        plan
     }
 
-    /// Adds a submission's transfers to the batch, in order. Its last one is not linked.
-    pub fn add(&mut self, plan: &mut Plan, requests: &[TransferRequest]) {
-        assert!(requests.last().is_some_and(|r| !r.linked), "a submission ends its last group");
+    /// Adds a submission's requests to the batch, in order, or as many as it can hold: returns
+    /// how many, which are whole groups. The rest belongs into the next batch, as the beginning
+    /// of it. The last request is not linked.
+    #[must_use]
+    pub fn add(&mut self, plan: &mut Plan, requests: &[Request]) -> usize {
+        assert!(requests.last().is_some_and(|r| !r.linked()), "a submission ends its last group");
+        if plan.full {
+            return 0;
+        }
         plan.places.reserve(requests.len());
         plan.batch.items.reserve(requests.len());
         let (mut at, mut warm) = (0, 0);
@@ -129,28 +190,30 @@ impl Coordinator {
                 self.warm(&requests[at..warm]);
             }
             let mut end = at + 1;
-            while requests[end - 1].linked {
+            while requests[end - 1].linked() {
                 end += 1;
             }
-            if end == at + 1 {
-                self.add_one(plan, &requests[at]);
-            } else {
-                self.add_group(plan, &requests[at..end]);
+            match &requests[at..end] {
+                [Request::Transfer(transfer)] => self.add_transfer(plan, transfer),
+                group if !plan.touched.is_empty() && touches_again(plan, group) => return at,
+                [operation] => self.add_operation(plan, operation),
+                group => self.add_group(plan, group),
             }
             at = end;
         }
+        at
     }
 
-    fn warm(&self, requests: &[TransferRequest]) {
-        self.known.warm(requests.iter().map(|request| request.id));
-        self.directory.warm(requests.iter().flat_map(|request| [request.debit, request.credit]));
+    fn warm(&self, requests: &[Request]) {
+        self.known.warm(requests.iter().map(Request::id));
+        self.directory.warm(requests.iter().filter_map(Request::accounts).flatten());
     }
 
-    fn add_one(&mut self, plan: &mut Plan, request: &TransferRequest) {
+    fn add_transfer(&mut self, plan: &mut Plan, request: &TransferRequest) {
         let debit = self.directory.get(request.debit);
         let credit = self.directory.get(request.credit);
         match self.known.insert(request.id, self.next_lsn, plan.time_ns) {
-            Some(lsn) => plan.places.push(known(lsn, request, debit, credit)),
+            Some(lsn) => plan.places.push(known(lsn, (*request).into(), debit, credit)),
             None => {
                 let refused = refuse(request, debit, credit);
                 self.push_fresh(plan, request, debit, credit, refused);
@@ -161,11 +224,14 @@ impl Coordinator {
     /// A group is new when none of its ids is known. One that mixes known ids with new ones,
     /// or names an id twice, fails: its new ids are consumed. Its known ids, and those of a
     /// group of which all are known, are answered as [`crate::repeat`] says.
-    fn add_group(&mut self, plan: &mut Plan, group: &[TransferRequest]) {
+    fn add_group(&mut self, plan: &mut Plan, group: &[Request]) {
         let first_place = plan.places.len();
         let first_item = plan.batch.items.len();
         for request in group {
-            self.add_one(plan, request);
+            match request {
+                Request::Transfer(transfer) => self.add_transfer(plan, transfer),
+                operation => self.add_operation(plan, operation),
+            }
         }
         let fresh = plan.batch.items.len() - first_item;
         let mixed = fresh > 0 && fresh < group.len();
@@ -195,16 +261,24 @@ impl Coordinator {
         credit: Option<Listing>,
         refused: Option<Rejection>,
     ) {
-        let item = u32::try_from(plan.batch.items.len()).expect("batches are far smaller");
         let currency = debit.or(credit).map(|listing| listing.currency);
-        plan.places.push(Place::Fresh { item, currency });
-        plan.batch.items.push(Item {
+        let item = Item {
             amount: request.amount,
             debit: debit.map_or(NO_SLOT, |listing| listing.slot),
             credit: credit.map_or(NO_SLOT, |listing| listing.slot),
+            step: NO_STEP,
+            op: Op::Transfer,
             refused,
             linked: false,
-        });
+        };
+        self.push(plan, item, currency);
+    }
+
+    /// Gives a new request its LSN.
+    fn push(&mut self, plan: &mut Plan, item: Item, currency: Option<CurrencyId>) {
+        let at = u32::try_from(plan.batch.items.len()).expect("batches are far smaller");
+        plan.places.push(Place::Fresh { item: at, currency });
+        plan.batch.items.push(item);
         self.next_event();
     }
 
@@ -233,11 +307,6 @@ impl Coordinator {
         Ok((slot, self.next_event(), Record::AccountOpened(*spec)))
     }
 
-    /// Gives an account's change of status an LSN; its partition has checked it.
-    pub fn change_status(&mut self, slot: Slot, status: AccountStatus) -> (Lsn, Record) {
-        (self.next_event(), Record::StatusChanged { slot, status })
-    }
-
     /// Defines an asset. The event is `None` when it was defined before.
     ///
     /// # Errors
@@ -262,23 +331,25 @@ impl Coordinator {
         self.last_time_ns
     }
 
-    fn next_event(&mut self) -> Lsn {
+    pub(crate) fn next_event(&mut self) -> Lsn {
         let lsn = self.next_lsn;
         self.next_lsn = lsn.next();
         lsn
     }
 
     /// Turns a decided batch into records, in LSN order, and into the answers to its
-    /// submissions. `batch` is the plan's own, `legs` holds what each partition answered to the commit.
+    /// submissions; `submissions` are what was added of each, in order. `batch` is the plan's
+    /// own, `legs` holds what each partition answered to the commit.
     pub fn conclude<'a>(
-        &self,
+        &mut self,
         plan: &Plan,
         batch: &Batch,
-        submissions: impl Iterator<Item = &'a [TransferRequest]>,
+        submissions: impl Iterator<Item = &'a [Request]>,
         legs: &[Vec<Legs>],
         mut emit: impl FnMut(Lsn, &Record),
     ) -> Vec<Answer> {
         assert!(plan.undecided.is_empty(), "only a decided batch is concluded");
+        self.conclude_expiries(plan, batch, legs, &mut emit);
         let mut places = plan.places.iter();
         submissions
             .map(|requests| {
@@ -286,7 +357,28 @@ impl Coordinator {
                 answer.outcomes.reserve_exact(requests.len());
                 for request in requests {
                     let place = places.next().expect("a place for every request");
-                    conclude_one(plan, batch, request, place, legs, &mut answer, &mut emit);
+                    match (place, request) {
+                        (Place::Fresh { item, currency }, Request::Transfer(transfer)) => {
+                            let at = *item as usize;
+                            let legs = merge(legs, at);
+                            let rejection = plan.verdicts[at];
+                            let lsn = batch.lsn(at);
+                            let item = &batch.items[at];
+                            emit(lsn, &record(transfer, item, lsn, rejection, &legs));
+                            let outcome = fresh(plan, request, lsn, rejection, *currency, &legs);
+                            answer.outcomes.push(outcome);
+                        }
+                        (Place::Fresh { item, currency }, operation) => {
+                            let at = *item as usize;
+                            let legs = merge(legs, at);
+                            let done = Done { plan, batch, at, legs, currency: *currency };
+                            self.conclude_operation(&done, operation, &mut answer, &mut emit);
+                        }
+                        (Place::Known { lsn, asked }, _) => {
+                            answer.repeats.push((answer.outcomes.len(), *lsn, asked.clone()));
+                            answer.outcomes.push(not_read_yet(request, *lsn));
+                        }
+                    }
                 }
                 answer
             })
@@ -294,56 +386,58 @@ impl Coordinator {
     }
 }
 
-fn conclude_one(
+/// A new request whose decision is known.
+struct Done<'p> {
+    plan: &'p Plan,
+    batch: &'p Batch,
+    /// Its item.
+    at: usize,
+    legs: Legs,
+    /// Of its accounts, where they are known.
+    currency: Option<CurrencyId>,
+}
+
+fn fresh(
     plan: &Plan,
-    batch: &Batch,
-    request: &TransferRequest,
-    place: &Place,
-    legs: &[Vec<Legs>],
-    answer: &mut Answer,
-    emit: &mut impl FnMut(Lsn, &Record),
-) {
-    match place {
-        Place::Fresh { item, currency } => {
-            let at = *item as usize;
-            let lsn = batch.lsn(at);
-            let legs = merge(legs, at);
-            let rejection = plan.verdicts[at];
-            emit(lsn, &record(request, &batch.items[at], lsn, rejection, &legs));
-            answer.outcomes.push(Outcome {
-                id: request.id,
-                lsn,
-                time_ns: plan.time_ns,
-                rejection,
-                repeat: false,
-                currency: *currency,
-                debit: legs.debit.map(|leg| leg.after),
-                credit: legs.credit.map(|leg| leg.after),
-            });
-        }
-        Place::Known { lsn, asked } => {
-            answer.repeats.push((answer.outcomes.len(), *lsn, asked.clone()));
-            answer.outcomes.push(Outcome {
-                id: request.id,
-                lsn: *lsn,
-                time_ns: 0,
-                rejection: Some(Rejection::IdReused),
-                repeat: true,
-                currency: None,
-                debit: None,
-                credit: None,
-            });
-        }
+    request: &Request,
+    lsn: Lsn,
+    rejection: Option<Rejection>,
+    currency: Option<CurrencyId>,
+    legs: &Legs,
+) -> Outcome {
+    Outcome {
+        id: request.id(),
+        lsn,
+        time_ns: plan.time_ns,
+        rejection,
+        repeat: false,
+        currency,
+        debit: legs.debit.map(|leg| leg.after),
+        credit: legs.credit.map(|leg| leg.after),
     }
 }
 
-fn known(
-    lsn: Lsn,
-    request: &TransferRequest,
-    debit: Option<Listing>,
-    credit: Option<Listing>,
-) -> Place {
-    Place::Known { lsn, asked: Box::new(Asked::new(*request, debit, credit)) }
+/// Stands where the outcome of a known id goes once its record is read.
+fn not_read_yet(request: &Request, lsn: Lsn) -> Outcome {
+    Outcome {
+        id: request.id(),
+        lsn,
+        time_ns: 0,
+        rejection: Some(Rejection::IdReused),
+        repeat: true,
+        currency: None,
+        debit: None,
+        credit: None,
+    }
+}
+
+/// Whether the group speaks of a hold that the batch changes already.
+fn touches_again(plan: &Plan, group: &[Request]) -> bool {
+    group.iter().filter_map(Request::hold).any(|hold| plan.touched.contains_key(&hold))
+}
+
+fn known(lsn: Lsn, request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Place {
+    Place::Known { lsn, asked: Box::new(Asked::new(request, debit, credit)) }
 }
 
 /// Notes how the known ids of a linked group stand in it.
@@ -382,12 +476,24 @@ fn refuse(
     debit: Option<Listing>,
     credit: Option<Listing>,
 ) -> Option<Rejection> {
-    if request.amount == 0 {
-        return Some(Rejection::AmountZero);
+    refuse_amount(request.amount).or_else(|| refuse_parties(request, debit, credit))
+}
+
+/// The first rule that the amount breaks.
+fn refuse_amount(amount: u128) -> Option<Rejection> {
+    match amount {
+        0 => Some(Rejection::AmountZero),
+        1..=AMOUNT_MAX => None,
+        _ => Some(Rejection::AmountTooLarge),
     }
-    if request.amount > AMOUNT_MAX {
-        return Some(Rejection::AmountTooLarge);
-    }
+}
+
+/// The first rule that the accounts break, among those that need no account's state.
+fn refuse_parties(
+    request: &TransferRequest,
+    debit: Option<Listing>,
+    credit: Option<Listing>,
+) -> Option<Rejection> {
     if request.debit == request.credit {
         return Some(Rejection::SameAccount);
     }
@@ -450,6 +556,6 @@ fn record(
     if request.linked { Record::RefusedLinked(refused) } else { Record::Refused(refused) }
 }
 
-fn room(leg: Leg) -> u128 {
-    (leg.after.available - leg.after.posted).unsigned_abs()
+fn room(leg: Leg) -> i128 {
+    leg.after.available - leg.after.posted
 }

@@ -1,18 +1,20 @@
 //! What an event is about, told by its record alone: its kind, the accounts it touches, and what
 //! it adds to whose balance. For all that looks back at a journal: feeds, statements, audits.
 //!
-//! A new kind of record is added in these three matches and nowhere else in the readers.
+//! A new kind of record is added in these matches and nowhere else in the readers.
 
+use crate::account_event::{AccountEvent, Change};
 use crate::ids::Slot;
 use crate::record::{Party, PostedSide, Record};
 use crate::repeat::Named;
+use crate::transfer::{AccountSpec, AccountStatus};
 
 /// What sort of event a record is of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventKind {
-    /// A transfer was posted.
+    /// Money moved: a transfer was posted, a hold captured.
     Posted,
-    /// A transfer was refused.
+    /// A transfer, or an operation on a hold, was refused.
     Refused,
     /// An account was opened.
     AccountOpened,
@@ -20,6 +22,10 @@ pub enum EventKind {
     StatusChanged,
     /// An asset was defined.
     AssetDefined,
+    /// A hold was placed, voided, extended, or its time was over.
+    Hold,
+    /// What is known of an account, or how far it may go, was changed.
+    AccountChanged,
 }
 
 /// What an event does to the balance of one account.
@@ -53,6 +59,18 @@ impl Record {
             Self::AccountOpened(_) => EventKind::AccountOpened,
             Self::StatusChanged { .. } => EventKind::StatusChanged,
             Self::AssetDefined { .. } => EventKind::AssetDefined,
+            Self::Captured(_) => EventKind::Posted,
+            Self::HoldRefused(_) => EventKind::Refused,
+            Self::Held(_) | Self::Voided(_) | Self::Extended(_) | Self::Expired(_) => {
+                EventKind::Hold
+            }
+            Self::Account(event) => match **event {
+                AccountEvent::Opened(_) => EventKind::AccountOpened,
+                AccountEvent::Changed { change: Change::Status { .. }, .. } => {
+                    EventKind::StatusChanged
+                }
+                AccountEvent::Changed { .. } => EventKind::AccountChanged,
+            },
         }
     }
 
@@ -71,29 +89,71 @@ impl Record {
             Self::AccountOpened(spec) => [Some(Named::Id(spec.id)), None],
             Self::StatusChanged { slot, .. } => [Some(Named::Slot(*slot)), None],
             Self::AssetDefined { .. } => [None, None],
+            Self::Held(h) => [Some(Named::Slot(h.debit)), Some(Named::Slot(h.credit))],
+            Self::Captured(c) => [Some(Named::Slot(c.debit)), Some(Named::Slot(c.credit))],
+            Self::Voided(v) => [Some(Named::Slot(v.debit)), None],
+            Self::Extended(e) => [Some(Named::Slot(e.debit)), None],
+            Self::Expired(e) => [Some(Named::Slot(e.debit)), None],
+            Self::HoldRefused(r) => [r.debit.as_ref().and_then(of), r.credit.as_ref().and_then(of)],
+            Self::Account(event) => match &**event {
+                AccountEvent::Opened(opening) => [Some(Named::Id(opening.spec.id)), None],
+                AccountEvent::Changed { slot, .. } => [Some(Named::Slot(*slot)), None],
+            },
         }
     }
 
     /// What it does to balances: nothing, or it takes from one account what it gives to another.
     #[must_use]
     pub fn effects(&self) -> [Option<Effect<'_>>; 2] {
-        match self {
+        let (debit, credit, amount, sides) = match self {
             Self::Posted(p) | Self::PostedLinked(p) => {
-                // No amount is above AMOUNT_MAX: far below the end of the range.
-                let amount = i128::try_from(p.amount).unwrap_or(i128::MAX);
-                let effect = |slot, counterparty, change, side| {
-                    Some(Effect { slot, counterparty, change, side })
-                };
-                [
-                    effect(p.debit, p.credit, -amount, &p.debit_side),
-                    effect(p.credit, p.debit, amount, &p.credit_side),
-                ]
+                (p.debit, p.credit, p.amount, [&p.debit_side, &p.credit_side])
             }
+            Self::Captured(c) => (c.debit, c.credit, c.amount, [&c.debit_side, &c.credit_side]),
             Self::Refused(_)
             | Self::RefusedLinked(_)
             | Self::AccountOpened(_)
             | Self::StatusChanged { .. }
-            | Self::AssetDefined { .. } => [None, None],
+            | Self::AssetDefined { .. }
+            | Self::Held(_)
+            | Self::Voided(_)
+            | Self::Extended(_)
+            | Self::Expired(_)
+            | Self::HoldRefused(_)
+            | Self::Account(_) => return [None, None],
+        };
+        // No amount is above AMOUNT_MAX: far below the end of the range.
+        let amount = i128::try_from(amount).unwrap_or(i128::MAX);
+        let effect =
+            |slot, counterparty, change, side| Some(Effect { slot, counterparty, change, side });
+        [effect(debit, credit, -amount, sides[0]), effect(credit, debit, amount, sides[1])]
+    }
+
+    /// The account that it opens.
+    #[must_use]
+    pub fn opens(&self) -> Option<AccountSpec> {
+        match self {
+            Self::AccountOpened(spec) => Some(*spec),
+            Self::Account(event) => match &**event {
+                AccountEvent::Opened(opening) => Some(opening.spec),
+                AccountEvent::Changed { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The account whose status it changes, and the new one.
+    #[must_use]
+    pub fn changes_status(&self) -> Option<(Slot, AccountStatus)> {
+        match self {
+            Self::StatusChanged { slot, status } => Some((*slot, *status)),
+            Self::Account(event) => match &**event {
+                AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
+                    Some((*slot, *status))
+                }
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -11,12 +11,15 @@
 //! Age is journalled time with its pauses cut short ([`PAUSES_IN_A_LIFE`]): a clock that jumps
 //! by a year must not make a ledger forget what it decided a second ago.
 
+mod closed;
 mod export;
 
 pub use export::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 
+use crate::holds::Closed;
 use crate::id_table::{Bits, IdTable, Position};
 use crate::ids::{Lsn, TransferId};
+use closed::ClosedHolds;
 use export::Export;
 
 /// How long a ledger remembers an id at least: 24 hours of journalled time, nanoseconds. It is
@@ -35,6 +38,8 @@ struct Generation {
     runs: Vec<(Position, Lsn)>,
     /// The LSN that continues the last run.
     next: Lsn,
+    /// How holds among them ended.
+    closed: ClosedHolds,
 }
 
 /// Remembered transfer ids.
@@ -101,6 +106,27 @@ impl KnownIds {
         self.young.get(bits, id).or_else(|| self.old.get(bits, id))
     }
 
+    /// How the hold with this id ended; `None` when it is open, no hold, or not remembered.
+    #[must_use]
+    pub fn closed(&self, id: TransferId) -> Option<Closed> {
+        let bits = self.bits(id);
+        self.young.closed(bits, id).or_else(|| self.old.closed(bits, id))
+    }
+
+    /// Notes how the hold that the event at `placed` placed under this id ended, if that is
+    /// remembered. The id may stand for a later request by now.
+    pub(crate) fn close(&mut self, id: TransferId, placed: Lsn, closed: Closed) {
+        let bits = self.bits(id);
+        for generation in [&mut self.young, &mut self.old] {
+            if let Some((position, ())) = generation.ids.get_at(bits, id.high(), id.low())
+                && generation.lsn(position) == placed
+            {
+                generation.closed.set(position, closed);
+                return;
+            }
+        }
+    }
+
     /// By which both generations, having the same seed, find the id.
     #[inline]
     fn bits(&self, id: TransferId) -> Bits {
@@ -164,11 +190,19 @@ impl KnownIds {
 
 impl Generation {
     fn new(seed: u64) -> Self {
-        Self { ids: IdTable::new(seed), runs: Vec::new(), next: Lsn::ZERO }
+        let closed = ClosedHolds::default();
+        Self { ids: IdTable::new(seed), runs: Vec::new(), next: Lsn::ZERO, closed }
     }
 
     fn memory_bytes(&self) -> usize {
-        self.ids.memory_bytes() + self.runs.capacity() * size_of::<(Position, Lsn)>()
+        self.ids.memory_bytes()
+            + self.runs.capacity() * size_of::<(Position, Lsn)>()
+            + self.closed.memory_bytes()
+    }
+
+    fn closed(&self, bits: Bits, id: TransferId) -> Option<Closed> {
+        let (position, ()) = self.ids.get_at(bits, id.high(), id.low())?;
+        self.closed.get(position)
     }
 
     #[inline]

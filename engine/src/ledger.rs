@@ -5,14 +5,25 @@
 //! [`crate::account::Account::debit`] and [`crate::account::Account::credit`] as the live
 //! commit, and holds every figure it comes to against the one the live run journalled.
 
+mod holds;
+
+pub use holds::{HoldsDiffer, check_holds};
+
 use crate::account::{Account, Impossible};
+use crate::batch::Batch;
 use crate::coordinator::{Answer, Coordinator};
+use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
-use crate::money::{AMOUNT_MAX, Currency, CurrencyId};
-use crate::partition::{Layout, Leg, Partition};
+use crate::limits::Bounds;
+use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currency, CurrencyId};
+use crate::partition::{Layout, Leg, Legs, Partition};
+use crate::plan::Plan;
+use crate::profile::ProfilesHash;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
-use crate::transfer::{AccountRejection, AccountSpec, AccountView, TransferRequest};
+use crate::request::Request;
+use crate::rounds::Rounds;
+use crate::transfer::{AccountRejection, AccountSpec, AccountView};
 use std::collections::BTreeMap;
 
 /// The coordinator and the partitions of a shard.
@@ -80,10 +91,36 @@ impl HashPart {
         scratch.clear();
         scratch.extend_from_slice(&slot.0.to_le_bytes());
         account.canonical(scratch);
-        let hash = blake3::hash(scratch);
+        self.add_bytes(scratch);
+    }
+
+    /// Adds an open hold.
+    pub(crate) fn add_hold(&mut self, hold: &crate::holds::Hold, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        hold.canonical(scratch);
+        self.add_bytes(scratch);
+    }
+
+    /// Adds whatever has these canonical bytes.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) {
+        let hash = blake3::hash(bytes);
         for (word, bytes) in self.0.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             let bytes = bytes.try_into().expect("chunks of eight");
             *word = word.wrapping_add(u64::from_le_bytes(bytes));
+        }
+    }
+
+    /// Takes a part away that was added.
+    pub(crate) fn part_with(&mut self, other: Self) {
+        for (word, less) in self.0.iter_mut().zip(other.0) {
+            *word = word.wrapping_sub(less);
+        }
+    }
+
+    /// Adds its bytes to a hash.
+    pub(crate) fn add_to(self, hasher: &mut blake3::Hasher) {
+        for word in self.0 {
+            hasher.update(&word.to_le_bytes());
         }
     }
 
@@ -95,24 +132,43 @@ impl HashPart {
     }
 }
 
-/// The hash of a state: its accounts, assets and place in the journal.
+/// Open holds as a state's hash sees them: how many, and the sum of their hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct HoldsPart {
+    pub count: u64,
+    pub hash: HashPart,
+}
+
+impl HoldsPart {
+    fn of(holds: &Holds) -> Self {
+        let mut part = Self { count: holds.len() as u64, hash: HashPart::default() };
+        let mut scratch = Vec::with_capacity(128);
+        holds.iter().for_each(|hold| part.hash.add_hold(hold, &mut scratch));
+        part
+    }
+}
+
+/// The hash of a state: its accounts, what is known of them, open holds, assets and place in
+/// the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let count = coordinator.directory.len() as u64;
-    hash_of_state(accounts, count, coordinator.next_lsn, coordinator.currencies.own())
+    let holds = HoldsPart::of(&coordinator.holds);
+    let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
+    hash_of_state(accounts, count, holds, coordinator.next_lsn, assets, profiles)
 }
 
 pub(crate) fn hash_of_state(
     accounts: HashPart,
     count: u64,
+    holds: HoldsPart,
     next_lsn: Lsn,
     assets: &[Currency],
+    profiles: &ProfilesHash,
 ) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"ducat state 1");
-    for word in accounts.0 {
-        hasher.update(&word.to_le_bytes());
-    }
+    accounts.add_to(&mut hasher);
     hasher.update(&count.to_le_bytes());
     hasher.update(&next_lsn.0.to_le_bytes());
     for asset in assets {
@@ -120,20 +176,40 @@ pub(crate) fn hash_of_state(
         hasher.update(&[asset.digits, u8::try_from(asset.code.len()).unwrap_or(u8::MAX)]);
         hasher.update(asset.code.as_bytes());
     }
+    // Without holds the hash is that of a ledger that knows none.
+    if holds.count > 0 {
+        hasher.update(b"holds");
+        hasher.update(&holds.count.to_le_bytes());
+        holds.hash.add_to(&mut hasher);
+    }
+    profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
+}
+
+/// What one partition's accounts add up to.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionSummary {
+    /// Its part of the state's hash.
+    pub hash: HashPart,
+    /// Its sums by currency.
+    pub totals: BTreeMap<CurrencyId, Totals>,
+    /// The accounts that have something on hold, and how much: for [`check_holds`].
+    pub on_hold: Vec<(Slot, u128)>,
 }
 
 /// Hash and sums of one partition.
 #[must_use]
-pub fn summarize(partition: &Partition) -> (HashPart, BTreeMap<CurrencyId, Totals>) {
-    let mut hash = HashPart::default();
-    let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
+pub fn summarize(partition: &Partition) -> PartitionSummary {
+    let mut summary = PartitionSummary::default();
     let mut scratch = Vec::with_capacity(128);
     for (slot, account) in partition.accounts() {
-        hash.add(slot, account, &mut scratch);
-        totals.entry(account.currency()).or_default().add(account);
+        summary.hash.add(slot, account, &mut scratch);
+        summary.totals.entry(account.currency()).or_default().add(account);
+        if account.on_hold() > 0 {
+            summary.on_hold.push((slot, account.on_hold()));
+        }
     }
-    (hash, totals)
+    summary
 }
 
 impl Ledger {
@@ -158,7 +234,7 @@ impl Ledger {
         &self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
-    fn host_mut(&mut self, slot: Slot) -> &mut Partition {
+    pub(crate) fn host_mut(&mut self, slot: Slot) -> &mut Partition {
         &mut self.partitions[self.coordinator.layout.partition_of(slot)]
     }
 
@@ -168,9 +244,9 @@ impl Ledger {
         let mut hash = HashPart::default();
         let mut totals: BTreeMap<CurrencyId, Totals> = BTreeMap::new();
         for partition in &self.partitions {
-            let (part, sums) = summarize(partition);
-            hash.merge(part);
-            merge_totals(&mut totals, sums);
+            let summary = summarize(partition);
+            hash.merge(summary.hash);
+            merge_totals(&mut totals, summary.totals);
         }
         (state_hash(hash, &self.coordinator), totals)
     }
@@ -199,6 +275,10 @@ impl Ledger {
             return differs("its time lies before that of the event before it".to_owned());
         }
         self.coordinator.last_time_ns = time_ns;
+        let due = self.coordinator.holds.next_expiry_ns().is_some_and(|due| due <= time_ns);
+        if due && record.transfer_id().is_some() {
+            return differs("a hold that has expired by then was to be closed before".to_owned());
+        }
         if let Some(id) = record.transfer_id()
             && let Some(before) = self.coordinator.known.insert(id, lsn, time_ns)
         {
@@ -208,18 +288,19 @@ impl Ledger {
             Record::Posted(posted) | Record::PostedLinked(posted) => {
                 self.apply_posted(lsn, posted)?;
             }
+            Record::Held(_)
+            | Record::Captured(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => self.apply_hold(lsn, time_ns, record)?,
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 self.apply_refused(lsn, refused)?;
             }
             Record::AccountOpened(spec) => {
-                check_range(lsn, spec.overdraft_limit)?;
-                let coordinator = &mut self.coordinator;
-                let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
-                let Some(slot) = slot else {
-                    return differs(format!("account {} was opened before", spec.id));
-                };
-                self.host_mut(slot).open(slot, spec, lsn)?;
+                self.apply_opened(lsn, spec, Bounds::default())?;
             }
+            Record::Account(event) => self.apply_account(lsn, event)?,
             Record::StatusChanged { slot, status } => {
                 self.check_slot(lsn, *slot)?;
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;
@@ -240,28 +321,49 @@ impl Ledger {
     }
 
     /// Runs submissions through the whole protocol, alone and at once: order, prepare, as many
-    /// rounds of votes as it takes, commit. The actors do
-    /// the same with messages; tests, models and simulations use this.
+    /// rounds of votes as it takes, commit; and that in as many batches as it takes. The actors
+    /// do the same with messages; tests, models and simulations use this.
     ///
     /// # Errors
     /// [`Impossible`] when a decision contradicts the accounts.
-    pub fn execute(
+    pub fn execute<R: Clone + Into<Request>>(
         &mut self,
         now_ns: u64,
-        submissions: &[&[TransferRequest]],
+        submissions: &[&[R]],
     ) -> Result<Executed, Impossible> {
-        let mut plan = self.coordinator.begin(now_ns);
-        for requests in submissions {
-            self.coordinator.add(&mut plan, requests);
+        let requests = |all: &&[R]| all.iter().cloned().map(Into::into).collect();
+        let submissions: Vec<Vec<Request>> = submissions.iter().map(requests).collect();
+        let requests = |submission: usize| &submissions[submission][..];
+        let mut rounds = Rounds::of(submissions.len());
+        let mut records = Vec::new();
+        let mut time_ns = 0;
+        while !rounds.are_over() {
+            let mut plan = self.coordinator.begin(now_ns);
+            time_ns = plan.time_ns();
+            rounds.fill(&mut self.coordinator, &mut plan, requests);
+            let batch = plan.take_batch();
+            let legs = self.decide(&mut plan, &batch)?;
+            let answers = self.coordinator.conclude(
+                &plan,
+                &batch,
+                rounds.parts(requests),
+                &legs,
+                |lsn, record| records.push((lsn, record.clone())),
+            );
+            rounds.collect(answers);
         }
-        let batch = plan.take_batch();
+        Ok(Executed { time_ns, records, answers: rounds.answers() })
+    }
+
+    /// Both phases of one batch at all partitions.
+    fn decide(&mut self, plan: &mut Plan, batch: &Batch) -> Result<Vec<Vec<Legs>>, Impossible> {
         let mut votes = vec![Vec::new(); self.partitions.len()];
         for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
-            partition.prepare(&batch, votes);
+            partition.prepare(batch, votes);
         }
         let mut changed = Vec::new();
         loop {
-            let (decided, all) = plan.decide(&batch, &votes, &changed);
+            let (decided, all) = plan.decide(batch, &votes, &changed);
             if all {
                 break;
             }
@@ -276,18 +378,10 @@ impl Ledger {
         let mut legs = vec![Vec::new(); self.partitions.len()];
         let mut net = 0;
         for (partition, legs) in self.partitions.iter_mut().zip(&mut legs) {
-            net += partition.commit(&batch, plan.verdicts(), legs)?;
+            net += partition.commit(batch, plan.verdicts(), legs)?;
         }
         assert_eq!(net, 0, "what is debited is credited");
-        let mut records = Vec::new();
-        let answers = self.coordinator.conclude(
-            &plan,
-            &batch,
-            submissions.iter().copied(),
-            &legs,
-            |lsn, record| records.push((lsn, record.clone())),
-        );
-        Ok(Executed { time_ns: plan.time_ns(), records, answers })
+        Ok(legs)
     }
 
     /// Opens an account, as [`Coordinator::open_account`] and the partition do together.
@@ -300,7 +394,24 @@ impl Ledger {
         Ok((lsn, record))
     }
 
-    fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
+    pub(crate) fn apply_opened(
+        &mut self,
+        lsn: Lsn,
+        spec: &AccountSpec,
+        bounds: Bounds,
+    ) -> Result<Slot, Impossible> {
+        check_range(lsn, spec.overdraft_limit)?;
+        let coordinator = &mut self.coordinator;
+        let slot = coordinator.directory.list(spec.id, spec.currency, spec.external);
+        let Some(slot) = slot else {
+            let what = format!("account {} was opened before", spec.id);
+            return Err(Impossible::Differs { lsn, what });
+        };
+        self.host_mut(slot).open_within(slot, spec, bounds, lsn)?;
+        Ok(slot)
+    }
+
+    pub(crate) fn check_slot(&self, lsn: Lsn, slot: Slot) -> Result<(), Impossible> {
         if self.host(slot).account(slot).is_some() {
             return Ok(());
         }
@@ -308,9 +419,7 @@ impl Ledger {
     }
 
     fn apply_posted(&mut self, lsn: Lsn, posted: &Posted) -> Result<(), Impossible> {
-        let rooms = [posted.debit_side.room, posted.credit_side.room];
-        check_range(lsn, posted.amount)?;
-        rooms.into_iter().try_for_each(|room| check_range(lsn, room))?;
+        check_posted(lsn, posted)?;
         self.check_slot(lsn, posted.debit)?;
         self.check_slot(lsn, posted.credit)?;
         let currency = |slot| self.host(slot).at(slot).currency();
@@ -326,11 +435,21 @@ impl Ledger {
     }
 
     fn apply_refused(&mut self, lsn: Lsn, refused: &Refused) -> Result<(), Impossible> {
+        self.check_refusal(lsn, refused.rejection, [refused.debit, refused.credit])
+    }
+
+    /// A refusal moves nothing; what it was explained with must be so.
+    fn check_refusal(
+        &self,
+        lsn: Lsn,
+        rejection: Rejection,
+        parties: impl IntoIterator<Item = Party>,
+    ) -> Result<(), Impossible> {
         let differs = |what: String| Err(Impossible::Differs { lsn, what });
-        if refused.rejection == Rejection::IdReused {
+        if rejection == Rejection::IdReused {
             return differs("an id that is used again is no event".to_owned());
         }
-        for party in [refused.debit, refused.credit] {
+        for party in parties {
             let (slot, posted, room) = match party {
                 Party::Known { slot, posted, room } => (slot, posted, room),
                 Party::Unknown(id) if self.coordinator.directory.get(id).is_some() => {
@@ -339,9 +458,9 @@ impl Ledger {
                 Party::Unknown(_) => continue,
             };
             self.check_slot(lsn, slot)?;
-            check_range(lsn, room)?;
+            check_figures(lsn, posted, room)?;
             let now = self.host(slot).at(slot).figures();
-            if now.posted != posted || now.available != posted + crate::account::signed(room) {
+            if now.posted != posted || now.available != posted + room {
                 return differs(format!("slot {} stood elsewhere when it was refused", slot.0));
             }
         }
@@ -350,16 +469,32 @@ impl Ledger {
 }
 
 /// No amount, limit or room is larger; sums of them stay far from the ends of `i128`.
-fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
+pub(crate) fn check_range(lsn: Lsn, minor: u128) -> Result<(), Impossible> {
     if minor <= AMOUNT_MAX {
         return Ok(());
     }
     Err(Impossible::Differs { lsn, what: format!("{minor} minor units are out of range") })
 }
 
+/// No figures of an account lie further out; sums of them stay far from the ends of `i128`.
+fn check_figures(lsn: Lsn, posted: i128, room: i128) -> Result<(), Impossible> {
+    let range = -4 * BALANCE_MAX..=4 * BALANCE_MAX;
+    if range.contains(&posted) && range.contains(&room) {
+        return Ok(());
+    }
+    Err(Impossible::Differs { lsn, what: format!("{posted} or {room} is out of range") })
+}
+
+fn check_posted(lsn: Lsn, posted: &Posted) -> Result<(), Impossible> {
+    check_range(lsn, posted.amount)?;
+    [posted.debit_side, posted.credit_side]
+        .into_iter()
+        .try_for_each(|side| check_figures(lsn, side.posted, side.room))
+}
+
 fn check_side(lsn: Lsn, side: &PostedSide, leg: Leg) -> Result<(), Impossible> {
     let same = side.posted == leg.after.posted
-        && side.posted + crate::account::signed(side.room) == leg.after.available
+        && side.posted + side.room == leg.after.available
         && side.back == leg.back(lsn);
     if same {
         return Ok(());

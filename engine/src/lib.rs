@@ -12,24 +12,31 @@
 //! ```
 
 pub mod account;
+pub mod account_event;
+mod accounts;
 pub mod ahead;
 pub mod batch;
 pub mod codec;
 pub mod coordinator;
 pub mod directory;
 pub mod effects;
+pub mod holds;
 mod id_table;
 pub mod ids;
 pub mod known;
 pub mod ledger;
+pub mod limits;
 pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;
+pub mod profile;
 pub mod proof;
 pub mod record;
 pub mod rejection;
 pub mod repeat;
+pub mod request;
+pub mod rounds;
 pub mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;

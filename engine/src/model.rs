@@ -1,7 +1,7 @@
 //! The serial model: a ledger so plain that it is obviously right, to hold the real one
 //! against.
 //!
-//! It executes one submission after the other, one transfer after the other, in hash maps:
+//! It executes one submission after the other, one request after the other, in hash maps:
 //! no batches, no slots, no partitions, no freezes, no votes, no records. Property tests, the
 //! simulator and history checkers compare every outcome and every account with what it says.
 //! Nothing in the running product calls it, and it shares no rule with
@@ -13,30 +13,45 @@
 //!                                        └──────────── equal? ──────────────┘
 //! ```
 
+mod holds;
+mod known;
+
+pub use known::Known;
+
+use crate::account_event::Opening;
+use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
+use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
+use crate::profile::{Filter, Profile, ProfileChange};
 use crate::rejection::Rejection;
+use crate::request::{HoldRequest, Request};
 use crate::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
     Outcome, TransferKind, TransferRequest,
 };
+use holds::{HoldBook, Move};
 use std::collections::{BTreeMap, HashMap};
 
 /// An account of the model: what it is and what it has, and nothing that is only on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Book {
     spec: AccountSpec,
+    bounds: Bounds,
     status: AccountStatus,
     posted: i128,
     opened_lsn: Lsn,
     last_lsn: Lsn,
 }
 
-/// A transfer id that was consumed: what was asked first and what was answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The answer to a request, and how the hold of an operation stands after it.
+pub type Answered = (Outcome, Option<HoldAfter>);
+
+/// An id that was consumed: what was asked first and what was answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Consumed {
-    asked: TransferRequest,
-    answered: Outcome,
+    asked: Request,
+    answered: Answered,
     generation: u64,
 }
 
@@ -82,10 +97,12 @@ impl Forgetting {
 #[derive(Clone, Debug, Default)]
 pub struct SerialLedger {
     accounts: HashMap<AccountId, Book>,
+    known: HashMap<AccountId, Known>,
     consumed: HashMap<TransferId, Consumed>,
+    holds: HoldBook,
     forgetting: Forgetting,
-    /// The linked groups that were posted, by the id of their first member.
-    posted_groups: HashMap<TransferId, Vec<TransferId>>,
+    /// The linked groups that were done, by the id of their first member.
+    done_groups: HashMap<TransferId, Vec<TransferId>>,
     currencies: Currencies,
     last_lsn: Lsn,
     last_time_ns: u64,
@@ -135,9 +152,11 @@ impl SerialLedger {
             spec: book.spec,
             status: book.status,
             posted: book.posted,
+            on_hold: self.holds.on_hold(id),
             held: 0,
             incoming: 0,
-            available: book.figures().available,
+            available: self.figures(id).map_or(0, |figures| figures.available),
+            bounds: book.bounds,
             opened_lsn: book.opened_lsn,
             last_lsn: book.last_lsn,
         })
@@ -158,16 +177,28 @@ impl SerialLedger {
         totals
     }
 
-    /// Opens an account. Only an opening that succeeds is an event.
+    /// Opens an account of which nothing is known beside its money.
     pub fn open_account(&mut self, spec: &AccountSpec) -> AccountOutcome {
+        self.open_with(&Opening::from(*spec))
+    }
+
+    /// Opens an account. Only an opening that succeeds is an event.
+    pub fn open_with(&mut self, opening: &Opening) -> AccountOutcome {
+        let spec = &opening.spec;
+        if let Err(fault) = known::check_profile(&opening.profile) {
+            return AccountOutcome::Refused(AccountRejection::Text(fault));
+        }
         if spec.overdraft_limit > AMOUNT_MAX {
             return AccountOutcome::Refused(AccountRejection::LimitTooLarge);
+        }
+        if let Err(why) = known::check_limits(spec, opening.bounds, 0, 0) {
+            return AccountOutcome::Refused(why);
         }
         if self.currencies.by_id(spec.currency).is_none() {
             return AccountOutcome::Refused(AccountRejection::CurrencyUnknown);
         }
         if let Some(there) = self.accounts.get(&spec.id) {
-            return if there.spec == *spec {
+            return if self.known[&spec.id].opening == *opening {
                 AccountOutcome::Exists(there.opened_lsn)
             } else {
                 AccountOutcome::Refused(AccountRejection::ExistsDifferent)
@@ -176,12 +207,14 @@ impl SerialLedger {
         let opened_lsn = self.next_event();
         let book = Book {
             spec: *spec,
+            bounds: opening.bounds,
             status: AccountStatus::Active,
             posted: 0,
             opened_lsn,
             last_lsn: Lsn::ZERO,
         };
         self.accounts.insert(spec.id, book);
+        self.known.insert(spec.id, Known::new(opening, opened_lsn));
         AccountOutcome::Opened(opened_lsn)
     }
 
@@ -193,18 +226,102 @@ impl SerialLedger {
         &mut self,
         id: AccountId,
         status: AccountStatus,
+        reason: &str,
     ) -> Result<Lsn, AccountRejection> {
         let book = self.accounts.get_mut(&id).ok_or(AccountRejection::Unknown)?;
-        match (book.status, status) {
-            (AccountStatus::Closed, AccountStatus::Active | AccountStatus::Frozen) => {
-                return Err(AccountRejection::Closed);
-            }
-            (_, AccountStatus::Closed) if book.posted != 0 => {
-                return Err(AccountRejection::NotEmpty);
-            }
-            _ => book.status = status,
+        let empty = book.posted == 0 && self.holds.on_hold(id) == 0;
+        if status == AccountStatus::Closed && !empty {
+            return Err(AccountRejection::NotEmpty);
         }
-        Ok(self.next_event())
+        known::check_reason(reason)?;
+        book.status = status;
+        let lsn = self.next_event();
+        let known = self.known.get_mut(&id).expect("every account is known");
+        known.reason = Some((lsn, reason.to_owned()));
+        known.history.push(lsn);
+        Ok(lsn)
+    }
+
+    /// Changes what is known of an account. What changes nothing is no event.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn change_profile(
+        &mut self,
+        id: AccountId,
+        change: &ProfileChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let known = self.known.get(&id).ok_or(AccountRejection::Unknown)?;
+        let profile = known::after(&known.profile, change);
+        if profile == known.profile {
+            return Ok(None);
+        }
+        known::check_profile(&profile)?;
+        let lsn = self.next_event();
+        let known = self.known.get_mut(&id).expect("looked up above");
+        known.profile = profile;
+        known.history.push(lsn);
+        Ok(Some(lsn))
+    }
+
+    /// Changes an account's limits, from the next event on. What changes nothing is no event.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    pub fn change_limits(
+        &mut self,
+        id: AccountId,
+        change: &LimitsChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let before = *self.accounts.get(&id).ok_or(AccountRejection::Unknown)?;
+        let mut after = before;
+        if let Some(limit) = change.overdraft_limit {
+            after.spec.overdraft_limit = limit;
+        }
+        if let Some(floor) = change.floor {
+            after.bounds.floor = floor;
+        }
+        if let Some(ceiling) = change.ceiling {
+            after.bounds.ceiling = ceiling;
+        }
+        if after == before {
+            return Ok(None);
+        }
+        known::check_limits(&after.spec, after.bounds, before.posted, self.holds.on_hold(id))?;
+        let lsn = self.next_event();
+        self.accounts.insert(id, after);
+        self.known.get_mut(&id).expect("every account is known").history.push(lsn);
+        Ok(Some(lsn))
+    }
+
+    /// What is known of an account beside its money.
+    #[must_use]
+    pub fn known(&self, id: AccountId) -> Option<&Known> {
+        self.known.get(&id)
+    }
+
+    /// The accounts that a filter asks for, in the order of their opening.
+    #[must_use]
+    pub fn find(&self, filter: &Filter) -> Vec<AccountId> {
+        let fits = |(id, book): &(&AccountId, &Book)| {
+            let Profile { kind, owner, label, metadata } = &self.known[*id].profile;
+            let (spec, status) = (book.spec, book.status);
+            let Filter { metadata: asked, label_prefix, .. } = filter;
+            [
+                filter.owner.as_ref().is_none_or(|asked| asked == owner),
+                filter.kind.is_none_or(|asked| asked == *kind),
+                label.get(..label_prefix.len()) == Some(label_prefix),
+                asked.iter().all(|pair| metadata.iter().any(|there| there == pair)),
+                filter.currency.is_none_or(|asked| asked == spec.currency),
+                filter.status.is_none_or(|asked| asked == status),
+                filter.external.is_none_or(|asked| asked == spec.external),
+            ]
+            .into_iter()
+            .all(|holds| holds)
+        };
+        let mut found: Vec<_> = self.accounts.iter().filter(fits).collect();
+        found.sort_unstable_by_key(|(_, book)| book.opened_lsn);
+        found.into_iter().map(|(id, _)| *id).collect()
     }
 
     /// Defines an asset. Defining the same one again is no event.
@@ -241,23 +358,64 @@ impl SerialLedger {
         }
     }
 
-    /// Executes one submission, its transfers one after the other, at `now_ns`. A request
-    /// that is linked forms a group with the next one.
-    pub fn submit(&mut self, now_ns: u64, requests: &[TransferRequest]) -> Vec<Outcome> {
+    /// How many holds are open.
+    #[must_use]
+    pub fn open_holds(&self) -> usize {
+        self.holds.open.len()
+    }
+
+    /// Lets the holds expire whose time is over by `now_ns`: an event each.
+    pub fn expire(&mut self, now_ns: u64) -> u64 {
         let time_ns = self.time(now_ns);
-        let groups = requests.chunk_by(|before, _| before.linked);
+        for id in self.holds.due(time_ns) {
+            self.next_event();
+            self.holds.close(id, Closed::Expired);
+            self.note_closed();
+        }
+        time_ns
+    }
+
+    /// How a hold ended is remembered as long as the id of the request that placed it.
+    fn note_closed(&mut self) {
+        for (id, (placed, how)) in std::mem::take(&mut self.holds.just_closed) {
+            if self.consumed.get(&id).is_some_and(|consumed| consumed.answered.0.lsn == placed) {
+                self.holds.closed.insert(id, how);
+            }
+        }
+    }
+
+    /// Executes one submission, its requests one after the other, at `now_ns`. A request
+    /// that is linked forms a group with the next one.
+    pub fn submit<R: Clone + Into<Request>>(
+        &mut self,
+        now_ns: u64,
+        requests: &[R],
+    ) -> Vec<Outcome> {
+        let answers = self.submit_with_holds(now_ns, requests);
+        answers.into_iter().map(|(outcome, _)| outcome).collect()
+    }
+
+    /// The same, and how the hold of each operation stands.
+    pub fn submit_with_holds<R: Clone + Into<Request>>(
+        &mut self,
+        now_ns: u64,
+        requests: &[R],
+    ) -> Vec<Answered> {
+        let time_ns = self.expire(now_ns);
+        let requests: Vec<Request> = requests.iter().cloned().map(Into::into).collect();
+        let groups = requests.chunk_by(|before, _| before.linked());
         groups.flat_map(|group| self.execute_group(time_ns, group)).collect()
     }
 
-    /// A transfer that is not linked is a group of one.
-    fn execute_group(&mut self, time_ns: u64, group: &[TransferRequest]) -> Vec<Outcome> {
+    /// A request that is not linked is a group of one.
+    fn execute_group(&mut self, time_ns: u64, group: &[Request]) -> Vec<Answered> {
         // Known before this group, or earlier in it.
         let known: Vec<bool> = group
             .iter()
             .enumerate()
             .map(|(at, request)| {
-                self.knows(request.id, time_ns)
-                    || group[..at].iter().any(|earlier| earlier.id == request.id)
+                self.knows(request.id(), time_ns)
+                    || group[..at].iter().any(|earlier| earlier.id() == request.id())
             })
             .collect();
         if known.contains(&true) {
@@ -266,15 +424,16 @@ impl SerialLedger {
                 let failed = Some(Rejection::LinkedFailed);
                 (!known).then(|| self.consume(time_ns, request, failed))
             });
-            let new: Vec<Option<Outcome>> = new.collect();
-            let posted_so = group.len() == 1 || self.was_posted(group);
+            let new: Vec<Option<Answered>> = new.collect();
+            let done_so = group.len() == 1 || self.was_done(group);
             let answers = group.iter().zip(new);
             return answers
-                .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, posted_so)))
+                .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, done_so)))
                 .collect();
         }
-        let broken = self.first_static(group).or_else(|| self.first_dynamic(group));
-        let answer = |(at, request): (usize, &TransferRequest)| {
+        let broken =
+            self.first_static(time_ns, group).or_else(|| self.first_dynamic(time_ns, group));
+        let answer = |(at, request): (usize, &Request)| {
             let rejection = broken.map(
                 |(failing, rule)| {
                     if failing == at { rule } else { Rejection::LinkedFailed }
@@ -284,39 +443,61 @@ impl SerialLedger {
         };
         let answers = group.iter().enumerate().map(answer).collect();
         if group.len() > 1 && broken.is_none() {
-            let ids = group.iter().map(|request| request.id).collect();
-            self.posted_groups.insert(group[0].id, ids);
+            let ids = group.iter().map(Request::id).collect();
+            self.done_groups.insert(group[0].id(), ids);
         }
         answers
     }
 
-    /// Whether this very group was posted: the same members, no more and no fewer, each with
+    /// Whether this very group was done: the same members, no more and no fewer, each with
     /// the same content.
-    fn was_posted(&self, group: &[TransferRequest]) -> bool {
-        let ids: Vec<TransferId> = group.iter().map(|request| request.id).collect();
-        self.posted_groups.get(&ids[0]) == Some(&ids)
+    fn was_done(&self, group: &[Request]) -> bool {
+        let ids: Vec<TransferId> = group.iter().map(Request::id).collect();
+        self.done_groups.get(&ids[0]) == Some(&ids)
             && group.iter().all(|request| self.is_same(request))
     }
 
     /// The first member that breaks a rule which needs no balance and no status, and the rule.
-    fn first_static(&self, group: &[TransferRequest]) -> Option<(usize, Rejection)> {
-        let broken = |(at, request)| self.static_rule(request).map(|rule| (at, rule));
-        group.iter().enumerate().find_map(broken)
+    /// Each finds the holds as those before it leave them.
+    fn first_static(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
+        let mut holds = self.holds.clone();
+        group.iter().enumerate().find_map(|(at, request)| {
+            let held_in = |hold: &HoldRequest| self.accounts[&hold.debit].spec.currency;
+            let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
+            let rule = about_holds.or_else(|| match request {
+                Request::Transfer(transfer) => self.static_rule(transfer),
+                Request::Hold(hold) => self.static_rule(&hold.transfer()),
+                Request::Capture(_) | Request::Void(_) | Request::Extend(_) => None,
+            });
+            if rule.is_none() {
+                holds.happen(time_ns, Lsn::ZERO, request);
+            }
+            rule.map(|rule| (at, rule))
+        })
     }
 
     /// The first member that fails when the members are tried in order, and the rule. Tried
     /// on a copy, so that nothing remains of it.
-    fn first_dynamic(&self, group: &[TransferRequest]) -> Option<(usize, Rejection)> {
+    fn first_dynamic(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
         let mut trial = self.accounts.clone();
+        let mut holds = self.holds.clone();
         group.iter().enumerate().find_map(|(at, request)| {
-            let debit = trial[&request.debit];
-            let credit = trial[&request.credit];
-            if let Some(rule) = dynamic_rule(&debit, &credit, request.amount) {
-                return Some((at, rule));
+            if let Some(moved) = holds.movement(request) {
+                let debit = trial[&moved.debit];
+                let credit = trial[&moved.credit];
+                let gives_back_only = matches!(request, Request::Void(_));
+                let on_hold = holds.on_hold(moved.debit);
+                if !gives_back_only
+                    && let Some(rule) = dynamic_rule(&debit, &credit, on_hold, moved)
+                {
+                    return Some((at, rule));
+                }
+                let amount = whole(moved.amount);
+                trial.insert(moved.debit, Book { posted: debit.posted - amount, ..debit });
+                let credit = trial[&moved.credit];
+                trial.insert(moved.credit, Book { posted: credit.posted + amount, ..credit });
             }
-            let amount = whole(request.amount);
-            trial.insert(request.debit, Book { posted: debit.posted - amount, ..debit });
-            trial.insert(request.credit, Book { posted: credit.posted + amount, ..credit });
+            holds.happen(time_ns, Lsn::ZERO, request);
             None
         })
     }
@@ -326,8 +507,6 @@ impl SerialLedger {
         let credit = self.accounts.get(&request.credit).map(|book| book.spec);
         let currencies = (debit.map(|d| d.currency), credit.map(|c| c.currency));
         let rules = [
-            (Rejection::AmountZero, request.amount == 0),
-            (Rejection::AmountTooLarge, request.amount > AMOUNT_MAX),
             (Rejection::SameAccount, request.debit == request.credit),
             (Rejection::DebitAccountUnknown, debit.is_none()),
             (Rejection::CreditAccountUnknown, credit.is_none()),
@@ -352,55 +531,95 @@ impl SerialLedger {
     fn consume(
         &mut self,
         time_ns: u64,
-        request: &TransferRequest,
+        request: &Request,
         rejection: Option<Rejection>,
-    ) -> Outcome {
+    ) -> Answered {
         let lsn = self.next_event();
+        let parties = self.parties(request);
+        let mut hold = None;
         if rejection.is_none() {
-            self.force(lsn, request.debit, request.credit, whole(request.amount));
+            if let Some(moved) = self.holds.movement(request).filter(|moved| moved.amount > 0) {
+                self.force(lsn, moved.debit, moved.credit, whole(moved.amount));
+            }
+            hold = self.holds.happen(time_ns, lsn, request);
         }
-        let figures = |id| self.accounts.get(id).map(Book::figures);
+        let hold = hold.or_else(|| self.holds.standing(request));
+        let hold = hold.filter(|_| !matches!(request, Request::Transfer(_)));
+        let figures = |id: Option<AccountId>| id.and_then(|id| self.figures(id));
+        let (debit, credit) = parties.unzip();
+        // The credit account of a hold has no part in it before it is captured.
+        let has_part = match request {
+            Request::Transfer(_) | Request::Capture(_) => true,
+            Request::Hold(_) => rejection.is_some(),
+            Request::Void(_) | Request::Extend(_) => false,
+        };
         let answered = Outcome {
-            id: request.id,
+            id: request.id(),
             lsn,
             time_ns,
             rejection,
             repeat: false,
-            currency: self.currency_of_accounts(request),
-            debit: figures(&request.debit),
-            credit: figures(&request.credit),
+            currency: parties.and_then(|parties| self.currency_of_accounts(parties)),
+            debit: figures(debit),
+            credit: figures(credit.filter(|_| has_part)),
         };
+        let answered = (answered, hold);
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);
             let consumed = &self.consumed;
-            self.posted_groups.retain(|first, _| consumed.contains_key(first));
+            self.done_groups.retain(|first, _| consumed.contains_key(first));
+            self.holds.closed.retain(|id, _| consumed.contains_key(id));
         }
         let generation = self.forgetting.generation;
-        self.consumed.insert(request.id, Consumed { asked: *request, answered, generation });
+        let asked = request.clone();
+        self.consumed.insert(request.id(), Consumed { asked, answered, generation });
+        self.note_closed();
         answered
     }
 
-    /// Whether the content is that of the first transfer under the id.
-    fn is_same(&self, request: &TransferRequest) -> bool {
-        let Consumed { asked, answered, .. } = self.consumed[&request.id];
-        // Leaving the currency out means that of the accounts.
-        let meant = |request: &TransferRequest| TransferRequest {
-            currency: request.currency.or(answered.currency),
-            ..*request
-        };
-        meant(request) == meant(&asked)
+    /// Debit and credit account, where the request names them or its hold, being open, does.
+    fn parties(&self, request: &Request) -> Option<(AccountId, AccountId)> {
+        let of = |id| self.holds.open.get(&id).map(|hold| (hold.asked.debit, hold.asked.credit));
+        match request {
+            Request::Transfer(transfer) => Some((transfer.debit, transfer.credit)),
+            Request::Hold(hold) => Some((hold.debit, hold.credit)),
+            Request::Capture(capture) => of(capture.hold),
+            Request::Void(void) => of(void.hold),
+            Request::Extend(extend) => of(extend.hold),
+        }
     }
 
-    /// A known id: the first answer again if the content is the same; but a posting only
-    /// where it was `posted_so`, alone or in this very group.
-    fn answer_again(&self, request: &TransferRequest, posted_so: bool) -> Outcome {
-        let first = self.consumed[&request.id].answered;
-        if self.is_same(request) && (posted_so || first.rejection.is_some()) {
-            return Outcome { repeat: true, ..first };
+    /// Whether the content is that of the first request under the id.
+    fn is_same(&self, request: &Request) -> bool {
+        let Consumed { asked, answered, .. } = &self.consumed[&request.id()];
+        // Leaving the currency out means that of the accounts.
+        let meant = |request: &Request| {
+            let mut request = request.clone();
+            match &mut request {
+                Request::Transfer(transfer) => {
+                    transfer.currency = transfer.currency.or(answered.0.currency);
+                }
+                Request::Hold(hold) => hold.currency = hold.currency.or(answered.0.currency),
+                Request::Capture(capture) => {
+                    capture.currency = capture.currency.or(answered.0.currency);
+                }
+                Request::Void(_) | Request::Extend(_) => {}
+            }
+            request
+        };
+        meant(request) == meant(asked)
+    }
+
+    /// A known id: the first answer again if the content is the same; but what was done only
+    /// where it was `done_so`, alone or in this very group.
+    fn answer_again(&self, request: &Request, done_so: bool) -> Answered {
+        let (first, hold) = self.consumed[&request.id()].answered;
+        if self.is_same(request) && (done_so || first.rejection.is_some()) {
+            return (Outcome { repeat: true, ..first }, hold);
         }
-        Outcome {
-            id: request.id,
+        let reused = Outcome {
+            id: request.id(),
             lsn: first.lsn,
             time_ns: first.time_ns,
             rejection: Some(Rejection::IdReused),
@@ -408,36 +627,56 @@ impl SerialLedger {
             currency: None,
             debit: None,
             credit: None,
-        }
+        };
+        (reused, None)
     }
 
     /// The debit account's currency, or the credit account's where that is unknown.
-    fn currency_of_accounts(&self, request: &TransferRequest) -> Option<CurrencyId> {
-        let book = self.accounts.get(&request.debit).or(self.accounts.get(&request.credit));
+    fn currency_of_accounts(&self, parties: (AccountId, AccountId)) -> Option<CurrencyId> {
+        let book = self.accounts.get(&parties.0).or(self.accounts.get(&parties.1));
         book.map(|book| book.spec.currency)
+    }
+
+    fn figures(&self, id: AccountId) -> Option<BalanceAfter> {
+        let book = self.accounts.get(&id)?;
+        let available = book.available(self.holds.on_hold(id));
+        Some(BalanceAfter { posted: book.posted, available })
     }
 }
 
 impl Book {
-    fn figures(&self) -> BalanceAfter {
+    fn available(&self, on_hold: u128) -> i128 {
         let overdraft = if self.spec.external { 0 } else { whole(self.spec.overdraft_limit) };
-        BalanceAfter { posted: self.posted, available: self.posted + overdraft }
+        self.posted - whole(on_hold) + overdraft
     }
 }
 
 /// The first rule that depends on how the accounts stand.
-fn dynamic_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection> {
-    let amount = whole(amount);
+fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Option<Rejection> {
+    let amount = whole(moved.amount);
+    let needed = amount + whole(moved.set_aside) - whole(moved.given_back);
     let closed = AccountStatus::Closed;
     let frozen = AccountStatus::Frozen;
-    let covered = debit.spec.external || amount <= debit.figures().available;
-    let in_range = debit.posted - amount >= -BALANCE_MAX && credit.posted + amount <= BALANCE_MAX;
+    let (no_debits, no_credits) = (AccountStatus::DebitsBlocked, AccountStatus::CreditsBlocked);
+    let covered = debit.spec.external || needed <= debit.available(on_hold);
+    let in_range = debit.posted - whole(on_hold) - needed >= -BALANCE_MAX
+        && credit.posted + amount <= BALANCE_MAX;
     let rules = [
         (Rejection::DebitAccountClosed, debit.status == closed),
         (Rejection::CreditAccountClosed, credit.status == closed),
         (Rejection::DebitAccountFrozen, debit.status == frozen),
         (Rejection::CreditAccountFrozen, credit.status == frozen),
+        (Rejection::DebitAccountBlocked, debit.status == no_debits),
+        (Rejection::CreditAccountBlocked, credit.status == no_credits),
+        (
+            Rejection::DebitAccountFloor,
+            debit.bounds.floor.is_some_and(|f| debit.posted - whole(on_hold) - needed < f),
+        ),
         (Rejection::InsufficientFunds, !covered),
+        (
+            Rejection::CreditAccountCeiling,
+            credit.bounds.ceiling.is_some_and(|c| credit.posted + amount > c),
+        ),
         (Rejection::BalanceOverflow, !in_range),
     ];
     rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)

@@ -5,6 +5,9 @@
 //! coordinator ── Batch ──▶ prepare ──▶ votes ──▶ (resolve ◀─▶ votes)* ──▶ commit ──▶ legs
 //! ```
 //!
+//! Operations on holds travel among the transfers: what each does to an account is an effect
+//! ([`Batch`] says which), and a transfer's is the plainest.
+//!
 //! [`Partition::prepare`] walks a batch in order and hands every account its messages. A
 //! transfer (or linked group) whose accounts are all hosted here is settled on the spot: no
 //! one else has a say, so its votes are final and later transfers may build on them. One
@@ -16,11 +19,12 @@ mod export;
 pub use export::{PIECE_ACCOUNTS, interleave};
 
 use crate::account::{Account, Impossible, LegEffect};
-use crate::batch::{Batch, Item, Vote};
+use crate::batch::{Batch, Item, Op, Vote};
 use crate::ids::{Lsn, Slot};
+use crate::limits::{Bounds, Limits};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
-use crate::waiting::{Side, Waiting};
+use crate::waiting::Waiting;
 use export::Export;
 
 /// Most partitions of one shard.
@@ -151,11 +155,25 @@ impl Partition {
     /// # Errors
     /// [`Impossible`] when `slot` is not the next one of this partition.
     pub fn open(&mut self, slot: Slot, spec: &AccountSpec, lsn: Lsn) -> Result<(), Impossible> {
+        self.open_within(slot, spec, Bounds::default(), lsn)
+    }
+
+    /// Hosts a new account with a floor and a ceiling. Slots arrive in order.
+    ///
+    /// # Errors
+    /// [`Impossible`] when `slot` is not the next one of this partition.
+    pub fn open_within(
+        &mut self,
+        slot: Slot,
+        spec: &AccountSpec,
+        bounds: Bounds,
+        lsn: Lsn,
+    ) -> Result<(), Impossible> {
         if !self.hosts(slot) || self.layout.local(slot) != self.accounts.len() {
             let what = format!("slot {} is not the next of partition {}", slot.0, self.index);
             return Err(Impossible::Differs { lsn, what });
         }
-        self.accounts.push(Account::open(spec, lsn));
+        self.accounts.push(Account::open_within(spec, bounds, lsn));
         Ok(())
     }
 
@@ -180,6 +198,15 @@ impl Partition {
         self.at_mut(slot).set_status(lsn, status)
     }
 
+    /// Gives an account new limits.
+    ///
+    /// # Errors
+    /// [`Impossible`] when the account's state forbids it.
+    pub fn set_limits(&mut self, slot: Slot, lsn: Lsn, limits: &Limits) -> Result<(), Impossible> {
+        self.preserve_whole(slot);
+        self.at_mut(slot).set_limits(lsn, limits)
+    }
+
     /// Phase one: freezes what the batch takes, announces what it brings, and votes on every
     /// transfer. `votes` is overwritten with one vote per item.
     pub fn prepare(&mut self, batch: &Batch, votes: &mut Vec<Vote>) {
@@ -194,7 +221,7 @@ impl Partition {
             let end = batch.group_end(at);
             let group = &batch.items[at..end];
             if group.iter().all(|item| item.refused.is_none()) {
-                self.prepare_group(at, group, &mut votes[at..end]);
+                self.prepare_group(batch, at..end, &mut votes[at..end]);
             }
             at = end;
         }
@@ -211,16 +238,20 @@ impl Partition {
         end
     }
 
-    fn prepare_group(&mut self, at: usize, group: &[Item], votes: &mut [Vote]) {
-        if self.settles(group) {
-            self.settle(group, votes);
+    fn prepare_group(&mut self, batch: &Batch, group: std::ops::Range<usize>, votes: &mut [Vote]) {
+        let items = &batch.items[group.clone()];
+        if self.settles(items) {
+            self.settle(batch, items, votes);
             return;
         }
-        for (offset, item) in group.iter().enumerate() {
-            for (side, slot) in [(Side::Debit, item.debit), (Side::Credit, item.credit)] {
+        for (offset, item) in items.iter().enumerate() {
+            let debit = Some((item.debit, batch.debit_effect(item)));
+            let credit = batch.credit_effect(item).map(|effect| (item.credit, effect));
+            for (slot, effect) in debit.into_iter().chain(credit) {
                 if self.hosts(slot) {
                     let account = (slot, &self.accounts[self.layout.local(slot)]);
-                    let vote = self.waiting.add(at, at + offset, account, side, item.amount);
+                    let at = group.start + offset;
+                    let vote = self.waiting.add(group.start, at, account, effect);
                     votes[offset] = votes[offset].and(vote);
                 }
             }
@@ -238,11 +269,11 @@ impl Partition {
     }
 
     /// Freezes and announces a whole group, or leaves everything as it was.
-    fn settle(&mut self, group: &[Item], votes: &mut [Vote]) {
+    fn settle(&mut self, batch: &Batch, group: &[Item], votes: &mut [Vote]) {
         for (offset, item) in group.iter().enumerate() {
-            if let Some(rejection) = self.freeze(item) {
+            if let Some(rejection) = self.freeze(batch, item) {
                 for done in group[..offset].iter().rev() {
-                    self.release(done);
+                    self.release(batch, done);
                 }
                 votes[offset] = Vote::no(rejection);
                 votes[offset + 1..].fill(Vote::no(Rejection::LinkedFailed));
@@ -252,13 +283,13 @@ impl Partition {
         }
     }
 
-    fn freeze(&mut self, item: &Item) -> Option<Rejection> {
+    fn freeze(&mut self, batch: &Batch, item: &Item) -> Option<Rejection> {
+        if item.op != Op::Transfer {
+            return self.freeze_hold(batch, item);
+        }
         let debit = self.at(item.debit).refuse_debit(item.amount);
         let credit = self.at(item.credit).refuse_credit(item.amount);
-        let first = match (debit, credit) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
-        };
+        let first = first_of(debit, credit);
         if first.is_none() {
             self.at_mut(item.debit).freeze(item.amount);
             self.at_mut(item.credit).expect(item.amount);
@@ -266,12 +297,44 @@ impl Partition {
         first
     }
 
-    fn release(&mut self, item: &Item) {
+    /// The same for an operation on a hold.
+    #[inline(never)]
+    fn freeze_hold(&mut self, batch: &Batch, item: &Item) -> Option<Rejection> {
+        let (debit, credit) = (batch.debit_effect(item), batch.credit_effect(item));
+        let first = first_of(
+            self.at(item.debit).refuse(debit),
+            credit.and_then(|credit| self.at(item.credit).refuse(credit)),
+        );
+        if first.is_none() {
+            self.at_mut(item.debit).prepare(debit);
+            if let Some(credit) = credit {
+                self.at_mut(item.credit).prepare(credit);
+            }
+        }
+        first
+    }
+
+    fn release(&mut self, batch: &Batch, item: &Item) {
+        if item.op != Op::Transfer {
+            return self.release_hold(batch, item);
+        }
         if self.hosts(item.debit) {
             self.at_mut(item.debit).unfreeze(item.amount);
         }
         if self.hosts(item.credit) {
             self.at_mut(item.credit).unexpect(item.amount);
+        }
+    }
+
+    #[inline(never)]
+    fn release_hold(&mut self, batch: &Batch, item: &Item) {
+        if self.hosts(item.debit) {
+            self.at_mut(item.debit).unprepare(batch.debit_effect(item));
+        }
+        if let Some(credit) = batch.credit_effect(item)
+            && self.hosts(item.credit)
+        {
+            self.at_mut(item.credit).unprepare(credit);
         }
     }
 
@@ -301,10 +364,7 @@ impl Partition {
         for leg in waiting.drain() {
             // Decided only now: put into the same shape as what was settled in `prepare`.
             if verdicts[leg.item].is_none() {
-                match leg.side {
-                    Side::Debit => self.at_mut(leg.slot).freeze(leg.amount),
-                    Side::Credit => self.at_mut(leg.slot).expect(leg.amount),
-                }
+                self.at_mut(leg.slot).prepare(leg.effect);
             }
         }
         self.waiting = waiting;
@@ -316,7 +376,7 @@ impl Partition {
                 warm = self.warm(&batch.items, at);
             }
             let done = match verdict {
-                None => self.post(batch.lsn(at), item, &mut net)?,
+                None => self.post(batch, at, &mut net)?,
                 Some(rejection) => {
                     self.check_refusal(batch, at, *rejection)?;
                     self.leave(item)
@@ -327,8 +387,14 @@ impl Partition {
         Ok(net)
     }
 
-    fn post(&mut self, lsn: Lsn, item: &Item, net: &mut i128) -> Result<Legs, Impossible> {
-        self.release(item);
+    fn post(&mut self, batch: &Batch, at: usize, net: &mut i128) -> Result<Legs, Impossible> {
+        let (lsn, item) = (batch.lsn(at), &batch.items[at]);
+        self.release(batch, item);
+        if item.op != Op::Transfer
+            && let Some(legs) = self.follow_hold(batch, at)?
+        {
+            return Ok(legs);
+        }
         let mut legs = Legs::default();
         if self.hosts(item.debit) {
             legs.debit = Some(self.apply_debit(item.debit, lsn, item.amount)?);
@@ -339,6 +405,52 @@ impl Partition {
             *net += crate::account::signed(item.amount);
         }
         Ok(legs)
+    }
+
+    /// What an operation on a hold does besides moving money; what it comes to, unless it moves
+    /// money as well.
+    #[inline(never)]
+    fn follow_hold(&mut self, batch: &Batch, at: usize) -> Result<Option<Legs>, Impossible> {
+        let (lsn, item) = (batch.lsn(at), &batch.items[at]);
+        let here = self.hosts(item.debit);
+        let done = match item.op {
+            Op::Transfer => return Ok(None),
+            Op::Capture => {
+                if let Some(step) = batch.step(item).filter(|_| here) {
+                    self.apply_give_back(item.debit, lsn, step.released)?;
+                }
+                return Ok(None);
+            }
+            _ if !here => None,
+            Op::Hold => Some(self.apply_set_aside(item.debit, lsn, item.amount)?),
+            Op::Void | Op::Expire => Some(self.apply_give_back(item.debit, lsn, item.amount)?),
+            Op::Extend => Some(still(self.at(item.debit))),
+        };
+        Ok(Some(Legs { debit: done, credit: None }))
+    }
+
+    /// What a hold sets aside: the one way to it, live and in replay.
+    pub(crate) fn apply_set_aside(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+    ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
+        let after = self.at_mut(slot).set_aside(lsn, amount)?;
+        Ok(Leg { after, previous: Lsn::ZERO })
+    }
+
+    /// What is given back of a hold: the one way to it, live and in replay.
+    pub(crate) fn apply_give_back(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+    ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
+        let after = self.at_mut(slot).give_back(lsn, amount)?;
+        Ok(Leg { after, previous: Lsn::ZERO })
     }
 
     /// The debit of a posted event: the one way to it, live and in replay.
@@ -367,11 +479,8 @@ impl Partition {
 
     /// A refusal moves nothing; the figures it is explained with are those of this moment.
     fn leave(&self, item: &Item) -> Legs {
-        let still = |account: &Account| Leg { after: account.figures(), previous: Lsn::ZERO };
-        Legs {
-            debit: self.account(item.debit).map(still),
-            credit: self.account(item.credit).map(still),
-        }
+        let credit = if item.op.credits() { self.account(item.credit) } else { None };
+        Legs { debit: self.account(item.debit).map(still), credit: credit.map(still) }
     }
 
     /// The pair of the check in [`Account::debit`]: what was refused for lack of funds really
@@ -381,15 +490,30 @@ impl Partition {
     fn check_refusal(&self, batch: &Batch, at: usize, why: Rejection) -> Result<(), Impossible> {
         let item = &batch.items[at];
         let lone = !item.linked && (at == 0 || !batch.items[at - 1].linked);
-        if why != Rejection::InsufficientFunds || !lone || !self.hosts(item.debit) {
+        let funds = matches!(why, Rejection::InsufficientFunds | Rejection::DebitAccountFloor);
+        if !funds || !lone || !self.hosts(item.debit) {
             return Ok(());
         }
         let account = self.at(item.debit);
-        if account.posted() - crate::account::signed(item.amount) < account.floor() {
+        let spendable = account.posted() - crate::account::signed(account.on_hold());
+        if spendable + batch.debit_effect(item).spendable() < account.floor() {
             return Ok(());
         }
         let what = format!("account {} was refused funds that it has", account.id());
         Err(Impossible::Differs { lsn: batch.lsn(at), what })
+    }
+}
+
+/// How an account stands that an event leaves as it is.
+fn still(account: &Account) -> Leg {
+    Leg { after: account.figures(), previous: Lsn::ZERO }
+}
+
+/// The rule of two that takes precedence.
+fn first_of(one: Option<Rejection>, other: Option<Rejection>) -> Option<Rejection> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
     }
 }
 

@@ -6,16 +6,18 @@
 //! records and outcomes.
 
 use crate::batch::{Batch, Vote};
-use crate::ids::Lsn;
+use crate::holds::{Closed, Hold};
+use crate::ids::{Lsn, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
 use crate::repeat::Asked;
-use std::collections::BTreeMap;
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, HashMap};
 
 /// Where the answer to one request comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// A new transfer: item `item` of the batch.
+    /// A new request: item `item` of the batch.
     Fresh { item: u32, currency: Option<CurrencyId> },
     /// A known id, decided (or being decided) by the event at `lsn`.
     Known { lsn: Lsn, asked: Box<Asked> },
@@ -31,10 +33,19 @@ pub struct Plan {
     /// The undecided groups: the item whose votes a group waits for, the votes on all its
     /// earlier ones being yes for good, and the group's first item.
     pub(crate) undecided: BTreeMap<usize, usize>,
+    /// The holds that its groups change, as those members leave them that were judged so far. A
+    /// later group that speaks of one of them is judged in the next batch, when it is known what
+    /// became of it.
+    pub(crate) touched: HashMap<TransferId, Result<Hold, Closed>, FixedState>,
+    /// So many items in front are expiries, which nobody asked for.
+    pub(crate) expired: usize,
+    /// More holds are due than have room: requests wait for the next batch.
+    pub(crate) full: bool,
 }
 
 impl Plan {
-    /// The new transfers, for the partitions to prepare. Empty when all ids were known.
+    /// The new events, for the partitions to prepare. Empty when all ids were known and no hold
+    /// expires.
     #[must_use]
     pub fn batch(&self) -> &Batch {
         &self.batch
@@ -58,7 +69,19 @@ impl Plan {
         self.places.len()
     }
 
-    /// Whether there is none.
+    /// Holds that expire with it.
+    #[must_use]
+    pub fn expired(&self) -> usize {
+        self.expired
+    }
+
+    /// Whether it is full of expiries, and no request can be taken up.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether no request was taken up.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
@@ -124,7 +147,7 @@ impl Plan {
             #[cfg(test)]
             crate::waiting::steps::count();
             let vote = votes.iter().fold(Vote::ABSENT, |all, votes| all.and(votes[at]));
-            assert!(vote != Vote::ABSENT, "every transfer has accounts somewhere");
+            assert!(vote != Vote::ABSENT, "every item has accounts somewhere");
             if vote.waits() {
                 self.undecided.insert(at, group);
                 return None;

@@ -6,6 +6,11 @@
 //! repeat gets the answer of its first time, statements need no recomputing, and replay
 //! notices at once when it comes to other figures than the live run did.
 
+mod holds;
+
+pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
+
+use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
@@ -25,7 +30,7 @@ pub enum Record {
     RefusedLinked(Refused),
     /// An account was opened, in the next slot.
     AccountOpened(AccountSpec),
-    /// An account's status was changed.
+    /// An account's status was changed, by a version that kept no reasons. Read, never written.
     StatusChanged {
         /// The account.
         slot: Slot,
@@ -39,6 +44,20 @@ pub enum Record {
         /// Its digits.
         digits: u8,
     },
+    /// A hold was placed.
+    Held(Held),
+    /// A hold was captured, or a part of it: a posting.
+    Captured(Captured),
+    /// A hold was voided.
+    Voided(Voided),
+    /// A hold expires later than it would have.
+    Extended(Extended),
+    /// A hold expired. Nobody asked for it, and no id is consumed.
+    Expired(Expired),
+    /// An operation on a hold was refused; its id is consumed.
+    HoldRefused(HoldRefused),
+    /// An account was opened with more than a plain opening says, or changed.
+    Account(Box<AccountEvent>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -67,8 +86,8 @@ pub struct PostedSide {
     pub back: u64,
     /// Posted balance after it, minor units.
     pub posted: i128,
-    /// available − posted after it, minor units.
-    pub room: u128,
+    /// available − posted after it, minor units: the overdraft limit less what is on hold.
+    pub room: i128,
 }
 
 impl PostedSide {
@@ -100,6 +119,7 @@ pub struct Refused {
 
 /// A side of a refused transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "StoredParty", into = "StoredParty")]
 pub enum Party {
     /// An account, with its figures at that moment.
     Known {
@@ -108,26 +128,130 @@ pub enum Party {
         /// Posted balance, minor units.
         posted: i128,
         /// available − posted, minor units.
-        room: u128,
+        room: i128,
     },
     /// An id that no account had.
     Unknown(AccountId),
 }
 
+/// As it is written: before there were holds, available was never below posted.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum StoredParty {
+    Known { slot: Slot, posted: i128, room: u128 },
+    Unknown(AccountId),
+    Below { slot: Slot, posted: i128, below: u128 },
+}
+
+impl From<StoredParty> for Party {
+    fn from(stored: StoredParty) -> Self {
+        // Out of range is replay's to say; nothing wraps round to something plausible.
+        let signed = |figure: u128| i128::try_from(figure).unwrap_or(i128::MAX);
+        match stored {
+            StoredParty::Known { slot, posted, room } => {
+                Self::Known { slot, posted, room: signed(room) }
+            }
+            StoredParty::Below { slot, posted, below } => {
+                let room = 0_i128.checked_sub_unsigned(below).unwrap_or(i128::MIN);
+                Self::Known { slot, posted, room }
+            }
+            StoredParty::Unknown(id) => Self::Unknown(id),
+        }
+    }
+}
+
+impl From<Party> for StoredParty {
+    fn from(party: Party) -> Self {
+        match party {
+            Party::Known { slot, posted, room } if room < 0 => {
+                Self::Below { slot, posted, below: room.unsigned_abs() }
+            }
+            Party::Known { slot, posted, room } => {
+                Self::Known { slot, posted, room: room.unsigned_abs() }
+            }
+            Party::Unknown(id) => Self::Unknown(id),
+        }
+    }
+}
+
 impl Record {
-    /// The id the event consumed, if it decided a transfer.
+    /// The id the event consumed, if it decided a request: a transfer's or that of an operation
+    /// on a hold.
     #[must_use]
     pub fn transfer_id(&self) -> Option<TransferId> {
         match self {
             Self::Posted(p) | Self::PostedLinked(p) => Some(p.id),
             Self::Refused(r) | Self::RefusedLinked(r) => Some(r.id),
-            Self::AccountOpened(_) | Self::StatusChanged { .. } | Self::AssetDefined { .. } => None,
+            Self::Held(held) => Some(held.id),
+            Self::Captured(captured) => Some(captured.id),
+            Self::Voided(voided) => Some(voided.id),
+            Self::Extended(extended) => Some(extended.id),
+            Self::HoldRefused(refused) => Some(refused.id),
+            Self::AccountOpened(_)
+            | Self::StatusChanged { .. }
+            | Self::AssetDefined { .. }
+            | Self::Expired(_)
+            | Self::Account(_) => None,
         }
     }
 
     /// Whether it is linked with the next event.
     #[must_use]
     pub fn is_linked(&self) -> bool {
-        matches!(self, Self::PostedLinked(_) | Self::RefusedLinked(_))
+        match self {
+            Self::PostedLinked(_) | Self::RefusedLinked(_) => true,
+            Self::Held(held) => held.linked,
+            Self::Captured(captured) => captured.linked,
+            Self::Voided(voided) => voided.linked,
+            Self::Extended(extended) => extended.linked,
+            Self::HoldRefused(refused) => refused.linked,
+            Self::Posted(_)
+            | Self::Refused(_)
+            | Self::AccountOpened(_)
+            | Self::StatusChanged { .. }
+            | Self::AssetDefined { .. }
+            | Self::Expired(_)
+            | Self::Account(_) => false,
+        }
+    }
+
+    /// Whether a request was done, not refused.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Posted(_)
+            | Self::PostedLinked(_)
+            | Self::Held(_)
+            | Self::Captured(_)
+            | Self::Voided(_)
+            | Self::Extended(_) => true,
+            Self::Refused(_)
+            | Self::RefusedLinked(_)
+            | Self::HoldRefused(_)
+            | Self::AccountOpened(_)
+            | Self::StatusChanged { .. }
+            | Self::AssetDefined { .. }
+            | Self::Expired(_)
+            | Self::Account(_) => false,
+        }
+    }
+
+    /// The money it moved: the posting of a transfer or of a capture.
+    #[must_use]
+    pub fn posting(&self) -> Option<Posted> {
+        match self {
+            Self::Posted(posted) | Self::PostedLinked(posted) => Some(*posted),
+            Self::Captured(captured) => Some(captured.posted()),
+            _ => None,
+        }
+    }
+
+    /// Whether a transfer or an operation on a hold was refused, and for which rule.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::Refused(refused) | Self::RefusedLinked(refused) => Some(refused.rejection),
+            Self::HoldRefused(refused) => Some(refused.rejection),
+            _ => None,
+        }
     }
 }

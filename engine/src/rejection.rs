@@ -1,13 +1,16 @@
-//! Why a transfer is refused: one ordered list.
+//! Why a request is refused: one ordered list.
 //!
-//! The order is the precedence: a transfer that breaks several rules is refused for the
-//! first of them here, whatever the batching or the number of partitions. The numbers are
-//! written to the journal and sent on the wire, so they never change meaning.
+//! A request that breaks several rules is refused for the first of them in [`Rejection::ALL`],
+//! whatever the batching or the number of partitions. The numbers are written to the journal
+//! and sent on the wire, so they never change meaning; rules that came later have higher ones
+//! and stand where they belong ([`Rejection::rank`]).
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
-/// A rule that a transfer broke, in order of precedence (the first wins).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+/// A rule that a request broke. The smaller takes precedence. Their order here is that of their
+/// numbers and holds the journal's format: new ones come last.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Rejection {
     /// Another transfer of its linked group was refused, so the whole group was.
@@ -41,17 +44,47 @@ pub enum Rejection {
     InsufficientFunds = 14,
     /// A balance would leave the range of [`crate::money::BALANCE_MAX`].
     BalanceOverflow = 15,
-    /// The id was used before for a transfer with other content. Never journalled: the
-    /// first transfer's event stands.
+    /// The id was used before for a request with other content. Never journalled: the
+    /// first request's event stands.
     IdReused = 16,
+    /// An open hold has this id, placed so long ago that its request is not remembered.
+    HoldExists = 17,
+    /// No hold has this id, or it was closed so long ago that it is not remembered.
+    HoldUnknown = 18,
+    /// The hold was voided.
+    HoldVoided = 19,
+    /// The hold expired.
+    HoldExpired = 20,
+    /// The hold was captured to its end.
+    HoldCaptured = 21,
+    /// More than what remains of the hold and its tolerance together.
+    HoldExceeded = 22,
+    /// The hold would not expire later than it does anyway.
+    HoldExtensionTooShort = 23,
+    /// Debits of the debit account are blocked.
+    DebitAccountBlocked = 30,
+    /// Credits of the credit account are blocked.
+    CreditAccountBlocked = 31,
+    /// The debit would take the balance below the debit account's floor.
+    DebitAccountFloor = 32,
+    /// The credit would take the balance above the credit account's ceiling.
+    CreditAccountCeiling = 33,
 }
 
 impl Rejection {
-    /// All, in order of precedence.
-    pub const ALL: [Self; 16] = [
+    /// All, in order of precedence. The state of a hold comes before anything about accounts:
+    /// without an open hold there are none to judge.
+    pub const ALL: [Self; 27] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
+        Self::HoldExists,
+        Self::HoldUnknown,
+        Self::HoldVoided,
+        Self::HoldExpired,
+        Self::HoldCaptured,
+        Self::HoldExceeded,
+        Self::HoldExtensionTooShort,
         Self::SameAccount,
         Self::DebitAccountUnknown,
         Self::CreditAccountUnknown,
@@ -62,7 +95,11 @@ impl Rejection {
         Self::CreditAccountClosed,
         Self::DebitAccountFrozen,
         Self::CreditAccountFrozen,
+        Self::DebitAccountBlocked,
+        Self::CreditAccountBlocked,
+        Self::DebitAccountFloor,
         Self::InsufficientFunds,
+        Self::CreditAccountCeiling,
         Self::BalanceOverflow,
         Self::IdReused,
     ];
@@ -77,6 +114,23 @@ impl Rejection {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.number() == number)
+    }
+
+    /// Its place in [`Self::ALL`]: of several rules that are broken, the one with the lowest
+    /// rank is named.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        // A vote has seven bits for a number.
+        const BY_NUMBER: [u8; 128] = {
+            let mut ranks = [u8::MAX; 128];
+            let mut at = 0;
+            while at < Rejection::ALL.len() {
+                ranks[Rejection::ALL[at].number() as usize] = at as u8;
+                at += 1;
+            }
+            ranks
+        };
+        BY_NUMBER[self.number() as usize]
     }
 
     /// The stable code, as clients see it.
@@ -99,31 +153,65 @@ impl Rejection {
             Self::InsufficientFunds => "INSUFFICIENT_FUNDS",
             Self::BalanceOverflow => "BALANCE_OVERFLOW",
             Self::IdReused => "ID_REUSED",
+            Self::HoldExists => "HOLD_EXISTS",
+            Self::HoldUnknown => "HOLD_UNKNOWN",
+            Self::HoldVoided => "HOLD_VOIDED",
+            Self::HoldExpired => "HOLD_EXPIRED",
+            Self::HoldCaptured => "HOLD_CAPTURED",
+            Self::HoldExceeded => "HOLD_EXCEEDED",
+            Self::HoldExtensionTooShort => "HOLD_EXTENSION_TOO_SHORT",
+            Self::DebitAccountBlocked => "DEBIT_ACCOUNT_BLOCKED",
+            Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
+            Self::DebitAccountFloor => "DEBIT_ACCOUNT_FLOOR",
+            Self::CreditAccountCeiling => "CREDIT_ACCOUNT_CEILING",
         }
     }
 
-    /// Whether the same transfer under a *new* id could succeed later, when balances or
-    /// statuses have changed. Under the same id the refusal stands.
+    /// Whether the same request under a *new* id could succeed later, when balances, statuses or
+    /// holds have changed. Under the same id the refusal stands.
     #[must_use]
     pub const fn new_id_may_succeed(self) -> bool {
         match self {
             Self::LinkedFailed
             | Self::DebitAccountUnknown
             | Self::CreditAccountUnknown
+            | Self::DebitAccountClosed
+            | Self::CreditAccountClosed
             | Self::DebitAccountFrozen
             | Self::CreditAccountFrozen
+            | Self::DebitAccountBlocked
+            | Self::CreditAccountBlocked
+            | Self::DebitAccountFloor
+            | Self::CreditAccountCeiling
             | Self::InsufficientFunds
             | Self::BalanceOverflow
-            | Self::IdReused => true,
+            | Self::IdReused
+            | Self::HoldExists
+            | Self::HoldUnknown
+            | Self::HoldExtensionTooShort => true,
             Self::AmountZero
             | Self::AmountTooLarge
             | Self::SameAccount
             | Self::AccountsDifferInCurrency
             | Self::CurrencyMismatch
             | Self::KindMismatch
-            | Self::DebitAccountClosed
-            | Self::CreditAccountClosed => false,
+            | Self::HoldVoided
+            | Self::HoldExpired
+            | Self::HoldCaptured
+            | Self::HoldExceeded => false,
         }
+    }
+}
+
+impl Ord for Rejection {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Rejection {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -132,12 +220,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_order_agree() {
-        for (at, rejection) in Rejection::ALL.into_iter().enumerate() {
-            assert_eq!(usize::from(rejection.number()), at + 1);
+    fn every_number_stands_for_one_rule_and_the_order_is_that_of_precedence() {
+        let mut numbers = Rejection::ALL.map(Rejection::number);
+        for (rank, rejection) in Rejection::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(rejection.rank()), rank);
             assert_eq!(Rejection::from_number(rejection.number()), Some(rejection));
+            // A vote has seven bits for it.
+            assert!(rejection.number() < 127);
         }
-        assert!(Rejection::ALL.is_sorted());
+        assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq((1..=23).chain(30..=33)));
+        // As they were before there were holds and accounts blocked on one side.
+        let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
+        assert!(first.is_sorted());
+        assert!(Rejection::AmountTooLarge < Rejection::HoldUnknown);
+        assert!(Rejection::HoldExtensionTooShort < Rejection::SameAccount);
+        assert!(Rejection::CreditAccountFrozen < Rejection::DebitAccountBlocked);
+        assert!(Rejection::CreditAccountBlocked < Rejection::DebitAccountFloor);
+        assert!(Rejection::DebitAccountFloor < Rejection::InsufficientFunds);
+        assert!(Rejection::InsufficientFunds < Rejection::CreditAccountCeiling);
         assert_eq!(Rejection::from_number(0), None);
         assert_eq!(Rejection::from_number(200), None);
     }

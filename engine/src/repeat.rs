@@ -1,12 +1,12 @@
-//! Repeats: whether a request is the transfer that its id stands for, and the outcome that
-//! transfer had, both read from the record that decided it.
+//! Repeats: whether a request is the one that its id stands for, and the outcome that one had,
+//! both read from the record that decided it.
 //!
 //! ```text
 //! known id ─ other content ────────────────────▶ ID_REUSED
 //!          └ same content ─ refused ───────────▶ the refusal again
-//!                         └ posted ─ alone ────▶ posted, again
-//!                                  └ in a group ─ the group that was posted ─▶ posted, again
-//!                                               └ any other group ───────────▶ ID_REUSED
+//!                         └ done ─── alone ────▶ done, again
+//!                                  └ in a group ─ the group that was done ─▶ done, again
+//!                                               └ any other group ─────────▶ ID_REUSED
 //! ```
 //!
 //! **The same request again gets the same outcomes,** as long as its ids are remembered. All
@@ -14,18 +14,21 @@
 //! group of which some ids are new has none of its known ones answered as posted, now or
 //! later: it is not the group that was posted, and never will be.
 //!
-//! **The group that was posted** is told by its events. [`Record::PostedLinked`] is linked
-//! with the next event for certain, since only a group that is posted whole posts any. So a
-//! run of consecutive posted events, of which only the last is not linked, and before which
-//! no [`Record::PostedLinked`] stands, is one whole group. (A *refused* linked event proves
+//! **The group that was done** is told by its events. One that was done and is linked is linked
+//! with the next event for certain, since only a group that is done whole does any. So a run
+//! of consecutive events that were done, of which only the last is linked with nothing, and
+//! before which none that was done and is linked stands, is one whole group. (A *refused* linked event proves
 //! nothing: of a group that mixed new ids with known ones, only the new ones have events.)
 
-use crate::coordinator::kind_between;
+mod holds;
+
+use crate::coordinator::{Answer, hold_after, kind_between};
 use crate::directory::Listing;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::money::CurrencyId;
-use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::record::{Party, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
+use crate::request::Request;
 use crate::transfer::{BalanceAfter, Outcome, TransferKind, TransferRequest};
 
 /// A request under a known id: its place among the outcomes, the event that decided the id,
@@ -48,7 +51,7 @@ pub(crate) enum Standing {
 /// A request under a known id, with its accounts looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
-    request: TransferRequest,
+    request: Request,
     debit: Option<Listing>,
     credit: Option<Listing>,
     pub(crate) standing: Standing,
@@ -64,19 +67,23 @@ impl Events {
     }
 }
 
-/// Fills in the outcomes of the requests whose ids were known. `read` gives an event's time
-/// and record; it is asked once for each event that is needed, in the order of LSNs.
+/// Fills in what an answer still lacks: the outcomes of the requests whose ids were known, and
+/// how their holds stood then. `read` gives an event's time and record; it is asked once for
+/// each event that is needed, in the order of LSNs. No repeats are left then.
 ///
 /// # Errors
-/// Those of `read`; the outcomes must not be used then.
+/// Those of `read`; the answer must not be used then.
 ///
 /// # Panics
-/// When `repeats` are not those of `outcomes`.
+/// When its repeats are not those of its outcomes.
 pub fn resolve<E>(
-    outcomes: &mut [Outcome],
-    repeats: &[Repeat],
+    answer: &mut Answer,
     mut read: impl FnMut(Lsn) -> Result<(u64, Record), E>,
 ) -> Result<(), E> {
+    if answer.repeats.is_empty() {
+        return Ok(());
+    }
+    let repeats = &std::mem::take(&mut answer.repeats)[..];
     let before_first = |(_, lsn, asked): &Repeat| {
         let before = (asked.standing == Standing::First).then(|| lsn.0.checked_sub(1)).flatten();
         before.filter(|lsn| *lsn > 0).map(Lsn)
@@ -91,11 +98,11 @@ pub fn resolve<E>(
         events.0.push((lsn, time_ns, record));
     }
     for group in repeats.chunk_by(|_, next| next.2.standing == Standing::Behind) {
-        let begins = before_first(&group[0])
-            .is_none_or(|before| !matches!(events.get(before).2, Record::PostedLinked(_)));
+        let begins =
+            before_first(&group[0]).is_none_or(|before| !is_done_and_linked(&events.get(before).2));
         let posted = |(_, lsn, asked): &Repeat| {
             let record = &events.get(*lsn).2;
-            is_posting(record) && asked.is(record)
+            record.is_done() && asked.is(record)
         };
         let whole = match group[0].2.standing {
             Standing::Alone => true,
@@ -104,55 +111,71 @@ pub fn resolve<E>(
         };
         for (at, lsn, asked) in group {
             let (_, time_ns, record) = events.get(*lsn);
-            outcomes[*at] = asked.outcome(*lsn, *time_ns, record, whole);
+            let stands = asked.stands(record, whole);
+            answer.outcomes[*at] = asked.outcome(*lsn, *time_ns, record, stands);
+            let hold = hold_after(*time_ns, record).filter(|_| stands);
+            answer.holds.extend(hold.map(|hold| (*at, hold)));
         }
     }
+    answer.holds.sort_unstable_by_key(|(at, _)| *at);
     Ok(())
 }
 
-fn is_posting(record: &Record) -> bool {
-    matches!(record, Record::Posted(_) | Record::PostedLinked(_))
+fn is_done_and_linked(record: &Record) -> bool {
+    record.is_done() && record.is_linked()
 }
 
 impl Asked {
     /// A request and what the directory knows of its accounts.
     #[must_use]
-    pub fn new(request: TransferRequest, debit: Option<Listing>, credit: Option<Listing>) -> Self {
+    pub fn new(request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Self {
         Self { request, debit, credit, standing: Standing::Alone }
     }
 
-    /// Whether `record` is of the transfer asked for, in all of its content. A currency that
+    /// Whether `record` is of the request asked for, in all of its content. A currency that
     /// is named in only one of them makes no difference when it is that of the accounts.
     fn is(&self, record: &Record) -> bool {
-        if record.transfer_id() != Some(self.request.id) {
+        if record.transfer_id() != Some(self.request.id()) {
             return false;
         }
-        if record.is_linked() != self.request.linked {
+        if record.is_linked() != self.request.linked() {
             return false;
         }
-        match record {
-            Record::Posted(posted) | Record::PostedLinked(posted) => self.is_posted(posted),
-            Record::Refused(refused) | Record::RefusedLinked(refused) => self.is_refused(refused),
-            _ => false,
+        match (&self.request, record) {
+            (Request::Transfer(asked), Record::Posted(posted) | Record::PostedLinked(posted)) => {
+                self.is_posted(asked, posted.debit, posted.credit, posted.amount)
+            }
+            (
+                Request::Transfer(asked),
+                Record::Refused(refused) | Record::RefusedLinked(refused),
+            ) => self.is_refused(asked, refused),
+            (Request::Transfer(_), _) => false,
+            (operation, record) => self.is_operation(operation, record),
         }
     }
 
-    fn is_posted(&self, posted: &Posted) -> bool {
+    fn is_posted(
+        &self,
+        asked: &TransferRequest,
+        debit_slot: Slot,
+        credit_slot: Slot,
+        amount: u128,
+    ) -> bool {
         let (Some(debit), Some(credit)) = (self.debit, self.credit) else { return false };
-        debit.slot == posted.debit
-            && credit.slot == posted.credit
-            && self.request.amount == posted.amount
-            && kind_between(debit, credit) == Some(self.request.kind)
-            && self.request.currency.is_none_or(|named| named == debit.currency)
+        debit.slot == debit_slot
+            && credit.slot == credit_slot
+            && asked.amount == amount
+            && kind_between(debit, credit) == Some(asked.kind)
+            && asked.currency.is_none_or(|named| named == debit.currency)
     }
 
-    fn is_refused(&self, refused: &Refused) -> bool {
+    fn is_refused(&self, asked: &TransferRequest, refused: &Refused) -> bool {
         let currency = |named: Option<CurrencyId>| named.or(self.currency_then(refused));
-        is_party(refused.debit, self.request.debit, self.debit)
-            && is_party(refused.credit, self.request.credit, self.credit)
-            && self.request.amount == refused.amount
-            && self.request.kind == refused.kind
-            && currency(self.request.currency) == currency(refused.currency)
+        is_party(refused.debit, asked.debit, self.debit)
+            && is_party(refused.credit, asked.credit, self.credit)
+            && asked.amount == refused.amount
+            && asked.kind == refused.kind
+            && currency(asked.currency) == currency(refused.currency)
     }
 
     /// Currency of the accounts as it was when the transfer was refused: an account that was
@@ -165,21 +188,30 @@ impl Asked {
         existed(refused.debit, self.debit).or(existed(refused.credit, self.credit))
     }
 
+    /// Whether the request is answered as the first time, not with [`Rejection::IdReused`]: its
+    /// content is the same, and what was done was done in this group (`whole` tells).
+    fn stands(&self, record: &Record, whole: bool) -> bool {
+        self.is(record) && (whole || !record.is_done())
+    }
+
     /// The outcome that answers the request, given the record of the event at `lsn`, decided
-    /// at `time_ns`: the stored one, or [`Rejection::IdReused`] when the content differs, or
-    /// when it was posted, but not in this group (`whole` tells).
-    fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record, whole: bool) -> Outcome {
-        if self.is(record) && (whole || !is_posting(record)) {
+    /// at `time_ns`.
+    fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record, stands: bool) -> Outcome {
+        if stands {
+            let stored = stored_outcome(lsn, time_ns, record);
             let currency = match record {
                 Record::Refused(refused) | Record::RefusedLinked(refused) => {
                     self.currency_then(refused)
                 }
-                _ => self.debit.or(self.credit).map(|listing| listing.currency),
+                Record::Posted(_) | Record::PostedLinked(_) | Record::Held(_) => {
+                    self.debit.or(self.credit).map(|listing| listing.currency)
+                }
+                _ => stored.currency,
             };
-            return Outcome { currency, ..stored_outcome(lsn, time_ns, record) };
+            return Outcome { currency, ..stored };
         }
         Outcome {
-            id: self.request.id,
+            id: self.request.id(),
             lsn,
             time_ns,
             rejection: Some(Rejection::IdReused),
@@ -198,22 +230,36 @@ fn is_party(party: Party, id: AccountId, listing: Option<Listing>) -> bool {
     }
 }
 
-/// The outcome a transfer's record stands for, without the currency.
+/// The outcome a request's record stands for. Without the currency, where the record of a
+/// transfer or a hold that was placed does not name it.
 ///
 /// # Panics
-/// When the record is not of a transfer.
+/// When the record is not of a request.
 #[must_use]
 pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
-    let (id, rejection, debit, credit) = match record {
+    let id = record.transfer_id().expect("only requests have outcomes");
+    let mut outcome = Outcome {
+        id,
+        lsn,
+        time_ns,
+        rejection: record.rejection(),
+        repeat: true,
+        currency: None,
+        debit: None,
+        credit: None,
+    };
+    match record {
         Record::Posted(p) | Record::PostedLinked(p) => {
-            (p.id, None, Some(side(&p.debit_side)), Some(side(&p.credit_side)))
+            outcome.debit = Some(side(&p.debit_side));
+            outcome.credit = Some(side(&p.credit_side));
         }
         Record::Refused(r) | Record::RefusedLinked(r) => {
-            (r.id, Some(r.rejection), party_figures(r.debit), party_figures(r.credit))
+            outcome.debit = party_figures(r.debit);
+            outcome.credit = party_figures(r.credit);
         }
-        _ => panic!("only transfers have outcomes"),
-    };
-    Outcome { id, lsn, time_ns, rejection, repeat: true, currency: None, debit, credit }
+        operation => holds::stored_outcome(operation, &mut outcome),
+    }
+    outcome
 }
 
 fn side(side: &PostedSide) -> BalanceAfter {
@@ -227,8 +273,8 @@ fn party_figures(party: Party) -> Option<BalanceAfter> {
     }
 }
 
-fn figures(posted: i128, room: u128) -> BalanceAfter {
-    BalanceAfter { posted, available: posted + crate::account::signed(room) }
+fn figures(posted: i128, room: i128) -> BalanceAfter {
+    BalanceAfter { posted, available: posted + room }
 }
 
 /// An account named by a record: by slot when it existed, else by the id that was given.

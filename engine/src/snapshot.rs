@@ -5,29 +5,34 @@
 //! coordinator: begin_export ─▶ Head      partitions: begin_export, between the same batches
 //!        │ give*                                │ give*
 //!        ▼                                      ▼
-//!     IdsPiece ──────────┐            accounts of a piece, interleaved
+//! holds, profiles, ids ──┐            accounts of a piece, interleaved
 //!                        ├─▶ Tally ─▶ End ◀─────┤        codec ─▶ bytes ─▶ persistence
 //!                        └─▶ Restore ─▶ Ledger ◀┘        codec ◀─ bytes ◀─ persistence
 //! ```
 //!
 //! What is in it does not depend on the number of partitions: accounts come in the order of
-//! their slots, ids in the order of their events.
+//! their slots, then open holds as they lie, then what is known of accounts beside their money
+//! ([`details`]), in the order of their slots too, then ids in the order of their events.
 //!
 //! [`Tally`] checks all that can be checked with little memory, on writing and on reading;
 //! [`Restore`] builds the ledger, and so finds ids that come twice as well.
 
 pub mod codec;
+pub mod details;
 mod restore;
 mod tally;
 
+pub use crate::holds::PIECE_HOLDS;
 pub use crate::known::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 pub use crate::partition::{PIECE_ACCOUNTS, interleave};
+pub use crate::profile::{PIECE_PROFILES, ProfilesPiece};
 pub use restore::{Restore, RestoreAccounts, RestoreIds};
 pub use tally::Tally;
 
 use crate::coordinator::Coordinator;
+use crate::holds::Hold;
 use crate::ids::{Lsn, TransferId};
-use crate::ledger::{Ledger, Totals};
+use crate::ledger::{HoldsDiffer, Ledger, Totals};
 use crate::money::{CurrencyError, CurrencyId};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -50,6 +55,8 @@ pub struct Head {
     pub time_ns: u64,
     /// Accounts opened.
     pub accounts: u64,
+    /// Open holds.
+    pub holds: u64,
     /// What the memory of ids holds.
     pub ids: IdsHead,
     /// The assets defined on top of ISO 4217, in the order of their definition.
@@ -76,6 +83,17 @@ pub enum Unsound {
         /// Why not.
         what: &'static str,
     },
+    /// An open hold that cannot be.
+    #[error("hold {id} cannot be: {what}")]
+    Hold {
+        /// Its id.
+        id: TransferId,
+        /// Why not.
+        what: &'static str,
+    },
+    /// Accounts and open holds contradict each other.
+    #[error("accounts and open holds contradict each other")]
+    Holds(#[from] HoldsDiffer),
     /// A remembered id that cannot be.
     #[error("transfer id {id}, remembered for event {lsn}, cannot be: {what}")]
     Id {
@@ -130,6 +148,7 @@ impl Coordinator {
     /// From now on gives up the remembered ids as they are at this moment. Nothing may be
     /// decided and not committed, so that every partition can begin at the same LSN.
     pub fn begin_export(&mut self) -> Head {
+        self.profiles.begin_export();
         let own = self.currencies.own().iter();
         let asset = |asset: &crate::money::Currency| Asset {
             code: asset.code.clone(),
@@ -139,6 +158,7 @@ impl Coordinator {
             lsn: Lsn(self.next_lsn.0 - 1),
             time_ns: self.last_time_ns,
             accounts: self.directory.len() as u64,
+            holds: self.holds.begin_export(),
             assets: own.map(asset).collect(),
             ids: self.known.begin_export(),
         }
@@ -150,8 +170,23 @@ impl Coordinator {
         self.known.give(most)
     }
 
+    /// The next open holds, at most `most` ([`PIECE_HOLDS`], outside of tests); `None` once all
+    /// are given. A piece may be empty.
+    #[must_use]
+    pub fn give_holds(&mut self, most: usize) -> Option<Vec<Hold>> {
+        self.holds.give(most)
+    }
+
+    /// As [`crate::profile::Profiles::give`].
+    #[must_use]
+    pub fn give_profiles(&mut self, most: usize) -> Option<ProfilesPiece> {
+        self.profiles.give(most)
+    }
+
     /// Forgets a snapshot that was begun.
     pub fn end_export(&mut self) {
+        self.holds.end_export();
+        self.profiles.end_export();
         self.known.end_export();
     }
 }

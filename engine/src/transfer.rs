@@ -2,7 +2,9 @@
 //! account openings and their results.
 
 use crate::ids::{AccountId, Lsn, TransferId};
+use crate::limits::Bounds;
 use crate::money::CurrencyId;
+use crate::profile::TextFault;
 use crate::rejection::Rejection;
 use serde::{Deserialize, Serialize};
 
@@ -37,28 +39,29 @@ pub struct TransferRequest {
     pub linked: bool,
 }
 
-/// The answer to one transfer: final, durable, and the same for every repeat.
+/// The answer to one request: final, durable, and the same for every repeat. What became of the
+/// hold of an operation is told beside it ([`crate::holds::HoldAfter`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    /// The transfer's id.
+    /// The request's id.
     pub id: TransferId,
     /// The place of its event in the journal. For [`Rejection::IdReused`], the event of
-    /// the first transfer under that id; so is the time.
+    /// the first request under that id; so is the time.
     pub lsn: Lsn,
     /// When it was decided: nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// `None` when posted, else the rule it broke.
+    /// `None` when it was done, else the rule it broke.
     pub rejection: Option<Rejection>,
     /// The id was known: this is the stored outcome, nothing happened anew.
     pub repeat: bool,
     /// Currency of the debit account (or of the credit account where that is unknown). `None`
     /// where neither account existed when it was decided, and for [`Rejection::IdReused`].
     pub currency: Option<CurrencyId>,
-    /// The debit account after the decision. `None` where no such account existed then, and
-    /// for [`Rejection::IdReused`], which decides nothing.
+    /// The debit account after the decision. `None` where no such account existed then, where
+    /// no hold named one, and for [`Rejection::IdReused`], which decides nothing.
     pub debit: Option<BalanceAfter>,
-    /// The credit account after the decision. `None` where no such account existed then, and
-    /// for [`Rejection::IdReused`], which decides nothing.
+    /// The credit account after the decision. `None` in the same cases, and where an operation on
+    /// a hold was done in which it has no part: only a capture moves anything there.
     pub credit: Option<BalanceAfter>,
 }
 
@@ -67,7 +70,7 @@ pub struct Outcome {
 pub struct BalanceAfter {
     /// Posted balance.
     pub posted: i128,
-    /// What it can spend: posted − held + overdraft limit.
+    /// What it can spend: posted − on hold + overdraft limit.
     pub available: i128,
 }
 
@@ -79,8 +82,42 @@ pub enum AccountStatus {
     Active,
     /// Neither is, until it is active again.
     Frozen,
-    /// Neither is, for good. Only an empty account can be closed.
+    /// Neither is, until it is opened again. Only an empty account can be closed.
     Closed,
+    /// Credits are allowed, debits are not.
+    DebitsBlocked,
+    /// Debits are allowed, credits are not.
+    CreditsBlocked,
+}
+
+impl AccountStatus {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Active, Self::Frozen, Self::Closed, Self::DebitsBlocked, Self::CreditsBlocked];
+
+    /// The number that stands for it in snapshots, statements, hashes and on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The status with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
+            Self::DebitsBlocked => "debits-blocked",
+            Self::CreditsBlocked => "credits-blocked",
+        }
+    }
 }
 
 /// An account to be opened.
@@ -123,15 +160,24 @@ pub enum AccountRejection {
     /// No account has this id.
     #[error("no account has this id")]
     Unknown,
-    /// A closed account stays closed.
-    #[error("the account is closed for good")]
-    Closed,
     /// Only an empty account can be closed.
-    #[error("an account is closed only when its balance is zero and nothing is held")]
+    #[error("an account is closed only when its balance is zero and nothing is on hold")]
     NotEmpty,
     /// The ledger holds as many accounts as it can.
     #[error("the ledger holds as many accounts as it can")]
     Full,
+    /// An external account has no floor and no ceiling.
+    #[error("an external account has no floor and no ceiling")]
+    ExternalWithBounds,
+    /// The floor lies below the overdraft limit, or above the ceiling.
+    #[error("limits must be so: -overdraft limit, floor, ceiling, each at least the one before")]
+    LimitsContradict,
+    /// The balance lies outside of the limits already.
+    #[error("the balance lies outside of these limits")]
+    BalanceOutside,
+    /// A text is too long or not well formed.
+    #[error(transparent)]
+    Text(#[from] TextFault),
 }
 
 /// An account as it stands at one LSN.
@@ -143,12 +189,16 @@ pub struct AccountView {
     pub status: AccountStatus,
     /// Posted balance, minor units.
     pub posted: i128,
-    /// Frozen for decisions on their way, minor units.
+    /// Set aside by open holds, minor units.
+    pub on_hold: u128,
+    /// Frozen for decisions on their way beyond what is on its way in, minor units.
     pub held: u128,
-    /// On its way in, not yet decided, minor units.
+    /// On its way in, not yet decided, beyond what is frozen, minor units.
     pub incoming: u128,
-    /// posted − held + overdraft limit.
+    /// posted − on hold − held + overdraft limit.
     pub available: i128,
+    /// Its floor and ceiling.
+    pub bounds: Bounds,
     /// The event that opened it.
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.

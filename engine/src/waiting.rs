@@ -5,7 +5,9 @@
 //! only if the earlier one brings money, or only if the earlier one is refused. Such a vote
 //! waits. Everything else need not: with the undecided transfers in front of it, an account's
 //! prospective balance lies between a lowest and a highest value, and a freeze that fits the
-//! lowest, or exceeds the highest, has its answer already.
+//! lowest, or exceeds the highest, has its answer already. (There are two figures: what may be
+//! spent is held against the floor, what is posted against the end of the range. Holds change
+//! the first alone, captures the first less than the second, or not at all.)
 //!
 //! ```text
 //! one account's queue:   part ─▶ part ─▶ part     one part: what one undecided group does to
@@ -26,11 +28,9 @@
 //! follows only where a group was decided, and looks at no more than [`PATIENCE`] legs or
 //! parts beyond those it is done with for good.
 
-use crate::account::{Account, signed};
+use crate::account::{Account, Effect, Guard};
 use crate::batch::Vote;
 use crate::ids::Slot;
-use crate::money::BALANCE_MAX;
-use crate::rejection::Rejection;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
@@ -41,25 +41,47 @@ const PATIENCE: usize = 64;
 /// No leg, no part.
 const NONE: usize = usize::MAX;
 
-/// Which side of a transfer an account is on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Side {
-    Debit,
-    Credit,
-}
-
-/// One account's side of one undecided transfer.
+/// One account's side of one undecided item.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub item: usize,
     pub slot: Slot,
-    pub side: Side,
-    pub amount: u128,
+    pub effect: Effect,
     /// Once it does not wait it never changes.
     vote: Vote,
     part: usize,
     /// The next leg of the same part.
     next: usize,
+}
+
+/// Two figures of an account, or what changes them: what may be spent, and what is posted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Figures {
+    spendable: i128,
+    posted: i128,
+}
+
+impl Figures {
+    fn of(account: &Account) -> Self {
+        Self { spendable: account.spendable(), posted: account.prospective() }
+    }
+
+    fn map(self, with: Self, join: impl Fn(i128, i128) -> i128) -> Self {
+        Self {
+            spendable: join(self.spendable, with.spendable),
+            posted: join(self.posted, with.posted),
+        }
+    }
+
+    fn plus(self, change: Self) -> Self {
+        self.map(change, |one, other| one + other)
+    }
+}
+
+impl From<Effect> for Figures {
+    fn from(effect: Effect) -> Self {
+        Self { spendable: effect.spendable(), posted: effect.posted }
+    }
 }
 
 /// What one undecided group does to one account.
@@ -73,11 +95,11 @@ struct Part {
     /// How many of its legs have votes that wait.
     waits: usize,
     /// What all of its legs together change.
-    change: i128,
+    change: Figures,
     /// Whether a leg of it voted no: the group will not happen.
     lost: bool,
     /// What the groups that were posted between the part before it and this one changed.
-    shift: i128,
+    shift: Figures,
     previous: usize,
     next: usize,
 }
@@ -128,19 +150,18 @@ impl Waiting {
         group: usize,
         item: usize,
         (slot, account): (Slot, &Account),
-        side: Side,
-        amount: u128,
+        effect: Effect,
     ) -> Vote {
         let at = self.part_for(group, slot, account);
         let leg = self.legs.len();
         let part = &mut self.parts[at];
         let queue = &mut self.queues[part.queue];
-        let vote = queue.outlook.shifted(part.change).vote(account, side, amount);
-        let added = Pending { item, slot, side, amount, vote, part: at, next: NONE };
+        let vote = queue.outlook.shifted(part.change).vote(account, effect);
+        let added = Pending { item, slot, effect, vote, part: at, next: NONE };
         queue.waits += usize::from(vote.waits());
         part.waits += usize::from(vote.waits());
         part.lost |= vote.is_no();
-        part.change += added.effect();
+        part.change = part.change.plus(effect.into());
         match part.first {
             NONE => part.first = leg,
             _ => self.legs[part.last].next = leg,
@@ -214,7 +235,10 @@ impl Waiting {
         }
         if let Some(next) = self.parts.get_mut(part.next) {
             next.previous = part.previous;
-            next.shift += part.shift + if posted { part.change } else { 0 };
+            next.shift = next.shift.plus(part.shift);
+            if posted {
+                next.shift = next.shift.plus(part.change);
+            }
         }
     }
 
@@ -252,17 +276,17 @@ impl Waiting {
         mut patience: usize,
         changed: &mut impl FnMut(usize, Vote),
     ) -> usize {
-        let mut change = 0;
+        let mut change = Figures::default();
         let mut at = self.parts[part].first;
         while at != NONE && patience > 0 {
             let leg = self.legs[at];
-            let vote = outlook.shifted(change).vote(account, leg.side, leg.amount);
+            let vote = outlook.shifted(change).vote(account, leg.effect);
             if leg.vote.waits() && !vote.waits() {
                 self.cast(at, vote, changed);
             } else if !outlook.is_certain() {
                 patience -= 1;
             }
-            change += leg.effect();
+            change = change.plus(leg.effect.into());
             at = leg.next;
             #[cfg(test)]
             steps::count();
@@ -301,19 +325,11 @@ impl Waiting {
     }
 }
 
-impl Pending {
-    fn effect(&self) -> i128 {
-        match self.side {
-            Side::Debit => -signed(self.amount),
-            Side::Credit => signed(self.amount),
-        }
-    }
-}
-
 impl Part {
     fn new(group: usize, queue: usize, previous: usize) -> Self {
         let (first, last, next) = (NONE, NONE, NONE);
-        let (waits, change, lost, shift) = (0, 0, false, 0);
+        let (waits, lost) = (0, false);
+        let (change, shift) = (Figures::default(), Figures::default());
         Self { group, queue, first, last, waits, change, lost, shift, previous, next }
     }
 }
@@ -325,27 +341,27 @@ impl Queue {
     }
 }
 
-/// What is known of an account's prospective balance at one place of its queue: it lies in
-/// `low..=high`, whatever becomes of the undecided groups in front.
+/// What is known of an account's prospective figures at one place of its queue: each lies
+/// between its low and its high, whatever becomes of the undecided groups in front.
 #[derive(Clone, Copy, Debug)]
 struct Outlook {
-    low: i128,
-    high: i128,
+    low: Figures,
+    high: Figures,
 }
 
 impl Outlook {
     /// In front of the queue.
     fn of(account: &Account) -> Self {
-        Self { low: account.prospective(), high: account.prospective() }
+        Self { low: Figures::of(account), high: Figures::of(account) }
     }
 
     fn is_certain(self) -> bool {
         self.low == self.high
     }
 
-    /// Behind something certain that changes the balance by so much.
-    fn shifted(self, by: i128) -> Self {
-        Self { low: self.low + by, high: self.high + by }
+    /// Behind something certain that changes the figures by so much.
+    fn shifted(self, by: Figures) -> Self {
+        Self { low: self.low.plus(by), high: self.high.plus(by) }
     }
 
     /// Behind an undecided group, which may happen or not, unless it is lost.
@@ -353,23 +369,30 @@ impl Outlook {
         if part.lost {
             return self;
         }
-        Self { low: self.low + part.change.min(0), high: self.high + part.change.max(0) }
+        Self {
+            low: self.low.map(part.change, |low, change| low + change.min(0)),
+            high: self.high.map(part.change, |high, change| high + change.max(0)),
+        }
     }
 
-    fn vote(self, account: &Account, side: Side, amount: u128) -> Vote {
-        let amount = signed(amount);
-        let (blocked, rule, sure, lost) = match side {
-            Side::Debit => (
-                account.debit_blocked(),
-                account.shortfall(),
-                self.low - amount >= account.floor(),
-                self.high - amount < account.floor(),
-            ),
-            Side::Credit => (
+    /// What takes nothing away is covered for certain, and what brings nothing has room.
+    fn vote(self, account: &Account, effect: Effect) -> Vote {
+        let (blocked, rule, sure, lost) = match effect.guard {
+            Guard::Free => return Vote::YES,
+            Guard::Debit => {
+                let net = effect.spendable();
+                (
+                    account.debit_blocked(),
+                    account.shortfall(),
+                    net >= 0 || self.low.spendable + net >= account.floor(),
+                    self.high.spendable + net < account.floor(),
+                )
+            }
+            Guard::Credit => (
                 account.credit_blocked(),
-                Rejection::BalanceOverflow,
-                self.high + amount <= BALANCE_MAX,
-                self.low + amount > BALANCE_MAX,
+                account.excess(),
+                effect.posted <= 0 || self.high.posted + effect.posted <= account.ceiling(),
+                self.low.posted + effect.posted > account.ceiling(),
             ),
         };
         match blocked {

@@ -52,7 +52,7 @@ fn a_plain_transfer_takes_at_most_64_bytes() {
             }
         }
     }
-    let room = 1u128 << 20;
+    let room = 1i128 << 20;
     let overdraft = bytes(Posted {
         debit_side: PostedSide { room, ..largest().debit_side },
         credit_side: PostedSide { room, ..largest().credit_side },

@@ -43,11 +43,10 @@ impl Book {
     fn ask(&mut self, requests: &[TransferRequest]) -> Vec<Outcome> {
         let mut done = self.ledger.execute(1, &[requests]).expect("possible");
         self.journal.extend(done.records.into_iter().map(|(_, record)| (done.time_ns, record)));
-        let answer = done.answers.remove(0);
-        let mut outcomes = answer.outcomes;
+        let mut answer = done.answers.remove(0);
         let read = |lsn: Lsn| Ok::<_, Infallible>(self.journal[lsn.0 as usize - 1].clone());
-        resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
-        outcomes
+        resolve(&mut answer, read).expect("the events are at hand");
+        answer.outcomes
     }
 
     /// Asks for one group, three times; each time the answer must be this.

@@ -44,14 +44,13 @@ impl Book {
         let mut done = self.ledger.execute(now_ns, &[requests]).expect("possible");
         let time_ns = done.time_ns;
         self.journal.extend(done.records.into_iter().map(|(lsn, record)| (lsn, time_ns, record)));
-        let answer = done.answers.remove(0);
-        let mut outcomes = answer.outcomes;
+        let mut answer = done.answers.remove(0);
         let read = |lsn: Lsn| {
             let (_, time_ns, record) = &self.journal[lsn.0 as usize - 1];
             Ok::<_, Infallible>((*time_ns, record.clone()))
         };
-        resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
-        outcomes
+        resolve(&mut answer, read).expect("the events are at hand");
+        answer.outcomes
     }
 
     fn restarted(&self) -> Self {

@@ -5,16 +5,22 @@
 //! `DUCAT_CASES` sets the number of cases, as for `serial_equivalence`.
 
 use ducat_engine::account::Account;
-use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::holds::{Closed, Hold};
+use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
+use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::{Details, ProfileChange};
+use ducat_engine::request::Request;
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_IDS, Restore, Tally, Unsound, codec, interleave,
+    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound,
+    codec, details, interleave,
 };
 use ducat_engine::testing::book::{Event, filled};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::testing::{cases, same_outcomes};
-use ducat_engine::transfer::{Outcome, TransferRequest};
+use ducat_engine::transfer::Outcome;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -35,6 +41,8 @@ fn scripts(most: usize) -> impl Strategy<Value = Script> {
 struct Taking {
     head: Head,
     accounts: Vec<Vec<Vec<Account>>>,
+    holds: Vec<Vec<Hold>>,
+    profiles: ProfilesPiece,
     ids: Vec<IdsPiece>,
     ids_in_piece: usize,
     whole: bool,
@@ -47,6 +55,8 @@ impl Taking {
         Self {
             head: ledger.coordinator.begin_export(),
             accounts: vec![Vec::new(); ledger.partitions.len()],
+            holds: Vec::new(),
+            profiles: Vec::new(),
             ids: Vec::new(),
             ids_in_piece: 1 + rng.below(4),
             whole: false,
@@ -55,9 +65,16 @@ impl Taking {
 
     /// Takes a piece from somewhere.
     fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
-        let from = rng.below(ledger.partitions.len() + 1);
+        let many = ledger.partitions.len();
+        let from = rng.below(many + 3);
         match ledger.partitions.get_mut(from) {
             Some(partition) => self.accounts[from].extend(partition.give()),
+            None if from == many => {
+                self.holds.extend(ledger.coordinator.give_holds(self.ids_in_piece));
+            }
+            None if from == many + 1 => {
+                self.profiles.extend(ledger.coordinator.give_profiles(1).into_iter().flatten());
+            }
             None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
         }
     }
@@ -66,7 +83,11 @@ impl Taking {
         for (partition, given) in ledger.partitions.iter_mut().zip(&mut self.accounts) {
             given.extend(std::iter::from_fn(|| partition.give()));
         }
+        while let Some(piece) = ledger.coordinator.give_profiles(2) {
+            self.profiles.extend(piece);
+        }
         let most = self.ids_in_piece;
+        self.holds.extend(std::iter::from_fn(|| ledger.coordinator.give_holds(most)));
         self.ids.extend(std::iter::from_fn(|| ledger.coordinator.give(most)));
         self.whole = true;
     }
@@ -86,6 +107,26 @@ impl Taking {
             read
         });
         pieces.collect()
+    }
+
+    fn hold_pieces(&self, currency: impl Fn(Slot) -> Option<CurrencyId>) -> Vec<Vec<Hold>> {
+        let read = self.holds.iter().map(|piece| {
+            let mut bytes = Vec::new();
+            piece.iter().for_each(|hold| codec::put_hold(hold, &mut bytes));
+            assert!(bytes.len() <= piece.len() * codec::HOLD_BYTES_MAX);
+            let read = codec::take_holds(&bytes, &currency).expect("it was encoded");
+            assert_eq!(read, *piece);
+            read
+        });
+        read.collect()
+    }
+
+    fn profiles(&self) -> ProfilesPiece {
+        let mut bytes = Vec::new();
+        details::put_profiles(&self.profiles, &mut bytes);
+        let read = details::take_profiles(&bytes).expect("it was encoded");
+        assert_eq!(read, self.profiles);
+        read
     }
 
     fn id_pieces(&self) -> Vec<IdsPiece> {
@@ -110,6 +151,8 @@ impl Taking {
     fn end(&self) -> End {
         let mut tally = Tally::new(self.head()).expect("sound");
         self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
+        self.holds.iter().for_each(|piece| tally.holds(piece).expect("sound"));
+        tally.profiles(&self.profiles()).expect("sound");
         self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
         let end = tally.finish().expect("whole");
         let mut bytes = Vec::new();
@@ -124,6 +167,10 @@ impl Taking {
         for piece in self.pieces() {
             restore.accounts.put(piece)?;
         }
+        for piece in self.hold_pieces(|slot| restore.accounts.currency(slot)) {
+            restore.accounts.put_holds(&piece)?;
+        }
+        restore.accounts.put_profiles(self.profiles())?;
         for piece in self.id_pieces() {
             restore.ids.put(&piece)?;
         }
@@ -131,23 +178,45 @@ impl Taking {
     }
 }
 
-/// Every id that is remembered, how long it will be, and its event.
-fn remembered(ledger: &mut Ledger) -> Vec<(Age, TransferId, Lsn)> {
+/// Every id that is remembered, how long it will be, its event, and how its hold ended.
+fn remembered(ledger: &mut Ledger) -> Vec<(Age, TransferId, Lsn, Option<Closed>)> {
     ledger.coordinator.begin_export();
+    let closed = |p: &IdsPiece, at: usize| {
+        let found = p.closed.iter().find(|(place, _)| *place as usize == at);
+        found.map(|(_, closed)| *closed)
+    };
     std::iter::from_fn(|| ledger.coordinator.give(PIECE_IDS))
-        .flat_map(|p| p.pairs().map(|(id, lsn)| (p.age, id, lsn)).collect::<Vec<_>>())
+        .flat_map(|p| {
+            let all = p.pairs().enumerate();
+            all.map(|(at, (id, lsn))| (p.age, id, lsn, closed(&p, at))).collect::<Vec<_>>()
+        })
         .collect()
+}
+
+/// Every open hold, by id.
+fn open_holds(ledger: &mut Ledger) -> Vec<Hold> {
+    ledger.coordinator.begin_export();
+    let pieces = std::iter::from_fn(|| ledger.coordinator.give_holds(PIECE_HOLDS));
+    let mut all: Vec<Hold> = pieces.flatten().collect();
+    all.sort_unstable_by_key(|hold| hold.id);
+    all
 }
 
 /// Fails unless two ledgers are the same in everything that anybody can ever notice.
 fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
     prop_assert_eq!(one.summary(), other.summary());
     prop_assert_eq!(remembered(one), remembered(other));
+    prop_assert_eq!(open_holds(one), open_holds(other));
+    prop_assert_eq!((one.check_holds(), other.check_holds()), (Ok(()), Ok(())));
+    let next = [&*one, &*other].map(|ledger| ledger.coordinator.holds().next_expiry_ns());
+    prop_assert_eq!(next[0], next[1]);
     prop_assert_eq!(one.coordinator.next_lsn(), other.coordinator.next_lsn());
     prop_assert_eq!(one.coordinator.currencies(), other.coordinator.currencies());
     prop_assert_eq!(one.coordinator.begin_export().ids, other.coordinator.begin_export().ids);
     for (slot, account) in one.partitions.iter().flat_map(|partition| partition.accounts()) {
         prop_assert_eq!(Some(account.view()), other.view(slot));
+        let details = [&*one, &*other].map(|l| l.coordinator.profiles().get(slot));
+        prop_assert_eq!(details[0], details[1]);
         let listings = [&*one, &*other].map(|l| l.coordinator.directory().get(account.id()));
         prop_assert_eq!(listings[0], listings[1]);
     }
@@ -174,7 +243,7 @@ impl Live {
         self.events.push(Event { lsn, time_ns, record });
     }
 
-    fn submit(&mut self, requests: &[TransferRequest]) -> Vec<Outcome> {
+    fn submit(&mut self, requests: &[Request]) -> Vec<Outcome> {
         let done = self.ledger.execute(self.now_ns, &[requests]).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter().map(|(lsn, record)| Event { lsn, time_ns, record });
@@ -186,8 +255,16 @@ impl Live {
     fn act(&mut self, step: &Step) {
         match step {
             Step::Submit(requests) => drop(self.submit(requests)),
-            Step::Open(spec) => {
-                if let Ok((lsn, record)) = self.ledger.open_account(spec) {
+            Step::Wait(ns) => self.now_ns += ns,
+            Step::Open(opening) => {
+                if let Ok((lsn, record)) = self.ledger.open_with(opening) {
+                    self.note(lsn, record);
+                }
+            }
+            Step::ChangeProfile(id, change) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                let changed = self.ledger.coordinator.change_profile(listing.slot, change);
+                if let Ok(Some((lsn, record))) = changed {
                     self.note(lsn, record);
                 }
             }
@@ -198,15 +275,15 @@ impl Live {
                     self.note(lsn, record);
                 }
             }
-            Step::SetStatus(id, status) => {
+            Step::ChangeLimits(id, change) => {
                 let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
-                let host = self.ledger.coordinator.layout().partition_of(listing.slot);
-                let partition = &mut self.ledger.partitions[host];
-                let account = partition.account(listing.slot).expect("hosted");
-                if account.check_status(*status).is_ok() {
-                    let (lsn, record) =
-                        self.ledger.coordinator.change_status(listing.slot, *status);
-                    partition.set_status(listing.slot, lsn, *status).expect("checked");
+                if let Ok(Some((lsn, record))) = self.ledger.change_limits(listing.slot, change) {
+                    self.note(lsn, record);
+                }
+            }
+            Step::SetStatus(id, status, why) => {
+                let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
+                if let Ok((lsn, record)) = self.ledger.set_status(listing.slot, *status, why) {
                     self.note(lsn, record);
                 }
             }
@@ -221,7 +298,7 @@ fn play(script: &[Step], seed: u64, forgotten: &mut usize) -> Result<(), TestCas
     let empty = || Ledger::new(partitions, 7, REMEMBER_NS).expect("a power of two");
     let mut live = Live { ledger: empty(), events: Vec::new(), now_ns: 1_000 };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     let mut taking = None;
     let mut taken = Vec::new();
@@ -297,9 +374,9 @@ proptest! {
 fn the_property_does_forget_ids_between() {
     let mut rng = Rng::new(3);
     let mut forgotten = 0;
-    for seed in 0..20 {
+    for seed in 0..80 {
         let raw: Vec<(u8, Vec<u64>)> =
-            (0..80).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
+            (0..160).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
         play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");
     }
     assert!(forgotten > 100, "{forgotten}");
@@ -313,11 +390,18 @@ fn sample() -> Taking {
         now_ns: 1_000,
     };
     for spec in workload::accounts() {
-        live.act(&Step::Open(spec));
+        live.act(&Step::Open(spec.into()));
     }
     live.act(&Step::Define("GOLD", 3));
+    for slot in [1, 4, 8] {
+        let set = [("team".to_owned(), slot.to_string())].into();
+        let change = ProfileChange { set, ..ProfileChange::default() };
+        live.act(&Step::ChangeProfile(workload::account(slot), change));
+    }
+    let ceiling = LimitsChange { ceiling: Some(Some(1 << 70)), ..LimitsChange::default() };
+    live.act(&Step::ChangeLimits(workload::account(2), ceiling));
     let mut rng = Rng::new(1);
-    let raw: Vec<_> = (0..60).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
+    let raw: Vec<_> = (0..200).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
     for step in Script::new(&raw).0 {
         live.now_ns += 1;
         live.act(&step);
@@ -335,6 +419,8 @@ fn what_does_not_add_up_is_refused_by_name() {
         let mut taking = Taking {
             head: sample.head.clone(),
             accounts: vec![sample.pieces()],
+            holds: sample.holds.clone(),
+            profiles: sample.profiles.clone(),
             ids: sample.ids.clone(),
             ids_in_piece: 1,
             whole: true,
@@ -348,6 +434,12 @@ fn what_does_not_add_up_is_refused_by_name() {
                 tally.accounts(piece)?;
                 restore.accounts.put(piece.clone())?;
             }
+            for piece in &taking.holds {
+                tally.holds(piece)?;
+                restore.accounts.put_holds(piece)?;
+            }
+            tally.profiles(&taking.profiles)?;
+            restore.accounts.put_profiles(taking.profiles.clone())?;
             for piece in &taking.ids {
                 tally.ids(piece)?;
                 restore.ids.put(piece)?;
@@ -359,17 +451,35 @@ fn what_does_not_add_up_is_refused_by_name() {
     };
     let contains = |text: String, part: &str| assert!(text.contains(part), "{text}");
     contains(refused(&|t, _| t.head.accounts += 1), "accounts are announced");
-    contains(refused(&|t, _| drop(t.accounts[0].pop())), "accounts are announced");
+    let fewer = |t: &mut Taking, _: &mut End| {
+        t.accounts[0].pop();
+        t.holds.clear();
+        t.profiles.clear();
+    };
+    contains(refused(&fewer), "accounts are announced");
+    contains(refused(&|t, _| drop(t.accounts[0].pop())), "no such account");
     contains(refused(&|t, _| drop(t.ids.pop())), "of the younger generation are announced");
     contains(refused(&|t, _| drop(t.ids.remove(0))), "of the older generation are announced");
     contains(refused(&|t, _| t.ids.swap(0, 1)), "in the order of their events");
     contains(refused(&|t, _| t.ids[1].ids[0] = t.ids[0].ids[0]), "it comes twice");
     contains(refused(&|t, _| t.ids[0].runs[0].first = Lsn(9_999)), "comes after the snapshot");
-    contains(refused(&|t, _| t.accounts[0].swap(0, 1)), "state hash");
+    contains(refused(&|t, _| t.accounts[0].swap(0, 1)), "has less on hold");
     contains(refused(&|t, _| t.head.assets[0].digits = 4), "state hash");
     contains(refused(&|t, _| t.head.assets.push(t.head.assets[0].clone())), "different assets");
     contains(refused(&|t, _| t.head.lsn = Lsn(12)), "remembered ids are announced");
     contains(refused(&|t, _| t.head.ids.remember_ns = 7), "remembered for 7 ns");
+    contains(refused(&|t, _| drop(t.profiles.pop())), "state hash");
+    contains(refused(&|t, _| t.profiles[1].0 = t.profiles[0].0), "in the order of their slots");
+    contains(refused(&|t, _| t.profiles[2].0 = Slot(99)), "it is not there");
+    let changed = |t: &mut Taking, change: &dyn Fn(&mut Details)| {
+        change(std::sync::Arc::make_mut(&mut t.profiles[0].1));
+    };
+    let owner = |d: &mut Details| d.profile.owner = "eve".to_owned();
+    contains(refused(&|t, _| changed(t, &owner)), "state hash");
+    let large = |d: &mut Details| d.profile.label = "x".repeat(257);
+    contains(refused(&|t, _| changed(t, &large)), "beyond its bounds");
+    let late = |d: &mut Details| d.last_lsn = Lsn(9_999);
+    contains(refused(&|t, _| changed(t, &late)), "comes after the snapshot");
     contains(refused(&|_, end| end.state_hash[3] ^= 1), "state hash");
     contains(refused(&|_, end| end.totals.clear()), "sums recorded");
     let twice = |t: &mut Taking, _: &mut End| t.accounts[0][1][0] = t.accounts[0][0][0].clone();
@@ -383,6 +493,32 @@ fn what_does_not_add_up_is_refused_by_name() {
         *account = Account::restore(&durable).expect("in range");
     };
     contains(refused(&richer), "money was made or lost");
+    contains(refused(&|t, _| t.head.holds += 1), "open holds are announced");
+    contains(refused(&|t, _| t.holds.clear()), "open holds are announced");
+    contains(refused(&|t, _| hold(t).amount = 0), "amount is out of range");
+    contains(refused(&|t, _| hold(t).remaining = 0), "what remains of it");
+    contains(refused(&|t, _| hold(t).remaining += 1), "");
+    contains(refused(&|t, _| hold(t).credit = Slot(1_000)), "no such account");
+    contains(refused(&|t, _| hold(t).credit = hold(t).debit), "the same or differ");
+    contains(refused(&|t, _| hold(t).placed_lsn = Lsn(9_999)), "no event placed it");
+    contains(refused(&|t, _| hold(t).expires_ns -= 1), "state hash");
+    contains(refused(&|t, _| hold(t).over_capture_max += 1), "state hash");
+    let fewer = |t: &mut Taking, _: &mut End| {
+        t.holds.iter_mut().for_each(Vec::clear);
+        t.head.holds = 0;
+    };
+    contains(refused(&fewer), "contradict each other");
+    let again = |t: &mut Taking, _: &mut End| {
+        let first = *hold(t);
+        let place = t.holds.iter_mut().flatten().nth(1).expect("a second one");
+        place.id = first.id;
+    };
+    contains(refused(&again), "its id comes twice");
+}
+
+/// The first open hold, of some amount.
+fn hold(taking: &mut Taking) -> &mut Hold {
+    taking.holds.iter_mut().flatten().next().expect("one is open")
 }
 
 proptest! {
@@ -396,7 +532,7 @@ proptest! {
 
     /// So are bytes that begin as something real.
     #[test]
-    fn spoiled_bytes_are_read_or_refused(which in 0_usize..4, at in any::<usize>(), bit in 0_u32..8) {
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..6, at in any::<usize>(), bit in 0_u32..8) {
         let mut bytes = encoded()[which].clone();
         let at = at % bytes.len();
         bytes[at] ^= 1_u8 << bit;
@@ -405,15 +541,17 @@ proptest! {
     }
 }
 
-fn encoded() -> &'static [Vec<u8>; 4] {
-    static ENCODED: std::sync::OnceLock<[Vec<u8>; 4]> = std::sync::OnceLock::new();
+fn encoded() -> &'static [Vec<u8>; 6] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 6]> = std::sync::OnceLock::new();
     ENCODED.get_or_init(|| {
         let sample = sample();
-        let mut bytes = [const { Vec::new() }; 4];
+        let mut bytes = [const { Vec::new() }; 6];
         codec::put_head(&sample.head, &mut bytes[0]);
         sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
         codec::put_ids(&sample.ids[0], &mut bytes[2]);
         codec::put_end(&sample.end(), &mut bytes[3]);
+        sample.holds.iter().flatten().for_each(|hold| codec::put_hold(hold, &mut bytes[4]));
+        details::put_profiles(&sample.profiles, &mut bytes[5]);
         bytes
     })
 }
@@ -432,6 +570,21 @@ fn read_all(bytes: &[u8]) {
         head.ids.old = 100;
         drop(Tally::new(head).expect("sound").ids(&ids));
         assert!(ids.pairs().count() <= bytes.len());
+        out.clear();
+        codec::put_ids(&ids, &mut out);
+        assert_eq!(out, bytes);
+    }
+    let listed = |slot: Slot| (slot.0 < 10).then_some(CurrencyId(826));
+    if let Ok(holds) = codec::take_holds(bytes, listed) {
+        out.clear();
+        holds.iter().for_each(|hold| codec::put_hold(hold, &mut out));
+        assert_eq!(out, bytes);
+        drop(Tally::new(sample_head()).expect("sound").holds(&holds));
+    }
+    if let Ok(profiles) = details::take_profiles(bytes) {
+        out.clear();
+        details::put_profiles(&profiles, &mut out);
+        assert_eq!(out, bytes, "there is one way to write them");
     }
     drop(codec::take_end(bytes));
 }

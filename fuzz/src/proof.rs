@@ -3,6 +3,7 @@
 
 use ducat_api::receipt::{self, Words};
 use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
 use ducat_engine::proof::{Statement, Whose};
 use ducat_engine::rejection::Rejection;
@@ -82,6 +83,27 @@ pub(crate) fn statements() -> Vec<Vec<u8>> {
         opened,
         Event::StatusChanged { account: account(7), status: AccountStatus::Closed },
         Event::AssetDefined(CurrencyText::new("ABCDEFGHIJK9", 18).expect("a code")),
+        Event::OpenedInFull {
+            account: account(7),
+            currency: gbp,
+            overdraft_limit: 500,
+            external: false,
+            bounds: Bounds { floor: Some(-500), ceiling: None },
+            profile: [5; 32],
+        },
+        Event::StatusSet {
+            account: account(7),
+            status: AccountStatus::DebitsBlocked,
+            reason: [6; 32],
+        },
+        Event::ProfileChanged { account: account(7), change: [7; 32] },
+        Event::LimitsChanged {
+            account: account(7),
+            limits: Limits {
+                overdraft_limit: 500,
+                bounds: Bounds { floor: None, ceiling: Some(1 << 90) },
+            },
+        },
     ];
     let whose = Whose { ledger: [3; 16], shard: ShardId(0) };
     let statement = |event| Statement { whose, lsn: Lsn(7), time_ns: 1 << 60, event };

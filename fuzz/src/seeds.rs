@@ -3,13 +3,16 @@
 
 use ducat_api::convert::cursor;
 use ducat_api::proto;
+use ducat_engine::account_event::Opening;
 use ducat_engine::codec::encode;
 use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::{AccountKind, Filter, ProfileChange};
 use ducat_engine::record::Record;
-use ducat_engine::transfer::{AccountSpec, TransferKind, TransferRequest};
+use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::archive::format::Head;
 use ducat_persistence::archive::{ArchiveStore, FileWriter};
 use ducat_persistence::chain::ChainPoint;
@@ -72,7 +75,36 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         events.iter().map(|event| payload(std::slice::from_ref(event))).collect();
     seeds.push(payload(&events));
     seeds.push(payload(&[asset]));
+    seeds.extend(account_events().iter().map(|event| payload(std::slice::from_ref(event))));
+    seeds.push(payload(&account_events()));
     seeds
+}
+
+/// What happens to accounts beside transfers.
+fn account_events() -> Vec<Record> {
+    let mut ledger = Ledger::new(2, 0, REMEMBER_NS).expect("a power of two");
+    let mut opening = Opening::from(AccountSpec {
+        id: account(5),
+        currency: CurrencyId(826),
+        overdraft_limit: 7,
+        external: false,
+    });
+    opening.profile.kind = Some(AccountKind::Liability);
+    opening.profile.owner = "anna".to_owned();
+    opening.profile.metadata.insert("branch".to_owned(), "7".to_owned());
+    let change = ProfileChange {
+        label: Some("savings \u{20ac}".to_owned()),
+        set: [("tier".to_owned(), String::new())].into(),
+        remove: ["branch".to_owned()].into(),
+        ..ProfileChange::default()
+    };
+    let opened = ledger.open_with(&opening).expect("new").1;
+    let blocked = ledger.set_status(Slot(0), AccountStatus::DebitsBlocked, "asked for");
+    let blocked = blocked.expect("allowed").1;
+    let changed = ledger.coordinator.change_profile(Slot(0), &change).expect("in bounds");
+    let limits = LimitsChange { floor: Some(Some(-5)), ..LimitsChange::default() };
+    let limited = ledger.change_limits(Slot(0), &limits).expect("allowed");
+    vec![opened, blocked, changed.expect("new").1, limited.expect("new").1]
 }
 
 /// Sealed frames.
@@ -271,7 +303,25 @@ pub(crate) fn transfers() -> Vec<Vec<u8>> {
         batch(vec![wide(2), linked, points, plain(0)]),
         batch(Vec::new()),
         plain(5).encode_to_vec(),
+        batch(operations()),
     ]
+}
+
+/// Every operation on a hold, and one with fields that it does not have.
+fn operations() -> Vec<proto::TransferRequest> {
+    use ducat_api::proto::TransferRequest;
+    let id = |n| ducat_engine::ids::TransferId::new(n).expect("not zero");
+    let minute = Some(std::time::Duration::from_secs(60));
+    let hold = TransferRequest {
+        currency: "GBP".to_owned(),
+        over_capture_max: "0.50".to_owned(),
+        ..TransferRequest::hold(id(6), account(2), account(3), 100, minute)
+    };
+    let capture = TransferRequest::capture(id(7), id(6), std::num::NonZeroU64::new(50));
+    let last = TransferRequest { last: true, ..TransferRequest::capture(id(1 << 70), id(6), None) };
+    let (extend, void) =
+        (TransferRequest::extend(id(8), id(6), None), TransferRequest::void(id(9), id(6)));
+    vec![hold, capture, extend, void, last]
 }
 
 /// Accounts to open.
@@ -282,11 +332,20 @@ pub(crate) fn accounts() -> Vec<Vec<u8>> {
         currency: currency.to_owned(),
         overdraft_limit: limit.to_owned(),
         external,
+        ..Default::default()
+    };
+    let known = proto::NewAccount {
+        kind: 2,
+        owner: "anna".to_owned(),
+        label: "savings".to_owned(),
+        metadata: [("branch".to_owned(), "7".to_owned())].into(),
+        ..new(4, "GBP", "", false)
     };
     let list = |accounts| proto::CreateAccountsRequest { accounts }.encode_to_vec();
     vec![
         list(vec![new(1, "GBP", "", true), new(2, "JPY", "1000", false)]),
         list(vec![new(3, "POINTS", "0.5", false), new(0, "XYZ", "-1", true)]),
+        list(vec![known]),
     ]
 }
 
@@ -300,8 +359,12 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
         of(1, proto::GetAccountsRequest { ids }.encode_to_vec()),
         of(
             2,
-            proto::ListAccountsRequest { page_size: 5, cursor: cursor::accounts(Slot(77)) }
-                .encode_to_vec(),
+            proto::ListAccountsRequest {
+                page_size: 5,
+                cursor: cursor::accounts(&Filter::default(), Slot(77)),
+                filter: None,
+            }
+            .encode_to_vec(),
         ),
         of(
             3,
@@ -312,7 +375,11 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             }
             .encode_to_vec(),
         ),
-        of(4, proto::SetAccountStatusRequest { id: 5, id_high: 0, status: 2 }.encode_to_vec()),
+        of(
+            4,
+            proto::SetAccountStatusRequest { id: 5, status: 2, ..Default::default() }
+                .encode_to_vec(),
+        ),
         of(5, proto::DefineAssetRequest { code: "MILES".to_owned(), digits: 3 }.encode_to_vec()),
         of(
             6,

@@ -2,6 +2,7 @@
 
 use ducat_api::convert;
 use ducat_api::proto;
+use ducat_api::wire_requests::WireRequest;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::Currencies;
 use prost::Message;
@@ -21,38 +22,48 @@ fn decode<M: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> O
     Some(message)
 }
 
-/// A batch of transfers. What converts is asked again by the message that the engine's request
+/// A batch of requests. What converts is asked again by the message that the engine's request
 /// becomes, but for the name of a currency that nobody wrote down.
 pub(crate) fn transfers(bytes: &[u8]) {
     let currencies = currencies();
     if let Some(batch) = decode::<proto::CreateTransfersRequest>(bytes)
-        && let Ok(requests) = convert::transfers::batch(&batch.transfers, &currencies)
+        && let Ok(requests) = convert::transfers::batch(&read(&batch.transfers), &currencies)
     {
         assert_eq!(requests.len(), batch.transfers.len());
         for request in &requests {
             let message = convert::transfers::to_proto(request, &currencies);
-            if message.amount.is_empty() || !message.currency.is_empty() {
+            let texts = [&message.amount, &message.over_capture_max];
+            if texts.iter().all(|text| text.is_empty()) || !message.currency.is_empty() {
                 let alone = proto::TransferRequest { linked: false, ..message };
-                let again = convert::transfers::single(&alone, &currencies);
+                let again = convert::transfers::single(&alone.into(), &currencies);
                 let again = again.unwrap_or_else(|why| panic!("{request:?}: {why:?}"));
-                let same = ducat_engine::transfer::TransferRequest { linked: false, ..*request };
+                let mut same = request.clone();
+                same.set_linked(false);
                 assert_eq!(again, same);
             }
         }
     }
     if let Some(one) = decode::<proto::TransferRequest>(bytes) {
-        drop(convert::transfers::single(&one, &currencies));
+        drop(convert::transfers::single(&one.into(), &currencies));
     }
+}
+
+fn read(transfers: &[proto::TransferRequest]) -> Vec<WireRequest> {
+    transfers.iter().cloned().map(WireRequest::from).collect()
 }
 
 /// A list of accounts to open.
 pub(crate) fn accounts(bytes: &[u8]) {
     let currencies = currencies();
     if let Some(list) = decode::<proto::CreateAccountsRequest>(bytes)
-        && let Ok(specs) = convert::accounts::specs(&list.accounts, &currencies)
+        && let Ok(specs) = convert::accounts::openings(&list.accounts, &currencies)
     {
         assert_eq!(specs.len(), list.accounts.len());
-        assert!(specs.iter().all(|spec| !spec.external || spec.overdraft_limit == 0));
+        assert!(
+            specs
+                .iter()
+                .all(|opening| { !opening.spec.external || opening.spec.overdraft_limit == 0 })
+        );
     }
 }
 
@@ -73,8 +84,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         2 => {
             if let Some(asked) = decode::<proto::ListAccountsRequest>(bytes) {
                 drop(convert::page_size(asked.page_size, 100, 10_000));
-                if let Ok(slot) = convert::cursor::read_accounts(&asked.cursor) {
-                    let again = convert::cursor::accounts(slot);
+                let filter = convert::profiles::filter(asked.filter, &currencies());
+                let filter = filter.unwrap_or_default();
+                if let Ok(slot) = convert::cursor::read_accounts(&filter, &asked.cursor) {
+                    let again = convert::cursor::accounts(&filter, slot);
                     assert!(asked.cursor.is_empty() || again.eq_ignore_ascii_case(&asked.cursor));
                 }
             }
@@ -92,6 +105,10 @@ pub(crate) fn requests(bytes: &[u8]) {
         4 => {
             if let Some(asked) = decode::<proto::SetAccountStatusRequest>(bytes) {
                 drop(convert::accounts::status_from_proto(asked.status));
+                drop(convert::profiles::reason(asked.reason));
+            }
+            if let Some(asked) = decode::<proto::UpdateAccountRequest>(bytes) {
+                drop(convert::profiles::change(asked));
             }
         }
         5 => {
@@ -101,7 +118,7 @@ pub(crate) fn requests(bytes: &[u8]) {
         }
         6 => {
             if let Some(batch) = decode::<proto::StreamTransfersRequest>(bytes) {
-                drop(convert::transfers::batch(&batch.transfers, &currencies()));
+                drop(convert::transfers::batch(&read(&batch.transfers), &currencies()));
             }
         }
         7 => {

@@ -10,6 +10,8 @@
 //! [header│rec rec rec …][header│rec rec][header│rec …]
 //!         └ closed at ~3,900 bytes ┘     └ a new batch is a new frame
 //! ```
+//!
+//! A record that is too large for what is left of the open frame begins a new one.
 
 use crate::frame::{self, FRAME_BYTES_MAX, FrameHash, FrameHeader, HEADER_BYTES, LAST_OF_APPEND};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
@@ -17,12 +19,12 @@ use thiserror::Error;
 
 /// A frame is closed once its payload has reached this many bytes.
 pub const FRAME_PAYLOAD_TARGET_BYTES: usize = 3_900;
-/// No single record may be larger.
-pub const RECORD_BYTES_MAX: usize = 2 * 1024;
+/// No single record may be larger: a frame holds it alone.
+pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES;
 
 const _: () = assert!(
-    HEADER_BYTES + FRAME_PAYLOAD_TARGET_BYTES + RECORD_BYTES_MAX <= FRAME_BYTES_MAX,
-    "a frame that takes one more record before it closes stays under the limit"
+    ducat_engine::codec::ACCOUNT_EVENT_BYTES_MAX < RECORD_BYTES_MAX,
+    "every record fits into a frame"
 );
 
 /// A record that no frame may hold. It was not added.
@@ -107,6 +109,10 @@ impl AppendBuffer {
             self.take_back(before);
             return Err(RecordTooLarge { lsn, bytes });
         }
+        let frame = self.frames.last().expect("a frame is open");
+        if self.bytes.len() - frame.start > FRAME_BYTES_MAX {
+            self.move_to_new_frame(before, lsn, time_ns);
+        }
         self.count_record();
         Ok(())
     }
@@ -117,6 +123,14 @@ impl AppendBuffer {
         let end = self.bytes.len();
         self.frames.push(Laid { start, end, first_lsn, record_count: 0, time_ns });
         self.frame_open = true;
+    }
+
+    /// Begins a frame in front of the record whose bytes begin at `at`, the last there are.
+    #[cold]
+    fn move_to_new_frame(&mut self, at: usize, first_lsn: Lsn, time_ns: u64) {
+        let record = self.bytes.split_off(at);
+        self.open_frame(first_lsn, time_ns);
+        self.bytes.extend_from_slice(&record);
     }
 
     fn take_back(&mut self, to: usize) {

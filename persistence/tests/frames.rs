@@ -88,7 +88,9 @@ fn a_record_too_large_leaves_no_trace() {
     buffer.push(Lsn(2), |bytes| bytes.push(7)).expect("fits");
     buffer.end_batch();
     assert_eq!((buffer.first_lsn(), buffer.last_lsn()), (Some(Lsn(1)), Some(Lsn(2))));
-    assert_eq!(buffer.byte_len(), HEADER_BYTES + RECORD_BYTES_MAX + 1);
+    // The second found no room beside the first.
+    assert_eq!(buffer.frame_count(), 2);
+    assert_eq!(buffer.byte_len(), 2 * HEADER_BYTES + RECORD_BYTES_MAX + 1);
 }
 
 #[test]

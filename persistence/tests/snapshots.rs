@@ -1,10 +1,15 @@
 //! Snapshots on disk: what was written is read back, whatever was changed is refused by name,
 //! and the stored snapshot that every future version must read.
 
-use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, TransferId};
+use ducat_engine::account_event::Opening;
+use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::snapshot::PIECE_IDS;
+use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
+use ducat_engine::record::Record;
+use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -25,6 +30,40 @@ fn account(id: u128) -> AccountId {
 
 /// A ledger with every sort of thing in it, of so many accounts and transfers.
 fn ledger(accounts: u128, transfers: u128) -> Ledger {
+    let mut ledger = first_ledger(accounts, transfers);
+    let slot = |id: u128| Slot(u32::try_from(id - 1).expect("small"));
+    for (id, status) in (2..).zip([AccountStatus::DebitsBlocked, AccountStatus::CreditsBlocked]) {
+        ledger.set_status(slot(id), status, "because of \u{20ac}").expect("allowed");
+    }
+    for id in (4..=accounts).step_by(5) {
+        let change = ProfileChange {
+            kind: Some(Some(AccountKind::Liability)),
+            owner: Some(format!("customer {id}")),
+            set: [("branch".to_owned(), "7".to_owned())].into(),
+            ..ProfileChange::default()
+        };
+        ledger.coordinator.change_profile(slot(id), &change).expect("in bounds").expect("new");
+    }
+    let id = account(0xf00);
+    let spec = AccountSpec { id, currency: CurrencyId(978), overdraft_limit: 1, external: false };
+    let profile = Profile { label: "opened with it".to_owned(), ..Profile::default() };
+    ledger.open_with(&Opening { profile, ..Opening::from(spec) }).expect("new");
+    let id = account(0xf01);
+    let bounds = Bounds { floor: None, ceiling: Some(1 << 80) };
+    let bounded = Opening { bounds, ..Opening::from(AccountSpec { id, ..spec }) };
+    ledger.open_with(&bounded).expect("new");
+    let limits = LimitsChange {
+        overdraft_limit: Some(77),
+        floor: Some(Some(-5)),
+        ..LimitsChange::default()
+    };
+    let listing = ledger.coordinator.directory().get(account(0xf00)).expect("listed");
+    ledger.change_limits(listing.slot, &limits).expect("allowed").expect("new");
+    ledger
+}
+
+/// The same with what there was when version 1 was written.
+fn first_ledger(accounts: u128, transfers: u128) -> Ledger {
     let mut ledger = Ledger::new(2, 5, REMEMBER_NS).expect("two");
     let (gold, _) = ledger.coordinator.define_asset("GOLD", 3).expect("new");
     for id in 1..=accounts {
@@ -47,9 +86,45 @@ fn ledger(accounts: u128, transfers: u128) -> Ledger {
         ledger.execute(1_000 + u64::try_from(n).expect("small"), &[&[request]]).expect("possible");
     }
     let listing = ledger.coordinator.directory().get(account(3 << 70 | 3)).expect("listed");
-    let (lsn, _) = ledger.coordinator.change_status(listing.slot, AccountStatus::Frozen);
-    let host = ledger.coordinator.layout().partition_of(listing.slot);
-    ledger.partitions[host].set_status(listing.slot, lsn, AccountStatus::Frozen).expect("allowed");
+    let frozen = Record::StatusChanged { slot: listing.slot, status: AccountStatus::Frozen };
+    let (next, time_ns) = (ledger.coordinator.next_lsn(), ledger.coordinator.last_time_ns());
+    ledger.apply(next, time_ns, &frozen).expect("allowed");
+    ledger
+}
+
+/// The same with holds: open ones of every sort, and some of those that ended.
+fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    let id = |n: u128| TransferId::new(n << 80).expect("not zero");
+    let (debit, credit) = (account(1 << 70 | 1), account(2 << 70 | 2));
+    for n in 1..=count {
+        let hold = HoldRequest {
+            id: id(n),
+            debit,
+            credit,
+            amount: n * 1_000,
+            currency: None,
+            kind: TransferKind::Deposit,
+            timeout_ns: u64::try_from(n % 3 * n).expect("small"),
+            over_capture_max: n % 5,
+            linked: false,
+        };
+        let capture = CaptureRequest {
+            id: id(1_000_000 + n),
+            hold: id(n),
+            amount: (n % 4 > 0).then_some(n),
+            currency: None,
+            last: false,
+            linked: false,
+        };
+        let void = VoidRequest { id: id(2_000_000 + n), hold: id(n), linked: false };
+        let operation = if n % 6 == 4 { void.into() } else { capture.into() };
+        let requests: [Request; 2] = [hold.into(), operation];
+        let requests = if n % 2 == 0 { &requests[..] } else { &requests[..1] };
+        ledger.execute(now_ns, &[requests]).expect("possible");
+    }
+    ledger.execute::<Request>(now_ns + 8, &[]).expect("possible");
+    assert!(ledger.coordinator.holds().len() > 3);
     ledger
 }
 
@@ -69,6 +144,12 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     let mut encoder = Encoder::new(Vec::new(), header(ledger)).expect("sound");
     while let Some(accounts) = ledger.give_accounts() {
         encoder.accounts(&accounts).expect("sound");
+    }
+    while let Some(holds) = ledger.coordinator.give_holds(PIECE_HOLDS) {
+        encoder.holds(&holds).expect("sound");
+    }
+    while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
+        encoder.profiles(&piece).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
@@ -96,24 +177,35 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     while let Some(accounts) = ledger.give_accounts() {
         file.accounts(&accounts).expect("writes");
     }
+    while let Some(holds) = ledger.coordinator.give_holds(PIECE_HOLDS) {
+        file.holds(&holds).expect("writes");
+    }
+    while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
+        file.profiles(&piece).expect("writes");
+    }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece).expect("writes");
     }
     file.finish().expect("whole")
 }
 
-/// Written by format version 1 and never to be rewritten: when this fails, old snapshots
+/// Written by format versions 1 and 2 and never to be rewritten: when this fails, old snapshots
 /// cannot be read any more.
 #[test]
-fn the_stored_snapshot_is_read() {
-    let stored = include_bytes!("fixtures/snapshot-v1.snap");
-    let summary = verify(stored).expect("version 1 is read for good");
-    let mut expected = ledger(20, 60);
+fn the_stored_snapshots_are_read() {
+    let digest = "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7";
+    stored(include_bytes!("fixtures/snapshot-v1.snap"), digest, first_ledger(20, 60));
+    let digest = "c29be44bfe08c5d49c6afbfb222e99bc5c57ffce786704eb225e2d04fe9cf476";
+    stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
+}
+
+fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
+    let summary = verify(stored).expect("it is read for good");
     let (hash, totals) = expected.summary();
     assert_eq!((summary.end.state_hash, &summary.end.totals), (hash, &totals));
     assert_eq!(summary.header, header(&mut expected));
     let digest = summary.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(digest, "b7b506ac82571debf33a0631983122be003307d9653b6eb5d6938d2fef77acd7");
+    assert_eq!(digest, as_written);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
     fs::create_dir(store.dir()).expect("creates");
@@ -122,12 +214,41 @@ fn the_stored_snapshot_is_read() {
     assert_eq!(loaded.summary(), expected.summary());
 }
 
+/// How those holds ended that are closed is in it too.
+#[test]
+fn the_stored_snapshot_tells_how_holds_ended() {
+    let stored = include_bytes!("fixtures/snapshot-v2.snap");
+    let mut expected = with_holds(ledger(20, 60), 40);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = store_in(dir.path());
+    fs::create_dir(store.dir()).expect("creates");
+    let lsn = verify(stored).expect("it is read for good").header.lsn();
+    fs::write(store.path_of(lsn), stored).expect("writes");
+    let (mut loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    assert_eq!(loaded.check_holds(), Ok(()));
+    let void = |n: u128| VoidRequest {
+        id: TransferId::new(n << 90).expect("not zero"),
+        hold: TransferId::new(n << 80).expect("not zero"),
+        linked: false,
+    };
+    let now_ns = expected.coordinator.last_time_ns();
+    let requests: Vec<Request> = (1..=40).map(|n| void(n).into()).collect();
+    let [one, other] = [&mut loaded, &mut expected].map(|ledger| {
+        let done = ledger.execute(now_ns, &[&requests]).expect("possible");
+        done.records
+    });
+    assert_eq!(one, other);
+    for rejection in ["HoldVoided", "HoldExpired", "HoldCaptured"] {
+        assert!(format!("{one:?}").contains(rejection), "{rejection}");
+    }
+}
+
 /// Makes the fixture of a new version.
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v1.snap");
-    let (bytes, summary) = encoded(&mut ledger(20, 60));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v2.snap");
+    let (bytes, summary) = encoded(&mut with_holds(ledger(20, 60), 40));
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);
 }
@@ -136,7 +257,7 @@ fn write_the_fixture() {
 fn what_was_written_is_loaded_on_any_number_of_partitions() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
-    let mut original = ledger(9_000, 3_000);
+    let mut original = with_holds(ledger(9_000, 3_000), 9_000);
     let written = write(&store, &mut original);
     let lsn = written.header.lsn();
     assert_eq!(store.verify(lsn).expect("is whole"), written);
@@ -145,16 +266,24 @@ fn what_was_written_is_loaded_on_any_number_of_partitions() {
         let (mut loaded, summary) = store.load(lsn, partitions, 9, REMEMBER_NS).expect("is whole");
         assert_eq!(summary, written);
         assert_eq!(loaded.summary(), original.summary());
-        // The state alone decides the bytes, not the partitions.
-        assert_eq!(encoded(&mut loaded).1, written);
+        // Holds lie closer together now; all else is as it was.
+        let again = encoded(&mut loaded).1;
+        assert_eq!((&again.header, &again.end), (&written.header, &written.end));
+        assert_eq!(loaded.check_holds(), Ok(()));
     }
+    // Without holds the state alone decides the bytes, not the partitions.
+    let mut plain = ledger(9_000, 3_000);
+    let written_plain = write(&store, &mut plain);
+    let (mut loaded, _) =
+        store.load(written_plain.header.lsn(), 8, 9, REMEMBER_NS).expect("is whole");
+    assert_eq!(encoded(&mut loaded).1, written_plain);
     let error = store.load(lsn, 2, 9, REMEMBER_NS + 1).map(|_| ()).expect_err("other times");
     assert!(error.is_damage(), "{error}");
 }
 
 #[test]
 fn every_flipped_bit_is_refused_and_every_cut() {
-    let (good, _) = encoded(&mut ledger(5, 9));
+    let (good, _) = encoded(&mut with_holds(ledger(5, 9), 10));
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -182,7 +311,7 @@ fn block_starts(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn blocks_missing_repeated_or_swapped_are_refused_by_place() {
-    let (good, summary) = encoded(&mut ledger(9_000, 40));
+    let (good, summary) = encoded(&mut with_holds(ledger(9_000, 40), 40));
     let starts = block_starts(&good);
     assert_eq!(starts.len(), summary.blocks as usize + 1);
     let block = |n: usize| &good[starts[n]..starts[n + 1]];
@@ -226,6 +355,9 @@ fn blocks_of_another_snapshot_are_found_by_the_digest() {
     .expect("sound");
     while let Some(accounts) = other.give_accounts() {
         encoder.accounts(&accounts).expect("sound");
+    }
+    while let Some(piece) = other.coordinator.give_profiles(PIECE_PROFILES) {
+        encoder.profiles(&piece).expect("sound");
     }
     while let Some(piece) = other.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
@@ -320,7 +452,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(verify(&bytes).is_err());
-        bytes.splice(0..0, b"DUCATSNP\x01\0\0\0\0\0\0\0".iter().copied());
+        bytes.splice(0..0, b"DUCATSNP\x02\0\0\0\0\0\0\0".iter().copied());
         prop_assert!(verify(&bytes).is_err());
     }
 }

@@ -42,7 +42,12 @@ pub struct Plan {
     /// How long ids are remembered, nanoseconds.
     pub remember_ns: u64,
     pub fault: Fault,
+    /// Whether clients place holds. Then there is one batch at a time, as in the engine.
+    pub with_holds: bool,
 }
+
+/// Tells which seeds have holds.
+const HOLDS: u64 = 0x7f4a_7c15_9e37_79b9;
 
 impl Plan {
     /// The run this seed stands for.
@@ -65,9 +70,12 @@ impl Plan {
                 (kind, (0..=rng.below(longest)).map(|_| rng.next()).collect())
             })
             .collect();
+        // Its own numbers, so that the runs of other seeds stay what they were.
+        let with_holds = Rng::new(seed ^ HOLDS).once_in(2);
         let pick = |rng: &mut Rng, of: &[usize]| of[rng.below(of.len())];
         Self {
-            script: Script::new(&raw).0,
+            script: if with_holds { Script::new(&raw) } else { Script::of_transfers(&raw) }.0,
+            with_holds,
             partitions: 1 << rng.below(if long { 2 } else { 4 }),
             crashes: match rng.below(4) {
                 0 => Crashes::AtEnd,

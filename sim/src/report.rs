@@ -12,7 +12,7 @@ pub struct Report {
     pub repeats: u64,
     pub events: u64,
     /// How often each rule refused, by its number; at 0 what was posted.
-    pub refusals: [u64; 17],
+    pub refusals: BTreeMap<u8, u64>,
     /// How often each thing happened, by its name.
     pub counts: BTreeMap<String, u64>,
     /// A hash of every step and every answer.
@@ -38,6 +38,12 @@ impl Report {
         self.trace = mixed ^ (mixed >> 29);
     }
 
+    /// How often a rule refused, by its number; 0 for what was posted.
+    #[must_use]
+    pub fn refused(&self, rule: u8) -> u64 {
+        self.refusals.get(&rule).copied().unwrap_or(0)
+    }
+
     /// Adds a run's report. The order of runs does not matter: traces are summed.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
@@ -45,8 +51,8 @@ impl Report {
         self.outcomes += other.outcomes;
         self.repeats += other.repeats;
         self.events += other.events;
-        for (sum, more) in self.refusals.iter_mut().zip(other.refusals) {
-            *sum += more;
+        for (rule, more) in &other.refusals {
+            *self.refusals.entry(*rule).or_default() += more;
         }
         for (what, times) in &other.counts {
             self.count_many(what, *times);
@@ -62,9 +68,8 @@ impl fmt::Display for Report {
             f,
             "{seeds} seeds, {steps} steps, {events} events, {outcomes} outcomes ({repeats} repeats)"
         )?;
-        for (number, times) in self.refusals.iter().enumerate() {
-            let rule =
-                u8::try_from(number).ok().and_then(ducat_engine::rejection::Rejection::from_number);
+        for (number, times) in &self.refusals {
+            let rule = ducat_engine::rejection::Rejection::from_number(*number);
             writeln!(f, "  {:<36} {times:>12}", rule.map_or("POSTED", |rule| rule.code()))?;
         }
         for (what, times) in &self.counts {

@@ -14,9 +14,11 @@ use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::request::Request;
+use ducat_engine::rounds::Rounds;
 use ducat_engine::snapshot::Head;
 use ducat_engine::testing::book::{Book, Event};
-use ducat_engine::transfer::{AccountRejection, AccountStatus, TransferRequest};
+use ducat_engine::transfer::{AccountRejection, AccountStatus};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -50,7 +52,11 @@ struct Flight {
     now_ns: u64,
     plan: Plan,
     batch: Arc<Batch>,
-    submissions: Vec<(usize, Vec<TransferRequest>)>,
+    submissions: Vec<(usize, Vec<Request>)>,
+    /// Where its submissions stand: it goes on in rounds until nothing is left over.
+    rounds: Rounds,
+    /// The first of its events, once a round is concluded.
+    begun: Option<usize>,
     votes: Vec<Vec<Vote>>,
     /// Items on which a vote changed since the last decisions.
     changed: Vec<usize>,
@@ -78,9 +84,11 @@ pub struct Shell {
     flights: VecDeque<Flight>,
     pub fault: Fault,
     stray_ids: u128,
-    asked: HashMap<TransferId, TransferRequest>,
+    asked: HashMap<TransferId, Request>,
     /// Rounds of votes beyond the first of each batch.
     pub rounds: usize,
+    /// Rounds beyond the first, for what a batch of requests left over.
+    pub rounds_again: usize,
     /// Messages given by a mailbox behind others of other senders.
     pub messages: usize,
 }
@@ -99,6 +107,7 @@ impl Shell {
             stray_ids: u128::MAX / 2,
             asked: HashMap::new(),
             rounds: 0,
+            rounds_again: 0,
             messages: 0,
         }
     }
@@ -141,45 +150,64 @@ impl Shell {
         now_ns: u64,
         id: AccountId,
         status: AccountStatus,
+        reason: &str,
     ) -> Result<Lsn, AccountRejection> {
         if self.fault != Fault::StatusLost {
-            return self.book.set_status(now_ns, id, status);
+            return self.book.set_status(now_ns, id, status, reason);
         }
         let mut other = self.book.clone();
-        let lsn = other.set_status(now_ns, id, status)?;
+        let lsn = other.set_status(now_ns, id, status, reason)?;
         other.ledger.partitions.clone_from(&self.book.ledger.partitions);
         self.book = other;
         Ok(lsn)
     }
 
     /// The coordinator takes these submissions, each with its client's key, as one batch.
-    pub fn submit(&mut self, now_ns: u64, mut submissions: Vec<(usize, Vec<TransferRequest>)>) {
+    pub fn submit<R: Into<Request>>(&mut self, now_ns: u64, submissions: Vec<(usize, Vec<R>)>) {
+        let requests = |requests: Vec<R>| requests.into_iter().map(Into::into).collect();
+        let mut submissions: Vec<(usize, Vec<Request>)> =
+            submissions.into_iter().map(|(key, all)| (key, requests(all))).collect();
         if self.fault == Fault::SkipDedupe {
             let all = submissions.iter_mut().flat_map(|(_, requests)| requests);
             for request in all {
-                if self.book.ledger.coordinator.known().get(request.id).is_some() {
+                if self.book.ledger.coordinator.known().get(request.id()).is_some() {
                     self.stray_ids += 1;
-                    request.id = TransferId::new(self.stray_ids).expect("not zero");
+                    request.set_id(TransferId::new(self.stray_ids).expect("not zero"));
                 }
             }
         }
         for request in submissions.iter_mut().flat_map(|(_, requests)| requests) {
             match self.fault {
-                Fault::LinkLost => request.linked = false,
+                Fault::LinkLost => request.set_linked(false),
                 Fault::IgnoreChangedContent
-                    if self.book.ledger.coordinator.known().get(request.id).is_some() =>
+                    if self.book.ledger.coordinator.known().get(request.id()).is_some() =>
                 {
-                    let first = *self.asked.entry(request.id).or_insert(*request);
-                    *request = TransferRequest { linked: request.linked, ..first };
+                    let first = self.asked.entry(request.id()).or_insert_with(|| request.clone());
+                    let linked = request.linked();
+                    *request = first.clone();
+                    request.set_linked(linked);
                 }
-                Fault::IgnoreChangedContent => drop(self.asked.insert(request.id, *request)),
+                Fault::IgnoreChangedContent => {
+                    drop(self.asked.insert(request.id(), request.clone()));
+                }
                 _ => {}
             }
         }
-        let mut plan = self.book.ledger.coordinator.begin(now_ns);
-        for (_, requests) in &submissions {
-            self.book.ledger.coordinator.add(&mut plan, requests);
-        }
+        let rounds = Rounds::of(submissions.len());
+        self.launch(now_ns, submissions, rounds, None);
+    }
+
+    /// One round of it.
+    fn launch(
+        &mut self,
+        now_ns: u64,
+        submissions: Vec<(usize, Vec<Request>)>,
+        mut rounds: Rounds,
+        begun: Option<usize>,
+    ) {
+        let coordinator = &mut self.book.ledger.coordinator;
+        let mut plan = coordinator.begin(now_ns);
+        rounds.fill(coordinator, &mut plan, |at| &submissions[at].1[..]);
         let batch = Arc::new(plan.take_batch());
         let none = self.partitions();
         self.flights.push_back(Flight {
@@ -187,6 +215,8 @@ impl Shell {
             plan,
             batch,
             submissions,
+            rounds,
+            begun,
             votes: vec![Vec::new(); none],
             changed: Vec::new(),
             legs: vec![None; none],
@@ -280,7 +310,7 @@ impl Shell {
                 flight.legs[at] = Some(legs);
                 flight.net += net;
                 if self.flights[0].legs.iter().all(Option::is_some) {
-                    return self.flights.pop_front().map(|flight| self.conclude(flight));
+                    return self.flights.pop_front().and_then(|flight| self.conclude(flight));
                 }
             }
         }
@@ -334,31 +364,39 @@ impl Shell {
         self.prepare_next();
     }
 
-    fn conclude(&mut self, flight: Flight) -> Concluded {
+    /// Concludes one round; with the last one all of the batch is there.
+    fn conclude(&mut self, flight: Flight) -> Option<Concluded> {
         if self.fault != Fault::DropCredit {
             assert_eq!(flight.net, 0, "what is debited is credited");
         }
+        let Flight { now_ns, plan, batch, submissions, mut rounds, begun, .. } = flight;
         let legs: Vec<Vec<Legs>> = flight.legs.into_iter().flatten().collect();
-        let first = self.book.events.len();
+        let first = begun.unwrap_or(self.book.events.len());
         let time_ns = match self.fault {
-            Fault::TimeGoesBack => flight.now_ns,
-            _ => flight.plan.time_ns(),
+            Fault::TimeGoesBack => now_ns,
+            _ => plan.time_ns(),
         };
-        let submissions = flight.submissions.iter().map(|(_, requests)| requests.as_slice());
         let answers = self.book.ledger.coordinator.conclude(
-            &flight.plan,
-            &flight.batch,
-            submissions,
+            &plan,
+            &batch,
+            rounds.parts(|at| &submissions[at].1[..]),
             &legs,
             |lsn, record| {
                 assert_eq!(lsn.0, self.book.events.len() as u64 + 1, "events come in order");
                 self.book.events.push(Event { lsn, time_ns, record: record.clone() });
             },
         );
-        let keys = flight.submissions.iter().map(|(key, _)| *key);
+        rounds.collect(answers);
+        if !rounds.are_over() {
+            assert!(self.flights.is_empty(), "with holds there is one batch at a time");
+            self.rounds_again += 1;
+            self.launch(now_ns, submissions, rounds, Some(first));
+            return None;
+        }
+        let keys = submissions.iter().map(|(key, _)| *key);
         let events = self.book.events[first..].to_vec();
-        let lsn = Lsn(flight.batch.first_lsn.0 + flight.batch.items.len() as u64 - 1);
-        Concluded { answers: keys.zip(answers).collect(), events, lsn }
+        let lsn = Lsn(batch.first_lsn.0 + batch.items.len() as u64 - 1);
+        Some(Concluded { answers: keys.zip(rounds.answers()).collect(), events, lsn })
     }
 
     /// Whether a snapshot can begin: nothing is decided whose commit was not sent.
@@ -384,6 +422,13 @@ impl Shell {
     #[must_use]
     pub fn export_pending(&self, at: usize) -> bool {
         self.to[at].iter().any(|message| matches!(message, ToPartition::Export(_)))
+    }
+
+    /// Whether there are holds, or were: then nothing may be on its way when a batch or a snapshot
+    /// begins, as with the engine's coordinator, which knows holds as of the last concluded one.
+    #[must_use]
+    pub fn is_free(&self, with_holds: bool) -> bool {
+        !with_holds || self.flights.is_empty()
     }
 
     /// The next accounts of a partition for the snapshot.
@@ -417,7 +462,6 @@ fn leave_hold(
     });
     if let Some((item, _)) = refused.next() {
         let item = Item { amount: 1, refused: None, linked: false, ..*item };
-        partition
-            .prepare(&Batch { first_lsn: batch.first_lsn, items: vec![item] }, &mut Vec::new());
+        partition.prepare(&Batch { items: vec![item], ..batch.clone() }, &mut Vec::new());
     }
 }

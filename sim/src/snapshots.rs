@@ -9,9 +9,10 @@ use crate::disk::{Phase, Shared};
 use crate::faults::Fault;
 use crate::journal::SHARD;
 use ducat_engine::account::Account;
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Epoch, Lsn};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{Head, IdsPiece, Restore, interleave};
+use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, Restore, interleave};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{Encoder, Part, Reader, SnapshotHeader, Summary};
 use ducat_persistence::{Frame, LedgerId};
@@ -30,9 +31,17 @@ pub struct Taking {
     /// By partition and piece.
     pub accounts: Vec<Vec<Vec<Account>>>,
     /// By piece.
+    pub holds: Vec<Vec<Hold>>,
+    /// By piece.
+    pub profiles: Vec<ProfilesPiece>,
+    /// By piece.
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
+    /// Whether all open holds were given.
+    pub holds_given: bool,
+    /// Whether all that is known of accounts was given.
+    pub profiles_given: bool,
     /// Whether all ids were given.
     pub ids_given: bool,
 }
@@ -42,13 +51,24 @@ impl Taking {
     #[must_use]
     pub fn new(head: Head, partitions: usize) -> Self {
         let accounts = vec![Vec::new(); partitions];
-        Self { head, accounts, ids: Vec::new(), given: vec![false; partitions], ids_given: false }
+        Self {
+            head,
+            accounts,
+            holds: Vec::new(),
+            profiles: Vec::new(),
+            ids: Vec::new(),
+            given: vec![false; partitions],
+            holds_given: false,
+            profiles_given: false,
+            ids_given: false,
+        }
     }
 
     /// Whether every piece is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.ids_given && self.given.iter().all(|given| *given)
+        let parts = [self.holds_given, self.profiles_given, self.ids_given];
+        parts.iter().chain(&self.given).all(|given| *given)
     }
 
     /// The bytes of the whole snapshot. `frame` is the one at whose end it stands.
@@ -88,6 +108,12 @@ impl Taking {
             let of = |given: &Vec<Vec<Account>>| given.get(number).cloned().unwrap_or_default();
             let piece = interleave(self.accounts.iter().map(of).collect());
             encoder.accounts(&piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.holds {
+            encoder.holds(piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.profiles {
+            encoder.profiles(piece).map_err(|e| wrong(&e))?;
         }
         for piece in &self.ids {
             encoder.ids(piece).map_err(|e| wrong(&e))?;
@@ -199,6 +225,8 @@ pub fn load(
     while let Some(part) = reader.part().map_err(text)? {
         let put = match part {
             Part::Accounts(accounts) => restore.accounts.put(accounts),
+            Part::Holds(holds) => restore.accounts.put_holds(&holds),
+            Part::Profiles(piece) => restore.accounts.put_profiles(piece),
             Part::Ids(piece) => restore.ids.put(&piece),
         };
         put.map_err(|error| error.to_string())?;

@@ -25,10 +25,11 @@ use crate::shell::{Concluded, Shell};
 use crate::snapshots::{Taking, Writing};
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::model::SerialLedger;
+use ducat_engine::request::Request;
 use ducat_engine::testing::book::Book;
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Step};
-use ducat_engine::transfer::{AccountStatus, Outcome, TransferRequest};
+use ducat_engine::transfer::{AccountStatus, Outcome};
 use ducat_persistence::{AppendBuffer, LedgerId, Writer};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -70,7 +71,7 @@ struct Attempt {
 }
 
 struct Submission {
-    requests: Vec<TransferRequest>,
+    requests: Vec<Request>,
     told: bool,
     /// Nobody waits for the answer any more.
     abandoned: bool,
@@ -85,6 +86,8 @@ enum Action {
     Append,
     Acknowledge,
     Give(usize),
+    GiveHolds,
+    GiveProfiles,
     GiveIds,
     Encode,
     WriteSnapshot,
@@ -136,7 +139,7 @@ fn beginning(remember_ns: u64) -> SerialLedger {
         model.open_account(&spec);
     }
     let (debit, credit, amount) = workload::edge();
-    let lsn = model.set_status(credit, AccountStatus::Active).expect("it exists");
+    let lsn = model.set_status(credit, AccountStatus::Active, "").expect("it exists");
     model.force(lsn, debit, credit, amount.try_into().expect("in range"));
     model
 }
@@ -266,7 +269,8 @@ impl<'a> World<'a> {
             Some(_) if quiet => actions.push(Action::Next),
             _ => {}
         }
-        if !self.arrived.is_empty() && self.shell.in_flight() < 3 {
+        let free = self.shell.is_free(self.plan.with_holds);
+        if !self.arrived.is_empty() && free && self.shell.in_flight() < 3 {
             actions.push(Action::TakeBatch);
         }
         for at in 0..self.shell.partitions() {
@@ -296,6 +300,7 @@ impl<'a> World<'a> {
                     let (told, abandoned) = (false, false);
                     self.submissions.push(Submission { requests, told, abandoned });
                 }
+                Step::Wait(ns) => self.wait(ns),
                 operation => self.operate(operation)?,
             },
             Action::TakeBatch => self.take_batch(),
@@ -345,6 +350,21 @@ impl<'a> World<'a> {
         self.shell.submit(now_ns, batch);
     }
 
+    /// Time passes, and what has expired by then does so without a request.
+    fn wait(&mut self, ns: u64) {
+        self.now_ns += ns;
+        if self.model.open_holds() == 0 {
+            return;
+        }
+        let now_ns = self.tick();
+        let before = self.model.last_lsn();
+        self.model.expire(now_ns);
+        let expired = self.model.last_lsn().0 - before.0;
+        self.report.count_many("holds expired without a request", expired);
+        self.keep_model();
+        self.shell.submit(now_ns, Vec::<(usize, Vec<Request>)>::new());
+    }
+
     fn keep_model(&mut self) {
         let model = &self.model;
         self.models.entry(model.last_lsn().0).or_insert_with(|| model.clone());
@@ -354,13 +374,21 @@ impl<'a> World<'a> {
         let now_ns = self.tick();
         let before = self.shell.book.events.len();
         let (got, expected) = match &step {
-            Step::SetStatus(id, status) => (
-                format!("{:?}", self.shell.set_status(now_ns, *id, *status)),
-                format!("{:?}", self.model.set_status(*id, *status)),
+            Step::SetStatus(id, status, why) => (
+                format!("{:?}", self.shell.set_status(now_ns, *id, *status, why)),
+                format!("{:?}", self.model.set_status(*id, *status, why)),
             ),
-            Step::Open(spec) => {
-                let opened = self.shell.book.open(now_ns, spec);
-                (format!("{opened:?}"), format!("{:?}", self.model.open_account(spec)))
+            Step::ChangeProfile(id, change) => (
+                format!("{:?}", self.shell.book.change_profile(now_ns, *id, change)),
+                format!("{:?}", self.model.change_profile(*id, change)),
+            ),
+            Step::ChangeLimits(id, change) => (
+                format!("{:?}", self.shell.book.change_limits(now_ns, *id, change)),
+                format!("{:?}", self.model.change_limits(*id, change)),
+            ),
+            Step::Open(opening) => {
+                let opened = self.shell.book.open_with(now_ns, opening);
+                (format!("{opened:?}"), format!("{:?}", self.model.open_with(opening)))
             }
             Step::Define(code, digits) => {
                 let defined = self.model.define_asset(code, *digits);
@@ -368,7 +396,7 @@ impl<'a> World<'a> {
                 let got = self.shell.book.define(now_ns, code, *digits);
                 (format!("{got:?}"), format!("{defined:?}"))
             }
-            Step::Submit(_) => unreachable!("clients submit"),
+            Step::Submit(_) | Step::Wait(_) => unreachable!("clients submit, and wait for nothing"),
         };
         if got != expected {
             return Err(format!("{step:?}: got {got}, expected {expected}"));

@@ -47,9 +47,11 @@ const NOT_RARE: &[&str] = &[
     "dropped before the decision",
     "forgotten ids used again",
     "gone after the decision",
+    "holds expired without a request",
     "ids forgotten",
     "kills",
     "operations",
+    "rounds for what was left over",
     "power cut in a snapshot",
     "power cut in a start",
     "power cut in an append",
@@ -70,14 +72,18 @@ const NOT_RARE: &[&str] = &[
 fn check_coverage(all: &Report) {
     let least = all.seeds / 200;
     for rule in Rejection::ALL {
-        let times = all.refusals[usize::from(rule.number())];
+        // Wants a hold that is older than its id is remembered: tests by name.
+        if rule == Rejection::HoldExists {
+            continue;
+        }
+        let times = all.refused(rule.number());
         assert!(times > least, "{} is rare: {times}", rule.code());
     }
     for what in NOT_RARE {
         let times = all.counts.get(*what).copied().unwrap_or(0);
         assert!(times > least, "`{what}` is rare: {times}");
     }
-    assert!(all.refusals[0] * 6 > all.outcomes, "too little is posted");
+    assert!(all.refused(0) * 6 > all.outcomes, "too little is posted");
     assert!(all.repeats * 20 > all.outcomes, "too little is asked again");
 }
 

@@ -1,11 +1,15 @@
 //! An event as a feed gives it: accounts by the ids of those who opened them.
 
-use crate::entries::stored_transfer;
-use crate::handle::StoredTransfer;
-use crate::names::Known;
-use ducat_engine::ids::{AccountId, Lsn};
+use crate::handle::StoredRequest;
+use crate::names::{Known, Name};
+use crate::requests::stored_request;
+use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_engine::effects::EventKind;
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::money::CurrencyId;
 use ducat_engine::record::Record;
-use ducat_engine::transfer::{AccountSpec, AccountStatus, Outcome};
+use ducat_engine::repeat::Named;
+use ducat_engine::transfer::Outcome;
 
 /// A decided event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +18,10 @@ pub struct FeedEvent {
     pub lsn: Lsn,
     /// When it was decided: nanoseconds since 1970.
     pub time_ns: u64,
+    /// What sort of event it is.
+    pub kind: EventKind,
+    /// The accounts it touches, the debit account first.
+    pub accounts: [Option<AccountId>; 2],
     /// What happened.
     pub what: What,
 }
@@ -21,16 +29,26 @@ pub struct FeedEvent {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A transfer was posted or refused; the outcome tells which.
-    Transfer(Box<StoredTransfer>),
+    /// A transfer was posted or refused, or an operation on a hold done or refused; the outcome tells
+    /// which.
+    Decided(Box<StoredRequest>),
+    /// A hold's time was over.
+    HoldExpired {
+        /// The hold.
+        hold: TransferId,
+        /// What its accounts hold.
+        currency: CurrencyId,
+        /// Minor units given back.
+        released: u128,
+    },
     /// An account was opened.
-    AccountOpened(AccountSpec),
-    /// An account's status was changed.
-    StatusChanged {
-        /// The account.
-        account: AccountId,
-        /// Its new status.
-        status: AccountStatus,
+    AccountOpened(Box<Opening>),
+    /// An account was changed.
+    AccountChanged {
+        /// What the account holds.
+        currency: CurrencyId,
+        /// What is new.
+        change: Change,
     },
     /// An asset was defined.
     AssetDefined {
@@ -52,19 +70,42 @@ pub(super) fn named(
         Record::Posted(_)
         | Record::PostedLinked(_)
         | Record::Refused(_)
-        | Record::RefusedLinked(_) => {
-            let stored = stored_transfer(lsn, time_ns, record, known)?;
+        | Record::RefusedLinked(_)
+        | Record::Held(_)
+        | Record::Captured(_)
+        | Record::Voided(_)
+        | Record::Extended(_)
+        | Record::HoldRefused(_) => {
+            let stored = stored_request(lsn, time_ns, record, known)?;
             // The event itself, not an answer that comes again.
             let outcome = Outcome { repeat: false, ..stored.outcome };
-            What::Transfer(Box::new(StoredTransfer { outcome, ..stored }))
+            What::Decided(Box::new(StoredRequest { outcome, ..stored }))
         }
-        Record::AccountOpened(spec) => What::AccountOpened(*spec),
+        Record::Expired(expired) => {
+            let currency = known.get(expired.debit)?.currency;
+            What::HoldExpired { hold: expired.hold, currency, released: expired.released }
+        }
+        Record::AccountOpened(spec) => What::AccountOpened(Box::new(Opening::from(*spec))),
         Record::StatusChanged { slot, status } => {
-            What::StatusChanged { account: known.get(*slot)?.id, status: *status }
+            changed(known.get(*slot)?, Change::Status { status: *status, reason: String::new() })
         }
+        Record::Account(event) => match &**event {
+            AccountEvent::Opened(opening) => What::AccountOpened(Box::new(opening.clone())),
+            AccountEvent::Changed { slot, change, .. } => {
+                changed(known.get(*slot)?, change.clone())
+            }
+        },
         Record::AssetDefined { code, digits } => {
             What::AssetDefined { code: code.clone(), digits: *digits }
         }
     };
-    Some(FeedEvent { lsn, time_ns, what })
+    let accounts = record.parties().map(|party| match party? {
+        Named::Slot(slot) => known.get(slot).map(|name| name.id),
+        Named::Id(id) => Some(id),
+    });
+    Some(FeedEvent { lsn, time_ns, kind: record.kind(), accounts, what })
+}
+
+fn changed(name: Name, change: Change) -> What {
+    What::AccountChanged { currency: name.currency, change }
 }

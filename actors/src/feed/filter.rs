@@ -66,10 +66,8 @@ impl Filter {
 
     /// Whether the event opens an account that is awaited.
     pub fn awaits(&self, record: &Record) -> bool {
-        match (&self.accounts, record) {
-            (Some(accounts), Record::AccountOpened(spec)) => accounts.awaited.contains(&spec.id),
-            _ => false,
-        }
+        let opened = self.accounts.as_ref().zip(record.opens());
+        opened.is_some_and(|(accounts, spec)| accounts.awaited.contains(&spec.id))
     }
 
     /// Whether the event is wanted.

@@ -181,7 +181,7 @@ impl Feed {
         let asked = ids.clone();
         let found = self.handle.read(|reply| Read::Accounts { ids: asked, reply }).await?;
         let found = ids.iter().zip(found.what);
-        let found = found.filter_map(|(id, placed)| Some((*id, placed?.0)));
+        let found = found.filter_map(|(id, placed)| Some((*id, placed?.slot)));
         self.filter = Arc::new(self.filter.with(found));
         Ok(())
     }

@@ -1,8 +1,14 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
+use ducat_engine::account_event::{Change, Opening};
+use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::Details;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An account's entry as read from the journal.
@@ -42,20 +48,119 @@ pub struct StoredTransfer {
     pub outcome: Outcome,
 }
 
-/// Accounts as of one durable LSN.
+/// A request with its content and its answer, as read from the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountsAt {
-    /// One for each account asked for; `None` for unknown ids.
-    pub accounts: Vec<Option<AccountView>>,
+pub struct StoredRequest {
+    /// What was asked for. A currency is that of the accounts when none was named.
+    pub request: Request,
+    /// What became of it, marked as a repeat.
+    pub outcome: Outcome,
+    /// How the hold of an operation stood after it.
+    pub hold: Option<HoldAfter>,
+}
+
+/// An open hold, with its accounts by the callers' ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldView {
+    /// The account that pays.
+    pub debit: AccountId,
+    /// The account that receives.
+    pub credit: AccountId,
+    /// The rest.
+    pub hold: Hold,
+}
+
+impl HoldView {
+    /// `None` when its accounts are not among these.
+    pub(crate) fn of(hold: Hold, accounts: &HashMap<Slot, AccountView>) -> Option<Self> {
+        let id = |slot| accounts.get(&slot).map(|view| view.spec.id);
+        Some(Self { debit: id(hold.debit)?, credit: id(hold.credit)?, hold })
+    }
+}
+
+/// How a hold stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldState {
+    /// It is open.
+    Open(HoldView),
+    /// It ended so. Told as long as the id of its placing is remembered.
+    Closed(Closed),
+}
+
+/// Holds as of one durable LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsAt {
+    /// One for each hold asked for; `None` for ids under which none is known.
+    pub holds: Vec<Option<HoldState>>,
     /// The moment.
     pub lsn: Lsn,
 }
 
-/// A page of all accounts in the order of their opening.
+/// An account, and what is known of it beside its money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountShown {
+    /// Its figures.
+    pub view: AccountView,
+    /// Kind, owner, label, metadata, reason; `None` where nothing of it is known.
+    pub details: Option<Arc<Details>>,
+}
+
+/// A page of an account's open holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldsPage {
+    /// The holds; perhaps none, though there are more.
+    pub holds: Vec<HoldView>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<u32>,
+    /// The moment.
+    pub lsn: Lsn,
+}
+
+/// Accounts as of one durable LSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountsAt {
+    /// One for each account asked for; `None` for unknown ids.
+    pub accounts: Vec<Option<AccountShown>>,
+    /// The moment.
+    pub lsn: Lsn,
+}
+
+/// What happened to an account beside transfers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryEvent {
+    /// It was opened.
+    Opened(Opening),
+    /// It was changed.
+    Changed(Change),
+}
+
+/// An event of an account's history as read from the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The event.
+    pub lsn: Lsn,
+    /// Nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// What happened.
+    pub event: HistoryEvent,
+}
+
+/// A page of one account's history, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The events.
+    pub entries: Vec<HistoryEntry>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Lsn>,
+    /// The account's currency.
+    pub currency: CurrencyId,
+}
+
+/// A page of accounts in the order of their opening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountsPage {
     /// The accounts.
-    pub accounts: Vec<AccountView>,
+    pub accounts: Vec<AccountShown>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Slot>,
     /// The moment.
@@ -95,6 +200,10 @@ pub struct Status {
     pub remembered_ids: u64,
     /// Bytes of memory they take.
     pub remembered_ids_bytes: u64,
+    /// Open holds.
+    pub open_holds: u64,
+    /// Bytes of memory they take, at most.
+    pub open_holds_bytes: u64,
     /// The last LSN given out.
     pub last_lsn: Lsn,
     /// The last durable LSN.

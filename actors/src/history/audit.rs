@@ -18,6 +18,7 @@ use crate::handle::{CurrencyTotal, Handle, RequestError};
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::profile::Filter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime;
@@ -105,21 +106,21 @@ fn audit(
     let (mut from, mut accounts, mut last) = (Slot(0), 0, durable);
     loop {
         wanted.check()?;
-        let read = handle.read(|reply| Read::Page { from, limit: PAGE, reply });
+        let filter = Arc::new(Filter::default());
+        let read = handle.read(|reply| Read::Page { filter, from, limit: PAGE, reply });
         let page = runtime.block_on(read)?;
         events.up_to(page.lsn, |lsn, record| {
             books.take(lsn, record, &mut wrong);
             Ok(())
         })?;
         last = last.max(page.lsn);
-        for (slot, view) in &page.what {
-            books.compare(*slot, view, &mut wrong);
-            accounts += 1;
-            from = Slot(slot.0 + 1);
+        let (described, next) = page.what;
+        for account in &described {
+            books.compare(account.slot, &account.view, &mut wrong);
         }
-        if page.what.len() < PAGE {
-            break;
-        }
+        accounts += described.len() as u64;
+        let Some(next) = next else { break };
+        from = next;
     }
     if (books.accounts().len() as u64) > accounts {
         let what = format!(

@@ -48,19 +48,21 @@ impl Books {
 
     /// Takes an event in, and tells `wrong` where it contradicts those before.
     pub fn take(&mut self, lsn: Lsn, record: &Record, wrong: &mut dyn FnMut(Difference)) {
-        match record {
-            Record::AccountOpened(spec) => self.accounts.push(Figure {
+        if let Some(spec) = record.opens() {
+            self.accounts.push(Figure {
                 posted: 0,
                 last: Lsn::ZERO,
                 currency: spec.currency,
                 status: AccountStatus::Active,
                 external: spec.external,
-            }),
-            Record::StatusChanged { slot, status } => match self.accounts.get_mut(slot.index()) {
-                Some(account) => account.status = *status,
-                None => wrong(Difference::at(lsn, *slot, "it names an account that is not there")),
-            },
-            _ => self.post(lsn, record, wrong),
+            });
+        } else if let Some((slot, status)) = record.changes_status() {
+            match self.accounts.get_mut(slot.index()) {
+                Some(account) => account.status = status,
+                None => wrong(Difference::at(lsn, slot, "it names an account that is not there")),
+            }
+        } else {
+            self.post(lsn, record, wrong);
         }
     }
 
@@ -142,6 +144,7 @@ impl Books {
 mod tests {
     use super::*;
     use ducat_engine::ids::{AccountId, TransferId};
+    use ducat_engine::limits::Bounds;
     use ducat_engine::record::{Posted, PostedSide};
     use ducat_engine::transfer::AccountSpec;
 
@@ -222,6 +225,8 @@ mod tests {
             status: AccountStatus::Active,
             posted: 5,
             held: 0,
+            on_hold: 0,
+            bounds: Bounds::default(),
             incoming: 0,
             available: 5,
             opened_lsn: Lsn(2),

@@ -53,7 +53,7 @@ async fn look_up(handle: &Handle, account: AccountId) -> Result<Option<At>, Requ
     let ids = vec![account];
     let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
     let placed = found.what.into_iter().next().flatten();
-    Ok(placed.map(|(slot, view)| (slot, view, found.lsn)))
+    Ok(placed.map(|placed| (placed.slot, placed.view, found.lsn)))
 }
 
 /// As [`Handle::balance_at`].

@@ -5,7 +5,7 @@ use super::{Anchor, anchor};
 use crate::replay::Progress;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{Head, PIECE_IDS};
+use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
 use ducat_persistence::snapshot::{SnapshotError, SnapshotHeader, SnapshotStore, Summary};
 use ducat_persistence::{Journal, JournalError};
 use thiserror::Error;
@@ -85,6 +85,12 @@ fn write(
     let mut file = store.create(header)?;
     while let Some(accounts) = ledger.give_accounts() {
         file.accounts(&accounts)?;
+    }
+    while let Some(holds) = ledger.coordinator.give_holds(PIECE_HOLDS) {
+        file.holds(&holds)?;
+    }
+    while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
+        file.profiles(&piece)?;
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece)?;

@@ -162,7 +162,9 @@ fn is_of_the_snapshot(error: &ReplayFailed) -> bool {
                 | JournalError::Trimmed { .. }
                 | JournalError::Replay { .. }
         ),
-        ReplayFailed::NotConserved { .. } | ReplayFailed::End { .. } => true,
+        ReplayFailed::NotConserved { .. } | ReplayFailed::Holds(_) | ReplayFailed::End { .. } => {
+            true
+        }
         ReplayFailed::Target { .. } => false,
     }
 }

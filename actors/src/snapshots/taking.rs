@@ -6,7 +6,7 @@
 //!   ◀──── the head, once the marker's LSN is durable ◀──────────────── (as answers do)
 //! anchor ◀─────────────────────────────────────────────────────────── the frame that ends there
 //! give, a piece at a time ────────────────────────▶ accounts as they were
-//! give, a piece at a time ─▶ ids as they were
+//! give, a piece at a time ─▶ open holds, what is known of accounts, then ids, as they were
 //! compress, hash, write, sync every 4 MiB ▸ sync, rename, sync the directory ▸ prune ▸ hook
 //! ```
 //!
@@ -112,6 +112,8 @@ impl Taking {
         }
         let mut file = store.create(header(store, head, place, now_ns()))?;
         self.give_accounts(&mut file)?;
+        self.give_holds(&mut file)?;
+        self.give_profiles(&mut file)?;
         self.give_ids(&mut file)?;
         export.done = true;
         self.check_going_on()?;
@@ -156,6 +158,27 @@ impl Taking {
         }
         let accounts = interleave(pieces);
         Ok((!accounts.is_empty()).then_some(accounts))
+    }
+
+    fn give_holds(&self, file: &mut SnapshotFile) -> Result<(), Ended> {
+        let queue = |reply| {
+            self.shared.queue_read(WaitingRead { read: Read::Holds { reply }, place: None })
+        };
+        while let Some(holds) = self.ask(queue)? {
+            self.paced(|| file.holds(&holds))?;
+        }
+        Ok(())
+    }
+
+    fn give_profiles(&self, file: &mut SnapshotFile) -> Result<(), Ended> {
+        // Waits for no place among the callers' reads: there is never more than this one.
+        let queue = |reply| {
+            self.shared.queue_read(WaitingRead { read: Read::Profiles { reply }, place: None })
+        };
+        while let Some(piece) = self.ask(queue)? {
+            self.paced(|| file.profiles(&piece))?;
+        }
+        Ok(())
     }
 
     fn give_ids(&self, file: &mut SnapshotFile) -> Result<(), Ended> {

@@ -7,6 +7,7 @@ use ducat_actors::handle::{EngineOptions, Handle};
 use ducat_actors::start::Engine;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::request::{CaptureRequest, HoldRequest, VoidRequest};
 use ducat_engine::transfer::{AccountOutcome, AccountSpec, Outcome, TransferKind, TransferRequest};
 use ducat_persistence::{Journal, LedgerId, MemoryJournal};
 use std::sync::Arc;
@@ -54,6 +55,27 @@ pub fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> TransferRe
         kind,
         linked: false,
     }
+}
+
+pub fn id(number: u128) -> TransferId {
+    TransferId::new(number).expect("not zero")
+}
+
+/// A hold that never expires.
+pub fn hold(number: u128, debit: u128, credit: u128, amount: u128) -> HoldRequest {
+    let TransferRequest { id, debit, credit, amount, currency, kind, linked } =
+        transfer(number, debit, credit, amount);
+    let (timeout_ns, over_capture_max) = (0, 0);
+    HoldRequest { id, debit, credit, amount, currency, kind, timeout_ns, over_capture_max, linked }
+}
+
+pub fn capture(number: u128, hold: u128, amount: Option<u128>) -> CaptureRequest {
+    let (id, hold) = (id(number), id(hold));
+    CaptureRequest { id, hold, amount, currency: None, last: false, linked: false }
+}
+
+pub fn void(number: u128, hold: u128) -> VoidRequest {
+    VoidRequest { id: id(number), hold: id(hold), linked: false }
 }
 
 pub async fn submit(handle: &Handle, transfers: Vec<TransferRequest>) -> Vec<Outcome> {

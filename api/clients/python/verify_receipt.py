@@ -26,7 +26,18 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "DEBIT_ACCOUNT_UNKNOWN", "CREDIT_ACCOUNT_UNKNOWN", "ACCOUNTS_DIFFER_IN_CURRENCY",
          "CURRENCY_MISMATCH", "KIND_MISMATCH", "DEBIT_ACCOUNT_CLOSED", "CREDIT_ACCOUNT_CLOSED",
          "DEBIT_ACCOUNT_FROZEN", "CREDIT_ACCOUNT_FROZEN", "INSUFFICIENT_FUNDS",
-         "BALANCE_OVERFLOW", "ID_REUSED"]
+         "BALANCE_OVERFLOW", "ID_REUSED", "HOLD_EXISTS", "HOLD_UNKNOWN", "HOLD_VOIDED",
+         "HOLD_EXPIRED", "HOLD_CAPTURED", "HOLD_EXCEEDED", "HOLD_EXTENSION_TOO_SHORT"
+         ] + [None] * 6 + [
+         "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED", "DEBIT_ACCOUNT_FLOOR",
+         "CREDIT_ACCOUNT_CEILING"]
+STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
+KINDS = ["transfer", "deposit", "withdrawal"]
+EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined", "hold-placed",
+          "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"
+          ] + [None] * 9 + [
+    "account-opened", "status-changed", "profile-changed", "limits-changed"]
+NEVER = 2**64 - 1
 
 
 class Invalid(Exception):
@@ -65,6 +76,9 @@ class Reader:
         digits = f"{value:032x}"
         return "-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
 
+    def flag(self):
+        return self.choice([False, True], "flag")
+
     def currency(self):
         length = self.number(1)
         if length == 0:
@@ -72,6 +86,13 @@ class Reader:
         code, digits = self.take(length), self.number(1)
         need(re.fullmatch(rb"[A-Z][A-Z0-9]{1,11}", code) and digits <= 18, "no currency")
         return {"currency": code.decode(), "digits": digits}
+
+    def bounds(self, digits):
+        bounds = {}
+        for name in ["floor", "ceiling"]:
+            if self.choice([False, True], "bound flag"):
+                bounds[name] = decimal(self.number(16, signed=True), digits)
+        return bounds
 
     def side(self, digits):
         side = {"account": self.name()}
@@ -99,14 +120,17 @@ def decode(statement):
     ledger, shard, lsn = reader.take(16).hex(), reader.number(4), reader.number(8)
     need(lsn > 0, "the LSN is 0")
     words = {"time": time_text(reader.number(8))}
-    event = reader.choice([None, "transfer", "account-opened", "status-changed", "asset-defined"],
-                          "event")
+    number = reader.data[:1]
+    event = reader.choice(EVENTS, "event")
+    need(event, "no event")
+    in_full = number >= b"\x14"
     words["event"] = event
     if event == "transfer":
         words["id"] = reader.name()
-        words["kind"] = reader.choice(["transfer", "deposit", "withdrawal"], "kind")
-        words["linked"] = reader.choice([False, True], "linked flag")
+        words["kind"] = reader.choice(KINDS, "kind")
+        words["linked"] = reader.flag()
         words["outcome"] = reader.choice(CODES, "outcome")
+        need(words["outcome"], "no outcome")
         amount, currency = reader.number(16), reader.currency()
         words.update(currency or {})
         digits = currency["digits"] if currency else 0
@@ -118,10 +142,26 @@ def decode(statement):
         need(currency, "no currency")
         words.update(currency)
         words["overdraft_limit"] = decimal(reader.number(16), currency["digits"])
-        words["external"] = reader.choice([False, True], "external flag")
+        words["external"] = reader.flag()
+        if in_full:
+            words.update(reader.bounds(currency["digits"]))
+            words["profile_sha256"] = reader.take(32).hex()
     elif event == "status-changed":
         words["account"] = reader.name()
-        words["status"] = reader.choice(["active", "frozen", "closed"], "status")
+        words["status"] = reader.choice(STATUSES if in_full else STATUSES[:3], "status")
+        if in_full:
+            words["reason_sha256"] = reader.take(32).hex()
+    elif event == "limits-changed":
+        words["account"] = reader.name()
+        words["overdraft_limit"] = str(reader.number(16))
+        words.update(reader.bounds(0))
+    elif event == "profile-changed":
+        words["account"] = reader.name()
+        words["change_sha256"] = reader.take(32).hex()
+    elif event == "hold-refused":
+        decode_refused_hold(reader, words)
+    elif event and event.startswith("hold-"):
+        decode_hold(reader, words)
     else:
         need(event == "asset-defined", "no event")
         currency = reader.currency()
@@ -129,6 +169,86 @@ def decode(statement):
         words.update(currency)
     need(not reader.data, "bytes follow the statement")
     return ledger, shard, lsn, words
+
+
+def expiry_text(nanoseconds):
+    return "never" if nanoseconds == NEVER else time_text(nanoseconds)
+
+
+def decode_hold(reader, words):
+    """What was done to a hold. The amounts come before the currency that says their digits."""
+    event, hold, amounts = words["event"], {}, {}
+    if event != "hold-expired":
+        words["id"], words["outcome"] = reader.name(), "DONE"
+        hold["id"] = words["id"]
+        if event == "hold-placed":
+            words["kind"] = reader.choice(KINDS, "kind")
+        words["linked"] = reader.flag()
+    if event == "hold-placed":
+        amounts["amount"] = reader.number(16)
+    else:
+        hold["id"] = reader.name()
+    if event == "hold-captured":
+        hold["all"], hold["last"] = reader.flag(), reader.flag()
+        amounts["amount"] = reader.number(16)
+    if event == "hold-extended":
+        hold["timeout_ns"], hold["expires"] = reader.number(8), expiry_text(reader.number(8))
+        amounts["remaining"] = reader.number(16)
+    elif event != "hold-placed":
+        amounts["released"] = reader.number(16)
+    if event == "hold-captured":
+        amounts["remaining"] = reader.number(16)
+    currency = reader.currency()
+    need(currency, "no currency")
+    words.update(currency)
+    digits = currency["digits"]
+    if event == "hold-placed":
+        hold["timeout_ns"] = reader.number(8)
+        amounts["over_capture_max"] = reader.number(16)
+    for field, minor in amounts.items():
+        (words if field == "amount" else hold)[field] = decimal(minor, digits)
+    words["debit"] = reader.side(digits)
+    if event == "hold-placed":
+        words["account"] = reader.name()
+    elif event == "hold-captured":
+        words["credit"] = reader.side(digits)
+    words["hold"] = hold
+
+
+def decode_refused_hold(reader, words):
+    """An operation on a hold that was refused."""
+    words["id"], words["linked"] = reader.name(), reader.flag()
+    words["outcome"] = reader.choice(CODES, "outcome")
+    need(words["outcome"] != "POSTED", "refused for nothing")
+    asked = reader.choice([None, "place", "capture", "void", "extend"], "operation")
+    need(asked, "no operation")
+    hold, amounts = {"asked": asked}, {}
+    if asked == "place":
+        hold["id"], words["kind"] = words["id"], reader.choice(KINDS, "kind")
+        amounts["amount"] = reader.number(16)
+        hold["timeout_ns"] = reader.number(8)
+        amounts["over_capture_max"] = reader.number(16)
+    else:
+        hold["id"] = reader.name()
+    if asked == "capture":
+        named = reader.flag()
+        if named:
+            amounts["amount"] = reader.number(16)
+        hold["all"], hold["last"] = not named, reader.flag()
+    elif asked == "extend":
+        hold["timeout_ns"] = reader.number(8)
+    currency = reader.currency()
+    words.update(currency or {})
+    digits = currency["digits"] if currency else 0
+    for side in ["debit", "credit"]:
+        if reader.flag():
+            words[side] = reader.side(digits)
+    if reader.flag():
+        amounts["remaining"], amounts["open_tolerance"] = reader.number(16), reader.number(16)
+        hold["expires"] = expiry_text(reader.number(8))
+    for field, minor in amounts.items():
+        (words if field == "amount" else hold)[field] = decimal(minor, digits)
+    words["hold"] = hold
 
 
 def root_of(leaf, index, size, path):

@@ -41,9 +41,11 @@ use crate::proto::{Outcome, TransferRequest};
 use call::{Call, validate};
 use driver::Driver;
 use ducat_actors::handle::BATCH_MAX;
+use ducat_engine::ids::TransferId;
 use options::check_deadline;
 use shared::Shared;
 use slots::Answer;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{SemaphorePermit, TryAcquireError, watch};
@@ -121,7 +123,8 @@ impl Client {
 }
 
 impl BatchingClient {
-    /// One transfer, within the options' deadline; final and durable when it returns.
+    /// One transfer, or an operation on a hold, within the options' deadline; final and durable
+    /// when it returns.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::is_in_doubt`] tells whether it may have taken place. A
@@ -147,8 +150,8 @@ impl BatchingClient {
         }
     }
 
-    /// A linked group of 1 to 10,000 transfers, all or none, within the options' deadline; an
-    /// outcome for each, in order. `linked` is set here: all but the last.
+    /// A linked group of 1 to 10,000 transfers and operations on holds, all or none, within the
+    /// options' deadline; an outcome for each, in order. `linked` is set here: all but the last.
     ///
     /// # Errors
     /// As [`Self::transfer`], for the group as a whole.
@@ -186,6 +189,48 @@ impl BatchingClient {
         } else {
             Err(ClientError::Protocol("an answer came to another transfer"))
         }
+    }
+
+    /// Places a hold: [`TransferRequest::hold`], with other fields set as needed.
+    ///
+    /// # Errors
+    /// As [`Self::transfer`].
+    pub async fn hold(&self, hold: TransferRequest) -> Result<Outcome, ClientError> {
+        self.transfer(hold).await
+    }
+
+    /// Captures a hold or a part of it: `None` takes all that remains.
+    ///
+    /// # Errors
+    /// As [`Self::transfer`].
+    pub async fn capture(
+        &self,
+        id: TransferId,
+        hold: TransferId,
+        amount_minor: Option<NonZeroU64>,
+    ) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::capture(id, hold, amount_minor)).await
+    }
+
+    /// Voids a hold: gives back all that remains.
+    ///
+    /// # Errors
+    /// As [`Self::transfer`].
+    pub async fn void(&self, id: TransferId, hold: TransferId) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::void(id, hold)).await
+    }
+
+    /// Lets a hold expire so long after the decision; `None` for never.
+    ///
+    /// # Errors
+    /// As [`Self::transfer`].
+    pub async fn extend(
+        &self,
+        id: TransferId,
+        hold: TransferId,
+        timeout: Option<Duration>,
+    ) -> Result<Outcome, ClientError> {
+        self.transfer(TransferRequest::extend(id, hold, timeout)).await
     }
 
     async fn call(

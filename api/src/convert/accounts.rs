@@ -1,10 +1,12 @@
 //! Accounts, entries and assets between the wire and the engine.
 
-use super::{MoneyReader, amount_text, check_count};
+use super::{MoneyReader, amount_text, check_count, limits, profiles};
 use crate::proto;
 use crate::violation::{Place, Violations};
-use ducat_actors::handle::{BATCH_MAX, CurrencyTotal, EntriesPage};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, CurrencyTotal, EntriesPage};
+use ducat_engine::account_event::Opening;
 use ducat_engine::ids::AccountId;
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::money::{Currencies, Currency, CurrencyId, format_minor};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView,
@@ -14,27 +16,30 @@ use ducat_engine::transfer::{
 ///
 /// # Errors
 /// Everything that is wrong with the list; nothing of it is to be opened then.
-pub fn specs(
+pub fn openings(
     items: &[proto::NewAccount],
     currencies: &Currencies,
-) -> Result<Vec<AccountSpec>, Violations> {
+) -> Result<Vec<Opening>, Violations> {
     check_count("accounts", items.len(), BATCH_MAX)?;
     let mut money = MoneyReader::new(currencies);
     let mut violations = Violations::default();
-    let mut specs = Vec::with_capacity(items.len());
+    let mut openings = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let place = Place::Item { list: "accounts", index };
-        specs.extend(spec(item, &mut money, place, &mut violations));
+        let limited = limited(item, &mut money, place, &mut violations);
+        let profile = profiles::profile(item, place, &mut violations);
+        let opening = limited.zip(profile);
+        openings.extend(opening.map(|((spec, bounds), profile)| Opening { spec, bounds, profile }));
     }
-    violations.into_result(specs)
+    violations.into_result(openings)
 }
 
-fn spec(
+fn limited(
     item: &proto::NewAccount,
     money: &mut MoneyReader<'_>,
     place: Place,
     violations: &mut Violations,
-) -> Option<AccountSpec> {
+) -> Option<(AccountSpec, Bounds)> {
     let id = AccountId::from_halves(item.id_high, item.id).ok();
     if id.is_none() {
         violations.add(place, "id", "ACCOUNT_ID_ZERO", super::zero_id);
@@ -58,7 +63,27 @@ fn spec(
         });
         return None;
     }
-    Some(AccountSpec { id: id?, currency: currency.id, overdraft_limit, external: item.external })
+    let bounds = limits::bounds(item, currency, place, violations)?;
+    let (currency, external) = (currency.id, item.external);
+    let spec = AccountSpec { id: id?, currency, overdraft_limit, external };
+    // A new account holds nothing.
+    if let Err(why) = (Limits { overdraft_limit, bounds }).check(external, 0, 0) {
+        let field = if bounds.floor.is_some() { "floor" } else { "ceiling" };
+        violations.add(place, field, limits_reason(why), || why.to_string());
+        return None;
+    }
+    Some((spec, bounds))
+}
+
+/// The stable reason of limits that cannot be.
+#[must_use]
+pub const fn limits_reason(why: AccountRejection) -> &'static str {
+    match why {
+        AccountRejection::ExternalWithBounds => "EXTERNAL_WITH_LIMITS",
+        AccountRejection::LimitsContradict => "LIMITS_CONTRADICT",
+        AccountRejection::BalanceOutside => "BALANCE_OUTSIDE_LIMITS",
+        _ => "LIMITS_WRONG",
+    }
 }
 
 /// What became of opening one account. `None` for a refusal that conversion rules out, which
@@ -69,11 +94,9 @@ pub fn result(spec: &AccountSpec, outcome: AccountOutcome) -> Option<proto::Acco
     let (code, lsn, explanation) = match outcome {
         AccountOutcome::Opened(lsn) => (Code::Opened, lsn.0, String::new()),
         AccountOutcome::Exists(lsn) => (Code::Exists, lsn.0, String::new()),
-        AccountOutcome::Refused(AccountRejection::ExistsDifferent) => (
-            Code::ExistsDifferent,
-            0,
-            format!("account {} exists with another currency, limit or role", spec.id),
-        ),
+        AccountOutcome::Refused(AccountRejection::ExistsDifferent) => {
+            (Code::ExistsDifferent, 0, format!("account {} was opened with other content", spec.id))
+        }
         AccountOutcome::Refused(AccountRejection::Full) => {
             (Code::LedgerFull, 0, AccountRejection::Full.to_string())
         }
@@ -92,8 +115,10 @@ pub fn status_from_proto(status: i32) -> Result<AccountStatus, Violations> {
         Ok(proto::AccountStatus::Active) => Ok(AccountStatus::Active),
         Ok(proto::AccountStatus::Frozen) => Ok(AccountStatus::Frozen),
         Ok(proto::AccountStatus::Closed) => Ok(AccountStatus::Closed),
+        Ok(proto::AccountStatus::DebitsBlocked) => Ok(AccountStatus::DebitsBlocked),
+        Ok(proto::AccountStatus::CreditsBlocked) => Ok(AccountStatus::CreditsBlocked),
         Err(_) => {
-            let sentence = format!("{status} is no account status; known are 0, 1 and 2");
+            let sentence = format!("{status} is no account status; known are 0 to 4");
             Err(Violations::one("status", "STATUS_UNKNOWN", sentence))
         }
     }
@@ -104,6 +129,8 @@ pub(super) const fn status_to_proto(status: AccountStatus) -> proto::AccountStat
         AccountStatus::Active => proto::AccountStatus::Active,
         AccountStatus::Frozen => proto::AccountStatus::Frozen,
         AccountStatus::Closed => proto::AccountStatus::Closed,
+        AccountStatus::DebitsBlocked => proto::AccountStatus::DebitsBlocked,
+        AccountStatus::CreditsBlocked => proto::AccountStatus::CreditsBlocked,
     }
 }
 
@@ -122,7 +149,7 @@ impl<'a> Writer<'a> {
         Self { currencies, last }
     }
 
-    fn currency(&mut self, id: CurrencyId) -> &Currency {
+    pub(super) fn currency(&mut self, id: CurrencyId) -> &Currency {
         if self.last.id != id {
             // An id that is not known would be a fault; it shows as its number.
             self.last = self.currencies.by_id(id).unwrap_or_else(|| Currency {
@@ -134,7 +161,16 @@ impl<'a> Writer<'a> {
         &self.last
     }
 
-    /// An account as a message.
+    /// An account and what is known of it as a message.
+    pub fn shown(&mut self, shown: &AccountShown) -> proto::Account {
+        let mut account = self.account(&shown.view);
+        if let Some(details) = &shown.details {
+            profiles::describe(details, &mut account);
+        }
+        account
+    }
+
+    /// An account as a message, without what is known of it beside its money.
     pub fn account(&mut self, view: &AccountView) -> proto::Account {
         let currency = self.currency(view.spec.currency);
         let digits = currency.digits;
@@ -147,30 +183,16 @@ impl<'a> Writer<'a> {
             status: status_to_proto(view.status) as i32,
             external,
             posted: format_minor(view.posted, digits),
-            held: format_minor(signed(view.held), digits),
+            held: format_minor(signed(view.on_hold.saturating_add(view.held)), digits),
             incoming: format_minor(signed(view.incoming), digits),
             available: if external { String::new() } else { format_minor(view.available, digits) },
             overdraft_limit: format_minor(signed(view.spec.overdraft_limit), digits),
             posted_minor: view.posted.to_string(),
             opened_lsn: view.opened_lsn.0,
             last_lsn: view.last_lsn.0,
-        }
-    }
-
-    /// An account as it was opened, as the message that asks for it.
-    pub fn opened(&mut self, spec: &AccountSpec) -> proto::NewAccount {
-        let currency = self.currency(spec.currency);
-        let limit = signed(spec.overdraft_limit);
-        proto::NewAccount {
-            id: spec.id.low(),
-            id_high: spec.id.high(),
-            currency: currency.code.clone(),
-            overdraft_limit: if limit == 0 {
-                String::new()
-            } else {
-                format_minor(limit, currency.digits)
-            },
-            external: spec.external,
+            floor: limits::bound_text(view.bounds.floor, digits),
+            ceiling: limits::bound_text(view.bounds.ceiling, digits),
+            ..proto::Account::default()
         }
     }
 

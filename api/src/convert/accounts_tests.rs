@@ -9,14 +9,17 @@ fn good() -> proto::NewAccount {
         id_high: 0,
         currency: "GBP".into(),
         overdraft_limit: "500.00".into(),
-        external: false,
+        ..Default::default()
     }
 }
 
 #[test]
 fn every_malformed_field_is_named_with_its_reason() {
     type Change = fn(&mut proto::NewAccount);
-    let cases: [(Change, &str, &str); 10] = [
+    fn key(a: &mut proto::NewAccount, key: &str, value: String) {
+        drop(a.metadata.insert(key.to_owned(), value));
+    }
+    let cases: [(Change, &str, &str); 25] = [
         (|a| a.id = 0, "id", "ACCOUNT_ID_ZERO"),
         (|a| a.currency.clear(), "currency", "CURRENCY_MISSING"),
         (|a| a.currency = "ZZZ".into(), "currency", "CURRENCY_UNKNOWN"),
@@ -27,31 +30,59 @@ fn every_malformed_field_is_named_with_its_reason() {
         (|a| a.overdraft_limit = "9".repeat(40), "overdraft_limit", "AMOUNT_TOO_LARGE"),
         (|a| a.overdraft_limit = "9".repeat(65), "overdraft_limit", "AMOUNT_MALFORMED"),
         (|a| a.external = true, "overdraft_limit", "EXTERNAL_WITH_OVERDRAFT_LIMIT"),
+        (|a| a.floor = "x".into(), "floor", "AMOUNT_MALFORMED"),
+        (|a| a.floor = "0.01".into(), "floor", "BALANCE_OUTSIDE_LIMITS"),
+        (|a| a.floor = "-500.01".into(), "floor", "LIMITS_CONTRADICT"),
+        (|a| a.ceiling = "-0.01".into(), "ceiling", "BALANCE_OUTSIDE_LIMITS"),
+        (|a| a.ceiling = "-500.01".into(), "ceiling", "LIMITS_CONTRADICT"),
+        (
+            |a| {
+                (a.external, a.overdraft_limit) = (true, String::new());
+                a.ceiling = "1".into();
+            },
+            "ceiling",
+            "EXTERNAL_WITH_LIMITS",
+        ),
+        (|a| a.kind = 6, "kind", "KIND_UNKNOWN"),
+        (|a| a.owner = "x".repeat(129), "owner", "OWNER_MALFORMED"),
+        (|a| a.owner = "a\tb".into(), "owner", "OWNER_MALFORMED"),
+        (|a| a.label = "x".repeat(257), "label", "LABEL_MALFORMED"),
+        (|a| key(a, "", String::new()), "metadata", "METADATA_KEY_MALFORMED"),
+        (|a| key(a, "a b", String::new()), "metadata", "METADATA_KEY_MALFORMED"),
+        (|a| key(a, "a", "\n".into()), "metadata", "METADATA_VALUE_MALFORMED"),
+        (|a| key(a, "a", "x".repeat(4_096)), "metadata", "METADATA_TOO_LARGE"),
+        (
+            |a| (0..33).for_each(|n| key(a, &n.to_string(), String::new())),
+            "metadata",
+            "METADATA_TOO_MANY_KEYS",
+        ),
     ];
     for (change, field, reason) in cases {
         let mut items = vec![good(), good()];
         change(&mut items[1]);
-        let violations = specs(&items, &Currencies::new()).expect_err(reason);
+        let violations = openings(&items, &Currencies::new()).expect_err(reason);
         assert_eq!(violations.total(), 1, "{reason}");
         assert_eq!(violations.listed()[0].field, format!("accounts[1].{field}"));
         assert_eq!(violations.listed()[0].reason, reason);
     }
-    assert_eq!(specs(&[], &Currencies::new()).expect_err("empty").reason(), "BATCH_SIZE");
+    assert_eq!(openings(&[], &Currencies::new()).expect_err("empty").reason(), "BATCH_SIZE");
     let many = vec![good(); 10_001];
-    assert_eq!(specs(&many, &Currencies::new()).expect_err("many").reason(), "BATCH_SIZE");
+    assert_eq!(openings(&many, &Currencies::new()).expect_err("many").reason(), "BATCH_SIZE");
 }
 
 #[test]
 fn figures_show_the_digits_of_their_currency() {
-    let spec = specs(&[good()], &Currencies::new()).expect("good").remove(0);
+    let spec = openings(&[good()], &Currencies::new()).expect("good").remove(0).spec;
     assert_eq!(spec.overdraft_limit, 50_000);
     let view = AccountView {
         spec,
         status: AccountStatus::Frozen,
         posted: -1234,
+        on_hold: 0,
         held: 5,
         incoming: 100,
         available: 48_761,
+        bounds: ducat_engine::limits::Bounds::default(),
         opened_lsn: Lsn(3),
         last_lsn: Lsn(4),
     };
@@ -75,7 +106,7 @@ fn figures_show_the_digits_of_their_currency() {
 #[test]
 fn results_say_what_became_of_each() {
     use proto::account_result::Code;
-    let spec = specs(&[good()], &Currencies::new()).expect("good").remove(0);
+    let spec = openings(&[good()], &Currencies::new()).expect("good").remove(0).spec;
     for (outcome, code, lsn) in [
         (AccountOutcome::Opened(Lsn(7)), Code::Opened, 7),
         (AccountOutcome::Exists(Lsn(5)), Code::Exists, 5),

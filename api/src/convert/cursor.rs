@@ -4,22 +4,24 @@
 
 use crate::violation::Violations;
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::profile::Filter;
 
-/// The cursor of a page of all accounts that begins at this slot.
+/// The cursor of a page of the accounts that this filter asks for, which begins at this slot.
 #[must_use]
-pub fn accounts(next: Slot) -> String {
-    write("accounts", 0, u64::from(next.0))
+pub fn accounts(filter: &Filter, next: Slot) -> String {
+    write("accounts", filter_mark(filter), u64::from(next.0))
 }
 
-/// The slot a page of all accounts begins at; the first for an empty cursor.
+/// The slot a page of accounts begins at; the first for an empty cursor.
 ///
 /// # Errors
 /// One violation, reason `CURSOR_INVALID`.
-pub fn read_accounts(cursor: &str) -> Result<Slot, Violations> {
+pub fn read_accounts(filter: &Filter, cursor: &str) -> Result<Slot, Violations> {
     if cursor.is_empty() {
         return Ok(Slot(0));
     }
-    let place = read("accounts", 0, cursor).and_then(|place| u32::try_from(place).ok());
+    let place =
+        read("accounts", filter_mark(filter), cursor).and_then(|place| u32::try_from(place).ok());
     place.map(Slot).ok_or_else(invalid)
 }
 
@@ -47,6 +49,67 @@ pub fn read_entries(
 
 const fn entries_list(oldest_first: bool) -> &'static str {
     if oldest_first { "entries, oldest first" } else { "entries" }
+}
+
+/// The cursor of a page of this account's history that begins at this LSN.
+#[must_use]
+pub fn history(account: AccountId, next: Lsn) -> String {
+    write("history", account.get(), next.0)
+}
+
+/// The LSN a page of this account's history begins at; `None` (the newest) for an empty one.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_history(account: AccountId, cursor: &str) -> Result<Option<Lsn>, Violations> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    read("history", account.get(), cursor).map(|place| Some(Lsn(place))).ok_or_else(invalid)
+}
+
+/// Tells filters apart; 0 for the one that all accounts fit.
+fn filter_mark(filter: &Filter) -> u128 {
+    if filter.is_empty() {
+        return 0;
+    }
+    let Filter { owner, kind, label_prefix, metadata, currency, status, external } = filter;
+    let mut hasher = blake3::Hasher::new();
+    let mut text = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    text(owner.as_deref().map_or("-", |_| "+"));
+    text(owner.as_deref().unwrap_or_default());
+    text(label_prefix);
+    for (key, value) in metadata {
+        text(key);
+        text(value);
+    }
+    let number = |number: Option<u32>| number.map_or(0, |number| u64::from(number) + 1);
+    let kind = kind.map(|kind| kind.map_or(0, |kind| u32::from(kind.number())));
+    let status = status.map(|status| u32::from(status.number()));
+    for known in [kind, currency.map(|id| id.0.into()), status, external.map(u32::from)] {
+        hasher.update(&number(known).to_le_bytes());
+    }
+    u128::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().expect("32 bytes"))
+}
+
+/// The cursor of a page of this account's open holds that begins at this place.
+#[must_use]
+pub fn holds(account: AccountId, next: u32) -> String {
+    write("holds", account.get(), next.into())
+}
+
+/// The place a page of this account's open holds begins at; the first for an empty cursor.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_holds(account: AccountId, cursor: &str) -> Result<u32, Violations> {
+    if cursor.is_empty() {
+        return Ok(0);
+    }
+    let place = read("holds", account.get(), cursor).and_then(|place| u32::try_from(place).ok());
+    place.ok_or_else(invalid)
 }
 
 fn write(list: &str, owner: u128, place: u64) -> String {
@@ -85,11 +148,15 @@ mod tests {
 
     #[test]
     fn cursors_read_back() {
-        assert_eq!(read_accounts(""), Ok(Slot(0)));
-        assert_eq!(read_accounts(&accounts(Slot(77))), Ok(Slot(77)));
+        let all = Filter::default();
+        assert_eq!(read_accounts(&all, ""), Ok(Slot(0)));
+        assert_eq!(read_accounts(&all, &accounts(&all, Slot(77))), Ok(Slot(77)));
+        assert_eq!(read_history(account(5), &history(account(5), Lsn(7))), Ok(Some(Lsn(7))));
         assert_eq!(read_entries(account(5), false, ""), Ok(None));
         let cursor = entries(account(5), false, Lsn(u64::MAX));
         assert_eq!(read_entries(account(5), false, &cursor), Ok(Some(Lsn(u64::MAX))));
+        assert_eq!(read_holds(account(5), ""), Ok(0));
+        assert_eq!(read_holds(account(5), &holds(account(5), u32::MAX)), Ok(u32::MAX));
     }
 
     #[test]
@@ -97,9 +164,28 @@ mod tests {
         let cursor = entries(account(5), false, Lsn(9));
         assert!(read_entries(account(6), false, &cursor).is_err());
         assert!(read_entries(account(5), true, &cursor).is_err(), "of the other direction");
-        assert!(read_accounts(&cursor).is_err());
-        assert!(read_accounts(&cursor[..23]).is_err());
-        assert!(read_accounts("é23456789012345678901234").is_err());
+        assert!(read_history(account(5), &cursor).is_err());
+        assert!(read_holds(account(5), &cursor).is_err());
+        assert!(read_holds(account(6), &holds(account(5), 9)).is_err());
+        let all = Filter::default();
+        assert!(read_accounts(&all, &cursor).is_err());
+        assert!(read_accounts(&all, &cursor[..23]).is_err());
+        assert!(read_accounts(&all, "é23456789012345678901234").is_err());
+        let filters = [
+            all,
+            Filter { owner: Some(String::new()), ..Filter::default() },
+            Filter { owner: Some("a".to_owned()), ..Filter::default() },
+            Filter { label_prefix: "a".to_owned(), ..Filter::default() },
+            Filter { kind: Some(None), ..Filter::default() },
+            Filter { external: Some(false), ..Filter::default() },
+            Filter { metadata: [("a".to_owned(), String::new())].into(), ..Filter::default() },
+        ];
+        for (at, filter) in filters.iter().enumerate() {
+            let cursor = accounts(filter, Slot(3));
+            for (other, reader) in filters.iter().enumerate() {
+                assert_eq!(read_accounts(reader, &cursor).is_ok(), at == other);
+            }
+        }
         for at in 0..cursor.len() {
             let mut altered = cursor.clone().into_bytes();
             altered[at] = if altered[at] == b'0' { b'1' } else { b'0' };

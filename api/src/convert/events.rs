@@ -4,9 +4,11 @@ use super::{accounts, transfers};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, What};
+use ducat_actors::handle::{HistoryEntry, HistoryEvent};
 use ducat_engine::effects::EventKind;
-use ducat_engine::ids::Lsn;
-use ducat_engine::money::{Currencies, CurrencyId};
+use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::money::{Currencies, CurrencyId, format_minor};
+use ducat_engine::request::Request;
 
 /// Most accounts that one subscription names.
 pub const ACCOUNTS_MAX: usize = 1000;
@@ -43,7 +45,7 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
                 Place::Item { list: "kinds", index },
                 "kind",
                 "EVENT_KIND_UNKNOWN",
-                || format!("{kind} is no kind of event; known are 1 to 5"),
+                || format!("{kind} is no kind of event; known are 1 to 7"),
             ),
         }
     }
@@ -59,6 +61,20 @@ fn kind_from_proto(kind: i32) -> Option<EventKind> {
         proto::EventKind::AccountOpened => Some(EventKind::AccountOpened),
         proto::EventKind::StatusChanged => Some(EventKind::StatusChanged),
         proto::EventKind::AssetDefined => Some(EventKind::AssetDefined),
+        proto::EventKind::Hold => Some(EventKind::Hold),
+        proto::EventKind::AccountChanged => Some(EventKind::AccountChanged),
+    }
+}
+
+const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
+    match kind {
+        EventKind::Posted => proto::EventKind::Posted,
+        EventKind::Refused => proto::EventKind::Refused,
+        EventKind::AccountOpened => proto::EventKind::AccountOpened,
+        EventKind::StatusChanged => proto::EventKind::StatusChanged,
+        EventKind::AssetDefined => proto::EventKind::AssetDefined,
+        EventKind::Hold => proto::EventKind::Hold,
+        EventKind::AccountChanged => proto::EventKind::AccountChanged,
     }
 }
 
@@ -71,6 +87,16 @@ pub fn answer(batch: &FeedBatch, currencies: &Currencies) -> proto::SubscribeRes
         next_lsn: batch.next_lsn.0,
         durable_lsn: batch.durable_lsn.0,
         caught_up: batch.is_caught_up(),
+    }
+}
+
+/// The currency that a request names.
+fn named(request: &Request) -> Option<CurrencyId> {
+    match request {
+        Request::Transfer(transfer) => transfer.currency,
+        Request::Hold(hold) => hold.currency,
+        Request::Capture(capture) => capture.currency,
+        Request::Void(_) | Request::Extend(_) => None,
     }
 }
 
@@ -93,38 +119,60 @@ impl Writer<'_> {
         digits
     }
 
+    fn code(&self, id: CurrencyId) -> String {
+        self.currencies.by_id(id).map(|currency| currency.code.clone()).unwrap_or_default()
+    }
+
     fn event(&mut self, event: &FeedEvent) -> proto::Event {
-        let message =
-            proto::Event { lsn: event.lsn.0, time_ns: event.time_ns, ..proto::Event::default() };
+        let id = |id: AccountId| proto::Id { id: id.low(), id_high: id.high() };
+        let message = proto::Event {
+            lsn: event.lsn.0,
+            time_ns: event.time_ns,
+            kind: kind_to_proto(event.kind) as i32,
+            accounts: event.accounts.into_iter().flatten().map(id).collect(),
+            ..proto::Event::default()
+        };
         match &event.what {
-            What::Transfer(stored) => {
-                let posted = stored.outcome.rejection.is_none();
-                let kind =
-                    if posted { proto::EventKind::Posted } else { proto::EventKind::Refused };
+            What::Decided(stored) => proto::Event {
+                digits: self.digits(stored.outcome.currency.or(named(&stored.request))),
+                currency: stored.outcome.currency.map(|id| self.code(id)).unwrap_or_default(),
+                transfer: Some(transfers::record_to_proto(stored, self.currencies)),
+                ..message
+            },
+            What::HoldExpired { hold, currency, released } => {
+                let found = self.currencies.by_id(*currency);
+                let released = i128::try_from(*released).unwrap_or(i128::MAX);
+                let digits = found.as_ref().map_or(0, |currency| currency.digits);
                 proto::Event {
-                    kind: kind as i32,
-                    digits: self.digits(stored.request.currency),
-                    transfer: Some(transfers::record_to_proto(stored, self.currencies)),
+                    digits: u32::from(digits),
+                    hold_expired: Some(proto::HoldExpiry {
+                        hold_id: hold.low(),
+                        hold_id_high: hold.high(),
+                        currency: found.map(|currency| currency.code.clone()).unwrap_or_default(),
+                        released: format_minor(released, digits),
+                    }),
                     ..message
                 }
             }
-            What::AccountOpened(spec) => proto::Event {
-                kind: proto::EventKind::AccountOpened as i32,
-                digits: self.digits(Some(spec.currency)),
-                account_opened: Some(accounts::Writer::new(self.currencies).opened(spec)),
+            What::AccountOpened(opening) => proto::Event {
+                digits: self.digits(Some(opening.spec.currency)),
+                account_event: Some(self.account(
+                    event,
+                    opening.spec.currency,
+                    HistoryEvent::Opened((**opening).clone()),
+                )),
                 ..message
             },
-            What::StatusChanged { account, status } => proto::Event {
-                kind: proto::EventKind::StatusChanged as i32,
-                status_changed: Some(proto::SetAccountStatusRequest {
-                    id: account.low(),
-                    id_high: account.high(),
-                    status: accounts::status_to_proto(*status) as i32,
-                }),
+            What::AccountChanged { currency, change } => proto::Event {
+                digits: self.digits(Some(*currency)),
+                account_event: Some(self.account(
+                    event,
+                    *currency,
+                    HistoryEvent::Changed(change.clone()),
+                )),
                 ..message
             },
             What::AssetDefined { code, digits } => proto::Event {
-                kind: proto::EventKind::AssetDefined as i32,
                 digits: u32::from(*digits),
                 asset_defined: Some(proto::DefineAssetRequest {
                     code: code.clone(),
@@ -133,6 +181,16 @@ impl Writer<'_> {
                 ..message
             },
         }
+    }
+
+    fn account(
+        &self,
+        at: &FeedEvent,
+        currency: CurrencyId,
+        event: HistoryEvent,
+    ) -> proto::AccountEvent {
+        let entry = HistoryEntry { lsn: at.lsn, time_ns: at.time_ns, event };
+        accounts::Writer::new(self.currencies).history_event(currency, entry)
     }
 }
 
@@ -164,7 +222,10 @@ mod tests {
     #[test]
     fn every_kind_of_the_wire_but_none_is_one_of_the_engine() {
         let known: Vec<_> = (0..10).filter_map(kind_from_proto).collect();
-        assert_eq!(known.len(), 5);
+        assert_eq!(known.len(), 7);
+        assert!(
+            known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind))
+        );
         let plain = proto::SubscribeRequest { kinds: vec![2], ..Default::default() };
         let wanted = subscription(&plain).expect("well-formed");
         assert_eq!((wanted.from, wanted.filter.kinds), (Lsn::ZERO, vec![EventKind::Refused]));

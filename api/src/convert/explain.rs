@@ -1,11 +1,13 @@
-//! The sentence that goes with a refusal: which account, which figures, of that moment.
+//! The sentence that goes with a refusal: which account or hold, which figures, of that moment.
 //! Made from the request and the outcome alone, so a repeat explains itself as the first
 //! answer did.
 
+use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{BalanceAfter, Outcome, TransferKind, TransferRequest};
+use ducat_engine::request::{NEVER_NS, Request, expiry_ns};
+use ducat_engine::transfer::{BalanceAfter, Outcome, TransferKind};
 use std::fmt::{self, Write as _};
 
 /// Writes the sentences of a batch, looking its currency up once.
@@ -21,13 +23,26 @@ impl<'a> Explainer<'a> {
         Self { currencies, last: None }
     }
 
-    /// Appends why the transfer was refused, in one sentence; nothing for a posted one.
-    pub fn explain(&mut self, outcome: &Outcome, request: &TransferRequest, to: &mut String) {
+    /// Appends why the request was refused, in one sentence; nothing for one that was done.
+    /// `hold` is the hold of an operation as the refusal found it, if it was open.
+    pub fn explain(
+        &mut self,
+        outcome: &Outcome,
+        hold: Option<&HoldAfter>,
+        request: &Request,
+        to: &mut String,
+    ) {
         let Some(rejection) = outcome.rejection else { return };
-        let named = request.currency.and_then(|id| self.currencies.by_id(id));
+        let named = match request {
+            Request::Transfer(transfer) => transfer.currency,
+            Request::Hold(hold) => hold.currency,
+            Request::Capture(capture) => capture.currency,
+            Request::Void(_) | Request::Extend(_) => None,
+        };
+        let named = named.and_then(|id| self.currencies.by_id(id));
         let currency = self.currency(outcome.currency);
-        write_sentence(to, rejection, outcome, request, currency, named.as_ref())
-            .expect("writing to a String never fails");
+        let asked = Asked { outcome, hold, request, currency, named: named.as_ref() };
+        asked.write_sentence(rejection, to).expect("writing to a String never fails");
     }
 
     fn currency(&mut self, id: Option<CurrencyId>) -> Option<&Currency> {
@@ -39,89 +54,301 @@ impl<'a> Explainer<'a> {
     }
 }
 
-/// `currency` is that of the accounts, `named` the one the request names.
-fn write_sentence(
-    to: &mut String,
-    rejection: Rejection,
-    outcome: &Outcome,
-    request: &TransferRequest,
-    currency: Option<&Currency>,
-    named: Option<&Currency>,
-) -> fmt::Result {
-    let (debit, credit) = (request.debit, request.credit);
-    let held = Code(currency);
-    match rejection {
-        Rejection::LinkedFailed => to.write_str(
-            "another transfer of its linked group was refused, so none of the group happened",
-        ),
-        Rejection::AmountZero => {
-            to.write_str("the amount is zero; a transfer moves at least 1 minor unit")
+/// What was asked and what became of it.
+struct Asked<'a> {
+    outcome: &'a Outcome,
+    /// The hold as it stood, if it was open.
+    hold: Option<&'a HoldAfter>,
+    request: &'a Request,
+    /// That of the accounts.
+    currency: Option<&'a Currency>,
+    /// The one that the request names.
+    named: Option<&'a Currency>,
+}
+
+impl Asked<'_> {
+    fn write_sentence(&self, rejection: Rejection, to: &mut String) -> fmt::Result {
+        let Some([debit, credit]) = self.request.accounts() else {
+            return self.write_of_hold(rejection, to);
+        };
+        let held = Code(self.currency);
+        match rejection {
+            Rejection::LinkedFailed => to.write_str(LINKED_FAILED),
+            Rejection::AmountZero => {
+                to.write_str("the amount is zero; a transfer moves at least 1 minor unit")
+            }
+            Rejection::AmountTooLarge => match self.request {
+                Request::Hold(hold) if hold.over_capture_max > self.amount() => write!(
+                    to,
+                    "the tolerance of {} minor units is above the largest amount, 2^96 - 1",
+                    hold.over_capture_max
+                ),
+                _ => write!(
+                    to,
+                    "the amount of {} minor units is above the largest, 2^96 - 1",
+                    self.amount()
+                ),
+            },
+            Rejection::SameAccount => {
+                write!(to, "account {debit} is named as both debit and credit account")
+            }
+            Rejection::DebitAccountUnknown => {
+                write!(to, "no account has the id {debit} given as debit account")
+            }
+            Rejection::CreditAccountUnknown => {
+                write!(to, "no account has the id {credit} given as credit account")
+            }
+            Rejection::AccountsDifferInCurrency => {
+                write!(to, "account {debit} holds {held}, account {credit} holds another currency")
+            }
+            Rejection::CurrencyMismatch => write!(
+                to,
+                "the transfer names {}, accounts {debit} and {credit} hold {held}",
+                Code(self.named)
+            ),
+            Rejection::KindMismatch => self.kind_mismatch(debit, credit, to),
+            Rejection::DebitAccountClosed => {
+                write!(to, "account {debit}, to be debited, is closed")
+            }
+            Rejection::CreditAccountClosed => {
+                write!(to, "account {credit}, to be credited, is closed")
+            }
+            Rejection::DebitAccountFrozen => {
+                write!(to, "account {debit}, to be debited, is frozen")
+            }
+            Rejection::CreditAccountFrozen => {
+                write!(to, "account {credit}, to be credited, is frozen")
+            }
+            Rejection::DebitAccountBlocked => write!(to, "debits of account {debit} are blocked"),
+            Rejection::CreditAccountBlocked => {
+                write!(to, "credits of account {credit} are blocked")
+            }
+            Rejection::DebitAccountFloor => {
+                let needed = Amount::of(self.amount(), self.currency);
+                write!(to, "taking {needed} would leave account {debit}, which holds ")?;
+                posted(to, self.outcome.debit.as_ref(), self.currency)?;
+                to.write_str(", with less than its floor")
+            }
+            Rejection::CreditAccountCeiling => {
+                let more = Amount::of(self.amount(), self.currency);
+                write!(to, "{more} more would take account {credit}, which holds ")?;
+                posted(to, self.outcome.credit.as_ref(), self.currency)?;
+                to.write_str(", above its ceiling")
+            }
+            Rejection::InsufficientFunds => {
+                let needed = Amount::of(self.amount(), self.currency);
+                insufficient(to, debit, self.outcome.debit.as_ref(), &needed)
+            }
+            Rejection::BalanceOverflow => write!(
+                to,
+                "moving {} from account {debit} to account {credit} would make a balance larger \
+                 than the ledger can hold",
+                Amount::of(self.amount(), self.currency)
+            ),
+            Rejection::IdReused => self.id_reused(to),
+            Rejection::HoldExists
+            | Rejection::HoldUnknown
+            | Rejection::HoldVoided
+            | Rejection::HoldExpired
+            | Rejection::HoldCaptured
+            | Rejection::HoldExceeded
+            | Rejection::HoldExtensionTooShort => self.write_of_hold(rejection, to),
         }
-        Rejection::AmountTooLarge => write!(
+    }
+
+    /// What is asked of a hold names no accounts.
+    fn write_of_hold(&self, rejection: Rejection, to: &mut String) -> fmt::Result {
+        let id = Hold(self.request);
+        match rejection {
+            Rejection::LinkedFailed => to.write_str(LINKED_FAILED),
+            Rejection::AmountZero => {
+                to.write_str("the amount is zero; a capture moves at least 1 minor unit")
+            }
+            Rejection::AmountTooLarge => write!(
+                to,
+                "the amount of {} minor units is above the largest, 2^96 - 1",
+                self.amount()
+            ),
+            Rejection::HoldExists => write!(
+                to,
+                "hold {id} is open, placed so long ago that its request is not remembered{}",
+                self.remaining()
+            ),
+            Rejection::HoldUnknown => write!(
+                to,
+                "no hold has the id {id}, or it was closed so long ago that it is not remembered"
+            ),
+            Rejection::HoldVoided => write!(to, "hold {id} was voided; nothing of it remains"),
+            Rejection::HoldExpired => write!(to, "hold {id} has expired; nothing of it remains"),
+            Rejection::HoldCaptured => {
+                write!(to, "hold {id} was captured to its end; nothing of it remains")
+            }
+            Rejection::DebitAccountBlocked => {
+                write!(to, "debits of the account that pays for hold {id} are blocked")
+            }
+            Rejection::CreditAccountBlocked => {
+                write!(to, "credits of the account that receives hold {id} are blocked")
+            }
+            Rejection::DebitAccountFloor => {
+                write!(
+                    to,
+                    "capturing more than is on hold would leave the debit account of hold {id} with less than its floor"
+                )
+            }
+            Rejection::CreditAccountCeiling => {
+                write!(to, "capturing hold {id} would take its credit account above its ceiling")
+            }
+            Rejection::HoldExceeded => self.exceeded(to),
+            Rejection::HoldExtensionTooShort => self.too_short(to),
+            Rejection::CurrencyMismatch => write!(
+                to,
+                "the capture names {}, hold {id} is in {}",
+                Code(self.named),
+                Code(self.currency)
+            ),
+            Rejection::InsufficientFunds => {
+                let needed = Amount::of(self.amount(), self.currency);
+                write!(to, "capturing {needed} of hold {id} takes more than what is on hold: ")?;
+                let Some(after) = self.outcome.debit.as_ref() else {
+                    return to.write_str("the debit account cannot cover it");
+                };
+                write!(
+                    to,
+                    "the debit account has {} available beside it{}",
+                    Amount { value: after.available, currency: self.currency },
+                    self.remaining()
+                )
+            }
+            Rejection::BalanceOverflow => write!(
+                to,
+                "capturing hold {id} would make a balance larger than the ledger can hold"
+            ),
+            Rejection::DebitAccountClosed => {
+                write!(to, "the debit account of hold {id} is closed")
+            }
+            Rejection::CreditAccountClosed => {
+                write!(to, "the credit account of hold {id} is closed")
+            }
+            Rejection::DebitAccountFrozen => {
+                write!(to, "the debit account of hold {id} is frozen")
+            }
+            Rejection::CreditAccountFrozen => {
+                write!(to, "the credit account of hold {id} is frozen")
+            }
+            Rejection::IdReused => self.id_reused(to),
+            // Judged when a hold is placed; its accounts are what they were.
+            Rejection::SameAccount
+            | Rejection::DebitAccountUnknown
+            | Rejection::CreditAccountUnknown
+            | Rejection::AccountsDifferInCurrency
+            | Rejection::KindMismatch => {
+                write!(to, "the accounts of hold {id} do not fit: {}", rejection.code())
+            }
+        }
+    }
+
+    fn amount(&self) -> u128 {
+        match self.request {
+            Request::Transfer(transfer) => transfer.amount,
+            Request::Hold(hold) => hold.amount,
+            Request::Capture(capture) => {
+                capture.amount.or(self.hold.map(|hold| hold.remaining)).unwrap_or(0)
+            }
+            Request::Void(_) | Request::Extend(_) => 0,
+        }
+    }
+
+    /// What remains of the hold and when it expires, where that is known.
+    fn remaining(&self) -> String {
+        let Some(hold) = self.hold else { return String::new() };
+        let remaining = Amount::of(hold.remaining, self.currency);
+        let expires = Expiry(hold.expires_ns.unwrap_or(NEVER_NS));
+        format!(" ({remaining} of it remain, it expires {expires})")
+    }
+
+    fn exceeded(&self, to: &mut String) -> fmt::Result {
+        let id = Hold(self.request);
+        let wanted = Amount::of(self.amount(), self.currency);
+        let Some(hold) = self.hold else {
+            return write!(
+                to,
+                "{wanted} is more than what remains of hold {id} and its tolerance together"
+            );
+        };
+        let tolerance = hold.over_capture_max.unwrap_or(0);
+        write!(
             to,
-            "the amount of {} minor units is above the largest, 2^96 - 1",
-            request.amount
-        ),
-        Rejection::SameAccount => {
-            write!(to, "account {debit} is named as both debit and credit account")
-        }
-        Rejection::DebitAccountUnknown => {
-            write!(to, "no account has the id {debit} given as debit account")
-        }
-        Rejection::CreditAccountUnknown => {
-            write!(to, "no account has the id {credit} given as credit account")
-        }
-        Rejection::AccountsDifferInCurrency => {
-            write!(to, "account {debit} holds {held}, account {credit} holds another currency")
-        }
-        Rejection::CurrencyMismatch => write!(
+            "{wanted} is more than what may be captured of hold {id}: at most {}, of which {} \
+             remain and {} are its tolerance",
+            Amount::of(hold.remaining.saturating_add(tolerance), self.currency),
+            Amount::of(hold.remaining, self.currency),
+            Amount::of(tolerance, self.currency),
+        )
+    }
+
+    fn too_short(&self, to: &mut String) -> fmt::Result {
+        let id = Hold(self.request);
+        let asked = match self.request {
+            Request::Extend(extend) => expiry_ns(self.outcome.time_ns, extend.timeout_ns),
+            _ => NEVER_NS,
+        };
+        let before = self.hold.and_then(|hold| hold.expires_ns);
+        let Some(before) = before else {
+            return write!(to, "hold {id} would not expire later than it does anyway");
+        };
+        write!(
             to,
-            "the transfer names {}, accounts {debit} and {credit} hold {held}",
-            Code(named)
-        ),
-        Rejection::KindMismatch => kind_mismatch(to, request),
-        Rejection::DebitAccountClosed => write!(to, "account {debit}, to be debited, is closed"),
-        Rejection::CreditAccountClosed => write!(to, "account {credit}, to be credited, is closed"),
-        Rejection::DebitAccountFrozen => write!(to, "account {debit}, to be debited, is frozen"),
-        Rejection::CreditAccountFrozen => write!(to, "account {credit}, to be credited, is frozen"),
-        Rejection::InsufficientFunds => {
-            let needed = Amount::of(request.amount, currency);
-            insufficient(to, debit, outcome.debit.as_ref(), &needed)
+            "hold {id} expires {} anyway, and would expire {}",
+            Expiry(before),
+            Expiry(asked)
+        )
+    }
+
+    fn id_reused(&self, to: &mut String) -> fmt::Result {
+        write!(
+            to,
+            "id {} was used before, for a request with other content or in another group, decided \
+             at LSN {}; that one stands",
+            self.request.id(),
+            self.outcome.lsn
+        )
+    }
+
+    fn kind_mismatch(&self, debit: AccountId, credit: AccountId, to: &mut String) -> fmt::Result {
+        let kind = match self.request {
+            Request::Hold(hold) => hold.kind,
+            Request::Transfer(transfer) => transfer.kind,
+            _ => TransferKind::Transfer,
+        };
+        match kind {
+            TransferKind::Transfer => write!(
+                to,
+                "a plain transfer touches no external account, but account {debit} or {credit} is \
+                 one; use a deposit or a withdrawal"
+            ),
+            TransferKind::Deposit => write!(
+                to,
+                "a deposit goes from an external account to one of the ledger, which accounts \
+                 {debit} and {credit} are not"
+            ),
+            TransferKind::Withdrawal => write!(
+                to,
+                "a withdrawal goes from an account of the ledger to an external one, which \
+                 accounts {debit} and {credit} are not"
+            ),
         }
-        Rejection::BalanceOverflow => write!(
-            to,
-            "moving {} from account {debit} to account {credit} would make a balance larger than \
-             the ledger can hold",
-            Amount::of(request.amount, currency)
-        ),
-        Rejection::IdReused => write!(
-            to,
-            "id {} was used before, for a transfer with other content or in another group, decided at LSN {}; that \
-             one stands",
-            request.id, outcome.lsn
-        ),
     }
 }
 
-fn kind_mismatch(to: &mut String, request: &TransferRequest) -> fmt::Result {
-    let (debit, credit) = (request.debit, request.credit);
-    match request.kind {
-        TransferKind::Transfer => write!(
-            to,
-            "a plain transfer touches no external account, but account {debit} or {credit} is \
-             one; use a deposit or a withdrawal"
-        ),
-        TransferKind::Deposit => write!(
-            to,
-            "a deposit goes from an external account to one of the ledger, which accounts \
-             {debit} and {credit} are not"
-        ),
-        TransferKind::Withdrawal => write!(
-            to,
-            "a withdrawal goes from an account of the ledger to an external one, which accounts \
-             {debit} and {credit} are not"
-        ),
-    }
+const LINKED_FAILED: &str =
+    "another request of its linked group was refused, so none of the group happened";
+
+fn posted(
+    to: &mut String,
+    after: Option<&BalanceAfter>,
+    currency: Option<&Currency>,
+) -> fmt::Result {
+    write!(to, "{}", Amount { value: after.map_or(0, |after| after.posted), currency })
 }
 
 fn insufficient(
@@ -134,18 +361,38 @@ fn insufficient(
         return write!(to, "account {debit} cannot cover {needed}");
     };
     let figure = |value| Figure { value, digits: needed.currency.map_or(0, |c| c.digits) };
-    // No hold outlives a request yet, so what is available beyond the posted balance is the
-    // overdraft limit.
-    let (held, limit) = (0, available.saturating_sub(posted));
     write!(
         to,
-        "account {debit} has {} available, {needed} needed (posted {}, held {}, overdraft limit \
-         {})",
+        "account {debit} has {} available, {needed} needed (posted {}, overdraft limit less what \
+         is on hold {})",
         Amount { value: available, currency: needed.currency },
         figure(posted),
-        figure(held),
-        figure(limit),
+        figure(available.saturating_sub(posted)),
     )
+}
+
+/// The id of the hold that a request speaks of.
+struct Hold<'a>(&'a Request);
+
+impl fmt::Display for Hold<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hold().unwrap_or(self.0.id()).fmt(f)
+    }
+}
+
+/// A moment, `at 2026-01-31T12:00:00Z`, or `never`.
+struct Expiry(u64);
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == NEVER_NS {
+            return f.write_str("never");
+        }
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(time) => write!(f, "at {time}"),
+            Err(_) => write!(f, "{} ns after 1970", self.0),
+        }
+    }
 }
 
 /// A currency's code, or words where it is not known.

@@ -6,11 +6,16 @@ use super::transfers::Reader;
 use crate::proto;
 use crate::violation::{Place, Violations};
 use crate::wire::{self, Encoded, Small};
+use crate::wire_requests::WireRequest;
+use ducat_actors::handle::Answers;
+use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::money::Currencies;
-use ducat_engine::transfer::{BalanceAfter, Outcome, TransferRequest};
+use ducat_engine::request::Request;
+use ducat_engine::transfer::{BalanceAfter, Outcome};
 use prost::Message as _;
 
-/// Field numbers of `Outcome` and `Balance` in the proto; a test compares with prost.
+/// Field numbers of `Outcome`, `Balance` and `HoldOutcome` in the proto; a test compares with
+/// prost.
 mod field {
     pub const ID: u8 = 1;
     pub const ID_HIGH: u8 = 2;
@@ -21,6 +26,14 @@ mod field {
     pub const EXPLANATION: u8 = 7;
     pub const DEBIT: u8 = 8;
     pub const CREDIT: u8 = 9;
+    pub const HOLD: u8 = 10;
+    pub const HOLD_ID: u8 = 1;
+    pub const HOLD_ID_HIGH: u8 = 2;
+    pub const HOLD_STATE: u8 = 3;
+    pub const HOLD_CAPTURED_MINOR: u8 = 4;
+    pub const HOLD_RELEASED_MINOR: u8 = 5;
+    pub const HOLD_REMAINING_MINOR: u8 = 6;
+    pub const HOLD_EXPIRES_NS: u8 = 7;
     pub const POSTED_MINOR: u8 = 1;
     pub const AVAILABLE_MINOR: u8 = 2;
     /// `outcomes` in the answer to `CreateTransfers`.
@@ -38,22 +51,23 @@ const OUTCOME_BYTES: usize = 64;
 /// texts), the engine's outcome, and the outcome's bytes.
 const TRANSFER_BYTES: usize = 384;
 
+/// What an operation on a hold takes beyond that: its own fields, as asked and in the engine's
+/// terms, and what is told of its hold.
+const OPERATION_BYTES: usize = 384;
+
 /// Memory of a batch and its answer, roughly.
 #[must_use]
-pub const fn batch_bytes(batch: &[TransferRequest]) -> usize {
-    batch.len() * TRANSFER_BYTES
+pub fn batch_bytes(batch: &[Request]) -> usize {
+    let operations = batch.iter().filter(|request| !matches!(request, Request::Transfer(_)));
+    batch.len() * TRANSFER_BYTES + operations.count() * OPERATION_BYTES
 }
 
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
 /// came, from which the sentences of the refusals are made.
 #[must_use]
-pub fn unary_answer(
-    outcomes: &[Outcome],
-    asked: &[proto::TransferRequest],
-    currencies: &Currencies,
-) -> Encoded {
-    let mut out = Vec::with_capacity(outcomes.len() * OUTCOME_BYTES);
-    encode(field::UNARY_OUTCOMES, outcomes, asked, currencies, &mut out);
+pub fn unary_answer(answers: &Answers, asked: &[WireRequest], currencies: &Currencies) -> Encoded {
+    let mut out = Vec::with_capacity(answers.outcomes.len() * OUTCOME_BYTES);
+    encode(field::UNARY_OUTCOMES, answers, asked, currencies, &mut out);
     Encoded::from_bytes(out)
 }
 
@@ -61,22 +75,22 @@ pub fn unary_answer(
 #[must_use]
 pub fn stream_answer(
     tag: u64,
-    outcomes: &[Outcome],
-    asked: &[proto::TransferRequest],
+    answers: &Answers,
+    asked: &[WireRequest],
     currencies: &Currencies,
 ) -> Encoded {
-    let mut out = Vec::with_capacity(outcomes.len() * OUTCOME_BYTES + 16);
+    let mut out = Vec::with_capacity(answers.outcomes.len() * OUTCOME_BYTES + 16);
     let mut head = Small::new();
     head.uint(field::STREAM_TAG, tag);
     out.extend_from_slice(head.as_bytes());
-    encode(field::STREAM_OUTCOMES, outcomes, asked, currencies, &mut out);
+    encode(field::STREAM_OUTCOMES, answers, asked, currencies, &mut out);
     Encoded::from_bytes(out)
 }
 
 fn encode(
     list: u8,
-    outcomes: &[Outcome],
-    asked: &[proto::TransferRequest],
+    answers: &Answers,
+    asked: &[WireRequest],
     currencies: &Currencies,
     out: &mut Vec<u8>,
 ) {
@@ -85,16 +99,21 @@ fn encode(
     let mut sentence = String::new();
     let mut text = Vec::new();
     let mut figures = Small::new();
-    for (outcome, item) in outcomes.iter().zip(asked) {
-        if !is_narrow(outcome) {
-            // Balances beyond 2^63 minor units are rare enough to go the long way.
-            let request = reader.transfer(item, Place::Request, &mut Violations::default());
-            let message = message(outcome, request.as_ref(), &mut explainer);
+    let mut holds = answers.holds.iter().peekable();
+    for (at, (outcome, item)) in answers.outcomes.iter().zip(asked).enumerate() {
+        let hold = holds.next_if(|(of, _)| *of == at).map(|(_, hold)| hold);
+        if !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none()) {
+            // Figures beyond 2^63 minor units are rare enough to go the long way.
+            let request = reader.request(item, Place::Request, &mut Violations::default());
+            let message = message(outcome, hold, request.as_ref(), &mut explainer);
             wire::delimited(out, list, &[&message.encode_to_vec()]);
             continue;
         }
         figures.clear();
         write_figures(outcome, &mut figures);
+        if let Some(hold) = hold {
+            write_hold(hold, &mut figures);
+        }
         if outcome.rejection.is_none() {
             wire::delimited(out, list, &[figures.as_bytes()]);
             continue;
@@ -103,8 +122,8 @@ fn encode(
         // cheaper than keeping a second copy of every batch in flight.
         sentence.clear();
         text.clear();
-        if let Some(request) = reader.transfer(item, Place::Request, &mut Violations::default()) {
-            explainer.explain(outcome, &request, &mut sentence);
+        if let Some(request) = reader.request(item, Place::Request, &mut Violations::default()) {
+            explainer.explain(outcome, hold, &request, &mut sentence);
             wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
         }
         wire::delimited(out, list, &[figures.as_bytes(), &text]);
@@ -141,24 +160,61 @@ fn write_figures(outcome: &Outcome, to: &mut Small) {
     }
 }
 
-/// The answer to one transfer, as a message.
+/// What a decision did to a hold and left of it, where it fits into 64 bits: captured, released
+/// and remaining.
+fn narrow_hold(hold: &HoldAfter) -> Option<[u64; 3]> {
+    Some([
+        u64::try_from(hold.captured).ok()?,
+        u64::try_from(hold.released).ok()?,
+        u64::try_from(hold.remaining).ok()?,
+    ])
+}
+
+/// The encoded outcome's hold.
+fn write_hold(hold: &HoldAfter, to: &mut Small) {
+    let [captured, released, remaining] = narrow_hold(hold).unwrap_or_default();
+    to.message(field::HOLD, |to| {
+        to.fixed(field::HOLD_ID, hold.hold.low());
+        to.fixed(field::HOLD_ID_HIGH, hold.hold.high());
+        to.uint(field::HOLD_STATE, state_to_proto(hold.closed) as u64);
+        to.uint(field::HOLD_CAPTURED_MINOR, captured);
+        to.uint(field::HOLD_RELEASED_MINOR, released);
+        to.uint(field::HOLD_REMAINING_MINOR, remaining);
+        to.fixed(field::HOLD_EXPIRES_NS, hold.expires_ns.unwrap_or(0));
+    });
+}
+
+/// The state of a hold that is open, or ended so.
+#[must_use]
+pub const fn state_to_proto(closed: Option<Closed>) -> proto::HoldState {
+    match closed {
+        None => proto::HoldState::Open,
+        Some(Closed::Captured) => proto::HoldState::Captured,
+        Some(Closed::Voided) => proto::HoldState::Voided,
+        Some(Closed::Expired) => proto::HoldState::Expired,
+    }
+}
+
+/// The answer to one request, as a message; `hold` is how the hold of an operation stands.
 #[must_use]
 pub fn one(
     outcome: &Outcome,
-    request: &TransferRequest,
+    hold: Option<&HoldAfter>,
+    request: &Request,
     currencies: &Currencies,
 ) -> proto::Outcome {
-    message(outcome, Some(request), &mut Explainer::new(currencies))
+    message(outcome, hold, Some(request), &mut Explainer::new(currencies))
 }
 
 fn message(
     outcome: &Outcome,
-    request: Option<&TransferRequest>,
+    hold: Option<&HoldAfter>,
+    request: Option<&Request>,
     explainer: &mut Explainer<'_>,
 ) -> proto::Outcome {
     let mut explanation = String::new();
     if let Some(request) = request {
-        explainer.explain(outcome, request, &mut explanation);
+        explainer.explain(outcome, hold, request, &mut explanation);
     }
     proto::Outcome {
         id: outcome.id.low(),
@@ -170,7 +226,31 @@ fn message(
         explanation,
         debit: outcome.debit.as_ref().map(balance),
         credit: outcome.credit.as_ref().map(balance),
+        hold: hold.map(|hold| Box::new(hold_outcome(hold))),
     }
+}
+
+/// How a hold stands; its amounts all as texts when one does not fit into 64 bits.
+fn hold_outcome(hold: &HoldAfter) -> proto::HoldOutcome {
+    let mut message = proto::HoldOutcome {
+        id: hold.hold.low(),
+        id_high: hold.hold.high(),
+        state: state_to_proto(hold.closed).into(),
+        expires_ns: hold.expires_ns.unwrap_or(0),
+        ..proto::HoldOutcome::default()
+    };
+    if let Some([captured, released, remaining]) = narrow_hold(hold) {
+        message.captured_minor = captured;
+        message.released_minor = released;
+        message.remaining_minor = remaining;
+    } else {
+        message.wide = Some(Box::new(proto::WideHold {
+            captured_minor: hold.captured.to_string(),
+            released_minor: hold.released.to_string(),
+            remaining_minor: hold.remaining.to_string(),
+        }));
+    }
+    message
 }
 
 /// An account's figures; all of them as texts when one does not fit into 64 bits.

@@ -1,31 +1,31 @@
-//! Transfers from the wire: checks what the engine need not check (shape, ids, currency,
+//! Requests from the wire: transfers, and by way of [`super::operations`] the operations on
+//! holds. Checks what the engine need not check (shape, ids, currency,
 //! decimals) and leaves every rule about money to it. An amount of 0 is well-formed here:
 //! the engine refuses it with `AMOUNT_ZERO` and remembers the id.
 
 use super::{MoneyReader, amount_text, check_count};
 use crate::proto;
 use crate::violation::{Place, Violations};
-use ducat_actors::handle::{BATCH_MAX, StoredTransfer};
+use crate::wire_requests::{More, WireRequest};
+use ducat_actors::handle::{BATCH_MAX, StoredRequest};
 use ducat_engine::ids::{AccountId, TransferId};
-use ducat_engine::money::{Currencies, CurrencyId, Minor};
+use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{TransferKind, TransferRequest};
 
 /// A batch in the engine's terms, in the same order.
 ///
 /// # Errors
 /// Everything that is wrong with the batch; nothing of it is to be executed then.
-pub fn batch(
-    items: &[proto::TransferRequest],
-    currencies: &Currencies,
-) -> Result<Vec<TransferRequest>, Violations> {
+pub fn batch(items: &[WireRequest], currencies: &Currencies) -> Result<Vec<Request>, Violations> {
     check_count("transfers", items.len(), BATCH_MAX)?;
     let mut reader = Reader::new(currencies);
     let mut violations = Violations::default();
-    let mut transfers = Vec::with_capacity(items.len());
+    let mut requests = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let place = Place::Item { list: "transfers", index };
         // A wrong item leaves a hole, which is never seen: the batch is refused below.
-        transfers.extend(reader.transfer(item, place, &mut violations));
+        requests.extend(reader.request(item, place, &mut violations));
     }
     let last = items.len() - 1;
     if items[last].linked {
@@ -34,31 +34,28 @@ pub fn batch(
             "the last transfer of a batch has no next one to be linked with".to_owned()
         });
     }
-    violations.into_result(transfers)
+    violations.into_result(requests)
 }
 
-/// A single transfer in the engine's terms.
+/// A single request in the engine's terms.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn single(
-    item: &proto::TransferRequest,
-    currencies: &Currencies,
-) -> Result<TransferRequest, Violations> {
+pub fn single(item: &WireRequest, currencies: &Currencies) -> Result<Request, Violations> {
     let mut violations = Violations::default();
-    let transfer = Reader::new(currencies).transfer(item, Place::Request, &mut violations);
+    let request = Reader::new(currencies).request(item, Place::Request, &mut violations);
     if item.linked {
         violations.add(Place::Request, "linked", "LAST_LINKED", || {
             "a single transfer has no next one to be linked with; use CreateTransfers".to_owned()
         });
     }
-    match transfer {
-        Some(transfer) => violations.into_result(transfer),
+    match request {
+        Some(request) => violations.into_result(request),
         None => Err(violations),
     }
 }
 
-/// Converts transfers one by one.
+/// Converts requests one by one.
 pub(super) struct Reader<'a> {
     money: MoneyReader<'a>,
 }
@@ -68,10 +65,29 @@ impl<'a> Reader<'a> {
         Self { money: MoneyReader::new(currencies) }
     }
 
-    /// The transfer, or `None` after adding at least one violation.
-    pub(super) fn transfer(
+    /// The request, or `None` after adding at least one violation.
+    #[inline]
+    pub(super) fn request(
         &mut self,
-        item: &proto::TransferRequest,
+        item: &WireRequest,
+        place: Place,
+        violations: &mut Violations,
+    ) -> Option<Request> {
+        match &item.more {
+            None => {
+                let money = Some((u128::from(item.amount_minor), None));
+                self.transfer(item, money, place, violations).map(Request::Transfer)
+            }
+            Some(more) => self.operation(item, more, place, violations),
+        }
+    }
+
+    /// What only needs ids and the kind any more.
+    #[inline]
+    pub(super) fn transfer(
+        &self,
+        item: &WireRequest,
+        money: Option<(u128, Option<CurrencyId>)>,
         place: Place,
         violations: &mut Violations,
     ) -> Option<TransferRequest> {
@@ -79,11 +95,6 @@ impl<'a> Reader<'a> {
         let debit = AccountId::from_halves(item.debit_account_high, item.debit_account).ok();
         let credit = AccountId::from_halves(item.credit_account_high, item.credit_account).ok();
         let kind = kind_from_proto(item.kind);
-        let money = if item.currency.is_empty() && item.amount.is_empty() {
-            Some((u128::from(item.amount_minor), None))
-        } else {
-            self.money(item, place, violations)
-        };
         if let (Some(id), Some(debit), Some(credit), Some(kind), Some((amount, currency))) =
             (id, debit, credit, kind, money)
         {
@@ -107,34 +118,84 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Amount and currency of a transfer that sets `currency` or `amount`.
-    fn money(
+    /// Amount and currency; 0 where neither a text nor minor units are set.
+    pub(super) fn money(
         &mut self,
-        item: &proto::TransferRequest,
+        item: &WireRequest,
+        more: &More,
         place: Place,
         violations: &mut Violations,
     ) -> Option<(u128, Option<CurrencyId>)> {
-        if item.amount_minor != 0 && !item.amount.is_empty() {
-            violations.add(place, "amount", "AMOUNT_TWICE", || {
-                "set either `amount` or `amount_minor`, not both".to_owned()
-            });
-            return None;
+        let texts = ["amount", "amount_minor"];
+        let given = (item.amount_minor, more.amount.as_str());
+        if more.currency.is_empty() {
+            return Some((minor_without_currency(texts, given, place, violations)?, None));
         }
-        if item.currency.is_empty() {
-            violations.add(place, "currency", "CURRENCY_MISSING", || {
-                "an `amount` text needs the `currency` that says how many decimals it may have"
-                    .to_owned()
-            });
-            return None;
-        }
-        let currency = self.money.currency(&item.currency, place, violations)?;
-        let amount = if item.amount.is_empty() {
-            u128::from(item.amount_minor)
-        } else {
-            amount_text(&item.amount, currency, place, "amount", violations)?
-        };
-        Some((amount, Some(currency.id)))
+        let currency = self.money.currency(&more.currency, place, violations)?;
+        Some((minor(texts, given, currency, place, violations)?, Some(currency.id)))
     }
+
+    /// A tolerance, in the currency that [`Self::money`] has read.
+    pub(super) fn tolerance(
+        &mut self,
+        more: &More,
+        place: Place,
+        violations: &mut Violations,
+    ) -> Option<u128> {
+        let texts = ["over_capture_max", "over_capture_max_minor"];
+        let given = (more.over_capture_max_minor, more.over_capture_max.as_str());
+        if more.currency.is_empty() {
+            return minor_without_currency(texts, given, place, violations);
+        }
+        // An unknown one was told of with the amount.
+        let currency = self.money.currency(&more.currency, place, &mut Violations::default())?;
+        minor(texts, given, currency, place, violations)
+    }
+}
+
+/// Minor units of what may be given as such or as a text: the fields' names are `[text, minor]`.
+fn minor(
+    fields: [&'static str; 2],
+    (minor, text): (u64, &str),
+    currency: &Currency,
+    place: Place,
+    violations: &mut Violations,
+) -> Option<u128> {
+    if text.is_empty() {
+        return Some(u128::from(minor));
+    }
+    if minor != 0 {
+        twice(fields, place, violations);
+        return None;
+    }
+    amount_text(text, currency, place, fields[0], violations)
+}
+
+fn minor_without_currency(
+    fields: [&'static str; 2],
+    (minor, text): (u64, &str),
+    place: Place,
+    violations: &mut Violations,
+) -> Option<u128> {
+    if text.is_empty() {
+        return Some(u128::from(minor));
+    }
+    if minor != 0 {
+        twice(fields, place, violations);
+    } else {
+        violations.add(place, "currency", "CURRENCY_MISSING", || {
+            let field = fields[0];
+            format!(
+                "an `{field}` text needs the `currency` that says how many decimals it may have"
+            )
+        });
+    }
+    None
+}
+
+fn twice([text, minor]: [&'static str; 2], place: Place, violations: &mut Violations) {
+    violations
+        .add(place, text, "AMOUNT_TWICE", || format!("set either `{text}` or `{minor}`, not both"));
 }
 
 const fn kind_from_proto(kind: i32) -> Option<TransferKind> {
@@ -154,19 +215,22 @@ const fn kind_to_proto(kind: TransferKind) -> proto::TransferKind {
     }
 }
 
-/// A transfer as the message that asks for it: minor units where they fit into 64 bits, else
+/// A request as the message that asks for it: minor units where they fit into 64 bits, else
 /// a decimal text of the currency's digits.
 #[must_use]
-pub fn to_proto(transfer: &TransferRequest, currencies: &Currencies) -> proto::TransferRequest {
-    let currency = transfer.currency.and_then(|id| currencies.by_id(id));
-    let (amount_minor, amount) = match u64::try_from(transfer.amount) {
-        Ok(minor) => (minor, String::new()),
-        Err(_) => {
-            let value = i128::try_from(transfer.amount).unwrap_or(i128::MAX);
-            let digits = currency.as_ref().map_or(0, |c| c.digits);
-            (0, Minor { value, digits }.to_string())
-        }
-    };
+pub fn to_proto(request: &Request, currencies: &Currencies) -> proto::TransferRequest {
+    match request {
+        Request::Transfer(transfer) => transfer_to_proto(transfer, currencies),
+        operation => super::operations::to_proto(operation, currencies),
+    }
+}
+
+pub(super) fn transfer_to_proto(
+    transfer: &TransferRequest,
+    currencies: &Currencies,
+) -> proto::TransferRequest {
+    let (amount_minor, amount, currency) =
+        money_to_proto(transfer.amount, transfer.currency, currencies);
     proto::TransferRequest {
         id: transfer.id.low(),
         id_high: transfer.id.high(),
@@ -176,18 +240,42 @@ pub fn to_proto(transfer: &TransferRequest, currencies: &Currencies) -> proto::T
         credit_account_high: transfer.credit.high(),
         amount_minor,
         amount,
-        currency: currency.map(|c| c.code).unwrap_or_default(),
+        currency,
         kind: kind_to_proto(transfer.kind) as i32,
         linked: transfer.linked,
+        ..proto::TransferRequest::default()
     }
 }
 
-/// A remembered transfer as a message, with its explanation when it was refused.
+/// Minor units, or a text where they do not fit, and the currency's code.
+pub(super) fn money_to_proto(
+    amount: u128,
+    currency: Option<CurrencyId>,
+    currencies: &Currencies,
+) -> (u64, String, String) {
+    let currency = currency.and_then(|id| currencies.by_id(id));
+    let (minor, text) = match u64::try_from(amount) {
+        Ok(minor) => (minor, String::new()),
+        Err(_) => {
+            let value = i128::try_from(amount).unwrap_or(i128::MAX);
+            let digits = currency.as_ref().map_or(0, |c| c.digits);
+            (0, Minor { value, digits }.to_string())
+        }
+    };
+    (minor, text, currency.map(|c| c.code).unwrap_or_default())
+}
+
+/// A remembered request as a message, with its explanation when it was refused.
 #[must_use]
-pub fn record_to_proto(stored: &StoredTransfer, currencies: &Currencies) -> proto::TransferRecord {
+pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto::TransferRecord {
     proto::TransferRecord {
         transfer: Some(to_proto(&stored.request, currencies)),
-        outcome: Some(super::outcomes::one(&stored.outcome, &stored.request, currencies)),
+        outcome: Some(super::outcomes::one(
+            &stored.outcome,
+            stored.hold.as_ref(),
+            &stored.request,
+            currencies,
+        )),
     }
 }
 

@@ -5,6 +5,24 @@ use crate::violation::LISTED_MAX;
 use ducat_engine::ids::Lsn;
 use ducat_engine::transfer::Outcome;
 
+/// The messages as they are read.
+fn batch(
+    items: &[proto::TransferRequest],
+    currencies: &Currencies,
+) -> Result<Vec<TransferRequest>, Violations> {
+    let read: Vec<_> = items.iter().cloned().map(WireRequest::from).collect();
+    let transfer = |request: Request| *request.transfer().expect("a transfer");
+    Ok(super::batch(&read, currencies)?.into_iter().map(transfer).collect())
+}
+
+fn single(
+    item: &proto::TransferRequest,
+    currencies: &Currencies,
+) -> Result<TransferRequest, Violations> {
+    let request = super::single(&item.clone().into(), currencies)?;
+    Ok(*request.transfer().expect("a transfer"))
+}
+
 fn good() -> proto::TransferRequest {
     proto::TransferRequest {
         id: 7,
@@ -202,7 +220,7 @@ fn transfers_read_back_what_they_are_written_as() {
                 kind,
                 linked: false,
             };
-            assert_eq!(single(&to_proto(&transfer, &known), &known), Ok(transfer));
+            assert_eq!(single(&to_proto(&transfer.into(), &known), &known), Ok(transfer));
         }
     }
 }
@@ -220,7 +238,8 @@ fn a_record_holds_request_outcome_and_explanation() {
         debit: None,
         credit: None,
     };
-    let record = record_to_proto(&StoredTransfer { request, outcome }, &currencies());
+    let stored = StoredRequest { request: request.into(), outcome, hold: None };
+    let record = record_to_proto(&stored, &currencies());
     assert_eq!(record.transfer, Some(good()));
     let outcome = record.outcome.expect("present");
     assert!(outcome.repeat && outcome.explanation.contains("account 1"));

@@ -116,3 +116,52 @@ fn events_are_followed_as_they_come() {
     follower.wait().expect("gone");
     assert_eq!(lines.join("\n") + "\n", replayed(dir.path(), &[]));
 }
+
+/// Of every kind that the first test has none of.
+#[test]
+fn events_of_holds_and_accounts_are_those_of_the_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    fill(&server);
+    let run = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let output = server.run(&words);
+        (code(&output), stdout(&output) + &stderr(&output))
+    };
+    let place = "hold place --from 2 --to 1 --currency GBP --kind withdrawal --amount 1 --id";
+    for (line, ends) in [
+        (format!("{place} 20"), 0),
+        (format!("{place} 21 --expires-in 7d"), 0),
+        (format!("{place} 22 --linked"), 2),
+        ("hold capture 20 --amount 0.25 --id 23".to_owned(), 0),
+        ("hold capture 20 --id 24".to_owned(), 0),
+        ("hold capture 20 --id 25".to_owned(), 1),
+        ("hold extend 21 --expires-in 8d --id 26".to_owned(), 0),
+        ("hold void 21 --id 27".to_owned(), 0),
+        (
+            "account set 2 --owner anna --label savings --kind liability --meta tier=gold"
+                .to_owned(),
+            0,
+        ),
+        ("account set 2 --remove-meta tier --owner bert".to_owned(), 0),
+        ("account limits 2 --overdraft 5 --ceiling 100000".to_owned(), 0),
+        ("account status 2 debits-blocked --reason lost".to_owned(), 0),
+    ] {
+        let (code, said) = run(&line);
+        assert_eq!(code, ends, "{line}: {said}");
+    }
+    for args in [&[][..], &["--json"], &["--account", "2", "--json"]] {
+        let output = server.run(&[&["events"], args].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(stdout(&output), replayed(dir.path(), args), "{args:?}");
+    }
+    let count = |kind: &str| {
+        let output = server.run(&["events", "--from", "12", "--kind", kind]);
+        stdout(&output).lines().count()
+    };
+    assert_eq!(count("hold"), 4);
+    assert_eq!(count("posted"), 2, "captures move money");
+    assert_eq!(count("refused"), 1);
+    assert_eq!(count("account-changed"), 3);
+    assert_eq!(count("status-changed"), 1);
+}

@@ -83,7 +83,11 @@ fn the_examples_of_the_ledger_are_true() {
         let said: Vec<&str> = text.lines().map(str::trim_end).collect();
         let same = said.len() == printed.len()
             && said.iter().zip(printed).all(|(said, pattern)| is_like(said, pattern));
-        assert!(same, "LEDGER.md, line {line}: {words:?} prints\n{text}\nnot\n{}", printed.join("\n"));
+        assert!(
+            same,
+            "LEDGER.md, line {line}: {words:?} prints\n{text}\nnot\n{}",
+            printed.join("\n")
+        );
         assert_eq!(code(&output), *ends, "LEDGER.md, line {line}: {words:?}");
     }
 }

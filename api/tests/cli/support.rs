@@ -82,6 +82,14 @@ impl Server {
         json_lines(args, &output)
     }
 
+    /// The same of a command that may end with 1, having been refused.
+    pub fn json_of_any(&self, args: &[&str]) -> Vec<Value> {
+        self.assert_alive();
+        let output = self.run(&[args, &["--json"]].concat());
+        assert!(code(&output) <= 1, "{args:?}: {}", stderr(&output));
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
     /// Fails with the server's own exit status when it has ended.
     fn assert_alive(&self) {
         let ended = self.child.borrow_mut().try_wait().expect("a child");

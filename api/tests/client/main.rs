@@ -4,6 +4,7 @@
 mod bounds;
 mod calls;
 mod events;
+mod holds;
 mod network;
 mod process;
 mod restarts;

@@ -3,6 +3,7 @@
 use crate::support::{BANK, Server, account, codes, deposits, transfer, transfer_id};
 use ducat_actors::handle::EngineOptions;
 use ducat_api::client::{Client, ClientError};
+use ducat_api::convert::TIMEOUT_MS_MAX;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Code};
 use ducat_api::server::{Drained, ServerOptions};
@@ -31,6 +32,10 @@ async fn the_largest_batch_fits_and_a_larger_message_does_not() {
         currency: "LONGCODE1234".into(),
         kind: 2,
         linked: id < 10_000,
+        operation: proto::Operation::Hold.into(),
+        timeout_ms: TIMEOUT_MS_MAX,
+        over_capture_max: "79228162514.264337593543950335".into(),
+        ..Default::default()
     };
     let batch: Vec<_> = (1..=10_000).map(full).collect();
     let outcomes = server.client.create_transfers(batch).await.expect("fits");

@@ -4,6 +4,7 @@ use crate::support::{BANK, Server, account, deposits, transfer};
 use ducat_actors::handle::EngineOptions;
 use ducat_api::budget::Budget;
 use ducat_api::client::{ClientError, EventFilter, EventStream};
+use ducat_api::proto::account_event::Event as Happened;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, AccountStatus, Code, EventKind, SubscribeRequest};
 use ducat_api::server::{Drained, ServerOptions};
@@ -57,11 +58,13 @@ async fn events_carry_what_was_asked_and_what_became_of_it() {
     assert_eq!(transfer_of(3).transfer.expect("asked").currency, "GBP");
     assert_eq!(transfer_of(4).outcome, Some(refused));
     assert_eq!(transfer_of(4).outcome.expect("one").code(), Code::CreditAccountUnknown);
-    let opened = all[0].account_opened.clone().expect("opened");
+    let event = |at: usize| all[at].account_event.clone().and_then(|event| event.event);
+    let Some(Happened::Opened(opened)) = event(0) else { panic!("{:?}", all[0]) };
     assert_eq!((opened.id, opened.external, opened.currency.as_str()), (BANK, true, "GBP"));
     let asset = all[5].asset_defined.clone().expect("defined");
     assert_eq!((asset.code.as_str(), asset.digits, all[5].digits), ("POINTS", 3, 3));
-    assert_eq!(all[6].status_changed.expect("changed").status(), AccountStatus::Frozen);
+    let Some(Happened::Status(changed)) = event(6) else { panic!("{:?}", all[6]) };
+    assert_eq!(changed.status(), AccountStatus::Frozen);
     assert_eq!(events.next_lsn(), 8);
     // And what comes later.
     server.client.transfer(transfer(3, BANK, 2, 1)).await.expect("answered");

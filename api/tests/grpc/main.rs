@@ -1,8 +1,10 @@
 //! The services over real sockets, with the real engine and the in-memory journal: what a
 //! client sees, call by call.
 
+mod accounts;
 mod bounds;
 mod feed;
+mod holds;
 mod overload;
 mod past;
 mod slow;
@@ -30,8 +32,8 @@ async fn money_moves_and_every_outcome_says_how() {
     assert_eq!(refused.code(), Code::InsufficientFunds);
     assert_eq!(
         refused.explanation,
-        "account 2 has 10.00 GBP available, 12.00 GBP needed (posted 10.00, held 0.00, overdraft \
-         limit 0.00)"
+        "account 2 has 10.00 GBP available, 12.00 GBP needed (posted 10.00, overdraft limit less \
+         what is on hold 0.00)"
     );
     assert!(refused.lsn > deposit.lsn);
     server.stop().await;
@@ -204,9 +206,9 @@ async fn statuses_change_as_the_interface_says() {
     assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
     assert!(error.to_string().contains("account 2 is not empty"), "{error}");
     assert_eq!(set(3, AccountStatus::Closed).await.expect("empty").status, 2);
-    let error = set(3, AccountStatus::Active).await.expect_err("closed");
-    assert_eq!(error.code(), Some(Grpc::FailedPrecondition));
-    assert_eq!(error.reason(), Some("ACCOUNT_CLOSED"));
+    let refused = server.client.transfer(transfer(3, BANK, 3, 5)).await.expect("answered");
+    assert_eq!(refused.code(), Code::CreditAccountClosed);
+    assert_eq!(set(3, AccountStatus::Active).await.expect("opened again").status, 0);
     let error = set(99, AccountStatus::Active).await.expect_err("unknown");
     assert_eq!(error.code(), Some(Grpc::NotFound));
     assert!(error.to_string().contains("the id 99"), "{error}");

@@ -14,6 +14,7 @@ use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountSpec, Outcome, TransferKind, TransferRequest};
 use ducat_persistence::AppendBuffer;
 
@@ -117,7 +118,7 @@ impl Bank {
         let indices: Vec<u64> = (0..accounts).collect();
         for some in indices.chunks(BATCH) {
             let deposits: Vec<_> = some.iter().map(|index| bank.deposit(*index)).collect();
-            bank.run(&deposits);
+            bank.run(&as_requests(deposits));
         }
         bank.begun = bank.ledger.clone();
         bank
@@ -187,7 +188,7 @@ impl Bank {
     }
 
     /// Everything from order to records and outcomes.
-    pub fn run(&mut self, requests: &[TransferRequest]) -> Vec<Answer> {
+    pub fn run(&mut self, requests: &[Request]) -> Vec<Answer> {
         let mut plan = self.add(requests);
         let batch = plan.take_batch();
         self.prepare(&batch);
@@ -197,7 +198,7 @@ impl Bank {
     }
 
     /// The same, with one step measured.
-    pub fn run_measured(&mut self, requests: &[TransferRequest], step: Step, meter: &mut Meter) {
+    pub fn run_measured(&mut self, requests: &[Request], step: Step, meter: &mut Meter) {
         let mut plan = when(step == Step::Add, meter, || self.add(requests));
         let batch = plan.take_batch();
         when(step == Step::Prepare, meter, || self.prepare(&batch));
@@ -209,10 +210,11 @@ impl Bank {
     // Never inlined, so that profiles name the steps.
 
     #[inline(never)]
-    fn add(&mut self, requests: &[TransferRequest]) -> Plan {
+    fn add(&mut self, requests: &[Request]) -> Plan {
         let coordinator = &mut self.ledger.coordinator;
         let mut plan = coordinator.begin(NOW_NS);
-        coordinator.add(&mut plan, requests);
+        let taken = coordinator.add(&mut plan, requests);
+        assert_eq!(taken, requests.len(), "without holds a batch takes all");
         plan
     }
 
@@ -239,12 +241,7 @@ impl Bank {
     }
 
     #[inline(never)]
-    fn conclude(
-        &mut self,
-        plan: &Plan,
-        batch: &Batch,
-        requests: &[TransferRequest],
-    ) -> Vec<Answer> {
+    fn conclude(&mut self, plan: &Plan, batch: &Batch, requests: &[Request]) -> Vec<Answer> {
         let records = &mut self.records;
         records.clear();
         records.begin_batch(plan.time_ns());
@@ -252,11 +249,16 @@ impl Bank {
         let emit = |lsn, record: &_| {
             records.push(lsn, |bytes| codec::encode(record, bytes)).expect("records are small");
         };
-        let coordinator = &self.ledger.coordinator;
+        let coordinator = &mut self.ledger.coordinator;
         let answers = coordinator.conclude(plan, batch, submissions, &self.legs, emit);
         records.end_batch();
         answers
     }
+}
+
+/// In place, as the engine's door does it.
+pub fn as_requests(transfers: Vec<TransferRequest>) -> Vec<Request> {
+    transfers.into_iter().map(Request::from).collect()
 }
 
 fn account(index: u64) -> AccountId {

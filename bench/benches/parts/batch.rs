@@ -1,7 +1,7 @@
 //! A batch through order, prepare, decide, commit and conclude: each step alone, and all of
 //! them with the batch's size, the number of accounts and their heat varied.
 
-use super::bank::{Bank, Pick, Step};
+use super::bank::{Bank, Pick, Step, as_requests};
 use super::{BATCH, Meter, Part};
 
 /// All parts.
@@ -33,7 +33,7 @@ fn step_part(step: Step, size: usize, accounts: u64) -> Part {
         let mut bank = Bank::new(accounts, Pick::Uniform);
         move |meter: &mut Meter| {
             bank.restart_if_full();
-            let requests = bank.transfers(size);
+            let requests = as_requests(bank.transfers(size));
             bank.run_measured(&requests, step, meter);
         }
     })
@@ -52,7 +52,8 @@ fn whole(size: usize, accounts: u64, pick: Pick) -> Part {
         let mut bank = Bank::new(accounts, pick);
         move |meter: &mut Meter| {
             bank.restart_if_full();
-            let requests: Vec<_> = (0..batches).map(|_| bank.transfers(size)).collect();
+            let requests: Vec<_> =
+                (0..batches).map(|_| as_requests(bank.transfers(size))).collect();
             meter.measure(|| {
                 for requests in &requests {
                     bank.run(requests);

@@ -1,13 +1,16 @@
 //! Bytes: requests from the wire, answers to it, records to the journal and back.
 
-use super::bank::{Bank, Pick, posted};
+use super::bank::{Bank, Pick, as_requests, posted};
 use super::{BATCH, Meter, Part};
+use ducat_actors::handle::Answers;
 use ducat_api::convert::{outcomes, transfers};
 use ducat_api::proto;
+use ducat_api::wire_requests::BatchRequest;
 use ducat_engine::codec;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::Currencies;
 use ducat_engine::record::Record;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{Outcome, TransferRequest};
 use prost::Message as _;
 
@@ -37,23 +40,21 @@ fn part<R: FnMut(&mut Meter) + 'static>(
 /// A batch as a client sends it.
 pub fn encoded(requests: &[TransferRequest]) -> Vec<u8> {
     let currencies = Currencies::new();
-    let to_proto = |request| transfers::to_proto(request, &currencies);
+    let to_proto =
+        |request: &TransferRequest| transfers::to_proto(&Request::from(*request), &currencies);
     let transfers = requests.iter().map(to_proto).collect();
     proto::CreateTransfersRequest { transfers }.encode_to_vec()
 }
 
-/// Bytes into the generated messages.
+/// Bytes into the message, as servers read it.
 #[inline(never)]
-pub fn decode(bytes: &[u8]) -> proto::CreateTransfersRequest {
-    proto::CreateTransfersRequest::decode(bytes).expect("well-formed")
+pub fn decode(bytes: &[u8]) -> BatchRequest {
+    BatchRequest::decode(bytes).expect("well-formed")
 }
 
-/// The generated messages into the engine's requests.
+/// The message into the engine's requests.
 #[inline(never)]
-pub fn convert(
-    request: &proto::CreateTransfersRequest,
-    currencies: &Currencies,
-) -> Vec<TransferRequest> {
+pub fn convert(request: &BatchRequest, currencies: &Currencies) -> Vec<Request> {
     transfers::batch(&request.transfers, currencies).expect("well-formed")
 }
 
@@ -89,7 +90,7 @@ fn decided(refused: bool) -> (Vec<TransferRequest>, Vec<Outcome>, Vec<Record>) {
         let nobody = AccountId::new(u128::MAX).expect("not zero");
         requests.iter_mut().for_each(|request| request.debit = nobody);
     }
-    let mut answers = bank.run(&requests);
+    let mut answers = bank.run(&as_requests(requests.clone()));
     let outcomes = if refused { answers.remove(0).outcomes } else { posted(answers) };
     let mut records = bank.records;
     records.seal(super::frame::SHARD, super::frame::EPOCH, super::frame::GENESIS);
@@ -102,7 +103,8 @@ fn encode_answers(refused: bool) -> impl FnMut(&mut Meter) {
     let (requests, outcomes, _) = decided(refused);
     let asked = decode(&encoded(&requests)).transfers;
     let currencies = Currencies::new();
-    move |meter| drop(meter.measure(|| outcomes::unary_answer(&outcomes, &asked, &currencies)))
+    let answers = Answers { outcomes, holds: Vec::new() };
+    move |meter| drop(meter.measure(|| outcomes::unary_answer(&answers, &asked, &currencies)))
 }
 
 fn encode_records(refused: bool) -> impl FnMut(&mut Meter) {

@@ -4,6 +4,7 @@
 use super::bank::{Bank, Pick, posted};
 use super::codec::{convert, decode, encoded};
 use super::{BATCH, Meter, Part, frame};
+use ducat_actors::handle::Answers;
 use ducat_api::convert::outcomes::unary_answer;
 use ducat_engine::money::Currencies;
 
@@ -24,7 +25,8 @@ fn bytes_to_bytes(accounts: u64) -> impl FnMut(&mut Meter) {
             let requests = convert(&asked, &currencies);
             let answers = bank.run(&requests);
             bank.records.seal(frame::SHARD, frame::EPOCH, frame::GENESIS);
-            unary_answer(&posted(answers), &asked.transfers, &currencies)
+            let answers = Answers { outcomes: posted(answers), holds: Vec::new() };
+            unary_answer(&answers, &asked.transfers, &currencies)
         });
         assert!(answer.as_bytes().len() > BATCH, "an outcome each");
     }

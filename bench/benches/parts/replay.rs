@@ -1,7 +1,7 @@
 //! Replay: frames of transfers decoded and applied to a ledger that follows the live one, as
 //! at a start (`actors/src/replay.rs`), after the frame was checked.
 
-use super::bank::{Bank, Pick};
+use super::bank::{Bank, Pick, as_requests};
 use super::batch::short;
 use super::{BATCH, Meter, NOW_NS, Part};
 use ducat_engine::codec;
@@ -30,7 +30,7 @@ fn parts_at(accounts: u64) -> [Part; 2] {
 
 /// Does the next batch on the live ledger; the first LSN and the bytes of its records.
 fn next_batch(live: &mut Bank) -> (Lsn, Vec<u8>) {
-    let requests = live.transfers(BATCH);
+    let requests = as_requests(live.transfers(BATCH));
     let first = live.ledger.coordinator.next_lsn();
     live.run(&requests);
     let payloads = live.records.frames().map(|(_, frame)| &frame[super::frame::HEADER_BYTES..]);

@@ -110,7 +110,7 @@ impl PostgresArgs {
             url.parse::<Config>().context("--url is no address of a PostgreSQL server")?;
         }
         ensure!(
-            !matches!(self.workload, Workload::Mixed | Workload::Csv),
+            !matches!(self.workload, Workload::Mixed | Workload::Holds | Workload::Csv),
             "--workload {} is not there as SQL",
             self.workload.name()
         );

@@ -123,6 +123,14 @@ fn throughput() -> Vec<Row> {
         )
         .peer(494e3, 11.0, 35.0),
         Row::rate(
+            "holds",
+            "30% held, then captured or voided; 10k accounts, batches of 8,192, 3 in flight",
+            Job::Run("--workload holds --accounts 10000 --batch 8192 --in-flight 3"),
+            700e3,
+            1.4e6,
+        )
+        .peer(227e3, 24.0, 95.0),
+        Row::rate(
             "batch100-1",
             "batches of 100, 1 client, 8 in flight",
             Job::Run("--mode stream --batch 100 --connections 1 --in-flight 8"),

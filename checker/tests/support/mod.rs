@@ -111,19 +111,18 @@ impl Run {
         let sent_at = self.clock + 1;
         self.clock += 2;
         let first = self.calls.len();
-        for ((requests, answer), lost) in submissions.iter().zip(done.answers).zip(lost) {
+        for ((requests, mut answer), lost) in submissions.iter().zip(done.answers).zip(lost) {
             let span = Span { sent_at, answered_at: self.clock };
             if *lost {
                 self.calls.push((span, Call::Unanswered(requests.clone())));
                 continue;
             }
-            let mut outcomes = answer.outcomes;
             let read = |lsn: Lsn| {
                 let event = &self.events[lsn.0 as usize - 1];
                 Ok::<_, Infallible>((event.time_ns, event.record.clone()))
             };
-            resolve(&mut outcomes, &answer.repeats, read).expect("at hand");
-            let told = outcomes.iter().map(Told::from);
+            resolve(&mut answer, read).expect("at hand");
+            let told = answer.outcomes.iter().map(Told::from);
             let items = requests.iter().copied().zip(told).collect();
             self.calls.push((span, Call::Transfers(items)));
         }
@@ -137,12 +136,10 @@ impl Run {
 
     pub fn set_status(&mut self, id: u128, status: AccountStatus) {
         let slot = self.slot(id);
-        let host = self.ledger.coordinator.layout().partition_of(slot);
         if self.ledger.view(slot).expect("hosted").status == status {
             return;
         }
-        let (lsn, record) = self.ledger.coordinator.change_status(slot, status);
-        self.ledger.partitions[host].set_status(slot, lsn, status).expect("allowed");
+        let (lsn, record) = self.ledger.set_status(slot, status, "").expect("allowed");
         self.event(lsn, record);
     }
 

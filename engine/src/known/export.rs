@@ -2,7 +2,8 @@
 //! new ids come in and old ones are forgotten.
 //!
 //! Nothing is copied to begin with: a generation only ever grows at its end, so what it held
-//! at the moment is its beginning, and how long that is. The one thing that takes ids away is
+//! at the moment is its beginning, and how long that is. (How holds ended is noted later: those
+//! notes are shared, and copied piece by piece as they change.) The one thing that takes ids away is
 //! a generation's passing, and then the snapshot gets the generation that is dropped:
 //!
 //! ```text
@@ -12,12 +13,14 @@
 //! ids pass again   C        D            B dropped ─▶ B kept here without its pages
 //! ```
 
+use super::closed::ClosedHolds;
 use super::{Generation, KnownIds};
+use crate::holds::Closed;
 use crate::id_table::Position;
 use crate::ids::{Lsn, TransferId};
 
 /// Ids in one piece.
-pub const PIECE_IDS: usize = 32_768;
+pub const PIECE_IDS: usize = 28_672;
 
 /// What the memory of ids is, before its ids are listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +64,8 @@ pub struct IdsPiece {
     pub runs: Vec<Run>,
     /// As many as the runs count.
     pub ids: Vec<TransferId>,
+    /// Those of closed holds, by their place among the ids, and how each ended.
+    pub closed: Vec<(u32, Closed)>,
 }
 
 impl IdsPiece {
@@ -78,6 +83,8 @@ impl IdsPiece {
 #[derive(Clone, Debug)]
 pub(super) struct Export {
     ends: [usize; 2],
+    /// How holds had ended, of the older and the younger generation.
+    closed: [ClosedHolds; 2],
     age: Age,
     next: usize,
     /// Generations dropped since it began, in order, as far as they are part of it.
@@ -106,7 +113,8 @@ impl KnownIds {
     pub fn begin_export(&mut self) -> IdsHead {
         let ends = [self.old.ids.len(), self.young.ids.len()];
         let (age, next) = (Age::Old, 0);
-        let export = Export { ends, age, next, dropped: Vec::new(), passed: 0 };
+        let closed = [self.old.closed.clone(), self.young.closed.clone()];
+        let export = Export { ends, closed, age, next, dropped: Vec::new(), passed: 0 };
         self.export = Some(Box::new(export));
         IdsHead {
             remember_ns: self.remember_ns,
@@ -143,7 +151,7 @@ impl KnownIds {
         } else {
             &self.young
         });
-        Some(generation.piece(export.age, from..export.next))
+        Some(generation.piece(export.age, from..export.next, &export.closed[number]))
     }
 
     /// Forgets a snapshot that was begun.
@@ -180,6 +188,11 @@ impl KnownIds {
                 }
             }
         }
+        for (at, closed) in &piece.closed {
+            let id = piece.ids[*at as usize];
+            let lsn = self.get(id).expect("just remembered");
+            self.close(id, lsn, *closed);
+        }
         None
     }
 }
@@ -188,7 +201,9 @@ impl KnownIds {
 const WARMED: usize = 256;
 
 impl Generation {
-    fn piece(&self, age: Age, positions: std::ops::Range<usize>) -> IdsPiece {
+    fn piece(&self, age: Age, positions: std::ops::Range<usize>, closed: &ClosedHolds) -> IdsPiece {
+        let notes = closed.among(positions.clone());
+        let closed = notes.map(|(at, how)| (at - positions.start as Position, how)).collect();
         let ids = self.ids.ids(positions.clone());
         let ids = ids.map(|(high, low)| {
             TransferId::from_halves(high, low).expect("an id that was remembered is not zero")
@@ -204,7 +219,7 @@ impl Generation {
             from = to;
             at += 1;
         }
-        IdsPiece { age, runs, ids }
+        IdsPiece { age, runs, ids, closed }
     }
 }
 
@@ -298,6 +313,7 @@ mod tests {
             age: Age::Young,
             runs: vec![Run { first: Lsn(100_001), count: 1 }],
             ids: vec![id(60_000)],
+            closed: Vec::new(),
         };
         assert_eq!(again.put(&twice), Some((id(60_000), Lsn(100_001))));
     }

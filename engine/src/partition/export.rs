@@ -8,7 +8,7 @@
 //!                                                          keeps an image of it before
 //! ```
 //!
-//! What an image costs, 32 bytes and one copy, is paid once for each account that changes
+//! What an image costs, 48 bytes and one copy, is paid once for each account that changes
 //! before it is given, in the commit that changes it; so no moment has to copy more than its
 //! own batch. (Whole pieces copied before their first change would be copied almost all by the
 //! first batch that hits accounts at random.)
@@ -16,6 +16,7 @@
 use super::{Layout, Partition};
 use crate::account::{Account, Image};
 use crate::ids::Slot;
+use std::collections::BTreeMap;
 
 /// Accounts of all partitions in one piece.
 pub const PIECE_ACCOUNTS: usize = 4_096;
@@ -33,6 +34,8 @@ pub(super) struct Export {
     kept: Vec<u64>,
     /// The images of each piece, in the order in which their accounts changed.
     images: Vec<Vec<Image>>,
+    /// Accounts whose limits changed, as they were.
+    whole: BTreeMap<usize, Account>,
 }
 
 impl Export {
@@ -44,7 +47,20 @@ impl Export {
             piece,
             kept: vec![0; accounts.div_ceil(64)],
             images: vec![Vec::new(); accounts.div_ceil(piece)],
+            whole: BTreeMap::new(),
         }
+    }
+
+    /// Keeps an account whose limits are about to change, as it was when the export began.
+    fn keep_whole(&mut self, local: usize, account: &Account) {
+        if local < self.next || local >= self.end || self.whole.contains_key(&local) {
+            return;
+        }
+        // What changed before has left an image; the limits are still what they were.
+        let mut images = self.images[local / self.piece].iter();
+        let image = images.find(|image| image.local as usize == local);
+        let then = image.map_or_else(|| account.settled(), |image| account.as_of(*image));
+        self.whole.insert(local, then);
     }
 
     fn keep(&mut self, local: usize, account: &Account) {
@@ -77,6 +93,10 @@ impl Export {
         for image in std::mem::take(&mut self.images[from / self.piece]) {
             let at = image.local as usize;
             piece[at - from] = accounts[at].as_of(image);
+        }
+        let later = self.whole.split_off(&self.next);
+        for (at, account) in std::mem::replace(&mut self.whole, later) {
+            piece[at - from] = account;
         }
         Some(piece)
     }
@@ -139,6 +159,15 @@ impl Partition {
         self.export = None;
     }
 
+    /// The account's limits are about to change: a snapshot on its way that has yet to come to
+    /// it keeps the whole account.
+    pub(super) fn preserve_whole(&mut self, slot: Slot) {
+        if let Some(export) = &mut self.export {
+            let local = self.layout.local(slot);
+            export.keep_whole(local, &self.accounts[local]);
+        }
+    }
+
     /// The account is about to change: a snapshot on its way that has yet to come to it keeps
     /// its image.
     #[inline]
@@ -154,6 +183,7 @@ impl Partition {
 mod tests {
     use super::*;
     use crate::ids::{AccountId, Lsn};
+    use crate::limits::{Bounds, Limits};
     use crate::money::CurrencyId;
     use crate::transfer::{AccountSpec, AccountStatus};
 
@@ -177,6 +207,12 @@ mod tests {
             partition.apply_credit(slot, Lsn(lsn), 100).expect("possible");
         }
         partition.set_status(Slot(9), Lsn(7), AccountStatus::Frozen).expect("allowed");
+        // Limits change once with an image and once without, and again.
+        let limits = |overdraft_limit| Limits { overdraft_limit, bounds: Bounds::default() };
+        for (slot, limit) in [(Slot(3), 7), (Slot(11), 8), (Slot(11), 9), (last, 10)] {
+            partition.set_limits(slot, Lsn(7), &limits(limit)).expect("allowed");
+        }
+        partition.apply_credit(Slot(11), Lsn(7), 1).expect("possible");
         open(&mut partition, count, Lsn(8));
         let mut given = partition.give().expect("a first piece");
         assert_eq!(given.len(), PIECE_ACCOUNTS);
@@ -203,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_costs_32_bytes() {
-        assert_eq!(size_of::<Image>(), 32);
+    fn an_image_costs_48_bytes() {
+        assert_eq!(size_of::<Image>(), 48);
     }
 }

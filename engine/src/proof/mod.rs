@@ -10,6 +10,7 @@
 pub mod merkle;
 pub mod names;
 pub mod statement;
+pub mod texts;
 
 pub use merkle::{Hash, Tree};
 pub use names::{Names, Unnamed, Whose};

@@ -1,8 +1,11 @@
 //! What the journal's numbers stand for: slots are accounts, numbers are currencies. Both are
 //! only ever added, so what is known at one LSN holds for every LSN before.
 
+mod holds;
+
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
-use crate::account::signed;
+use super::texts;
+use crate::account_event::{AccountEvent, Change, Opening};
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
 use crate::ledger::Ledger;
 use crate::money::{Currencies, CurrencyId};
@@ -69,6 +72,11 @@ impl Names {
     pub fn learn(&mut self, record: &Record) {
         match record {
             Record::AccountOpened(spec) => self.add(spec.id, spec.currency, spec.external),
+            Record::Account(event) => {
+                if let AccountEvent::Opened(Opening { spec, .. }) = &**event {
+                    self.add(spec.id, spec.currency, spec.external);
+                }
+            }
             Record::AssetDefined { code, digits } => {
                 // One that cannot be defined is no event; replay says so.
                 drop(self.currencies.define(code, u32::from(*digits)));
@@ -131,22 +139,51 @@ impl Names {
                 let (account, _) = self.account(lsn, *slot)?;
                 Event::StatusChanged { account, status: *status }
             }
+            Record::Account(event) => self.account_event(lsn, event)?,
             Record::AssetDefined { code, digits } => {
                 let what = || Unnamed { lsn, what: format!("asset {code}") };
                 Event::AssetDefined(CurrencyText::new(code, *digits).ok_or_else(what)?)
             }
+            Record::Held(_)
+            | Record::Captured(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => self.hold_event(lsn, record)?,
         };
         Ok(Statement { whose, lsn, time_ns, event })
+    }
+
+    fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {
+        Ok(match event {
+            AccountEvent::Opened(Opening { spec, bounds, profile }) => Event::OpenedInFull {
+                account: spec.id,
+                currency: self.currency(lsn, spec.currency)?,
+                overdraft_limit: spec.overdraft_limit,
+                external: spec.external,
+                bounds: *bounds,
+                profile: texts::of_opening(profile),
+            },
+            AccountEvent::Changed { slot, back: _, change } => {
+                let (account, _) = self.account(lsn, *slot)?;
+                match change {
+                    Change::Status { status, reason } => {
+                        let (status, reason) = (*status, texts::of_reason(reason));
+                        Event::StatusSet { account, status, reason }
+                    }
+                    Change::Profile(change) => {
+                        Event::ProfileChanged { account, change: texts::of_change(change) }
+                    }
+                    Change::Limits(limits) => Event::LimitsChanged { account, limits: *limits },
+                }
+            }
+        })
     }
 
     fn posted(&self, lsn: Lsn, p: &Posted, linked: bool) -> Result<TransferEvent, Unnamed> {
         let (debit, payer) = self.account(lsn, p.debit)?;
         let (credit, receiver) = self.account(lsn, p.credit)?;
-        let kind = match (payer.external, receiver.external) {
-            (true, _) => TransferKind::Deposit,
-            (_, true) => TransferKind::Withdrawal,
-            _ => TransferKind::Transfer,
-        };
+        let kind = kind_of(payer, receiver);
         let side =
             |account, side: &PostedSide| Side { account, after: figures(side.posted, side.room) };
         Ok(TransferEvent {
@@ -161,16 +198,20 @@ impl Names {
         })
     }
 
-    fn refused(&self, lsn: Lsn, r: &Refused, linked: bool) -> Result<TransferEvent, Unnamed> {
-        let side = |party: Party| match party {
+    /// A side of what was refused, and what its account holds.
+    fn party(&self, lsn: Lsn, party: Party) -> Result<(Side, Option<CurrencyId>), Unnamed> {
+        match party {
             Party::Known { slot, posted, room } => {
                 let (id, account) = self.account(lsn, slot)?;
                 Ok((Side { account: id, after: figures(posted, room) }, Some(account.currency)))
             }
             Party::Unknown(account) => Ok((Side { account, after: None }, None)),
-        };
-        let (debit, pays_in) = side(r.debit)?;
-        let (credit, receives_in) = side(r.credit)?;
+        }
+    }
+
+    fn refused(&self, lsn: Lsn, r: &Refused, linked: bool) -> Result<TransferEvent, Unnamed> {
+        let (debit, pays_in) = self.party(lsn, r.debit)?;
+        let (credit, receives_in) = self.party(lsn, r.credit)?;
         let currency = r.currency.or(pays_in).or(receives_in);
         Ok(TransferEvent {
             id: r.id,
@@ -185,6 +226,14 @@ impl Names {
     }
 }
 
-fn figures(posted: i128, room: u128) -> Option<BalanceAfter> {
-    Some(BalanceAfter { posted, available: posted.saturating_add(signed(room)) })
+fn kind_of(payer: Account, receiver: Account) -> TransferKind {
+    match (payer.external, receiver.external) {
+        (true, _) => TransferKind::Deposit,
+        (_, true) => TransferKind::Withdrawal,
+        _ => TransferKind::Transfer,
+    }
+}
+
+fn figures(posted: i128, room: i128) -> Option<BalanceAfter> {
+    Some(BalanceAfter { posted, available: posted.saturating_add(room) })
 }

@@ -9,13 +9,38 @@
 //!   event 2, an account opened:   id 16 │ currency │ overdraft limit 16 │ external 1
 //!   event 3, a status changed:    account 16 │ status 1
 //!   event 4, an asset defined:    currency
+//!   event 5, a hold placed:       id 16 │ kind 1 │ linked 1 │ amount 16 │ currency │ timeout 8
+//!                                 │ tolerance 16 │ side (debit) │ credit account 16
+//!   event 6, a hold captured:     id 16 │ linked 1 │ hold 16 │ all 1 │ last 1 │ amount 16
+//!                                 │ released 16 │ remaining 16 │ currency │ side │ side
+//!   event 7, a hold voided:       id 16 │ linked 1 │ hold 16 │ released 16 │ currency │ side (debit)
+//!   event 8, a hold extended:     id 16 │ linked 1 │ hold 16 │ timeout 8 │ expires 8
+//!                                 │ remaining 16 │ currency │ side (debit)
+//!   event 9, a hold expired:      hold 16 │ released 16 │ currency │ side (debit)
+//!   event 10, an operation on a hold refused:  id 16 │ linked 1 │ outcome 1 │ operation │ currency
+//!                                 │ 1 │ if so: side (debit) │ 1 │ if so: side (credit)
+//!                                 │ 1 │ if so: remaining 16 │ tolerance 16 │ expires 8
+//!   operation: 1 │ kind 1 │ amount 16 │ timeout 8 │ tolerance 16
+//!            : 2 │ hold 16 │ 1 │ if so: amount 16 │ last 1     3 │ hold 16     4 │ hold 16 │ timeout 8
+//!   event 20, opened in full:     as event 2 │ floor │ ceiling │ digest of the profile 32
+//!   event 21, a status changed:   account 16 │ status 1 │ digest of the reason 32
+//!   event 22, a profile changed:  account 16 │ digest of the change 32
+//!   event 23, limits changed:     account 16 │ overdraft limit 16 │ floor │ ceiling
+//!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
 //! ```
 
+mod holds;
+
+pub use holds::{
+    HoldAsked, HoldCaptured, HoldExpired, HoldExtended, HoldPlaced, HoldRefused, HoldVoided,
+};
+
 use super::merkle::{self, Hash};
 use super::names::Whose;
 use crate::ids::{AccountId, Lsn, ShardId, TransferId};
+use crate::limits::{Bounds, Limits};
 use crate::money::DIGITS_MAX;
 use crate::rejection::Rejection;
 use crate::transfer::{AccountStatus, BalanceAfter, TransferKind};
@@ -26,7 +51,7 @@ use thiserror::Error;
 pub const MAGIC: [u8; 16] = *b"ducat statement\x01";
 
 /// No statement is longer, in bytes.
-pub const STATEMENT_BYTES_MAX: usize = 256;
+pub const STATEMENT_BYTES_MAX: usize = 320;
 
 /// No code of a currency is longer, in bytes.
 const CODE_BYTES_MAX: usize = 12;
@@ -69,6 +94,56 @@ pub enum Event {
     },
     /// An asset was defined.
     AssetDefined(CurrencyText),
+    /// A hold was placed.
+    HoldPlaced(HoldPlaced),
+    /// A hold was captured, or a part of it.
+    HoldCaptured(HoldCaptured),
+    /// A hold was voided.
+    HoldVoided(HoldVoided),
+    /// A hold expires later than it would have.
+    HoldExtended(HoldExtended),
+    /// A hold's time was over.
+    HoldExpired(HoldExpired),
+    /// An operation on a hold was refused.
+    HoldRefused(HoldRefused),
+    /// An account was opened, with a profile.
+    OpenedInFull {
+        /// Its id.
+        account: AccountId,
+        /// What it holds.
+        currency: CurrencyText,
+        /// How far below zero it may go, minor units.
+        overdraft_limit: u128,
+        /// It stands for the world outside.
+        external: bool,
+        /// Its floor and ceiling.
+        bounds: Bounds,
+        /// [`super::texts::of_opening`]: texts about people are proved, not shown.
+        profile: Hash,
+    },
+    /// An account's status was changed, with a reason.
+    StatusSet {
+        /// The account.
+        account: AccountId,
+        /// Its new status.
+        status: AccountStatus,
+        /// [`super::texts::of_reason`].
+        reason: Hash,
+    },
+    /// What is known of an account was changed.
+    ProfileChanged {
+        /// The account.
+        account: AccountId,
+        /// [`super::texts::of_change`].
+        change: Hash,
+    },
+    /// An account's limits were changed.
+    LimitsChanged {
+        /// The account.
+        account: AccountId,
+        /// What they are from here on.
+        limits: Limits,
+    },
 }
 
 /// A decided transfer.
@@ -165,6 +240,16 @@ const TRANSFER: u8 = 1;
 const ACCOUNT_OPENED: u8 = 2;
 const STATUS_CHANGED: u8 = 3;
 const ASSET_DEFINED: u8 = 4;
+const HOLD_PLACED: u8 = 5;
+const HOLD_CAPTURED: u8 = 6;
+const HOLD_VOIDED: u8 = 7;
+const HOLD_EXTENDED: u8 = 8;
+const HOLD_EXPIRED: u8 = 9;
+const HOLD_REFUSED: u8 = 10;
+const OPENED_IN_FULL: u8 = 20;
+const STATUS_SET: u8 = 21;
+const PROFILE_CHANGED: u8 = 22;
+const LIMITS_CHANGED: u8 = 23;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -189,11 +274,68 @@ impl Statement {
             Event::StatusChanged { account, status } => {
                 out.push(STATUS_CHANGED);
                 out.extend_from_slice(&account.get().to_be_bytes());
-                out.push(status_number(*status));
+                out.push(status.number());
             }
             Event::AssetDefined(currency) => {
                 out.push(ASSET_DEFINED);
                 put_currency(Some(currency), out);
+            }
+            Event::HoldPlaced(hold) => {
+                out.push(HOLD_PLACED);
+                hold.put(out);
+            }
+            Event::HoldCaptured(hold) => {
+                out.push(HOLD_CAPTURED);
+                hold.put(out);
+            }
+            Event::HoldVoided(hold) => {
+                out.push(HOLD_VOIDED);
+                hold.put(out);
+            }
+            Event::HoldExtended(hold) => {
+                out.push(HOLD_EXTENDED);
+                hold.put(out);
+            }
+            Event::HoldExpired(hold) => {
+                out.push(HOLD_EXPIRED);
+                hold.put(out);
+            }
+            Event::HoldRefused(hold) => {
+                out.push(HOLD_REFUSED);
+                hold.put(out);
+            }
+            Event::OpenedInFull {
+                account,
+                currency,
+                overdraft_limit,
+                external,
+                bounds,
+                profile,
+            } => {
+                out.push(OPENED_IN_FULL);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                put_currency(Some(currency), out);
+                out.extend_from_slice(&overdraft_limit.to_be_bytes());
+                out.push(u8::from(*external));
+                put_bounds(bounds, out);
+                out.extend_from_slice(profile);
+            }
+            Event::StatusSet { account, status, reason } => {
+                out.push(STATUS_SET);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.push(status.number());
+                out.extend_from_slice(reason);
+            }
+            Event::ProfileChanged { account, change } => {
+                out.push(PROFILE_CHANGED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.extend_from_slice(change);
+            }
+            Event::LimitsChanged { account, limits } => {
+                out.push(LIMITS_CHANGED);
+                out.extend_from_slice(&account.get().to_be_bytes());
+                out.extend_from_slice(&limits.overdraft_limit.to_be_bytes());
+                put_bounds(&limits.bounds, out);
             }
         }
     }
@@ -240,23 +382,44 @@ impl Statement {
                 external: rest.bool("external flag")?,
             },
             STATUS_CHANGED => {
-                Event::StatusChanged { account: rest.account()?, status: rest.status()? }
+                Event::StatusChanged { account: rest.account()?, status: rest.first_status()? }
             }
             ASSET_DEFINED => Event::AssetDefined(rest.some_currency()?),
+            HOLD_PLACED => Event::HoldPlaced(HoldPlaced::take(&mut rest)?),
+            HOLD_CAPTURED => Event::HoldCaptured(HoldCaptured::take(&mut rest)?),
+            HOLD_VOIDED => Event::HoldVoided(HoldVoided::take(&mut rest)?),
+            HOLD_EXTENDED => Event::HoldExtended(HoldExtended::take(&mut rest)?),
+            HOLD_EXPIRED => Event::HoldExpired(HoldExpired::take(&mut rest)?),
+            HOLD_REFUSED => Event::HoldRefused(HoldRefused::take(&mut rest)?),
+            OPENED_IN_FULL => Event::OpenedInFull {
+                account: rest.account()?,
+                currency: rest.some_currency()?,
+                overdraft_limit: u128::from_be_bytes(rest.array()?),
+                external: rest.bool("external flag")?,
+                bounds: rest.bounds()?,
+                profile: rest.array()?,
+            },
+            STATUS_SET => Event::StatusSet {
+                account: rest.account()?,
+                status: rest.status()?,
+                reason: rest.array()?,
+            },
+            PROFILE_CHANGED => {
+                Event::ProfileChanged { account: rest.account()?, change: rest.array()? }
+            }
+            LIMITS_CHANGED => Event::LimitsChanged {
+                account: rest.account()?,
+                limits: Limits {
+                    overdraft_limit: u128::from_be_bytes(rest.array()?),
+                    bounds: rest.bounds()?,
+                },
+            },
             _ => return Err(StatementError::Field("event")),
         };
         match rest.0.len() {
             0 => Ok(Self { whose, lsn, time_ns, event }),
             more => Err(StatementError::Trailing(more)),
         }
-    }
-}
-
-const fn status_number(status: AccountStatus) -> u8 {
-    match status {
-        AccountStatus::Active => 0,
-        AccountStatus::Frozen => 1,
-        AccountStatus::Closed => 2,
     }
 }
 
@@ -275,12 +438,24 @@ fn put_transfer(transfer: &TransferEvent, out: &mut Vec<u8>) {
     out.push(transfer.rejection.map_or(0, Rejection::number));
     out.extend_from_slice(&transfer.amount.to_be_bytes());
     put_currency(transfer.currency.as_ref(), out);
-    for side in [&transfer.debit, &transfer.credit] {
-        out.extend_from_slice(&side.account.get().to_be_bytes());
-        out.push(u8::from(side.after.is_some()));
-        if let Some(after) = side.after {
-            out.extend_from_slice(&after.posted.to_be_bytes());
-            out.extend_from_slice(&after.available.to_be_bytes());
+    put_side(&transfer.debit, out);
+    put_side(&transfer.credit, out);
+}
+
+fn put_side(side: &Side, out: &mut Vec<u8>) {
+    out.extend_from_slice(&side.account.get().to_be_bytes());
+    out.push(u8::from(side.after.is_some()));
+    if let Some(after) = side.after {
+        out.extend_from_slice(&after.posted.to_be_bytes());
+        out.extend_from_slice(&after.available.to_be_bytes());
+    }
+}
+
+fn put_bounds(bounds: &Bounds, out: &mut Vec<u8>) {
+    for bound in [bounds.floor, bounds.ceiling] {
+        out.push(u8::from(bound.is_some()));
+        if let Some(bound) = bound {
+            out.extend_from_slice(&bound.to_be_bytes());
         }
     }
 }
@@ -323,9 +498,22 @@ impl Rest<'_> {
         AccountId::new(id).map_err(|_| StatementError::Field("account"))
     }
 
+    fn bounds(&mut self) -> Result<Bounds, StatementError> {
+        let mut bound = || {
+            let known = self.bool("bound flag")?;
+            known.then(|| Ok(i128::from_be_bytes(self.array()?))).transpose()
+        };
+        Ok(Bounds { floor: bound()?, ceiling: bound()? })
+    }
+
+    /// One of those there were before there were reasons.
+    fn first_status(&mut self) -> Result<AccountStatus, StatementError> {
+        let first = self.status().ok().filter(|status| status.number() <= 2);
+        first.ok_or(StatementError::Field("status"))
+    }
+
     fn status(&mut self) -> Result<AccountStatus, StatementError> {
-        let all = [AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed];
-        all.get(usize::from(self.u8()?)).copied().ok_or(StatementError::Field("status"))
+        AccountStatus::from_number(self.u8()?).ok_or(StatementError::Field("status"))
     }
 
     fn currency(&mut self) -> Result<Option<CurrencyText>, StatementError> {
@@ -353,12 +541,29 @@ impl Rest<'_> {
         Ok(Side { account, after: after.transpose()? })
     }
 
-    fn transfer(&mut self) -> Result<TransferEvent, StatementError> {
-        let id = TransferId::new(u128::from_be_bytes(self.array()?));
-        let id = id.map_err(|_| StatementError::Field("id"))?;
+    fn wide(&mut self) -> Result<u128, StatementError> {
+        Ok(u128::from_be_bytes(self.array()?))
+    }
+
+    fn id(&mut self) -> Result<TransferId, StatementError> {
+        TransferId::new(self.wide()?).map_err(|_| StatementError::Field("id"))
+    }
+
+    fn kind(&mut self) -> Result<TransferKind, StatementError> {
         let kinds = [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
         let kind = kinds.get(usize::from(self.u8()?)).copied();
-        let kind = kind.ok_or(StatementError::Field("kind"))?;
+        kind.ok_or(StatementError::Field("kind"))
+    }
+
+    fn maybe<T>(
+        &mut self,
+        take: impl FnOnce(&mut Self) -> Result<T, StatementError>,
+    ) -> Result<Option<T>, StatementError> {
+        self.bool("flag")?.then(|| take(self)).transpose()
+    }
+
+    fn transfer(&mut self) -> Result<TransferEvent, StatementError> {
+        let (id, kind) = (self.id()?, self.kind()?);
         let linked = self.bool("linked flag")?;
         let rejection = match self.u8()? {
             0 => None,

@@ -4,19 +4,27 @@
 //! Numbers are little-endian or variable-length integers of seven bits a byte. Of an account:
 //!
 //! ```text
-//! id (16) · currency (varint) · flags (1): status in two bits, then external
+//! id (16) · currency (varint) · flags (1): status in two bits, external, on hold, status's third
+//!   bit, floor, ceiling
 //! posted (zigzag varint) · overdraft limit · opened LSN · last LSN (varints)
+//! on hold (varint) · floor · ceiling (zigzag varints), each where flagged
 //! ```
 //!
-//! Of a piece of ids: the generation (1), the number of runs, each run's first LSN and count,
-//! then the ids, 16 bytes each. Decoding takes any bytes: what was never encoded is an error,
+//! Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance, expiry and
+//! the LSN of its placing (varints). Of a piece of ids: the generation and whether holds were
+//! closed (1), the number of runs, each run's first LSN and count, for closed holds their number
+//! and for each its place among the ids and how it ended, then the ids, 16 bytes each.
+//!
+//! Where there are no holds the bytes are those of version 1 of the format, which knew none. Decoding takes any bytes: what was never encoded is an error,
 //! and memory is taken only for what is there.
 
 use super::{Age, Asset, End, Head, IdsHead, IdsPiece, Run, Unsound};
 use crate::account::{Account, Durable};
 use crate::codec::{unzigzag, zigzag};
-use crate::ids::{AccountId, Lsn, TransferId};
+use crate::holds::{Closed, Hold};
+use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::ledger::Totals;
+use crate::limits::Bounds;
 use crate::money::CurrencyId;
 use crate::transfer::{AccountSpec, AccountStatus};
 use crate::varint as decode;
@@ -25,7 +33,10 @@ use thiserror::Error;
 use unsigned_varint::encode as varint;
 
 /// Most bytes that one account takes.
-pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10;
+pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 19;
+
+/// Most bytes that one open hold takes.
+pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 10 + 10;
 
 /// Bytes that are not what was encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,13 +63,13 @@ pub enum Malformed {
     Unsound(#[from] Unsound),
 }
 
-struct Bytes<'b> {
+pub(super) struct Bytes<'b> {
     all: &'b [u8],
     rest: &'b [u8],
 }
 
 impl<'b> Bytes<'b> {
-    fn new(all: &'b [u8]) -> Self {
+    pub(super) fn new(all: &'b [u8]) -> Self {
         Self { all, rest: all }
     }
 
@@ -66,21 +77,25 @@ impl<'b> Bytes<'b> {
         self.all.len() - self.rest.len()
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (bytes, behind) =
             self.rest.split_first_chunk().ok_or(Malformed::CutOff(self.all.len()))?;
         self.rest = behind;
         Ok(*bytes)
     }
 
-    fn slice(&mut self, len: usize) -> Result<&'b [u8], Malformed> {
+    pub(super) fn slice(&mut self, len: usize) -> Result<&'b [u8], Malformed> {
         let (bytes, behind) =
             self.rest.split_at_checked(len).ok_or(Malformed::CutOff(self.all.len()))?;
         self.rest = behind;
         Ok(bytes)
     }
 
-    fn number<T>(
+    pub(super) fn number<T>(
         &mut self,
         decode: impl FnOnce(&'b [u8]) -> Result<(T, &'b [u8]), decode::Error>,
     ) -> Result<T, Malformed> {
@@ -90,15 +105,15 @@ impl<'b> Bytes<'b> {
         Ok(value)
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.number(decode::u64)
     }
 
-    fn lsn(&mut self) -> Result<Lsn, Malformed> {
+    pub(super) fn lsn(&mut self) -> Result<Lsn, Malformed> {
         self.u64().map(Lsn)
     }
 
-    fn field<T>(&self, what: &'static str, value: Option<T>) -> Result<T, Malformed> {
+    pub(super) fn field<T>(&self, what: &'static str, value: Option<T>) -> Result<T, Malformed> {
         value.ok_or(Malformed::Field { what, at: self.at() })
     }
 
@@ -108,7 +123,7 @@ impl<'b> Bytes<'b> {
 }
 
 /// Appends a number, seven bits a byte. Most fit 64 bits, where the arithmetic is cheap.
-fn put(value: u128, out: &mut Vec<u8>) {
+pub(super) fn put(value: u128, out: &mut Vec<u8>) {
     match u64::try_from(value) {
         Ok(value) => out.extend_from_slice(varint::u64(value, &mut varint::u64_buffer())),
         Err(_) => out.extend_from_slice(varint::u128(value, &mut varint::u128_buffer())),
@@ -117,19 +132,23 @@ fn put(value: u128, out: &mut Vec<u8>) {
 
 /// Appends an account.
 pub fn put_account(account: &Account, out: &mut Vec<u8>) {
-    let Durable { spec, status, posted, opened_lsn, last_lsn } = account.durable();
+    let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = account.durable();
     out.extend_from_slice(&spec.id.get().to_le_bytes());
     put(u128::from(spec.currency.0), out);
-    let status = match status {
-        AccountStatus::Active => 0,
-        AccountStatus::Frozen => 1,
-        AccountStatus::Closed => 2,
-    };
-    out.push(status | u8::from(spec.external) << 2);
+    let status = status.number();
+    let flags = status & 3 | u8::from(spec.external) << 2 | u8::from(on_hold > 0) << 3;
+    let bounded = u8::from(bounds.floor.is_some()) << 5 | u8::from(bounds.ceiling.is_some()) << 6;
+    out.push(flags | (status & 4) << 2 | bounded);
     put(zigzag(posted), out);
     put(spec.overdraft_limit, out);
     put(u128::from(opened_lsn.0), out);
     put(u128::from(last_lsn.0), out);
+    if on_hold > 0 {
+        put(on_hold, out);
+    }
+    for bound in [bounds.floor, bounds.ceiling].into_iter().flatten() {
+        put(zigzag(bound), out);
+    }
 }
 
 /// Reads accounts to the last byte, the first of which has slot `first`.
@@ -154,35 +173,90 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     let id = bytes.field("an account's id", AccountId::new(id).ok())?;
     let currency = CurrencyId(bytes.number(decode::u16)?);
     let [flags] = bytes.array()?;
-    let status = match flags & 3 {
-        0 => Some(AccountStatus::Active),
-        1 => Some(AccountStatus::Frozen),
-        2 => Some(AccountStatus::Closed),
-        _ => None,
-    };
-    let status = bytes.field("an account's status", status.filter(|_| flags < 8))?;
+    let status = AccountStatus::from_number(flags & 3 | flags >> 2 & 4);
+    let status = bytes.field("an account's status", status.filter(|_| flags < 128))?;
     let posted = unzigzag(bytes.number(decode::u128)?);
     let overdraft_limit = bytes.number(decode::u128)?;
     let external = flags & 4 != 0;
-    Ok(Durable {
-        spec: AccountSpec { id, currency, overdraft_limit, external },
-        status,
-        posted,
-        opened_lsn: bytes.lsn()?,
-        last_lsn: bytes.lsn()?,
-    })
+    let (opened_lsn, last_lsn) = (bytes.lsn()?, bytes.lsn()?);
+    let on_hold = if flags & 8 == 0 { 0 } else { bytes.number(decode::u128)? };
+    bytes.field("what is on hold", (on_hold > 0 || flags & 8 == 0).then_some(()))?;
+    let mut bound = |flag: u8| {
+        let there = flags & flag != 0;
+        there.then(|| bytes.number(decode::u128).map(unzigzag)).transpose()
+    };
+    let bounds = Bounds { floor: bound(32)?, ceiling: bound(64)? };
+    let spec = AccountSpec { id, currency, overdraft_limit, external };
+    Ok(Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn })
+}
+
+/// Appends an open hold.
+pub fn put_hold(hold: &Hold, out: &mut Vec<u8>) {
+    out.extend_from_slice(&hold.id.get().to_le_bytes());
+    put(u128::from(hold.debit.0), out);
+    put(u128::from(hold.credit.0), out);
+    put(hold.amount, out);
+    put(hold.remaining, out);
+    put(hold.over_capture_max, out);
+    put(u128::from(hold.expires_ns), out);
+    put(u128::from(hold.placed_lsn.0), out);
+}
+
+/// Reads open holds to the last byte. Their currency is that of their accounts, and is not
+/// among the bytes: `currency` says it, or that there is no such account.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn take_holds(
+    bytes: &[u8],
+    currency: impl Fn(Slot) -> Option<CurrencyId>,
+) -> Result<Vec<Hold>, Malformed> {
+    let mut bytes = Bytes::new(bytes);
+    // No hold is shorter than 23 bytes.
+    let mut holds = Vec::with_capacity(bytes.all.len() / 23);
+    while !bytes.rest.is_empty() {
+        let id = u128::from_le_bytes(bytes.array()?);
+        let id = bytes.field("a hold's id", TransferId::new(id).ok())?;
+        let debit = Slot(bytes.number(decode::u32)?);
+        let credit = Slot(bytes.number(decode::u32)?);
+        let mut amount = || bytes.number(decode::u128);
+        let (amount, remaining, over_capture_max) = (amount()?, amount()?, amount()?);
+        let (expires_ns, placed_lsn) = (bytes.u64()?, bytes.lsn()?);
+        let wrong = |what| Unsound::Hold { id, what };
+        let currency = currency(debit).ok_or_else(|| wrong("no account pays for it"))?;
+        holds.push(Hold {
+            id,
+            amount,
+            remaining,
+            over_capture_max,
+            expires_ns,
+            placed_lsn,
+            debit,
+            credit,
+            currency,
+        });
+    }
+    Ok(holds)
 }
 
 /// Appends a piece of ids.
 pub fn put_ids(piece: &IdsPiece, out: &mut Vec<u8>) {
-    out.push(match piece.age {
+    let age = match piece.age {
         Age::Old => 0,
         Age::Young => 1,
-    });
+    };
+    out.push(age | u8::from(!piece.closed.is_empty()) << 1);
     put(piece.runs.len() as u128, out);
     for run in &piece.runs {
         put(u128::from(run.first.0), out);
         put(u128::from(run.count), out);
+    }
+    if !piece.closed.is_empty() {
+        put(piece.closed.len() as u128, out);
+        for (at, closed) in &piece.closed {
+            put(u128::from(*at), out);
+            out.push(closed.number());
+        }
     }
     for id in &piece.ids {
         out.extend_from_slice(&id.get().to_le_bytes());
@@ -195,8 +269,8 @@ pub fn put_ids(piece: &IdsPiece, out: &mut Vec<u8>) {
 /// [`Malformed`].
 pub fn take_ids(bytes: &[u8]) -> Result<IdsPiece, Malformed> {
     let mut bytes = Bytes::new(bytes);
-    let [age] = bytes.array()?;
-    let age = match age {
+    let [flags] = bytes.array()?;
+    let age = match flags & !2 {
         0 => Some(Age::Old),
         1 => Some(Age::Young),
         _ => None,
@@ -210,13 +284,34 @@ pub fn take_ids(bytes: &[u8]) -> Result<IdsPiece, Malformed> {
     for _ in 0..count {
         runs.push(Run { first: bytes.lsn()?, count: bytes.number(decode::u32)? });
     }
+    let closed = if flags & 2 == 0 { Vec::new() } else { take_closed(&mut bytes)? };
     let (ids, odd) = bytes.rest.as_chunks::<16>();
     if !odd.is_empty() {
         return Err(Malformed::Trailing(odd.len()));
     }
     let id = |id: &[u8; 16]| TransferId::new(u128::from_le_bytes(*id)).ok();
     let ids: Option<Vec<TransferId>> = ids.iter().map(id).collect();
-    Ok(IdsPiece { age, runs, ids: bytes.field("a transfer's id", ids)? })
+    let ids = bytes.field("a transfer's id", ids)?;
+    let within = closed.last().is_none_or(|(at, _)| (*at as usize) < ids.len());
+    bytes.field("the place of a closed hold", within.then_some(()))?;
+    Ok(IdsPiece { age, runs, ids, closed })
+}
+
+fn take_closed(bytes: &mut Bytes<'_>) -> Result<Vec<(u32, Closed)>, Malformed> {
+    let count = bytes.u64()?;
+    // Each takes two bytes here and its id behind.
+    let most = bytes.rest.len() as u64 / 18;
+    let right = (1..=most).contains(&count);
+    let count = bytes.field("the number of closed holds", right.then_some(count))?;
+    let mut closed: Vec<(u32, Closed)> = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let at = bytes.number(decode::u32)?;
+        let later = closed.last().is_none_or(|(before, _)| *before < at);
+        bytes.field("the place of a closed hold", later.then_some(()))?;
+        let [number] = bytes.array()?;
+        closed.push((at, bytes.field("how a hold ended", Closed::from_number(number))?));
+    }
+    Ok(closed)
 }
 
 /// Appends a head.
@@ -233,6 +328,9 @@ pub fn put_head(head: &Head, out: &mut Vec<u8>) {
         let len = u8::try_from(asset.code.len()).expect("codes have twelve letters at most");
         out.extend_from_slice(&[asset.digits, len]);
         out.extend_from_slice(asset.code.as_bytes());
+    }
+    if head.holds > 0 {
+        put(u128::from(head.holds), out);
     }
 }
 
@@ -261,9 +359,12 @@ pub fn take_head(bytes: &[u8]) -> Result<Head, Malformed> {
         let code = str::from_utf8(bytes.slice(usize::from(len))?).ok();
         assets.push(Asset { code: bytes.field("an asset's code", code)?.to_owned(), digits });
     }
+    let none = bytes.rest.is_empty();
+    let holds = if none { 0 } else { bytes.u64()? };
+    bytes.field("the number of open holds", (none || holds > 0).then_some(()))?;
     bytes.end()?;
     let ids = IdsHead { remember_ns, young_age_ns, newest_ns, old, young };
-    Ok(Head { lsn, time_ns, accounts, ids, assets })
+    Ok(Head { lsn, time_ns, accounts, holds, ids, assets })
 }
 
 /// Appends an end.

@@ -4,11 +4,14 @@
 //! build them beside each other: [`Restore::accounts`] and [`Restore::ids`] are parts of their
 //! own.
 
-use super::{End, Head, IdsPiece, Tally, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, Tally, Unsound};
 use crate::account::Account;
 use crate::coordinator::Coordinator;
+use crate::holds::Hold;
+use crate::ids::Slot;
 use crate::known::KnownIds;
 use crate::ledger::Ledger;
+use crate::money::CurrencyId;
 use crate::partition::{Layout, Partition};
 
 /// A ledger on its way back. Fill both parts, then [`Restore::finish`].
@@ -20,7 +23,7 @@ pub struct Restore {
     pub ids: RestoreIds,
 }
 
-/// The accounts and what finds them.
+/// The accounts, what finds them, and what is known of them.
 #[derive(Debug)]
 pub struct RestoreAccounts {
     tally: Tally,
@@ -63,7 +66,10 @@ impl Restore {
         let partitions = (0..partitions).map(|index| Partition::new(index, layout)).collect();
         Ok(Self {
             accounts: RestoreAccounts { tally, coordinator, partitions },
-            ids: RestoreIds { tally: Tally::new(Head { accounts: 0, ..head.clone() })?, known },
+            ids: RestoreIds {
+                tally: Tally::new(Head { accounts: 0, holds: 0, ..head.clone() })?,
+                known,
+            },
         })
     }
 
@@ -101,6 +107,46 @@ impl RestoreAccounts {
             let slot = listed.ok_or_else(|| wrong("its id comes twice"))?;
             let host = self.coordinator.layout.partition_of(slot);
             self.partitions[host].host(slot, account);
+        }
+        Ok(())
+    }
+
+    /// What is known of the next accounts, after all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn put_profiles(&mut self, piece: ProfilesPiece) -> Result<(), Unsound> {
+        self.tally.profiles(&piece)?;
+        for (slot, details) in piece {
+            self.coordinator.profiles.restore(slot, details);
+        }
+        Ok(())
+    }
+}
+
+impl RestoreAccounts {
+    /// What the account in this slot holds, if it is there.
+    #[must_use]
+    pub fn currency(&self, slot: Slot) -> Option<CurrencyId> {
+        let host = self.coordinator.layout.partition_of(slot);
+        self.partitions[host].account(slot).map(Account::currency)
+    }
+
+    /// The next open holds, behind all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn put_holds(&mut self, holds: &[Hold]) -> Result<(), Unsound> {
+        self.tally.holds(holds)?;
+        for hold in holds {
+            let wrong = |what| Err(Unsound::Hold { id: hold.id, what });
+            let currencies = [hold.debit, hold.credit].map(|slot| self.currency(slot));
+            if hold.debit == hold.credit || currencies != [Some(hold.currency); 2] {
+                return wrong("its accounts are the same or differ in currency");
+            }
+            if !self.coordinator.holds.insert(*hold) {
+                return wrong("its id comes twice");
+            }
         }
         Ok(())
     }

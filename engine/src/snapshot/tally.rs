@@ -2,13 +2,23 @@
 //! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
 //! [`End`] from it, whoever reads one compares.
 
-use super::{End, Head, IdsPiece, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, Unsound};
 use crate::account::Account;
+use crate::holds::Hold;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
-use crate::ledger::{HashPart, Totals, hash_of_state};
-use crate::money::{Currencies, CurrencyId};
-use std::collections::BTreeMap;
+use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Totals, hash_of_state};
+use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
+use crate::profile::ProfilesHash;
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, HashMap};
+
+#[derive(Clone, Copy, Debug)]
+struct OnHold {
+    currency: CurrencyId,
+    all: u128,
+    left: u128,
+}
 
 /// What was seen so far of a snapshot with this head.
 #[derive(Clone, Debug)]
@@ -18,6 +28,12 @@ pub struct Tally {
     slots: u64,
     hash: HashPart,
     totals: BTreeMap<CurrencyId, Totals>,
+    holds: HoldsPart,
+    /// Accounts that have something on hold: how much, and what of it no hold accounts for yet.
+    on_hold: HashMap<Slot, OnHold, FixedState>,
+    profiles: ProfilesHash,
+    /// One past the last slot of which something is known.
+    next_profile: u64,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -39,7 +55,9 @@ impl Tally {
         }
         // Each account, asset and id has an event of its own.
         let (lsn, ids) = (head.lsn.0, head.ids.old.saturating_add(head.ids.young));
-        for (what, said) in [("accounts", head.accounts), ("remembered ids", ids)] {
+        let counts =
+            [("accounts", head.accounts), ("remembered ids", ids), ("open holds", head.holds)];
+        for (what, said) in counts {
             if said > lsn {
                 return Err(Unsound::Count { what, said, found: lsn });
             }
@@ -50,6 +68,10 @@ impl Tally {
             slots: 0,
             hash: HashPart::default(),
             totals: BTreeMap::new(),
+            holds: HoldsPart::default(),
+            on_hold: HashMap::with_hasher(FixedState::default()),
+            profiles: ProfilesHash::default(),
+            next_profile: 0,
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -92,8 +114,92 @@ impl Tally {
             }
             let slot = u32::try_from(self.slots).map_err(|_| wrong("no slot is left"))?;
             self.hash.add(Slot(slot), account, &mut self.scratch);
+            if durable.on_hold > 0 {
+                let (currency, all) = (account.currency(), durable.on_hold);
+                self.on_hold.insert(Slot(slot), OnHold { currency, all, left: all });
+            }
             self.totals.entry(account.currency()).or_default().add(account);
             self.slots += 1;
+        }
+        Ok(())
+    }
+
+    /// The next open holds, behind all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn holds(&mut self, holds: &[Hold]) -> Result<(), Unsound> {
+        let found = self.holds.count + holds.len() as u64;
+        if found > self.head.holds {
+            return Err(Unsound::Count { what: "open holds", said: self.head.holds, found });
+        }
+        for hold in holds {
+            let wrong = |what| Err(Unsound::Hold { id: hold.id, what });
+            if [hold.debit, hold.credit].iter().any(|slot| u64::from(slot.0) >= self.slots) {
+                return wrong("no such account is there");
+            }
+            if !(1..=AMOUNT_MAX).contains(&hold.amount) || hold.over_capture_max > AMOUNT_MAX {
+                return wrong("its amount is out of range");
+            }
+            if !(1..=hold.amount).contains(&hold.remaining) {
+                return wrong("what remains of it is out of range");
+            }
+            if hold.placed_lsn == Lsn::ZERO || hold.placed_lsn > self.head.lsn {
+                return wrong("no event placed it");
+            }
+            let on_hold = self.on_hold.get_mut(&hold.debit);
+            match on_hold.and_then(|on| Some((on.left.checked_sub(hold.remaining)?, on))) {
+                Some((left, on_hold)) => on_hold.left = left,
+                None => return wrong("its account has less on hold"),
+            }
+            self.holds.hash.add_hold(hold, &mut self.scratch);
+        }
+        self.holds.count = found;
+        Ok(())
+    }
+
+    /// Holds and accounts agree, and all are there.
+    fn check_holds(&self) -> Result<(), Unsound> {
+        let (said, found) = (self.head.holds, self.holds.count);
+        if said != found {
+            return Err(Unsound::Count { what: "open holds", said, found });
+        }
+        let more = self.on_hold.iter().filter(|(_, on_hold)| on_hold.left > 0);
+        match more.min_by_key(|(slot, _)| **slot) {
+            None => Ok(()),
+            Some((slot, OnHold { all, left, .. })) => {
+                let (slot, on_hold, expected) = (*slot, *all, all - left);
+                Err(HoldsDiffer { slot, on_hold, expected }.into())
+            }
+        }
+    }
+
+    /// What the account in this slot holds, if it has something on hold.
+    #[must_use]
+    pub fn currency(&self, slot: Slot) -> Option<CurrencyId> {
+        self.on_hold.get(&slot).map(|on_hold| on_hold.currency)
+    }
+
+    /// What is known of the next accounts, in the order of their slots, after all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), Unsound> {
+        for (slot, details) in piece {
+            let number = u64::from(slot.0);
+            let wrong = |what| Unsound::Account { slot: number, what };
+            if number >= self.slots {
+                return Err(wrong("something is known of it, and it is not there"));
+            }
+            if number < self.next_profile {
+                return Err(wrong("what is known of accounts comes in the order of their slots"));
+            }
+            details.check().map_err(wrong)?;
+            if details.last_lsn > self.head.lsn {
+                return Err(wrong("an event of it comes after the snapshot"));
+            }
+            self.profiles.add(*slot, details, &mut self.scratch);
+            self.next_profile = number + 1;
         }
         Ok(())
     }
@@ -159,6 +265,7 @@ impl Tally {
         if said != found {
             return Err(Unsound::Count { what: "accounts", said, found });
         }
+        self.check_holds()?;
         self.check_old()?;
         let (said, found) = (self.head.ids.young, self.ids[1]);
         if said != found {
@@ -171,7 +278,9 @@ impl Tally {
             }
         }
         let next = self.head.lsn.next();
-        let state_hash = hash_of_state(self.hash, self.slots, next, self.currencies.own());
+        let own = self.currencies.own();
+        let state_hash =
+            hash_of_state(self.hash, self.slots, self.holds, next, own, &self.profiles);
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

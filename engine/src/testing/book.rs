@@ -3,10 +3,14 @@
 
 use super::workload;
 use crate::account::Impossible;
-use crate::batch::{Batch, Item};
+use crate::account_event::Opening;
+use crate::batch::{Batch, Item, NO_STEP, Op};
 use crate::coordinator::Answer;
+use crate::holds::HoldAfter;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
+use crate::limits::LimitsChange;
+use crate::profile::ProfileChange;
 use crate::record::Record;
 use crate::repeat::resolve;
 use crate::transfer::{AccountOutcome, AccountRejection, AccountSpec, AccountStatus, Outcome};
@@ -50,8 +54,9 @@ pub fn force_edge(ledger: &mut Ledger, lsn: Lsn) {
     let (debit, credit, amount) = workload::edge();
     let slot = |id| ledger.coordinator.directory().get(id).expect("listed").slot;
     let (debit, credit) = (slot(debit), slot(credit));
-    let item = Item { amount, debit, credit, refused: None, linked: false };
-    let batch = Batch { first_lsn: lsn, items: vec![item] };
+    let (step, op) = (NO_STEP, Op::Transfer);
+    let item = Item { amount, debit, credit, step, op, refused: None, linked: false };
+    let batch = Batch { first_lsn: lsn, items: vec![item], ..Batch::default() };
     let mut net = 0;
     for partition in &mut ledger.partitions {
         partition.prepare(&batch, &mut Vec::new());
@@ -99,7 +104,7 @@ impl Book {
         for spec in workload::accounts() {
             book.open(0, &spec);
         }
-        book.set_status(0, workload::edge().1, AccountStatus::Active).expect("it exists");
+        book.set_status(0, workload::edge().1, AccountStatus::Active, "").expect("it exists");
         force_edge(&mut book.ledger, edge_lsn());
         book
     }
@@ -119,7 +124,16 @@ impl Book {
     /// # Panics
     /// When the machines contradict themselves.
     pub fn open(&mut self, now_ns: u64, spec: &AccountSpec) -> AccountOutcome {
-        match self.ledger.open_account(spec) {
+        self.open_with(now_ns, &Opening::from(*spec))
+    }
+
+    /// Opens an account with all that is known of it, nothing else being on its way.
+    ///
+    /// # Panics
+    /// When the machines contradict themselves.
+    pub fn open_with(&mut self, now_ns: u64, opening: &Opening) -> AccountOutcome {
+        let spec = &opening.spec;
+        match self.ledger.open_with(opening) {
             Ok((lsn, record)) => {
                 self.note(now_ns, lsn, record);
                 AccountOutcome::Opened(lsn)
@@ -127,7 +141,7 @@ impl Book {
             Err(AccountRejection::ExistsDifferent) => {
                 let listing = self.ledger.coordinator.directory().get(spec.id).expect("exists");
                 let there = self.ledger.view(listing.slot).expect("hosted");
-                if there.spec == *spec {
+                if self.ledger.coordinator.was_opened_so(listing.slot, &there.spec, opening) {
                     AccountOutcome::Exists(there.opened_lsn)
                 } else {
                     AccountOutcome::Refused(AccountRejection::ExistsDifferent)
@@ -149,16 +163,80 @@ impl Book {
         now_ns: u64,
         id: AccountId,
         status: AccountStatus,
+        reason: &str,
     ) -> Result<Lsn, AccountRejection> {
-        let listing = self.ledger.coordinator.directory().get(id);
-        let slot: Slot = listing.ok_or(AccountRejection::Unknown)?.slot;
-        let host = self.ledger.coordinator.layout().partition_of(slot);
-        let partition = &mut self.ledger.partitions[host];
-        partition.account(slot).expect("hosted").check_status(status)?;
-        let (lsn, record) = self.ledger.coordinator.change_status(slot, status);
-        partition.set_status(slot, lsn, status).expect("checked");
+        let slot = self.slot(id)?;
+        let (lsn, record) = self.ledger.set_status(slot, status, reason)?;
         self.note(now_ns, lsn, record);
         Ok(lsn)
+    }
+
+    /// Changes what is known of an account, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    ///
+    /// # Panics
+    /// When the machines contradict themselves.
+    pub fn change_profile(
+        &mut self,
+        now_ns: u64,
+        id: AccountId,
+        change: &ProfileChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let slot = self.slot(id)?;
+        let event = self.ledger.coordinator.change_profile(slot, change)?;
+        Ok(event.map(|(lsn, record)| {
+            self.note(now_ns, lsn, record);
+            lsn
+        }))
+    }
+
+    /// Changes an account's limits, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    ///
+    /// # Panics
+    /// When the machines contradict themselves.
+    pub fn change_limits(
+        &mut self,
+        now_ns: u64,
+        id: AccountId,
+        change: &LimitsChange,
+    ) -> Result<Option<Lsn>, AccountRejection> {
+        let slot = self.slot(id)?;
+        let event = self.ledger.change_limits(slot, change)?;
+        Ok(event.map(|(lsn, record)| {
+            self.note(now_ns, lsn, record);
+            lsn
+        }))
+    }
+
+    fn slot(&self, id: AccountId) -> Result<Slot, AccountRejection> {
+        let listing = self.ledger.coordinator.directory().get(id);
+        listing.map(|listing| listing.slot).ok_or(AccountRejection::Unknown)
+    }
+
+    /// The events of an account's history, the oldest first, by the chain that leads back
+    /// through them.
+    ///
+    /// # Panics
+    /// When the chain leads nowhere.
+    #[must_use]
+    pub fn history(&self, slot: Slot) -> Vec<Lsn> {
+        let details = self.ledger.coordinator.profiles().get(slot);
+        let mut next = details.map(|details| details.last_lsn).filter(|lsn| *lsn > Lsn::ZERO);
+        let mut history = Vec::new();
+        while let Some(lsn) = next {
+            let record = &self.events[lsn.0 as usize - 1].record;
+            let Record::Account(event) = record else { panic!("{record:?} changes no account") };
+            history.push(lsn);
+            next = event.previous(lsn);
+        }
+        history.push(self.ledger.view(slot).expect("hosted").opened_lsn);
+        history.reverse();
+        history
     }
 
     /// Defines an asset, nothing else being on its way. No event when it was defined before.
@@ -181,7 +259,18 @@ impl Book {
 /// When events are asked for out of order.
 #[must_use]
 pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
-    let mut outcomes = answer.outcomes;
+    filled_with_holds(answer, events).into_iter().map(|(outcome, _)| outcome).collect()
+}
+
+/// The same, and how the hold of each operation stands.
+///
+/// # Panics
+/// When events are asked for out of order.
+#[must_use]
+pub fn filled_with_holds(
+    mut answer: Answer,
+    events: &[Event],
+) -> Vec<(Outcome, Option<HoldAfter>)> {
     let mut last = Lsn::ZERO;
     let read = |lsn: Lsn| {
         assert!(last < lsn, "events are read in order, each once");
@@ -190,6 +279,10 @@ pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
         assert_eq!(event.lsn, lsn);
         Ok::<_, Infallible>((event.time_ns, event.record.clone()))
     };
-    resolve(&mut outcomes, &answer.repeats, read).expect("the events are at hand");
-    outcomes
+    resolve(&mut answer, read).expect("the events are at hand");
+    let mut all: Vec<_> = answer.outcomes.into_iter().map(|outcome| (outcome, None)).collect();
+    for (at, hold) in answer.holds {
+        assert!(all[at].1.replace(hold).is_none(), "told once");
+    }
+    all
 }

@@ -1,12 +1,19 @@
-//! Nasty workloads out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers and holds out of plain words, so that proptest and a seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
+use crate::account_event::Opening;
 use crate::ids::{AccountId, TransferId};
+use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use crate::profile::{
+    AccountKind, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, Profile, ProfileChange,
+    REASON_BYTES_MAX,
+};
+use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
 use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
 
@@ -29,11 +36,17 @@ const EDGE_GAP: i128 = 20;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     /// A client asks.
-    Submit(Vec<TransferRequest>),
-    /// An operator changes a status.
-    SetStatus(AccountId, AccountStatus),
+    Submit(Vec<Request>),
+    /// So many nanoseconds pass: holds may expire.
+    Wait(u64),
+    /// An operator changes a status, for a reason.
+    SetStatus(AccountId, AccountStatus, &'static str),
+    /// An operator changes what is known of an account.
+    ChangeProfile(AccountId, ProfileChange),
+    /// An operator changes an account's limits.
+    ChangeLimits(AccountId, LimitsChange),
     /// An operator opens an account.
-    Open(AccountSpec),
+    Open(Opening),
     /// An operator defines an asset.
     Define(&'static str, u32),
 }
@@ -67,6 +80,70 @@ fn spec(index: u8) -> AccountSpec {
 /// The movement that puts the edge accounts where they are: debit, credit, amount.
 pub fn edge() -> (AccountId, AccountId, u128) {
     (account(EDGE_OUTSIDE), account(EDGE), (BALANCE_MAX - EDGE_GAP).unsigned_abs())
+}
+
+/// No reason is so long.
+const TOO_LONG: &str = match str::from_utf8(&[b'x'; REASON_BYTES_MAX + 1]) {
+    Ok(text) => text,
+    Err(_) => panic!("ASCII is UTF-8"),
+};
+
+/// What operators do with profiles: few values, so that they meet again, and now and then what
+/// goes beyond a bound.
+fn profile_change(bits: &mut Bits) -> ProfileChange {
+    let mut change = ProfileChange {
+        kind: (bits.take(2) == 3).then_some(None),
+        owner: [None, Some(""), Some("anna"), Some("ben")][bits.take(2) as usize]
+            .map(str::to_owned),
+        label: [None, Some(""), Some("main"), Some("main 2")][bits.take(2) as usize]
+            .map(str::to_owned),
+        ..ProfileChange::default()
+    };
+    if bits.take(1) == 1 {
+        change.kind = Some(Some(AccountKind::ALL[bits.take(2) as usize]));
+    }
+    for key in ["a", "b", "c"] {
+        match bits.take(2) {
+            0 => {}
+            3 => {
+                change.remove.insert(key.to_owned());
+            }
+            value => {
+                change.set.insert(key.to_owned(), value.to_string());
+            }
+        }
+    }
+    match bits.take(4) {
+        11 => {
+            change.set.insert("big".to_owned(), "x".repeat(METADATA_BYTES_MAX - 5));
+        }
+        12 => {
+            change.set.insert("not a key".to_owned(), String::new());
+        }
+        13 => change.label = Some("x".repeat(LABEL_BYTES_MAX + 1)),
+        14 => change.owner = Some("a\nb".to_owned()),
+        15 => change.set.extend((0..KEYS_MAX).map(|n| (format!("n/{n}"), String::new()))),
+        _ => {}
+    }
+    change
+}
+
+/// Limits near the balances that there are, so that they are met; mostly allowed, at times not.
+fn limits_change(bits: &mut Bits) -> LimitsChange {
+    let overdraft_limit = match bits.take(4) {
+        0..=7 => None,
+        8 => Some(AMOUNT_MAX),
+        9 => Some(AMOUNT_MAX + 1),
+        low => Some(u128::from(low) - 10),
+    };
+    let mut bound = || match bits.take(4) {
+        0..=1 => None,
+        2..=3 => Some(None),
+        4 => Some(Some(BALANCE_MAX + 1)),
+        5 => Some(Some(BALANCE_MAX - EDGE_GAP / 2)),
+        low => Some(Some(i128::from(low) * 2 - 13)),
+    };
+    LimitsChange { overdraft_limit, floor: bound(), ceiling: bound() }
 }
 
 /// Who pays whom: mostly among the ordinary accounts, the first one hot, and mostly in one
@@ -122,8 +199,11 @@ impl Bits {
 /// Decodes steps one after the other; later ones may repeat what earlier ones asked.
 #[derive(Default)]
 struct Decoder {
-    asked: Vec<TransferRequest>,
-    submitted: Vec<Vec<TransferRequest>>,
+    asked: Vec<Request>,
+    submitted: Vec<Vec<Request>>,
+    /// Whether there are holds at all, and the ids under which some were asked for.
+    with_holds: bool,
+    holds: Vec<TransferId>,
 }
 
 /// What clients and operators do, in order.
@@ -134,7 +214,16 @@ impl Script {
     /// The script these words stand for.
     #[must_use]
     pub fn new(raw: &[RawStep]) -> Self {
-        let mut decoder = Decoder::default();
+        Self::decode(raw, Decoder { with_holds: true, ..Decoder::default() })
+    }
+
+    /// The same without holds, and without time that passes.
+    #[must_use]
+    pub fn of_transfers(raw: &[RawStep]) -> Self {
+        Self::decode(raw, Decoder::default())
+    }
+
+    fn decode(raw: &[RawStep], mut decoder: Decoder) -> Self {
         Self(raw.iter().map(|(kind, words)| decoder.step(*kind, words)).collect())
     }
 }
@@ -161,23 +250,52 @@ impl Decoder {
         match kind {
             200..=223 => {
                 // Mostly back to active, else the world soon stands still.
-                let status = match bits.take(3) {
-                    0..=3 => AccountStatus::Active,
-                    4..=6 => AccountStatus::Frozen,
+                let status = match bits.take(4) {
+                    0..=7 => AccountStatus::Active,
+                    8..=9 => AccountStatus::Frozen,
+                    10..=11 => AccountStatus::DebitsBlocked,
+                    12..=13 => AccountStatus::CreditsBlocked,
                     _ => AccountStatus::Closed,
                 };
-                Step::SetStatus(account((bits.take(8) % 12) as u8), status)
+                let on = account((bits.take(8) % 12) as u8);
+                let reason = match bits.take(4) {
+                    0..=4 => "",
+                    5..=9 => "asked for",
+                    10..=14 => "suspected fraud: \u{df}",
+                    _ => TOO_LONG,
+                };
+                Step::SetStatus(on, status, reason)
+            }
+            252..=255 => {
+                let on = account((bits.take(8) % 12) as u8);
+                Step::ChangeProfile(on, profile_change(&mut bits))
+            }
+            240..=241 => {
+                // Mostly those between which money moves, so that limits are met.
+                let on = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 0, EDGE, LATE, NEVER];
+                let on = account(on[bits.take(4) as usize]);
+                Step::ChangeLimits(on, limits_change(&mut bits))
             }
             224..=231 => {
                 let late = AccountSpec { id: account(LATE), ..spec(1) };
-                Step::Open(match bits.take(3) {
+                let spec = match bits.take(3) {
                     0..=2 => late,
                     3 => AccountSpec { currency: USD, ..late },
                     4 => AccountSpec { currency: CurrencyId(1000), ..late },
                     5 => AccountSpec { overdraft_limit: AMOUNT_MAX + 1, ..late },
                     6 => spec(1),
                     _ => AccountSpec { overdraft_limit: 3, ..spec(1) },
-                })
+                };
+                let profile = match bits.take(1) {
+                    0 => Profile::default(),
+                    _ => Profile::default().changed(&profile_change(&mut bits)),
+                };
+                let bounds = match bits.take(2) {
+                    0 => Bounds { floor: Some(-1), ceiling: Some(20) },
+                    1 => Bounds { floor: None, ceiling: Some(9) },
+                    _ => Bounds::default(),
+                };
+                Step::Open(Opening { spec, bounds, profile })
             }
             232..=239 => {
                 let (code, digits) =
@@ -185,8 +303,14 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            160..=175 if self.with_holds => {
+                // Often as long as holds last, or to where several in a row end.
+                Step::Wait(
+                    [0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 9, 12, 30][bits.take(4) as usize],
+                )
+            }
             184..=199 if !self.asked.is_empty() => self.woven(bits, &words[1.min(words.len())..]),
-            176..=183 | 240..=255 if !self.submitted.is_empty() => {
+            160..=183 | 242..=251 if !self.submitted.is_empty() => {
                 // A submission again, whole or from its middle on.
                 let back = bits.take(16) as usize % self.submitted.len();
                 let again = &self.submitted[self.submitted.len() - 1 - back];
@@ -199,11 +323,11 @@ impl Decoder {
 
     fn submission(&mut self, all_linked: bool, words: &[u64]) -> Step {
         let words = if words.is_empty() { &[0] } else { words };
-        let mut requests: Vec<TransferRequest> = Vec::with_capacity(words.len());
+        let mut requests: Vec<Request> = Vec::with_capacity(words.len());
         for word in words {
             let mut request = self.request(*word);
-            request.linked |= all_linked;
-            requests.push(request);
+            request.set_linked(request.linked() || all_linked);
+            requests.push(request.clone());
             self.asked.push(request);
         }
         self.submit(requests)
@@ -215,29 +339,29 @@ impl Decoder {
         let many = 1 + bits.take(3) as usize;
         let (all_linked, back) = (bits.take(1) == 1, bits.take(5) as usize);
         let first = self.asked.len() - 1 - back % self.asked.len();
-        let mut run: Vec<_> = self.asked[first..].iter().take(many).copied().collect();
+        let mut run: Vec<_> = self.asked[first..].iter().take(many).cloned().collect();
         if bits.take(1) == 1 && run.len() > 2 {
             // What stood apart, side by side.
             run.drain(1..run.len() - 1);
         }
         let mut requests = Vec::with_capacity(run.len() + 1);
         for (at, mut member) in run.into_iter().enumerate() {
-            member.linked |= all_linked;
+            member.set_linked(member.linked() || all_linked);
             match bits.take(4) {
                 12 => {}
                 13 => {
-                    requests.extend([member; 2]);
-                    self.asked.push(member);
+                    requests.extend([member.clone(), member.clone()]);
+                    self.asked.push(member.clone());
                     self.asked.push(member);
                 }
                 14 | 15 => {
                     let mut fresh = self.request(words.get(at).copied().unwrap_or(0));
-                    fresh.linked = true;
-                    requests.push(fresh);
+                    fresh.set_linked(true);
+                    requests.push(fresh.clone());
                     self.asked.push(fresh);
                 }
                 _ => {
-                    requests.push(member);
+                    requests.push(member.clone());
                     self.asked.push(member);
                 }
             }
@@ -249,16 +373,38 @@ impl Decoder {
     }
 
     /// The last of them is linked with nothing. All of them were noted as asked.
-    fn submit(&mut self, mut requests: Vec<TransferRequest>) -> Step {
+    fn submit(&mut self, mut requests: Vec<Request>) -> Step {
         if let (Some(last), Some(asked)) = (requests.last_mut(), self.asked.last_mut()) {
-            last.linked = false;
-            asked.linked = false;
+            last.set_linked(false);
+            asked.set_linked(false);
         }
         self.submitted.push(requests.clone());
         Step::Submit(requests)
     }
 
-    fn request(&mut self, word: u64) -> TransferRequest {
+    /// What a word asks for: by its upper bits an operation on a hold, else a transfer.
+    fn request(&mut self, word: u64) -> Request {
+        let transfer = self.transfer(word);
+        let what = if self.with_holds { word >> 61 } else { 0 };
+        let fresh = match what {
+            0..=2 => transfer.into(),
+            _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
+        };
+        if matches!(fresh, Request::Hold(_)) {
+            self.holds.push(fresh.id());
+        }
+        let mut bits = Bits(word >> 26);
+        let reuse = bits.take(6);
+        let back = bits.take(6) as usize;
+        let linked = bits.take(3) == 7;
+        let mut request = self.reuse(reuse, back, fresh);
+        if !matches!(reuse, 56 | 57 | 63) {
+            request.set_linked(linked);
+        }
+        request
+    }
+
+    fn transfer(&self, word: u64) -> TransferRequest {
         let mut bits = Bits(word);
         let (debit, credit) = parties(bits.take(5), bits.take(5));
         let amount = match bits.take(6) {
@@ -285,7 +431,7 @@ impl Decoder {
             _ if spec(credit).external => TransferKind::Withdrawal,
             _ => TransferKind::Transfer,
         };
-        let fresh = TransferRequest {
+        TransferRequest {
             id: TransferId::new(self.asked.len() as u128 + 1).expect("not zero"),
             debit: account(debit),
             credit: account(credit),
@@ -293,44 +439,107 @@ impl Decoder {
             currency,
             kind,
             linked: false,
-        };
-        let reuse = bits.take(6);
-        let back = bits.take(6) as usize;
-        let linked = bits.take(3) == 7;
-        let mut request = self.reuse(reuse, back, fresh);
-        if !matches!(reuse, 56 | 57 | 63) {
-            request.linked = linked;
         }
-        request
     }
 
-    /// Mostly a new transfer, else one that has to do with an earlier one.
-    fn reuse(&self, how: u64, back: usize, fresh: TransferRequest) -> TransferRequest {
+    /// An operation: places what the transfer would move, or asks something of a hold, mostly
+    /// one of the last.
+    fn operation(&self, what: u64, mut bits: Bits, transfer: TransferRequest) -> Request {
+        let timeout_ns = [0, 1, 1, 2, 3, 5, 9, 30][bits.take(3) as usize];
+        let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer;
+        if what <= 4 || self.holds.is_empty() {
+            let over_capture_max = match bits.take(4) {
+                0..=8 => 0,
+                9..=11 => 1,
+                12..=13 => 6,
+                14 => AMOUNT_MAX,
+                _ => AMOUNT_MAX + 1,
+            };
+            return HoldRequest {
+                id,
+                debit,
+                credit,
+                amount,
+                currency,
+                kind,
+                timeout_ns,
+                over_capture_max,
+                linked,
+            }
+            .into();
+        }
+        let hold = match bits.take(5) {
+            // Perhaps no hold at all.
+            31 => TransferId::new(id.get() / 2 + 1).expect("not zero"),
+            back => self.holds[self.holds.len() - 1 - back as usize % 8 % self.holds.len()],
+        };
+        match what {
+            5 | 6 => {
+                let amount = (bits.take(2) != 0).then_some(amount);
+                let last = bits.take(2) == 0;
+                // Mostly that of the hold, or none.
+                let currency = currency.filter(|_| bits.take(1) == 0);
+                CaptureRequest { id, hold, amount, currency, last, linked }.into()
+            }
+            _ if bits.take(1) == 0 => VoidRequest { id, hold, linked }.into(),
+            _ => ExtendRequest { id, hold, timeout_ns, linked }.into(),
+        }
+    }
+
+    /// Mostly a new request, else one that has to do with an earlier one.
+    fn reuse(&self, how: u64, back: usize, fresh: Request) -> Request {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
-        let earlier = self.asked[last - back % self.asked.len()];
+        let earlier = self.asked[last - back % self.asked.len()].clone();
         match how {
-            55 => {
-                let kind = match earlier.kind {
-                    TransferKind::Transfer => TransferKind::Deposit,
-                    TransferKind::Deposit => TransferKind::Withdrawal,
-                    TransferKind::Withdrawal => TransferKind::Transfer,
-                };
-                TransferRequest { kind, ..earlier }
-            }
+            55 | 60 | 62 => changed(how, back, earlier),
             56..=58 => earlier,
-            59 => TransferRequest { id: earlier.id, ..fresh },
-            60 => {
-                let currency = match earlier.currency {
-                    Some(_) => None,
-                    None if back.is_multiple_of(2) => Some(GBP),
-                    None => Some(USD),
-                };
-                TransferRequest { currency, ..earlier }
-            }
-            61 => TransferRequest { id: self.asked[last].id, ..fresh },
-            62 => TransferRequest { amount: earlier.amount.wrapping_add(1), ..earlier },
-            63 => self.asked[last],
+            59 => with_id(fresh, earlier.id()),
+            61 => with_id(fresh, self.asked[last].id()),
+            63 => self.asked[last].clone(),
             _ => fresh,
         }
     }
+}
+
+fn with_id(mut request: Request, id: TransferId) -> Request {
+    request.set_id(id);
+    request
+}
+
+/// The request with one thing of its content changed.
+fn changed(how: u64, back: usize, mut request: Request) -> Request {
+    let other_kind = |kind| match kind {
+        TransferKind::Transfer => TransferKind::Deposit,
+        TransferKind::Deposit => TransferKind::Withdrawal,
+        TransferKind::Withdrawal => TransferKind::Transfer,
+    };
+    let other_currency = |currency: Option<CurrencyId>| match currency {
+        Some(_) => None,
+        None if back.is_multiple_of(2) => Some(GBP),
+        None => Some(USD),
+    };
+    match (&mut request, how) {
+        (Request::Transfer(transfer), 55) => transfer.kind = other_kind(transfer.kind),
+        (Request::Transfer(transfer), 60) => {
+            transfer.currency = other_currency(transfer.currency);
+        }
+        (Request::Transfer(transfer), _) => transfer.amount = transfer.amount.wrapping_add(1),
+        (Request::Hold(hold), 55) if back.is_multiple_of(2) => hold.timeout_ns += 1,
+        (Request::Hold(hold), 55) => hold.kind = other_kind(hold.kind),
+        (Request::Hold(hold), 60) => hold.currency = other_currency(hold.currency),
+        (Request::Hold(hold), _) if back.is_multiple_of(2) => hold.over_capture_max ^= 1,
+        (Request::Hold(hold), _) => hold.amount = hold.amount.wrapping_add(1),
+        (Request::Capture(capture), 55) => capture.last = !capture.last,
+        (Request::Capture(capture), 60) if back.is_multiple_of(3) => {
+            capture.currency = other_currency(capture.currency);
+        }
+        (Request::Capture(capture), 60) => {
+            capture.amount = if capture.amount.is_some() { None } else { Some(5) };
+        }
+        (Request::Capture(capture), _) => capture.hold = capture.id,
+        (Request::Void(void), _) => void.hold = void.id,
+        (Request::Extend(extend), 55) => extend.hold = extend.id,
+        (Request::Extend(extend), _) => extend.timeout_ns += 1,
+    }
+    request
 }

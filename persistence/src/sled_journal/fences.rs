@@ -53,10 +53,14 @@ impl Fences {
             return Vec::new();
         }
         let end = lsn.plus(width.max(1));
-        // Of a segment that is begun, or written on, the leaf may have any number of keys.
-        let opening = if self.end.is_none() { 2..=9 } else { 1..=0 };
+        let mut keys = Vec::with_capacity(17);
+        if self.end.is_none() {
+            // Of a segment that is begun, or written on, the leaf may have any number of keys.
+            keys.extend((2..=9).map(|nth| key(lsn, nth)));
+        }
+        keys.extend((1..=9).map(|nth| key(end, nth)));
         self.end = Some(end);
-        opening.map(|nth| key(lsn, nth)).chain((1..=9).map(|nth| key(end, nth))).collect()
+        keys
     }
 }
 

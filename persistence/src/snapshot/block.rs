@@ -29,17 +29,22 @@ pub(super) enum Kind {
     Accounts = 2,
     Ids = 3,
     End = 4,
+    Holds = 5,
+    Profiles = 20,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Head, Self::Accounts, Self::Ids, Self::End].into_iter().find(|k| *k as u8 == byte)
+        let all = [Self::Head, Self::Accounts, Self::Holds, Self::Profiles, Self::Ids, Self::End];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Head => "the head",
             Self::Accounts => "accounts",
+            Self::Holds => "open holds",
+            Self::Profiles => "what is known of accounts",
             Self::Ids => "remembered ids",
             Self::End => "the end",
         }

@@ -4,14 +4,24 @@ use super::Summary;
 use super::block::{CONTENT_BYTES_MAX, Kind, Sealer};
 use super::format::{self, SnapshotHeader};
 use ducat_engine::account::Account;
-use ducat_engine::snapshot::codec::{ACCOUNT_BYTES_MAX, put_account, put_ids};
-use ducat_engine::snapshot::{IdsPiece, PIECE_ACCOUNTS, PIECE_IDS, Tally, Unsound};
+use ducat_engine::holds::Hold;
+use ducat_engine::profile::DETAILS_BYTES_MAX;
+use ducat_engine::snapshot::codec::{
+    ACCOUNT_BYTES_MAX, HOLD_BYTES_MAX, put_account, put_hold, put_ids,
+};
+use ducat_engine::snapshot::details::put_profiles;
+use ducat_engine::snapshot::{
+    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, ProfilesPiece, Tally, Unsound,
+};
 use std::io::{self, Write};
 use thiserror::Error;
 
 const _: () = assert!(PIECE_ACCOUNTS * ACCOUNT_BYTES_MAX <= CONTENT_BYTES_MAX);
-// An id, and at worst a run of its own.
-const _: () = assert!(PIECE_IDS * (16 + 10 + 5) + 6 <= CONTENT_BYTES_MAX);
+const _: () = assert!(PIECE_HOLDS * HOLD_BYTES_MAX <= CONTENT_BYTES_MAX);
+// The details, and a slot.
+const _: () = assert!(PIECE_PROFILES * (DETAILS_BYTES_MAX + 5) <= CONTENT_BYTES_MAX);
+// An id, and at worst a run of its own and a hold that was closed.
+const _: () = assert!(PIECE_IDS * (16 + 10 + 5 + 3 + 1) + 12 <= CONTENT_BYTES_MAX);
 
 /// Why a snapshot was not written.
 #[derive(Debug, Error)]
@@ -90,7 +100,32 @@ impl<W: Write> Encoder<W> {
         Ok(())
     }
 
-    /// The next ids, after all accounts.
+    /// The next open holds, after all accounts.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn holds(&mut self, holds: &[Hold]) -> Result<(), EncodeError> {
+        self.tally.holds(holds)?;
+        for holds in holds.chunks(PIECE_HOLDS) {
+            for hold in holds {
+                put_hold(hold, &mut self.content);
+            }
+            self.block(Kind::Holds)?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the next accounts, after all open holds: [`PIECE_PROFILES`] at most.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), EncodeError> {
+        self.tally.profiles(piece)?;
+        put_profiles(piece, &mut self.content);
+        Ok(self.block(Kind::Profiles)?)
+    }
+
+    /// The next ids, after all accounts, open holds and what is known of accounts.
     ///
     /// # Errors
     /// [`EncodeError`].

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
-//!  … the head, accounts in the order of their slots, ids in the order of their events, the end
+//!  … the head, accounts in the order of their slots, open holds, what is known of accounts beside
+//!    their money, ids in the order of their events, the end
 //! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
 //! ```
 //!
 //! The head begins with where the snapshot stands ([`SnapshotHeader`]), the end with a BLAKE3
 //! digest over all bytes before its block; what follows in both, and the accounts and ids, is
 //! `ducat_engine::snapshot::codec`'s. The state alone decides those bytes, not the number of
-//! partitions it ran on.
+//! partitions it ran on; but for the order of open holds, which come as they lie in memory.
 
 use super::Fault;
 use crate::chain::ChainPoint;
@@ -19,8 +20,12 @@ use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
 
-/// The version this code writes, and the only one it knows.
-pub const VERSION: u32 = 1;
+/// The version this code writes. It reads version 1 too, which knew no holds and nothing of
+/// accounts beside their money, and whose bytes mean the same.
+pub const VERSION: u32 = 2;
+
+/// The oldest version this code reads.
+pub const VERSION_MIN: u32 = 1;
 
 pub(super) const MAGIC: [u8; 8] = *b"DUCATSNP";
 pub(super) const END_MAGIC: [u8; 8] = *b"DUCATSND";
@@ -110,7 +115,7 @@ pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<(), F
         return Err(Fault::Magic);
     }
     match u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes")) {
-        VERSION => Ok(()),
+        VERSION_MIN..=VERSION => Ok(()),
         other => Err(Fault::Version(other)),
     }
 }

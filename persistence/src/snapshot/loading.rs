@@ -2,7 +2,8 @@
 //! finding a place for each id cost about as much:
 //!
 //! ```text
-//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts: decode ▸ check, hash ▸ host
+//! caller: read ▸ checksum ▸ decompress ─┬─▶ accounts, open holds, what is known of accounts:
+//!                                       │     decode ▸ check, hash ▸ host
 //!                                       └─▶ ids: decode ▸ check ▸ remember
 //! ```
 
@@ -10,7 +11,8 @@ use super::block::Kind;
 use super::reader::{Block, BlockPlace, Blocks, damaged};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::codec::{take_accounts, take_ids};
+use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
+use ducat_engine::snapshot::details::take_profiles;
 use ducat_engine::snapshot::{Restore, RestoreAccounts, RestoreIds};
 use std::io::Read;
 use std::path::Path;
@@ -59,7 +61,7 @@ fn distribute<R: Read>(
     to_ids: &SyncSender<Block>,
 ) -> Result<(), SnapshotError> {
     while let Some(block) = blocks.next()? {
-        let to = if block.kind == Kind::Accounts { to_accounts } else { to_ids };
+        let to = if block.kind == Kind::Ids { to_ids } else { to_accounts };
         if to.send(block).is_err() {
             break;
         }
@@ -72,11 +74,28 @@ fn build_accounts(
     from: &Receiver<Block>,
 ) -> Result<RestoreAccounts, Fell> {
     for block in from {
-        let decoded = take_accounts(&block.content, accounts.next_slot()).map_err(Fault::from);
-        let hosted = decoded.and_then(|decoded| Ok(accounts.put(decoded)?));
-        hosted.map_err(|fault| (block.place, fault))?;
+        let built = match block.kind {
+            Kind::Holds => put_holds(&mut accounts, &block.content),
+            Kind::Profiles => put_profiles(&mut accounts, &block.content),
+            _ => put_accounts(&mut accounts, &block.content),
+        };
+        built.map_err(|fault| (block.place, fault))?;
     }
     Ok(accounts)
+}
+
+fn put_accounts(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
+    let decoded = take_accounts(content, accounts.next_slot())?;
+    Ok(accounts.put(decoded)?)
+}
+
+fn put_holds(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
+    let decoded = take_holds(content, |slot| accounts.currency(slot))?;
+    Ok(accounts.put_holds(&decoded)?)
+}
+
+fn put_profiles(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
+    Ok(accounts.put_profiles(take_profiles(content)?)?)
 }
 
 fn build_ids(mut ids: RestoreIds, from: &Receiver<Block>) -> Result<RestoreIds, Fell> {

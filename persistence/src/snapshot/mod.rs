@@ -115,7 +115,7 @@ pub enum Fault {
     #[error("it does not begin with a snapshot's magic number")]
     Magic,
     /// Written by a version this code does not know.
-    #[error("format version {0} is unknown (this build reads {version})", version = format::VERSION)]
+    #[error("format version {0} is unknown (this build reads {min} to {version})", min = format::VERSION_MIN, version = format::VERSION)]
     Version(u32),
     /// The file ends within something.
     #[error("the file ends in the middle of {0}")]

@@ -9,8 +9,10 @@ use super::block::{HEADER_BYTES, Header, Kind, Opener};
 use super::format::{self, FILE_HEADER_BYTES, SnapshotHeader, TRAILER_BYTES};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::account::Account;
-use ducat_engine::snapshot::codec::{take_accounts, take_ids};
-use ducat_engine::snapshot::{End, IdsPiece, Tally};
+use ducat_engine::holds::Hold;
+use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
+use ducat_engine::snapshot::details::take_profiles;
+use ducat_engine::snapshot::{End, IdsPiece, ProfilesPiece, Tally};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -141,7 +143,7 @@ impl<R: Read> Blocks<R> {
         let head = input.block(&[Kind::Head])?;
         let header = format::take_header(&head.content);
         let header = header.map_err(|fault| damaged(path, head.place, fault))?;
-        let expected = &[Kind::Accounts, Kind::Ids, Kind::End];
+        let expected = &[Kind::Accounts, Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
         Ok(Self { input, header, expected, ended: None })
     }
 
@@ -154,15 +156,21 @@ impl<R: Read> Blocks<R> {
         self.input.damaged(fault)
     }
 
-    /// The next block of accounts or ids; `None` once the end was read and holds the file's
+    /// The next block of accounts, open holds, what is known of accounts, or ids; `None` once the
+    /// end was read and holds the file's
     /// digest.
     pub(super) fn next(&mut self) -> Result<Option<Block>, SnapshotError> {
         if self.ended.is_some() {
             return Ok(None);
         }
         let block = self.input.block(self.expected)?;
-        if block.kind == Kind::Ids {
-            self.expected = &[Kind::Ids, Kind::End];
+        match block.kind {
+            Kind::Holds => {
+                self.expected = &[Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
+            }
+            Kind::Profiles => self.expected = &[Kind::Profiles, Kind::Ids, Kind::End],
+            Kind::Ids => self.expected = &[Kind::Ids, Kind::End],
+            Kind::Head | Kind::Accounts | Kind::End => {}
         }
         if block.kind != Kind::End {
             return Ok(Some(block));
@@ -195,6 +203,10 @@ impl<R: Read> Blocks<R> {
 pub enum Part {
     /// Accounts, in the order of their slots.
     Accounts(Vec<Account>),
+    /// Open holds.
+    Holds(Vec<Hold>),
+    /// What is known of accounts beside their money, in the order of their slots.
+    Profiles(ProfilesPiece),
     /// Ids, in the order of their events.
     Ids(IdsPiece),
 }
@@ -246,6 +258,16 @@ impl<R: Read> Reader<R> {
             let accounts = take_accounts(&block.content, self.tally.next_slot())?;
             self.tally.accounts(&accounts)?;
             return Ok(Part::Accounts(accounts));
+        }
+        if block.kind == Kind::Holds {
+            let holds = take_holds(&block.content, |slot| self.tally.currency(slot))?;
+            self.tally.holds(&holds)?;
+            return Ok(Part::Holds(holds));
+        }
+        if block.kind == Kind::Profiles {
+            let piece = take_profiles(&block.content)?;
+            self.tally.profiles(&piece)?;
+            return Ok(Part::Profiles(piece));
         }
         let piece = take_ids(&block.content)?;
         self.tally.ids(&piece)?;

@@ -16,9 +16,10 @@ use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
 use crate::files::{SyncedFile, Unfinished, list_names, make_dir, sync_dir};
 use crate::ledger_id::LedgerId;
 use ducat_engine::account::Account;
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::IdsPiece;
+use ducat_engine::snapshot::{IdsPiece, ProfilesPiece};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -306,7 +307,23 @@ impl SnapshotFile {
         self.encoder.accounts(accounts).map_err(|error| encode_error(error, &self.path))
     }
 
-    /// The next ids, after all accounts.
+    /// The next open holds, after all accounts.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn holds(&mut self, holds: &[Hold]) -> Result<(), SnapshotError> {
+        self.encoder.holds(holds).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// What is known of the next accounts, after all open holds.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn profiles(&mut self, piece: &ProfilesPiece) -> Result<(), SnapshotError> {
+        self.encoder.profiles(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after all accounts, open holds and what is known of accounts.
     ///
     /// # Errors
     /// [`SnapshotError`].

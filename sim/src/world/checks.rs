@@ -8,6 +8,7 @@ use ducat_engine::codec;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::profile::Details;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::repeat::{resolve, stored_outcome};
@@ -58,8 +59,9 @@ impl World<'_> {
     }
 
     fn filled(&self, answer: &Answer) -> Result<Vec<Outcome>, String> {
-        let mut outcomes = answer.outcomes.clone();
-        resolve(&mut outcomes, &answer.repeats, |lsn| self.read_back(lsn))?;
+        let mut answer = answer.clone();
+        resolve(&mut answer, |lsn| self.read_back(lsn))?;
+        let mut outcomes = answer.outcomes;
         if self.plan.fault == Fault::UnstableRepeat {
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.repeat) {
                 let lsn = outcome.lsn;
@@ -110,7 +112,7 @@ impl World<'_> {
         for ((got, expected), request) in outcomes.iter().zip(expected).zip(&requests) {
             let mut got = *got;
             if self.plan.fault == Fault::SkipDedupe {
-                got.id = request.id;
+                got.id = request.id();
             }
             note(|| format!("      told {got:?}"));
             if got != *expected {
@@ -119,12 +121,12 @@ impl World<'_> {
             if got.rejection != Some(Rejection::IdReused) {
                 self.remember(Outcome { repeat: false, ..got })?;
             }
-            let rule = got.rejection.map_or(0, |rule| usize::from(rule.number()));
+            let rule = got.rejection.map_or(0, Rejection::number);
             self.report.outcomes += 1;
             self.report.repeats += u64::from(got.repeat);
-            self.report.refusals[rule] += 1;
+            *self.report.refusals.entry(rule).or_default() += 1;
             trace = (trace ^ got.lsn.0 ^ (got.time_ns << 20)).rotate_left(7);
-            trace ^= (rule as u64) << 50;
+            trace ^= u64::from(rule) << 50;
             trace ^= got.debit.map_or(0, |figures| figures.posted as u64);
         }
         self.report.trace(trace);
@@ -219,6 +221,8 @@ impl World<'_> {
             self.report.count_many(what, times);
         }
         self.report.count_many("messages", self.shell.messages as u64);
+        let again = self.shell.rounds_again as u64;
+        self.report.count_many("rounds for what was left over", again);
     }
 }
 
@@ -235,6 +239,17 @@ pub(super) fn check_ledger(
         if view != expected || !account.is_settled() {
             return Err(format!("account:\n     got {view:?}\nexpected {expected:?}"));
         }
+        let known = model.known(account.id()).ok_or("the model knows nothing of an account")?;
+        let details = ledger.coordinator.profiles().get(slot).map(|d| Details::clone(d));
+        let details = details.unwrap_or_default();
+        let reason = details.note.map(|note| (note.lsn, note.reason));
+        // Its opening is the first of the model's history, and no change.
+        let last_lsn = known.history[1..].last().copied().unwrap_or_default();
+        if (&details.profile, &reason, details.last_lsn)
+            != (&known.profile, &known.reason, last_lsn)
+        {
+            return Err(format!("slot {}: {reason:?} is known, expected {known:?}", slot.0));
+        }
     }
     if accounts != model.account_ids().count() {
         return Err(format!("{accounts} accounts are not those of the model"));
@@ -247,6 +262,11 @@ pub(super) fn check_ledger(
     if known != expected {
         return Err(format!("{known} ids are remembered instead of {expected}"));
     }
+    let (open, expected) = (ledger.coordinator.holds().len(), model.open_holds());
+    if open != expected {
+        return Err(format!("{open} holds are open instead of {expected}"));
+    }
+    ledger.check_holds().map_err(|wrong| wrong.to_string())?;
     match ledger.totals().iter().find(|(_, sums)| sums.internal + sums.external != 0) {
         Some(wrong) => Err(format!("money was made or lost: {wrong:?}")),
         None => Ok(()),

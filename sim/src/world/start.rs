@@ -254,9 +254,9 @@ impl World<'_> {
             Fault::ForgetIdsAtRestart => replay_without_ids(partitions, &events)?,
             _ => ledger,
         };
-        let messages = self.shell.messages;
+        let (messages, again) = (self.shell.messages, self.shell.rounds_again);
         self.shell = Shell::new(Book { ledger, events }, self.plan.fault);
-        self.shell.messages = messages;
+        (self.shell.messages, self.shell.rounds_again) = (messages, again);
         (self.journal, self.writer) = (journal, writer);
         self.acknowledged_lsn = last;
         for (lsn, step) in self.operations.drain(..).rev() {
@@ -306,6 +306,7 @@ fn replay_without_ids(partitions: usize, events: &[Event]) -> Result<Ledger, Str
         match &mut event.record {
             Record::Posted(p) | Record::PostedLinked(p) => p.id = stray,
             Record::Refused(r) | Record::RefusedLinked(r) => r.id = stray,
+            // Holds are known by theirs, and the others consume none.
             _ => {}
         }
     }

@@ -126,7 +126,8 @@ impl World<'_> {
 
     pub(super) fn maybe_begin_snapshot(&mut self) {
         let wanted = self.plan.snapshots > 0 && self.rng.once_in(self.plan.snapshots);
-        if !wanted || self.taking.is_some() || self.writing.is_some() || !self.shell.can_export() {
+        let free = self.shell.is_free(self.plan.with_holds) && self.shell.can_export();
+        if !wanted || self.taking.is_some() || self.writing.is_some() || !free {
             return;
         }
         let busy = self.shell.in_flight() > 0;
@@ -143,6 +144,12 @@ impl World<'_> {
                 if !taking.given[at] && !self.shell.export_pending(at) {
                     actions.push(Action::Give(at));
                 }
+            }
+            if !taking.holds_given {
+                actions.push(Action::GiveHolds);
+            }
+            if !taking.profiles_given {
+                actions.push(Action::GiveProfiles);
             }
             if !taking.ids_given {
                 actions.push(Action::GiveIds);
@@ -166,6 +173,15 @@ impl World<'_> {
                     None => taking.given[at] = true,
                 }
             }
+            Action::GiveProfiles => {
+                let most = 1 + self.rng.below(3);
+                let piece = self.shell.book.ledger.coordinator.give_profiles(most);
+                let taking = self.taking.as_mut().expect("a snapshot is being taken");
+                match piece {
+                    Some(piece) => taking.profiles.push(piece),
+                    None => taking.profiles_given = true,
+                }
+            }
             Action::GiveIds => {
                 let most = 1 + self.rng.below(8);
                 let piece = self.shell.book.ledger.coordinator.give(most);
@@ -173,6 +189,14 @@ impl World<'_> {
                 match piece {
                     Some(piece) => taking.ids.push(piece),
                     None => taking.ids_given = true,
+                }
+            }
+            Action::GiveHolds => {
+                let piece = self.shell.book.ledger.coordinator.give_holds(2);
+                let taking = self.taking.as_mut().expect("a snapshot is being taken");
+                match piece {
+                    Some(piece) => taking.holds.push(piece),
+                    None => taking.holds_given = true,
                 }
             }
             Action::Encode => self.encode_snapshot()?,

@@ -1,11 +1,16 @@
 //! `ducat account …`: opening accounts and looking at them, through a running server.
 
+mod known;
+mod print;
+
 use crate::Global;
 use crate::exit::{Done, Exit, Failure};
 use crate::{net, output, statement};
 use clap::{Args, Subcommand};
 use ducat_api::proto;
 use ducat_engine::ids::AccountId;
+use known::{FilterArgs, HistoryArgs, LimitsArgs, ProfileArgs, SetArgs, StatusArgs};
+use print::{accounts_text, details_text};
 use serde::Serialize;
 
 /// What can be done with accounts.
@@ -16,7 +21,8 @@ pub enum AccountCommand {
 Examples:
   ducat account create 1 --currency GBP --external         # the outside world
   ducat account create 2 --currency GBP                    # may not go below zero
-  ducat account create 3 --currency GBP --overdraft 500.00 # may go down to -500.00")]
+  ducat account create 3 --currency GBP --overdraft 500.00 # may go down to -500.00
+  ducat account create 4 --currency GBP --kind liability --owner cus_81 --meta branch=7")]
     Create(CreateArgs),
     /// Show accounts by id. Ends with 1 when one of them is unknown.
     Show {
@@ -24,12 +30,43 @@ Examples:
         #[arg(required = true, value_name = "ID")]
         ids: Vec<AccountId>,
     },
-    /// List accounts in the order of their opening.
+    /// List accounts in the order of their opening: all, or those that everything named holds
+    /// of.
+    #[command(after_help = "\
+Examples:
+  ducat account list --owner cus_81 --limit 0
+  ducat account list --kind income --currency GBP --status frozen
+  ducat account list --meta branch=7 --label-prefix savings")]
     List {
         /// The most accounts to list; 0 for all.
         #[arg(long, default_value_t = 100, value_name = "N")]
         limit: u64,
+        #[command(flatten)]
+        filter: FilterArgs,
     },
+    /// Change what is known of an account: kind, owner, label, metadata. What is not named stays.
+    #[command(after_help = "\
+Examples:
+  ducat account set 4 --label 'joint savings' --meta tier=gold --remove-meta branch
+  ducat account set 4 --owner '' --kind none               # takes both away")]
+    Set(SetArgs),
+    /// Give an account a status: active, debits-blocked, credits-blocked, frozen or closed. Only
+    /// an empty account can be closed; a closed one can be opened again.
+    #[command(after_help = "\
+Examples:
+  ducat account status 4 frozen --reason 'suspected fraud, case 812'
+  ducat account status 4 active")]
+    Status(StatusArgs),
+    /// Change an account's limits, from now on. What is not named stays; `none` takes a limit
+    /// away. Refused where the balance lies outside already.
+    #[command(after_help = "\
+Examples:
+  ducat account limits 4 --overdraft 500.00
+  ducat account limits 4 --floor -200.00 --ceiling 10000.00
+  ducat account limits 4 --ceiling none")]
+    Limits(LimitsArgs),
+    /// List what happened to an account beside transfers, newest first.
+    History(HistoryArgs),
     /// List what changed an account's balance, newest first or oldest first.
     Entries(statement::EntriesArgs),
     /// Show an account's balance as it was at any moment.
@@ -44,7 +81,7 @@ Examples:
         /// The account's id.
         id: AccountId,
     },
-    /// Close an empty account for good.
+    /// Close an empty account. It can be opened again.
     Close {
         /// The account's id.
         id: AccountId,
@@ -62,9 +99,17 @@ pub struct CreateArgs {
     /// How far below zero it may go.
     #[arg(long, value_name = "AMOUNT", conflicts_with = "external")]
     overdraft: Option<String>,
+    /// The lowest balance it may have; at most 0, since it opens empty.
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, conflicts_with = "external")]
+    floor: Option<String>,
+    /// The highest balance it may have.
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "external")]
+    ceiling: Option<String>,
     /// It stands for the world outside: money enters and leaves through it.
     #[arg(long)]
     external: bool,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 /// Runs an `account` command.
@@ -72,30 +117,23 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
     match command {
         AccountCommand::Create(args) => create(global, args).await,
         AccountCommand::Show { ids } => show(global, &ids).await,
-        AccountCommand::List { limit } => list(global, limit).await,
+        AccountCommand::List { limit, filter } => list(global, limit, filter).await,
+        AccountCommand::Set(args) => known::set(global, args).await,
+        AccountCommand::Status(args) => known::status(global, args).await,
+        AccountCommand::Limits(args) => known::limits(global, args).await,
+        AccountCommand::History(args) => known::history(global, args).await,
         AccountCommand::Entries(args) => statement::entries(global, args).await,
         AccountCommand::Balance(args) => statement::balance(global, &args).await,
-        AccountCommand::Freeze { id } => set(global, id, proto::AccountStatus::Frozen).await,
-        AccountCommand::Unfreeze { id } => set(global, id, proto::AccountStatus::Active).await,
-        AccountCommand::Close { id } => set(global, id, proto::AccountStatus::Closed).await,
+        AccountCommand::Freeze { id } => {
+            known::give(global, id, proto::AccountStatus::Frozen, String::new()).await
+        }
+        AccountCommand::Unfreeze { id } => {
+            known::give(global, id, proto::AccountStatus::Active, String::new()).await
+        }
+        AccountCommand::Close { id } => {
+            known::give(global, id, proto::AccountStatus::Closed, String::new()).await
+        }
     }
-}
-
-/// An account as scripts read it.
-#[derive(Serialize)]
-struct AccountLine<'a> {
-    id: String,
-    currency: &'a str,
-    status: &'static str,
-    external: bool,
-    posted: &'a str,
-    held: &'a str,
-    incoming: &'a str,
-    available: Option<&'a str>,
-    overdraft_limit: &'a str,
-    posted_minor: &'a str,
-    opened_lsn: u64,
-    last_lsn: u64,
 }
 
 /// What became of opening an account, as scripts read it.
@@ -108,12 +146,19 @@ struct CreatedLine {
 }
 
 async fn create(global: &Global, args: CreateArgs) -> Done {
+    let ProfileArgs { kind, owner, label, meta } = args.profile;
     let account = proto::NewAccount {
         id: args.id.low(),
         id_high: args.id.high(),
         currency: args.currency,
         overdraft_limit: args.overdraft.unwrap_or_default(),
         external: args.external,
+        kind: kind.unwrap_or_default() as i32,
+        owner: owner.unwrap_or_default(),
+        label: label.unwrap_or_default(),
+        metadata: meta.into_iter().collect(),
+        floor: args.floor.unwrap_or_default(),
+        ceiling: args.ceiling.unwrap_or_default(),
     };
     let request = proto::CreateAccountsRequest { accounts: vec![account] };
     let mut client = net::ledger(global).await?;
@@ -156,6 +201,13 @@ async fn show(global: &Global, ids: &[AccountId]) -> Done {
     let response = response.map_err(|s| net::failed(&s))?.into_inner();
     if !response.accounts.is_empty() {
         output::print(&accounts_text(&response.accounts, global.json)?)?;
+        if !global.json {
+            response
+                .accounts
+                .iter()
+                .filter_map(details_text)
+                .try_for_each(|t| output::print(&t))?;
+        }
     }
     for id in &response.unknown {
         eprintln!("ducat: no account has the id {}", output::account_id(id.id_high, id.id));
@@ -163,14 +215,16 @@ async fn show(global: &Global, ids: &[AccountId]) -> Done {
     Ok(if response.unknown.is_empty() { Exit::Ok } else { Exit::Refused })
 }
 
-async fn list(global: &Global, limit: u64) -> Done {
+async fn list(global: &Global, limit: u64, filter: FilterArgs) -> Done {
     let mut client = net::ledger(global).await?;
+    let filter = filter.into_filter();
     let mut left = if limit == 0 { u64::MAX } else { limit };
     let mut cursor = String::new();
     let mut accounts = Vec::new();
     loop {
         let page_size = u32::try_from(left.min(10_000)).unwrap_or(10_000);
-        let response = client.list_accounts(proto::ListAccountsRequest { page_size, cursor }).await;
+        let request = proto::ListAccountsRequest { page_size, cursor, filter: filter.clone() };
+        let response = client.list_accounts(request).await;
         let response = response.map_err(|s| net::failed(&s))?.into_inner();
         left = left.saturating_sub(response.accounts.len() as u64);
         cursor = response.next_cursor;
@@ -189,70 +243,6 @@ async fn list(global: &Global, limit: u64) -> Done {
         eprintln!("ducat: more accounts follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)
-}
-
-async fn set(global: &Global, id: AccountId, status: proto::AccountStatus) -> Done {
-    let request =
-        proto::SetAccountStatusRequest { id: id.low(), id_high: id.high(), status: status as i32 };
-    let mut client = net::ledger(global).await?;
-    let response = client.set_account_status(request).await.map_err(|s| net::failed(&s))?;
-    let account = response.into_inner().account.ok_or_else(|| {
-        Failure::new(Exit::Internal, "the server answered without an account; see its log")
-    })?;
-    output::print(&accounts_text(&[account], global.json)?)?;
-    Ok(Exit::Ok)
-}
-
-/// Accounts as a table or as JSON lines.
-fn accounts_text(accounts: &[proto::Account], json: bool) -> Result<String, Failure> {
-    if json {
-        let lines: Result<Vec<_>, _> =
-            accounts.iter().map(|a| output::json(&account_line(a))).collect();
-        return Ok(lines?.join("\n"));
-    }
-    let header = ["id", "currency", "status", "posted", "held", "available", "overdraft"];
-    let rows = accounts
-        .iter()
-        .map(|a| {
-            let status = if a.external { "external" } else { status_name(a.status()) };
-            vec![
-                output::account_id(a.id_high, a.id),
-                a.currency.clone(),
-                status.to_owned(),
-                a.posted.clone(),
-                a.held.clone(),
-                if a.external { "no limit".to_owned() } else { a.available.clone() },
-                if a.external { String::new() } else { a.overdraft_limit.clone() },
-            ]
-        })
-        .collect();
-    Ok(output::table(&header, &[0, 3, 4, 5, 6], rows))
-}
-
-fn account_line(a: &proto::Account) -> AccountLine<'_> {
-    AccountLine {
-        id: output::account_id(a.id_high, a.id),
-        currency: &a.currency,
-        status: status_name(a.status()),
-        external: a.external,
-        posted: &a.posted,
-        held: &a.held,
-        incoming: &a.incoming,
-        available: (!a.external).then_some(a.available.as_str()),
-        overdraft_limit: &a.overdraft_limit,
-        posted_minor: &a.posted_minor,
-        opened_lsn: a.opened_lsn,
-        last_lsn: a.last_lsn,
-    }
-}
-
-/// The status as it is printed.
-fn status_name(status: proto::AccountStatus) -> &'static str {
-    match status {
-        proto::AccountStatus::Active => "active",
-        proto::AccountStatus::Frozen => "frozen",
-        proto::AccountStatus::Closed => "closed",
-    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,9 @@ struct AccountDiff {
     posted_change: String,
     status_before: Option<&'static str>,
     status_after: &'static str,
+    /// The last event in between that changed its limits or what is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_lsn: Option<u64>,
 }
 
 /// What changed in all, as scripts read it.
@@ -99,8 +102,10 @@ impl Observer for Differ {
             return Ok(());
         }
         match event.record {
-            Record::Posted(_) | Record::PostedLinked(_) => self.posted += 1,
-            Record::Refused(_) | Record::RefusedLinked(_) => self.refused += 1,
+            Record::Posted(_) | Record::PostedLinked(_) | Record::Captured(_) => self.posted += 1,
+            Record::Refused(_) | Record::RefusedLinked(_) | Record::HoldRefused(_) => {
+                self.refused += 1;
+            }
             _ => self.other += 1,
         }
         self.printer.as_mut().map_or(Ok(()), |printer| printer.print(ledger, event))
@@ -176,6 +181,10 @@ fn changes(ledger: &Ledger, before: &[Figure], after: &[Figure]) -> Vec<AccountD
             posted_change: format_minor(now.posted - posted, digits),
             status_before: status,
             status_after: status_name(now.status),
+            changed_lsn: then
+                .is_none_or(|then| then.changed != now.changed)
+                .then_some(now.changed.0)
+                .filter(|lsn| *lsn > 0),
         });
     }
     lines
@@ -196,6 +205,8 @@ fn text(accounts: &[AccountDiff], s: &DiffSummary, json: bool) -> Result<String,
                 Some(before) if before == a.status_after => before.to_owned(),
                 Some(before) => format!("{before} -> {}", a.status_after),
             };
+            let changed = a.changed_lsn.map(|lsn| format!(", changed by LSN {lsn}"));
+            let status = status + &changed.unwrap_or_default();
             let posted = [&a.id, &a.currency, &a.posted_before, &a.posted_after, &a.posted_change];
             posted.into_iter().cloned().chain([status]).collect()
         };

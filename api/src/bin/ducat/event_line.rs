@@ -1,17 +1,21 @@
 //! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
 //! decimal texts in the currency's digits.
 
+mod holds;
+mod message;
+
 use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
-use ducat_api::proto;
+use ducat_engine::account_event::{AccountEvent, Change, Opening};
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
+use ducat_engine::profile::AccountKind;
 use ducat_engine::record::{Party, Posted, Record, Refused};
-use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An event as scripts read it; a field that it does not have is left out.
 #[derive(Serialize, Debug, Default, PartialEq, Eq)]
@@ -20,7 +24,9 @@ pub struct EventLine {
     pub lsn: u64,
     /// When it was decided.
     pub time: String,
-    /// `posted`, `refused`, `account-opened`, `status-changed` or `asset-defined`.
+    /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
+    /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
+    /// `expired` or `hold-refused`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -53,14 +59,50 @@ pub struct EventLine {
     overdraft_limit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digits: Option<u8>,
+    /// The hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    /// What was refused of a hold: `hold`, `capture`, `void` or `extend`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<&'static str>,
+    /// What remains of the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<String>,
+    /// Nanoseconds from this event until the hold expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// `none` where it was taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    removed_metadata: BTreeSet<String>,
 }
 
 /// A status in words.
 pub const fn status_name(status: AccountStatus) -> &'static str {
-    match status {
-        AccountStatus::Active => "active",
-        AccountStatus::Frozen => "frozen",
-        AccountStatus::Closed => "closed",
+    status.name()
+}
+
+/// A kind in words.
+pub const fn kind_name(kind: AccountKind) -> &'static str {
+    match kind {
+        AccountKind::Asset => "asset",
+        AccountKind::Liability => "liability",
+        AccountKind::Equity => "equity",
+        AccountKind::Income => "income",
+        AccountKind::Expense => "expense",
     }
 }
 
@@ -86,7 +128,17 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
         Record::AccountOpened(spec) => [Some(spec.id), None],
         Record::StatusChanged { slot, .. } => [of(*slot), None],
+        Record::Account(event) => match &**event {
+            AccountEvent::Opened(opening) => [Some(opening.spec.id), None],
+            AccountEvent::Changed { slot, .. } => [of(*slot), None],
+        },
         Record::AssetDefined { .. } => [None, None],
+        Record::Held(_)
+        | Record::Captured(_)
+        | Record::Voided(_)
+        | Record::Extended(_)
+        | Record::Expired(_)
+        | Record::HoldRefused(_) => holds::accounts(ledger, record),
     }
 }
 
@@ -104,18 +156,29 @@ impl EventLine {
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 line.refused(ledger, refused, accounts(ledger, event.record))
             }
-            Record::AccountOpened(spec) => {
-                let (code, digits) = currency(ledger, spec.currency);
-                let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
-                Self {
-                    event: "account-opened",
-                    account: Some(spec.id.to_string()),
-                    currency: Some(code),
-                    external: Some(spec.external),
-                    overdraft_limit: (limit > 0).then(|| format_minor(limit, digits)),
-                    ..line
+            Record::AccountOpened(spec) => line.opened(ledger, spec),
+            Record::Account(event) => match &**event {
+                AccountEvent::Opened(Opening { spec, bounds, profile }) => {
+                    let (_, digits) = currency(ledger, spec.currency);
+                    let bound = |bound: i128| format_minor(bound, digits);
+                    let some = |text: &String| Some(text.clone()).filter(|t| !t.is_empty());
+                    Self {
+                        kind: profile.kind.map(kind_name),
+                        owner: some(&profile.owner),
+                        label: some(&profile.label),
+                        metadata: profile.metadata.clone(),
+                        floor: bounds.floor.map(bound),
+                        ceiling: bounds.ceiling.map(bound),
+                        ..line.opened(ledger, spec)
+                    }
                 }
-            }
+                AccountEvent::Changed { slot, change, .. } => {
+                    let spec = account(ledger, *slot);
+                    let digits = spec.as_ref().map_or(0, |s| currency(ledger, s.currency).1);
+                    let account = spec.map(|spec| spec.id.to_string());
+                    Self { account, ..line.changed(change, digits) }
+                }
+            },
             Record::StatusChanged { slot, status } => Self {
                 event: "status-changed",
                 account: account(ledger, *slot).map(|spec| spec.id.to_string()),
@@ -128,7 +191,70 @@ impl EventLine {
                 digits: Some(*digits),
                 ..line
             },
+            Record::Held(_)
+            | Record::Captured(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
         }
+    }
+
+    fn opened(self, ledger: &Ledger, spec: &AccountSpec) -> Self {
+        let (code, digits) = currency(ledger, spec.currency);
+        let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
+        Self {
+            event: "account-opened",
+            account: Some(spec.id.to_string()),
+            currency: Some(code),
+            external: Some(spec.external),
+            overdraft_limit: (limit > 0).then(|| format_minor(limit, digits)),
+            ..self
+        }
+    }
+
+    fn changed(self, change: &Change, digits: u8) -> Self {
+        match change {
+            Change::Limits(limits) => {
+                let overdraft = i128::try_from(limits.overdraft_limit).unwrap_or(i128::MAX);
+                Self {
+                    event: "limits-changed",
+                    overdraft_limit: Some(format_minor(overdraft, digits)),
+                    floor: limits.bounds.floor.map(|floor| format_minor(floor, digits)),
+                    ceiling: limits.bounds.ceiling.map(|ceiling| format_minor(ceiling, digits)),
+                    ..self
+                }
+            }
+            Change::Status { status, reason } => Self {
+                event: "status-changed",
+                status: Some(status_name(*status)),
+                reason: Some(reason.clone()).filter(|reason| !reason.is_empty()),
+                ..self
+            },
+            Change::Profile(change) => Self {
+                event: "profile-changed",
+                kind: change.kind.map(|kind| kind.map_or("none", kind_name)),
+                owner: change.owner.clone(),
+                label: change.label.clone(),
+                metadata: change.set.clone(),
+                removed_metadata: change.remove.clone(),
+                ..self
+            },
+        }
+    }
+
+    /// What is said of an account beside its money, for people.
+    fn profile(&self) -> String {
+        let mut text = String::new();
+        let mut add = |part: String| text.push_str(&format!(", {part}"));
+        self.floor.iter().for_each(|floor| add(format!("floor {floor}")));
+        self.ceiling.iter().for_each(|ceiling| add(format!("ceiling {ceiling}")));
+        self.kind.into_iter().for_each(|kind| add(format!("kind {kind}")));
+        self.owner.iter().for_each(|owner| add(format!("owner '{owner}'")));
+        self.label.iter().for_each(|label| add(format!("label '{label}'")));
+        self.metadata.iter().for_each(|(key, value)| add(format!("{key} = '{value}'")));
+        self.removed_metadata.iter().for_each(|key| add(format!("{key} removed")));
+        text
     }
 
     fn posted(self, ledger: &Ledger, posted: &Posted) -> Self {
@@ -176,75 +302,6 @@ impl EventLine {
         }
     }
 
-    /// The event as a server's feed gives it.
-    pub fn of_message(event: &proto::Event) -> Self {
-        let digits = u8::try_from(event.digits).unwrap_or_default();
-        let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
-        if let Some(transfer) = &event.transfer {
-            return line.transfer(transfer, digits);
-        }
-        if let Some(opened) = &event.account_opened {
-            return Self {
-                event: "account-opened",
-                account: Some(output::account_id(opened.id_high, opened.id)),
-                currency: Some(opened.currency.clone()),
-                external: Some(opened.external),
-                overdraft_limit: (!opened.overdraft_limit.is_empty())
-                    .then(|| opened.overdraft_limit.clone()),
-                ..line
-            };
-        }
-        if let Some(changed) = &event.status_changed {
-            return Self {
-                event: "status-changed",
-                account: Some(output::account_id(changed.id_high, changed.id)),
-                status: Some(match changed.status() {
-                    proto::AccountStatus::Active => status_name(AccountStatus::Active),
-                    proto::AccountStatus::Frozen => status_name(AccountStatus::Frozen),
-                    proto::AccountStatus::Closed => status_name(AccountStatus::Closed),
-                }),
-                ..line
-            };
-        }
-        if let Some(asset) = &event.asset_defined {
-            let currency = Some(asset.code.clone());
-            return Self { event: "asset-defined", currency, digits: Some(digits), ..line };
-        }
-        Self { event: "unknown", ..line }
-    }
-
-    fn transfer(self, transfer: &proto::TransferRecord, digits: u8) -> Self {
-        let asked = transfer.transfer.clone().unwrap_or_default();
-        let outcome = transfer.outcome.clone().unwrap_or_default();
-        let posted = outcome.is_posted();
-        let after = |balance: &Option<proto::Balance>| {
-            let balance = balance.as_ref().filter(|_| posted)?;
-            let minor = match &balance.wide {
-                Some(wide) => wide.posted_minor.parse().ok()?,
-                None => i128::from(balance.posted_minor),
-            };
-            Some(format_minor(minor, digits))
-        };
-        let amount = match asked.amount.is_empty() {
-            true => format_minor(i128::from(asked.amount_minor), digits),
-            false => asked.amount.clone(),
-        };
-        let rejection = u8::try_from(outcome.code).ok().and_then(Rejection::from_number);
-        Self {
-            event: if posted { "posted" } else { "refused" },
-            id: Some(output::transfer_id(asked.id_high, asked.id)),
-            code: (!posted).then(|| rejection.map_or("unknown", Rejection::code)),
-            debit: Some(output::account_id(asked.debit_account_high, asked.debit_account)),
-            credit: Some(output::account_id(asked.credit_account_high, asked.credit_account)),
-            amount: Some(amount),
-            currency: (!asked.currency.is_empty()).then_some(asked.currency),
-            debit_posted: after(&outcome.debit),
-            credit_posted: after(&outcome.credit),
-            linked: asked.linked,
-            ..self
-        }
-    }
-
     /// One line: place, time, what, and the figures.
     pub fn text(&self) -> String {
         let none = String::new();
@@ -270,11 +327,27 @@ impl EventLine {
                 let external = if self.external == Some(true) { ", external" } else { "" };
                 let limit = self.overdraft_limit.as_ref();
                 let limit = limit.map(|limit| format!(", overdraft {limit}")).unwrap_or_default();
-                format!("opened {}  {}{external}{limit}", get(&self.account), get(&self.currency))
+                let profile = self.profile();
+                let (account, currency) = (get(&self.account), get(&self.currency));
+                format!("opened {account}  {currency}{external}{limit}{profile}")
             }
             "status-changed" => {
-                format!("account {} is {}", get(&self.account), self.status.unwrap_or_default())
+                let status = self.status.unwrap_or_default();
+                let reason = self.reason.as_ref().map(|reason| format!(", because: {reason}"));
+                format!("account {} is {status}{}", get(&self.account), reason.unwrap_or_default())
             }
+            "limits-changed" => {
+                let overdraft = get(&self.overdraft_limit);
+                format!(
+                    "account {} has overdraft {overdraft}{}",
+                    get(&self.account),
+                    self.profile()
+                )
+            }
+            "profile-changed" => {
+                format!("account {} changed{}", get(&self.account), self.profile())
+            }
+            _ if self.hold.is_some() => self.hold_text(),
             "asset-defined" => format!(
                 "asset {} with {} digits",
                 get(&self.currency),

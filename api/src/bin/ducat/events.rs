@@ -40,9 +40,9 @@ pub struct EventsArgs {
 /// A kind of event, named as in what is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Transfers that were posted.
+    /// Money that moved: transfers that were posted, captures of holds.
     Posted,
-    /// Transfers that were refused.
+    /// Transfers and operations on holds that were refused.
     Refused,
     /// Accounts that were opened.
     AccountOpened,
@@ -50,6 +50,10 @@ enum Kind {
     StatusChanged,
     /// Assets that were defined.
     AssetDefined,
+    /// Holds that were placed, voided, extended, or expired.
+    Hold,
+    /// Accounts of which something else was changed: what is known of them, their limits.
+    AccountChanged,
 }
 
 impl From<Kind> for proto::EventKind {
@@ -60,6 +64,8 @@ impl From<Kind> for proto::EventKind {
             Kind::AccountOpened => Self::AccountOpened,
             Kind::StatusChanged => Self::StatusChanged,
             Kind::AssetDefined => Self::AssetDefined,
+            Kind::Hold => Self::Hold,
+            Kind::AccountChanged => Self::AccountChanged,
         }
     }
 }

@@ -3,10 +3,11 @@
 //! checking that every event takes from one account what it gives to another.
 
 use ducat_actors::replay::Event;
+use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::record::{Posted, Record};
-use ducat_engine::transfer::AccountStatus;
+use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use std::collections::BTreeMap;
 
 /// An account as the journal's last word on it says.
@@ -18,6 +19,8 @@ pub struct Figure {
     pub currency: CurrencyId,
     /// Its status.
     pub status: AccountStatus,
+    /// The last event that changed its limits or what is known of it; [`Lsn::ZERO`] for none.
+    pub changed: Lsn,
 }
 
 /// All accounts, by slot, and the sums by currency.
@@ -39,17 +42,39 @@ impl Figures {
     pub fn take(&mut self, event: &Event<'_>) {
         match event.record {
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(event.lsn, posted),
-            Record::AccountOpened(spec) => {
-                let (currency, status) = (spec.currency, AccountStatus::Active);
-                self.accounts.push(Figure { posted: 0, currency, status });
-            }
+            Record::AccountOpened(spec) => self.open(spec),
+            Record::Account(account_event) => match &**account_event {
+                AccountEvent::Opened(opening) => self.open(&opening.spec),
+                AccountEvent::Changed { slot, change, .. } => {
+                    if let Some(account) = self.accounts.get_mut(slot.index()) {
+                        match change {
+                            Change::Status { status, .. } => account.status = *status,
+                            Change::Profile(_) | Change::Limits(_) => account.changed = event.lsn,
+                        }
+                    }
+                }
+            },
             Record::StatusChanged { slot, status } => {
                 if let Some(account) = self.accounts.get_mut(slot.index()) {
                     account.status = *status;
                 }
             }
-            Record::Refused(_) | Record::RefusedLinked(_) | Record::AssetDefined { .. } => {}
+            Record::Captured(captured) => self.post(event.lsn, &captured.posted()),
+            // They move no posted balance.
+            Record::Refused(_)
+            | Record::RefusedLinked(_)
+            | Record::AssetDefined { .. }
+            | Record::Held(_)
+            | Record::Voided(_)
+            | Record::Extended(_)
+            | Record::Expired(_)
+            | Record::HoldRefused(_) => {}
         }
+    }
+
+    fn open(&mut self, spec: &AccountSpec) {
+        let (currency, status) = (spec.currency, AccountStatus::Active);
+        self.accounts.push(Figure { posted: 0, currency, status, changed: Lsn::ZERO });
     }
 
     fn post(&mut self, lsn: Lsn, posted: &Posted) {
@@ -89,7 +114,6 @@ mod tests {
     use super::*;
     use ducat_engine::ids::{AccountId, TransferId};
     use ducat_engine::record::PostedSide;
-    use ducat_engine::transfer::AccountSpec;
 
     fn take(figures: &mut Figures, lsn: u64, record: &Record) {
         figures.take(&Event { lsn: Lsn(lsn), time_ns: 0, record });

@@ -1,6 +1,6 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
 //!
-//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `import`, `events` and
+//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `hold`, `import`, `events` and
 //! `status` are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
 //! read a data directory, beside a running server or without one. This file reads the command line and hands over; each command has a module of its
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
@@ -19,6 +19,7 @@ mod event_line;
 mod events;
 mod exit;
 mod figures;
+mod hold;
 mod import;
 mod key;
 mod moment;
@@ -86,6 +87,9 @@ enum Command {
     Asset(asset::AssetCommand),
     /// Make one transfer and wait until it is durable.
     Transfer(transfer::TransferArgs),
+    /// Place, capture, void, extend, show and list holds: money set aside for later.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -167,6 +171,7 @@ fn run(cli: Cli) -> Done {
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
+        Command::Hold(command) => block_on(hold::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),

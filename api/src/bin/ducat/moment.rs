@@ -30,6 +30,36 @@ pub fn at(text: &str) -> Result<At, String> {
     time_ns(text).map(At::Time).map_err(|why| format!("neither an LSN nor a time: {why}"))
 }
 
+/// How long, as in `7d`, `90m` or `1h30m`, in whole milliseconds, at least one; 0 for `never`.
+/// A day has 24 hours and a week seven days.
+pub fn timeout_ms(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+        ("w", 604_800_000),
+    ];
+    let wrong = || format!("write a time as in 7d, 90m or 1h30m, or never, not `{text}`");
+    if text == "never" {
+        return Ok(0);
+    }
+    let (mut rest, mut total) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.len() - behind.trim_start_matches(|c: char| c.is_alphabetic()).len();
+        let (unit, behind) = behind.split_at(letters);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        let part = number.checked_mul(*ms);
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        rest = behind;
+    }
+    if total == 0 { Err(wrong()) } else { Ok(total) }
+}
+
 /// The current time, nanoseconds since 1970.
 pub fn now_ns() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0)
@@ -60,6 +90,26 @@ pub fn check_reached(ledger: &Ledger, until: Until) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn timeouts_have_units() {
+        for (text, ms) in [
+            ("never", 0),
+            ("1ms", 1),
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("7d", 604_800_000),
+            ("2w", 1_209_600_000),
+        ] {
+            assert_eq!(timeout_ms(text), Ok(ms), "{text}");
+        }
+        for bad in
+            ["", "7", "0d", "-1d", "1.5h", "1y", "d", "7d ", "Never", "1ä", "99999999999999999999s"]
+        {
+            assert!(timeout_ms(bad).is_err(), "{bad}");
+        }
+        assert!(timeout_ms("18446744073709551615w").is_err());
+    }
 
     #[test]
     fn times_are_rfc_3339() {

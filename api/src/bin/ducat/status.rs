@@ -36,6 +36,8 @@ struct StatusLine<'a> {
     accounts_bytes: u64,
     remembered_ids: u64,
     remembered_ids_bytes: u64,
+    open_holds: u64,
+    open_holds_bytes: u64,
     memory_bytes: u64,
     last_lsn: u64,
     durable_lsn: u64,
@@ -202,6 +204,8 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             accounts_bytes: s.accounts_bytes,
             remembered_ids: s.remembered_ids,
             remembered_ids_bytes: s.remembered_ids_bytes,
+            open_holds: s.open_holds,
+            open_holds_bytes: s.open_holds_bytes,
             memory_bytes: s.memory_bytes,
             last_lsn: s.last_lsn,
             durable_lsn: s.durable_lsn,
@@ -243,6 +247,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             "remembered ids",
             format!("{} in {}", count(s.remembered_ids), mebibytes(s.remembered_ids_bytes)),
         ),
+        ("open holds", format!("{} in {}", count(s.open_holds), mebibytes(s.open_holds_bytes))),
         ("memory", mebibytes(s.memory_bytes)),
         ("journal", format!("LSN {}, durable up to {}", s.last_lsn, s.durable_lsn)),
         ("written", format!("{} {since}", mebibytes(s.journal_bytes))),
@@ -320,6 +325,7 @@ mod tests {
              up for          61 s, epoch 2\n\
              accounts        20,001 in 3.0 MiB\n\
              remembered ids  0 in 0.0 KiB\n\
+             open holds      0 in 0.0 KiB\n\
              memory          0.0 KiB\n\
              journal         LSN 9, durable up to 9\n\
              written         0.0 KiB since the start\n\

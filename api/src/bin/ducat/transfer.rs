@@ -1,6 +1,7 @@
 //! `ducat transfer`: one transfer through a running server, answered when it is durable.
 
 use crate::exit::{Done, Exit, Failure};
+use crate::hold::HoldAfterLine;
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::import::Kind;
@@ -45,7 +46,7 @@ pub struct TransferArgs {
 
 /// An outcome as scripts read it.
 #[derive(Serialize)]
-struct OutcomeLine {
+struct OutcomeLine<'a> {
     id: String,
     posted: bool,
     code: &'static str,
@@ -56,6 +57,9 @@ struct OutcomeLine {
     time_ns: u64,
     debit: Option<BalanceLine>,
     credit: Option<BalanceLine>,
+    /// How the hold stands, after an operation on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldAfterLine<'a>>,
 }
 
 /// A balance as scripts read it: minor units, and decimals where the account's own currency
@@ -70,16 +74,16 @@ struct BalanceLine {
 }
 
 /// What an account's figures are written in.
-struct Unit {
-    currency: String,
-    digits: u8,
+pub struct Unit {
+    pub currency: String,
+    pub digits: u8,
     external: bool,
 }
 
 /// The units of both accounts of a transfer, as far as they are known.
 #[derive(Default)]
-struct Units {
-    debit: Option<Unit>,
+pub struct Units {
+    pub debit: Option<Unit>,
     credit: Option<Unit>,
 }
 
@@ -100,13 +104,13 @@ pub async fn run(global: &Global, args: TransferArgs) -> Done {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
     })?;
     let units = units(&mut client, &outcome, args.from, args.to).await;
-    output::print(&text(&outcome, &units, global.json)?)?;
+    output::print(&text(&outcome, &units, None, global.json)?)?;
     let posted = outcome.code == proto::Code::Posted as i32;
     Ok(if posted { Exit::Ok } else { Exit::Refused })
 }
 
 /// A new UUIDv7.
-fn new_id() -> Result<TransferId, Failure> {
+pub fn new_id() -> Result<TransferId, Failure> {
     TransferId::new(uuid::Uuid::now_v7().as_u128())
         .map_err(|e| Failure::new(Exit::Internal, format!("cannot make an id: {e}")))
 }
@@ -130,7 +134,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
 /// Asks for the currencies and digits of the accounts whose balances the outcome tells: they
 /// need not be what the command line says. The transfer is decided by now, so an outcome is
 /// printed in minor units rather than lost when the server cannot be asked.
-async fn units(
+pub async fn units(
     client: &mut LedgerClient<Channel>,
     outcome: &proto::Outcome,
     from: AccountId,
@@ -162,8 +166,14 @@ async fn units(
     Units { debit: unit(from), credit: unit(to) }
 }
 
-/// What is printed about an outcome.
-fn text(outcome: &proto::Outcome, units: &Units, json: bool) -> Result<String, Failure> {
+/// What is printed about an outcome. Of an operation on a hold, `done` is the word for one that
+/// was done.
+pub fn text(
+    outcome: &proto::Outcome,
+    units: &Units,
+    done: Option<&'static str>,
+    json: bool,
+) -> Result<String, Failure> {
     let line = OutcomeLine {
         id: output::transfer_id(outcome.id_high, outcome.id),
         posted: outcome.code == proto::Code::Posted as i32,
@@ -175,11 +185,14 @@ fn text(outcome: &proto::Outcome, units: &Units, json: bool) -> Result<String, F
         time_ns: outcome.time_ns,
         debit: outcome.debit.as_ref().map(|b| balance_line(b, units.debit.as_ref())),
         credit: outcome.credit.as_ref().map(|b| balance_line(b, units.credit.as_ref())),
+        hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
     };
     if json {
         return output::json(&line);
     }
-    let mut facts = vec![("transfer", line.id), ("outcome", line.code.to_owned())];
+    let what = if done.is_some() { "request" } else { "transfer" };
+    let code = done.filter(|_| line.posted).unwrap_or(line.code);
+    let mut facts = vec![(what, line.id), ("outcome", code.to_owned())];
     if !line.explanation.is_empty() {
         facts.push(("because", line.explanation));
     }
@@ -187,6 +200,9 @@ fn text(outcome: &proto::Outcome, units: &Units, json: bool) -> Result<String, F
         facts.push(("repeat", "yes: this id was decided before, nothing happened anew".into()));
     }
     facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
+    if let Some(hold) = line.hold {
+        facts.extend(hold.facts());
+    }
     for (name, balance) in [("debit account", line.debit), ("credit account", line.credit)] {
         if let Some(balance) = balance {
             facts.push((name, balance_text(&balance)));
@@ -256,7 +272,7 @@ mod tests {
     #[test]
     fn a_refusal_prints_its_code_and_explanation() {
         assert_eq!(
-            text(&refused(), &debit_in("GBP", 2), false).expect("text"),
+            text(&refused(), &debit_in("GBP", 2), None, false).expect("text"),
             "transfer       5\n\
              outcome        INSUFFICIENT_FUNDS\n\
              because        available 1.00, needed 12.34\n\
@@ -264,7 +280,7 @@ mod tests {
              debit account  1.00 GBP posted, 1.00 available"
         );
         assert_eq!(
-            text(&refused(), &debit_in("GBP", 2), true).expect("text"),
+            text(&refused(), &debit_in("GBP", 2), None, true).expect("text"),
             concat!(
                 r#"{"id":"5","posted":false,"code":"INSUFFICIENT_FUNDS","#,
                 r#""explanation":"available 1.00, needed 12.34","repeat":false,"lsn":12,"#,
@@ -281,13 +297,13 @@ mod tests {
         outcome.code = proto::Code::CurrencyMismatch as i32;
         outcome.credit = Some(proto::Balance { posted_minor: 5000, ..Default::default() });
         let units = Units { debit: unit("POINTS", 1, false), credit: unit("JPY", 0, true) };
-        let printed = text(&outcome, &units, false).expect("text");
+        let printed = text(&outcome, &units, None, false).expect("text");
         assert!(
             printed.contains("debit account   10.0 POINTS posted, 10.0 available"),
             "{printed}"
         );
         assert!(printed.contains("credit account  5000 JPY posted, no limit"), "{printed}");
-        let unknown = text(&outcome, &Units::default(), false).expect("text");
+        let unknown = text(&outcome, &Units::default(), None, false).expect("text");
         assert!(unknown.contains("5000 minor units posted"), "{unknown}");
     }
 

@@ -4,8 +4,9 @@
 use super::shared::Shared;
 use super::slots::Answer;
 use crate::client::{ClientError, Refused};
-use crate::convert::transfers;
-use crate::proto::TransferRequest;
+use crate::convert::{TIMEOUT_MS_MAX, transfers};
+use crate::proto::{Operation, TransferRequest};
+use crate::wire_requests::WireRequest;
 use ducat_engine::money::Currencies;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -83,14 +84,17 @@ pub(super) fn validate(items: &[TransferRequest], group: bool) -> Result<(), Cli
     }
     // The server's own check, with the currencies of ISO 4217 alone.
     let currencies = Currencies::new();
-    let checked = match items {
+    let read: Vec<WireRequest> = items.iter().cloned().map(WireRequest::from).collect();
+    let checked = match &read[..] {
         [item] if !group => transfers::single(item, &currencies).map(drop),
-        _ => transfers::batch(items, &currencies).map(drop),
+        items => transfers::batch(items, &currencies).map(drop),
     };
     let Err(violations) = checked else { return Ok(()) };
     let certain = violations.listed().iter().any(|v| v.reason != UNKNOWN_HERE);
     let long = |item: &TransferRequest| {
-        item.currency.len() > CURRENCY_BYTES_MAX || item.amount.len() > AMOUNT_BYTES_MAX
+        item.currency.len() > CURRENCY_BYTES_MAX
+            || item.amount.len() > AMOUNT_BYTES_MAX
+            || item.over_capture_max.len() > AMOUNT_BYTES_MAX
     };
     if certain || items.iter().any(long) {
         let refused = Refused::from(violations.into_batch_error());
@@ -102,16 +106,46 @@ pub(super) fn validate(items: &[TransferRequest], group: bool) -> Result<(), Cli
 /// Whether nothing of it needs a closer look.
 fn is_plain(item: &TransferRequest) -> bool {
     item.id | item.id_high != 0
-        && item.debit_account | item.debit_account_high != 0
-        && item.credit_account | item.credit_account_high != 0
-        && (0..=2).contains(&item.kind)
         && item.amount.is_empty()
         && item.currency.is_empty()
+        && item.over_capture_max.is_empty()
+        && if item.operation == 0 { is_plain_transfer(item) } else { is_plain_operation(item) }
+}
+
+const fn moves(item: &TransferRequest) -> bool {
+    item.debit_account | item.debit_account_high != 0
+        && item.credit_account | item.credit_account_high != 0
+        && 0 <= item.kind
+        && item.kind <= 2
+        && item.hold_id | item.hold_id_high == 0
+        && !item.last
+}
+
+const fn is_plain_transfer(item: &TransferRequest) -> bool {
+    moves(item) && item.timeout_ms | item.over_capture_max_minor == 0
+}
+
+fn is_plain_operation(item: &TransferRequest) -> bool {
+    let of_hold = item.hold_id | item.hold_id_high != 0
+        && item.debit_account | item.debit_account_high == 0
+        && item.credit_account | item.credit_account_high == 0
+        && item.over_capture_max_minor == 0
+        && item.kind == 0;
+    let timeout = item.timeout_ms <= TIMEOUT_MS_MAX;
+    let amount = item.amount_minor != 0;
+    match Operation::try_from(item.operation) {
+        Ok(Operation::Hold) => moves(item) && timeout,
+        Ok(Operation::Capture) => of_hold && item.timeout_ms == 0,
+        Ok(Operation::Void) => of_hold && item.timeout_ms == 0 && !amount && !item.last,
+        Ok(Operation::Extend) => of_hold && timeout && !amount && !item.last,
+        Ok(Operation::Transfer) | Err(_) => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ducat_engine::ids::{AccountId, TransferId};
 
     fn transfer() -> TransferRequest {
         TransferRequest {
@@ -153,6 +187,48 @@ mod tests {
         ] {
             assert_eq!(reason(item.clone()).as_deref(), expected, "{item:?}");
         }
+    }
+
+    #[test]
+    fn operations_on_holds_are_judged_as_the_server_judges_them() {
+        let id = |n| TransferId::new(n).expect("not zero");
+        let account = |n| AccountId::new(n).expect("not zero");
+        let hold = TransferRequest::hold(id(1), account(2), account(3), 5, None);
+        let capture = TransferRequest::capture(id(4), id(1), None);
+        let void = TransferRequest::void(id(4), id(1));
+        let extend = TransferRequest::extend(id(4), id(1), None);
+        type Spoil = (&'static str, fn(&mut TransferRequest));
+        let spoils: [Spoil; 13] = [
+            ("nothing", |_| {}),
+            ("id", |t| t.id = 0),
+            ("debit", |t| t.debit_account ^= 2),
+            ("credit", |t| t.credit_account_high = 7),
+            ("kind", |t| t.kind = 3),
+            ("amount", |t| t.amount_minor = 9),
+            ("text", |t| t.amount = "1".into()),
+            ("currency", |t| t.currency = "GBP".into()),
+            ("hold", |t| t.hold_id ^= 1),
+            ("timeout", |t| t.timeout_ms = 9),
+            ("long timeout", |t| t.timeout_ms = TIMEOUT_MS_MAX + 1),
+            ("tolerance", |t| t.over_capture_max_minor = 9),
+            ("last", |t| t.last = true),
+        ];
+        let mut refused = 0;
+        for sound in [transfer(), hold, capture, void, extend] {
+            for (what, spoil) in spoils {
+                let mut item = sound.clone();
+                spoil(&mut item);
+                let read = WireRequest::from(item.clone());
+                let server = transfers::single(&read, &Currencies::new());
+                let quick = is_plain(&item);
+                assert!(!quick || server.is_ok(), "{what}: {item:?}");
+                refused += usize::from(server.is_err());
+                let texts = !item.amount.is_empty() || !item.currency.is_empty();
+                assert_eq!(quick, server.is_ok() && !texts, "{what}: {item:?}");
+            }
+            assert!(is_plain(&sound), "{sound:?}");
+        }
+        assert!(refused > 25, "{refused}");
     }
 
     #[test]

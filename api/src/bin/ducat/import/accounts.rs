@@ -83,8 +83,8 @@ pub async fn open_externals(
         id: e.id.low(),
         id_high: e.id.high(),
         currency: e.currency.code.clone(),
-        overdraft_limit: String::new(),
         external: true,
+        ..Default::default()
     };
     let accounts: Vec<_> = common.externals.values().map(external).collect();
     open(client, accounts, &mut Opened::default()).await
@@ -129,7 +129,7 @@ pub fn new_account(id: AccountId, currency: &str, overdraft_limit: &str) -> prot
         id_high: id.high(),
         currency: currency.to_owned(),
         overdraft_limit: overdraft_limit.to_owned(),
-        external: false,
+        ..Default::default()
     }
 }
 

@@ -1,0 +1,161 @@
+//! Requests by id, transfers and operations on holds alike, read back from the journal.
+
+use crate::entries::{blocking, stored_transfer};
+use crate::handle::{Handle, RequestError, StoredRequest};
+use crate::names::Known;
+use crate::stored::{StoredError, StoredEvent, StoredReader};
+use crate::tasks::Read;
+use ducat_engine::coordinator::hold_after;
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::record::{Held, HoldRefused, Operation, Party, Record};
+use ducat_engine::repeat::{Named, content, stored_outcome};
+use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::transfer::{Outcome, TransferKind};
+use std::sync::Arc;
+
+/// Requests by id, with their answers.
+pub(crate) async fn requests(
+    handle: &Handle,
+    shared: &Arc<crate::admission::Shared>,
+    ids: Vec<TransferId>,
+) -> Result<Vec<Option<StoredRequest>>, RequestError> {
+    let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
+    let events = blocking(shared, move |journal, shard| {
+        let mut reader = StoredReader::new(journal, shard);
+        let mut event = |lsn: Option<Lsn>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
+            lsn.map(|lsn| Ok((lsn, reader.event(lsn)?))).transpose()
+        };
+        found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
+    let slots = events.iter().flatten().flat_map(|(_, event)| slots(&event.record)).collect();
+    shared.names.learn(handle, slots).await?;
+    let known = shared.names.known();
+    let stored = |(lsn, event): (Lsn, StoredEvent)| {
+        stored_request(lsn, event.time_ns, &event.record, &known)
+    };
+    Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
+}
+
+/// The accounts that the request named.
+pub(crate) fn slots(record: &Record) -> Vec<Slot> {
+    let of_party = |party: Option<Party>| match party {
+        Some(Party::Known { slot, .. }) => Some(slot),
+        Some(Party::Unknown(_)) | None => None,
+    };
+    match record {
+        Record::Held(held) => vec![held.debit, held.credit],
+        Record::HoldRefused(refused) => {
+            [of_party(refused.debit), of_party(refused.credit)].into_iter().flatten().collect()
+        }
+        record => {
+            let named = content(record).map(|content| [content.debit, content.credit]);
+            let slot = |named| match named {
+                Named::Slot(slot) => Some(slot),
+                Named::Id(_) => None,
+            };
+            named.into_iter().flatten().filter_map(slot).collect()
+        }
+    }
+}
+
+/// The request that a record decided, with its answer, its accounts known by now; `None` for records
+/// that decided none.
+pub(crate) fn stored_request(
+    lsn: Lsn,
+    time_ns: u64,
+    record: &Record,
+    known: &Known<'_>,
+) -> Option<StoredRequest> {
+    if content(record).is_some() {
+        let stored = stored_transfer(lsn, time_ns, record, known)?;
+        let request = stored.request.into();
+        return Some(StoredRequest { request, outcome: stored.outcome, hold: None });
+    }
+    let request = operation(record, known)?;
+    let stored = stored_outcome(lsn, time_ns, record);
+    let held_in = match (&request, record) {
+        (_, Record::Held(held)) => known.get(held.debit).map(|name| name.currency),
+        (Request::Hold(hold), _) => hold.currency,
+        _ => None,
+    };
+    let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
+    let hold = hold_after(time_ns, record);
+    Some(StoredRequest { request, outcome, hold })
+}
+
+/// What was asked of a hold.
+fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
+    let linked = record.is_linked();
+    Some(match record {
+        Record::Held(held) => placed(held, known)?.into(),
+        Record::Captured(captured) => CaptureRequest {
+            id: captured.id,
+            hold: captured.hold,
+            amount: (!captured.all).then_some(captured.amount),
+            currency: Some(captured.currency),
+            last: captured.last,
+            linked,
+        }
+        .into(),
+        Record::Voided(voided) => VoidRequest { id: voided.id, hold: voided.hold, linked }.into(),
+        Record::Extended(extended) => {
+            let (id, hold, timeout_ns) = (extended.id, extended.hold, extended.timeout_ns);
+            ExtendRequest { id, hold, timeout_ns, linked }.into()
+        }
+        Record::HoldRefused(refused) => refused_operation(refused, known)?,
+        _ => return None,
+    })
+}
+
+fn placed(held: &Held, known: &Known<'_>) -> Option<HoldRequest> {
+    let (debit, credit) = (known.get(held.debit)?, known.get(held.credit)?);
+    let kind = match (debit.external, credit.external) {
+        (true, _) => TransferKind::Deposit,
+        (_, true) => TransferKind::Withdrawal,
+        _ => TransferKind::Transfer,
+    };
+    Some(HoldRequest {
+        id: held.id,
+        debit: debit.id,
+        credit: credit.id,
+        amount: held.amount,
+        currency: Some(debit.currency),
+        kind,
+        timeout_ns: held.timeout_ns,
+        over_capture_max: held.over_capture_max,
+        linked: held.linked,
+    })
+}
+
+fn refused_operation(refused: &HoldRefused, known: &Known<'_>) -> Option<Request> {
+    let HoldRefused { id, linked, held_in, .. } = *refused;
+    let account = |party: Option<Party>| -> Option<AccountId> {
+        match party? {
+            Party::Known { slot, .. } => known.get(slot).map(|name| name.id),
+            Party::Unknown(id) => Some(id),
+        }
+    };
+    Some(match refused.asked {
+        Operation::Hold { amount, currency, kind, timeout_ns, over_capture_max } => HoldRequest {
+            id,
+            debit: account(refused.debit)?,
+            credit: account(refused.credit)?,
+            amount,
+            currency: currency.or(held_in),
+            kind,
+            timeout_ns,
+            over_capture_max,
+            linked,
+        }
+        .into(),
+        Operation::Capture { hold, amount, currency, last } => {
+            let currency = currency.or(held_in);
+            CaptureRequest { id, hold, amount, currency, last, linked }.into()
+        }
+        Operation::Void { hold } => VoidRequest { id, hold, linked }.into(),
+        Operation::Extend { hold, timeout_ns } => {
+            ExtendRequest { id, hold, timeout_ns, linked }.into()
+        }
+    })
+}
