@@ -6,15 +6,11 @@ mod support;
 
 use ducat_actors::handle::{EngineOptions, Handle, RequestError};
 use ducat_actors::start::Engine;
-use ducat_engine::ids::{Epoch, Lsn, ShardId, TransferId};
+use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::transfer::TransferRequest;
-use ducat_persistence::contract::Visitor;
-use ducat_persistence::{
-    AppendBuffer, AppendError, Frame, FrameReader, Journal, JournalError, MemoryJournal, Tail,
-    TrimReport, Writer,
-};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use support::valve::{Valve, Valved};
 use support::{BANK, journal, open, submit, transfer};
 
 const MS: Duration = Duration::from_millis(1);
@@ -248,84 +244,11 @@ async fn assert_unknown(handle: &Handle, first: u128, count: u128) {
     assert!(found.iter().all(Option::is_none), "something was posted");
 }
 
-/// Holds the journal's appends up while it is closed.
-#[derive(Clone, Default)]
-struct Valve(Arc<(Mutex<bool>, Condvar)>);
-
-impl Valve {
-    fn set(&self, closed: bool) {
-        *self.0.0.lock().expect("no panic") = closed;
-        self.0.1.notify_all();
-    }
-
-    fn close(&self) {
-        self.set(true);
-    }
-
-    fn open(&self) {
-        self.set(false);
-    }
-
-    fn pass(&self) {
-        let closed = self.0.0.lock().expect("no panic");
-        drop(self.0.1.wait_while(closed, |closed| *closed).expect("no panic"));
-    }
-}
-
 async fn start(options: EngineOptions) -> (Engine, Valve) {
     let valve = Valve::default();
-    let journal = Valved { inner: journal().reopen(), valve: valve.clone() };
+    let journal = Valved::new(journal(), &valve);
     let engine = Engine::start(options, Arc::new(journal), "test", Box::new(|_| {})).await;
     let engine = engine.expect("starts");
     open(&engine.handle(), 2).await;
     (engine, valve)
-}
-
-struct Valved {
-    inner: MemoryJournal,
-    valve: Valve,
-}
-
-struct ValvedWriter {
-    inner: Box<dyn Writer>,
-    valve: Valve,
-}
-
-impl Writer for ValvedWriter {
-    fn epoch(&self) -> Epoch {
-        self.inner.epoch()
-    }
-
-    fn append(&mut self, expected: Lsn, batch: &mut AppendBuffer) -> Result<Lsn, AppendError> {
-        self.valve.pass();
-        self.inner.append(expected, batch)
-    }
-}
-
-impl Journal for Valved {
-    fn open_writer_with(
-        &self,
-        shard: ShardId,
-        owner: &str,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
-        let (inner, tail) = self.inner.open_writer_with(shard, owner, visit)?;
-        Ok((Box::new(ValvedWriter { inner, valve: self.valve.clone() }), tail))
-    }
-
-    fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
-        self.inner.scan(shard, visit)
-    }
-
-    fn read(&self, shard: ShardId, from: Lsn) -> Result<FrameReader, JournalError> {
-        self.inner.read(shard, from)
-    }
-
-    fn frame_at(&self, shard: ShardId, lsn: Lsn) -> Result<Option<Frame>, JournalError> {
-        self.inner.frame_at(shard, lsn)
-    }
-
-    fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError> {
-        self.inner.trim(shard, upto)
-    }
 }

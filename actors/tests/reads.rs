@@ -4,76 +4,15 @@ mod support;
 
 use ducat_actors::handle::EngineOptions;
 use ducat_actors::start::Engine;
-use ducat_engine::ids::{Epoch, Lsn, ShardId};
+use ducat_engine::ids::Lsn;
 use ducat_engine::transfer::TransferRequest;
-use ducat_persistence::{
-    AppendBuffer, AppendError, Frame, FrameReader, Journal, JournalError, MemoryJournal, Tail,
-    TrimReport, Visitor, Writer,
-};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use support::valve::{Valve, Valved};
 use support::{BANK, account, journal, open, submit, transfer};
 
 /// A wait that takes longer is a hang.
 const HANG: Duration = Duration::from_secs(120);
-
-type Gate = Arc<(Mutex<bool>, Condvar)>;
-
-/// A journal whose appends wait while the gate is shut.
-struct Gated {
-    journal: Arc<MemoryJournal>,
-    shut: Gate,
-}
-
-struct GatedWriter {
-    writer: Box<dyn Writer>,
-    shut: Gate,
-}
-
-impl Writer for GatedWriter {
-    fn epoch(&self) -> Epoch {
-        self.writer.epoch()
-    }
-
-    fn append(&mut self, expected: Lsn, batch: &mut AppendBuffer) -> Result<Lsn, AppendError> {
-        let shut = self.shut.0.lock().expect("sound");
-        drop(self.shut.1.wait_while(shut, |shut| *shut).expect("sound"));
-        self.writer.append(expected, batch)
-    }
-}
-
-impl Journal for Gated {
-    fn open_writer_with(
-        &self,
-        shard: ShardId,
-        owner: &str,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(Box<dyn Writer>, Tail), JournalError> {
-        let (writer, tail) = self.journal.open_writer_with(shard, owner, visit)?;
-        Ok((Box::new(GatedWriter { writer, shut: Arc::clone(&self.shut) }), tail))
-    }
-
-    fn scan(&self, shard: ShardId, visit: &mut Visitor<'_>) -> Result<Tail, JournalError> {
-        self.journal.scan(shard, visit)
-    }
-
-    fn read(&self, shard: ShardId, from: Lsn) -> Result<FrameReader, JournalError> {
-        self.journal.read(shard, from)
-    }
-
-    fn frame_at(&self, shard: ShardId, lsn: Lsn) -> Result<Option<Frame>, JournalError> {
-        self.journal.frame_at(shard, lsn)
-    }
-
-    fn trim(&self, shard: ShardId, upto: Lsn) -> Result<TrimReport, JournalError> {
-        self.journal.trim(shard, upto)
-    }
-}
-
-fn set(gate: &Gate, shut: bool) {
-    *gate.0.lock().expect("sound") = shut;
-    gate.1.notify_all();
-}
 
 /// The disk stands still until far more transfers wait than are decided ahead of it, and reads
 /// behind them. Whatever the machine does, they are answered as of a moment before the last of
@@ -81,18 +20,19 @@ fn set(gate: &Gate, shut: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_are_not_kept_until_no_transfer_is_left() {
     const BATCHES: u128 = 20;
-    let shut = Gate::default();
-    let gated = Arc::new(Gated { journal: journal(), shut: Arc::clone(&shut) });
+    let valve = Valve::default();
+    let journal = Arc::new(Valved::new(journal(), &valve));
     let options = EngineOptions {
-        // What waits for the gate is old before it is begun.
+        // What waits for the valve is old before it is begun.
         queue_delay_max: Duration::from_secs(3600),
         ..EngineOptions::default()
     };
-    let engine = Engine::start(options, gated, "test", Box::new(|_| {})).await.expect("it starts");
+    let engine =
+        Engine::start(options, journal, "test", Box::new(|_| {})).await.expect("it starts");
     let handle = engine.handle();
     open(&handle, 3).await;
     submit(&handle, vec![transfer(1, BANK, 2, 1)]).await;
-    set(&shut, true);
+    valve.close();
     let batch = |number: u128| -> Vec<TransferRequest> {
         let first = 1_000_000 + number * 10_000;
         (first..first + 10_000).map(|id| transfer(id, BANK, 2, 1)).collect()
@@ -109,7 +49,7 @@ async fn reads_are_not_kept_until_no_transfer_is_left() {
         }
     }
     let last = Lsn(4 + u64::try_from(BATCHES).expect("small") * 10_000);
-    set(&shut, false);
+    valve.open();
     let answered = async {
         for read in reads {
             told.push(read.await.expect("up"));

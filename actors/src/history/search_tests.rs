@@ -1,3 +1,5 @@
+//! The search against a plain walk of the same entries: what it finds, and how much it reads.
+
 use super::*;
 use ducat_engine::codec::encode;
 use ducat_engine::ids::Epoch;

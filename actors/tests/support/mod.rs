@@ -3,6 +3,8 @@
 // Each test file uses another part of this.
 #![allow(dead_code)]
 
+pub mod valve;
+
 use ducat_actors::handle::{EngineOptions, Handle};
 use ducat_actors::start::Engine;
 use ducat_engine::ids::{AccountId, TransferId};

@@ -1,3 +1,5 @@
+//! The open holds against a plain map, through every operation; what a million of them cost.
+
 use super::*;
 use crate::testing::rng::Rng;
 use std::collections::HashMap;
