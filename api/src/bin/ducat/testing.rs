@@ -10,6 +10,7 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
@@ -49,6 +50,7 @@ pub struct Model {
     /// Faults to make.
     pub faults: Faults,
     batches: u64,
+    streams_open: usize,
 }
 
 fn wide(high: u64, low: u64) -> u128 {
@@ -200,6 +202,16 @@ impl TestLedger {
         format!("http://{address}")
     }
 
+    /// Waits until the streams of clients that have gone are closed. What such a client left on
+    /// its way is still decided, as by the real server, so faults are changed only after this.
+    pub async fn streams_closed(&self) {
+        let started = Instant::now();
+        while self.with(|model| model.streams_open) > 0 {
+            assert!(started.elapsed() < Duration::from_secs(60), "a stream stays open");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Model) -> T) -> T {
         look(&mut self.0.lock().expect("not poisoned"))
     }
@@ -297,6 +309,22 @@ where
 /// The streaming method.
 struct Streamed(TestLedger);
 
+/// A stream that counts as open as long as this lives.
+struct OpenStream(TestLedger);
+
+impl OpenStream {
+    fn of(ledger: &TestLedger) -> OpenStream {
+        ledger.with(|model| model.streams_open += 1);
+        OpenStream(ledger.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.with(|model| model.streams_open -= 1);
+    }
+}
+
 impl StreamingService<proto::StreamTransfersRequest> for Streamed {
     type Response = proto::StreamTransfersResponse;
     type ResponseStream = Pin<Box<dyn Stream<Item = Result<Self::Response, Status>> + Send>>;
@@ -306,11 +334,11 @@ impl StreamingService<proto::StreamTransfersRequest> for Streamed {
         &mut self,
         request: Request<tonic::Streaming<proto::StreamTransfersRequest>>,
     ) -> Self::Future {
-        let ledger = self.0.clone();
+        let open = OpenStream::of(&self.0);
         let mut broken = false;
         let responses = request.into_inner().map_while(move |request| {
             let request = request.ok().filter(|_| !broken)?;
-            let response = ledger.with(|model| model.batch(&request));
+            let response = open.0.with(|model| model.batch(&request));
             broken = response.is_err();
             Some(response)
         });

@@ -87,6 +87,7 @@ fn an_interrupted_import_is_run_again_and_doubles_nothing() {
         let failure = import(&ledger, chain(&dir, 100)).await.expect_err("interrupted");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("Run the same command again"), "{failure}");
+        ledger.streams_closed().await;
         ledger.0.lock().expect("lock").faults = Faults::default();
         let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
         let t = &summary.transfers;
@@ -110,6 +111,7 @@ fn a_full_memory_for_ids_ends_the_import_at_once() {
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("after 9 answered rows"), "{failure}");
         assert!(failure.message.contains("--remembered-ids-max"), "{failure}");
+        ledger.streams_closed().await;
         ledger.0.lock().expect("lock").faults = Faults::default();
         let summary = import(&ledger, chain(&dir, 100)).await.expect("imported");
         assert_eq!((summary.transfers.posted, summary.transfers.repeats_posted), (91, 9));
