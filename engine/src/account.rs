@@ -19,6 +19,7 @@
 use crate::ids::{AccountId, Lsn};
 use crate::limits::{Bounds, Limits};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use crate::prefetch::prefetch;
 use crate::rejection::Rejection;
 use crate::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use thiserror::Error;
@@ -312,9 +313,12 @@ impl Account {
         self.on_hold
     }
 
-    /// Reads something of every line of the cache that a posting needs.
-    pub(crate) fn warm(&self) -> u64 {
-        self.posted as u64 ^ self.overdraft_limit as u64 ^ self.last_lsn.0
+    /// Asks for every line of the cache that a posting needs.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.posted);
+        prefetch(&self.overdraft_limit);
+        prefetch(&self.last_lsn);
     }
 
     /// Its floor and ceiling.

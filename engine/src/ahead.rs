@@ -1,30 +1,24 @@
-//! Looking ahead in replay: brings the memory that the next events need into the cache.
+//! Looking ahead in replay: asks for the memory that the next events need.
 //!
 //! An event of a ledger of a million accounts touches three distant places: its id's page and
-//! two accounts. One after the other, the processor waits for each. Asked for some hundred
-//! events at once, it waits for many at a time.
+//! two accounts. Asked for in time, they are there when its turn comes.
 
-use crate::account::Account;
 use crate::ids::Slot;
 use crate::ledger::Ledger;
 use crate::record::Record;
 
-/// Events to warm at once: few enough that what was brought in is still there when the last of
-/// them is applied.
-pub const WARMED: usize = 256;
-
 impl Ledger {
-    /// Brings what [`Ledger::apply`] of these events will need into the cache. Changes nothing.
-    pub fn warm(&self, records: &[Record]) {
-        let ids = records.iter().filter_map(Record::transfer_id);
-        self.coordinator.known.warm(ids);
-        let mut read = 0;
-        for slots in records.iter().filter_map(slots) {
-            for slot in slots {
-                read ^= self.host(slot).account(slot).map_or(0, Account::warm);
+    /// Asks for the memory that [`Ledger::apply`] of this event will need. Changes nothing.
+    pub fn prefetch(&self, record: &Record) {
+        if let Some(id) = record.transfer_id() {
+            let known = &self.coordinator.known;
+            known.prefetch(known.bits(id));
+        }
+        for slot in slots(record).into_iter().flatten() {
+            if let Some(account) = self.host(slot).account(slot) {
+                account.prefetch();
             }
         }
-        std::hint::black_box(read);
     }
 }
 

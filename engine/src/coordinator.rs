@@ -21,6 +21,7 @@
 //! stops in front of a group that speaks of a hold which an earlier group of the batch changes:
 //! the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
 
+mod lookahead;
 mod operations;
 
 pub use operations::hold_after;
@@ -40,11 +41,8 @@ use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
 use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
 use foldhash::fast::FixedState;
+use lookahead::{Hashes, Lookahead};
 use std::collections::HashMap;
-
-/// Requests whose ids are brought into the cache together: few enough that what was brought is
-/// still there when their turn comes.
-const WARMED: usize = 128;
 
 /// What the coordinator of a shard knows.
 #[derive(Clone, Debug)]
@@ -183,36 +181,34 @@ impl Coordinator {
         }
         plan.places.reserve(requests.len());
         plan.batch.items.reserve(requests.len());
-        let (mut at, mut warm) = (0, 0);
+        let mut lookahead = Lookahead::over(requests);
+        let mut at = 0;
         while at < requests.len() {
-            if at >= warm {
-                warm = requests.len().min(at + WARMED);
-                self.warm(&requests[at..warm]);
-            }
             let mut end = at + 1;
             while requests[end - 1].linked() {
                 end += 1;
             }
             match &requests[at..end] {
-                [Request::Transfer(transfer)] => self.add_transfer(plan, transfer),
+                [Request::Transfer(transfer)] => {
+                    let hashes = lookahead.at(at, self);
+                    self.add_transfer(plan, transfer, hashes);
+                }
                 group if !plan.touched.is_empty() && touches_again(plan, group) => return at,
-                [operation] => self.add_operation(plan, operation),
-                group => self.add_group(plan, group),
+                [operation] => {
+                    let hashes = lookahead.at(at, self);
+                    self.add_operation(plan, operation, hashes);
+                }
+                group => self.add_group(plan, group, at, &mut lookahead),
             }
             at = end;
         }
         at
     }
 
-    fn warm(&self, requests: &[Request]) {
-        self.known.warm(requests.iter().map(Request::id));
-        self.directory.warm(requests.iter().filter_map(Request::accounts).flatten());
-    }
-
-    fn add_transfer(&mut self, plan: &mut Plan, request: &TransferRequest) {
-        let debit = self.directory.get(request.debit);
-        let credit = self.directory.get(request.credit);
-        match self.known.insert(request.id, self.next_lsn, plan.time_ns) {
+    fn add_transfer(&mut self, plan: &mut Plan, request: &TransferRequest, hashes: Hashes) {
+        let debit = self.directory.get_at(hashes.accounts[0], request.debit);
+        let credit = self.directory.get_at(hashes.accounts[1], request.credit);
+        match self.known.insert_at(hashes.id, request.id, self.next_lsn, plan.time_ns) {
             Some(lsn) => plan.places.push(known(lsn, (*request).into(), debit, credit)),
             None => {
                 let refused = refuse(request, debit, credit);
@@ -224,13 +220,20 @@ impl Coordinator {
     /// A group is new when none of its ids is known. One that mixes known ids with new ones,
     /// or names an id twice, fails: its new ids are consumed. Its known ids, and those of a
     /// group of which all are known, are answered as [`crate::repeat`] says.
-    fn add_group(&mut self, plan: &mut Plan, group: &[Request]) {
+    fn add_group(
+        &mut self,
+        plan: &mut Plan,
+        group: &[Request],
+        at: usize,
+        lookahead: &mut Lookahead<'_>,
+    ) {
         let first_place = plan.places.len();
         let first_item = plan.batch.items.len();
-        for request in group {
+        for (offset, request) in group.iter().enumerate() {
+            let hashes = lookahead.at(at + offset, self);
             match request {
-                Request::Transfer(transfer) => self.add_transfer(plan, transfer),
-                operation => self.add_operation(plan, operation),
+                Request::Transfer(transfer) => self.add_transfer(plan, transfer, hashes),
+                operation => self.add_operation(plan, operation, hashes),
             }
         }
         let fresh = plan.batch.items.len() - first_item;

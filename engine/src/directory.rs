@@ -1,7 +1,7 @@
 //! The directory: which slot an account id stands for, and the few facts about the account
 //! that never change and that the coordinator needs to judge a transfer without asking it.
 
-use crate::id_table::IdTable;
+use crate::id_table::{Bits, IdTable};
 use crate::ids::{AccountId, Slot};
 use crate::money::CurrencyId;
 
@@ -56,15 +56,32 @@ impl Directory {
     #[must_use]
     #[inline]
     pub fn get(&self, id: AccountId) -> Option<Listing> {
-        let (position, (currency, external)) = self.table.get(id.high(), id.low())?;
+        self.get_at(self.bits(id), id)
+    }
+
+    /// By which it finds an account.
+    #[inline]
+    pub(crate) fn bits(&self, id: AccountId) -> Bits {
+        self.table.bits(id.high(), id.low())
+    }
+
+    /// As [`Self::get`], with the id's bits.
+    #[inline]
+    pub(crate) fn get_at(&self, bits: Bits, id: AccountId) -> Option<Listing> {
+        let (position, (currency, external)) = self.table.get_at(bits, id.high(), id.low())?;
         Some(Listing { slot: Slot(position), currency, external })
     }
 
-    /// Brings the memory that [`Self::get`] of these ids will need into the cache.
-    pub fn warm(&self, ids: impl Iterator<Item = AccountId> + Clone) {
-        let ids = ids.map(|id| (id.high(), id.low()));
-        self.table.warm(ids.clone());
-        self.table.warm_entries(ids);
+    /// Asks for the memory in which [`Self::get_at`] will look for the id with these bits.
+    #[inline]
+    pub(crate) fn prefetch(&self, bits: Bits) {
+        self.table.prefetch(bits);
+    }
+
+    /// Asks for what it will find there, a while after that.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, bits: Bits) {
+        self.table.prefetch_entry(bits);
     }
 
     /// Lists a new account in the next slot. `None` when the id is listed already or the

@@ -2,8 +2,8 @@
 //! which slot an account has.
 //!
 //! Two things cost time in such a table once it outgrows the caches: waiting for memory, and
-//! growing. An id costs one access to distant memory here, and [`IdTable::warm`] lets the
-//! processor wait for many of them at a time. And the table grows a page at a time (extendible
+//! growing. An id costs one access to distant memory here, and [`IdTable::prefetch`] has it
+//! fetched while others are worked on. And the table grows a page at a time (extendible
 //! hashing: Fagin et al., ACM TODS 1979): nothing ever moves more than one page of 4 KiB,
 //! where a usual hash table of ten million ids stands still for a tenth of a second.
 //!
@@ -17,6 +17,7 @@
 
 mod line;
 
+use crate::prefetch::prefetch;
 use foldhash::fast::FixedState;
 use line::{LINE, compare};
 use std::hash::BuildHasher;
@@ -32,8 +33,8 @@ const TAKEN_MAX: u16 = 384;
 /// the cache.
 const SLAB: usize = 256;
 
-/// So many entries stay in the cache by themselves.
-const ENTRIES_CACHED: usize = 1 << 16;
+/// So many entries stay in the cache by themselves, beside everything else: 96 KiB.
+const ENTRIES_CACHED: usize = 1 << 12;
 
 /// Entries that are allocated together.
 const CHUNK: usize = 1 << 15;
@@ -84,7 +85,7 @@ struct Vacant {
 }
 
 /// The 32 bits of an id's hash by which one table finds it; any other with the same seed, too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Bits(u32);
 
 impl<V: Copy> IdTable<V> {
@@ -133,13 +134,7 @@ impl<V: Copy> IdTable<V> {
             + self.directory.capacity() * size_of::<u32>()
     }
 
-    /// Where an id is and its value.
-    #[inline]
-    pub fn get(&self, high: u64, low: u64) -> Option<(Position, V)> {
-        self.get_at(self.bits(high, low), high, low)
-    }
-
-    /// As [`Self::get`], with the id's bits.
+    /// Where an id with these bits is, and its value.
     #[inline]
     pub fn get_at(&self, bits: Bits, high: u64, low: u64) -> Option<(Position, V)> {
         if self.len == 0 {
@@ -208,37 +203,28 @@ impl<V: Copy> IdTable<V> {
         }
     }
 
-    /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
-    /// the cache. No turn of the loop depends on what the one before it read, so that the
-    /// processor waits for many ids at a time; between an id and the next of a transfer lies
-    /// so much other work that it would wait for them one by one.
+    /// Asks for the memory in which [`Self::get_at`] and [`Self::insert_at`] will look for an id
+    /// with these bits.
     #[inline]
-    pub fn warm(&self, ids: impl Iterator<Item = (u64, u64)>) {
-        if self.len == 0 {
-            return;
+    pub fn prefetch(&self, Bits(bits): Bits) {
+        if self.len > 0 {
+            prefetch(&self.slots(self.page_of(bits))[home(bits)]);
         }
-        let read = ids.fold(0, |read, (high, low)| {
-            let Bits(bits) = self.bits(high, low);
-            read ^ self.slots(self.page_of(bits))[home(bits)]
-        });
-        std::hint::black_box(read);
     }
 
-    /// The same for the entries of ids that are most likely there: what [`Self::get`] reads
-    /// last. Only once the entries have outgrown the cache; before, it would cost and win
-    /// nothing.
+    /// The same for the entry of an id that is most likely there: what [`Self::get_at`] reads
+    /// last. Its slot is read for that, so this comes a while after [`Self::prefetch`].
     #[inline]
-    pub fn warm_entries(&self, ids: impl Iterator<Item = (u64, u64)>) {
+    pub fn prefetch_entry(&self, Bits(bits): Bits) {
         if self.len < ENTRIES_CACHED {
             return;
         }
-        let read = ids.fold(0, |read, (high, low)| {
-            let Bits(bits) = self.bits(high, low);
-            let line = &self.slots(self.page_of(bits))[home(bits)..][..LINE];
-            let slot = line.iter().find(|slot| (**slot >> 32) as u32 == bits && **slot != 0);
-            read ^ slot.map_or(0, |slot| self.entry(unpack(*slot)).low)
-        });
-        std::hint::black_box(read);
+        let (lines, _) = self.slots(self.page_of(bits)).as_chunks::<LINE>();
+        let line = &lines[home(bits) / LINE];
+        let (alike, _) = compare(line, bits);
+        if alike != 0 {
+            prefetch(self.entry(unpack(line[alike.trailing_zeros() as usize % LINE])));
+        }
     }
 
     /// The id's position and value, or where it would be put. Slots are looked at a line at a
@@ -381,6 +367,12 @@ fn unpack(slot: u64) -> Position {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+
+    impl<V: Copy> IdTable<V> {
+        fn get(&self, high: u64, low: u64) -> Option<(Position, V)> {
+            self.get_at(self.bits(high, low), high, low)
+        }
+    }
 
     #[test]
     fn it_holds_what_a_map_holds() {

@@ -129,23 +129,34 @@ impl KnownIds {
 
     /// By which both generations, having the same seed, find the id.
     #[inline]
-    fn bits(&self, id: TransferId) -> Bits {
+    pub(crate) fn bits(&self, id: TransferId) -> Bits {
         self.young.ids.bits(id.high(), id.low())
     }
 
-    /// Brings the memory that [`Self::get`] and [`Self::insert`] of these ids will need into
-    /// the cache.
-    pub fn warm(&self, ids: impl Iterator<Item = TransferId> + Clone) {
-        for generation in [&self.young, &self.old] {
-            generation.ids.warm(ids.clone().map(|id| (id.high(), id.low())));
-        }
+    /// Asks for the memory that [`Self::get`] and [`Self::insert_at`] of the id with these bits will
+    /// need.
+    #[inline]
+    pub(crate) fn prefetch(&self, bits: Bits) {
+        self.young.ids.prefetch(bits);
+        self.old.ids.prefetch(bits);
     }
 
     /// Remembers that the event at `lsn`, decided at `time_ns`, consumed `id`. Returns the
     /// event that consumed it before, in which case nothing changes: only what is journalled
     /// may make ids be forgotten, or replay would forget others than the live run did.
     pub fn insert(&mut self, id: TransferId, lsn: Lsn, time_ns: u64) -> Option<Lsn> {
-        let bits = self.bits(id);
+        self.insert_at(self.bits(id), id, lsn, time_ns)
+    }
+
+    /// As [`Self::insert`], with the id's bits.
+    #[inline]
+    pub(crate) fn insert_at(
+        &mut self,
+        bits: Bits,
+        id: TransferId,
+        lsn: Lsn,
+        time_ns: u64,
+    ) -> Option<Lsn> {
         // The time of the newest id is that of a whole batch: nothing grows older in it.
         if self.newest_ns == Some(time_ns) && self.young_age_ns < self.remember_ns {
             let before = self.old.get(bits, id);

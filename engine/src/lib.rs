@@ -30,6 +30,7 @@ pub mod model;
 pub mod money;
 pub mod partition;
 pub mod plan;
+pub mod prefetch;
 pub mod profile;
 pub mod proof;
 pub mod record;

@@ -22,6 +22,7 @@ use crate::account::{Account, Impossible, LegEffect};
 use crate::batch::{Batch, Item, Op, Vote};
 use crate::ids::{Lsn, Slot};
 use crate::limits::{Bounds, Limits};
+use crate::prefetch::{AHEAD, Ahead};
 use crate::rejection::Rejection;
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use crate::waiting::Waiting;
@@ -29,9 +30,6 @@ use export::Export;
 
 /// Most partitions of one shard.
 pub const PARTITIONS_MAX: usize = 64;
-
-/// Items whose accounts are brought into the cache together.
-const WARMED: usize = 64;
 
 /// Which partition hosts an account: slots go round robin, the number of partitions being a
 /// power of two.
@@ -213,11 +211,10 @@ impl Partition {
         assert!(self.waiting.is_empty(), "a batch is prepared after the one before is decided");
         votes.clear();
         votes.resize(batch.items.len(), Vote::ABSENT);
-        let (mut at, mut warm) = (0, 0);
+        let mut ahead = Ahead::new(batch.items.len(), AHEAD);
+        let mut at = 0;
         while at < batch.items.len() {
-            if at >= warm {
-                warm = self.warm(&batch.items, at);
-            }
+            batch.items[ahead.at(at)].iter().for_each(|item| self.prefetch(item));
             let end = batch.group_end(at);
             let group = &batch.items[at..end];
             if group.iter().all(|item| item.refused.is_none()) {
@@ -227,15 +224,14 @@ impl Partition {
         }
     }
 
-    /// Brings the accounts of the items from `at` on into the cache, a bounded number of them:
-    /// the processor waits for all of these together, where it would wait for one after the
-    /// other as they are worked on. Returns up to where.
-    fn warm(&self, items: &[Item], at: usize) -> usize {
-        let end = items.len().min(at + WARMED);
-        let read = |slot| self.account(slot).map_or(0, Account::warm);
-        let read = items[at..end].iter().map(|item| read(item.debit) ^ read(item.credit));
-        std::hint::black_box(read.fold(0, |all, one| all ^ one));
-        end
+    /// Asks for the memory of the item's accounts.
+    #[inline]
+    fn prefetch(&self, item: &Item) {
+        for slot in [item.debit, item.credit] {
+            if let Some(account) = self.account(slot) {
+                account.prefetch();
+            }
+        }
     }
 
     fn prepare_group(&mut self, batch: &Batch, group: std::ops::Range<usize>, votes: &mut [Vote]) {
@@ -370,11 +366,9 @@ impl Partition {
         self.waiting = waiting;
         legs.clear();
         let mut net = 0;
-        let mut warm = 0;
+        let mut ahead = Ahead::new(batch.items.len(), AHEAD);
         for (at, (item, verdict)) in batch.items.iter().zip(verdicts).enumerate() {
-            if at >= warm {
-                warm = self.warm(&batch.items, at);
-            }
+            batch.items[ahead.at(at)].iter().for_each(|item| self.prefetch(item));
             let done = match verdict {
                 None => self.post(batch, at, &mut net)?,
                 Some(rejection) => {

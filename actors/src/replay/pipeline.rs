@@ -10,10 +10,10 @@
 //! touched before all of it is known to make a ledger.
 
 use super::{Event, FrameRefused, Observer, Until};
-use ducat_engine::ahead::WARMED;
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::prefetch::{AHEAD, Ahead};
 use ducat_engine::record::Record;
 use ducat_persistence::{BoxError, Frame, ReplayError, ScanProgress};
 use std::ops::Range;
@@ -132,7 +132,7 @@ impl<O: Observer> Applier<'_, O> {
     }
 
     fn apply(&mut self, batch: &Batch) -> Result<(), Stopped> {
-        let mut warmed = 0;
+        let mut ahead = Ahead::new(batch.records.len(), AHEAD);
         for frame in &batch.frames {
             let stopped = |why| Stopped { lsn: frame.first_lsn, why };
             let (mut lsn, next) = (frame.first_lsn, self.ledger.coordinator.next_lsn());
@@ -147,10 +147,8 @@ impl<O: Observer> Applier<'_, O> {
                     lsn = lsn.next();
                     continue;
                 }
-                if at >= warmed {
-                    warmed = batch.records.len().min(at + WARMED);
-                    self.ledger.warm(&batch.records[at..warmed]);
-                }
+                let next = batch.records[ahead.at(at)].iter();
+                next.for_each(|record| self.ledger.prefetch(record));
                 let record = &batch.records[at];
                 let applied = self.ledger.apply(lsn, frame.time_ns, record);
                 applied.map_err(|why| stopped(FrameRefused::from(why).into()))?;

@@ -9,6 +9,7 @@
 //!
 //! Partitions see amounts only: what is frozen, moved and given back.
 
+use super::lookahead::Hashes;
 use super::{Coordinator, Done, fresh, known, refuse_amount, refuse_parties, room};
 use crate::account::Impossible;
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op, Step};
@@ -76,10 +77,13 @@ impl Coordinator {
     }
 
     /// Adds an operation. No earlier group of the batch changes its hold.
-    pub(super) fn add_operation(&mut self, plan: &mut Plan, request: &Request) {
-        let listing = |id| self.directory.get(id);
-        let [debit, credit] = request.accounts().map_or([None; 2], |ids| ids.map(listing));
-        if let Some(lsn) = self.known.insert(request.id(), self.next_lsn, plan.time_ns) {
+    pub(super) fn add_operation(&mut self, plan: &mut Plan, request: &Request, hashes: Hashes) {
+        let listing = |(hash, id)| self.directory.get_at(hash, id);
+        let [debit, credit] = request.accounts().map_or([None; 2], |[debit, credit]| {
+            [(hashes.accounts[0], debit), (hashes.accounts[1], credit)].map(listing)
+        });
+        let lsn = self.next_lsn;
+        if let Some(lsn) = self.known.insert_at(hashes.id, request.id(), lsn, plan.time_ns) {
             plan.places.push(known(lsn, request.clone(), debit, credit));
             return;
         }

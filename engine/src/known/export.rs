@@ -18,6 +18,7 @@ use super::{Generation, KnownIds};
 use crate::holds::Closed;
 use crate::id_table::Position;
 use crate::ids::{Lsn, TransferId};
+use crate::prefetch::{AHEAD, Ahead};
 
 /// Ids in one piece.
 pub const PIECE_IDS: usize = 28_672;
@@ -172,20 +173,16 @@ impl KnownIds {
     /// Remembers the ids of a piece; pieces come in the order in which they were given.
     /// Returns an id that was there before, with its event.
     pub(crate) fn put(&mut self, piece: &IdsPiece) -> Option<(TransferId, Lsn)> {
-        let mut pairs = piece.pairs();
-        for ids in piece.ids.chunks(WARMED) {
-            self.warm(ids.iter().copied());
-            for (id, lsn) in pairs.by_ref().take(ids.len()) {
-                let bits = self.bits(id);
-                let before = match piece.age {
-                    Age::Old => self.old.insert(bits, id, lsn),
-                    Age::Young => {
-                        self.old.get(bits, id).or_else(|| self.young.insert(bits, id, lsn))
-                    }
-                };
-                if before.is_some() {
-                    return Some((id, lsn));
-                }
+        let mut ahead = Ahead::new(piece.ids.len(), AHEAD);
+        for (at, (id, lsn)) in piece.pairs().enumerate() {
+            piece.ids[ahead.at(at)].iter().for_each(|id| self.prefetch(self.bits(*id)));
+            let bits = self.bits(id);
+            let before = match piece.age {
+                Age::Old => self.old.insert(bits, id, lsn),
+                Age::Young => self.old.get(bits, id).or_else(|| self.young.insert(bits, id, lsn)),
+            };
+            if before.is_some() {
+                return Some((id, lsn));
             }
         }
         for (at, closed) in &piece.closed {
@@ -196,9 +193,6 @@ impl KnownIds {
         None
     }
 }
-
-/// Ids whose memory is asked for together, before they are put in.
-const WARMED: usize = 256;
 
 impl Generation {
     fn piece(&self, age: Age, positions: std::ops::Range<usize>, closed: &ClosedHolds) -> IdsPiece {
