@@ -5,10 +5,11 @@ use crate::checker::{Fault, check};
 use crate::history::History;
 use crate::ledger::{open, specs};
 use crate::load::Load;
-use crate::observe::{observe, resend_unanswered};
+use crate::observe::{observe, resend_unanswered, settled};
 use crate::server::{Ended, Launch, Server};
 use crate::table::{Row, skipped};
 use ducat_api::client::Client;
+use ducat_api::proto::Event;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::io::Write as _;
@@ -68,6 +69,8 @@ pub struct Attack {
     checked: usize,
     /// The highest LSN of that time.
     checked_lsn: u64,
+    /// What had happened without a request by then.
+    own: Vec<Event>,
     /// Transfers without an answer that turned out to be durable.
     pub durable_unanswered: usize,
     /// Transfers without an answer that had not happened.
@@ -99,6 +102,7 @@ impl Attack {
             row: Row::new(name),
             checked: 0,
             checked_lsn: 0,
+            own: Vec::new(),
             durable_unanswered: 0,
             lost_unanswered: 0,
         }
@@ -126,6 +130,7 @@ impl Attack {
         self.row.acknowledged += self.history.acknowledged();
         self.history = Arc::default();
         (self.checked, self.checked_lsn) = (0, 0);
+        self.own.clear();
     }
 
     /// Starts a server that must come up, and opens the accounts.
@@ -206,7 +211,10 @@ impl Attack {
     pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<Fault> {
         let calls = self.history.calls();
         let (asked, above): (Vec<usize>, u64) = match depth {
-            Depth::All => ((0..calls.len()).collect(), 0),
+            Depth::All => {
+                self.own.clear();
+                ((0..calls.len()).collect(), 0)
+            }
             Depth::New => {
                 let mut asked: Vec<usize> = (self.checked..calls.len()).collect();
                 let older =
@@ -219,13 +227,20 @@ impl Attack {
             .runtime
             .block_on(async {
                 let client = Client::connect(server.address()).await?;
-                observe(&client, &calls, &asked, above).await
+                observe(&client, &calls, &asked, above, &self.own).await
             })
             .expect("the server answers");
-        let faults = check(&specs(), &calls, &observed);
+        let faults = check(&specs(), &calls, &self.history.changes(), &observed);
         self.checked = calls.len();
         self.checked_lsn = observed.status.last_lsn;
+        self.own = observed.own;
         faults
+    }
+
+    /// Waits until no hold is left that expires soon, so that nothing happens by itself any more.
+    pub fn settle(&self, server: &Server) {
+        let settled = async { settled(&Client::connect(server.address()).await?).await };
+        self.runtime.block_on(settled).expect("the server answers");
     }
 
     /// A pause of a random length up to `most_ms`.
