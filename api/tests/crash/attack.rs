@@ -2,7 +2,7 @@
 //! again and checked.
 
 use crate::checker::{Fault, check};
-use crate::history::History;
+use crate::history::{Call, History};
 use crate::ledger::{open, specs};
 use crate::load::Load;
 use crate::observe::{observe, resend_unanswered, settled};
@@ -71,6 +71,9 @@ pub struct Attack {
     checked_lsn: u64,
     /// What had happened without a request by then.
     own: Vec<Event>,
+    /// Operations on holds that were acknowledged, holds that expired as far as that was looked
+    /// at, changes of accounts that were acknowledged; on ledgers before this one.
+    beside_transfers: [usize; 3],
     /// Transfers without an answer that turned out to be durable.
     pub durable_unanswered: usize,
     /// Transfers without an answer that had not happened.
@@ -103,6 +106,7 @@ impl Attack {
             checked: 0,
             checked_lsn: 0,
             own: Vec::new(),
+            beside_transfers: [0; 3],
             durable_unanswered: 0,
             lost_unanswered: 0,
         }
@@ -127,7 +131,7 @@ impl Attack {
 
     /// Goes on with a new ledger, of which nothing is known yet.
     pub fn begin_anew(&mut self) {
-        self.row.acknowledged += self.history.acknowledged();
+        self.count();
         self.history = Arc::default();
         (self.checked, self.checked_lsn) = (0, 0);
         self.own.clear();
@@ -243,6 +247,26 @@ impl Attack {
         self.runtime.block_on(settled).expect("the server answers");
     }
 
+    /// Counts what this ledger has seen.
+    fn count(&mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        let calls = self.history.calls();
+        let of_holds = |call: &Call| {
+            let answered = call.transfers.iter().take(call.outcomes.len());
+            answered.filter(|transfer| transfer.operation > 0).count()
+        };
+        let expiries = self.own.iter().filter(|event| event.hold_expired.is_some()).count();
+        let changes = self.history.changes();
+        let counts = [
+            calls.iter().map(of_holds).sum(),
+            expiries,
+            changes.iter().filter(|change| change.lsn.is_some()).count(),
+        ];
+        for (sum, count) in self.beside_transfers.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+
     /// A pause of a random length up to `most_ms`.
     pub fn pause(dice: &mut StdRng, most_ms: u64) {
         std::thread::sleep(Duration::from_millis(dice.random_range(0..=most_ms)));
@@ -250,7 +274,13 @@ impl Attack {
 
     /// Everything held: writes the row.
     pub fn finish(mut self) {
-        self.row.acknowledged += self.history.acknowledged();
+        self.count();
+        let [operations, expiries, changes] = self.beside_transfers;
+        if operations > 0 {
+            self.row.note(format!(
+                "{operations} operations on holds, {expiries} expiries, {changes} changes of accounts"
+            ));
+        }
         if self.durable_unanswered + self.lost_unanswered > 0 {
             let (durable, lost) = (self.durable_unanswered, self.lost_unanswered);
             self.row.note(format!("without an answer: {durable} durable, {lost} not"));

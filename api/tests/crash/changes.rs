@@ -86,7 +86,8 @@ pub fn text(minor: i128) -> String {
     format!("{sign}{}.{:02}", minor.unsigned_abs() / 100, minor.unsigned_abs() % 100)
 }
 
-fn any(rng: &mut StdRng) -> Change {
+/// Any change.
+pub fn any(rng: &mut StdRng) -> Change {
     let status = match rng.random_range(0..12) {
         0..2 => AccountStatus::DebitsBlocked,
         2..4 => AccountStatus::CreditsBlocked,
@@ -112,7 +113,7 @@ fn reason(rng: &mut StdRng) -> String {
 }
 
 /// As it was opened, but for a ceiling that is far up and unlike all others.
-fn as_opened(rng: &mut StdRng, id: u64, status: bool) -> Change {
+pub fn as_opened(rng: &mut StdRng, id: u64, status: bool) -> Change {
     if status {
         return Change::Status { status: AccountStatus::Active, reason: reason(rng) };
     }

@@ -41,4 +41,5 @@ mod snapshots;
 mod standing;
 mod table;
 mod traffic;
+mod traffic_tests;
 mod two_servers;

@@ -112,7 +112,14 @@ impl Traffic {
             68..70 => TransferRequest { currency: "EUR".to_owned(), ..capture(part) },
             70..72 => TransferRequest { currency, ..capture(part) },
             72..86 => of(Operation::Void),
-            86..97 => TransferRequest { timeout_ms: self.timeout_ms(), ..of(Operation::Extend) },
+            86..97 => {
+                // Mostly beyond what was asked for when it was placed.
+                let timeout_ms = match self.rng.random_bool(0.7) {
+                    true => self.rng.random_range(10 * LONG_MS..20 * LONG_MS),
+                    false => self.timeout_ms(),
+                };
+                TransferRequest { timeout_ms, ..of(Operation::Extend) }
+            }
             // Of a hold that nobody placed.
             _ => TransferRequest { hold_id: self.rng.random(), ..of(Operation::Void) },
         };
