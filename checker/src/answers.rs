@@ -4,22 +4,38 @@ use crate::books::{Book, Books, form_rule, funds_rule, whole};
 use crate::check::{Asked, Checker};
 use crate::event::{Event, Side, Stored};
 use crate::fault::Kind;
-use crate::history::{BadHistory, SeenEntry, Told};
+use crate::history::{AccountChange, BadHistory, SeenEntry, Told};
+use crate::holds::{Effect, Stands, effect_on, hold_rule};
 use ducat_engine::account_event::{AccountEvent, Change};
-use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::holds::Hold;
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::limits::{Bounds, Limits};
+use ducat_engine::money::AMOUNT_MAX;
 use ducat_engine::record::{Posted, Record};
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferRequest};
+use ducat_engine::request::{Request, expiry_ns};
+use ducat_engine::transfer::{AccountSpec, AccountStatus};
+use std::collections::HashMap;
 
-/// What the rules give.
+/// What the rules give. A hold that was closed so long ago that its id may be forgotten may be
+/// called unknown too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Verdict(pub Option<Rejection>);
+pub(crate) struct Verdict {
+    rule: Option<Rejection>,
+    or_unknown: bool,
+}
+
+/// The member that fails, why, and whether its hold may be forgotten.
+type Broken = (usize, Rejection, bool);
 
 impl Verdict {
-    /// Whether it is what became of the transfer.
+    fn of(rule: Option<Rejection>) -> Self {
+        Self { rule, or_unknown: false }
+    }
+
+    /// Whether it is what became of the request.
     pub fn allows(self, rejection: Option<Rejection>) -> bool {
-        self.0 == rejection
+        self.rule == rejection || (self.or_unknown && rejection == Some(Rejection::HoldUnknown))
     }
 }
 
@@ -32,23 +48,30 @@ fn book<'b>(books: &'b Books, side: &Side, id: AccountId) -> Option<&'b Book> {
 }
 
 impl Checker<'_> {
-    /// What the rules give for a transfer that is not linked, now.
-    pub(crate) fn judge_one(&self, request: &TransferRequest, stored: &Stored) -> Verdict {
-        let debit = book(&self.books, &stored.debit, request.debit);
-        let credit = book(&self.books, &stored.credit, request.credit);
-        let form = form_rule(request, debit, credit);
+    /// What the rules give for a request that is not linked, now.
+    pub(crate) fn judge_one(&mut self, request: &Request, stored: &Stored) -> Verdict {
+        let Request::Transfer(transfer) = request else {
+            return match self.first_broken(&[request], std::slice::from_ref(stored)) {
+                Some((_, rule, or_unknown)) => Verdict { rule: Some(rule), or_unknown },
+                None => Verdict::of(None),
+            };
+        };
+        let debit = book(&self.books, &stored.debit, transfer.debit);
+        let credit = book(&self.books, &stored.credit, transfer.credit);
+        let form = form_rule(transfer, debit, credit);
         let rule = form.or_else(|| {
             let (debit, credit) = debit.zip(credit)?;
-            funds_rule(debit, credit, request.amount)
+            let amount = whole(transfer.amount);
+            funds_rule(debit, credit, amount, amount)
         });
-        Verdict(rule)
+        Verdict::of(rule)
     }
 
     /// What the rules give for the new members of a group, whose events these are. `mixed`: it
-    /// has known members as well. `None` when the events are of other transfers.
+    /// has known members as well. `None` when the events are of other requests.
     pub(crate) fn judge(
         &mut self,
-        requests: &[&TransferRequest],
+        requests: &[&Request],
         stored: &[Stored],
         mixed: bool,
     ) -> Option<Vec<Verdict>> {
@@ -56,60 +79,152 @@ impl Checker<'_> {
         if !same || requests.len() != stored.len() {
             return None;
         }
-        let failed = Verdict(Some(Rejection::LinkedFailed));
+        let failed = Verdict::of(Some(Rejection::LinkedFailed));
         if mixed {
             return Some(vec![failed; requests.len()]);
         }
-        let members = || requests.iter().zip(stored).enumerate();
-        let form = members().find_map(|(at, (request, stored))| {
-            let debit = book(&self.books, &stored.debit, request.debit);
-            let credit = book(&self.books, &stored.credit, request.credit);
-            form_rule(request, debit, credit).map(|rule| (at, rule))
-        });
-        let broken = form.or_else(|| self.first_short(requests, stored));
+        let broken = self.first_broken(requests, stored);
         let verdict = |at| match broken {
-            None => Verdict(None),
-            Some((failing, rule)) if failing == at => Verdict(Some(rule)),
+            None => Verdict::of(None),
+            Some((failing, rule, or_unknown)) if failing == at => {
+                Verdict { rule: Some(rule), or_unknown }
+            }
             Some(_) => failed,
         };
         Some((0..requests.len()).map(verdict).collect())
+    }
+
+    /// The first member that breaks a rule which needs no balance and no status, else the first
+    /// that cannot happen after those before it.
+    fn first_broken(&mut self, requests: &[&Request], stored: &[Stored]) -> Option<Broken> {
+        // Each finds the holds as those before it leave them.
+        let mut touched: HashMap<TransferId, Stands> = HashMap::new();
+        for (at, (request, stored)) in requests.iter().zip(stored).enumerate() {
+            let id = request.hold();
+            let known = id.and_then(|id| touched.get(&id).copied());
+            let stands = known.unwrap_or_else(|| self.stands_of(request));
+            if let Some(rule) = self.form_of(request, stored, stands) {
+                let forgotten = matches!(stands, Stands::Closed(_, placed)
+                    if !self.ids.remembers(placed, stored.lsn));
+                return Some((at, rule, forgotten));
+            }
+            touched.extend(self.effect(request, stored, stands).and_then(|effect| effect.hold));
+        }
+        let broken = self.first_short(requests, stored);
+        broken.map(|(at, rule)| (at, rule, false))
+    }
+
+    fn stands_of(&self, request: &Request) -> Stands {
+        request.hold().map_or(Stands::Unknown, |id| self.holds.stands(id))
+    }
+
+    /// The first rule that it breaks among those that need no balance and no status.
+    fn form_of(&self, request: &Request, stored: &Stored, stands: Stands) -> Option<Rejection> {
+        let transfer = match request {
+            Request::Transfer(transfer) => *transfer,
+            Request::Hold(hold) => hold.transfer(),
+            Request::Capture(capture) => match capture.amount {
+                Some(0) => return Some(Rejection::AmountZero),
+                Some(amount) if amount > AMOUNT_MAX => return Some(Rejection::AmountTooLarge),
+                _ => return hold_rule(stored.time_ns, request, stands),
+            },
+            _ => return hold_rule(stored.time_ns, request, stands),
+        };
+        if let Request::Hold(hold) = request {
+            if transfer.amount == 0 {
+                return Some(Rejection::AmountZero);
+            }
+            if transfer.amount.max(hold.over_capture_max) > AMOUNT_MAX {
+                return Some(Rejection::AmountTooLarge);
+            }
+            if let Some(rule) = hold_rule(stored.time_ns, request, stands) {
+                return Some(rule);
+            }
+        }
+        let debit = book(&self.books, &stored.debit, transfer.debit);
+        let credit = book(&self.books, &stored.credit, transfer.credit);
+        form_rule(&transfer, debit, credit)
+    }
+
+    /// What a request does that breaks none of these; `None` when the journal names accounts that
+    /// are not there.
+    fn effect(&self, request: &Request, stored: &Stored, stands: Stands) -> Option<Effect> {
+        let Some([debit, credit]) = request.accounts() else {
+            let Stands::Open(hold) = stands else { return None };
+            return Some(effect_on(stored.time_ns, request, &hold));
+        };
+        let slot = |side: &Side, id| side.slot.or_else(|| self.books.slot(id));
+        let (debit, credit) = (slot(&stored.debit, debit)?, slot(&stored.credit, credit)?);
+        let nothing = Effect { debit, credit, moved: 0, on_hold: 0, hold: None };
+        let hold = match request {
+            Request::Hold(hold) => hold,
+            Request::Transfer(transfer) => {
+                return Some(Effect { moved: whole(transfer.amount), ..nothing });
+            }
+            _ => return None,
+        };
+        let now = Hold {
+            id: hold.id,
+            amount: hold.amount,
+            remaining: hold.amount,
+            over_capture_max: hold.over_capture_max,
+            expires_ns: expiry_ns(stored.time_ns, hold.timeout_ns),
+            placed_lsn: stored.lsn,
+            debit,
+            credit,
+            currency: self.books.get(debit)?.spec.currency,
+        };
+        let placed = Some((hold.id, Stands::Open(now)));
+        Some(Effect { on_hold: whole(hold.amount), hold: placed, ..nothing })
     }
 
     /// The first member that cannot happen after those before it, and why. Tries it out, and
     /// takes it back.
     fn first_short(
         &mut self,
-        requests: &[&TransferRequest],
+        requests: &[&Request],
         stored: &[Stored],
     ) -> Option<(usize, Rejection)> {
-        let mut tried: Vec<(Slot, Slot, i128)> = Vec::with_capacity(requests.len());
+        let mut tried: Vec<(Effect, Stands)> = Vec::with_capacity(requests.len());
         let mut broken = None;
         for (at, (request, stored)) in requests.iter().zip(stored).enumerate() {
-            let slot = |side: &Side, id| side.slot.or_else(|| self.books.slot(id));
-            let debit = slot(&stored.debit, request.debit);
-            let credit = slot(&stored.credit, request.credit);
-            let (Some(debit), Some(credit)) = (debit, credit) else { break };
-            let (Some(from), Some(to)) = (self.books.get(debit), self.books.get(credit)) else {
-                break;
-            };
-            if let Some(rule) = funds_rule(from, to, request.amount) {
+            let stands = self.stands_of(request);
+            let Some(effect) = self.effect(request, stored, stands) else { break };
+            let sides = (self.books.get(effect.debit), self.books.get(effect.credit));
+            let (Some(from), Some(to)) = sides else { break };
+            let asks_nothing = matches!(request, Request::Void(_) | Request::Extend(_));
+            let needed = effect.moved.saturating_add(effect.on_hold);
+            let rule = funds_rule(from, to, effect.moved, needed);
+            if let Some(rule) = rule.filter(|_| !asks_nothing) {
                 broken = Some((at, rule));
                 break;
             }
-            let amount = whole(request.amount);
-            self.books.shift(debit, credit, amount);
-            tried.push((debit, credit, amount));
+            self.happen(&effect, 1);
+            let before = effect.hold.map(|(id, now)| self.holds.set(id, now));
+            tried.push((effect, before.unwrap_or(Stands::Unknown)));
         }
-        for (debit, credit, amount) in tried.into_iter().rev() {
-            self.books.shift(credit, debit, amount);
+        for (effect, before) in tried.into_iter().rev() {
+            self.happen(&effect, -1);
+            effect.hold.map(|(id, _)| self.holds.set(id, before));
         }
         broken
+    }
+
+    /// Moves the money and what is on hold; `sign` is -1 to take it back.
+    fn happen(&mut self, effect: &Effect, sign: i128) {
+        self.books.shift(effect.debit, effect.credit, effect.moved.wrapping_mul(sign));
+        if let Some(book) = self.books.get_mut(effect.debit) {
+            book.on_hold = book.on_hold.wrapping_add(effect.on_hold.wrapping_mul(sign));
+        }
     }
 
     /// Replays one event and holds it against whatever is known of it.
     pub(crate) fn replay(&mut self, event: &Event, asked: Asked<'_>) -> Result<(), BadHistory> {
         let lsn = event.lsn;
         let stored = Stored::of(event, &self.books);
+        if stored.is_some() {
+            self.nothing_is_due(event);
+        }
         if let (Some(stored), Some(request)) = (&stored, asked.request)
             && !stored.is(request)
         {
@@ -121,7 +236,7 @@ impl Checker<'_> {
             && !verdict.allows(stored.rejection)
         {
             self.report.add(Kind::WrongOutcome, lsn, || {
-                format!("the rules give {:?}, decided was {stored:?}", verdict.0)
+                format!("the rules give {:?}, decided was {stored:?}", verdict.rule)
             });
         }
         match &event.record {
@@ -133,29 +248,43 @@ impl Checker<'_> {
             Record::AccountOpened(spec) => self.open(lsn, spec, Bounds::default()),
             Record::Account(event) => match &**event {
                 AccountEvent::Opened(opening) => self.open(lsn, &opening.spec, opening.bounds),
-                AccountEvent::Changed { slot, change: Change::Status { status, .. }, .. } => {
+                AccountEvent::Changed {
+                    slot, change: Change::Status { status, reason }, ..
+                } => {
                     self.set_status(lsn, *slot, *status);
+                    let (status, reason) = (*status, reason.clone());
+                    self.changed(lsn, *slot, AccountChange::Status { status, reason });
                 }
                 AccountEvent::Changed { slot, change: Change::Limits(limits), .. } => {
                     self.set_limits(lsn, *slot, limits);
+                    self.changed(lsn, *slot, AccountChange::Limits(*limits));
                 }
                 // It says nothing of money.
                 AccountEvent::Changed { change: Change::Profile(_), .. } => {}
             },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
             Record::AssetDefined { .. } => {}
+            Record::HoldRefused(_) => {
+                self.refuse(stored.as_ref().expect("it decides an operation"));
+                self.hold_event(event);
+            }
             Record::Held(_)
             | Record::Captured(_)
             | Record::Voided(_)
             | Record::Extended(_)
-            | Record::Expired(_)
-            | Record::HoldRefused(_) => self.hold_event(lsn, &event.record),
+            | Record::Expired(_) => self.hold_event(event),
         }
         if let (Some(stored), Some(told)) = (&stored, asked.told) {
             self.told(stored, told);
         }
         self.repeats_at(lsn, stored);
         self.reads_at(lsn)
+    }
+
+    fn changed(&mut self, lsn: Lsn, slot: Slot, change: AccountChange) {
+        if let Some(book) = self.books.get(slot) {
+            self.changes.insert(lsn, (book.spec.id, change));
+        }
     }
 
     fn set_limits(&mut self, lsn: Lsn, slot: Slot, limits: &Limits) {
@@ -233,7 +362,7 @@ impl Checker<'_> {
 
     /// Nothing moves, and the figures told with it are those of the moment.
     fn refuse(&mut self, stored: &Stored) {
-        for side in [stored.debit, stored.credit] {
+        for side in [&stored.debit, &stored.credit] {
             let now = side.slot.and_then(|slot| self.books.get(slot)).map(Book::figures);
             if side.after != now {
                 self.report.add(Kind::WrongBalance, stored.lsn, || {
@@ -263,6 +392,12 @@ impl Checker<'_> {
                     format!("told was {told:?} after it, the sum is {now:?}")
                 });
             }
+        }
+        let after = stored.on_hold.as_ref().and_then(|on_hold| on_hold.after);
+        if told.hold.as_deref() != after.as_ref() {
+            self.report.add(Kind::WrongHold, lsn, || {
+                format!("told was {:?}, the hold stands at {after:?}", told.hold)
+            });
         }
     }
 }

@@ -187,10 +187,10 @@ pub fn form_rule(
     (kind != Some(request.kind)).then_some(Rejection::KindMismatch)
 }
 
-/// The first rule that it breaks, as the accounts stand, among the others.
+/// The first rule that it breaks, as the accounts stand, among the others: `moved` goes from the
+/// one to the other, and the debit account can spend `needed` less.
 #[must_use]
-pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection> {
-    let amount = whole(amount);
+pub fn funds_rule(debit: &Book, credit: &Book, moved: i128, needed: i128) -> Option<Rejection> {
     for (status, if_debit, if_credit) in [
         (AccountStatus::Closed, Rejection::DebitAccountClosed, Rejection::CreditAccountClosed),
         (AccountStatus::Frozen, Rejection::DebitAccountFrozen, Rejection::CreditAccountFrozen),
@@ -208,18 +208,18 @@ pub fn funds_rule(debit: &Book, credit: &Book, amount: u128) -> Option<Rejection
     if credit.status == AccountStatus::CreditsBlocked {
         return Some(Rejection::CreditAccountBlocked);
     }
-    let left = debit.posted.saturating_sub(debit.on_hold).saturating_sub(amount);
+    let left = debit.posted.saturating_sub(debit.on_hold).saturating_sub(needed);
     if debit.bounds.floor.is_some_and(|floor| left < floor) {
         return Some(Rejection::DebitAccountFloor);
     }
-    if !debit.covers(amount) {
+    if !debit.covers(needed) {
         return Some(Rejection::InsufficientFunds);
     }
     let ceiling = credit.bounds.ceiling;
-    if ceiling.is_some_and(|ceiling| credit.posted.saturating_add(amount) > ceiling) {
+    if ceiling.is_some_and(|ceiling| credit.posted.saturating_add(moved) > ceiling) {
         return Some(Rejection::CreditAccountCeiling);
     }
-    let in_range = left >= -BALANCE_MAX && credit.posted.saturating_add(amount) <= BALANCE_MAX;
+    let in_range = left >= -BALANCE_MAX && credit.posted.saturating_add(moved) <= BALANCE_MAX;
     (!in_range).then_some(Rejection::BalanceOverflow)
 }
 

@@ -3,7 +3,7 @@
 
 use crate::history::{BadHistory, Call, History, Told};
 use ducat_engine::ids::{Lsn, TransferId};
-use ducat_engine::transfer::TransferRequest;
+use ducat_engine::request::Request;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// A call's transfers with their answers.
-pub(crate) type Items = Rc<Vec<(TransferRequest, Told)>>;
+pub(crate) type Items = Rc<Vec<(Request, Told)>>;
 
 /// Calls whose new transfers the journal has not come to the end of.
 pub(crate) struct Calls<'h> {
@@ -41,7 +41,7 @@ pub(crate) struct Claims {
     /// Others that were told to be new with this very event.
     pub doubles: u64,
     /// Those that were told so of this event or of one before, wrongly.
-    pub orphans: Vec<(TransferRequest, Told)>,
+    pub orphans: Vec<(Request, Told)>,
 }
 
 impl<'h> Calls<'h> {
@@ -66,7 +66,6 @@ impl<'h> Calls<'h> {
             }
             let busy = &mut self.busy[at];
             let item = busy.fresh[busy.at].1 as usize;
-            let (request, told) = busy.items[item];
             let items = Rc::clone(&busy.items);
             busy.at += 1;
             if let Some((next, _)) = busy.fresh.get(busy.at) {
@@ -77,12 +76,13 @@ impl<'h> Calls<'h> {
                 *busy = Busy::default();
                 self.free.push(at);
             }
+            let (request, told) = &items[item];
             match claims.creator {
-                None if told_lsn == lsn && Some(told.id) == id && request.id == told.id => {
+                None if told_lsn == lsn && Some(told.id) == id && request.id() == told.id => {
                     claims.creator = Some((items, item));
                 }
                 Some(_) if told_lsn == lsn && Some(told.id) == id => claims.doubles += 1,
-                _ => claims.orphans.push((request, told)),
+                _ => claims.orphans.push((request.clone(), told.clone())),
             }
         }
         Ok(claims)
@@ -108,7 +108,7 @@ impl<'h> Calls<'h> {
     }
 
     /// What was told of events beyond the journal's end.
-    pub fn rest(&mut self) -> Result<Vec<(TransferRequest, Told)>, BadHistory> {
+    pub fn rest(&mut self) -> Result<Vec<(Request, Told)>, BadHistory> {
         Ok(self.claims(Lsn(u64::MAX), None)?.orphans)
     }
 }

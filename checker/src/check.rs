@@ -6,13 +6,15 @@ use crate::calls::{Calls, Items, group_of};
 use crate::duplicates::IdsAt;
 use crate::event::{Event, Stored};
 use crate::fault::{Kind, Report};
-use crate::history::{BadHistory, History, SeenEntry, Told};
+use crate::history::{AccountChange, BadHistory, History, SeenEntry, Told};
+use crate::holds::HoldBook;
 use crate::index::{Index, Open};
 use crate::order;
 use ducat_engine::codec::{DecodeError, decode_all};
+use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::known::REMEMBER_NS;
-use ducat_engine::transfer::TransferRequest;
+use ducat_engine::request::Request;
 use ducat_persistence::{Journal, JournalError, ReplayError};
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -34,6 +36,8 @@ pub struct Options {
     pub remember_ns: u64,
     /// The accounts as they stood when the journal's first event came.
     pub books: Books,
+    /// The open holds as they stood then.
+    pub holds: Vec<Hold>,
     /// The LSN of that event.
     pub first_lsn: Lsn,
 }
@@ -46,6 +50,7 @@ impl Default for Options {
             hidden_retries: false,
             remember_ns: REMEMBER_NS,
             books: Books::default(),
+            holds: Vec::new(),
             first_lsn: Lsn(1),
         }
     }
@@ -70,6 +75,9 @@ pub struct Checker<'h> {
     pub(crate) report: Report,
     calls: Calls<'h>,
     pub(crate) books: Books,
+    pub(crate) holds: HoldBook,
+    /// The changes of accounts so far.
+    pub(crate) changes: HashMap<Lsn, (AccountId, AccountChange), FixedState>,
     pub(crate) ids: IdsAt,
     next_lsn: Lsn,
     last_time_ns: u64,
@@ -85,9 +93,9 @@ pub struct Checker<'h> {
     /// Their statements.
     pub(crate) lines: HashMap<Slot, Vec<SeenEntry>, FixedState>,
     /// Answers that speak of an event which is another's, or is not there.
-    pub(crate) orphans: Vec<(TransferRequest, Told)>,
+    pub(crate) orphans: Vec<(Request, Told)>,
     /// Members of groups without an answer that can only have been known before.
-    pub(crate) known: Vec<(TransferRequest, Lsn)>,
+    pub(crate) known: Vec<(Request, Lsn)>,
 }
 
 /// Who asked for the first event of the queue.
@@ -111,7 +119,7 @@ struct Head {
 /// An event's request, the answer to it, and what the rules give, as far as they are known.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Asked<'a> {
-    pub request: Option<&'a TransferRequest>,
+    pub request: Option<&'a Request>,
     pub told: Option<&'a Told>,
     pub verdict: Option<crate::answers::Verdict>,
 }
@@ -136,6 +144,8 @@ impl<'h> Checker<'h> {
             history,
             calls: Calls::new(history, fresh),
             books: options.books.clone(),
+            holds: HoldBook::begin_with(&options.holds),
+            changes: HashMap::default(),
             next_lsn: options.first_lsn,
             ids: IdsAt::new(options.remember_ns),
             options,
@@ -204,7 +214,7 @@ impl<'h> Checker<'h> {
         if self.options.all_answered {
             for (requests, _) in &self.index.open {
                 let many = requests.len();
-                let first = requests.first().map(|request| request.id);
+                let first = requests.first().map(Request::id);
                 self.report.add(Kind::Unanswered, Lsn::ZERO, || {
                     format!("a call of {many} transfers, the first of which is {first:?}")
                 });
@@ -251,7 +261,7 @@ impl<'h> Checker<'h> {
         }
         let Some(id) = id else { return Ok(Head { asker: Asker::NoTransfer, events: 1 }) };
         if let Some((items, item)) = claims.creator {
-            let group = group_of(&items, item, |(request, _)| request.linked);
+            let group = group_of(&items, item, |(request, _)| request.linked());
             let events = items[group.clone()].iter().filter(|(_, told)| !told.repeat).count();
             return Ok(Head { asker: Asker::Told(items, group), events });
         }
@@ -259,35 +269,29 @@ impl<'h> Checker<'h> {
             return Ok(Head { asker: Asker::Nobody, events: 1 });
         };
         let size = |(call, item): &Open| {
-            group_of(&self.index.open[*call].0, *item, |request| request.linked).len()
+            group_of(&self.index.open[*call].0, *item, |request| request.linked()).len()
         };
         let events = candidates.iter().map(size).max().unwrap_or(1);
         Ok(Head { asker: Asker::Open(candidates.clone()), events })
     }
 
-    /// What the next events say of transfers, as many as are there.
+    /// What the next events say of requests, as many as are there.
     fn stored(&self, many: usize) -> Vec<Stored> {
         let events = self.queue.iter().take(many);
         events.map_while(|event| Stored::of(event, &self.books)).collect()
     }
 
     /// A group that was answered: its new members are the next events, in order.
-    fn told_group(
-        &mut self,
-        group: &[(TransferRequest, Told)],
-        many: usize,
-    ) -> Result<(), BadHistory> {
+    fn told_group(&mut self, group: &[(Request, Told)], many: usize) -> Result<(), BadHistory> {
         if let [(request, told)] = group {
             // By far the most.
-            let verdict = self.queue.front().and_then(|event| Stored::of(event, &self.books));
-            let verdict = verdict
-                .filter(|stored| stored.is(request))
-                .map(|stored| self.judge_one(request, &stored));
+            let stored = self.queue.front().and_then(|event| Stored::of(event, &self.books));
+            let stored = stored.filter(|stored| stored.is(request));
+            let verdict = stored.map(|stored| self.judge_one(request, &stored));
             return self.take(&[Asked { request: Some(request), told: Some(told), verdict }]);
         }
         let stored = self.stored(many);
-        let fresh: Vec<&(TransferRequest, Told)> =
-            group.iter().filter(|(_, told)| !told.repeat).collect();
+        let fresh: Vec<&(Request, Told)> = group.iter().filter(|(_, told)| !told.repeat).collect();
         let whole = stored.len() == many
             && stored.iter().zip(&fresh).all(|(s, (_, told))| s.lsn == told.lsn && s.id == told.id);
         if !whole {
@@ -298,7 +302,7 @@ impl<'h> Checker<'h> {
             let (request, told) = (Some(&fresh[0].0), Some(&fresh[0].1));
             return self.take(&[Asked { request, told, verdict: None }]);
         }
-        let requests: Vec<&TransferRequest> = fresh.iter().map(|(request, _)| request).collect();
+        let requests: Vec<&Request> = fresh.iter().map(|(request, _)| request).collect();
         let verdicts = self.judge(&requests, &stored, many < group.len());
         let asked: Vec<Asked<'_>> = (0..many)
             .map(|at| Asked {
@@ -314,10 +318,10 @@ impl<'h> Checker<'h> {
     /// been known in part.
     fn open_group(&mut self, candidates: &[Open]) -> Result<(), BadHistory> {
         let open = std::mem::take(&mut self.index.open);
-        let mut best: Option<(Vec<&TransferRequest>, Vec<&TransferRequest>, bool)> = None;
+        let mut best: Option<(Vec<&Request>, Vec<&Request>, bool)> = None;
         for (call, item) in candidates {
             let (requests, moment) = &open[*call];
-            let group = &requests[group_of(requests, *item, |request| request.linked)];
+            let group = &requests[group_of(requests, *item, |request| request.linked())];
             let stored = self.stored(group.len());
             let (mut fresh, mut known) = (Vec::new(), Vec::new());
             for member in group {
@@ -326,7 +330,7 @@ impl<'h> Checker<'h> {
                     _ => known.push(member),
                 }
             }
-            let fits = fresh.first().is_some_and(|first| first.id == stored[0].id);
+            let fits = fresh.first().is_some_and(|first| first.id() == stored[0].id);
             if !fits || self.index.moments[*moment].floor >= stored[0].lsn {
                 continue;
             }
@@ -362,8 +366,8 @@ impl<'h> Checker<'h> {
             });
         }
         // A group may name an id twice.
-        let known = known.iter().filter(|known| fresh.iter().all(|fresh| fresh.id != known.id));
-        self.known.extend(known.map(|request| (**request, lsn)));
+        let known = known.iter().filter(|known| fresh.iter().all(|fresh| fresh.id() != known.id()));
+        self.known.extend(known.map(|request| ((*request).clone(), lsn)));
         let asked: Vec<Asked<'_>> = fresh
             .into_iter()
             .map(|request| Asked { request: Some(request), ..Asked::default() })

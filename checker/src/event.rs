@@ -1,10 +1,16 @@
 //! The journal's side: its events, and what each says of a transfer.
 
 use crate::books::Books;
+use ducat_engine::coordinator::hold_after;
+use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::record::{Party, Posted, PostedSide, Record, Refused};
+use ducat_engine::record::{
+    Captured, Extended, Figures, Held, HoldRefused, Operation, Party, Posted, PostedSide, Record,
+    Refused, Voided,
+};
 use ducat_engine::rejection::Rejection;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::{BalanceAfter, TransferKind, TransferRequest};
 
 /// One event of the journal.
@@ -18,10 +24,11 @@ pub struct Event {
     pub record: Record,
 }
 
-/// One side of a transfer as the journal names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// One side of a request as the journal names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Side {
-    /// The account that was asked for. `None` when the journal names a slot that no account has.
+    /// The account that was asked for. `None` when the journal names a slot that no account has,
+    /// or no account at all.
     pub account: Option<AccountId>,
     /// Its slot, if it existed.
     pub slot: Option<Slot>,
@@ -29,8 +36,15 @@ pub(crate) struct Side {
     pub after: Option<BalanceAfter>,
 }
 
-/// A transfer as the journal has it: what was asked and what became of it.
+/// What a request asks of a hold, and how that stands then as the journal says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OnHold {
+    pub asked: Operation,
+    pub after: Option<HoldAfter>,
+}
+
+/// A request as the journal has it: what was asked and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Stored {
     pub id: TransferId,
     pub lsn: Lsn,
@@ -42,6 +56,8 @@ pub(crate) struct Stored {
     /// `None` when the accounts of a posted transfer allow no kind.
     pub kind: Option<TransferKind>,
     pub linked: bool,
+    /// Of an operation on a hold.
+    pub on_hold: Option<Box<OnHold>>,
     /// As named, or that of the accounts that existed then.
     currency: Option<CurrencyId>,
     /// That of the accounts that existed then.
@@ -49,15 +65,115 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// What an event says of a transfer; `None` for other events.
+    /// What an event says of a request; `None` for other events.
     pub fn of(event: &Event, books: &Books) -> Option<Self> {
         match &event.record {
             Record::Posted(posted) => Some(Self::posted(event, books, posted, false)),
             Record::PostedLinked(posted) => Some(Self::posted(event, books, posted, true)),
             Record::Refused(refused) => Some(Self::refused(event, books, refused, false)),
             Record::RefusedLinked(refused) => Some(Self::refused(event, books, refused, true)),
-            _ => None,
+            record => Self::operation(event, books, record),
         }
+    }
+
+    /// What an event says of an operation on a hold.
+    fn operation(event: &Event, books: &Books, record: &Record) -> Option<Self> {
+        let known = |slot: Slot, after: &Figures| {
+            let account = books.get(slot).map(|book| book.spec.id);
+            Side { account, slot: Some(slot), after: Some(figures(after.posted, after.room)) }
+        };
+        let on_hold =
+            |asked| Some(Box::new(OnHold { asked, after: hold_after(event.time_ns, record) }));
+        let nothing = |id, linked, currency, asked| Self {
+            id,
+            lsn: event.lsn,
+            time_ns: event.time_ns,
+            rejection: None,
+            debit: Side::default(),
+            credit: Side::default(),
+            amount: 0,
+            kind: None,
+            linked,
+            on_hold: on_hold(asked),
+            currency,
+            currency_then: currency,
+        };
+        Some(match record {
+            Record::Held(held) => {
+                let Held {
+                    id, linked, debit, credit, amount, timeout_ns, over_capture_max, ..
+                } = *held;
+                let book = |slot| books.get(slot);
+                let currency = book(debit).or(book(credit)).map(|book| book.spec.currency);
+                let kind = book(debit)
+                    .zip(book(credit))
+                    .and_then(|(d, c)| kind_of(d.spec.external, c.spec.external));
+                let asked = Operation::Hold {
+                    amount,
+                    currency: None,
+                    kind: kind.unwrap_or(TransferKind::Transfer),
+                    timeout_ns,
+                    over_capture_max,
+                };
+                let account = book(credit).map(|book| book.spec.id);
+                Self {
+                    debit: known(debit, &held.debit_after),
+                    credit: Side { account, ..Side::default() },
+                    amount,
+                    kind,
+                    ..nothing(id, linked, currency, asked)
+                }
+            }
+            Record::Captured(captured) => {
+                let Captured { id, linked, hold, currency, all, amount, last, .. } = *captured;
+                let of = |side: &PostedSide| Figures { posted: side.posted, room: side.room };
+                let amount = if all { None } else { Some(amount) };
+                let asked = Operation::Capture { hold, amount, currency: None, last };
+                Self {
+                    debit: known(captured.debit, &of(&captured.debit_side)),
+                    credit: known(captured.credit, &of(&captured.credit_side)),
+                    ..nothing(id, linked, Some(currency), asked)
+                }
+            }
+            Record::Voided(voided) => {
+                let Voided { id, linked, hold, currency, debit, .. } = *voided;
+                Self {
+                    debit: known(debit, &voided.debit_after),
+                    ..nothing(id, linked, Some(currency), Operation::Void { hold })
+                }
+            }
+            Record::Extended(extended) => {
+                let Extended { id, linked, hold, currency, debit, timeout_ns, .. } = *extended;
+                Self {
+                    debit: known(debit, &extended.debit_after),
+                    ..nothing(id, linked, Some(currency), Operation::Extend { hold, timeout_ns })
+                }
+            }
+            Record::HoldRefused(refused) => {
+                let HoldRefused { id, linked, rejection, asked, held_in, debit, credit, .. } =
+                    *refused;
+                let side = |party: Option<Party>| match party {
+                    Some(Party::Known { slot, posted, room }) => {
+                        known(slot, &Figures { posted, room })
+                    }
+                    Some(Party::Unknown(id)) => Side { account: Some(id), ..Side::default() },
+                    None => Side::default(),
+                };
+                let (debit, credit) = (side(debit), side(credit));
+                let (amount, currency, kind) = match asked {
+                    Operation::Hold { amount, currency, kind, .. } => {
+                        (amount, currency, Some(kind))
+                    }
+                    Operation::Capture { currency, .. } => (0, currency, None),
+                    _ => (0, None, None),
+                };
+                let rejection = Some(rejection);
+                let currency = currency.or(held_in);
+                let refused = nothing(id, linked, held_in, asked);
+                Self { debit, credit, amount, kind, rejection, currency, ..refused }
+            }
+            _ => return None,
+        })
     }
 
     fn posted(event: &Event, books: &Books, posted: &Posted, linked: bool) -> Self {
@@ -78,6 +194,7 @@ impl Stored {
             amount: posted.amount,
             kind,
             linked,
+            on_hold: None,
             currency,
             currency_then: currency,
         }
@@ -104,14 +221,48 @@ impl Stored {
             amount: refused.amount,
             kind: Some(refused.kind),
             linked,
+            on_hold: None,
             currency: refused.currency.or(currency_then),
             currency_then,
         }
     }
 
-    /// Whether it is of the transfer asked for, in all of its content. To leave the currency
-    /// out means that of the accounts.
-    pub fn is(&self, request: &TransferRequest) -> bool {
+    /// Whether it is of what was asked for, in all of its content. To leave the currency out
+    /// means that of the accounts.
+    pub fn is(&self, request: &Request) -> bool {
+        match (request, &self.on_hold) {
+            (Request::Transfer(transfer), None) => self.is_transfer(transfer),
+            (Request::Transfer(_), Some(_)) | (_, None) => false,
+            (Request::Hold(hold), Some(on_hold)) => {
+                let Operation::Hold { timeout_ns, over_capture_max, .. } = on_hold.asked else {
+                    return false;
+                };
+                (hold.timeout_ns, hold.over_capture_max) == (timeout_ns, over_capture_max)
+                    && self.is_transfer(&hold.transfer())
+            }
+            (request, Some(on_hold)) => {
+                self.id == request.id()
+                    && self.linked == request.linked()
+                    && self.is_of_open(request, &on_hold.asked)
+            }
+        }
+    }
+
+    fn is_of_open(&self, request: &Request, stored: &Operation) -> bool {
+        match (request, *stored) {
+            (Request::Capture(asked), Operation::Capture { hold, amount, last, .. }) => {
+                (asked.hold, asked.amount, asked.last) == (hold, amount, last)
+                    && self.currency == asked.currency.or(self.currency_then)
+            }
+            (Request::Void(asked), Operation::Void { hold }) => asked.hold == hold,
+            (Request::Extend(asked), Operation::Extend { hold, timeout_ns }) => {
+                (asked.hold, asked.timeout_ns) == (hold, timeout_ns)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_transfer(&self, request: &TransferRequest) -> bool {
         self.id == request.id
             && self.debit.account == Some(request.debit)
             && self.credit.account == Some(request.credit)
@@ -119,6 +270,16 @@ impl Stored {
             && self.kind == Some(request.kind)
             && self.linked == request.linked
             && self.currency == request.currency.or(self.currency_then)
+    }
+}
+
+/// The hold that a refused operation speaks of.
+pub(crate) fn hold_of(refused: &HoldRefused) -> TransferId {
+    match refused.asked {
+        Operation::Hold { .. } => refused.id,
+        Operation::Capture { hold, .. }
+        | Operation::Void { hold }
+        | Operation::Extend { hold, .. } => hold,
     }
 }
 

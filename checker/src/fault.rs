@@ -33,15 +33,18 @@ pub enum Kind {
     WrongOutcome,
     /// The journal's LSNs do not follow one another.
     Gap,
-    /// Money is held or on its way although nothing is in flight.
+    /// More or less is held than open holds set aside, or money is on its way although nothing is
+    /// in flight.
     HoldLeftBehind,
+    /// A hold is not what was done to it: lost, back after its end, at another amount or time.
+    WrongHold,
     /// A request never got an answer, though the history claims that all did.
     Unanswered,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LostAcknowledgement,
         Self::DoubleEffect,
         Self::StaleRead,
@@ -56,6 +59,7 @@ impl Kind {
         Self::WrongOutcome,
         Self::Gap,
         Self::HoldLeftBehind,
+        Self::WrongHold,
         Self::Unanswered,
     ];
 
@@ -77,6 +81,7 @@ impl Kind {
             Self::WrongOutcome => "wrong outcome",
             Self::Gap => "gap in the journal",
             Self::HoldLeftBehind => "hold left behind",
+            Self::WrongHold => "wrong hold",
             Self::Unanswered => "unanswered",
         }
     }

@@ -1,16 +1,17 @@
 //! What clients saw: every request and every reply, each with the moments of sending and of
-//! arrival, in some 25 bytes for a transfer of a batch.
+//! arrival, in some 26 bytes for a transfer of a batch.
 //!
 //! Each client keeps a [`History`] of its own and they are merged in the end; nothing is shared
 //! while the load runs. A history can be kept in a file and checked again later.
 
 use crate::log::{In, Out};
+use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::limits::Limits;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{
-    AccountSpec, AccountStatus, BalanceAfter, Outcome, TransferKind, TransferRequest,
-};
+use ducat_engine::request::Request;
+use ducat_engine::transfer::{AccountSpec, AccountStatus, BalanceAfter, Outcome, TransferKind};
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
@@ -24,8 +25,8 @@ pub struct Span {
     pub answered_at: u64,
 }
 
-/// What a reply says of one transfer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a reply says of one request.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Told {
     /// The id it speaks of.
     pub id: TransferId,
@@ -33,7 +34,7 @@ pub struct Told {
     pub lsn: Lsn,
     /// When that was.
     pub time_ns: u64,
-    /// `None` when posted.
+    /// `None` when done.
     pub rejection: Option<Rejection>,
     /// The id was known.
     pub repeat: bool,
@@ -41,12 +42,14 @@ pub struct Told {
     pub debit: Option<BalanceAfter>,
     /// The credit account after the decision.
     pub credit: Option<BalanceAfter>,
+    /// How the hold of an operation stands after it.
+    pub hold: Option<Box<HoldAfter>>,
 }
 
 impl From<&Outcome> for Told {
     fn from(outcome: &Outcome) -> Self {
         let Outcome { id, lsn, time_ns, rejection, repeat, debit, credit, .. } = *outcome;
-        Self { id, lsn, time_ns, rejection, repeat, debit, credit }
+        Self { id, lsn, time_ns, rejection, repeat, debit, credit, hold: None }
     }
 }
 
@@ -89,13 +92,40 @@ pub struct SeenEntry {
     pub after: i128,
 }
 
+/// A hold as a read showed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SeenHold {
+    /// Its id.
+    pub id: TransferId,
+    /// How it ended; `None` while it is open.
+    pub closed: Option<Closed>,
+    /// Minor units still set aside.
+    pub remaining: u128,
+    /// When an open one expires, nanoseconds since the Unix epoch; 0 of one that is closed.
+    pub expires_ns: u64,
+}
+
+/// A change of an account, as it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountChange {
+    /// Its status, for a reason.
+    Status {
+        /// The new one.
+        status: AccountStatus,
+        /// Why.
+        reason: String,
+    },
+    /// Its limits, all of them.
+    Limits(Limits),
+}
+
 /// One call and what came of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Call {
-    /// Transfers, with an answer to each.
-    Transfers(Vec<(TransferRequest, Told)>),
-    /// Transfers, and no answer ever came.
-    Unanswered(Vec<TransferRequest>),
+    /// Transfers and operations on holds, with an answer to each.
+    Transfers(Vec<(Request, Told)>),
+    /// The same, and no answer ever came.
+    Unanswered(Vec<Request>),
     /// Accounts, all as of one LSN.
     Accounts {
         /// The moment.
@@ -108,7 +138,7 @@ pub enum Call {
     /// Transfers by id, as they are stored.
     Stored {
         /// Those found: what was asked, and what became of it.
-        found: Vec<(TransferRequest, Told)>,
+        found: Vec<(Request, Told)>,
         /// The ids that were not known.
         unknown: Vec<TransferId>,
     },
@@ -137,6 +167,24 @@ pub enum Call {
         /// The event.
         lsn: Lsn,
     },
+    /// Holds by id, all as of one LSN.
+    Holds {
+        /// The moment.
+        lsn: Lsn,
+        /// Those found.
+        seen: Vec<SeenHold>,
+        /// The ids that no hold had.
+        unknown: Vec<TransferId>,
+    },
+    /// An account was changed by the event at this LSN.
+    Changed {
+        /// Which.
+        account: AccountId,
+        /// How.
+        change: AccountChange,
+        /// The event.
+        lsn: Lsn,
+    },
 }
 
 /// Bytes that are no history.
@@ -157,7 +205,7 @@ pub enum BadHistory {
 }
 
 const MAGIC: [u8; 8] = *b"DUCATHIS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What clients saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,21 +233,21 @@ impl History {
         self.out.0.capacity()
     }
 
-    /// Notes transfers that were answered, each with its answer.
-    pub fn transfers(
+    /// Notes requests that were answered, each with its answer.
+    pub fn transfers<R: Into<Request>>(
         &mut self,
         span: Span,
-        items: impl ExactSizeIterator<Item = (TransferRequest, Told)>,
+        items: impl ExactSizeIterator<Item = (R, Told)>,
     ) {
         self.begin(TRANSFERS, span);
         self.out.items(items);
     }
 
-    /// Notes transfers to which no answer came; they may have happened at any time since.
-    pub fn unanswered(
+    /// Notes requests to which no answer came; they may have happened at any time since.
+    pub fn unanswered<R: Into<Request>>(
         &mut self,
         sent_at: u64,
-        requests: impl ExactSizeIterator<Item = TransferRequest>,
+        requests: impl ExactSizeIterator<Item = R>,
     ) {
         self.begin(UNANSWERED, Span { sent_at, answered_at: u64::MAX });
         self.out.requests(requests);
@@ -208,8 +256,8 @@ impl History {
     /// Notes any call that was answered.
     pub fn note(&mut self, span: Span, call: &Call) {
         match call {
-            Call::Transfers(items) => self.transfers(span, items.iter().copied()),
-            Call::Unanswered(requests) => self.unanswered(span.sent_at, requests.iter().copied()),
+            Call::Transfers(items) => self.transfers(span, items.iter().cloned()),
+            Call::Unanswered(requests) => self.unanswered(span.sent_at, requests.iter().cloned()),
             Call::Accounts { lsn, seen, unknown } => {
                 self.begin(ACCOUNTS, span);
                 self.out.number(lsn.0.into());
@@ -218,7 +266,7 @@ impl History {
             }
             Call::Stored { found, unknown } => {
                 self.begin(STORED, span);
-                self.out.items(found.iter().copied());
+                self.out.items(found.iter().cloned());
                 self.out.list(unknown.iter(), |out, id| out.number(id.get()));
             }
             Call::Entries { account, entries, newest, oldest } => {
@@ -243,6 +291,18 @@ impl History {
                 self.out.number(spec.currency.0.into());
                 self.out.number(spec.overdraft_limit);
                 self.out.byte(u8::from(spec.external));
+            }
+            Call::Holds { lsn, seen, unknown } => {
+                self.begin(HOLDS, span);
+                self.out.number(lsn.0.into());
+                self.out.list(seen.iter(), Out::seen_hold);
+                self.out.list(unknown.iter(), |out, id| out.number(id.get()));
+            }
+            Call::Changed { account, change, lsn } => {
+                self.begin(CHANGED, span);
+                self.out.number(lsn.0.into());
+                self.out.number(account.get());
+                self.out.change(change);
             }
         }
     }
@@ -333,6 +393,8 @@ pub(crate) const STORED: u8 = 4;
 pub(crate) const ENTRIES: u8 = 5;
 pub(crate) const TOTALS: u8 = 6;
 pub(crate) const OPENED: u8 = 7;
+pub(crate) const HOLDS: u8 = 8;
+pub(crate) const CHANGED: u8 = 9;
 
 pub(crate) const KINDS: [TransferKind; 3] =
     [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];

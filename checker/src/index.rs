@@ -4,15 +4,15 @@
 use crate::history::{BadHistory, Call, History, Told};
 use crate::order::Moment;
 use ducat_engine::ids::{Lsn, TransferId};
-use ducat_engine::transfer::TransferRequest;
+use ducat_engine::request::Request;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// A request under a known id, alone in its group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Again {
-    pub request: TransferRequest,
+    pub request: Request,
     pub told: Told,
     /// An outcome of another id would be told, or it was read and not asked for again.
     pub read: bool,
@@ -30,13 +30,13 @@ pub(crate) struct Index {
     /// Repeats that were alone in their group, and transfers that were read; by LSN.
     pub again: Vec<Again>,
     /// Linked groups with known ids in them.
-    pub groups: Vec<Vec<(TransferRequest, Told)>>,
+    pub groups: Vec<Vec<(Request, Told)>>,
     /// Reads of accounts and totals: their LSN, and where they lie; by LSN.
     pub reads: Vec<(Lsn, usize)>,
     /// Reads of which only the moment counts: where they lie, and which moment it is.
     pub late: Vec<(usize, usize)>,
     /// Calls without an answer, and their moments.
-    pub open: Vec<(Vec<TransferRequest>, usize)>,
+    pub open: Vec<(Vec<Request>, usize)>,
     /// The ids in them.
     pub open_ids: HashMap<TransferId, Vec<Open>, FixedState>,
     /// When each call was sent and answered, and which LSNs it brought.
@@ -86,7 +86,7 @@ impl Index {
             Call::Unanswered(requests) => {
                 self.transfers += requests.len() as u64;
                 for (at, request) in requests.iter().enumerate() {
-                    let open = self.open_ids.entry(request.id).or_default();
+                    let open = self.open_ids.entry(request.id()).or_default();
                     open.push((self.open.len(), at));
                 }
                 self.open.push((requests, self.moments.len()));
@@ -116,14 +116,19 @@ impl Index {
                 entries.iter().for_each(|entry| moment.tells(entry.lsn));
                 self.late.push((offset, self.moments.len()));
             }
-            Call::Opened { lsn, .. } => {
+            Call::Holds { lsn, seen, unknown } => {
+                self.read += (seen.len() + unknown.len()) as u64;
+                moment.reads(lsn);
+                self.reads.push((lsn, offset));
+            }
+            Call::Opened { lsn, .. } | Call::Changed { lsn, .. } => {
                 moment.tells(lsn);
                 self.late.push((offset, self.moments.len()));
             }
         }
     }
 
-    fn transfers(&mut self, offset: usize, items: &[(TransferRequest, Told)], moment: &mut Moment) {
+    fn transfers(&mut self, offset: usize, items: &[(Request, Told)], moment: &mut Moment) {
         self.transfers += items.len() as u64;
         self.answered += items.len() as u64;
         let mut first: Option<Lsn> = None;
@@ -142,11 +147,15 @@ impl Index {
             return;
         }
         self.repeats += repeats;
-        for group in groups(items, |(request, _)| request.linked) {
+        for group in groups(items, |(request, _)| request.linked()) {
             let group = &items[group];
             match group {
                 [(request, told)] if told.repeat => {
-                    self.again.push(Again { request: *request, told: *told, read: false });
+                    self.again.push(Again {
+                        request: request.clone(),
+                        told: told.clone(),
+                        read: false,
+                    });
                 }
                 [_] => {}
                 group if group.iter().any(|(_, told)| told.repeat) => {

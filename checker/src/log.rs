@@ -2,25 +2,36 @@
 //! the one before. Each call is decoded by itself.
 
 use crate::history::{
-    ACCOUNTS, Call, ENTRIES, KINDS, OPENED, STATUSES, STORED, Seen, SeenEntry, SeenMore, Span,
-    TOTALS, TRANSFERS, Told, UNANSWERED,
+    ACCOUNTS, AccountChange, CHANGED, Call, ENTRIES, HOLDS, KINDS, OPENED, STATUSES, STORED, Seen,
+    SeenEntry, SeenHold, SeenMore, Span, TOTALS, TRANSFERS, Told, UNANSWERED,
 };
+use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
 use ducat_engine::transfer::{AccountSpec, BalanceAfter, TransferRequest};
 use unsigned_varint::{decode, encode};
 
-/// The bit of a code byte that marks a repeat; codes are below 32.
-const REPEAT: u8 = 0x80;
-const HAS_DEBIT: u8 = 0x20;
-const HAS_CREDIT: u8 = 0x40;
+// The flags of a reply; the rule's number stands behind them where it was refused.
+const REPEAT: u8 = 1;
+const HAS_DEBIT: u8 = 2;
+const HAS_CREDIT: u8 = 4;
+const REFUSED: u8 = 8;
+const HAS_HOLD: u8 = 16;
 
 const LINKED: u8 = 1;
 const KIND_SHIFT: u8 = 1;
 const NAMED: u8 = 8;
 /// The reply speaks of another id than the request.
 const OTHER_ID: u8 = 16;
+/// From this bit on: which operation is asked for.
+const OPERATION_SHIFT: u8 = 5;
+const HOLD: u8 = 1;
+const CAPTURE: u8 = 2;
+const VOID: u8 = 3;
+const EXTEND: u8 = 4;
 
 /// Bytes being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,22 +86,54 @@ impl Out {
         items.for_each(|item| each(self, item));
     }
 
-    pub fn requests(&mut self, requests: impl ExactSizeIterator<Item = TransferRequest>) {
+    pub fn requests<R: Into<Request>>(&mut self, requests: impl ExactSizeIterator<Item = R>) {
         let mut before = Before::default();
-        self.list(requests, |out, request| out.request(&request, 0, &mut before));
+        self.list(requests, |out, request| out.request(&request.into(), 0, &mut before));
     }
 
-    pub fn items(&mut self, items: impl ExactSizeIterator<Item = (TransferRequest, Told)>) {
+    pub fn items<R: Into<Request>>(&mut self, items: impl ExactSizeIterator<Item = (R, Told)>) {
         let mut before = Before::default();
         self.list(items, |out, (request, told)| {
-            let other = if told.id == request.id { 0 } else { OTHER_ID };
+            let request = request.into();
+            let other = if told.id == request.id() { 0 } else { OTHER_ID };
             out.request(&request, other, &mut before);
             out.told(&told, other != 0, &mut before);
         });
     }
 
     #[inline]
-    fn request(&mut self, request: &TransferRequest, flags: u8, before: &mut Before) {
+    fn request(&mut self, request: &Request, flags: u8, before: &mut Before) {
+        let operation = match request {
+            Request::Transfer(transfer) => return self.transfer(transfer, flags, before),
+            Request::Hold(hold) => {
+                self.transfer(&hold.transfer(), flags | (HOLD << OPERATION_SHIFT), before);
+                self.number(hold.timeout_ns.into());
+                return self.number(hold.over_capture_max);
+            }
+            Request::Capture(_) => CAPTURE,
+            Request::Void(_) => VOID,
+            Request::Extend(_) => EXTEND,
+        };
+        let linked = if request.linked() { LINKED } else { 0 };
+        self.byte(linked | flags | (operation << OPERATION_SHIFT));
+        self.near(request.id().get(), &mut before.id);
+        self.number(request.hold().expect("it speaks of one").get());
+        match request {
+            Request::Capture(capture) => {
+                let has = |is: bool, bit: u8| if is { bit } else { 0 };
+                let (amount, currency) = (capture.amount, capture.currency);
+                let last = has(capture.last, 4);
+                self.byte(has(amount.is_some(), 1) | has(currency.is_some(), 2) | last);
+                amount.into_iter().for_each(|amount| self.number(amount));
+                currency.into_iter().for_each(|currency| self.number(currency.0.into()));
+            }
+            Request::Extend(extend) => self.number(extend.timeout_ns.into()),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn transfer(&mut self, request: &TransferRequest, flags: u8, before: &mut Before) {
         let kind = KINDS.iter().position(|kind| *kind == request.kind).expect("listed") as u8;
         let named = if request.currency.is_some() { NAMED } else { 0 };
         let linked = if request.linked { LINKED } else { 0 };
@@ -106,11 +149,13 @@ impl Out {
 
     #[inline]
     fn told(&mut self, told: &Told, other_id: bool, before: &mut Before) {
-        let code = told.rejection.map_or(0, Rejection::number);
         let repeat = if told.repeat { REPEAT } else { 0 };
         let debit = if told.debit.is_some() { HAS_DEBIT } else { 0 };
         let credit = if told.credit.is_some() { HAS_CREDIT } else { 0 };
-        self.byte(code | repeat | debit | credit);
+        let refused = if told.rejection.is_some() { REFUSED } else { 0 };
+        let hold = if told.hold.is_some() { HAS_HOLD } else { 0 };
+        self.byte(repeat | debit | credit | refused | hold);
+        told.rejection.into_iter().for_each(|rejection| self.byte(rejection.number()));
         if other_id {
             self.number(told.id.get());
         }
@@ -119,6 +164,49 @@ impl Out {
         for figures in [told.debit, told.credit].into_iter().flatten() {
             self.signed(figures.posted);
             self.signed(figures.available.wrapping_sub(figures.posted));
+        }
+        if let Some(hold) = &told.hold {
+            self.hold_after(hold);
+        }
+    }
+
+    fn hold_after(&mut self, hold: &HoldAfter) {
+        self.number(hold.hold.get());
+        self.byte(hold.closed.map_or(0, Closed::number));
+        for minor in [hold.captured, hold.released, hold.remaining] {
+            self.number(minor);
+        }
+        self.maybe(hold.over_capture_max);
+        self.maybe(hold.expires_ns.map(u128::from));
+    }
+
+    fn maybe(&mut self, value: Option<u128>) {
+        self.byte(u8::from(value.is_some()));
+        value.into_iter().for_each(|value| self.number(value));
+    }
+
+    pub fn seen_hold(&mut self, seen: &SeenHold) {
+        self.number(seen.id.get());
+        self.byte(seen.closed.map_or(0, Closed::number));
+        self.number(seen.remaining);
+        self.number(seen.expires_ns.into());
+    }
+
+    pub fn change(&mut self, change: &AccountChange) {
+        match change {
+            AccountChange::Status { status, reason } => {
+                let status = STATUSES.iter().position(|known| known == status).expect("listed");
+                self.byte(status as u8);
+                self.list(reason.bytes(), Self::byte);
+            }
+            AccountChange::Limits(Limits { overdraft_limit, bounds }) => {
+                self.byte(u8::MAX);
+                self.number(*overdraft_limit);
+                for bound in [bounds.floor, bounds.ceiling] {
+                    self.byte(u8::from(bound.is_some()));
+                    bound.into_iter().for_each(|bound| self.signed(bound));
+                }
+            }
         }
     }
 
@@ -188,6 +276,15 @@ impl In<'_> {
                 let (overdraft_limit, external) = (self.number()?, self.byte()? != 0);
                 Call::Opened { spec: AccountSpec { id, currency, overdraft_limit, external }, lsn }
             }
+            HOLDS => Call::Holds {
+                lsn: Lsn(self.small()?),
+                seen: self.list(Self::seen_hold)?,
+                unknown: self.list(|input| TransferId::new(input.number()?).ok())?,
+            },
+            CHANGED => {
+                let (lsn, account) = (Lsn(self.small()?), self.account()?);
+                Call::Changed { account, change: self.change()?, lsn }
+            }
             _ => return None,
         };
         Some((span, call))
@@ -252,19 +349,62 @@ impl In<'_> {
         Some(items)
     }
 
-    fn items(&mut self) -> Option<Vec<(TransferRequest, Told)>> {
+    fn items(&mut self) -> Option<Vec<(Request, Told)>> {
         let mut before = Before::default();
         self.list(|input| {
             let (request, other_id) = input.request(&mut before)?;
-            let told = input.told(request.id, other_id, &mut before)?;
+            let told = input.told(request.id(), other_id, &mut before)?;
             Some((request, told))
         })
     }
 
     #[inline]
-    fn request(&mut self, before: &mut Before) -> Option<(TransferRequest, bool)> {
+    fn request(&mut self, before: &mut Before) -> Option<(Request, bool)> {
         let flags = self.byte()?;
-        let request = TransferRequest {
+        let other_id = flags & OTHER_ID != 0;
+        let request = match flags >> OPERATION_SHIFT {
+            0 => self.transfer(flags, before)?.into(),
+            HOLD => {
+                let asked = self.transfer(flags, before)?;
+                let (timeout_ns, over_capture_max) = (self.small()?, self.number()?);
+                let TransferRequest { id, debit, credit, amount, currency, kind, linked } = asked;
+                HoldRequest {
+                    id,
+                    debit,
+                    credit,
+                    amount,
+                    currency,
+                    kind,
+                    timeout_ns,
+                    over_capture_max,
+                    linked,
+                }
+                .into()
+            }
+            operation => {
+                let linked = flags & LINKED != 0;
+                let id = TransferId::new(self.near(&mut before.id)?).ok()?;
+                let hold = TransferId::new(self.number()?).ok()?;
+                match operation {
+                    CAPTURE => {
+                        let has = self.byte()?;
+                        let amount = if has & 1 == 0 { None } else { Some(self.number()?) };
+                        let currency = if has & 2 == 0 { None } else { Some(self.currency()?) };
+                        let last = has & 4 != 0;
+                        CaptureRequest { id, hold, amount, currency, last, linked }.into()
+                    }
+                    VOID => VoidRequest { id, hold, linked }.into(),
+                    EXTEND => ExtendRequest { id, hold, timeout_ns: self.small()?, linked }.into(),
+                    _ => return None,
+                }
+            }
+        };
+        Some((request, other_id))
+    }
+
+    #[inline]
+    fn transfer(&mut self, flags: u8, before: &mut Before) -> Option<TransferRequest> {
+        Some(TransferRequest {
             id: TransferId::new(self.near(&mut before.id)?).ok()?,
             debit: AccountId::new(self.near(&mut before.account)?).ok()?,
             credit: AccountId::new(self.near(&mut before.account)?).ok()?,
@@ -272,23 +412,68 @@ impl In<'_> {
             currency: if flags & NAMED == 0 { None } else { Some(self.currency()?) },
             kind: *KINDS.get(usize::from(flags >> KIND_SHIFT & 3))?,
             linked: flags & LINKED != 0,
-        };
-        Some((request, flags & OTHER_ID != 0))
+        })
     }
 
     #[inline]
     fn told(&mut self, id: TransferId, other_id: bool, before: &mut Before) -> Option<Told> {
-        let code = self.byte()?;
+        let flags = self.byte()?;
+        let rejection = match flags & REFUSED {
+            0 => None,
+            _ => Some(Rejection::from_number(self.byte()?)?),
+        };
         let id = if other_id { TransferId::new(self.number()?).ok()? } else { id };
         let lsn = Lsn(self.near_u64(&mut before.lsn)?);
         let time_ns = self.near_u64(&mut before.time_ns)?;
-        let rejection = match code & !(REPEAT | HAS_DEBIT | HAS_CREDIT) {
-            0 => None,
-            number => Some(Rejection::from_number(number)?),
-        };
-        let debit = if code & HAS_DEBIT == 0 { None } else { Some(self.figures()?) };
-        let credit = if code & HAS_CREDIT == 0 { None } else { Some(self.figures()?) };
-        Some(Told { id, lsn, time_ns, rejection, repeat: code & REPEAT != 0, debit, credit })
+        let debit = if flags & HAS_DEBIT == 0 { None } else { Some(self.figures()?) };
+        let credit = if flags & HAS_CREDIT == 0 { None } else { Some(self.figures()?) };
+        let hold = if flags & HAS_HOLD == 0 { None } else { Some(Box::new(self.hold_after()?)) };
+        let repeat = flags & REPEAT != 0;
+        Some(Told { id, lsn, time_ns, rejection, repeat, debit, credit, hold })
+    }
+
+    fn hold_after(&mut self) -> Option<HoldAfter> {
+        Some(HoldAfter {
+            hold: TransferId::new(self.number()?).ok()?,
+            closed: self.closed()?,
+            captured: self.number()?,
+            released: self.number()?,
+            remaining: self.number()?,
+            over_capture_max: self.maybe(Self::number)?,
+            expires_ns: self.maybe(Self::small)?,
+        })
+    }
+
+    fn closed(&mut self) -> Option<Option<Closed>> {
+        match self.byte()? {
+            0 => Some(None),
+            number => Some(Some(Closed::from_number(number)?)),
+        }
+    }
+
+    fn maybe<T>(&mut self, value: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.byte()? {
+            0 => Some(None),
+            _ => Some(Some(value(self)?)),
+        }
+    }
+
+    fn seen_hold(&mut self) -> Option<SeenHold> {
+        let (id, closed) = (TransferId::new(self.number()?).ok()?, self.closed()?);
+        Some(SeenHold { id, closed, remaining: self.number()?, expires_ns: self.small()? })
+    }
+
+    fn change(&mut self) -> Option<AccountChange> {
+        let status = self.byte()?;
+        if status == u8::MAX {
+            let overdraft_limit = self.number()?;
+            let (floor, ceiling) = (self.maybe(Self::signed)?, self.maybe(Self::signed)?);
+            let bounds = Bounds { floor, ceiling };
+            return Some(AccountChange::Limits(Limits { overdraft_limit, bounds }));
+        }
+        let status = *STATUSES.get(usize::from(status))?;
+        let reason = String::from_utf8(self.list(Self::byte)?).ok()?;
+        Some(AccountChange::Status { status, reason })
     }
 
     #[inline]

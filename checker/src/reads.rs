@@ -1,8 +1,11 @@
-//! What reads showed: accounts and sums as of an LSN, statements, stored transfers.
+//! What reads showed: accounts, holds and sums as of an LSN, statements, stored transfers; and
+//! openings and changes of accounts.
 
+use crate::books::whole;
 use crate::check::Checker;
 use crate::fault::Kind;
-use crate::history::{BadHistory, Call, Seen, SeenEntry};
+use crate::history::{AccountChange, BadHistory, Call, Seen, SeenEntry, SeenHold, SeenMore};
+use crate::holds::Stands;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 
 impl Checker<'_> {
@@ -44,6 +47,10 @@ impl Checker<'_> {
                     seen.iter().for_each(|seen| self.seen(lsn, seen));
                     unknown.iter().for_each(|id| self.unseen(lsn, *id));
                 }
+                Call::Holds { seen, unknown, .. } => {
+                    seen.iter().for_each(|seen| self.seen_hold(lsn, seen));
+                    unknown.iter().for_each(|id| self.unseen_hold(lsn, *id));
+                }
                 Call::Totals { sums, .. } => {
                     let totals = self.books.totals();
                     for (currency, internal, external) in sums {
@@ -76,13 +83,54 @@ impl Checker<'_> {
             more.status == book.status
                 && more.available.is_none_or(|available| available == figures.available)
         });
-        if let Some(more) = seen.more.filter(|more| more.held != 0 || more.incoming != 0) {
+        let at_rest = |more: &SeenMore| whole(more.held) == book.on_hold && more.incoming == 0;
+        if let Some(more) = seen.more.filter(|more| !at_rest(more)) {
             self.report.add(Kind::HoldLeftBehind, lsn, || format!("{more:?} of {book:?}"));
         } else if seen.posted != figures.posted || seen.last_lsn != book.last_lsn || !more {
             let stale = seen.last_lsn < book.last_lsn;
             let kind = if stale { Kind::StaleRead } else { Kind::WrongBalance };
             self.report.add(kind, lsn, || format!("read was {seen:?}, it stands at {book:?}"));
         }
+    }
+
+    fn seen_hold(&mut self, lsn: Lsn, seen: &SeenHold) {
+        let now = self.holds.stands(seen.id);
+        let should = match now {
+            Stands::Open(hold) => Some((None, hold.remaining, hold.expires_ns)),
+            Stands::Closed(how, _) => Some((Some(how), 0, 0)),
+            Stands::Unknown => None,
+        };
+        if should != Some((seen.closed, seen.remaining, seen.expires_ns)) {
+            self.report.add(Kind::WrongHold, lsn, || format!("read was {seen:?}, it is {now:?}"));
+        }
+    }
+
+    fn unseen_hold(&mut self, lsn: Lsn, id: TransferId) {
+        let now = self.holds.stands(id);
+        let known = match now {
+            Stands::Open(_) => true,
+            Stands::Closed(_, placed) => self.ids.remembers(placed, lsn),
+            Stands::Unknown => false,
+        };
+        if known {
+            self.report.add(Kind::WrongHold, lsn, || format!("hold {id} is unknown: {now:?}"));
+        }
+    }
+
+    /// A change of an account that was answered is the event that it was told to be.
+    fn change(&mut self, lsn: Lsn, account: AccountId, change: &AccountChange) {
+        let asked = (account, change.clone());
+        let found = self.changes.get(&lsn);
+        if found == Some(&asked) {
+            return;
+        }
+        let kind = match found {
+            Some(_) => Kind::ChangedOutcome,
+            None if self.changes.values().any(|other| *other == asked) => Kind::ReplyWithoutEvent,
+            None => Kind::LostAcknowledgement,
+        };
+        let what = format!("account {account} was changed so: {change:?}, the event is {found:?}");
+        self.report.add(kind, lsn, || what);
     }
 
     fn unseen(&mut self, lsn: Lsn, id: AccountId) {
@@ -118,6 +166,7 @@ impl Checker<'_> {
                         self.report.add(kind, lsn, || format!("{spec:?} was opened: {book:?}"));
                     }
                 }
+                Call::Changed { account, change, lsn } => self.change(lsn, account, &change),
                 _ => return Err(BadHistory::Call(offset)),
             }
         }

@@ -8,7 +8,7 @@ use crate::history::Told;
 use crate::index::Again;
 use ducat_engine::ids::Lsn;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::TransferRequest;
+use ducat_engine::request::Request;
 
 impl Checker<'_> {
     /// Notes which events the repeats of groups speak of.
@@ -28,16 +28,16 @@ impl Checker<'_> {
     /// What was told of the event at `lsn` as a repeat.
     pub(crate) fn repeats_at(&mut self, lsn: Lsn, stored: Option<Stored>) {
         if let Some(needed) = self.needed.get_mut(&lsn) {
-            *needed = stored;
+            needed.clone_from(&stored);
         }
-        while let Some(again) = self.index.again.get(self.again_at).copied() {
+        while let Some(again) = self.index.again.get(self.again_at).cloned() {
             if again.told.lsn > lsn {
                 return;
             }
             self.again_at += 1;
-            match stored.filter(|stored| stored.lsn == again.told.lsn) {
-                Some(stored) if stored.id == again.told.id && again.request.id == stored.id => {
-                    self.again(&stored, &again);
+            match stored.as_ref().filter(|stored| stored.lsn == again.told.lsn) {
+                Some(stored) if stored.id == again.told.id && again.request.id() == stored.id => {
+                    self.again(stored, &again);
                 }
                 _ => self.orphans.push((again.request, again.told)),
             }
@@ -47,7 +47,7 @@ impl Checker<'_> {
     fn again(&mut self, stored: &Stored, again: &Again) {
         let same = stored.is(&again.request);
         if again.read && !same {
-            let request = again.request;
+            let request = &again.request;
             self.report.add(Kind::ChangedOutcome, stored.lsn, || {
                 format!("read was {request:?}, decided {stored:?}")
             });
@@ -62,7 +62,9 @@ impl Checker<'_> {
             true => (stored.rejection, stored.debit.after, stored.credit.after),
             false => (Some(Rejection::IdReused), None, None),
         };
-        if (told.rejection, told.debit, told.credit) != expected {
+        let after = stored.on_hold.as_ref().and_then(|on_hold| on_hold.after);
+        let same_hold = told.hold.as_deref() == after.as_ref().filter(|_| stands);
+        if (told.rejection, told.debit, told.credit) != expected || !same_hold {
             self.report.add(Kind::ChangedOutcome, lsn, || {
                 format!("{told:?} is told of {stored:?}, it should be {expected:?}")
             });
@@ -81,14 +83,14 @@ impl Checker<'_> {
         for group in std::mem::take(&mut self.index.groups) {
             let whole = self.is_the_posted_one(&group);
             for (request, told) in group.iter().filter(|(_, told)| told.repeat) {
-                let stored = self.needed.get(&told.lsn).copied().flatten();
-                match stored.filter(|s| s.id == told.id && s.id == request.id) {
+                let stored = self.needed.get(&told.lsn).cloned().flatten();
+                match stored.filter(|s| s.id == told.id && s.id == request.id()) {
                     Some(stored) => {
                         let posted = stored.rejection.is_none();
                         let stands = stored.is(request) && (whole || !posted);
                         self.told_again(&stored, told, stands);
                     }
-                    None => self.orphans.push((*request, *told)),
+                    None => self.orphans.push((request.clone(), told.clone())),
                 }
             }
         }
@@ -96,14 +98,14 @@ impl Checker<'_> {
 
     /// Whether this very group was posted: its members are the events of one whole group, in
     /// order, each with the same content.
-    fn is_the_posted_one(&self, group: &[(TransferRequest, Told)]) -> bool {
+    fn is_the_posted_one(&self, group: &[(Request, Told)]) -> bool {
         let (_, first) = &group[0];
         let before = first.lsn.0.checked_sub(1).map(Lsn);
-        let before = before.and_then(|lsn| self.needed.get(&lsn).copied().flatten());
+        let before = before.and_then(|lsn| self.needed.get(&lsn)?.as_ref());
         let begins = before.is_none_or(|before| !before.linked || before.rejection.is_some());
         begins
             && (0u64..).zip(group).all(|(at, (request, told))| {
-                let stored = self.needed.get(&told.lsn).copied().flatten();
+                let stored = self.needed.get(&told.lsn).and_then(Option::as_ref);
                 told.repeat
                     && told.lsn.0 == first.lsn.0.wrapping_add(at)
                     && stored.is_some_and(|s| s.rejection.is_none() && s.is(request))
@@ -120,7 +122,7 @@ impl Checker<'_> {
             });
         }
         for (request, told) in std::mem::take(&mut self.orphans) {
-            let found: Vec<Lsn> = self.ids.of(request.id).collect();
+            let found: Vec<Lsn> = self.ids.of(request.id()).collect();
             let kind = match found.is_empty() {
                 true => Kind::LostAcknowledgement,
                 false => Kind::ReplyWithoutEvent,
@@ -130,7 +132,7 @@ impl Checker<'_> {
             });
         }
         for (request, lsn) in std::mem::take(&mut self.known) {
-            if self.ids.of(request.id).next().is_none_or(|first| first >= lsn) {
+            if self.ids.of(request.id()).next().is_none_or(|first| first >= lsn) {
                 self.report.add(Kind::TornGroup, lsn, || {
                     format!("the rest of its group has no event here: {request:?}")
                 });

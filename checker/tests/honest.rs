@@ -4,12 +4,17 @@
 mod support;
 
 use ducat_checker::{History, Options};
-use ducat_engine::transfer::{AccountStatus, TransferRequest};
+use ducat_engine::limits::LimitsChange;
+use ducat_engine::record::Record;
+use ducat_engine::request::Request;
+use ducat_engine::transfer::AccountStatus;
 use proptest::prelude::*;
-use support::{ACCOUNTS, NOBODY, REMEMBER_NS, Rng, Run, linked, transfer};
+use support::{
+    ACCOUNTS, NOBODY, REMEMBER_NS, Rng, Run, capture, extend, hold, linked, plain, transfer, void,
+};
 
 /// A request under an id that is new, or was used before, with the same content or another.
-fn request(rng: &mut Rng, ids: u128) -> TransferRequest {
+fn request(rng: &mut Rng, ids: u128) -> Request {
     let id = u128::from(rng.below(u64::try_from(ids).expect("small"))) + 1;
     // The content follows from the id, mostly.
     let mut content = Rng(u64::try_from(id).expect("small") * 77);
@@ -17,17 +22,39 @@ fn request(rng: &mut Rng, ids: u128) -> TransferRequest {
     let debit = if debit > ACCOUNTS { NOBODY } else { debit };
     let credit = u128::from(content.below(7)) + 1;
     let amount = u128::from(content.below(60));
-    let mut request = transfer(id, debit, credit, amount);
-    if rng.below(12) == 0 {
-        request.amount += 1;
+    let other = rng.below(12) == 0;
+    let timeout_ns = [0, 25, 60, REMEMBER_NS / 30][content.below(4) as usize];
+    let spoken_of = u128::from(content.below(u64::try_from(ids).expect("small"))) + 1;
+    match content.below(12) {
+        0..3 => return hold(id, debit, credit, amount + u128::from(other), timeout_ns),
+        3 => return capture(id, spoken_of, None, other),
+        4 => return capture(id, spoken_of, Some(amount), content.below(2) == 0),
+        5 => return capture(id, spoken_of, Some(u128::from(content.below(9)) + 1), other),
+        6 => return void(id, spoken_of + u128::from(other)),
+        7 => return extend(id, spoken_of, 2 * timeout_ns + u64::from(other)),
+        _ => {}
+    }
+    let mut request = transfer(id, debit, credit, amount).into();
+    if other {
+        plain(&mut request).amount += 1;
     }
     if rng.below(6) == 0 {
-        request.currency = Some(support::GBP);
+        plain(&mut request).currency = Some(support::GBP);
     }
     request
 }
 
-fn submission(rng: &mut Rng, ids: u128) -> Vec<TransferRequest> {
+fn limits(rng: &mut Rng) -> LimitsChange {
+    let bound =
+        |rng: &mut Rng, most| Some((rng.below(2) == 0).then(|| i128::from(rng.below(most))));
+    LimitsChange {
+        overdraft_limit: Some(u128::from(rng.below(60))),
+        floor: bound(rng, 30),
+        ceiling: bound(rng, 300),
+    }
+}
+
+fn submission(rng: &mut Rng, ids: u128) -> Vec<Request> {
     let mut all = Vec::new();
     for _ in 0..=rng.below(3) {
         let many = if rng.below(3) == 0 { 2 + rng.below(3) } else { 1 };
@@ -45,7 +72,13 @@ fn random_run(seed: u64) -> Run {
     let long = rng.below(4) == 0;
     for _ in 0..rng.below(if long { 150 } else { 25 }) {
         run.now_ns += if long { REMEMBER_NS / 24 } else { 0 };
-        match rng.below(8) {
+        match rng.below(11) {
+            8 => run.pass(rng.below(REMEMBER_NS / 20)),
+            9 => drop(run.set_limits(u128::from(rng.below(5)) + 2, limits(&mut rng))),
+            10 => {
+                let some: Vec<u128> = (0..4).map(|_| u128::from(rng.below(30)) + 1).collect();
+                run.read_holds(&some);
+            }
             0 => drop(run.read()),
             1 => drop(run.read_totals()),
             2 => {
@@ -102,6 +135,30 @@ proptest! {
         bytes[at] ^= 1;
         prop_assert!(History::read_from(&bytes[..]).is_err());
     }
+}
+
+/// What the runs never do, they do not prove.
+#[test]
+fn honest_runs_do_everything_to_holds() {
+    let mut counts = [0; 8];
+    for seed in 0..400 {
+        let run = random_run(seed);
+        for event in &run.events {
+            let nth = match &event.record {
+                Record::Held(_) => 0,
+                Record::Captured(captured) if captured.remaining > 0 => 1,
+                Record::Captured(captured) if captured.amount > captured.released => 2,
+                Record::Captured(_) => 3,
+                Record::Voided(_) => 4,
+                Record::Extended(_) => 5,
+                Record::Expired(_) => 6,
+                Record::HoldRefused(_) => 7,
+                _ => continue,
+            };
+            counts[nth] += 1;
+        }
+    }
+    assert!(counts.iter().all(|many| *many >= 20), "{counts:?}");
 }
 
 #[test]

@@ -3,14 +3,15 @@
 
 mod support;
 
-use ducat_checker::history::{Call, Seen};
+use ducat_checker::history::{AccountChange, Call, Seen, SeenHold};
 use ducat_checker::{Kind, Options, Report};
 use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::AccountStatus;
 use std::collections::BTreeSet;
-use support::{REMEMBER_NS, Run, WORLD, linked, transfer};
+use support::{REMEMBER_NS, Run, WORLD, capture, extend, hold, linked, plain, transfer, void};
 
 /// The calls of the good run, by their numbers.
 #[derive(Clone, Copy)]
@@ -29,6 +30,20 @@ struct Calls {
     reused: usize,
     /// The group of ids 30 and 31 again.
     group_again: usize,
+    /// A hold of 20 from account 2 to 3, id 80.
+    held: usize,
+    /// A capture of 5 of it, id 81; 15 remain.
+    captured: usize,
+    /// A hold of 3, id 83, voided under id 84.
+    voided: usize,
+    /// An extension of hold 80 that is refused, id 85: it never expires.
+    not_extended: usize,
+    /// A group that places hold 86 and captures all of it, id 87.
+    held_and_captured: usize,
+    /// Id 81 again.
+    captured_again: usize,
+    /// Account 6 gets a ceiling.
+    limits: usize,
     /// A group that was refused, ids 50 and 51.
     failed_group: usize,
     /// All accounts, after all of this.
@@ -36,6 +51,9 @@ struct Calls {
     totals: usize,
     entries: usize,
     stored: usize,
+    stored_void: usize,
+    /// Holds 80, 82, which expired, and 83.
+    holds: usize,
     /// A transfer after all reads, id 60.
     last: usize,
 }
@@ -44,6 +62,15 @@ fn good() -> (Run, Calls) {
     let mut run = Run::new();
     let deposits = run.submit(vec![transfer(10, WORLD, 2, 100), transfer(11, WORLD, 3, 50)]);
     let paid = run.submit(vec![transfer(20, 2, 3, 30)]);
+    let change = LimitsChange { ceiling: Some(Some(1_000)), ..LimitsChange::default() };
+    let place_two = |run: &mut Run| {
+        run.submit(vec![hold(82, 3, 4, 7, 50), hold(83, 2, 4, 3, 0)]);
+        run.submit(vec![void(84, 83)])
+    };
+    let expire = |run: &mut Run| {
+        run.pass(100);
+        run.submit(linked(vec![hold(86, 2, 5, 4, 0), capture(87, 86, None, false)]))
+    };
     let calls = Calls {
         deposits,
         paid,
@@ -52,14 +79,24 @@ fn good() -> (Run, Calls) {
         again: run.submit(vec![transfer(20, 2, 3, 30)]),
         reused: run.submit(vec![transfer(20, 2, 3, 31)]),
         group_again: run.submit(linked(vec![transfer(30, 3, 4, 40), transfer(31, 4, 5, 10)])),
+        held: run.submit(vec![hold(80, 2, 3, 20, 0)]),
+        captured: run.submit(vec![capture(81, 80, Some(5), false)]),
+        voided: place_two(&mut run),
+        not_extended: run.submit(vec![extend(85, 80, 10)]),
+        held_and_captured: expire(&mut run),
+        captured_again: run.submit(vec![capture(81, 80, Some(5), false)]),
+        limits: run.set_limits(6, change).expect("it changes something"),
         failed_group: run.submit(linked(vec![transfer(50, 2, 3, 1), transfer(51, 5, 5, 1)])),
         read: run.read(),
         totals: run.read_totals(),
         entries: run.read_entries(3, 2),
         stored: run.read_stored(paid),
+        stored_void: 0,
+        holds: run.read_holds(&[80, 82, 83]),
         last: run.submit(vec![transfer(60, 2, 6, 5)]),
     };
-    (run, calls)
+    let stored_void = run.read_stored(calls.voided);
+    (run, Calls { stored_void, ..calls })
 }
 
 /// The place of the event that decided this id.
@@ -80,6 +117,10 @@ fn posted(run: &mut Run, id: u128) -> &mut ducat_engine::record::Posted {
 /// do the answers.
 fn forget(run: &mut Run, id: u128) {
     let at = event_of(run, id);
+    forget_at(run, at);
+}
+
+fn forget_at(run: &mut Run, at: usize) {
     let gone = run.events.remove(at).lsn;
     for event in &mut run.events[at..] {
         event.lsn.0 -= 1;
@@ -88,7 +129,11 @@ fn forget(run: &mut Run, id: u128) {
     for (_, call) in &mut run.calls {
         match call {
             Call::Transfers(items) => items.iter_mut().for_each(|(_, t)| closes_up(&mut t.lsn)),
-            Call::Accounts { lsn, .. } | Call::Totals { lsn, .. } => closes_up(lsn),
+            Call::Stored { found, .. } => found.iter_mut().for_each(|(_, t)| closes_up(&mut t.lsn)),
+            Call::Accounts { lsn, .. }
+            | Call::Totals { lsn, .. }
+            | Call::Holds { lsn, .. }
+            | Call::Changed { lsn, .. } => closes_up(lsn),
             _ => {}
         }
     }
@@ -109,6 +154,18 @@ fn read_before(run: &mut Run, calls: &Calls) {
     then.submit(vec![transfer(10, WORLD, 2, 100), transfer(11, WORLD, 3, 50)]);
     let read = then.read();
     run.calls[calls.read].1 = then.calls[read].1.clone();
+}
+
+/// The place of the only expiry.
+fn expiry(run: &Run) -> usize {
+    let is = |record: &Record| matches!(record, Record::Expired(_));
+    run.events.iter().position(|event| is(&event.record)).expect("one expired")
+}
+
+/// The hold with this id as it was read.
+fn seen_hold<'r>(run: &'r mut Run, calls: &Calls, id: u128) -> &'r mut SeenHold {
+    let Call::Holds { seen, .. } = &mut run.calls[calls.holds].1 else { panic!() };
+    seen.iter_mut().find(|seen| seen.id.get() == id).expect("read")
 }
 
 type Plant = (Kind, &'static str, fn(&mut Run, &Calls));
@@ -198,25 +255,25 @@ const PLANTS: &[Plant] = &[
         run.told(calls.again)[0].1.debit.as_mut().expect("told").posted -= 1;
     }),
     (Kind::ChangedOutcome, "an id used again is taken as a repeat", |run, calls| {
-        run.told(calls.reused)[0].1 = run.told(calls.again)[0].1;
+        run.told(calls.reused)[0].1 = run.told(calls.again)[0].1.clone();
     }),
     (Kind::ChangedOutcome, "a repeat is taken for an id used again", |run, calls| {
-        run.told(calls.again)[0].1 = run.told(calls.reused)[0].1;
+        run.told(calls.again)[0].1 = run.told(calls.reused)[0].1.clone();
     }),
     (Kind::ChangedOutcome, "a group again is refused", |run, calls| {
         run.told(calls.group_again)[1].1.rejection = Some(Rejection::IdReused);
     }),
     (Kind::ChangedOutcome, "another group is taken for the one that was posted", |run, calls| {
         run.told(calls.group_again).remove(0);
-        run.told(calls.group_again)[0].0.linked = true;
-        let more = run.told(calls.again)[0];
+        run.told(calls.group_again)[0].0.set_linked(true);
+        let more = run.told(calls.again)[0].clone();
         run.told(calls.group_again).push(more);
     }),
     (Kind::ChangedOutcome, "an answer is not what was decided", |run, calls| {
         run.told(calls.refused)[0].1.rejection = None;
     }),
     (Kind::ChangedOutcome, "a stored transfer has another amount", |run, calls| {
-        run.told(calls.stored)[0].0.amount += 1;
+        plain(&mut run.told(calls.stored)[0].0).amount += 1;
     }),
     (Kind::ChangedOutcome, "everyone is told that it is a repeat", |run, calls| {
         run.told(calls.paid)[0].1.repeat = true;
@@ -279,7 +336,7 @@ const PLANTS: &[Plant] = &[
         run.told(calls.paid)[0].1.time_ns += 1;
     }),
     (Kind::WrongOutcome, "posted without funds", |run, calls| {
-        run.told(calls.paid)[0].0.amount = 3_000;
+        plain(&mut run.told(calls.paid)[0].0).amount = 3_000;
         let posted = posted(run, 20);
         posted.amount = 3_000;
         posted.debit_side.posted -= 2_970;
@@ -289,7 +346,7 @@ const PLANTS: &[Plant] = &[
         let at = event_of(run, 40);
         let Record::Refused(refused) = &mut run.events[at].record else { panic!() };
         refused.amount = 1;
-        run.told(calls.refused)[0].0.amount = 1;
+        plain(&mut run.told(calls.refused)[0].0).amount = 1;
     }),
     (Kind::WrongOutcome, "refused for another rule", |run, calls| {
         let at = event_of(run, 40);
@@ -312,7 +369,7 @@ const PLANTS: &[Plant] = &[
         }
     }),
     (Kind::WrongOutcome, "something else is done than was asked for", |run, calls| {
-        run.told(calls.paid)[0].0.credit = support::account(4);
+        plain(&mut run.told(calls.paid)[0].0).credit = support::account(4);
     }),
     (Kind::WrongOutcome, "an account is opened twice", |run, _| {
         let lsn = Lsn(run.events.len() as u64 + 1);
@@ -327,7 +384,124 @@ const PLANTS: &[Plant] = &[
     (Kind::Gap, "an LSN is missing", |run, _| {
         run.events.iter_mut().last().expect("events").lsn.0 += 1;
     }),
-    (Kind::HoldLeftBehind, "a hold", |run, calls| {
+    (Kind::LostAcknowledgement, "a hold that was answered is not in the journal", |run, _| {
+        forget(run, 80);
+    }),
+    (Kind::LostAcknowledgement, "a void that was answered is not in the journal", |run, _| {
+        forget(run, 84);
+    }),
+    (Kind::LostAcknowledgement, "a change of limits is forgotten", |run, calls| {
+        let Call::Changed { lsn, .. } = run.calls[calls.limits].1 else { panic!() };
+        forget_at(run, lsn.0 as usize - 1);
+    }),
+    (Kind::ChangedOutcome, "limits are others than were told", |run, calls| {
+        let Call::Changed { change: AccountChange::Limits(limits), .. } =
+            &mut run.calls[calls.limits].1
+        else {
+            panic!()
+        };
+        limits.bounds.ceiling = Some(999);
+    }),
+    (Kind::ReplyWithoutEvent, "a change was told to be another event", |run, calls| {
+        let Call::Changed { lsn, .. } = &mut run.calls[calls.limits].1 else { panic!() };
+        lsn.0 += 1;
+    }),
+    (Kind::DoubleEffect, "a capture is decided twice", |run, _| {
+        let event = run.events[event_of(run, 81)].clone();
+        let lsn = Lsn(run.events.len() as u64 + 1);
+        run.events.push(ducat_checker::Event { lsn, time_ns: run.now_ns, ..event });
+    }),
+    (Kind::DoubleEffect, "a repeat of a capture is called new", |run, calls| {
+        run.told(calls.captured_again)[0].1.repeat = false;
+    }),
+    (Kind::StaleRead, "holds are read as of a moment before an answer", |run, calls| {
+        let Call::Holds { lsn, .. } = &mut run.calls[calls.holds].1 else { panic!() };
+        lsn.0 -= 3;
+    }),
+    (Kind::LsnBackwards, "a void placed before what had been answered", |run, calls| {
+        let end = run.clock + 100;
+        let span = &mut run.calls[calls.voided].0;
+        (span.sent_at, span.answered_at) = (end, end + 1);
+    }),
+    (Kind::WrongBalance, "what is available does not count the hold", |run, calls| {
+        run.told(calls.held)[0].1.debit.as_mut().expect("told").available += 20;
+    }),
+    (Kind::WrongBalance, "the journal's figures do not count the hold", |run, _| {
+        let at = event_of(run, 80);
+        let Record::Held(held) = &mut run.events[at].record else { panic!() };
+        held.debit_after.room += 20;
+    }),
+    (Kind::ChangedOutcome, "a repeat of a capture has another remainder", |run, calls| {
+        run.told(calls.captured_again)[0].1.hold.as_mut().expect("told").remaining = 20;
+    }),
+    (Kind::ChangedOutcome, "a repeat of a capture is refused", |run, calls| {
+        run.told(calls.captured_again)[0].1.rejection = Some(Rejection::HoldVoided);
+    }),
+    (Kind::ChangedOutcome, "a stored void is of another hold", |run, calls| {
+        run.told(calls.stored_void)[0].0 = void(84, 80);
+    }),
+    (Kind::WrongHold, "a hold is lost", |run, calls| {
+        let Call::Holds { seen, unknown, .. } = &mut run.calls[calls.holds].1 else { panic!() };
+        unknown.push(seen.remove(0).id);
+    }),
+    (Kind::WrongHold, "a hold comes back after its void", |run, calls| {
+        let seen = seen_hold(run, calls, 83);
+        (seen.closed, seen.remaining, seen.expires_ns) = (None, 3, u64::MAX);
+    }),
+    (Kind::WrongHold, "a hold comes back after its time", |run, calls| {
+        seen_hold(run, calls, 82).closed = None;
+    }),
+    (Kind::WrongHold, "another amount remains", |run, calls| {
+        seen_hold(run, calls, 80).remaining += 5;
+    }),
+    (Kind::WrongHold, "a hold ends at another time", |run, calls| {
+        seen_hold(run, calls, 80).expires_ns -= 1;
+    }),
+    (Kind::WrongHold, "a capture is told with another remainder", |run, calls| {
+        run.told(calls.captured)[0].1.hold.as_mut().expect("told").remaining -= 1;
+    }),
+    (Kind::WrongHold, "a refusal is told with another remainder", |run, calls| {
+        run.told(calls.not_extended)[0].1.hold.as_mut().expect("told").remaining = 20;
+    }),
+    (Kind::WrongHold, "the journal takes too little off the hold", |run, _| {
+        let at = event_of(run, 81);
+        let Record::Captured(captured) = &mut run.events[at].record else { panic!() };
+        (captured.released, captured.remaining) = (4, 16);
+    }),
+    (Kind::WrongHold, "the journal gives back more than remained", |run, _| {
+        let at = event_of(run, 84);
+        let Record::Voided(voided) = &mut run.events[at].record else { panic!() };
+        voided.released += 1;
+    }),
+    (Kind::WrongHold, "a hold expires before its time", |run, _| {
+        let at = expiry(run);
+        run.events[at].time_ns = run.events[at - 1].time_ns;
+    }),
+    (Kind::WrongHold, "a hold does not expire", |run, _| {
+        let at = expiry(run);
+        forget_at(run, at);
+    }),
+    (Kind::WrongHold, "a hold that is closed expires", |run, _| {
+        let at = expiry(run);
+        let Record::Expired(expired) = &mut run.events[at].record else { panic!() };
+        expired.hold = support::id(83);
+    }),
+    (Kind::TornGroup, "a hold without the capture in its group", |run, _| {
+        forget(run, 87);
+    }),
+    (Kind::WrongOutcome, "an extension is refused for another rule", |run, calls| {
+        let at = event_of(run, 85);
+        let Record::HoldRefused(refused) = &mut run.events[at].record else { panic!() };
+        refused.rejection = Rejection::HoldVoided;
+        run.told(calls.not_extended)[0].1.rejection = Some(Rejection::HoldVoided);
+    }),
+    (Kind::WrongOutcome, "another hold is voided than was asked for", |run, calls| {
+        run.told(calls.voided)[0].0 = void(84, 80);
+    }),
+    (Kind::HoldLeftBehind, "what is on hold is read as free", |run, calls| {
+        seen(run, calls.read, 2).more.as_mut().expect("looked at").held = 0;
+    }),
+    (Kind::HoldLeftBehind, "more is held than holds set aside", |run, calls| {
         seen(run, calls.read, 2).more.as_mut().expect("looked at").held = 1;
     }),
     (Kind::HoldLeftBehind, "something on its way in", |run, calls| {
@@ -335,7 +509,7 @@ const PLANTS: &[Plant] = &[
     }),
     (Kind::Unanswered, "a call is never answered", |run, _| {
         let span = run.span();
-        run.calls.push((span, Call::Unanswered(vec![transfer(70, 2, 3, 1)])));
+        run.calls.push((span, Call::Unanswered(vec![transfer(70, 2, 3, 1).into()])));
     }),
 ];
 
@@ -349,10 +523,13 @@ fn the_good_run_is_good() {
     let (run, calls) = good();
     let report = check(&run);
     assert!(report.is_clean(), "{report}");
-    assert_eq!((report.answered, report.repeats), (13, 4));
+    assert_eq!((report.answered, report.repeats), (22, 5));
     let mut whole = run.clone();
     assert_eq!(whole.told(calls.stored).len(), 1, "the read of stored transfers finds some");
     assert_eq!(whole.told(calls.deposits).len(), 2);
+    let told: Vec<_> =
+        whole.told(calls.held_and_captured).iter().map(|(_, t)| t.rejection).collect();
+    assert_eq!(told, [None, None]);
 }
 
 #[test]
@@ -375,7 +552,7 @@ fn every_planted_fault_is_found_and_named() {
 fn claims_that_a_history_does_not_make_are_not_held_against_it() {
     let (mut run, calls) = good();
     run.calls.remove(calls.last);
-    run.calls.push((run.calls[0].0, Call::Unanswered(vec![transfer(70, 2, 3, 1)])));
+    run.calls.push((run.calls[0].0, Call::Unanswered(vec![transfer(70, 2, 3, 1).into()])));
     let options = Options { remember_ns: REMEMBER_NS, complete: false, ..Options::default() };
     let report = run.check_with(options);
     assert!(report.is_clean(), "{report}");

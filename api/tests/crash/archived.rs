@@ -114,6 +114,7 @@ fn all_that_was_answered_is_found_in_the_archive() {
     let server = attack.start(&growing(), &data);
     // What was refused with its batch is asked for again: nothing is added from here on.
     attack.resend(&server);
+    attack.settle(&server);
     stop(server);
     let (before, hash) = (segments(&data), state_hash(&data));
     let server = attack.start(&trimming(), &data);

@@ -2,13 +2,14 @@
 //! again and checked.
 
 use crate::checker::{Fault, check};
-use crate::history::History;
+use crate::history::{Call, History};
 use crate::ledger::{open, specs};
 use crate::load::Load;
-use crate::observe::{observe, resend_unanswered};
+use crate::observe::{observe, resend_unanswered, settled};
 use crate::server::{Ended, Launch, Server};
 use crate::table::{Row, skipped};
 use ducat_api::client::Client;
+use ducat_api::proto::Event;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::io::Write as _;
@@ -68,6 +69,11 @@ pub struct Attack {
     checked: usize,
     /// The highest LSN of that time.
     checked_lsn: u64,
+    /// What had happened without a request by then.
+    own: Vec<Event>,
+    /// Operations on holds that were acknowledged, holds that expired as far as that was looked
+    /// at, changes of accounts that were acknowledged; on ledgers before this one.
+    beside_transfers: [usize; 3],
     /// Transfers without an answer that turned out to be durable.
     pub durable_unanswered: usize,
     /// Transfers without an answer that had not happened.
@@ -99,6 +105,8 @@ impl Attack {
             row: Row::new(name),
             checked: 0,
             checked_lsn: 0,
+            own: Vec::new(),
+            beside_transfers: [0; 3],
             durable_unanswered: 0,
             lost_unanswered: 0,
         }
@@ -123,9 +131,10 @@ impl Attack {
 
     /// Goes on with a new ledger, of which nothing is known yet.
     pub fn begin_anew(&mut self) {
-        self.row.acknowledged += self.history.acknowledged();
+        self.count();
         self.history = Arc::default();
         (self.checked, self.checked_lsn) = (0, 0);
+        self.own.clear();
     }
 
     /// Starts a server that must come up, and opens the accounts.
@@ -206,7 +215,10 @@ impl Attack {
     pub fn faults(&mut self, server: &Server, depth: Depth) -> Vec<Fault> {
         let calls = self.history.calls();
         let (asked, above): (Vec<usize>, u64) = match depth {
-            Depth::All => ((0..calls.len()).collect(), 0),
+            Depth::All => {
+                self.own.clear();
+                ((0..calls.len()).collect(), 0)
+            }
             Depth::New => {
                 let mut asked: Vec<usize> = (self.checked..calls.len()).collect();
                 let older =
@@ -219,13 +231,40 @@ impl Attack {
             .runtime
             .block_on(async {
                 let client = Client::connect(server.address()).await?;
-                observe(&client, &calls, &asked, above).await
+                observe(&client, &calls, &asked, above, &self.own).await
             })
             .expect("the server answers");
-        let faults = check(&specs(), &calls, &observed);
+        let faults = check(&specs(), &calls, &self.history.changes(), &observed);
         self.checked = calls.len();
         self.checked_lsn = observed.status.last_lsn;
+        self.own = observed.own;
         faults
+    }
+
+    /// Waits until no hold is left that expires soon, so that nothing happens by itself any more.
+    pub fn settle(&self, server: &Server) {
+        let settled = async { settled(&Client::connect(server.address()).await?).await };
+        self.runtime.block_on(settled).expect("the server answers");
+    }
+
+    /// Counts what this ledger has seen.
+    fn count(&mut self) {
+        self.row.acknowledged += self.history.acknowledged();
+        let calls = self.history.calls();
+        let of_holds = |call: &Call| {
+            let answered = call.transfers.iter().take(call.outcomes.len());
+            answered.filter(|transfer| transfer.operation > 0).count()
+        };
+        let expiries = self.own.iter().filter(|event| event.hold_expired.is_some()).count();
+        let changes = self.history.changes();
+        let counts = [
+            calls.iter().map(of_holds).sum(),
+            expiries,
+            changes.iter().filter(|change| change.lsn.is_some()).count(),
+        ];
+        for (sum, count) in self.beside_transfers.iter_mut().zip(counts) {
+            *sum += count;
+        }
     }
 
     /// A pause of a random length up to `most_ms`.
@@ -235,7 +274,13 @@ impl Attack {
 
     /// Everything held: writes the row.
     pub fn finish(mut self) {
-        self.row.acknowledged += self.history.acknowledged();
+        self.count();
+        let [operations, expiries, changes] = self.beside_transfers;
+        if operations > 0 {
+            self.row.note(format!(
+                "{operations} operations on holds, {expiries} expiries, {changes} changes of accounts"
+            ));
+        }
         if self.durable_unanswered + self.lost_unanswered > 0 {
             let (durable, lost) = (self.durable_unanswered, self.lost_unanswered);
             self.row.note(format!("without an answer: {durable} durable, {lost} not"));

@@ -59,8 +59,8 @@ fn verify(to: &Path) -> (u64, String) {
     (line["last_lsn"].as_u64().expect("a number"), hash)
 }
 
-/// What a backup that ends at `lsn` must know: the calls whose answers lie in it and those
-/// without an answer. Also: outcomes compared, events lost, and the time of the last one.
+/// What a backup that ends at `lsn` must know: the calls and changes whose answers lie in it and
+/// those without an answer. Also: outcomes compared, events lost, and the time of the last one.
 fn part_up_to(history: &History, lsn: u64) -> (Arc<History>, usize, u64, u64) {
     let (mut part, mut compared, mut lost, mut last_ns) = (Vec::new(), 0, 0, 0);
     for call in history.calls() {
@@ -75,7 +75,9 @@ fn part_up_to(history: &History, lsn: u64) -> (Arc<History>, usize, u64, u64) {
         compared += call.outcomes.len();
         part.push(call);
     }
-    (Arc::new(History::of(part)), compared, lost, last_ns)
+    let mut changes = history.changes();
+    changes.retain(|change| change.lsn.is_none_or(|at| at <= lsn));
+    (Arc::new(History::of(part, changes)), compared, lost, last_ns)
 }
 
 /// The machine burns down: what was backed up comes back, all of it as it was acknowledged.
@@ -203,6 +205,7 @@ fn trimmed_while_backing_up() {
     }
     attack.load_for(&server, Duration::from_millis(100));
     attack.resend(&server);
+    attack.settle(&server);
     let last = attack.status(&server).durable_lsn;
     await_until("all of it", || end(&to) == last);
     server.kill();
@@ -252,6 +255,7 @@ fn the_backup_disk_is_full() {
     attack.check(&server, Depth::New);
     assert!(verify(&to).0 >= kept);
     small.resize("512m").expect("larger");
+    attack.settle(&server);
     let last = attack.status(&server).durable_lsn;
     await_until("all of it", || end(&to) == last);
     await_until("no more trouble", || failure(&attack, &server).is_empty());

@@ -1,7 +1,7 @@
 //! What the clients saw: every batch they sent, in the order of sending, and every answer that
 //! came back, each stamped by one clock that only counts.
 
-use ducat_api::proto::{Outcome, TransferRequest};
+use ducat_api::proto::{AccountStatus, Operation, Outcome, TransferRequest};
 use std::sync::Mutex;
 
 /// A batch as it was sent, and what came back. One that was sent again, by the client or after
@@ -17,6 +17,53 @@ pub struct Call {
     pub transfers: Vec<TransferRequest>,
     /// The answer, as long as `transfers`; empty when none came.
     pub outcomes: Vec<Outcome>,
+}
+
+/// What of an account is changed. Amounts are minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Its status.
+    Status {
+        /// The new one.
+        status: AccountStatus,
+        /// Why; no two changes have the same reason.
+        reason: String,
+    },
+    /// Its limits, all of them; no two changes have the same.
+    Limits {
+        /// How far below zero it may go.
+        overdraft: i128,
+        /// The lowest balance it may have.
+        floor: Option<i128>,
+        /// The highest balance it may have.
+        ceiling: Option<i128>,
+    },
+}
+
+/// A change of an account as it was asked for, and what came of it. It is not asked for again.
+#[derive(Clone, Debug)]
+pub struct ChangeCall {
+    /// When it was sent, on the history's clock.
+    pub sent_at: u64,
+    /// When its answer arrived; `None` when none did: it may have happened.
+    pub answered_at: Option<u64>,
+    /// The account.
+    pub account: u64,
+    /// What was asked for.
+    pub change: Change,
+    /// The event that it became; `None` without an answer, and when it was refused.
+    pub lsn: Option<u64>,
+}
+
+/// A hold that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    /// Its id.
+    pub id: u128,
+    /// Its amount, minor units.
+    pub amount: u64,
+    /// Its tolerance, minor units.
+    pub over: u64,
 }
 
 /// A transfer's 128-bit id.
@@ -48,6 +95,16 @@ pub fn groups(transfers: &[TransferRequest]) -> Vec<std::ops::Range<usize>> {
     groups
 }
 
+/// The holds that a batch asks for.
+fn placed(transfers: &[TransferRequest]) -> impl Iterator<Item = Placed> + '_ {
+    let holds = transfers.iter().filter(|t| t.operation == Operation::Hold as i32);
+    holds.map(|hold| Placed {
+        id: id_of(hold),
+        amount: hold.amount_minor,
+        over: hold.over_capture_max_minor,
+    })
+}
+
 /// The record kept by all clients together.
 #[derive(Debug, Default)]
 pub struct History {
@@ -58,14 +115,19 @@ pub struct History {
 struct Inner {
     clock: u64,
     calls: Vec<Call>,
+    changes: Vec<ChangeCall>,
+    holds: Vec<Placed>,
 }
 
 impl History {
-    /// A history of these calls, as they were sent and answered.
-    pub fn of(calls: Vec<Call>) -> Self {
-        let stamps = calls.iter().map(|call| call.answered_at.unwrap_or(call.sent_at));
-        let clock = stamps.max().unwrap_or(0);
-        Self { inner: Mutex::new(Inner { clock, calls }) }
+    /// A history of these calls and changes, as they were sent and answered.
+    pub fn of(calls: Vec<Call>, changes: Vec<ChangeCall>) -> Self {
+        let stamps = calls.iter().map(|call| (call.sent_at, call.answered_at));
+        let stamps =
+            stamps.chain(changes.iter().map(|change| (change.sent_at, change.answered_at)));
+        let clock = stamps.map(|(sent_at, at)| at.unwrap_or(sent_at)).max().unwrap_or(0);
+        let holds = calls.iter().flat_map(|call| placed(&call.transfers)).collect();
+        Self { inner: Mutex::new(Inner { clock, calls, changes, holds }) }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -77,6 +139,7 @@ impl History {
         let mut inner = self.lock();
         inner.clock += 1;
         let sent_at = inner.clock;
+        inner.holds.extend(placed(&transfers));
         inner.calls.push(Call { sent_at, answered_at: None, transfers, outcomes: Vec::new() });
         inner.calls.len() - 1
     }
@@ -91,6 +154,40 @@ impl History {
         assert!(call.answered_at.is_none(), "a batch is answered once");
         call.answered_at = Some(now);
         call.outcomes = outcomes;
+    }
+
+    /// Writes down a change just before it is sent; returns its number.
+    pub fn change_sent(&self, account: u64, change: Change) -> usize {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let sent_at = inner.clock;
+        inner.changes.push(ChangeCall { sent_at, answered_at: None, account, change, lsn: None });
+        inner.changes.len() - 1
+    }
+
+    /// Writes down the answer to a change: the event, or `None` for a refusal.
+    pub fn change_answered(&self, change: usize, lsn: Option<u64>) {
+        let mut inner = self.lock();
+        inner.clock += 1;
+        let now = inner.clock;
+        let change = &mut inner.changes[change];
+        assert!(change.answered_at.is_none(), "a change is answered once");
+        (change.answered_at, change.lsn) = (Some(now), lsn);
+    }
+
+    /// A copy of all changes.
+    pub fn changes(&self) -> Vec<ChangeCall> {
+        self.lock().changes.clone()
+    }
+
+    /// A hold that was asked for before, mostly one of the newest.
+    pub fn hold(&self, random: u64) -> Option<Placed> {
+        const NEWEST: usize = 200;
+        let inner = self.lock();
+        let many = inner.holds.len();
+        let among = if random % 8 == 0 { many } else { many.min(NEWEST) };
+        let random = usize::try_from(random >> 8).expect("56 bits");
+        (many > 0).then(|| inner.holds[many - 1 - random % among])
     }
 
     /// Batches written down so far.

@@ -1,9 +1,11 @@
 //! Clients that send traffic until the server goes away, each in turns one transfer at a time,
-//! in batches, and on a stream with several batches in flight.
+//! in batches, and on a stream with several batches in flight. Beside them one changes accounts.
 
+use crate::changes::change_accounts;
 use crate::history::History;
 use crate::traffic::Traffic;
 use ducat_api::client::{Client, ClientError};
+use ducat_api::proto::TransferRequest;
 use rand::RngExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +38,11 @@ impl Load {
                 let _gone = client(&address, &history, traffic, &stop).await;
             });
         }
+        let (address, history) = (address.to_owned(), Arc::clone(history));
+        let is_over = Arc::clone(&stop);
+        clients.spawn(async move {
+            let _gone = change_accounts(&address, &history, seed, &is_over).await;
+        });
         Self { clients, stop }
     }
 
@@ -66,7 +73,7 @@ async fn client(
         match traffic.rng().random_range(0..3) {
             0 => {
                 for _ in 0..10 {
-                    let transfer = traffic.one();
+                    let transfer = traffic.one(history);
                     let call = history.sent(vec![transfer.clone()]);
                     let outcome = client.transfer(transfer).await?;
                     history.answered(call, vec![outcome]);
@@ -83,18 +90,9 @@ async fn client(
     Ok(())
 }
 
-fn batch(
-    traffic: &mut Traffic,
-    history: &History,
-    most: usize,
-) -> Vec<ducat_api::proto::TransferRequest> {
+fn batch(traffic: &mut Traffic, history: &History, most: usize) -> Vec<TransferRequest> {
     let count = traffic.rng().random_range(1..=most);
-    // Repeats are drawn from the newest calls, some of which are in flight.
-    traffic.batch(count, |random| {
-        let calls = history.len();
-        let back = usize::try_from(random % 64).expect("small") + 1;
-        (back <= calls).then(|| history.call(calls - back))
-    })
+    traffic.batch(count, history)
 }
 
 /// Some batches on a stream; a batch refused as a whole stays without an answer.

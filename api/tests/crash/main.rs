@@ -1,6 +1,6 @@
 //! Crash attacks on the real binary: it is started on a data directory, loaded by clients that
 //! write down every request and every answer, killed in some way, started again, and must
-//! still stand by every answer it gave.
+//! still stand by every answer it gave: transfers, operations on holds, changes of accounts.
 //!
 //! ```text
 //! load ─ requests, answers ─▶ history ─┐
@@ -16,6 +16,7 @@
 mod archived;
 mod attack;
 mod backups;
+mod changes;
 mod checker;
 mod checker_tests;
 mod clock;
@@ -33,8 +34,12 @@ mod mounts;
 mod observe;
 mod older;
 mod power_cut;
+mod replay;
+mod seen;
 mod server;
 mod snapshots;
+mod standing;
 mod table;
 mod traffic;
+mod traffic_tests;
 mod two_servers;

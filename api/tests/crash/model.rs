@@ -1,10 +1,17 @@
 //! The rules once more, written from the interface's description and as simple as can be: a
-//! map of accounts, one transfer after the other. What the server answered under concurrency,
-//! batching and crashes must be what this says for the same transfers in LSN order.
+//! map of accounts and one of holds, one request after the other. What the server answered under
+//! concurrency, batching and crashes must be what this says for the same requests in LSN order.
 
+use crate::history::Change;
 use crate::ledger::Spec;
-use ducat_api::proto::{AccountStatus, Code, TransferKind, TransferRequest};
-use std::collections::HashMap;
+use crate::standing::{
+    Effect, NEVER_NS, OpenHold, Standing, hold_rule, named_amount, operation, over_of,
+};
+use ducat_api::proto::{AccountStatus, Code, HoldState, Operation, TransferKind, TransferRequest};
+use std::collections::{BTreeSet, HashMap};
+
+/// Amounts are below it.
+const AMOUNTS_END: i128 = 1 << 96;
 
 /// One change of an account's balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +26,72 @@ pub struct Line {
     pub after: i128,
 }
 
-/// An account with everything that happened to it.
+/// An account with everything that happened to it. Amounts are minor units.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// How it was opened.
     pub spec: Spec,
-    /// Posted balance, minor units.
+    /// What it may do now.
+    pub status: AccountStatus,
+    /// Why.
+    pub reason: String,
+    /// The event that gave it its status; 0 for none.
+    pub status_lsn: u64,
+    /// The last change of its status or limits; 0 for none.
+    pub changed_lsn: u64,
+    /// How far below zero it may go now.
+    pub overdraft: i128,
+    /// The lowest balance it may have now.
+    pub floor: Option<i128>,
+    /// The highest balance it may have now.
+    pub ceiling: Option<i128>,
+    /// Posted balance.
     pub posted: i128,
+    /// Set aside by open holds.
+    pub held: i128,
     /// Its entries, oldest first.
     pub lines: Vec<Line>,
 }
 
 impl Account {
-    /// What it can spend.
-    pub fn available(&self) -> i128 {
-        self.posted + self.spec.overdraft
+    fn open(spec: Spec) -> Self {
+        Self {
+            spec,
+            status: spec.status,
+            reason: String::new(),
+            status_lsn: 0,
+            changed_lsn: 0,
+            overdraft: spec.overdraft,
+            floor: None,
+            ceiling: None,
+            posted: 0,
+            held: 0,
+            lines: Vec::new(),
+        }
     }
+
+    /// What it can spend; of an external account, which has no limit, what is not on hold.
+    pub fn available(&self) -> i128 {
+        self.posted - self.held + if self.spec.external { 0 } else { self.overdraft }
+    }
+
+    /// Its figures as outcomes tell them: posted and available.
+    pub fn figures(&self) -> (i128, i128) {
+        (self.posted, self.available())
+    }
+
+    /// Whether it lies beyond its limits.
+    pub fn is_outside(&self) -> bool {
+        let lowest = self.floor.unwrap_or(-self.overdraft).max(-self.overdraft);
+        let above = self.ceiling.is_some_and(|ceiling| self.posted > ceiling);
+        !self.spec.external && (self.posted - self.held < lowest || above)
+    }
+}
+
+/// How things stood before an effect.
+pub struct Before {
+    accounts: Vec<(u64, i128, i128, usize)>,
+    hold: Option<(u128, Option<Standing>)>,
 }
 
 /// The ledger as it should be.
@@ -42,38 +99,59 @@ impl Account {
 pub struct Model {
     /// By id.
     pub accounts: HashMap<u64, Account>,
+    /// Every hold there ever was, by id.
+    pub holds: HashMap<u128, Standing>,
+    /// Open ones by expiry and id.
+    due: BTreeSet<(u64, u128)>,
 }
 
 impl Model {
     /// The accounts as opened, empty.
     pub fn new(specs: &[Spec]) -> Self {
-        let open = |&spec: &Spec| (spec.id, Account { spec, posted: 0, lines: Vec::new() });
-        Self { accounts: specs.iter().map(open).collect() }
+        let accounts = specs.iter().map(|&spec| (spec.id, Account::open(spec))).collect();
+        Self { accounts, holds: HashMap::new(), due: BTreeSet::new() }
     }
 
-    /// What becomes of this transfer now, by the rules.
-    pub fn judge(&self, transfer: &TransferRequest) -> Code {
-        let amount = amount_of(transfer);
-        if amount == 0 {
-            return Code::AmountZero;
+    /// The first rule that a request breaks among those that need no balance and no status;
+    /// `standing` is how the hold stands that it speaks of.
+    pub fn form(
+        &self,
+        time_ns: u64,
+        request: &TransferRequest,
+        standing: Option<Standing>,
+    ) -> Option<Code> {
+        let amount = named_amount(request);
+        let has_amount = !matches!(operation(request), Operation::Void | Operation::Extend);
+        if has_amount && amount == Some(0) {
+            return Some(Code::AmountZero);
         }
-        if amount >= 1 << 96 {
-            return Code::AmountTooLarge;
+        if amount.is_some_and(|a| a >= AMOUNTS_END) || over_of(request) >= AMOUNTS_END {
+            return Some(Code::AmountTooLarge);
         }
-        if transfer.debit_account == transfer.credit_account {
-            return Code::SameAccount;
-        }
-        let Some(debit) = self.accounts.get(&transfer.debit_account) else {
-            return Code::DebitAccountUnknown;
+        let held_in = |hold: &OpenHold| {
+            self.accounts.get(&hold.debit).map_or("", |account| account.spec.currency)
         };
-        let Some(credit) = self.accounts.get(&transfer.credit_account) else {
-            return Code::CreditAccountUnknown;
+        hold_rule(time_ns, request, standing, held_in).or_else(|| match operation(request) {
+            Operation::Transfer | Operation::Hold => self.parties(request),
+            _ => None,
+        })
+    }
+
+    fn parties(&self, request: &TransferRequest) -> Option<Code> {
+        if request.debit_account == request.credit_account {
+            return Some(Code::SameAccount);
+        }
+        let Some(debit) = self.accounts.get(&request.debit_account) else {
+            return Some(Code::DebitAccountUnknown);
+        };
+        let Some(credit) = self.accounts.get(&request.credit_account) else {
+            return Some(Code::CreditAccountUnknown);
         };
         if debit.spec.currency != credit.spec.currency {
-            return Code::AccountsDifferInCurrency;
+            return Some(Code::AccountsDifferInCurrency);
         }
-        if !transfer.currency.is_empty() && transfer.currency != debit.spec.currency {
-            return Code::CurrencyMismatch;
+        if !request.currency.is_empty() && request.currency != debit.spec.currency {
+            return Some(Code::CurrencyMismatch);
         }
         let needed = match (debit.spec.external, credit.spec.external) {
             (false, false) => Some(TransferKind::Transfer),
@@ -81,68 +159,124 @@ impl Model {
             (false, true) => Some(TransferKind::Withdrawal),
             (true, true) => None,
         };
-        if needed.map(|kind| kind as i32) != Some(transfer.kind) {
-            return Code::KindMismatch;
+        (needed.map(|kind| kind as i32) != Some(request.kind)).then_some(Code::KindMismatch)
+    }
+
+    /// The first rule that it breaks among the others, as the accounts stand.
+    pub fn funds(&self, request: &TransferRequest, effect: &Effect) -> Option<Code> {
+        if matches!(operation(request), Operation::Void | Operation::Extend) {
+            return None;
         }
-        for (status, if_debit, if_credit) in [
-            (AccountStatus::Closed, Code::DebitAccountClosed, Code::CreditAccountClosed),
-            (AccountStatus::Frozen, Code::DebitAccountFrozen, Code::CreditAccountFrozen),
-        ] {
-            if debit.spec.status == status {
-                return if_debit;
+        let (debit, credit) = (&self.accounts[&effect.debit], &self.accounts[&effect.credit]);
+        use AccountStatus::{Closed, CreditsBlocked, DebitsBlocked, Frozen};
+        let needed = effect.moved + effect.set_aside - effect.released;
+        let left = debit.posted - debit.held - needed;
+        let after = credit.posted + effect.moved;
+        let covered = debit.spec.external || needed <= debit.available();
+        let rules = [
+            (Code::DebitAccountClosed, debit.status == Closed),
+            (Code::CreditAccountClosed, credit.status == Closed),
+            (Code::DebitAccountFrozen, debit.status == Frozen),
+            (Code::CreditAccountFrozen, credit.status == Frozen),
+            (Code::DebitAccountBlocked, debit.status == DebitsBlocked),
+            (Code::CreditAccountBlocked, credit.status == CreditsBlocked),
+            (Code::DebitAccountFloor, debit.floor.is_some_and(|floor| left < floor)),
+            (Code::InsufficientFunds, !covered),
+            (Code::CreditAccountCeiling, credit.ceiling.is_some_and(|ceiling| after > ceiling)),
+        ];
+        rules.into_iter().find(|(_, broken)| *broken).map(|(code, _)| code)
+    }
+
+    /// Lets it happen; returns how to take it back.
+    pub fn apply(&mut self, lsn: u64, id: u128, effect: &Effect) -> Before {
+        let sides = [effect.debit, effect.credit];
+        let accounts = sides.map(|id| {
+            let account = &self.accounts[&id];
+            (id, account.posted, account.held, account.lines.len())
+        });
+        let account = self.accounts.get_mut(&effect.debit).expect("judged to exist");
+        account.held += effect.set_aside - effect.released;
+        if effect.moved > 0 {
+            for (side, amount) in [(effect.debit, -effect.moved), (effect.credit, effect.moved)] {
+                let account = self.accounts.get_mut(&side).expect("judged to exist");
+                account.posted += amount;
+                account.lines.push(Line { lsn, id, amount, after: account.posted });
             }
-            if credit.spec.status == status {
-                return if_credit;
+        }
+        let hold = effect.hold.map(|(hold, standing)| (hold, self.set_hold(hold, Some(standing))));
+        Before { accounts: accounts.into(), hold }
+    }
+
+    /// Takes back what was applied last.
+    pub fn undo(&mut self, before: Before) {
+        for (id, posted, held, lines) in before.accounts {
+            let account = self.accounts.get_mut(&id).expect("it was there");
+            (account.posted, account.held) = (posted, held);
+            account.lines.truncate(lines);
+        }
+        if let Some((id, standing)) = before.hold {
+            self.set_hold(id, standing);
+        }
+    }
+
+    fn set_hold(&mut self, id: u128, standing: Option<Standing>) -> Option<Standing> {
+        let before = match standing {
+            Some(standing) => self.holds.insert(id, standing),
+            None => self.holds.remove(&id),
+        };
+        for (standing, is_now) in [(before, false), (standing, true)] {
+            let queued = standing.filter(|s| s.is_open() && s.hold.expires_ns != NEVER_NS);
+            match queued.map(|standing| (standing.hold.expires_ns, id)) {
+                Some(place) if is_now => drop(self.due.insert(place)),
+                Some(place) => drop(self.due.remove(&place)),
+                None => {}
             }
         }
-        if !debit.spec.external && amount > debit.available() {
-            return Code::InsufficientFunds;
+        before
+    }
+
+    /// The open hold that expires next, and when.
+    pub fn next_due(&self) -> Option<(u64, u128)> {
+        self.due.first().copied()
+    }
+
+    /// The hold's time is over; returns what is given back. `None`, and nothing happens, when it
+    /// is not open.
+    pub fn expire(&mut self, id: u128) -> Option<i128> {
+        let mut standing = self.holds.get(&id).copied().filter(Standing::is_open)?;
+        let released = std::mem::take(&mut standing.hold.remaining);
+        standing.state = HoldState::Expired;
+        self.accounts.get_mut(&standing.hold.debit).expect("it holds").held -= released;
+        self.set_hold(id, Some(standing));
+        Some(released)
+    }
+
+    /// Changes an account; `false`, and nothing happens, when it is not there.
+    pub fn change(&mut self, lsn: u64, id: u64, change: &Change) -> bool {
+        let Some(account) = self.accounts.get_mut(&id) else { return false };
+        account.changed_lsn = lsn;
+        match change {
+            Change::Status { status, reason } => {
+                account.status = *status;
+                account.reason.clone_from(reason);
+                account.status_lsn = lsn;
+            }
+            Change::Limits { overdraft, floor, ceiling } => {
+                (account.overdraft, account.floor, account.ceiling) =
+                    (*overdraft, *floor, *ceiling);
+            }
         }
-        Code::Posted
+        true
     }
 
-    /// Moves the money; returns both posted balances after it, the debit account's first.
-    pub fn post(&mut self, lsn: u64, id: u128, transfer: &TransferRequest) -> (i128, i128) {
-        let amount = amount_of(transfer);
-        let debit = self.move_one(transfer.debit_account, lsn, id, -amount);
-        let credit = self.move_one(transfer.credit_account, lsn, id, amount);
-        (debit, credit)
-    }
-
-    fn move_one(&mut self, account: u64, lsn: u64, id: u128, amount: i128) -> i128 {
-        let account = self.accounts.get_mut(&account).expect("judged to exist");
-        account.posted += amount;
-        account.lines.push(Line { lsn, id, amount, after: account.posted });
-        account.posted
-    }
-
-    /// Undoes a posting, the last one of both its accounts.
-    pub fn undo(&mut self, transfer: &TransferRequest) {
-        for account in [transfer.credit_account, transfer.debit_account] {
-            let account = self.accounts.get_mut(&account).expect("it was posted");
-            let line = account.lines.pop().expect("it was posted");
-            account.posted -= line.amount;
+    /// What becomes of a request now, alone, and what it does if it happens.
+    pub fn judge(&self, lsn: u64, time_ns: u64, request: &TransferRequest) -> Result<Effect, Code> {
+        let standing =
+            crate::standing::hold_of(request).and_then(|id| self.holds.get(&id).copied());
+        if let Some(code) = self.form(time_ns, request, standing) {
+            return Err(code);
         }
-    }
-}
-
-/// The amount in minor units; all currencies of the tests have two digits.
-pub fn amount_of(transfer: &TransferRequest) -> i128 {
-    if transfer.amount.is_empty() {
-        return i128::from(transfer.amount_minor);
-    }
-    minor(&transfer.amount)
-}
-
-/// A decimal text with two decimals (or none) in minor units.
-pub fn minor(text: &str) -> i128 {
-    let digits: String = text.chars().filter(|c| *c != '.').collect();
-    let value: i128 = digits.parse().unwrap_or_else(|_| panic!("`{text}` is a number"));
-    match text.split_once('.') {
-        None => value * 100,
-        Some((_, decimals)) => {
-            assert_eq!(decimals.len(), 2, "`{text}` has two decimals");
-            value
-        }
+        let effect = crate::standing::effect(lsn, time_ns, request, standing);
+        self.funds(request, &effect).map_or(Ok(effect), Err)
     }
 }

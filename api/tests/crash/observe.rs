@@ -2,12 +2,15 @@
 
 use crate::history::{Call, History, id_of, join, outcome_id};
 use crate::ledger::{account, specs};
-use ducat_api::client::{Client, ClientError};
+use crate::replay::change_of;
+use crate::standing::hold_of;
+use ducat_api::client::{Client, ClientError, EventFilter};
 use ducat_api::proto::{
-    Account, Entry, GetStatusResponse, Outcome, TransferRecord, TransferRequest,
+    Account, Entry, Event, GetStatusResponse, Hold, Outcome, TransferRecord, TransferRequest,
 };
 use ducat_engine::ids::TransferId;
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// What the server says after its restart.
 #[derive(Clone, Debug)]
@@ -16,8 +19,17 @@ pub struct Observed {
     pub accounts: Vec<Account>,
     /// By account: its entries, newest first, down to `entries_above`.
     pub entries: HashMap<u64, Vec<Entry>>,
-    /// Entries at or below this LSN were not asked for.
-    pub entries_above: u64,
+    /// Entries and events at or below this LSN were not asked for.
+    pub above: u64,
+    /// The feed of events, from there on.
+    pub feed: Vec<Event>,
+    /// What happened without a request of the history, from the first event on: accounts that
+    /// changed and holds that expired.
+    pub own: Vec<Event>,
+    /// All open holds, by debit account.
+    pub open_holds: Vec<Hold>,
+    /// By id: what `GetHolds` returned. `None` for unknown ones.
+    pub holds: HashMap<u128, Option<Hold>>,
     /// By id: what `GetTransfers` returned. `None` for unknown ones.
     pub stored: HashMap<u128, Option<TransferRecord>>,
     /// By number of the call: the answer to sending it once more.
@@ -53,23 +65,122 @@ pub async fn resend_unanswered(
     Ok((durable, lost))
 }
 
-/// Asks about the calls numbered `asked`, all accounts, and the entries above an LSN.
+/// Asks about the calls numbered `asked`, all accounts and holds, and entries and events above an
+/// LSN; `own` is what happened without a request up to there.
+///
+/// Holds expire meanwhile: what is asked of one moment is asked again until it is of one.
 pub async fn observe(
     client: &Client,
     calls: &[Call],
     asked: &[usize],
-    entries_above: u64,
+    above: u64,
+    own: &[Event],
 ) -> Result<Observed, ClientError> {
+    const LONG: Duration = Duration::from_secs(120);
     let stored = stored(client, calls, asked).await?;
     let resent = resend(client, calls, asked).await?;
-    let ids: Vec<_> = specs().iter().map(|spec| account(spec.id)).collect();
-    let accounts = client.get_accounts(&ids).await?.accounts;
-    let mut entries = HashMap::new();
-    for found in &accounts {
-        entries.insert(found.id, entries_of(client, found.id, entries_above).await?);
+    let since = Instant::now();
+    loop {
+        let before = client.get_status(false).await?;
+        let ids: Vec<_> = specs().iter().map(|spec| account(spec.id)).collect();
+        let accounts = client.get_accounts(&ids).await?.accounts;
+        let mut entries = HashMap::new();
+        let mut open_holds = Vec::new();
+        for found in &accounts {
+            entries.insert(found.id, entries_of(client, found.id, above).await?);
+            open_holds.extend(open_holds_of(client, found.id).await?);
+        }
+        let holds = holds(client, calls, asked).await?;
+        let feed = feed(client, above, before.last_lsn).await?;
+        let status = client.get_status(true).await?;
+        assert!(since.elapsed() < LONG, "the ledger does not come to rest: {status:?}");
+        if (before.last_lsn, status.last_lsn) != (status.durable_lsn, status.durable_lsn) {
+            continue;
+        }
+        let is_own = |event: &&Event| event.hold_expired.is_some() || change_of(event).is_some();
+        let own = own.iter().chain(feed.iter().filter(is_own)).cloned().collect();
+        let resent = resent.clone();
+        let stored = stored.clone();
+        return Ok(Observed {
+            accounts,
+            entries,
+            above,
+            feed,
+            own,
+            open_holds,
+            holds,
+            stored,
+            resent,
+            status,
+        });
     }
-    let status = client.get_status(true).await?;
-    Ok(Observed { accounts, entries, entries_above, stored, resent, status })
+}
+
+/// Waits until no open hold expires within a minute, by the clock of this machine.
+pub async fn settled(client: &Client) -> Result<(), ClientError> {
+    let since = Instant::now();
+    loop {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let soon = now.expect("after 1970").as_nanos() + 60_000_000_000;
+        let mut open = false;
+        for spec in specs() {
+            let holds = open_holds_of(client, spec.id).await?;
+            open |= holds.iter().any(|hold| u128::from(hold.expires_ns) < soon);
+        }
+        if !open {
+            return Ok(());
+        }
+        assert!(since.elapsed() < Duration::from_secs(120), "a hold does not expire");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The feed of events above an LSN, up to another.
+async fn feed(client: &Client, above: u64, last: u64) -> Result<Vec<Event>, ClientError> {
+    let mut events = Vec::new();
+    if above >= last {
+        return Ok(events);
+    }
+    let mut feed = client.subscribe(above + 1, &EventFilter::default()).await?;
+    while feed.next_lsn() <= last {
+        events.extend(feed.next().await?.events);
+    }
+    Ok(events)
+}
+
+async fn open_holds_of(client: &Client, id: u64) -> Result<Vec<Hold>, ClientError> {
+    let mut holds = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = client.list_holds(account(id), 1_000, &cursor).await?;
+        holds.extend(page.holds);
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            return Ok(holds);
+        }
+    }
+}
+
+/// The holds that these calls speak of.
+async fn holds(
+    client: &Client,
+    calls: &[Call],
+    asked: &[usize],
+) -> Result<HashMap<u128, Option<Hold>>, ClientError> {
+    let spoken_of = asked.iter().flat_map(|&at| calls[at].transfers.iter().filter_map(hold_of));
+    let ids: Vec<u128> = spoken_of.collect::<HashSet<_>>().into_iter().collect();
+    let mut holds = HashMap::new();
+    for ids in ids.chunks(100) {
+        let asked: Vec<_> = ids.iter().map(|&id| TransferId::new(id).expect("not zero")).collect();
+        let answer = client.get_holds(&asked).await?;
+        for hold in answer.holds {
+            holds.insert(join(hold.id_high, hold.id), Some(hold));
+        }
+        for id in answer.unknown {
+            holds.insert(join(id.id_high, id.id), None);
+        }
+    }
+    Ok(holds)
 }
 
 async fn stored(

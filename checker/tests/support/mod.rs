@@ -4,13 +4,17 @@
 // Each test file uses another part of this.
 #![allow(dead_code)]
 
-use ducat_checker::history::{Call, Seen, SeenEntry, SeenMore};
+use ducat_checker::history::{AccountChange, Call, Seen, SeenEntry, SeenHold, SeenMore};
 use ducat_checker::{Checker, Event, History, Options, Report, Span, Told};
+use ducat_engine::account_event::{AccountEvent, Change};
+use ducat_engine::holds::Closed;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
 use ducat_engine::record::Record;
 use ducat_engine::repeat::resolve;
+use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::convert::Infallible;
 
@@ -56,11 +60,47 @@ pub fn transfer(id: u128, debit: u128, credit: u128, amount: u128) -> TransferRe
     }
 }
 
+pub fn id(id: u128) -> TransferId {
+    TransferId::new(id).expect("not zero")
+}
+
+/// A hold with a tolerance of 5.
+pub fn hold(id: u128, debit: u128, credit: u128, amount: u128, timeout_ns: u64) -> Request {
+    let TransferRequest { id, debit, credit, amount, currency, kind, linked } =
+        transfer(id, debit, credit, amount);
+    let over_capture_max = 5;
+    HoldRequest { id, debit, credit, amount, currency, kind, timeout_ns, over_capture_max, linked }
+        .into()
+}
+
+/// A capture, of all that remains without an amount.
+pub fn capture(this: u128, hold: u128, amount: Option<u128>, last: bool) -> Request {
+    let (this, hold) = (id(this), id(hold));
+    CaptureRequest { id: this, hold, amount, currency: None, last, linked: false }.into()
+}
+
+pub fn void(this: u128, hold: u128) -> Request {
+    VoidRequest { id: id(this), hold: id(hold), linked: false }.into()
+}
+
+pub fn extend(this: u128, hold: u128, timeout_ns: u64) -> Request {
+    ExtendRequest { id: id(this), hold: id(hold), timeout_ns, linked: false }.into()
+}
+
 /// Links all but the last.
-pub fn linked(mut group: Vec<TransferRequest>) -> Vec<TransferRequest> {
+pub fn linked<R: Into<Request>>(group: Vec<R>) -> Vec<Request> {
+    let mut group: Vec<Request> = group.into_iter().map(Into::into).collect();
     let last = group.len() - 1;
-    group[..last].iter_mut().for_each(|request| request.linked = true);
+    group[..last].iter_mut().for_each(|request| request.set_linked(true));
     group
+}
+
+/// A request that is a transfer.
+pub fn plain(request: &mut Request) -> &mut TransferRequest {
+    match request {
+        Request::Transfer(transfer) => transfer,
+        other => panic!("no transfer: {other:?}"),
+    }
 }
 
 /// What clients saw and what the journal holds.
@@ -101,9 +141,9 @@ impl Run {
 
     /// Calls that are on their way at the same time; those that are not answered are told so by
     /// `lost`. Gives the first one's number.
-    pub fn submit_all(&mut self, submissions: &[Vec<TransferRequest>], lost: &[bool]) -> usize {
+    pub fn submit_all(&mut self, submissions: &[Vec<Request>], lost: &[bool]) -> usize {
         self.now_ns += 10;
-        let slices: Vec<&[TransferRequest]> = submissions.iter().map(Vec::as_slice).collect();
+        let slices: Vec<&[Request]> = submissions.iter().map(Vec::as_slice).collect();
         let done = self.ledger.execute(self.now_ns, &slices).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter();
@@ -122,16 +162,69 @@ impl Run {
                 Ok::<_, Infallible>((event.time_ns, event.record.clone()))
             };
             resolve(&mut answer, read).expect("at hand");
-            let told = answer.outcomes.iter().map(Told::from);
-            let items = requests.iter().copied().zip(told).collect();
+            let mut told: Vec<Told> = answer.outcomes.iter().map(Told::from).collect();
+            for (place, after) in &answer.holds {
+                told[*place].hold = Some(Box::new(*after));
+            }
+            let items = requests.iter().cloned().zip(told).collect();
             self.calls.push((span, Call::Transfers(items)));
         }
         first
     }
 
     /// One call, answered. Gives its number.
-    pub fn submit(&mut self, requests: Vec<TransferRequest>) -> usize {
+    pub fn submit<R: Into<Request>>(&mut self, requests: Vec<R>) -> usize {
+        let requests = requests.into_iter().map(Into::into).collect();
         self.submit_all(&[requests], &[false])
+    }
+
+    /// Time passes, and holds expire.
+    pub fn pass(&mut self, ns: u64) {
+        self.now_ns += ns;
+        self.submit_all(&[], &[]);
+    }
+
+    /// Sets limits; what the balance lies outside of is refused, and no event. Gives the call's
+    /// number when there is one.
+    pub fn set_limits(&mut self, id: u128, change: LimitsChange) -> Option<usize> {
+        let slot = self.slot(id);
+        let (lsn, record) = self.ledger.change_limits(slot, &change).ok()??;
+        let Record::Account(event) = &record else { panic!("a change: {record:?}") };
+        let AccountEvent::Changed { change: Change::Limits(limits), .. } = **event else {
+            panic!("a change of limits: {event:?}")
+        };
+        self.event(lsn, record);
+        let change = AccountChange::Limits(limits);
+        Some(self.note(Call::Changed { account: account(id), change, lsn }))
+    }
+
+    /// Reads holds by id.
+    pub fn read_holds(&mut self, ids: &[u128]) -> usize {
+        let mut ended: std::collections::HashMap<TransferId, Closed> = Default::default();
+        for event in &self.events {
+            let (hold, how) = match &event.record {
+                Record::Captured(c) if c.remaining == 0 => (c.hold, Closed::Captured),
+                Record::Voided(voided) => (voided.hold, Closed::Voided),
+                Record::Expired(expired) => (expired.hold, Closed::Expired),
+                _ => continue,
+            };
+            ended.insert(hold, how);
+        }
+        let (mut seen, mut unknown) = (Vec::new(), Vec::new());
+        for id in ids.iter().map(|&this| id(this)) {
+            match (self.ledger.coordinator.holds().get(id), ended.get(&id)) {
+                (Some(hold), _) => {
+                    let (remaining, expires_ns) = (hold.remaining, hold.expires_ns);
+                    seen.push(SeenHold { id, closed: None, remaining, expires_ns });
+                }
+                (None, Some(how)) => {
+                    seen.push(SeenHold { id, closed: Some(*how), remaining: 0, expires_ns: 0 });
+                }
+                (None, None) => unknown.push(id),
+            }
+        }
+        let lsn = self.last_lsn();
+        self.note(Call::Holds { lsn, seen, unknown })
     }
 
     pub fn set_status(&mut self, id: u128, status: AccountStatus) {
@@ -139,8 +232,10 @@ impl Run {
         if self.ledger.view(slot).expect("hosted").status == status {
             return;
         }
-        let (lsn, record) = self.ledger.set_status(slot, status, "").expect("allowed");
+        let (lsn, record) = self.ledger.set_status(slot, status, "case 1").expect("allowed");
         self.event(lsn, record);
+        let change = AccountChange::Status { status, reason: "case 1".to_owned() };
+        self.note(Call::Changed { account: account(id), change, lsn });
     }
 
     pub fn slot(&self, id: u128) -> Slot {
@@ -161,7 +256,7 @@ impl Run {
             last_lsn: view.last_lsn,
             more: Some(SeenMore {
                 available: (!view.spec.external).then_some(view.available),
-                held: view.held,
+                held: view.on_hold + view.held,
                 incoming: view.incoming,
                 status: view.status,
             }),
@@ -184,7 +279,11 @@ impl Run {
         let mut posted = 0;
         let mut lines = Vec::new();
         for event in &self.events {
-            let (Record::Posted(p) | Record::PostedLinked(p)) = &event.record else { continue };
+            let p = match &event.record {
+                Record::Posted(posted) | Record::PostedLinked(posted) => *posted,
+                Record::Captured(captured) => captured.posted(),
+                _ => continue,
+            };
             let amount = p.amount.cast_signed();
             let amount = match (p.debit == slot, p.credit == slot) {
                 (true, _) => -amount,
@@ -217,7 +316,7 @@ impl Run {
     }
 
     /// The answers of a call.
-    pub fn told(&mut self, call: usize) -> &mut Vec<(TransferRequest, Told)> {
+    pub fn told(&mut self, call: usize) -> &mut Vec<(Request, Told)> {
         match &mut self.calls[call].1 {
             Call::Transfers(items) | Call::Stored { found: items, .. } => items,
             other => panic!("no transfers: {other:?}"),
