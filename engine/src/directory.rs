@@ -60,6 +60,13 @@ impl Directory {
         Some(Listing { slot: Slot(position), currency, external })
     }
 
+    /// What is known of the account in this slot.
+    #[must_use]
+    pub fn at(&self, slot: Slot) -> Option<Listing> {
+        let (currency, external) = self.table.value_at(slot.0)?;
+        Some(Listing { slot, currency, external })
+    }
+
     /// Brings the memory that [`Self::get`] of these ids will need into the cache.
     pub fn warm(&self, ids: impl Iterator<Item = AccountId> + Clone) {
         let ids = ids.map(|id| (id.high(), id.low()));
@@ -89,6 +96,8 @@ mod tests {
         assert_eq!(directory.list(id(9), CurrencyId(826), false), None);
         let listing = directory.get(id(4)).expect("listed");
         assert_eq!((listing.slot, listing.external), (Slot(1), true));
+        assert_eq!(directory.at(Slot(1)), Some(listing));
+        assert_eq!(directory.at(Slot(2)), None);
         assert_eq!(directory.get(id(5)), None);
     }
 }

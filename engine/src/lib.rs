@@ -33,6 +33,7 @@ pub mod plan;
 pub mod profile;
 pub mod proof;
 pub mod record;
+pub mod refunds;
 pub mod rejection;
 pub mod repeat;
 pub mod request;

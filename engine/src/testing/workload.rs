@@ -1,4 +1,4 @@
-//! Nasty workloads of transfers and holds out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers, holds and refunds out of plain words, so that proptest and a seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
@@ -6,14 +6,16 @@
 //! with a huge overdraft, one that is opened late, one that never exists.
 
 use crate::account_event::Opening;
-use crate::ids::{AccountId, TransferId};
+use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::profile::{
     AccountKind, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, Profile, ProfileChange,
     REASON_BYTES_MAX,
 };
-use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use crate::request::{
+    CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
+};
 use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
 
@@ -204,6 +206,9 @@ struct Decoder {
     /// Whether there are holds at all, and the ids under which some were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
+    /// Whether there are refunds, and the ids under which something was to be moved.
+    with_refunds: bool,
+    moves: Vec<TransferId>,
 }
 
 /// What clients and operators do, in order.
@@ -215,6 +220,13 @@ impl Script {
     #[must_use]
     pub fn new(raw: &[RawStep]) -> Self {
         Self::decode(raw, Decoder { with_holds: true, ..Decoder::default() })
+    }
+
+    /// The same with refunds among it.
+    #[must_use]
+    pub fn in_full(raw: &[RawStep]) -> Self {
+        let (with_holds, with_refunds) = (true, true);
+        Self::decode(raw, Decoder { with_holds, with_refunds, ..Decoder::default() })
     }
 
     /// The same without holds, and without time that passes.
@@ -387,11 +399,15 @@ impl Decoder {
         let transfer = self.transfer(word);
         let what = if self.with_holds { word >> 61 } else { 0 };
         let fresh = match what {
+            2 if self.with_refunds => self.refund(Bits(word >> 41 & 0xf_ffff), transfer),
             0..=2 => transfer.into(),
             _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
         };
         if matches!(fresh, Request::Hold(_)) {
             self.holds.push(fresh.id());
+        }
+        if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
+            self.moves.push(fresh.id());
         }
         let mut bits = Bits(word >> 26);
         let reuse = bits.take(6);
@@ -486,6 +502,42 @@ impl Decoder {
         }
     }
 
+    /// Gives back what was moved, mostly by one of the last; at times what is no movement, or by an
+    /// event that may be another's.
+    fn refund(&self, mut bits: Bits, transfer: TransferRequest) -> Request {
+        let TransferRequest { id, amount, currency, linked, .. } = transfer;
+        let back = bits.take(5) as usize;
+        let asked = || self.asked.get(self.asked.len().checked_sub(back - 26)?).map(Request::id);
+        let moved = |back: usize| self.moves.len().checked_sub(1 + back).map(|at| self.moves[at]);
+        let of = match back {
+            // Often the same one.
+            0..=7 => moved(back % 2),
+            8..=25 => moved((back - 8) % 6),
+            26 => Some(id),
+            _ => asked(),
+        };
+        let of = of.unwrap_or(id);
+        // Where its event lies if all before it were events; and the last ones of the beginning.
+        let named = match bits.take(4) {
+            13 => Some(Lsn(accounts().len() as u64 + 1 + of.low())),
+            14 => Some(Lsn(accounts().len() as u64 + bits.take(2))),
+            15 => Some(Lsn(of.low() % 40)),
+            _ => None,
+        };
+        let reversal = bits.take(3) < 2;
+        RefundRequest {
+            id,
+            of,
+            of_lsn: named,
+            amount: (!reversal).then_some(if bits.take(2) == 0 { amount } else { amount % 4 + 1 }),
+            currency: currency.filter(|_| bits.take(1) == 0),
+            allow_overdraft: bits.take(2) == 0,
+            linked,
+            original: None,
+        }
+        .into()
+    }
+
     /// Mostly a new request, else one that has to do with an earlier one.
     fn reuse(&self, how: u64, back: usize, fresh: Request) -> Request {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
@@ -537,6 +589,15 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
             capture.amount = if capture.amount.is_some() { None } else { Some(5) };
         }
         (Request::Capture(capture), _) => capture.hold = capture.id,
+        (Request::Refund(refund), 55) => refund.allow_overdraft = !refund.allow_overdraft,
+        (Request::Refund(refund), 60) if back.is_multiple_of(3) => {
+            refund.of_lsn = if refund.of_lsn.is_some() { None } else { Some(Lsn(12)) };
+        }
+        (Request::Refund(refund), 60) => refund.currency = other_currency(refund.currency),
+        (Request::Refund(refund), _) if back.is_multiple_of(4) => refund.of = refund.id,
+        (Request::Refund(refund), _) => {
+            refund.amount = refund.amount.map_or(Some(1), |amount| amount.checked_sub(1));
+        }
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,
