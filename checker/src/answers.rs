@@ -150,6 +150,9 @@ impl Checker<'_> {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_) => self.hold_event(lsn, &event.record),
+            Record::Refunded(_) | Record::RefundRefused(_) => {
+                self.refund_event(lsn, &event.record);
+            }
         }
         if let (Some(stored), Some(told)) = (&stored, asked.told) {
             self.told(stored, told);

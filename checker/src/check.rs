@@ -70,6 +70,8 @@ pub struct Checker<'h> {
     pub(crate) report: Report,
     calls: Calls<'h>,
     pub(crate) books: Books,
+    /// What was given back of transfers, by their events, minor units.
+    pub(crate) refunded: HashMap<Lsn, u128, FixedState>,
     pub(crate) ids: IdsAt,
     next_lsn: Lsn,
     last_time_ns: u64,
@@ -136,6 +138,7 @@ impl<'h> Checker<'h> {
             history,
             calls: Calls::new(history, fresh),
             books: options.books.clone(),
+            refunded: HashMap::default(),
             next_lsn: options.first_lsn,
             ids: IdsAt::new(options.remember_ns),
             options,

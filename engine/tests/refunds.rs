@@ -4,7 +4,7 @@ use ducat_engine::codec;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::limits::LimitsChange;
-use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
+use ducat_engine::money::{AMOUNT_MAX, CurrencyId};
 use ducat_engine::record::Record;
 use ducat_engine::refunds::RefundAfter;
 use ducat_engine::rejection::Rejection;
@@ -458,15 +458,12 @@ fn what_is_on_hold_can_be_captured_from_an_account_that_a_refund_overdrew() {
 }
 
 #[test]
-fn no_overdraft_reaches_beyond_the_range() {
+fn an_overdraft_may_be_as_large_as_an_amount() {
     let mut bank = Bank::new(1);
-    // Of the largest amounts, as many as fit a balance with one more given back.
     let big =
         AccountSpec { id: account(9), currency: GBP, overdraft_limit: AMOUNT_MAX, external: false };
     let (lsn, record) = bank.ledger.open_account(&big).expect("new");
-    bank.events.push(Event { lsn, time_ns: 0, record });
-    let rounds = BALANCE_MAX.unsigned_abs() / AMOUNT_MAX;
-    assert!(rounds > 1_000, "the range is far wider than an amount: {rounds}");
+    bank.events.push(Event { lsn, time_ns: bank.now_ns, record });
     bank.done(transfer(5, 9, SHOP, AMOUNT_MAX));
     bank.done(transfer(6, SHOP, SUPPLIER, AMOUNT_MAX));
     let over = RefundRequest { allow_overdraft: true, ..refund(7, 5, None) };
@@ -563,4 +560,52 @@ fn replay_refuses_what_the_rules_never_lead_to() {
     assert!(spoiled(&|r| r.currency = USD).is_err());
     assert!(spoiled(&|r| r.amount = 9).is_err());
     assert!(spoiled(&|r| std::mem::swap(&mut r.debit, &mut r.credit)).is_err());
+}
+
+/// The workload that the ledger is compared with the serial model by has refunds of every fate.
+#[test]
+fn the_workload_refunds() {
+    use ducat_engine::model::SerialLedger;
+    use ducat_engine::testing::rng::Rng;
+    use ducat_engine::testing::workload::{self, Script, Step};
+    let mut rng = Rng::new(7);
+    let mut fates = std::collections::BTreeMap::new();
+    for _ in 0..300 {
+        let mut words = || -> Vec<u64> { (0..1 + rng.below(6)).map(|_| rng.next()).collect() };
+        let raw: Vec<_> = (0..24).map(|_| (words()[0] as u8, words())).collect();
+        let mut model = SerialLedger::new();
+        workload::accounts().iter().for_each(|spec| drop(model.open_account(spec)));
+        for step in Script::in_full(&raw).0 {
+            let Step::Submit(requests) = step else { continue };
+            for (request, outcome) in requests.iter().zip(model.submit(1_000, &requests)) {
+                if let Some(refund) = request.refund() {
+                    let fate = outcome.rejection.map_or("done", Rejection::code);
+                    let what = (fate, refund.amount.is_none(), refund.allow_overdraft);
+                    *fates.entry(what).or_insert(0_u32) += 1;
+                }
+            }
+        }
+    }
+    let of = |fate: &str| -> u32 {
+        fates.iter().filter(|((f, ..), _)| *f == fate).map(|(_, count)| count).sum()
+    };
+    for fate in [
+        "done",
+        "ORIGINAL_UNKNOWN",
+        "ORIGINAL_REFUSED",
+        "ORIGINAL_IS_REFUND",
+        "ORIGINAL_REVERSED",
+        "ORIGINAL_REFUNDED",
+        "ORIGINAL_MOVED_NOTHING",
+        "REFUND_EXCEEDED",
+        "INSUFFICIENT_FUNDS",
+        "CURRENCY_MISMATCH",
+        "LINKED_FAILED",
+        "ID_REUSED",
+    ] {
+        assert!(of(fate) > 3, "{fate}: {fates:?}");
+    }
+    for what in [(false, false), (false, true), (true, false), (true, true)] {
+        assert!(fates[&("done", what.0, what.1)] > 20, "{what:?}: {fates:?}");
+    }
 }

@@ -422,7 +422,9 @@ fn sample() -> Taking {
     let ceiling = LimitsChange { ceiling: Some(Some(1 << 70)), ..LimitsChange::default() };
     live.act(&Step::ChangeLimits(workload::account(2), ceiling));
     let mut rng = Rng::new(1);
-    let raw: Vec<_> = (0..200).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
+    let raw: Vec<_> = (0..300)
+        .map(|n| (if n % 4 == 0 { 0 } else { 40 }, vec![rng.next(), rng.next(), rng.next()]))
+        .collect();
     for step in Script::in_full(&raw).0 {
         live.now_ns += 1;
         live.act(&step);
@@ -543,7 +545,7 @@ fn what_does_not_add_up_is_refused_by_name() {
     contains(refused(&|t, _| t.refunds[0].1.last_lsn = Lsn(9_999)), "comes after the snapshot");
     contains(refused(&|t, _| t.refunds[0].1.last_lsn = t.refunds[0].0), "does not come after it");
     contains(refused(&|t, _| t.refunds.swap(0, 1)), "in the order of their events");
-    contains(refused(&|t, _| drop(t.refunds.pop())), "state hash");
+    contains(refused(&|t, _| t.refunds.truncate(1)), "state hash");
 }
 
 /// The first open hold, of some amount.

@@ -8,8 +8,8 @@ use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
-use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
-use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
+use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -123,6 +123,30 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
         let requests = if n % 2 == 0 { &requests[..] } else { &requests[..1] };
         ledger.execute(now_ns, &[requests]).expect("possible");
     }
+    for n in 1..=count {
+        let (moves, kind) = (id(3_000_000 + n), TransferKind::Deposit);
+        let (currency, linked) = (None, false);
+        let amount = n * 10;
+        let deposit = TransferRequest { id: moves, debit, credit, amount, currency, kind, linked };
+        let refund = |id, amount| RefundRequest {
+            id,
+            of: moves,
+            of_lsn: None,
+            amount,
+            currency,
+            allow_overdraft: true,
+            linked,
+            original: None,
+        };
+        let requests: [Request; 3] = [
+            deposit.into(),
+            refund(id(4_000_000 + n), Some(n)).into(),
+            refund(id(5_000_000 + n), None).into(),
+        ];
+        let requests = if n % 3 == 0 { &requests[..] } else { &requests[..2] };
+        ledger.execute(now_ns, &[requests]).expect("possible");
+    }
+    assert!(ledger.coordinator.refunds().len() > 3);
     ledger.execute::<Request>(now_ns + 8, &[]).expect("possible");
     assert!(ledger.coordinator.holds().len() > 3);
     ledger
@@ -150,6 +174,9 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     }
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         encoder.profiles(&piece).expect("sound");
+    }
+    while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
+        encoder.refunds(&piece).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");

@@ -79,6 +79,10 @@ fn spec(index: u8) -> AccountSpec {
     AccountSpec { id: account(index), currency, overdraft_limit, external }
 }
 
+fn spec_of(id: AccountId) -> AccountSpec {
+    spec((id.get() - 1_000) as u8)
+}
+
 /// The movement that puts the edge accounts where they are: debit, credit, amount.
 pub fn edge() -> (AccountId, AccountId, u128) {
     (account(EDGE_OUTSIDE), account(EDGE), (BALANCE_MAX - EDGE_GAP).unsigned_abs())
@@ -206,9 +210,12 @@ struct Decoder {
     /// Whether there are holds at all, and the ids under which some were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
-    /// Whether there are refunds, and the ids under which something was to be moved.
+    /// Whether there are refunds; the ids under which something was to be moved, those that only
+    /// a blocked account keeps from it, and those of refunds.
     with_refunds: bool,
     moves: Vec<TransferId>,
+    deposits: Vec<TransferId>,
+    refunds: Vec<TransferId>,
 }
 
 /// What clients and operators do, in order.
@@ -315,6 +322,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            0..=39 if self.with_refunds => self.returns(words),
             160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
                 Step::Wait(
@@ -339,6 +347,31 @@ impl Decoder {
         for word in words {
             let mut request = self.request(*word);
             request.set_linked(request.linked() || all_linked);
+            requests.push(request.clone());
+            self.asked.push(request);
+        }
+        self.submit(requests)
+    }
+
+    /// A deposit, and refunds behind it, mostly of it and of those before.
+    fn returns(&mut self, words: &[u64]) -> Step {
+        let mut bits = Bits(words.first().copied().unwrap_or(0));
+        let deposit = TransferRequest {
+            id: self.next_id(),
+            debit: account(OUTSIDE),
+            credit: account(1 + bits.take(2) as u8),
+            amount: u128::from(bits.take(4)) + 1,
+            currency: None,
+            kind: TransferKind::Deposit,
+            linked: false,
+        };
+        self.deposits.push(deposit.id);
+        self.asked.push(deposit.into());
+        let mut requests = vec![deposit.into()];
+        for word in &words[1.min(words.len())..] {
+            let mut request = self.refund(Bits(word >> 30), self.transfer(*word));
+            request.set_linked(word % 4 == 3);
+            self.refunds.push(request.id());
             requests.push(request.clone());
             self.asked.push(request);
         }
@@ -409,6 +442,13 @@ impl Decoder {
         if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
             self.moves.push(fresh.id());
         }
+        match &fresh {
+            Request::Transfer(t) if spec_of(t.debit).external && (1..99).contains(&t.amount) => {
+                self.deposits.push(t.id);
+            }
+            Request::Refund(refund) => self.refunds.push(refund.id),
+            _ => {}
+        }
         let mut bits = Bits(word >> 26);
         let reuse = bits.take(6);
         let back = bits.take(6) as usize;
@@ -418,6 +458,10 @@ impl Decoder {
             request.set_linked(linked);
         }
         request
+    }
+
+    fn next_id(&self) -> TransferId {
+        TransferId::new(self.asked.len() as u128 + 1).expect("not zero")
     }
 
     fn transfer(&self, word: u64) -> TransferRequest {
@@ -448,7 +492,7 @@ impl Decoder {
             _ => TransferKind::Transfer,
         };
         TransferRequest {
-            id: TransferId::new(self.asked.len() as u128 + 1).expect("not zero"),
+            id: self.next_id(),
             debit: account(debit),
             credit: account(credit),
             amount,
@@ -507,13 +551,15 @@ impl Decoder {
     fn refund(&self, mut bits: Bits, transfer: TransferRequest) -> Request {
         let TransferRequest { id, amount, currency, linked, .. } = transfer;
         let back = bits.take(5) as usize;
-        let asked = || self.asked.get(self.asked.len().checked_sub(back - 26)?).map(Request::id);
-        let moved = |back: usize| self.moves.len().checked_sub(1 + back).map(|at| self.moves[at]);
+        let asked = || self.asked.get(self.asked.len().checked_sub(back - 28)?).map(Request::id);
+        let of_last = |ids: &[TransferId], back| ids.len().checked_sub(1 + back).map(|at| ids[at]);
         let of = match back {
             // Often the same one.
-            0..=7 => moved(back % 2),
-            8..=25 => moved((back - 8) % 6),
+            0..=11 => of_last(&self.deposits, back % 2),
+            12..=17 => of_last(&self.deposits, back % 6),
+            18..=25 => of_last(&self.moves, back % 4),
             26 => Some(id),
+            27..=28 => of_last(&self.refunds, back % 2),
             _ => asked(),
         };
         let of = of.unwrap_or(id);
