@@ -66,12 +66,12 @@ pub(crate) async fn list(
         let mut reader = StoredReader::new(journal, shard);
         let record = reader.event(original)?.record;
         let moved = match Original::of(original, &record) {
-            Original { id, did: Did::Moved { amount, debit, .. }, .. } if id == Some(of) => {
-                Some((amount, debit))
+            Original { id, did: Did::Moved { amount, debit, credit }, .. } if id == Some(of) => {
+                Some((amount, debit, credit))
             }
             _ => None,
         };
-        let Some((moved, debit)) = moved else { return Ok(None) };
+        let Some((moved, debit, credit)) = moved else { return Ok(None) };
         let state = state.unwrap_or_else(|| RefundState::untouched(moved));
         let mut next = from.unwrap_or(state.last_lsn);
         if next > state.last_lsn {
@@ -95,14 +95,22 @@ pub(crate) async fn list(
             next = refunded.previous;
         }
         let next = (next > Lsn::ZERO).then_some(next);
-        Ok(Some(Ok((debit, state, refunds, next))))
+        Ok(Some(Ok(([debit, credit], state, refunds, next))))
     });
     let Some(page) = page.await? else { return Ok(None) };
-    let (debit, state, refunds, next) = page.map_err(RequestError::BadCursor)?;
-    shared.names.learn(handle, vec![debit]).await?;
-    let currency = shared.names.known().get(debit).map(|name| name.currency);
-    let page = |currency| RefundsPage { original, currency, state, refunds, next };
-    Ok(currency.map(page))
+    let (slots, state, refunds, next) = page.map_err(RequestError::BadCursor)?;
+    shared.names.learn(handle, slots.to_vec()).await?;
+    let [debit, credit] = slots.map(|slot| shared.names.known().get(slot));
+    let page = debit.zip(credit).map(|(debit, credit)| RefundsPage {
+        original,
+        debit: debit.id,
+        credit: credit.id,
+        currency: debit.currency,
+        state,
+        refunds,
+        next,
+    });
+    Ok(page)
 }
 
 /// Puts what the journal says of their originals into the refunds among these requests.

@@ -600,7 +600,8 @@ impl SerialLedger {
             debit: figures(debit),
             credit: figures(credit.filter(|_| has_part)),
         };
-        let answered = (answered, hold, self.refunds.told(request, found));
+        let amount = moved.map_or(0, |moved| moved.amount);
+        let answered = (answered, hold, self.refunds.told(request, found, amount));
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);

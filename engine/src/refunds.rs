@@ -100,6 +100,8 @@ pub struct RefundAfter {
     pub of: TransferId,
     /// Its event.
     pub of_lsn: Lsn,
+    /// Minor units that this decision gave back; 0 for a refusal.
+    pub amount: u128,
     /// Minor units that it moved.
     pub moved: u128,
     /// Minor units of them given back so far, by this refund too.
@@ -125,7 +127,7 @@ impl RefundState {
     #[must_use]
     pub const fn told(&self, of: TransferId, of_lsn: Lsn) -> RefundAfter {
         let Self { moved, refunded, reversed, .. } = *self;
-        RefundAfter { of, of_lsn, moved, refunded, reversed }
+        RefundAfter { of, of_lsn, amount: 0, moved, refunded, reversed }
     }
 
     /// Why nothing that happened leads to it, for the transfer decided at `original`.

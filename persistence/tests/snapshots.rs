@@ -123,8 +123,18 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
         let requests = if n % 2 == 0 { &requests[..] } else { &requests[..1] };
         ledger.execute(now_ns, &[requests]).expect("possible");
     }
+    ledger.execute::<Request>(now_ns + 8, &[]).expect("possible");
+    assert!(ledger.coordinator.holds().len() > 3);
+    ledger
+}
+
+/// The same with refunds: most in part, some to their end.
+fn with_refunds(mut ledger: Ledger, count: u128) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    let id = |n: u128| TransferId::new(n << 81).expect("not zero");
+    let (debit, credit) = (account(1 << 70 | 1), account(5 << 70 | 5));
     for n in 1..=count {
-        let (moves, kind) = (id(3_000_000 + n), TransferKind::Deposit);
+        let (moves, kind) = (id(n), TransferKind::Deposit);
         let (currency, linked) = (None, false);
         let amount = n * 10;
         let deposit = TransferRequest { id: moves, debit, credit, amount, currency, kind, linked };
@@ -140,15 +150,13 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
         };
         let requests: [Request; 3] = [
             deposit.into(),
-            refund(id(4_000_000 + n), Some(n)).into(),
-            refund(id(5_000_000 + n), None).into(),
+            refund(id(1_000_000 + n), Some(n)).into(),
+            refund(id(2_000_000 + n), None).into(),
         ];
         let requests = if n % 3 == 0 { &requests[..] } else { &requests[..2] };
         ledger.execute(now_ns, &[requests]).expect("possible");
     }
-    assert!(ledger.coordinator.refunds().len() > 3);
-    ledger.execute::<Request>(now_ns + 8, &[]).expect("possible");
-    assert!(ledger.coordinator.holds().len() > 3);
+    assert_eq!(ledger.coordinator.refunds().len() as u128, count);
     ledger
 }
 
@@ -284,7 +292,7 @@ fn write_the_fixture() {
 fn what_was_written_is_loaded_on_any_number_of_partitions() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
-    let mut original = with_holds(ledger(9_000, 3_000), 9_000);
+    let mut original = with_refunds(with_holds(ledger(9_000, 3_000), 9_000), 5_000);
     let written = write(&store, &mut original);
     let lsn = written.header.lsn();
     assert_eq!(store.verify(lsn).expect("is whole"), written);
@@ -310,7 +318,7 @@ fn what_was_written_is_loaded_on_any_number_of_partitions() {
 
 #[test]
 fn every_flipped_bit_is_refused_and_every_cut() {
-    let (good, _) = encoded(&mut with_holds(ledger(5, 9), 10));
+    let (good, _) = encoded(&mut with_refunds(with_holds(ledger(5, 9), 10), 5));
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);

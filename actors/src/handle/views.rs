@@ -86,7 +86,11 @@ pub struct RefundView {
 pub struct RefundsPage {
     /// The transfer's event.
     pub original: Lsn,
-    /// What its accounts hold.
+    /// The account that paid, and gets refunds.
+    pub debit: AccountId,
+    /// The account that received, and pays refunds.
+    pub credit: AccountId,
+    /// What both hold.
     pub currency: CurrencyId,
     /// How it stands.
     pub state: RefundState,

@@ -96,7 +96,11 @@ fn observe(model: &Model, calls: &[Call]) -> Observed {
     let stored = known
         .filter(|(_, outcome)| outcome.code != Code::IdReused as i32)
         .map(|(t, o)| {
-            let record = TransferRecord { transfer: Some(t.clone()), outcome: Some(o.clone()) };
+            let record = TransferRecord {
+                transfer: Some(t.clone()),
+                outcome: Some(o.clone()),
+                refunded: None,
+            };
             (id_of(t), Some(record))
         })
         .collect();

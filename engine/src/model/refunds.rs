@@ -120,12 +120,12 @@ impl RefundBook {
         }
     }
 
-    /// How the original stands.
-    pub fn told(&self, request: &Request, found: Found) -> Option<RefundAfter> {
+    /// How the original stands, so much having been given back just now.
+    pub fn told(&self, request: &Request, found: Found, amount: u128) -> Option<RefundAfter> {
         let refund = request.refund()?;
         Self::parties(refund, found)?;
         let Some((of_lsn, Fate::Moved(_, _, moved))) = found else { return None };
         let (refunded, reversed) = self.given(of_lsn);
-        Some(RefundAfter { of: refund.of, of_lsn, moved, refunded, reversed })
+        Some(RefundAfter { of: refund.of, of_lsn, amount, moved, refunded, reversed })
     }
 }

@@ -62,8 +62,8 @@ impl Refunded {
     /// The same, as it is told with the outcome.
     #[must_use]
     pub fn after(&self) -> RefundAfter {
-        let Self { of, of_lsn, moved, refunded, reversal, .. } = *self;
-        RefundAfter { of, of_lsn, moved, refunded, reversed: reversal }
+        let Self { of, of_lsn, amount, moved, refunded, reversal, .. } = *self;
+        RefundAfter { of, of_lsn, amount, moved, refunded, reversed: reversal }
     }
 }
 
