@@ -12,7 +12,10 @@ use crate::journal::JournalMsg;
 use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::holds::HoldAfter;
+use ducat_engine::ids::Lsn;
+use ducat_engine::refunds::RefundAfter;
 use ducat_engine::repeat::resolve;
+use ducat_engine::request::Request;
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::with_causes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -84,7 +87,23 @@ impl Actor for AnswersActor {
 type Done = Result<(), ActorProcessingErr>;
 
 /// Where the outcomes of one submission go.
-pub(crate) type OutcomesSender = oneshot::Sender<Result<Answers, RequestError>>;
+pub(crate) type OutcomesSender = oneshot::Sender<Result<Part, RequestError>>;
+
+/// The answers to a submission, or to the first part of it.
+pub(crate) struct Part {
+    pub answers: Answers,
+    /// What was not taken up.
+    pub rest: Option<Box<Rest>>,
+}
+
+/// Requests that were not taken up, because events must be read first that they refund.
+pub(crate) struct Rest {
+    pub requests: Vec<Request>,
+    /// Which of them refund which event, as far as that is known. All are durable by now.
+    pub unread: Vec<(usize, Lsn)>,
+    /// The room they take in the engine.
+    pub permit: OwnedSemaphorePermit,
+}
 
 /// The answers to a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,6 +113,9 @@ pub struct Answers {
     /// How the holds of operations stand after them, by place among the outcomes, in order. Of
     /// transfers, and of operations that found no hold, there is nothing to tell.
     pub holds: Vec<(usize, HoldAfter)>,
+    /// How the originals of refunds stand after them, likewise. Of refunds that found nothing moved,
+    /// there is nothing to tell.
+    pub refunds: Vec<(usize, RefundAfter)>,
 }
 
 impl Answers {
@@ -103,11 +125,28 @@ impl Answers {
         let found = self.holds.binary_search_by_key(&at, |(place, _)| *place).ok()?;
         Some(&self.holds[found].1)
     }
+
+    /// How the original of the refund at this place stands after it.
+    #[must_use]
+    pub fn refund(&self, at: usize) -> Option<&RefundAfter> {
+        let found = self.refunds.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.refunds[found].1)
+    }
+
+    /// Adds the answers to the requests that follow.
+    pub(crate) fn append(&mut self, more: Self) {
+        let before = self.outcomes.len();
+        self.outcomes.extend(more.outcomes);
+        self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
+        let refunds = more.refunds.into_iter();
+        self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
+    }
 }
 
 impl From<Answer> for Answers {
     fn from(answer: Answer) -> Self {
-        Self { outcomes: answer.outcomes, holds: answer.holds }
+        let Answer { outcomes, repeats: _, holds, refunds } = answer;
+        Self { outcomes, holds, refunds }
     }
 }
 
@@ -117,6 +156,26 @@ pub(crate) struct Leaving {
     pub answer: Answer,
     pub reply: OutcomesSender,
     pub permit: OwnedSemaphorePermit,
+    /// What was not taken up, and which events it refunds.
+    pub rest: Option<(Vec<Request>, Vec<(usize, Lsn)>)>,
+}
+
+impl Leaving {
+    /// Hands the answers over, and what was not taken up. Room that is not needed any more is given
+    /// back.
+    fn hand_over(
+        reply: OutcomesSender,
+        permit: OwnedSemaphorePermit,
+        answers: Result<Answers, RequestError>,
+        rest: Option<(Vec<Request>, Vec<(usize, Lsn)>)>,
+    ) {
+        let Some((requests, unread)) = rest else {
+            drop(reply.send(answers.map(|answers| Part { answers, rest: None })));
+            return drop(permit);
+        };
+        let rest = Some(Box::new(Rest { requests, unread, permit }));
+        drop(reply.send(answers.map(|answers| Part { answers, rest })));
+    }
 }
 
 /// Something to be told once everything sent to the journal before it is durable.
@@ -133,10 +192,9 @@ impl Release {
         match self {
             Self::Then(tell) => tell(),
             Self::Outcomes(leaving) if !leaving.answer.repeats.is_empty() => return Some(leaving),
-            Self::Outcomes(Leaving { answer, reply, permit }) => {
+            Self::Outcomes(Leaving { answer, reply, permit, rest }) => {
                 count(shared, &answer.outcomes);
-                drop(reply.send(Ok(answer.into())));
-                drop(permit);
+                Leaving::hand_over(reply, permit, Ok(answer.into()), rest);
             }
         }
         None
@@ -145,14 +203,13 @@ impl Release {
 
 /// Completes answers from the journal and hands them over; blocks while it reads.
 fn send_with_repeats(shared: &Shared, leaving: Vec<Leaving>) {
-    for Leaving { answer, reply, permit } in leaving {
+    for Leaving { answer, reply, permit, rest } in leaving {
         let filled = fill(shared, answer);
         match &filled {
             Ok(answers) => count(shared, &answers.outcomes),
             Err(error) => tracing::error!(%error, "a repeat could not be answered"),
         }
-        drop(reply.send(filled));
-        drop(permit);
+        Leaving::hand_over(reply, permit, filled, rest);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, Task};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
-use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
+use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::AccountView;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::collections::{BTreeMap, HashMap};
@@ -98,7 +98,16 @@ impl CoordinatorActor {
                 self.tell_when_durable(reply, Found { what: page, lsn });
             }
             Read::Events { ids, reply } => {
-                let found = ids.iter().map(|id| state.rules.known().get(*id)).collect();
+                let event = |id: &TransferId| {
+                    let lsn = state.rules.known().get(*id)?;
+                    Some((lsn, state.rules.refunds().get(lsn).copied()))
+                };
+                let found = ids.iter().map(event).collect();
+                self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::RefundsOf { of, at, reply } => {
+                let at = at.or_else(|| state.rules.known().get(of));
+                let found = at.map(|at| (at, state.rules.refunds().get(at).copied()));
                 self.tell_when_durable(reply, Found { what: found, lsn });
             }
             Read::Summary { reply } => {
@@ -128,6 +137,10 @@ impl CoordinatorActor {
             Read::Profiles { reply } => {
                 // As ids are.
                 drop(reply.send(Ok(state.rules.give_profiles(PIECE_PROFILES))));
+            }
+            Read::Refunds { reply } => {
+                // As ids are.
+                drop(reply.send(Ok(state.rules.give_refunds(PIECE_REFUNDS))));
             }
             Read::Memory { reply } => {
                 let bytes = state.memory().await?;

@@ -197,13 +197,14 @@ impl CoordinatorActor {
             if submission.is_abandoned() || submission.is_expired(now) {
                 self.shared.drop_unwanted(submission);
             } else if more > 0
+                && !submission.goes_on
                 && let Some(full) = &disk_full
             {
                 drop(submission.reply.send(Err(full.clone())));
-            } else if more > room {
+            } else if more > room && !submission.goes_on {
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {
-                room -= more;
+                room = room.saturating_sub(more);
                 count += submission.requests.len();
                 state.submissions.push(submission);
             }
@@ -244,8 +245,9 @@ impl CoordinatorActor {
         let releases = submissions
             .into_iter()
             .zip(answers)
-            .map(|(Submission { reply, permit, .. }, answer)| {
-                Release::Outcomes(Leaving { answer, reply, permit })
+            .map(|(Submission { reply, permit, requests, .. }, (answer, left))| {
+                let rest = left.map(|from| state.left_over(requests, from));
+                Release::Outcomes(Leaving { answer, reply, permit, rest })
             })
             .collect();
         state.journal.cast(JournalMsg::Append { records, releases })?;
@@ -277,6 +279,19 @@ impl CoordinatorActor {
 }
 
 impl CoordinatorState {
+    /// What was not taken up of a submission, and the events that must be read first, all of which
+    /// were decided by now.
+    fn left_over(
+        &self,
+        mut requests: Vec<Request>,
+        from: usize,
+    ) -> (Vec<Request>, Vec<(usize, Lsn)>) {
+        let rest = requests.split_off(from);
+        let unread = |(at, request)| Some((at, self.rules.unread(request)?));
+        let unread = rest.iter().enumerate().filter_map(unread).collect();
+        (rest, unread)
+    }
+
     /// Turns a decided batch into records and answers.
     fn conclude<'a>(
         &mut self,

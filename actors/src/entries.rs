@@ -4,7 +4,7 @@ use crate::admission::Shared;
 use crate::handle::{Handle, RequestError, StoredTransfer};
 use crate::names::Known;
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::tasks::Read;
+use crate::tasks::{Decided, Read};
 use ducat_engine::ids::{Lsn, ShardId, TransferId};
 use ducat_engine::record::Record;
 use ducat_engine::repeat::{Named, content, stored_outcome};
@@ -38,8 +38,8 @@ pub(crate) async fn transfers(
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
     let events = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let mut event = |lsn: Option<Lsn>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
-            lsn.map(|lsn| Ok((lsn, reader.event(lsn)?))).transpose()
+        let mut event = |at: Option<Decided>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
+            at.map(|(lsn, _)| Ok((lsn, reader.event(lsn)?))).transpose()
         };
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })

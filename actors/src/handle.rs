@@ -8,16 +8,19 @@ mod snapshots;
 mod upkeep;
 mod views;
 
+use crate::answers::Part;
+
 pub use crate::answers::Answers;
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
-    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, StateSummary, Status,
-    StoredRequest, StoredTransfer,
+    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, RefundView, RefundsPage,
+    StateSummary, Status, StoredRequest, StoredTransfer,
 };
 
 use crate::admission::Shared;
 use crate::entries;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
+use crate::refunds;
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, Submission, Task, WaitingRead};
 use crate::upkeep::archiving::ArchiveOptions;
@@ -190,7 +193,7 @@ pub struct Handle {
 /// it takes the batch back.
 pub struct Pending {
     shared: Arc<Shared>,
-    answer: oneshot::Receiver<Result<Answers, RequestError>>,
+    answer: oneshot::Receiver<Result<Part, RequestError>>,
 }
 
 impl Pending {
@@ -203,12 +206,19 @@ impl Pending {
         Ok(self.answers().await?.outcomes)
     }
 
-    /// As [`Self::outcomes`], and how the holds of operations stand after them.
+    /// As [`Self::outcomes`], and how the holds of operations and the originals of refunds stand
+    /// after them. Refunds, and what follows them in the batch, are decided only while this is
+    /// awaited: what they refund is read from the journal first.
     ///
     /// # Errors
-    /// As [`Self::outcomes`].
+    /// As [`Self::outcomes`]; with refunds also [`RequestError::Trimmed`] and
+    /// [`RequestError::ReadFailed`], where only what stands before them may have been decided.
     pub async fn answers(self) -> Result<Answers, RequestError> {
-        self.answer.await.map_err(|e| self.shared.stopped(&e))?
+        let part = self.answer.await.map_err(|e| self.shared.stopped(&e))??;
+        match part.rest {
+            None => Ok(part.answers),
+            Some(rest) => refunds::go_on(&self.shared, part.answers, *rest).await,
+        }
     }
 }
 
@@ -318,7 +328,7 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
-        let submission = Submission { requests, reply, permit, arrived, deadline };
+        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on: false };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }
@@ -425,6 +435,24 @@ impl Handle {
         crate::requests::requests(self, &self.shared, ids).await
     }
 
+    /// A page of at most `limit` refunds (capped at [`BATCH_MAX`]) of one transfer, the newest first,
+    /// from the refund at `from` on, and how much of it was refunded in all. The transfer is found
+    /// by its event `at`, or else by its id. `Ok(None)` when it is not known, or is none that moved
+    /// money.
+    ///
+    /// # Errors
+    /// [`RequestError`], among them [`RequestError::BadCursor`].
+    pub async fn refunds_of(
+        &self,
+        of: TransferId,
+        at: Option<Lsn>,
+        from: Option<Lsn>,
+        limit: usize,
+    ) -> Result<Option<RefundsPage>, RequestError> {
+        let limit = limit.clamp(1, BATCH_MAX);
+        refunds::list(self, &self.shared, (of, at), from, limit).await
+    }
+
     /// Remembered transfers by id; `None` for unknown ones, and for operations on holds
     /// ([`Self::requests`]).
     ///
@@ -445,7 +473,7 @@ impl Handle {
     pub async fn event_of(&self, id: TransferId) -> Result<Option<Lsn>, RequestError> {
         let ids = vec![id];
         let found = self.read(|reply| Read::Events { ids, reply }).await?;
-        Ok(found.what.into_iter().next().flatten())
+        Ok(found.what.into_iter().next().flatten().map(|(lsn, _)| lsn))
     }
 
     /// The receipt of a durable event, with the checkpoint that covers it; where none does yet,

@@ -31,6 +31,7 @@ mod journal;
 mod names;
 mod partition;
 pub mod proof;
+mod refunds;
 pub mod replay;
 mod requests;
 pub mod snapshots;

@@ -4,14 +4,19 @@ use crate::entries::{blocking, stored_transfer};
 use crate::handle::{Handle, RequestError, StoredRequest};
 use crate::names::Known;
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::tasks::Read;
+use crate::tasks::{Decided, Read};
 use ducat_engine::coordinator::hold_after;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::{Held, HoldRefused, Operation, Party, Record};
-use ducat_engine::repeat::{Named, content, stored_outcome};
-use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::repeat::{Named, content, refund_after, stored_outcome};
+use ducat_engine::request::{
+    CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
+};
 use ducat_engine::transfer::{Outcome, TransferKind};
 use std::sync::Arc;
+
+/// An event, and what was refunded of it.
+type Event = (Decided, StoredEvent);
 
 /// Requests by id, with their answers.
 pub(crate) async fn requests(
@@ -22,8 +27,8 @@ pub(crate) async fn requests(
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
     let events = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let mut event = |lsn: Option<Lsn>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
-            lsn.map(|lsn| Ok((lsn, reader.event(lsn)?))).transpose()
+        let mut event = |decided: Option<Decided>| -> Result<Option<Event>, StoredError> {
+            decided.map(|decided| Ok((decided, reader.event(decided.0)?))).transpose()
         };
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })
@@ -31,8 +36,9 @@ pub(crate) async fn requests(
     let slots = events.iter().flatten().flat_map(|(_, event)| slots(&event.record)).collect();
     shared.names.learn(handle, slots).await?;
     let known = shared.names.known();
-    let stored = |(lsn, event): (Lsn, StoredEvent)| {
-        stored_request(lsn, event.time_ns, &event.record, &known)
+    let stored = |((lsn, refunded), event): Event| {
+        let stored = stored_request(lsn, event.time_ns, &event.record, &known)?;
+        Some(StoredRequest { refunded, ..stored })
     };
     Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
 }
@@ -70,7 +76,8 @@ pub(crate) fn stored_request(
     if content(record).is_some() {
         let stored = stored_transfer(lsn, time_ns, record, known)?;
         let request = stored.request.into();
-        return Some(StoredRequest { request, outcome: stored.outcome, hold: None });
+        let outcome = stored.outcome;
+        return Some(StoredRequest { request, outcome, hold: None, refund: None, refunded: None });
     }
     let request = operation(record, known)?;
     let stored = stored_outcome(lsn, time_ns, record);
@@ -81,10 +88,11 @@ pub(crate) fn stored_request(
     };
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
     let hold = hold_after(time_ns, record);
-    Some(StoredRequest { request, outcome, hold })
+    let refund = refund_after(record);
+    Some(StoredRequest { request, outcome, hold, refund, refunded: None })
 }
 
-/// What was asked of a hold.
+/// What was asked of a hold, or to be given back.
 fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
     let linked = record.is_linked();
     Some(match record {
@@ -104,6 +112,28 @@ fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
             ExtendRequest { id, hold, timeout_ns, linked }.into()
         }
         Record::HoldRefused(refused) => refused_operation(refused, known)?,
+        Record::Refunded(refunded) => RefundRequest {
+            id: refunded.id,
+            of: refunded.of,
+            of_lsn: refunded.by_lsn.then_some(refunded.of_lsn),
+            amount: (!refunded.reversal).then_some(refunded.amount),
+            currency: Some(refunded.currency),
+            allow_overdraft: refunded.overdraft,
+            linked,
+            original: None,
+        }
+        .into(),
+        Record::RefundRefused(refused) => RefundRequest {
+            id: refused.id,
+            of: refused.of,
+            of_lsn: refused.of_lsn,
+            amount: refused.amount,
+            currency: refused.currency.or(refused.found.map(|found| found.currency)),
+            allow_overdraft: refused.overdraft,
+            linked,
+            original: None,
+        }
+        .into(),
         _ => return None,
     })
 }

@@ -12,14 +12,15 @@ use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::{Currency, CurrencyError};
 use ducat_engine::profile::{Details, Filter, ProfileChange};
+use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
-use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece};
+use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-/// A batch of transfers and operations on holds from one caller.
+/// A batch of requests from one caller.
 pub(crate) struct Submission {
     pub requests: Vec<Request>,
     pub reply: OutcomesSender,
@@ -28,6 +29,8 @@ pub(crate) struct Submission {
     pub arrived: Instant,
     /// From when on nobody wants the answer any more.
     pub deadline: Option<Instant>,
+    /// The requests before these were decided already: nothing refuses these any more.
+    pub goes_on: bool,
 }
 
 impl Submission {
@@ -123,6 +126,7 @@ impl Read {
             Self::Slots { reply, .. } => reply.is_closed(),
             Self::Page { reply, .. } => reply.is_closed(),
             Self::Events { reply, .. } => reply.is_closed(),
+            Self::RefundsOf { reply, .. } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
             Self::HoldsById { reply, .. } => reply.is_closed(),
@@ -130,15 +134,22 @@ impl Read {
             Self::Holds { reply } => reply.is_closed(),
             Self::Ids { reply } => reply.is_closed(),
             Self::Profiles { reply } => reply.is_closed(),
+            Self::Refunds { reply } => reply.is_closed(),
         }
     }
 
     /// Whether it holds up transfers for longer than others: it looks at every account, or
     /// copies many ids.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. })
+        matches!(
+            self,
+            Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. } | Self::Refunds { .. }
+        )
     }
 }
+
+/// The event that decided a request, and what was refunded of it.
+pub(crate) type Decided = (Lsn, Option<RefundState>);
 
 /// Some open holds and where to go on.
 pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
@@ -151,8 +162,11 @@ pub(crate) enum Read {
     Slots { slots: Vec<Slot>, reply: Reply<Found<Vec<Placed>>> },
     /// Accounts that a filter asks for, in the order of their slots, from one on.
     Page { filter: Arc<Filter>, from: Slot, limit: usize, reply: Reply<Found<Page>> },
-    /// The events of transfers by id.
-    Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Lsn>>>> },
+    /// The events of requests by id, and what was refunded of them.
+    Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Decided>>>> },
+    /// What was refunded of one transfer, found by its event or else by its id; `None` when it is
+    /// not known.
+    RefundsOf { of: TransferId, at: Option<Lsn>, reply: Reply<Found<Option<Decided>>> },
     /// Hash and totals.
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.
@@ -168,4 +182,6 @@ pub(crate) enum Read {
     Ids { reply: Reply<Option<IdsPiece>> },
     /// What is known of the next accounts of the snapshot that was begun.
     Profiles { reply: Reply<Option<ProfilesPiece>> },
+    /// The next refunded transfers of the snapshot that was begun.
+    Refunds { reply: Reply<Option<RefundsPiece>> },
 }

@@ -12,6 +12,7 @@
 mod batching;
 mod error;
 mod events;
+mod refunds;
 mod stream;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};

@@ -3,7 +3,7 @@
 //! money, and nothing here rounds.
 //!
 //! ```text
-//! WireRequest ─ transfers (+ operations, on holds) ─▶ engine::Request ─▶ Handle
+//! WireRequest ─ transfers (+ operations, on holds, and refunds) ─▶ engine::Request ─▶ Handle
 //! proto::Outcome ◀─ outcomes (+ explain, for refusals) ◀── engine::Outcome, HoldAfter
 //! ```
 //!
@@ -19,6 +19,7 @@ mod operations;
 pub mod outcomes;
 pub mod past;
 pub mod profiles;
+pub mod refunds;
 pub mod snapshots;
 pub mod transfers;
 pub mod upkeep;
@@ -104,6 +105,15 @@ fn wide_ids<T>(
 pub fn account_id(high: u64, low: u64) -> Result<AccountId, Violations> {
     AccountId::from_halves(high, low)
         .map_err(|_| Violations::one("id", "ACCOUNT_ID_ZERO", zero_id()))
+}
+
+/// A transfer's id given as two halves in the request itself.
+///
+/// # Errors
+/// One violation, reason `TRANSFER_ID_ZERO`.
+pub fn transfer_id(high: u64, low: u64) -> Result<TransferId, Violations> {
+    TransferId::from_halves(high, low)
+        .map_err(|_| Violations::one("id", "TRANSFER_ID_ZERO", zero_id()))
 }
 
 fn zero_id() -> String {

@@ -2,8 +2,9 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
+use crate::convert::explain::After;
 use crate::convert::{
-    self, accounts, cursor, events, holds, limits, outcomes, past, profiles, transfers,
+    self, accounts, cursor, events, holds, limits, outcomes, past, profiles, refunds, transfers,
 };
 use crate::deadline::Deadline;
 use crate::feed_stream;
@@ -123,6 +124,7 @@ mod item {
     pub const ENTRY: usize = 384;
     pub const HISTORY: usize = 8 * 1024;
     pub const HOLD: usize = 640;
+    pub const REFUND: usize = 384;
 }
 
 #[tonic::async_trait]
@@ -276,7 +278,8 @@ impl Ledger for LedgerService {
             .outcomes
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
-        let outcome = Some(outcomes::one(outcome, answers.hold(0), &asked, &currencies));
+        let after = After { hold: answers.hold(0), refund: answers.refund(0) };
+        let outcome = Some(outcomes::one(outcome, after, &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
 
@@ -440,6 +443,25 @@ impl Ledger for LedgerService {
             next_cursor: page.next.map(|next| cursor::holds(id, next)).unwrap_or_default(),
             lsn: page.lsn.0,
         };
+        Ok(answered(answer, room))
+    }
+
+    async fn list_refunds(
+        &self,
+        request: Request<proto::ListRefundsRequest>,
+    ) -> Result<Response<proto::ListRefundsResponse>, Status> {
+        let request = request.into_inner();
+        let id = convert::transfer_id(request.id_high, request.id)?;
+        let size = convert::page_size(request.page_size, 100, 1000)?;
+        let from = cursor::read_refunds(id, &request.cursor)?;
+        let at = (request.lsn > 0).then_some(Lsn(request.lsn));
+        let room = self.room(size * item::REFUND).await?;
+        let page = self.handle.refunds_of(id, at, from, size).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| {
+            let sentence = format!("no transfer {id} that moved money is known");
+            Status::from(Refusal::new(Code::NotFound, "ORIGINAL_UNKNOWN", sentence))
+        })?;
+        let answer = refunds::page(id, &page, &self.handle.currencies());
         Ok(answered(answer, room))
     }
 

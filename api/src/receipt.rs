@@ -7,6 +7,9 @@
 //! ```
 
 mod holds;
+mod refunds;
+
+pub use refunds::RefundWords;
 
 use ducat_actors::proof::Receipt;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
@@ -47,7 +50,7 @@ struct File {
 pub struct Words {
     /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `limits-changed`,
     /// `asset-defined`, or of a hold: `hold-placed`, `hold-captured`, `hold-voided`,
-    /// `hold-extended`, `hold-expired` or `hold-refused`.
+    /// `hold-extended`, `hold-expired` or `hold-refused`; `refunded` or `refund-refused`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
@@ -108,6 +111,9 @@ pub struct Words {
     /// The hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldWords>,
+    /// The original of a refund.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund: Option<RefundWords>,
 }
 
 /// A hold in words. Amounts are decimal texts.
@@ -343,6 +349,8 @@ impl Words {
             Event::HoldExtended(extended) => words.hold_extended(&extended),
             Event::HoldExpired(expired) => words.hold_expired(&expired),
             Event::HoldRefused(refused) => words.hold_refused(&refused),
+            Event::Refunded(refunded) => words.refunded(&refunded),
+            Event::RefundRefused(refused) => words.refund_refused(&refused),
         }
     }
 

@@ -7,7 +7,7 @@
 //! holds it to that.
 //!
 //! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
-//! concerns holds) lies apart, so that a batch of plain ones is no larger for it.
+//! concerns holds and refunds) lies apart, so that a batch of plain ones is no larger for it.
 
 use crate::proto::{Operation, TransferRequest};
 use prost::bytes::{Buf, BufMut};
@@ -78,6 +78,14 @@ pub struct More {
     pub over_capture_max_minor: u64,
     /// No capture follows.
     pub last: bool,
+    /// Lower 64 bits of the original's id.
+    pub original_id: u64,
+    /// Upper 64 bits of the original's id.
+    pub original_id_high: u64,
+    /// The original's event.
+    pub original_lsn: u64,
+    /// The payer may go below its overdraft limit.
+    pub allow_overdraft: bool,
 }
 
 impl More {
@@ -100,6 +108,10 @@ impl From<TransferRequest> for WireRequest {
             over_capture_max: message.over_capture_max,
             over_capture_max_minor: message.over_capture_max_minor,
             last: message.last,
+            original_id: message.original_id,
+            original_id_high: message.original_id_high,
+            original_lsn: message.original_lsn,
+            allow_overdraft: message.allow_overdraft,
         };
         Self {
             id: message.id,
@@ -138,6 +150,10 @@ impl From<WireRequest> for TransferRequest {
             over_capture_max: more.over_capture_max,
             over_capture_max_minor: more.over_capture_max_minor,
             last: more.last,
+            original_id: more.original_id,
+            original_id_high: more.original_id_high,
+            original_lsn: more.original_lsn,
+            allow_overdraft: more.allow_overdraft,
         }
     }
 }

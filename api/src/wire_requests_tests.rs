@@ -41,6 +41,10 @@ fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
         over_capture_max,
         over_capture_max_minor: minor,
         last,
+        original_id: if operation > 3 { hold_id } else { 0 },
+        original_id_high: if operation > 3 { hold_id_high } else { 0 },
+        original_lsn: if linked { timeout_ms } else { 0 },
+        allow_overdraft: last && linked,
     }
 }
 

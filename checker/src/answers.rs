@@ -273,6 +273,9 @@ impl Checker<'_> {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_) => self.hold_event(event),
+            Record::Refunded(_) | Record::RefundRefused(_) => {
+                self.refund_event(lsn, &event.record);
+            }
         }
         if let (Some(stored), Some(told)) = (&stored, asked.told) {
             self.told(stored, told);

@@ -78,6 +78,8 @@ pub struct Checker<'h> {
     pub(crate) holds: HoldBook,
     /// The changes of accounts so far.
     pub(crate) changes: HashMap<Lsn, (AccountId, AccountChange), FixedState>,
+    /// What was given back of transfers, by their events, minor units.
+    pub(crate) refunded: HashMap<Lsn, u128, FixedState>,
     pub(crate) ids: IdsAt,
     next_lsn: Lsn,
     last_time_ns: u64,
@@ -146,6 +148,7 @@ impl<'h> Checker<'h> {
             books: options.books.clone(),
             holds: HoldBook::begin_with(&options.holds),
             changes: HashMap::default(),
+            refunded: HashMap::default(),
             next_lsn: options.first_lsn,
             ids: IdsAt::new(options.remember_ns),
             options,

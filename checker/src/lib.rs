@@ -30,6 +30,7 @@ mod index;
 mod log;
 mod order;
 mod reads;
+mod refunds;
 mod repeats;
 
 pub use check::{CheckError, Checker, Options, check_journal};

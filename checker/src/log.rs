@@ -113,6 +113,8 @@ impl Out {
             Request::Capture(_) => CAPTURE,
             Request::Void(_) => VOID,
             Request::Extend(_) => EXTEND,
+            // No workload of which histories are made gives money back.
+            Request::Refund(_) => unimplemented!("histories hold no refunds"),
         };
         let linked = if request.linked() { LINKED } else { 0 };
         self.byte(linked | flags | (operation << OPERATION_SHIFT));

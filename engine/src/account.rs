@@ -63,6 +63,9 @@ pub(crate) struct Effect {
 pub(crate) enum Guard {
     /// Debits are allowed, and what it takes is there.
     Debit,
+    /// Debits are allowed, and what it takes leaves the account above a floor of its own, or else
+    /// within the range: the overdraft limit may be passed.
+    Overdraft,
     /// Credits are allowed, and what it brings has room.
     Credit,
     /// Nothing.
@@ -217,11 +220,12 @@ impl Account {
         {
             return Err("its limits contradict one another");
         }
-        if !(account.floor()..=account.ceiling()).contains(&posted) {
+        // A refund may have taken it below its overdraft limit, never below a floor of its own.
+        if !(account.hard_floor()..=account.ceiling()).contains(&posted) {
             return Err("its balance is out of range");
         }
-        // An external account's may reach from one end of the range to the other.
-        let most = posted.abs_diff(account.floor());
+        // Without a floor of its own it may reach from one end of the range to the other.
+        let most = posted.abs_diff(account.hard_floor());
         if on_hold > most {
             return Err("more is on hold than it has");
         }
@@ -350,6 +354,20 @@ impl Account {
         if self.external { -BALANCE_MAX } else { -signed(self.overdraft_limit) }
     }
 
+    /// The lowest balance a debit with this guard may leave.
+    #[inline]
+    pub(crate) fn floor_for(&self, guard: Guard) -> i128 {
+        match guard {
+            Guard::Overdraft => self.hard_floor(),
+            Guard::Debit | Guard::Credit | Guard::Free => self.floor(),
+        }
+    }
+
+    /// What nothing may take the balance below: a floor of its own, or the end of the range.
+    fn hard_floor(&self) -> i128 {
+        self.own_floor().unwrap_or(-BALANCE_MAX)
+    }
+
     /// The highest posted balance it may reach.
     #[inline]
     pub(crate) fn ceiling(&self) -> i128 {
@@ -395,6 +413,14 @@ impl Account {
         if self.external { Rejection::BalanceOverflow } else { Rejection::InsufficientFunds }
     }
 
+    /// The same for a debit with this guard.
+    pub(crate) fn shortfall_for(&self, guard: Guard) -> Rejection {
+        match guard {
+            Guard::Overdraft if self.own_floor().is_none() => Rejection::BalanceOverflow,
+            _ => self.shortfall(),
+        }
+    }
+
     /// The rule a credit breaks when it goes too far.
     pub(crate) fn excess(&self) -> Rejection {
         match self.own_ceiling() {
@@ -426,10 +452,10 @@ impl Account {
     pub(crate) fn refuse(&self, effect: Effect) -> Option<Rejection> {
         match effect.guard {
             Guard::Free => None,
-            Guard::Debit => self.debit_blocked().or_else(|| {
-                let net = effect.spendable();
-                let short = net < 0 && self.spendable() + net < self.floor();
-                short.then(|| self.shortfall())
+            Guard::Debit | Guard::Overdraft => self.debit_blocked().or_else(|| {
+                let (net, floor) = (effect.spendable(), self.floor_for(effect.guard));
+                let short = net < 0 && self.spendable() + net < floor;
+                short.then(|| self.shortfall_for(effect.guard))
             }),
             Guard::Credit => self.credit_blocked().or_else(|| {
                 let over = self.prospective() + effect.posted > self.ceiling();
@@ -518,6 +544,34 @@ impl Account {
         Ok(self.post(lsn, self.posted - signed(amount)))
     }
 
+    /// `Debit` of what was set aside for it: `given_back` of the amount was on hold until now, and
+    /// takes nothing away, even from an account that is below its floor.
+    ///
+    /// # Errors
+    /// As [`Self::debit`].
+    pub(crate) fn debit_held(
+        &mut self,
+        lsn: Lsn,
+        amount: u128,
+        given_back: u128,
+    ) -> Result<LegEffect, Impossible> {
+        self.check_moves(lsn, AccountStatus::CreditsBlocked)?;
+        if amount > given_back {
+            self.check_covered(lsn, amount)?;
+        }
+        Ok(self.post(lsn, self.posted - signed(amount)))
+    }
+
+    /// `Debit` that may go below the overdraft limit, by the event at `lsn`.
+    ///
+    /// # Errors
+    /// As [`Self::debit`].
+    pub(crate) fn debit_over(&mut self, lsn: Lsn, amount: u128) -> Result<LegEffect, Impossible> {
+        self.check_moves(lsn, AccountStatus::CreditsBlocked)?;
+        self.check_above(lsn, amount, self.hard_floor())?;
+        Ok(self.post(lsn, self.posted - signed(amount)))
+    }
+
     /// `Credit`: posts `amount` into the account, by the event at `lsn`.
     ///
     /// # Errors
@@ -534,7 +588,12 @@ impl Account {
 
     #[inline]
     fn check_covered(&self, lsn: Lsn, amount: u128) -> Result<(), Impossible> {
-        if self.posted - signed(self.on_hold) - signed(amount) >= self.floor() {
+        self.check_above(lsn, amount, self.floor())
+    }
+
+    #[inline]
+    fn check_above(&self, lsn: Lsn, amount: u128, floor: i128) -> Result<(), Impossible> {
+        if self.posted - signed(self.on_hold) - signed(amount) >= floor {
             return Ok(());
         }
         let available = self.figures().available;

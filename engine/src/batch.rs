@@ -41,13 +41,17 @@ pub enum Op {
     Extend,
     /// Its time is over: gives back what was set aside. Asked for by nobody.
     Expire,
+    /// Moves money back.
+    Refund,
+    /// Moves money back, and may take the payer below its overdraft limit.
+    RefundOver,
 }
 
 impl Op {
     /// Whether the credit account has a part in it.
     #[must_use]
     pub const fn credits(self) -> bool {
-        matches!(self, Self::Transfer | Self::Hold | Self::Capture)
+        !matches!(self, Self::Void | Self::Extend | Self::Expire)
     }
 }
 
@@ -100,7 +104,10 @@ impl Batch {
     pub(crate) fn debit_effect(&self, item: &Item) -> Effect {
         let amount = signed(item.amount);
         match item.op {
-            Op::Transfer => Effect { posted: -amount, on_hold: 0, guard: Guard::Debit },
+            Op::Transfer | Op::Refund => {
+                Effect { posted: -amount, on_hold: 0, guard: Guard::Debit }
+            }
+            Op::RefundOver => Effect { posted: -amount, on_hold: 0, guard: Guard::Overdraft },
             Op::Hold => Effect { posted: 0, on_hold: amount, guard: Guard::Debit },
             Op::Capture => {
                 let released = signed(self.step(item).map_or(0, |step| step.released));
@@ -115,7 +122,7 @@ impl Batch {
     #[inline]
     pub(crate) fn credit_effect(&self, item: &Item) -> Option<Effect> {
         let posted = match item.op {
-            Op::Transfer | Op::Capture => signed(item.amount),
+            Op::Transfer | Op::Capture | Op::Refund | Op::RefundOver => signed(item.amount),
             // Nothing is announced: it may only not be blocked.
             Op::Hold => 0,
             Op::Void | Op::Extend | Op::Expire => return None,

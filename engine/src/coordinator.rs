@@ -17,12 +17,14 @@
 //! or in a refusal; so the order of the journal is the order of arrival, and outcomes equal
 //! those of executing the requests one at a time in that order.
 //!
-//! Holds are its own ([`crate::holds`]). What it judges about one is exact, so [`Coordinator::add`]
-//! stops in front of a group that speaks of a hold which an earlier group of the batch changes:
-//! the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
+//! Holds are its own ([`crate::holds`]), and so is how much of which transfer was refunded
+//! ([`crate::refunds`]). What it judges about one is exact, so [`Coordinator::add`]
+//! stops in front of a group that speaks of a hold which an earlier group of the batch changes, or
+//! refunds what one of them refunds: the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
 
 mod lookahead;
 mod operations;
+mod refunds;
 
 pub use operations::hold_after;
 
@@ -36,6 +38,7 @@ use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
 use crate::profile::Profiles;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::refunds::{RefundAfter, Refunds};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
@@ -51,6 +54,7 @@ pub struct Coordinator {
     pub(crate) directory: Directory,
     pub(crate) known: KnownIds,
     pub(crate) holds: Holds,
+    pub(crate) refunds: Refunds,
     pub(crate) currencies: Currencies,
     pub(crate) profiles: Profiles,
     pub(crate) next_lsn: Lsn,
@@ -68,6 +72,8 @@ pub struct Answer {
     pub repeats: Vec<Repeat>,
     /// How the holds of operations stand after them, by place among the outcomes, in order.
     pub holds: Vec<(usize, HoldAfter)>,
+    /// How the originals of refunds stand after them, likewise.
+    pub refunds: Vec<(usize, RefundAfter)>,
 }
 
 impl Answer {
@@ -82,6 +88,8 @@ impl Answer {
         let repeats = more.repeats.into_iter();
         self.repeats.extend(repeats.map(|(at, lsn, asked)| (before + at, lsn, asked)));
         self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
+        let refunds = more.refunds.into_iter();
+        self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
     }
 }
 
@@ -94,6 +102,7 @@ impl Coordinator {
             directory: Directory::new(seed),
             known: KnownIds::new(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15, remember_ns),
             holds: Holds::new(seed.rotate_left(16) ^ 0xd1b5_4a32_d192_ed03),
+            refunds: Refunds::default(),
             currencies: Currencies::new(),
             profiles: Profiles::default(),
             next_lsn: Lsn(1),
@@ -161,6 +170,9 @@ impl Coordinator {
             verdicts: Vec::new(),
             undecided: Default::default(),
             touched: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            refunded: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            group_lsn: self.next_lsn,
+            unread: false,
             expired: 0,
             full: false,
         };
@@ -172,7 +184,8 @@ impl Coordinator {
 
     /// Adds a submission's requests to the batch, in order, or as many as it can hold: returns
     /// how many, which are whole groups. The rest belongs into the next batch, as the beginning
-    /// of it. The last request is not linked.
+    /// of it; where [`Plan::take_unread`] says so, once it was read what its first group refunds. The last
+    /// request is not linked.
     #[must_use]
     pub fn add(&mut self, plan: &mut Plan, requests: &[Request]) -> usize {
         assert!(requests.last().is_some_and(|r| !r.linked()), "a submission ends its last group");
@@ -193,12 +206,21 @@ impl Coordinator {
                     let hashes = lookahead.at(at, self);
                     self.add_transfer(plan, transfer, hashes);
                 }
-                group if !plan.touched.is_empty() && touches_again(plan, group) => return at,
-                [operation] => {
-                    let hashes = lookahead.at(at, self);
-                    self.add_operation(plan, operation, hashes);
+                group if plan.changes_something() && touches_again(plan, group) => return at,
+                group if self.is_unread(group) => {
+                    plan.unread = true;
+                    return at;
                 }
-                group => self.add_group(plan, group, at, &mut lookahead),
+                group => {
+                    plan.group_lsn = self.next_lsn;
+                    match group {
+                        [operation] => {
+                            let hashes = lookahead.at(at, self);
+                            self.add_operation(plan, operation, hashes);
+                        }
+                        group => self.add_group(plan, group, at, &mut lookahead),
+                    }
+                }
             }
             at = end;
         }
@@ -434,9 +456,11 @@ fn not_read_yet(request: &Request, lsn: Lsn) -> Outcome {
     }
 }
 
-/// Whether the group speaks of a hold that the batch changes already.
+/// Whether the group speaks of a hold that the batch changes already, or refunds what it refunds.
 fn touches_again(plan: &Plan, group: &[Request]) -> bool {
+    let original = |request: &Request| Some(request.refund()?.original?.lsn);
     group.iter().filter_map(Request::hold).any(|hold| plan.touched.contains_key(&hold))
+        || group.iter().filter_map(original).any(|lsn| plan.refunded.contains_key(&lsn))
 }
 
 fn known(lsn: Lsn, request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Place {

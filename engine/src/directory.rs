@@ -84,6 +84,13 @@ impl Directory {
         self.table.prefetch_entry(bits);
     }
 
+    /// What is known of the account in this slot.
+    #[must_use]
+    pub fn at(&self, slot: Slot) -> Option<Listing> {
+        let (currency, external) = self.table.value_at(slot.0)?;
+        Some(Listing { slot, currency, external })
+    }
+
     /// Lists a new account in the next slot. `None` when the id is listed already or the
     /// slots are used up.
     pub fn list(&mut self, id: AccountId, currency: CurrencyId, external: bool) -> Option<Slot> {
@@ -106,6 +113,8 @@ mod tests {
         assert_eq!(directory.list(id(9), CurrencyId(826), false), None);
         let listing = directory.get(id(4)).expect("listed");
         assert_eq!((listing.slot, listing.external), (Slot(1), true));
+        assert_eq!(directory.at(Slot(1)), Some(listing));
+        assert_eq!(directory.at(Slot(2)), None);
         assert_eq!(directory.get(id(5)), None);
     }
 }

@@ -12,9 +12,9 @@ use crate::transfer::{AccountSpec, AccountStatus};
 /// What sort of event a record is of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventKind {
-    /// Money moved: a transfer was posted, a hold captured.
+    /// Money moved: a transfer was posted, a hold captured, a transfer refunded.
     Posted,
-    /// A transfer, or an operation on a hold, was refused.
+    /// A transfer, an operation on a hold or a refund was refused.
     Refused,
     /// An account was opened.
     AccountOpened,
@@ -59,8 +59,8 @@ impl Record {
             Self::AccountOpened(_) => EventKind::AccountOpened,
             Self::StatusChanged { .. } => EventKind::StatusChanged,
             Self::AssetDefined { .. } => EventKind::AssetDefined,
-            Self::Captured(_) => EventKind::Posted,
-            Self::HoldRefused(_) => EventKind::Refused,
+            Self::Captured(_) | Self::Refunded(_) => EventKind::Posted,
+            Self::HoldRefused(_) | Self::RefundRefused(_) => EventKind::Refused,
             Self::Held(_) | Self::Voided(_) | Self::Extended(_) | Self::Expired(_) => {
                 EventKind::Hold
             }
@@ -95,6 +95,11 @@ impl Record {
             Self::Extended(e) => [Some(Named::Slot(e.debit)), None],
             Self::Expired(e) => [Some(Named::Slot(e.debit)), None],
             Self::HoldRefused(r) => [r.debit.as_ref().and_then(of), r.credit.as_ref().and_then(of)],
+            Self::Refunded(r) => [Some(Named::Slot(r.debit)), Some(Named::Slot(r.credit))],
+            Self::RefundRefused(r) => match &r.found {
+                Some(found) => [of(&found.debit), of(&found.credit)],
+                None => [None, None],
+            },
             Self::Account(event) => match &**event {
                 AccountEvent::Opened(opening) => [Some(Named::Id(opening.spec.id)), None],
                 AccountEvent::Changed { slot, .. } => [Some(Named::Slot(*slot)), None],
@@ -110,6 +115,7 @@ impl Record {
                 (p.debit, p.credit, p.amount, [&p.debit_side, &p.credit_side])
             }
             Self::Captured(c) => (c.debit, c.credit, c.amount, [&c.debit_side, &c.credit_side]),
+            Self::Refunded(r) => (r.debit, r.credit, r.amount, [&r.debit_side, &r.credit_side]),
             Self::Refused(_)
             | Self::RefusedLinked(_)
             | Self::AccountOpened(_)
@@ -120,6 +126,7 @@ impl Record {
             | Self::Extended(_)
             | Self::Expired(_)
             | Self::HoldRefused(_)
+            | Self::RefundRefused(_)
             | Self::Account(_) => return [None, None],
         };
         // No amount is above AMOUNT_MAX: far below the end of the range.

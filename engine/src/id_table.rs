@@ -118,6 +118,12 @@ impl<V: Copy> IdTable<V> {
         ids.map(|entry| (entry.high, entry.low))
     }
 
+    /// The value in this position, if an id was inserted there.
+    pub fn value_at(&self, position: Position) -> Option<V> {
+        let at = position as usize;
+        Some(self.chunks.get(at / CHUNK)?.get(at % CHUNK)?.value)
+    }
+
     /// Gives back the memory by which ids are found; from now on they can only be listed.
     pub fn forget_places(&mut self) {
         self.directory = Vec::new();

@@ -6,6 +6,7 @@
 //! commit, and holds every figure it comes to against the one the live run journalled.
 
 mod holds;
+mod refunds;
 
 pub use holds::{HoldsDiffer, check_holds};
 
@@ -20,6 +21,7 @@ use crate::partition::{Layout, Leg, Legs, Partition};
 use crate::plan::Plan;
 use crate::profile::ProfilesHash;
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::refunds::{RefundState, Refunds};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::rounds::Rounds;
@@ -148,20 +150,45 @@ impl HoldsPart {
     }
 }
 
-/// The hash of a state: its accounts, what is known of them, open holds, assets and place in
-/// the journal.
+/// Refunded transfers as a state's hash sees them, likewise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct RefundsPart {
+    pub count: u64,
+    pub hash: HashPart,
+}
+
+impl RefundsPart {
+    fn of(refunds: &Refunds) -> Self {
+        let mut part = Self::default();
+        let mut scratch = Vec::with_capacity(64);
+        refunds.iter().for_each(|(lsn, state)| part.add(lsn, state, &mut scratch));
+        part
+    }
+
+    pub fn add(&mut self, original: Lsn, state: &RefundState, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        state.canonical(original, scratch);
+        self.hash.add_bytes(scratch);
+        self.count += 1;
+    }
+}
+
+/// The hash of a state: its accounts, what is known of them, open holds, refunds, assets and place
+/// in the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let count = coordinator.directory.len() as u64;
     let holds = HoldsPart::of(&coordinator.holds);
     let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
-    hash_of_state(accounts, count, holds, coordinator.next_lsn, assets, profiles)
+    let refunds = RefundsPart::of(&coordinator.refunds);
+    hash_of_state(accounts, count, holds, &refunds, coordinator.next_lsn, assets, profiles)
 }
 
 pub(crate) fn hash_of_state(
     accounts: HashPart,
     count: u64,
     holds: HoldsPart,
+    refunds: &RefundsPart,
     next_lsn: Lsn,
     assets: &[Currency],
     profiles: &ProfilesHash,
@@ -181,6 +208,12 @@ pub(crate) fn hash_of_state(
         hasher.update(b"holds");
         hasher.update(&holds.count.to_le_bytes());
         holds.hash.add_to(&mut hasher);
+    }
+    // The same with refunds.
+    if refunds.count > 0 {
+        hasher.update(b"refunds");
+        hasher.update(&refunds.count.to_le_bytes());
+        refunds.hash.add_to(&mut hasher);
     }
     profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
@@ -297,6 +330,8 @@ impl Ledger {
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 self.apply_refused(lsn, refused)?;
             }
+            Record::Refunded(refunded) => self.apply_refunded(lsn, refunded)?,
+            Record::RefundRefused(refused) => self.apply_refund_refused(lsn, refused)?,
             Record::AccountOpened(spec) => {
                 self.apply_opened(lsn, spec, Bounds::default())?;
             }
@@ -331,13 +366,30 @@ impl Ledger {
         now_ns: u64,
         submissions: &[&[R]],
     ) -> Result<Executed, Impossible> {
+        self.execute_reading(now_ns, submissions, |lsn| panic!("event {lsn} is not at hand"))
+    }
+
+    /// The same where requests refund what was decided in earlier calls: `read` gives an event's
+    /// record.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub fn execute_reading<R: Clone + Into<Request>>(
+        &mut self,
+        now_ns: u64,
+        submissions: &[&[R]],
+        read: impl Fn(Lsn) -> Record,
+    ) -> Result<Executed, Impossible> {
         let requests = |all: &&[R]| all.iter().cloned().map(Into::into).collect();
-        let submissions: Vec<Vec<Request>> = submissions.iter().map(requests).collect();
-        let requests = |submission: usize| &submissions[submission][..];
-        let mut rounds = Rounds::of(submissions.len());
+        let mut submissions: Vec<Vec<Request>> = submissions.iter().map(requests).collect();
+        let mut rounds = Rounds::in_order(submissions.len());
         let mut records = Vec::new();
         let mut time_ns = 0;
         while !rounds.are_over() {
+            if let Some((submission, from)) = rounds.unread() {
+                self.read_originals(&mut submissions[submission][from..], &records, &read);
+            }
+            let requests = |submission: usize| &submissions[submission][..];
             let mut plan = self.coordinator.begin(now_ns);
             time_ns = plan.time_ns();
             rounds.fill(&mut self.coordinator, &mut plan, requests);
@@ -352,7 +404,11 @@ impl Ledger {
             );
             rounds.collect(answers);
         }
-        Ok(Executed { time_ns, records, answers: rounds.answers() })
+        let answers = rounds.answers().into_iter().map(|(answer, left)| {
+            assert_eq!(left, None, "taken up in order");
+            answer
+        });
+        Ok(Executed { time_ns, records, answers: answers.collect() })
     }
 
     /// Both phases of one batch at all partitions.

@@ -34,6 +34,7 @@ pub mod prefetch;
 pub mod profile;
 pub mod proof;
 pub mod record;
+pub mod refunds;
 pub mod rejection;
 pub mod repeat;
 pub mod request;

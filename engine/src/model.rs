@@ -15,6 +15,7 @@
 
 mod holds;
 mod known;
+mod refunds;
 
 pub use known::Known;
 
@@ -24,6 +25,7 @@ use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::profile::{Filter, Profile, ProfileChange};
+use crate::refunds::RefundAfter;
 use crate::rejection::Rejection;
 use crate::request::{HoldRequest, Request};
 use crate::transfer::{
@@ -31,6 +33,7 @@ use crate::transfer::{
     Outcome, TransferKind, TransferRequest,
 };
 use holds::{HoldBook, Move};
+use refunds::{Found, RefundBook};
 use std::collections::{BTreeMap, HashMap};
 
 /// An account of the model: what it is and what it has, and nothing that is only on its way.
@@ -44,8 +47,9 @@ struct Book {
     last_lsn: Lsn,
 }
 
-/// The answer to a request, and how the hold of an operation stands after it.
-pub type Answered = (Outcome, Option<HoldAfter>);
+/// The answer to a request, how the hold of an operation stands after it, and how the original of
+/// a refund does.
+pub type Answered = (Outcome, Option<HoldAfter>, Option<RefundAfter>);
 
 /// An id that was consumed: what was asked first and what was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,6 +104,7 @@ pub struct SerialLedger {
     known: HashMap<AccountId, Known>,
     consumed: HashMap<TransferId, Consumed>,
     holds: HoldBook,
+    refunds: RefundBook,
     forgetting: Forgetting,
     /// The linked groups that were done, by the id of their first member.
     done_groups: HashMap<TransferId, Vec<TransferId>>,
@@ -391,12 +396,12 @@ impl SerialLedger {
         now_ns: u64,
         requests: &[R],
     ) -> Vec<Outcome> {
-        let answers = self.submit_with_holds(now_ns, requests);
-        answers.into_iter().map(|(outcome, _)| outcome).collect()
+        let answers = self.submit_in_full(now_ns, requests);
+        answers.into_iter().map(|(outcome, ..)| outcome).collect()
     }
 
-    /// The same, and how the hold of each operation stands.
-    pub fn submit_with_holds<R: Clone + Into<Request>>(
+    /// The same, and how the hold of each operation and the original of each refund stand.
+    pub fn submit_in_full<R: Clone + Into<Request>>(
         &mut self,
         now_ns: u64,
         requests: &[R],
@@ -409,6 +414,9 @@ impl SerialLedger {
 
     /// A request that is not linked is a group of one.
     fn execute_group(&mut self, time_ns: u64, group: &[Request]) -> Vec<Answered> {
+        // What refunds name was decided before this group.
+        let found: Vec<Found> =
+            group.iter().map(|request| self.original(time_ns, request)).collect();
         // Known before this group, or earlier in it.
         let known: Vec<bool> = group
             .iter()
@@ -420,9 +428,9 @@ impl SerialLedger {
             .collect();
         if known.contains(&true) {
             // First the new ones: an id that the group names twice is new where it comes first.
-            let new = group.iter().zip(&known).map(|(request, known)| {
+            let new = group.iter().zip(&found).zip(&known).map(|((request, found), known)| {
                 let failed = Some(Rejection::LinkedFailed);
-                (!known).then(|| self.consume(time_ns, request, failed))
+                (!known).then(|| self.consume(time_ns, request, *found, failed))
             });
             let new: Vec<Option<Answered>> = new.collect();
             let done_so = group.len() == 1 || self.was_done(group);
@@ -431,15 +439,15 @@ impl SerialLedger {
                 .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, done_so)))
                 .collect();
         }
-        let broken =
-            self.first_static(time_ns, group).or_else(|| self.first_dynamic(time_ns, group));
+        let broken = self.first_static(time_ns, group, &found);
+        let broken = broken.or_else(|| self.first_dynamic(time_ns, group, &found));
         let answer = |(at, request): (usize, &Request)| {
             let rejection = broken.map(
                 |(failing, rule)| {
                     if failing == at { rule } else { Rejection::LinkedFailed }
                 },
             );
-            self.consume(time_ns, request, rejection)
+            self.consume(time_ns, request, found[at], rejection)
         };
         let answers = group.iter().enumerate().map(answer).collect();
         if group.len() > 1 && broken.is_none() {
@@ -459,18 +467,31 @@ impl SerialLedger {
 
     /// The first member that breaks a rule which needs no balance and no status, and the rule.
     /// Each finds the holds as those before it leave them.
-    fn first_static(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
+    fn first_static(
+        &self,
+        time_ns: u64,
+        group: &[Request],
+        found: &[Found],
+    ) -> Option<(usize, Rejection)> {
         let mut holds = self.holds.clone();
+        let mut refunds = self.refunds.clone();
         group.iter().enumerate().find_map(|(at, request)| {
             let held_in = |hold: &HoldRequest| self.accounts[&hold.debit].spec.currency;
             let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
             let rule = about_holds.or_else(|| match request {
                 Request::Transfer(transfer) => self.static_rule(transfer),
                 Request::Hold(hold) => self.static_rule(&hold.transfer()),
+                Request::Refund(refund) => {
+                    let held_in = |account| self.accounts[&account].spec.currency;
+                    refunds.rule(refund, found[at], held_in)
+                }
                 Request::Capture(_) | Request::Void(_) | Request::Extend(_) => None,
             });
             if rule.is_none() {
                 holds.happen(time_ns, Lsn::ZERO, request);
+                if let Request::Refund(refund) = request {
+                    refunds.happen(refund, found[at]);
+                }
             }
             rule.map(|rule| (at, rule))
         })
@@ -478,11 +499,17 @@ impl SerialLedger {
 
     /// The first member that fails when the members are tried in order, and the rule. Tried
     /// on a copy, so that nothing remains of it.
-    fn first_dynamic(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
+    fn first_dynamic(
+        &self,
+        time_ns: u64,
+        group: &[Request],
+        found: &[Found],
+    ) -> Option<(usize, Rejection)> {
         let mut trial = self.accounts.clone();
         let mut holds = self.holds.clone();
+        let mut refunds = self.refunds.clone();
         group.iter().enumerate().find_map(|(at, request)| {
-            if let Some(moved) = holds.movement(request) {
+            if let Some(moved) = movement(&holds, &refunds, request, found[at]) {
                 let debit = trial[&moved.debit];
                 let credit = trial[&moved.credit];
                 let gives_back_only = matches!(request, Request::Void(_));
@@ -498,6 +525,9 @@ impl SerialLedger {
                 trial.insert(moved.credit, Book { posted: credit.posted + amount, ..credit });
             }
             holds.happen(time_ns, Lsn::ZERO, request);
+            if let Request::Refund(refund) = request {
+                refunds.happen(refund, found[at]);
+            }
             None
         })
     }
@@ -532,24 +562,31 @@ impl SerialLedger {
         &mut self,
         time_ns: u64,
         request: &Request,
+        found: Found,
         rejection: Option<Rejection>,
     ) -> Answered {
         let lsn = self.next_event();
-        let parties = self.parties(request);
+        let parties = self.parties(request, found);
         let mut hold = None;
+        let mut moved = None;
         if rejection.is_none() {
-            if let Some(moved) = self.holds.movement(request).filter(|moved| moved.amount > 0) {
+            moved = movement(&self.holds, &self.refunds, request, found);
+            if let Some(moved) = moved.filter(|moved| moved.amount > 0) {
                 self.force(lsn, moved.debit, moved.credit, whole(moved.amount));
             }
             hold = self.holds.happen(time_ns, lsn, request);
+            if let Request::Refund(refund) = request {
+                self.refunds.happen(refund, found);
+            }
         }
+        self.refunds.note(lsn, request, rejection.is_some(), moved);
         let hold = hold.or_else(|| self.holds.standing(request));
         let hold = hold.filter(|_| !matches!(request, Request::Transfer(_)));
         let figures = |id: Option<AccountId>| id.and_then(|id| self.figures(id));
         let (debit, credit) = parties.unzip();
         // The credit account of a hold has no part in it before it is captured.
         let has_part = match request {
-            Request::Transfer(_) | Request::Capture(_) => true,
+            Request::Transfer(_) | Request::Capture(_) | Request::Refund(_) => true,
             Request::Hold(_) => rejection.is_some(),
             Request::Void(_) | Request::Extend(_) => false,
         };
@@ -563,7 +600,8 @@ impl SerialLedger {
             debit: figures(debit),
             credit: figures(credit.filter(|_| has_part)),
         };
-        let answered = (answered, hold);
+        let amount = moved.map_or(0, |moved| moved.amount);
+        let answered = (answered, hold, self.refunds.told(request, found, amount));
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);
@@ -579,7 +617,7 @@ impl SerialLedger {
     }
 
     /// Debit and credit account, where the request names them or its hold, being open, does.
-    fn parties(&self, request: &Request) -> Option<(AccountId, AccountId)> {
+    fn parties(&self, request: &Request, found: Found) -> Option<(AccountId, AccountId)> {
         let of = |id| self.holds.open.get(&id).map(|hold| (hold.asked.debit, hold.asked.credit));
         match request {
             Request::Transfer(transfer) => Some((transfer.debit, transfer.credit)),
@@ -587,7 +625,16 @@ impl SerialLedger {
             Request::Capture(capture) => of(capture.hold),
             Request::Void(void) => of(void.hold),
             Request::Extend(extend) => of(extend.hold),
+            Request::Refund(refund) => RefundBook::parties(refund, found),
         }
+    }
+
+    /// What a refund names.
+    fn original(&self, time_ns: u64, request: &Request) -> Found {
+        let refund = request.refund()?;
+        let known = self.knows(refund.of, time_ns);
+        let known = known.then(|| self.consumed[&refund.of].answered.0.lsn);
+        self.refunds.find(refund, known)
     }
 
     /// Whether the content is that of the first request under the id.
@@ -604,6 +651,10 @@ impl SerialLedger {
                 Request::Capture(capture) => {
                     capture.currency = capture.currency.or(answered.0.currency);
                 }
+                Request::Refund(refund) => {
+                    refund.currency = refund.currency.or(answered.0.currency);
+                    refund.original = None;
+                }
                 Request::Void(_) | Request::Extend(_) => {}
             }
             request
@@ -614,9 +665,9 @@ impl SerialLedger {
     /// A known id: the first answer again if the content is the same; but what was done only
     /// where it was `done_so`, alone or in this very group.
     fn answer_again(&self, request: &Request, done_so: bool) -> Answered {
-        let (first, hold) = self.consumed[&request.id()].answered;
+        let (first, hold, refund) = self.consumed[&request.id()].answered;
         if self.is_same(request) && (done_so || first.rejection.is_some()) {
-            return (Outcome { repeat: true, ..first }, hold);
+            return (Outcome { repeat: true, ..first }, hold, refund);
         }
         let reused = Outcome {
             id: request.id(),
@@ -628,7 +679,7 @@ impl SerialLedger {
             debit: None,
             credit: None,
         };
-        (reused, None)
+        (reused, None, None)
     }
 
     /// The debit account's currency, or the credit account's where that is unknown.
@@ -651,6 +702,19 @@ impl Book {
     }
 }
 
+/// What the request, which breaks no other rule, will do to accounts.
+fn movement(
+    holds: &HoldBook,
+    refunds: &RefundBook,
+    request: &Request,
+    found: Found,
+) -> Option<Move> {
+    match request {
+        Request::Refund(refund) => refunds.movement(refund, found),
+        request => holds.movement(request),
+    }
+}
+
 /// The first rule that depends on how the accounts stand.
 fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Option<Rejection> {
     let amount = whole(moved.amount);
@@ -658,7 +722,9 @@ fn dynamic_rule(debit: &Book, credit: &Book, on_hold: u128, moved: Move) -> Opti
     let closed = AccountStatus::Closed;
     let frozen = AccountStatus::Frozen;
     let (no_debits, no_credits) = (AccountStatus::DebitsBlocked, AccountStatus::CreditsBlocked);
-    let covered = debit.spec.external || needed <= debit.available(on_hold);
+    // A capture takes nothing away, even from an account that a refund has overdrawn.
+    let free = debit.spec.external || moved.overdraft || needed <= 0;
+    let covered = free || needed <= debit.available(on_hold);
     let in_range = debit.posted - whole(on_hold) - needed >= -BALANCE_MAX
         && credit.posted + amount <= BALANCE_MAX;
     let rules = [

@@ -293,7 +293,7 @@ impl Partition {
         first
     }
 
-    /// The same for an operation on a hold.
+    /// The same for an operation on a hold, and for a refund.
     #[inline(never)]
     fn freeze_hold(&mut self, batch: &Batch, item: &Item) -> Option<Rejection> {
         let (debit, credit) = (batch.debit_effect(item), batch.credit_effect(item));
@@ -391,7 +391,10 @@ impl Partition {
         }
         let mut legs = Legs::default();
         if self.hosts(item.debit) {
-            legs.debit = Some(self.apply_debit(item.debit, lsn, item.amount)?);
+            legs.debit = Some(match item.op {
+                Op::Transfer => self.apply_debit(item.debit, lsn, item.amount)?,
+                _ => self.debit_operation(batch, item, lsn)?,
+            });
             *net -= crate::account::signed(item.amount);
         }
         if self.hosts(item.credit) {
@@ -408,7 +411,7 @@ impl Partition {
         let (lsn, item) = (batch.lsn(at), &batch.items[at]);
         let here = self.hosts(item.debit);
         let done = match item.op {
-            Op::Transfer => return Ok(None),
+            Op::Transfer | Op::Refund | Op::RefundOver => return Ok(None),
             Op::Capture => {
                 if let Some(step) = batch.step(item).filter(|_| here) {
                     self.apply_give_back(item.debit, lsn, step.released)?;
@@ -421,6 +424,43 @@ impl Partition {
             Op::Extend => Some(still(self.at(item.debit))),
         };
         Ok(Some(Legs { debit: done, credit: None }))
+    }
+
+    /// The debit of a capture or of a refund.
+    #[inline(never)]
+    fn debit_operation(&mut self, batch: &Batch, item: &Item, lsn: Lsn) -> Result<Leg, Impossible> {
+        let Item { debit, amount, .. } = *item;
+        match item.op {
+            Op::Capture => {
+                let released = batch.step(item).map_or(0, |step| step.released);
+                self.apply_debit_held(debit, lsn, amount, released)
+            }
+            Op::RefundOver => self.apply_debit_over(debit, lsn, amount),
+            _ => self.apply_debit(debit, lsn, amount),
+        }
+    }
+
+    /// The debit of a capture: the one way to it, live and in replay.
+    pub(crate) fn apply_debit_held(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+        released: u128,
+    ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
+        self.at_mut(slot).debit_held(lsn, amount, released).map(Leg::from)
+    }
+
+    /// The debit of a refund that may overdraw: the one way to it, live and in replay.
+    pub(crate) fn apply_debit_over(
+        &mut self,
+        slot: Slot,
+        lsn: Lsn,
+        amount: u128,
+    ) -> Result<Leg, Impossible> {
+        self.preserve(slot);
+        self.at_mut(slot).debit_over(lsn, amount).map(Leg::from)
     }
 
     /// What a hold sets aside: the one way to it, live and in replay.
@@ -490,7 +530,8 @@ impl Partition {
         }
         let account = self.at(item.debit);
         let spendable = account.posted() - crate::account::signed(account.on_hold());
-        if spendable + batch.debit_effect(item).spendable() < account.floor() {
+        let effect = batch.debit_effect(item);
+        if spendable + effect.spendable() < account.floor_for(effect.guard) {
             return Ok(());
         }
         let what = format!("account {} was refused funds that it has", account.id());

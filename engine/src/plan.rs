@@ -9,6 +9,7 @@ use crate::batch::{Batch, Vote};
 use crate::holds::{Closed, Hold};
 use crate::ids::{Lsn, TransferId};
 use crate::money::CurrencyId;
+use crate::refunds::RefundState;
 use crate::rejection::Rejection;
 use crate::repeat::Asked;
 use foldhash::fast::FixedState;
@@ -37,6 +38,12 @@ pub struct Plan {
     /// later group that speaks of one of them is judged in the next batch, when it is known what
     /// became of it.
     pub(crate) touched: HashMap<TransferId, Result<Hold, Closed>, FixedState>,
+    /// The originals that its groups refund, by their events, likewise.
+    pub(crate) refunded: HashMap<Lsn, RefundState, FixedState>,
+    /// What comes now belongs to the group that begins with this event.
+    pub(crate) group_lsn: Lsn,
+    /// A group was left out because what it refunds has to be read first.
+    pub(crate) unread: bool,
     /// So many items in front are expiries, which nobody asked for.
     pub(crate) expired: usize,
     /// More holds are due than have room: requests wait for the next batch.
@@ -61,6 +68,17 @@ impl Plan {
     #[must_use]
     pub fn time_ns(&self) -> u64 {
         self.time_ns
+    }
+
+    /// Whether a group changes a hold, or refunds something.
+    pub(crate) fn changes_something(&self) -> bool {
+        !self.touched.is_empty() || !self.refunded.is_empty()
+    }
+
+    /// Whether a group was left out because what it refunds has to be read first
+    /// ([`crate::coordinator::Coordinator::unread`]), since this was asked last.
+    pub fn take_unread(&mut self) -> bool {
+        std::mem::take(&mut self.unread)
     }
 
     /// Requests in the batch, repeats included.

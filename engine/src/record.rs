@@ -7,8 +7,10 @@
 //! notices at once when it comes to other figures than the live run did.
 
 mod holds;
+mod refunds;
 
 pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
+pub use refunds::{Found, RefundRefused, Refunded};
 
 use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
@@ -58,6 +60,10 @@ pub enum Record {
     HoldRefused(HoldRefused),
     /// An account was opened with more than a plain opening says, or changed.
     Account(Box<AccountEvent>),
+    /// Money was given back: a posting.
+    Refunded(Box<Refunded>),
+    /// A refund was refused; its id is consumed.
+    RefundRefused(Box<RefundRefused>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -186,6 +192,8 @@ impl Record {
             Self::Voided(voided) => Some(voided.id),
             Self::Extended(extended) => Some(extended.id),
             Self::HoldRefused(refused) => Some(refused.id),
+            Self::Refunded(refunded) => Some(refunded.id),
+            Self::RefundRefused(refused) => Some(refused.id),
             Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
@@ -204,6 +212,8 @@ impl Record {
             Self::Voided(voided) => voided.linked,
             Self::Extended(extended) => extended.linked,
             Self::HoldRefused(refused) => refused.linked,
+            Self::Refunded(refunded) => refunded.linked,
+            Self::RefundRefused(refused) => refused.linked,
             Self::Posted(_)
             | Self::Refused(_)
             | Self::AccountOpened(_)
@@ -223,10 +233,12 @@ impl Record {
             | Self::Held(_)
             | Self::Captured(_)
             | Self::Voided(_)
-            | Self::Extended(_) => true,
+            | Self::Extended(_)
+            | Self::Refunded(_) => true,
             Self::Refused(_)
             | Self::RefusedLinked(_)
             | Self::HoldRefused(_)
+            | Self::RefundRefused(_)
             | Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
@@ -235,22 +247,24 @@ impl Record {
         }
     }
 
-    /// The money it moved: the posting of a transfer or of a capture.
+    /// The money it moved: the posting of a transfer, of a capture or of a refund.
     #[must_use]
     pub fn posting(&self) -> Option<Posted> {
         match self {
             Self::Posted(posted) | Self::PostedLinked(posted) => Some(*posted),
             Self::Captured(captured) => Some(captured.posted()),
+            Self::Refunded(refunded) => Some(refunded.posted()),
             _ => None,
         }
     }
 
-    /// Whether a transfer or an operation on a hold was refused, and for which rule.
+    /// Whether a request was refused, and for which rule.
     #[must_use]
     pub fn rejection(&self) -> Option<Rejection> {
         match self {
             Self::Refused(refused) | Self::RefusedLinked(refused) => Some(refused.rejection),
             Self::HoldRefused(refused) => Some(refused.rejection),
+            Self::RefundRefused(refused) => Some(refused.rejection),
             _ => None,
         }
     }

@@ -69,12 +69,27 @@ pub enum Rejection {
     DebitAccountFloor = 32,
     /// The credit would take the balance above the credit account's ceiling.
     CreditAccountCeiling = 33,
+    /// The transfer to be refunded is not known: no such id is remembered, the event named did not
+    /// decide it, or it belongs to the same linked group.
+    OriginalUnknown = 40,
+    /// It was refused, and moved nothing.
+    OriginalRefused = 41,
+    /// It is a request that moves nothing: a hold that was placed, voided or extended.
+    OriginalMovedNothing = 42,
+    /// It is a refund or a reversal itself.
+    OriginalIsRefund = 43,
+    /// It was reversed already.
+    OriginalReversed = 44,
+    /// All that it moved was refunded already.
+    OriginalRefunded = 45,
+    /// More than what remains to be refunded of it.
+    RefundExceeded = 46,
 }
 
 impl Rejection {
-    /// All, in order of precedence. The state of a hold comes before anything about accounts:
-    /// without an open hold there are none to judge.
-    pub const ALL: [Self; 27] = [
+    /// All, in order of precedence. The state of a hold, and of what is refunded, comes before
+    /// anything about accounts: without it there are none to judge.
+    pub const ALL: [Self; 34] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -85,6 +100,13 @@ impl Rejection {
         Self::HoldCaptured,
         Self::HoldExceeded,
         Self::HoldExtensionTooShort,
+        Self::OriginalUnknown,
+        Self::OriginalRefused,
+        Self::OriginalMovedNothing,
+        Self::OriginalIsRefund,
+        Self::OriginalReversed,
+        Self::OriginalRefunded,
+        Self::RefundExceeded,
         Self::SameAccount,
         Self::DebitAccountUnknown,
         Self::CreditAccountUnknown,
@@ -164,6 +186,13 @@ impl Rejection {
             Self::CreditAccountBlocked => "CREDIT_ACCOUNT_BLOCKED",
             Self::DebitAccountFloor => "DEBIT_ACCOUNT_FLOOR",
             Self::CreditAccountCeiling => "CREDIT_ACCOUNT_CEILING",
+            Self::OriginalUnknown => "ORIGINAL_UNKNOWN",
+            Self::OriginalRefused => "ORIGINAL_REFUSED",
+            Self::OriginalMovedNothing => "ORIGINAL_MOVED_NOTHING",
+            Self::OriginalIsRefund => "ORIGINAL_IS_REFUND",
+            Self::OriginalReversed => "ORIGINAL_REVERSED",
+            Self::OriginalRefunded => "ORIGINAL_REFUNDED",
+            Self::RefundExceeded => "REFUND_EXCEEDED",
         }
     }
 
@@ -188,7 +217,8 @@ impl Rejection {
             | Self::IdReused
             | Self::HoldExists
             | Self::HoldUnknown
-            | Self::HoldExtensionTooShort => true,
+            | Self::HoldExtensionTooShort
+            | Self::OriginalUnknown => true,
             Self::AmountZero
             | Self::AmountTooLarge
             | Self::SameAccount
@@ -198,7 +228,13 @@ impl Rejection {
             | Self::HoldVoided
             | Self::HoldExpired
             | Self::HoldCaptured
-            | Self::HoldExceeded => false,
+            | Self::HoldExceeded
+            | Self::OriginalRefused
+            | Self::OriginalMovedNothing
+            | Self::OriginalIsRefund
+            | Self::OriginalReversed
+            | Self::OriginalRefunded
+            | Self::RefundExceeded => false,
         }
     }
 }
@@ -230,7 +266,7 @@ mod tests {
         }
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq((1..=23).chain(30..=33)));
+        assert!(numbers.into_iter().eq((1..=23).chain(30..=33).chain(40..=46)));
         // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
         assert!(first.is_sorted());

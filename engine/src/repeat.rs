@@ -21,6 +21,9 @@
 //! nothing: of a group that mixed new ids with known ones, only the new ones have events.)
 
 mod holds;
+mod refunds;
+
+pub use refunds::refund_after;
 
 use crate::coordinator::{Answer, hold_after, kind_between};
 use crate::directory::Listing;
@@ -115,9 +118,12 @@ pub fn resolve<E>(
             answer.outcomes[*at] = asked.outcome(*lsn, *time_ns, record, stands);
             let hold = hold_after(*time_ns, record).filter(|_| stands);
             answer.holds.extend(hold.map(|hold| (*at, hold)));
+            let refund = refund_after(record).filter(|_| stands);
+            answer.refunds.extend(refund.map(|refund| (*at, refund)));
         }
     }
     answer.holds.sort_unstable_by_key(|(at, _)| *at);
+    answer.refunds.sort_unstable_by_key(|(at, _)| *at);
     Ok(())
 }
 
@@ -150,6 +156,7 @@ impl Asked {
                 Record::Refused(refused) | Record::RefusedLinked(refused),
             ) => self.is_refused(asked, refused),
             (Request::Transfer(_), _) => false,
+            (Request::Refund(asked), record) => Self::is_refund(asked, record),
             (operation, record) => self.is_operation(operation, record),
         }
     }
@@ -256,6 +263,9 @@ pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
         Record::Refused(r) | Record::RefusedLinked(r) => {
             outcome.debit = party_figures(r.debit);
             outcome.credit = party_figures(r.credit);
+        }
+        Record::Refunded(_) | Record::RefundRefused(_) => {
+            refunds::stored_outcome(record, &mut outcome);
         }
         operation => holds::stored_outcome(operation, &mut outcome),
     }

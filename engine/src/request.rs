@@ -1,5 +1,5 @@
-//! What is asked of the ledger under an id of its own: a transfer, or one of the operations on
-//! a hold. All of them travel in the same submissions, in any order and in the same linked
+//! What is asked of the ledger under an id of its own: a transfer, one of the operations on a
+//! hold, or to give money back. All of them travel in the same submissions, in any order and in the same linked
 //! groups, and each gets one event and one remembered outcome.
 //!
 //! ```text
@@ -10,14 +10,15 @@
 //!
 //! A closed hold never opens again. See `docs/adr/0017-holds.md`.
 
-use crate::ids::{AccountId, TransferId};
+use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::CurrencyId;
+use crate::refunds::Original;
 use crate::transfer::{TransferKind, TransferRequest};
 
 /// Stands for an expiry that never comes, nanoseconds since the Unix epoch.
 pub const NEVER_NS: u64 = u64::MAX;
 
-/// One request. The two large ones are boxed, so that a plain transfer costs what it would
+/// One request. The large ones are boxed, so that a plain transfer costs what it would
 /// cost alone: 80 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -31,6 +32,8 @@ pub enum Request {
     Void(VoidRequest),
     /// Set it aside for longer.
     Extend(ExtendRequest),
+    /// Give back what was moved, or a part of it.
+    Refund(Box<RefundRequest>),
 }
 
 /// Place a hold: set `amount` of the debit account aside for the credit account. The hold's id
@@ -100,6 +103,29 @@ pub struct ExtendRequest {
     pub linked: bool,
 }
 
+/// Give back money that a transfer (or a capture) moved: a part of it, or, as a reversal, all that
+/// was not given back yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefundRequest {
+    /// The caller's id; the idempotency key.
+    pub id: TransferId,
+    /// The original: the transfer that moved the money.
+    pub of: TransferId,
+    /// Its event, for one whose id is not remembered any more; `None` finds it by its id.
+    pub of_lsn: Option<Lsn>,
+    /// Minor units; `None` for a reversal: all that remains, and nothing can follow.
+    pub amount: Option<u128>,
+    /// The currency the caller believes the original to be in; `None` takes its own.
+    pub currency: Option<CurrencyId>,
+    /// The account that pays may go below its overdraft limit for it. Not below a floor.
+    pub allow_overdraft: bool,
+    /// Linked with the next request of the batch: both happen or neither.
+    pub linked: bool,
+    /// What the journal says of the original. Never the caller's: whoever carries the request
+    /// fills it in.
+    pub original: Option<Original>,
+}
+
 impl Request {
     /// The caller's id.
     #[must_use]
@@ -111,6 +137,7 @@ impl Request {
             Self::Capture(capture) => capture.id,
             Self::Void(void) => void.id,
             Self::Extend(extend) => extend.id,
+            Self::Refund(refund) => refund.id,
         }
     }
 
@@ -124,6 +151,7 @@ impl Request {
             Self::Capture(capture) => capture.linked,
             Self::Void(void) => void.linked,
             Self::Extend(extend) => extend.linked,
+            Self::Refund(refund) => refund.linked,
         }
     }
 
@@ -135,6 +163,7 @@ impl Request {
             Self::Capture(capture) => capture.linked = linked,
             Self::Void(void) => void.linked = linked,
             Self::Extend(extend) => extend.linked = linked,
+            Self::Refund(refund) => refund.linked = linked,
         }
     }
 
@@ -146,6 +175,7 @@ impl Request {
             Self::Capture(capture) => capture.id = id,
             Self::Void(void) => void.id = id,
             Self::Extend(extend) => extend.id = id,
+            Self::Refund(refund) => refund.id = id,
         }
     }
 
@@ -158,12 +188,22 @@ impl Request {
         }
     }
 
-    /// The hold it places or speaks of; `None` for a transfer.
+    /// The refund, if it is one.
+    #[must_use]
+    #[inline]
+    pub fn refund(&self) -> Option<&RefundRequest> {
+        match self {
+            Self::Refund(refund) => Some(refund),
+            _ => None,
+        }
+    }
+
+    /// The hold it places or speaks of; `None` for a transfer or a refund.
     #[must_use]
     #[inline]
     pub fn hold(&self) -> Option<TransferId> {
         match self {
-            Self::Transfer(_) => None,
+            Self::Transfer(_) | Self::Refund(_) => None,
             Self::Hold(hold) => Some(hold.id),
             Self::Capture(capture) => Some(capture.hold),
             Self::Void(void) => Some(void.hold),
@@ -178,7 +218,7 @@ impl Request {
         match self {
             Self::Transfer(transfer) => Some([transfer.debit, transfer.credit]),
             Self::Hold(hold) => Some([hold.debit, hold.credit]),
-            Self::Capture(_) | Self::Void(_) | Self::Extend(_) => None,
+            Self::Capture(_) | Self::Void(_) | Self::Extend(_) | Self::Refund(_) => None,
         }
     }
 }
@@ -189,6 +229,12 @@ impl HoldRequest {
     pub fn transfer(&self) -> TransferRequest {
         let Self { id, debit, credit, amount, currency, kind, linked, .. } = *self;
         TransferRequest { id, debit, credit, amount, currency, kind, linked }
+    }
+}
+
+impl From<RefundRequest> for Request {
+    fn from(request: RefundRequest) -> Self {
+        Self::Refund(Box::new(request))
     }
 }
 

@@ -1,8 +1,13 @@
 //! Submissions taken up in rounds: mostly one, for all of them.
 //!
-//! A batch ends in front of a group that speaks of a hold which the batch changes already, and one
-//! full of expiries takes no request at all ([`Coordinator::add`]). What is left over comes in the
-//! next round, decided at the same time; the answers are put together again.
+//! A batch ends in front of a group that speaks of a hold which the batch changes already, or refunds
+//! what it refunds already, and one full of expiries takes no request at all ([`Coordinator::add`]).
+//! What is left over comes in the next round, decided at the same time; the answers are put together
+//! again.
+//!
+//! A group that refunds what was not read yet is given back to whoever carries the requests, with
+//! all that follows it in its submission ([`Rounds::answers`]); with [`Rounds::in_order`] instead the
+//! rounds wait for it ([`Rounds::unread`]).
 //!
 //! ```text
 //! begin ─▶ Rounds::fill ─▶ prepare, decide, commit ─▶ conclude ─▶ Rounds::collect
@@ -23,6 +28,10 @@ pub struct Rounds {
     /// What this round took up of which submission.
     parts: Vec<(usize, Range<usize>)>,
     answers: Vec<Answer>,
+    /// From where on nothing of a submission was taken up, having to be read first.
+    left: Vec<Option<usize>>,
+    in_order: bool,
+    unread: bool,
     over: bool,
 }
 
@@ -30,7 +39,22 @@ impl Rounds {
     /// For so many submissions.
     #[must_use]
     pub fn of(submissions: usize) -> Self {
-        Self { answers: vec![Answer::default(); submissions], ..Self::default() }
+        let (answers, left) = (vec![Answer::default(); submissions], vec![None; submissions]);
+        Self { answers, left, ..Self::default() }
+    }
+
+    /// For so many submissions, all of which are taken up in order: where something has to be read
+    /// first, nothing behind it is taken up before.
+    #[must_use]
+    pub fn in_order(submissions: usize) -> Self {
+        Self { in_order: true, ..Self::of(submissions) }
+    }
+
+    /// The submission and the place in it at which something has to be read before the next
+    /// [`Self::fill`].
+    #[must_use]
+    pub fn unread(&self) -> Option<(usize, usize)> {
+        self.unread.then_some(self.next)
     }
 
     /// Adds what the next batch can hold; `requests` gives the requests of a submission, of
@@ -42,6 +66,7 @@ impl Rounds {
         requests: impl Fn(usize) -> &'a [Request],
     ) {
         self.parts.clear();
+        self.unread = false;
         while self.next.0 < self.answers.len() {
             let (submission, from) = self.next;
             let all = requests(submission);
@@ -50,8 +75,12 @@ impl Rounds {
                 self.parts.push((submission, from..to));
             }
             if to < all.len() {
-                self.next.1 = to;
-                return;
+                self.unread = plan.take_unread();
+                if self.in_order || !self.unread {
+                    self.next.1 = to;
+                    return;
+                }
+                self.left[submission] = Some(to);
             }
             self.next = (submission + 1, 0);
         }
@@ -80,13 +109,14 @@ impl Rounds {
         self.over
     }
 
-    /// The answers, one for each submission.
+    /// The answers, one for each submission, and the place from which on nothing of it was taken up
+    /// because something has to be read first ([`Coordinator::unread`] says what).
     ///
     /// # Panics
     /// Before the rounds are over.
     #[must_use]
-    pub fn answers(self) -> Vec<Answer> {
-        assert!(self.over, "every request is answered");
-        self.answers
+    pub fn answers(self) -> Vec<(Answer, Option<usize>)> {
+        assert!(self.over, "every request is answered, or given back");
+        self.answers.into_iter().zip(self.left).collect()
     }
 }

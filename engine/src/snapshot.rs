@@ -12,7 +12,8 @@
 //!
 //! What is in it does not depend on the number of partitions: accounts come in the order of
 //! their slots, then open holds as they lie, then what is known of accounts beside their money
-//! ([`details`]), in the order of their slots too, then ids in the order of their events.
+//! ([`details`]), in the order of their slots too, then refunded transfers and ids, both in the
+//! order of their events.
 //!
 //! [`Tally`] checks all that can be checked with little memory, on writing and on reading;
 //! [`Restore`] builds the ledger, and so finds ids that come twice as well.
@@ -26,6 +27,7 @@ pub use crate::holds::PIECE_HOLDS;
 pub use crate::known::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 pub use crate::partition::{PIECE_ACCOUNTS, interleave};
 pub use crate::profile::{PIECE_PROFILES, ProfilesPiece};
+pub use crate::refunds::{PIECE_REFUNDS, RefundsPiece};
 pub use restore::{Restore, RestoreAccounts, RestoreIds};
 pub use tally::Tally;
 
@@ -94,6 +96,14 @@ pub enum Unsound {
     /// Accounts and open holds contradict each other.
     #[error("accounts and open holds contradict each other")]
     Holds(#[from] HoldsDiffer),
+    /// A refunded transfer that cannot be.
+    #[error("the transfer that event {lsn} decided cannot be refunded so: {what}")]
+    Refund {
+        /// The event.
+        lsn: Lsn,
+        /// Why not.
+        what: &'static str,
+    },
     /// A remembered id that cannot be.
     #[error("transfer id {id}, remembered for event {lsn}, cannot be: {what}")]
     Id {
@@ -149,6 +159,7 @@ impl Coordinator {
     /// decided and not committed, so that every partition can begin at the same LSN.
     pub fn begin_export(&mut self) -> Head {
         self.profiles.begin_export();
+        self.refunds.begin_export();
         let own = self.currencies.own().iter();
         let asset = |asset: &crate::money::Currency| Asset {
             code: asset.code.clone(),
@@ -183,10 +194,18 @@ impl Coordinator {
         self.profiles.give(most)
     }
 
+    /// The next refunded transfers, at most `most` ([`PIECE_REFUNDS`], outside of tests); `None` once
+    /// all are given.
+    #[must_use]
+    pub fn give_refunds(&mut self, most: usize) -> Option<RefundsPiece> {
+        self.refunds.give(most)
+    }
+
     /// Forgets a snapshot that was begun.
     pub fn end_export(&mut self) {
         self.holds.end_export();
         self.profiles.end_export();
+        self.refunds.end_export();
         self.known.end_export();
     }
 }

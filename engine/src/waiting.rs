@@ -379,13 +379,13 @@ impl Outlook {
     fn vote(self, account: &Account, effect: Effect) -> Vote {
         let (blocked, rule, sure, lost) = match effect.guard {
             Guard::Free => return Vote::YES,
-            Guard::Debit => {
-                let net = effect.spendable();
+            Guard::Debit | Guard::Overdraft => {
+                let (net, floor) = (effect.spendable(), account.floor_for(effect.guard));
                 (
                     account.debit_blocked(),
-                    account.shortfall(),
-                    net >= 0 || self.low.spendable + net >= account.floor(),
-                    self.high.spendable + net < account.floor(),
+                    account.shortfall_for(effect.guard),
+                    net >= 0 || self.low.spendable + net >= floor,
+                    self.high.spendable + net < floor,
                 )
             }
             Guard::Credit => (

@@ -9,7 +9,7 @@ use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{
     CaptureRequest, ExtendRequest, HoldRequest, NEVER_NS, Request, VoidRequest,
 };
-use ducat_engine::testing::book::{Event, filled_with_holds};
+use ducat_engine::testing::book::{Event, filled_in_full};
 use ducat_engine::transfer::{
     AccountRejection, AccountSpec, AccountStatus, BalanceAfter, Outcome, TransferKind,
     TransferRequest,
@@ -59,7 +59,8 @@ impl Bank {
         self.events.extend(events.map(|(lsn, record)| Event { lsn, time_ns, record }));
         let answer = done.answers.into_iter().next().expect("one submission");
         self.ledger.check_holds().expect("accounts and holds agree");
-        filled_with_holds(answer, &self.events)
+        let full = filled_in_full(answer, &self.events);
+        full.into_iter().map(|(outcome, hold, _)| (outcome, hold)).collect()
     }
 
     /// What becomes of one request.

@@ -12,7 +12,7 @@ use ducat_engine::profile::Details;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::Request;
-use ducat_engine::testing::book::{Book, Event, filled_with_holds, replay};
+use ducat_engine::testing::book::{self, Book, Event, filled_in_full, replay};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::testing::{cases, same_outcomes};
@@ -37,7 +37,7 @@ fn scripts(most: usize) -> impl Strategy<Value = Script> {
 /// Scripts of fewer than `most` steps with fewer than `transfers` each.
 fn scripts_of(most: usize, transfers: usize) -> impl Strategy<Value = Script> {
     let raw = vec((any::<u8>(), vec(any::<u64>(), 1..transfers)), 1..most);
-    raw.prop_map(|raw| Script::new(&raw))
+    raw.prop_map(|raw| Script::in_full(&raw))
 }
 
 /// When scripts begin, nanoseconds since the Unix epoch.
@@ -56,7 +56,7 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Answered>>) {
     let mut outcomes = Vec::new();
     for step in script {
         match step {
-            Step::Submit(requests) => outcomes.push(model.submit_with_holds(now_ns, requests)),
+            Step::Submit(requests) => outcomes.push(model.submit_in_full(now_ns, requests)),
             Step::Wait(ns) => now_ns += ns,
             Step::SetStatus(id, status, why) => drop(model.set_status(*id, *status, why)),
             Step::ChangeProfile(id, change) => drop(model.change_profile(*id, change)),
@@ -71,7 +71,9 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Answered>>) {
 
 /// Runs the batch of submissions and gives their outcomes.
 fn execute(book: &mut Book, now_ns: u64, batch: &mut Vec<&[Request]>) -> Vec<Vec<Answered>> {
-    let done = book.ledger.execute(now_ns, batch).expect("possible");
+    let Book { ledger, events } = &mut *book;
+    let done = ledger.execute_reading(now_ns, batch, |lsn| book::read(events, lsn));
+    let done = done.expect("possible");
     batch.clear();
     let time_ns = done.time_ns;
     book.events.extend(done.records.into_iter().map(|(lsn, record)| Event {
@@ -79,7 +81,7 @@ fn execute(book: &mut Book, now_ns: u64, batch: &mut Vec<&[Request]>) -> Vec<Vec
         time_ns,
         record,
     }));
-    done.answers.into_iter().map(|answer| filled_with_holds(answer, &book.events)).collect()
+    done.answers.into_iter().map(|answer| filled_in_full(answer, &book.events)).collect()
 }
 
 /// Plays a script through `Ledger::execute`, cutting batches where the seed says.
@@ -152,12 +154,13 @@ proptest! {
         let (after, expected) = expected(&script);
         prop_assert_eq!(after.last_lsn(), model.last_lsn());
         for (first, again) in first.iter().rev().zip(&expected[first.len()..]) {
-            let of = |answers: &[Answered]| answers.iter().map(|(outcome, _)| *outcome).collect();
+            let of = |answers: &[Answered]| answers.iter().map(|(outcome, ..)| *outcome).collect();
             let outcomes: (Vec<Outcome>, Vec<Outcome>) = (of(first), of(again));
             prop_assert!(same_outcomes(&outcomes.0, &outcomes.1), "{:?}\nagain {:?}", first, again);
             let reused = |answer: &Answered| answer.0.rejection == Some(Rejection::IdReused);
             for (first, again) in first.iter().zip(again).filter(|(first, _)| !reused(first)) {
                 prop_assert_eq!(first.1, again.1, "another state of the hold");
+                prop_assert_eq!(first.2, again.2, "another state of the original");
             }
         }
         let mut cuts = Rng::new(cut);

@@ -13,10 +13,10 @@ use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{Details, ProfileChange};
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{
-    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, Restore, Tally, Unsound,
-    codec, details, interleave,
+    Age, End, Head, IdsPiece, PIECE_HOLDS, PIECE_IDS, ProfilesPiece, RefundsPiece, Restore, Tally,
+    Unsound, codec, details, interleave,
 };
-use ducat_engine::testing::book::{Event, filled};
+use ducat_engine::testing::book::{self, Event, filled};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::testing::{cases, same_outcomes};
@@ -34,7 +34,7 @@ fn config() -> ProptestConfig {
 
 fn scripts(most: usize) -> impl Strategy<Value = Script> {
     let raw = vec((any::<u8>(), vec(any::<u64>(), 1..5)), 1..most);
-    raw.prop_map(|raw| Script::new(&raw))
+    raw.prop_map(|raw| Script::in_full(&raw))
 }
 
 /// A snapshot on its way: what was given so far, by partition.
@@ -43,6 +43,7 @@ struct Taking {
     accounts: Vec<Vec<Vec<Account>>>,
     holds: Vec<Vec<Hold>>,
     profiles: ProfilesPiece,
+    refunds: RefundsPiece,
     ids: Vec<IdsPiece>,
     ids_in_piece: usize,
     whole: bool,
@@ -57,6 +58,7 @@ impl Taking {
             accounts: vec![Vec::new(); ledger.partitions.len()],
             holds: Vec::new(),
             profiles: Vec::new(),
+            refunds: Vec::new(),
             ids: Vec::new(),
             ids_in_piece: 1 + rng.below(4),
             whole: false,
@@ -66,7 +68,7 @@ impl Taking {
     /// Takes a piece from somewhere.
     fn take(&mut self, ledger: &mut Ledger, rng: &mut Rng) {
         let many = ledger.partitions.len();
-        let from = rng.below(many + 3);
+        let from = rng.below(many + 4);
         match ledger.partitions.get_mut(from) {
             Some(partition) => self.accounts[from].extend(partition.give()),
             None if from == many => {
@@ -74,6 +76,9 @@ impl Taking {
             }
             None if from == many + 1 => {
                 self.profiles.extend(ledger.coordinator.give_profiles(1).into_iter().flatten());
+            }
+            None if from == many + 2 => {
+                self.refunds.extend(ledger.coordinator.give_refunds(1).into_iter().flatten());
             }
             None => self.ids.extend(ledger.coordinator.give(self.ids_in_piece)),
         }
@@ -85,6 +90,9 @@ impl Taking {
         }
         while let Some(piece) = ledger.coordinator.give_profiles(2) {
             self.profiles.extend(piece);
+        }
+        while let Some(piece) = ledger.coordinator.give_refunds(2) {
+            self.refunds.extend(piece);
         }
         let most = self.ids_in_piece;
         self.holds.extend(std::iter::from_fn(|| ledger.coordinator.give_holds(most)));
@@ -129,6 +137,15 @@ impl Taking {
         read
     }
 
+    fn refunds(&self) -> RefundsPiece {
+        let mut bytes = Vec::new();
+        codec::put_refunds(&self.refunds, &mut bytes);
+        assert!(bytes.len() <= self.refunds.len() * codec::REFUND_BYTES_MAX);
+        let read = codec::take_refunds(&bytes).expect("it was encoded");
+        assert_eq!(read, self.refunds);
+        read
+    }
+
     fn id_pieces(&self) -> Vec<IdsPiece> {
         let read = self.ids.iter().map(|piece| {
             let mut bytes = Vec::new();
@@ -153,6 +170,7 @@ impl Taking {
         self.pieces().iter().for_each(|piece| tally.accounts(piece).expect("sound"));
         self.holds.iter().for_each(|piece| tally.holds(piece).expect("sound"));
         tally.profiles(&self.profiles()).expect("sound");
+        tally.refunds(&self.refunds()).expect("sound");
         self.id_pieces().iter().for_each(|piece| tally.ids(piece).expect("sound"));
         let end = tally.finish().expect("whole");
         let mut bytes = Vec::new();
@@ -171,6 +189,7 @@ impl Taking {
             restore.accounts.put_holds(&piece)?;
         }
         restore.accounts.put_profiles(self.profiles())?;
+        restore.accounts.put_refunds(&self.refunds())?;
         for piece in self.id_pieces() {
             restore.ids.put(&piece)?;
         }
@@ -207,6 +226,7 @@ fn same(one: &mut Ledger, other: &mut Ledger) -> Result<(), TestCaseError> {
     prop_assert_eq!(one.summary(), other.summary());
     prop_assert_eq!(remembered(one), remembered(other));
     prop_assert_eq!(open_holds(one), open_holds(other));
+    prop_assert!(one.coordinator.refunds().iter().eq(other.coordinator.refunds().iter()));
     prop_assert_eq!((one.check_holds(), other.check_holds()), (Ok(()), Ok(())));
     let next = [&*one, &*other].map(|ledger| ledger.coordinator.holds().next_expiry_ns());
     prop_assert_eq!(next[0], next[1]);
@@ -244,7 +264,8 @@ impl Live {
     }
 
     fn submit(&mut self, requests: &[Request]) -> Vec<Outcome> {
-        let done = self.ledger.execute(self.now_ns, &[requests]).expect("possible");
+        let read = |lsn| book::read(&self.events, lsn);
+        let done = self.ledger.execute_reading(self.now_ns, &[requests], read).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter().map(|(lsn, record)| Event { lsn, time_ns, record });
         self.events.extend(events);
@@ -377,7 +398,7 @@ fn the_property_does_forget_ids_between() {
     for seed in 0..80 {
         let raw: Vec<(u8, Vec<u64>)> =
             (0..160).map(|_| (rng.next() as u8, vec![rng.next(), rng.next()])).collect();
-        play(&Script::new(&raw).0, seed, &mut forgotten).expect("as by full replay");
+        play(&Script::in_full(&raw).0, seed, &mut forgotten).expect("as by full replay");
     }
     assert!(forgotten > 100, "{forgotten}");
 }
@@ -401,8 +422,10 @@ fn sample() -> Taking {
     let ceiling = LimitsChange { ceiling: Some(Some(1 << 70)), ..LimitsChange::default() };
     live.act(&Step::ChangeLimits(workload::account(2), ceiling));
     let mut rng = Rng::new(1);
-    let raw: Vec<_> = (0..200).map(|_| (0, vec![rng.next(), rng.next(), rng.next()])).collect();
-    for step in Script::new(&raw).0 {
+    let raw: Vec<_> = (0..300)
+        .map(|n| (if n % 4 == 0 { 0 } else { 40 }, vec![rng.next(), rng.next(), rng.next()]))
+        .collect();
+    for step in Script::in_full(&raw).0 {
         live.now_ns += 1;
         live.act(&step);
     }
@@ -421,6 +444,7 @@ fn what_does_not_add_up_is_refused_by_name() {
             accounts: vec![sample.pieces()],
             holds: sample.holds.clone(),
             profiles: sample.profiles.clone(),
+            refunds: sample.refunds.clone(),
             ids: sample.ids.clone(),
             ids_in_piece: 1,
             whole: true,
@@ -440,6 +464,8 @@ fn what_does_not_add_up_is_refused_by_name() {
             }
             tally.profiles(&taking.profiles)?;
             restore.accounts.put_profiles(taking.profiles.clone())?;
+            tally.refunds(&taking.refunds)?;
+            restore.accounts.put_refunds(&taking.refunds)?;
             for piece in &taking.ids {
                 tally.ids(piece)?;
                 restore.ids.put(piece)?;
@@ -514,6 +540,12 @@ fn what_does_not_add_up_is_refused_by_name() {
         place.id = first.id;
     };
     contains(refused(&again), "its id comes twice");
+    contains(refused(&|t, _| t.refunds[0].1.refunded = 0), "what was refunded is out of range");
+    contains(refused(&|t, _| t.refunds[0].1.moved += 1), "");
+    contains(refused(&|t, _| t.refunds[0].1.last_lsn = Lsn(9_999)), "comes after the snapshot");
+    contains(refused(&|t, _| t.refunds[0].1.last_lsn = t.refunds[0].0), "does not come after it");
+    contains(refused(&|t, _| t.refunds.swap(0, 1)), "in the order of their events");
+    contains(refused(&|t, _| t.refunds.truncate(1)), "state hash");
 }
 
 /// The first open hold, of some amount.
@@ -532,7 +564,7 @@ proptest! {
 
     /// So are bytes that begin as something real.
     #[test]
-    fn spoiled_bytes_are_read_or_refused(which in 0_usize..6, at in any::<usize>(), bit in 0_u32..8) {
+    fn spoiled_bytes_are_read_or_refused(which in 0_usize..7, at in any::<usize>(), bit in 0_u32..8) {
         let mut bytes = encoded()[which].clone();
         let at = at % bytes.len();
         bytes[at] ^= 1_u8 << bit;
@@ -541,17 +573,18 @@ proptest! {
     }
 }
 
-fn encoded() -> &'static [Vec<u8>; 6] {
-    static ENCODED: std::sync::OnceLock<[Vec<u8>; 6]> = std::sync::OnceLock::new();
+fn encoded() -> &'static [Vec<u8>; 7] {
+    static ENCODED: std::sync::OnceLock<[Vec<u8>; 7]> = std::sync::OnceLock::new();
     ENCODED.get_or_init(|| {
         let sample = sample();
-        let mut bytes = [const { Vec::new() }; 6];
+        let mut bytes = [const { Vec::new() }; 7];
         codec::put_head(&sample.head, &mut bytes[0]);
         sample.pieces().iter().flatten().for_each(|a| codec::put_account(a, &mut bytes[1]));
         codec::put_ids(&sample.ids[0], &mut bytes[2]);
         codec::put_end(&sample.end(), &mut bytes[3]);
         sample.holds.iter().flatten().for_each(|hold| codec::put_hold(hold, &mut bytes[4]));
         details::put_profiles(&sample.profiles, &mut bytes[5]);
+        codec::put_refunds(&sample.refunds, &mut bytes[6]);
         bytes
     })
 }
@@ -585,6 +618,12 @@ fn read_all(bytes: &[u8]) {
         out.clear();
         details::put_profiles(&profiles, &mut out);
         assert_eq!(out, bytes, "there is one way to write them");
+    }
+    if let Ok(refunds) = codec::take_refunds(bytes) {
+        out.clear();
+        codec::put_refunds(&refunds, &mut out);
+        assert_eq!(out, bytes);
+        drop(Tally::new(sample_head()).expect("sound").refunds(&refunds));
     }
     drop(codec::take_end(bytes));
 }

@@ -8,8 +8,8 @@ use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
-use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
-use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
+use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -128,6 +128,38 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
     ledger
 }
 
+/// The same with refunds: most in part, some to their end.
+fn with_refunds(mut ledger: Ledger, count: u128) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    let id = |n: u128| TransferId::new(n << 81).expect("not zero");
+    let (debit, credit) = (account(1 << 70 | 1), account(5 << 70 | 5));
+    for n in 1..=count {
+        let (moves, kind) = (id(n), TransferKind::Deposit);
+        let (currency, linked) = (None, false);
+        let amount = n * 10;
+        let deposit = TransferRequest { id: moves, debit, credit, amount, currency, kind, linked };
+        let refund = |id, amount| RefundRequest {
+            id,
+            of: moves,
+            of_lsn: None,
+            amount,
+            currency,
+            allow_overdraft: true,
+            linked,
+            original: None,
+        };
+        let requests: [Request; 3] = [
+            deposit.into(),
+            refund(id(1_000_000 + n), Some(n)).into(),
+            refund(id(2_000_000 + n), None).into(),
+        ];
+        let requests = if n % 3 == 0 { &requests[..] } else { &requests[..2] };
+        ledger.execute(now_ns, &[requests]).expect("possible");
+    }
+    assert_eq!(ledger.coordinator.refunds().len() as u128, count);
+    ledger
+}
+
 fn header(ledger: &mut Ledger) -> SnapshotHeader {
     let state = ledger.begin_export();
     SnapshotHeader {
@@ -150,6 +182,9 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     }
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         encoder.profiles(&piece).expect("sound");
+    }
+    while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
+        encoder.refunds(&piece).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
@@ -257,7 +292,7 @@ fn write_the_fixture() {
 fn what_was_written_is_loaded_on_any_number_of_partitions() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
-    let mut original = with_holds(ledger(9_000, 3_000), 9_000);
+    let mut original = with_refunds(with_holds(ledger(9_000, 3_000), 9_000), 5_000);
     let written = write(&store, &mut original);
     let lsn = written.header.lsn();
     assert_eq!(store.verify(lsn).expect("is whole"), written);
@@ -283,7 +318,7 @@ fn what_was_written_is_loaded_on_any_number_of_partitions() {
 
 #[test]
 fn every_flipped_bit_is_refused_and_every_cut() {
-    let (good, _) = encoded(&mut with_holds(ledger(5, 9), 10));
+    let (good, _) = encoded(&mut with_refunds(with_holds(ledger(5, 9), 10), 5));
     for bit in 0..good.len() * 8 {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);

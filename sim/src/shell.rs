@@ -396,7 +396,11 @@ impl Shell {
         let keys = submissions.iter().map(|(key, _)| *key);
         let events = self.book.events[first..].to_vec();
         let lsn = Lsn(batch.first_lsn.0 + batch.items.len() as u64 - 1);
-        Some(Concluded { answers: keys.zip(rounds.answers()).collect(), events, lsn })
+        let answers = rounds.answers().into_iter().map(|(answer, unread)| {
+            assert_eq!(unread, None, "nothing is refunded here");
+            answer
+        });
+        Some(Concluded { answers: keys.zip(answers).collect(), events, lsn })
     }
 
     /// Whether a snapshot can begin: nothing is decided whose commit was not sent.

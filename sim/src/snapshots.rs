@@ -227,6 +227,7 @@ pub fn load(
             Part::Accounts(accounts) => restore.accounts.put(accounts),
             Part::Holds(holds) => restore.accounts.put_holds(&holds),
             Part::Profiles(piece) => restore.accounts.put_profiles(piece),
+            Part::Refunds(piece) => restore.accounts.put_refunds(&piece),
             Part::Ids(piece) => restore.ids.put(&piece),
         };
         put.map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@ use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::Details;
+use ducat_engine::refunds::{RefundAfter, RefundState};
 use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
 use std::collections::HashMap;
@@ -57,6 +58,46 @@ pub struct StoredRequest {
     pub outcome: Outcome,
     /// How the hold of an operation stood after it.
     pub hold: Option<HoldAfter>,
+    /// How the original of a refund stood after it.
+    pub refund: Option<RefundAfter>,
+    /// What was refunded of it by now, where anything was.
+    pub refunded: Option<RefundState>,
+}
+
+/// A refund of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundView {
+    /// Its id.
+    pub id: TransferId,
+    /// Its event.
+    pub lsn: Lsn,
+    /// When it was decided: nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// Minor units given back.
+    pub amount: u128,
+    /// Minor units given back so far, these too.
+    pub refunded: u128,
+    /// It was a reversal: all that remained.
+    pub reversal: bool,
+}
+
+/// A page of a transfer's refunds, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundsPage {
+    /// The transfer's event.
+    pub original: Lsn,
+    /// The account that paid, and gets refunds.
+    pub debit: AccountId,
+    /// The account that received, and pays refunds.
+    pub credit: AccountId,
+    /// What both hold.
+    pub currency: CurrencyId,
+    /// How it stands.
+    pub state: RefundState,
+    /// The refunds.
+    pub refunds: Vec<RefundView>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Lsn>,
 }
 
 /// An open hold, with its accounts by the callers' ids.

@@ -114,6 +114,7 @@ impl Taking {
         self.give_accounts(&mut file)?;
         self.give_holds(&mut file)?;
         self.give_profiles(&mut file)?;
+        self.give_refunds(&mut file)?;
         self.give_ids(&mut file)?;
         export.done = true;
         self.check_going_on()?;
@@ -177,6 +178,16 @@ impl Taking {
         };
         while let Some(piece) = self.ask(queue)? {
             self.paced(|| file.profiles(&piece))?;
+        }
+        Ok(())
+    }
+
+    fn give_refunds(&self, file: &mut SnapshotFile) -> Result<(), Ended> {
+        let queue = |reply| {
+            self.shared.queue_read(WaitingRead { read: Read::Refunds { reply }, place: None })
+        };
+        while let Some(piece) = self.ask(queue)? {
+            self.paced(|| file.refunds(&piece))?;
         }
         Ok(())
     }

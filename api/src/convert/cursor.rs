@@ -3,7 +3,7 @@
 //! cut, altered or taken from another list is refused instead of giving a wrong page.
 
 use crate::violation::Violations;
-use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::profile::Filter;
 
 /// The cursor of a page of the accounts that this filter asks for, which begins at this slot.
@@ -110,6 +110,23 @@ pub fn read_holds(account: AccountId, cursor: &str) -> Result<u32, Violations> {
     }
     let place = read("holds", account.get(), cursor).and_then(|place| u32::try_from(place).ok());
     place.ok_or_else(invalid)
+}
+
+/// The cursor of a page of this transfer's refunds that begins at this LSN.
+#[must_use]
+pub fn refunds(of: TransferId, next: Lsn) -> String {
+    write("refunds", of.get(), next.0)
+}
+
+/// The LSN a page of this transfer's refunds begins at; `None` (the newest) for an empty one.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_refunds(of: TransferId, cursor: &str) -> Result<Option<Lsn>, Violations> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    read("refunds", of.get(), cursor).map(|place| Some(Lsn(place))).ok_or_else(invalid)
 }
 
 fn write(list: &str, owner: u128, place: u64) -> String {

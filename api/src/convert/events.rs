@@ -96,6 +96,7 @@ fn named(request: &Request) -> Option<CurrencyId> {
         Request::Transfer(transfer) => transfer.currency,
         Request::Hold(hold) => hold.currency,
         Request::Capture(capture) => capture.currency,
+        Request::Refund(refund) => refund.currency,
         Request::Void(_) | Request::Extend(_) => None,
     }
 }

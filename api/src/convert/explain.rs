@@ -2,13 +2,25 @@
 //! Made from the request and the outcome alone, so a repeat explains itself as the first
 //! answer did.
 
+mod refunds;
+
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
+use ducat_engine::refunds::RefundAfter;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{NEVER_NS, Request, expiry_ns};
 use ducat_engine::transfer::{BalanceAfter, Outcome, TransferKind};
 use std::fmt::{self, Write as _};
+
+/// What a request finds and leaves beside accounts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct After<'a> {
+    /// The hold of an operation; one that was refused found it so, if it was open.
+    pub hold: Option<&'a HoldAfter>,
+    /// The original of a refund; one that was refused found it so, if it moved money.
+    pub refund: Option<&'a RefundAfter>,
+}
 
 /// Writes the sentences of a batch, looking its currency up once.
 pub struct Explainer<'a> {
@@ -24,11 +36,10 @@ impl<'a> Explainer<'a> {
     }
 
     /// Appends why the request was refused, in one sentence; nothing for one that was done.
-    /// `hold` is the hold of an operation as the refusal found it, if it was open.
     pub fn explain(
         &mut self,
         outcome: &Outcome,
-        hold: Option<&HoldAfter>,
+        after: After<'_>,
         request: &Request,
         to: &mut String,
     ) {
@@ -37,11 +48,13 @@ impl<'a> Explainer<'a> {
             Request::Transfer(transfer) => transfer.currency,
             Request::Hold(hold) => hold.currency,
             Request::Capture(capture) => capture.currency,
+            Request::Refund(refund) => refund.currency,
             Request::Void(_) | Request::Extend(_) => None,
         };
         let named = named.and_then(|id| self.currencies.by_id(id));
         let currency = self.currency(outcome.currency);
-        let asked = Asked { outcome, hold, request, currency, named: named.as_ref() };
+        let After { hold, refund } = after;
+        let asked = Asked { outcome, hold, refund, request, currency, named: named.as_ref() };
         asked.write_sentence(rejection, to).expect("writing to a String never fails");
     }
 
@@ -59,6 +72,8 @@ struct Asked<'a> {
     outcome: &'a Outcome,
     /// The hold as it stood, if it was open.
     hold: Option<&'a HoldAfter>,
+    /// The original of a refund as it stood, if it moved money.
+    refund: Option<&'a RefundAfter>,
     request: &'a Request,
     /// That of the accounts.
     currency: Option<&'a Currency>,
@@ -68,6 +83,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn write_sentence(&self, rejection: Rejection, to: &mut String) -> fmt::Result {
+        if let Request::Refund(refund) = self.request {
+            return self.write_of_refund(refund, rejection, to);
+        }
         let Some([debit, credit]) = self.request.accounts() else {
             return self.write_of_hold(rejection, to);
         };
@@ -153,6 +171,7 @@ impl Asked<'_> {
             | Rejection::HoldCaptured
             | Rejection::HoldExceeded
             | Rejection::HoldExtensionTooShort => self.write_of_hold(rejection, to),
+            other => self.of_refunds_only(other, to),
         }
     }
 
@@ -244,6 +263,7 @@ impl Asked<'_> {
             | Rejection::KindMismatch => {
                 write!(to, "the accounts of hold {id} do not fit: {}", rejection.code())
             }
+            other => self.of_refunds_only(other, to),
         }
     }
 
@@ -253,6 +273,10 @@ impl Asked<'_> {
             Request::Hold(hold) => hold.amount,
             Request::Capture(capture) => {
                 capture.amount.or(self.hold.map(|hold| hold.remaining)).unwrap_or(0)
+            }
+            Request::Refund(refund) => {
+                let remaining = self.refund.map(|after| after.moved - after.refunded);
+                refund.amount.or(remaining).unwrap_or(0)
             }
             Request::Void(_) | Request::Extend(_) => 0,
         }

@@ -1,13 +1,15 @@
-//! Operations on holds from the wire and back. A field that an operation does not have must be
+//! Operations on holds, and refunds, from the wire and back. A field that an operation does not have must be
 //! empty: what would be ignored is refused, so that nobody believes it was heeded.
 
 use super::transfers::{Reader, money_to_proto, transfer_to_proto};
 use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
 use crate::wire_requests::{More, WireRequest};
-use ducat_engine::ids::TransferId;
+use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::money::Currencies;
-use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::request::{
+    CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
+};
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
@@ -28,7 +30,7 @@ impl Reader<'_> {
     ) -> Option<Request> {
         let Some(operation) = more.operation() else {
             violations.add(place, "operation", "OPERATION_UNKNOWN", || {
-                format!("{} is no operation; known are 0 to 4", more.operation)
+                format!("{} is no operation; known are 0 to 4, 40 and 41", more.operation)
             });
             return None;
         };
@@ -50,6 +52,9 @@ impl Reader<'_> {
                 let (id, hold) = ids(item, more, place, violations)?;
                 let (timeout_ns, linked) = (timeout_ns?, item.linked);
                 Some(ExtendRequest { id, hold, timeout_ns, linked }.into())
+            }
+            Operation::Refund | Operation::Reverse => {
+                self.refund(item, more, place, violations).map(Request::from)
             }
         };
         request.filter(|_| violations.total() == before)
@@ -107,6 +112,37 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    fn refund(
+        &mut self,
+        item: &WireRequest,
+        more: &More,
+        place: Place,
+        violations: &mut Violations,
+    ) -> Option<RefundRequest> {
+        let money = self.money(item, more, place, violations);
+        let id = TransferId::from_halves(item.id_high, item.id).ok();
+        let of = TransferId::from_halves(more.original_id_high, more.original_id).ok();
+        if id.is_none() {
+            violations.add(place, "id", "TRANSFER_ID_ZERO", super::zero_id);
+        }
+        if of.is_none() {
+            violations.add(place, "original_id", "ORIGINAL_ID_ZERO", super::zero_id);
+        }
+        let (amount, currency) = money?;
+        Some(RefundRequest {
+            id: id?,
+            of: of?,
+            of_lsn: (more.original_lsn > 0).then_some(Lsn(more.original_lsn)),
+            amount: (more.operation() == Some(Operation::Refund)).then_some(amount),
+            currency,
+            allow_overdraft: more.allow_overdraft,
+            linked: item.linked,
+            original: None,
+        })
+    }
+}
+
 /// The request's id and the hold's.
 fn ids(
     item: &WireRequest,
@@ -146,22 +182,27 @@ fn refuse_foreign(
     place: Place,
     violations: &mut Violations,
 ) {
-    use Operation::{Capture, Extend, Hold, Transfer, Void};
+    use Operation::{Capture, Extend, Hold, Refund, Reverse, Transfer, Void};
     let moves: &[Operation] = &[Transfer, Hold];
-    let names_money: &[Operation] = &[Transfer, Hold, Capture];
+    let names_amount: &[Operation] = &[Transfer, Hold, Capture, Refund];
+    let names_currency: &[Operation] = &[Transfer, Hold, Capture, Refund, Reverse];
+    let gives_back: &[Operation] = &[Refund, Reverse];
     let of_open: &[Operation] = &[Capture, Void, Extend];
-    let fields: [(&str, bool, &[Operation]); 11] = [
+    let fields: [(&str, bool, &[Operation]); 14] = [
         ("debit_account", item.debit_account | item.debit_account_high != 0, moves),
         ("credit_account", item.credit_account | item.credit_account_high != 0, moves),
-        ("amount_minor", item.amount_minor != 0, names_money),
-        ("amount", !more.amount.is_empty(), names_money),
-        ("currency", !more.currency.is_empty(), names_money),
+        ("amount_minor", item.amount_minor != 0, names_amount),
+        ("amount", !more.amount.is_empty(), names_amount),
+        ("currency", !more.currency.is_empty(), names_currency),
         ("kind", item.kind != 0, moves),
         ("hold_id", more.hold_id | more.hold_id_high != 0, of_open),
         ("timeout_ms", more.timeout_ms != 0, &[Hold, Extend]),
         ("over_capture_max", !more.over_capture_max.is_empty(), &[Hold]),
         ("over_capture_max_minor", more.over_capture_max_minor != 0, &[Hold]),
         ("last", more.last, &[Capture]),
+        ("original_id", more.original_id | more.original_id_high != 0, gives_back),
+        ("original_lsn", more.original_lsn != 0, gives_back),
+        ("allow_overdraft", more.allow_overdraft, gives_back),
     ];
     for (field, is_set, belongs_to) in fields {
         if is_set && !belongs_to.contains(&operation) {
@@ -179,6 +220,8 @@ const fn words(operation: Operation) -> &'static str {
         Operation::Capture => "a capture",
         Operation::Void => "a void",
         Operation::Extend => "an extension",
+        Operation::Refund => "a refund",
+        Operation::Reverse => "a reversal",
     }
 }
 
@@ -223,6 +266,30 @@ pub(super) fn to_proto(request: &Request, currencies: &Currencies) -> proto::Tra
             let timeout_ms = timeout_ms(extend.timeout_ns);
             proto::TransferRequest { timeout_ms, ..of(Operation::Extend, extend.hold) }
         }
+        Request::Refund(refund) => refund_to_proto(refund, currencies),
+    }
+}
+
+fn refund_to_proto(refund: &RefundRequest, currencies: &Currencies) -> proto::TransferRequest {
+    let operation = match refund.amount {
+        Some(_) => Operation::Refund,
+        None => Operation::Reverse,
+    };
+    let (amount_minor, amount, currency) =
+        money_to_proto(refund.amount.unwrap_or(0), refund.currency, currencies);
+    proto::TransferRequest {
+        id: refund.id.low(),
+        id_high: refund.id.high(),
+        operation: operation.into(),
+        original_id: refund.of.low(),
+        original_id_high: refund.of.high(),
+        original_lsn: refund.of_lsn.map_or(0, |lsn| lsn.0),
+        amount_minor,
+        amount,
+        currency,
+        allow_overdraft: refund.allow_overdraft,
+        linked: refund.linked,
+        ..proto::TransferRequest::default()
     }
 }
 

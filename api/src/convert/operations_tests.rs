@@ -18,11 +18,20 @@ fn sound(operation: Operation) -> Message {
         Operation::Capture => Message::capture(id(8), id(7), None),
         Operation::Void => Message::void(id(8), id(7)),
         Operation::Extend => Message::extend(id(8), id(7), None),
+        Operation::Refund => Message::refund(id(8), id(7), 12),
+        Operation::Reverse => Message::reverse(id(8), id(7)),
     }
 }
 
-const ALL: [Operation; 5] =
-    [Operation::Transfer, Operation::Hold, Operation::Capture, Operation::Void, Operation::Extend];
+const ALL: [Operation; 7] = [
+    Operation::Transfer,
+    Operation::Hold,
+    Operation::Capture,
+    Operation::Void,
+    Operation::Extend,
+    Operation::Refund,
+    Operation::Reverse,
+];
 
 fn read(message: Message) -> Result<Request, Violations> {
     single(&message.into(), &Currencies::new())
@@ -37,18 +46,27 @@ const FIELDS: &[Field] = &[
     (
         "amount_minor",
         |m| m.amount_minor = 9,
-        &[Operation::Transfer, Operation::Hold, Operation::Capture],
+        &[Operation::Transfer, Operation::Hold, Operation::Capture, Operation::Refund],
     ),
     (
         "currency",
         |m| m.currency = "GBP".into(),
-        &[Operation::Transfer, Operation::Hold, Operation::Capture],
+        &[
+            Operation::Transfer,
+            Operation::Hold,
+            Operation::Capture,
+            Operation::Refund,
+            Operation::Reverse,
+        ],
     ),
     ("kind", |m| m.kind = 2, &[Operation::Transfer, Operation::Hold]),
     ("hold_id", |m| m.hold_id_high = 5, &[Operation::Capture, Operation::Void, Operation::Extend]),
     ("timeout_ms", |m| m.timeout_ms = 5, &[Operation::Hold, Operation::Extend]),
     ("over_capture_max_minor", |m| m.over_capture_max_minor = 5, &[Operation::Hold]),
     ("last", |m| m.last = true, &[Operation::Capture]),
+    ("original_id", |m| m.original_id_high = 5, &[Operation::Refund, Operation::Reverse]),
+    ("original_lsn", |m| m.original_lsn = 5, &[Operation::Refund, Operation::Reverse]),
+    ("allow_overdraft", |m| m.allow_overdraft = true, &[Operation::Refund, Operation::Reverse]),
 ];
 
 #[test]

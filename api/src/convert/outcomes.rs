@@ -1,7 +1,7 @@
 //! Outcomes to the wire. Batches are encoded in one step (see [`crate::wire`]); only a
 //! refusal costs a sentence, and only a balance beyond 64 bits an allocation.
 
-use super::explain::Explainer;
+use super::explain::{After, Explainer};
 use super::transfers::Reader;
 use crate::proto;
 use crate::violation::{Place, Violations};
@@ -9,7 +9,9 @@ use crate::wire::{self, Encoded, Small};
 use crate::wire_requests::WireRequest;
 use ducat_actors::handle::Answers;
 use ducat_engine::holds::{Closed, HoldAfter};
+use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::money::Currencies;
+use ducat_engine::refunds::{RefundAfter, RefundState};
 use ducat_engine::request::Request;
 use ducat_engine::transfer::{BalanceAfter, Outcome};
 use prost::Message as _;
@@ -100,12 +102,16 @@ fn encode(
     let mut text = Vec::new();
     let mut figures = Small::new();
     let mut holds = answers.holds.iter().peekable();
+    let mut refunds = answers.refunds.iter().peekable();
     for (at, (outcome, item)) in answers.outcomes.iter().zip(asked).enumerate() {
         let hold = holds.next_if(|(of, _)| *of == at).map(|(_, hold)| hold);
-        if !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none()) {
-            // Figures beyond 2^63 minor units are rare enough to go the long way.
+        let refund = refunds.next_if(|(of, _)| *of == at).map(|(_, refund)| refund);
+        let wide = !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none());
+        if wide || refund.is_some() {
+            // Figures beyond 2^63 minor units, and refunds, are rare enough to go the long way.
+            let after = After { hold, refund };
             let request = reader.request(item, Place::Request, &mut Violations::default());
-            let message = message(outcome, hold, request.as_ref(), &mut explainer);
+            let message = message(outcome, after, request.as_ref(), &mut explainer);
             wire::delimited(out, list, &[&message.encode_to_vec()]);
             continue;
         }
@@ -123,7 +129,7 @@ fn encode(
         sentence.clear();
         text.clear();
         if let Some(request) = reader.request(item, Place::Request, &mut Violations::default()) {
-            explainer.explain(outcome, hold, &request, &mut sentence);
+            explainer.explain(outcome, After { hold, refund }, &request, &mut sentence);
             wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
         }
         wire::delimited(out, list, &[figures.as_bytes(), &text]);
@@ -195,26 +201,26 @@ pub const fn state_to_proto(closed: Option<Closed>) -> proto::HoldState {
     }
 }
 
-/// The answer to one request, as a message; `hold` is how the hold of an operation stands.
+/// The answer to one request, as a message.
 #[must_use]
 pub fn one(
     outcome: &Outcome,
-    hold: Option<&HoldAfter>,
+    after: After<'_>,
     request: &Request,
     currencies: &Currencies,
 ) -> proto::Outcome {
-    message(outcome, hold, Some(request), &mut Explainer::new(currencies))
+    message(outcome, after, Some(request), &mut Explainer::new(currencies))
 }
 
 fn message(
     outcome: &Outcome,
-    hold: Option<&HoldAfter>,
+    after: After<'_>,
     request: Option<&Request>,
     explainer: &mut Explainer<'_>,
 ) -> proto::Outcome {
     let mut explanation = String::new();
     if let Some(request) = request {
-        explainer.explain(outcome, hold, request, &mut explanation);
+        explainer.explain(outcome, after, request, &mut explanation);
     }
     proto::Outcome {
         id: outcome.id.low(),
@@ -226,7 +232,38 @@ fn message(
         explanation,
         debit: outcome.debit.as_ref().map(balance),
         credit: outcome.credit.as_ref().map(balance),
-        hold: hold.map(|hold| Box::new(hold_outcome(hold))),
+        hold: after.hold.map(|hold| Box::new(hold_outcome(hold))),
+        refund: after.refund.map(|refund| Box::new(refund_outcome(refund))),
+    }
+}
+
+/// How much of a transfer was given back.
+#[must_use]
+pub fn state_outcome(id: TransferId, lsn: Lsn, state: &RefundState) -> proto::RefundOutcome {
+    refund_outcome(&state.told(id, lsn))
+}
+
+/// How the original of a refund stands; its amounts all as texts when one does not fit into 64
+/// bits.
+fn refund_outcome(refund: &RefundAfter) -> proto::RefundOutcome {
+    let RefundAfter { of, of_lsn, amount, moved, refunded, reversed } = *refund;
+    // No part of it is larger than what was moved.
+    let narrow = u64::try_from(moved).is_ok();
+    let minor = |figure: u128| u64::try_from(figure).ok().filter(|_| narrow).unwrap_or(0);
+    let wide = || proto::WideRefund {
+        moved_minor: moved.to_string(),
+        refunded_minor: refunded.to_string(),
+        amount_minor: amount.to_string(),
+    };
+    proto::RefundOutcome {
+        original_id: of.low(),
+        original_id_high: of.high(),
+        original_lsn: of_lsn.0,
+        moved_minor: minor(moved),
+        refunded_minor: minor(refunded),
+        amount_minor: minor(amount),
+        reversed,
+        wide: (!narrow).then(wide),
     }
 }
 

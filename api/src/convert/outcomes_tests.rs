@@ -35,13 +35,14 @@ fn plain(answers: &Answers, asked: &[proto::TransferRequest]) -> Vec<proto::Outc
     let one = |(at, (outcome, item)): (usize, (&Outcome, &proto::TransferRequest))| {
         let item = WireRequest::from(item.clone());
         let request = super::super::transfers::single(&item, &currencies).expect("well-formed");
-        super::one(outcome, answers.hold(at), &request, &currencies)
+        let after = super::After { hold: answers.hold(at), refund: answers.refund(at) };
+        super::one(outcome, after, &request, &currencies)
     };
     answers.outcomes.iter().zip(asked).enumerate().map(one).collect()
 }
 
 fn assert_same(outcomes: &[Outcome], asked: &[proto::TransferRequest]) {
-    let answers = Answers { outcomes: outcomes.to_vec(), holds: Vec::new() };
+    let answers = Answers { outcomes: outcomes.to_vec(), holds: Vec::new(), refunds: Vec::new() };
     assert_answers_same(&answers, asked);
 }
 
@@ -104,16 +105,32 @@ fn random_hold(random: &mut rand::rngs::StdRng) -> HoldAfter {
     }
 }
 
+fn random_refund(random: &mut rand::rngs::StdRng) -> RefundAfter {
+    let moved = random.random::<u128>() >> random.random_range(32..127) | 1;
+    let refunded = random.random_range(0..=moved);
+    RefundAfter {
+        of: TransferId::new(random.random::<u128>() | 1).expect("not zero"),
+        of_lsn: Lsn(random.random()),
+        amount: random.random_range(0..=refunded),
+        moved,
+        refunded,
+        reversed: random.random(),
+    }
+}
+
 #[test]
 fn random_batches_encode_as_prost_does() {
     let mut random = rand::rngs::StdRng::seed_from_u64(7);
     let currency = Currencies::new().by_code("KWD").expect("ISO").id;
     for _ in 0..200 {
-        let (mut outcomes, mut holds) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut holds, mut refunds) = (Vec::new(), Vec::new(), Vec::new());
         let mut asked = Vec::new();
         for at in 0..random.random_range(1..40) {
             if random.random_range(0..3) == 0 {
                 holds.push((at, random_hold(&mut random)));
+            }
+            if random.random_range(0..5) == 0 {
+                refunds.push((at, random_refund(&mut random)));
             }
             let mut balance = || {
                 let width = random.random_range(1..128);
@@ -125,7 +142,7 @@ fn random_batches_encode_as_prost_does() {
                 id: TransferId::new(random.random::<u128>() | 1).expect("not zero"),
                 lsn: Lsn(random.random::<u64>() >> random.random_range(0..64)),
                 time_ns: random.random(),
-                rejection: Rejection::from_number(random.random_range(0..25)),
+                rejection: Rejection::from_number(random.random_range(0..50)),
                 repeat: random.random(),
                 currency: random.random::<bool>().then_some(currency),
                 debit: debit.filter(|_| random.random_range(0..4) > 0),
@@ -143,7 +160,7 @@ fn random_batches_encode_as_prost_does() {
                 }
             });
         }
-        assert_answers_same(&Answers { outcomes, holds }, &asked);
+        assert_answers_same(&Answers { outcomes, holds, refunds }, &asked);
     }
 }
 
@@ -153,7 +170,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
         debit: Some(BalanceAfter { posted: -(1 << 80), available: 5 }),
         ..refused(Rejection::BalanceOverflow)
     };
-    let answers = Answers { outcomes: vec![outcome], holds: Vec::new() };
+    let answers = Answers { outcomes: vec![outcome], holds: Vec::new(), refunds: Vec::new() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let debit = answer.outcomes[0].debit.clone().expect("present");
@@ -165,7 +182,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
 }
 
 fn sentence(outcome: &Outcome, item: &proto::TransferRequest) -> String {
-    let answers = Answers { outcomes: vec![*outcome], holds: Vec::new() };
+    let answers = Answers { outcomes: vec![*outcome], holds: Vec::new(), refunds: Vec::new() };
     plain(&answers, std::slice::from_ref(item)).remove(0).explanation
 }
 
@@ -243,7 +260,7 @@ fn every_refusal_of_an_operation_says_how_the_hold_stands() {
         let time_ns = 1_767_225_000_000_000_000;
         let outcomes = vec![Outcome { time_ns, ..refused(rejection) }];
         let holds = hold.map(|hold| (0, hold)).into_iter().collect();
-        let answers = Answers { outcomes, holds };
+        let answers = Answers { outcomes, holds, refunds: Vec::new() };
         assert_answers_same(&answers, std::slice::from_ref(item));
         plain(&answers, std::slice::from_ref(item)).remove(0).explanation
     };
@@ -302,7 +319,7 @@ fn a_hold_beyond_64_bits_travels_as_texts() {
     let outcome = Outcome { rejection: None, ..refused(Rejection::AmountZero) };
     let mut hold = random_hold(&mut rand::rngs::StdRng::seed_from_u64(1));
     (hold.captured, hold.released, hold.remaining) = (5, 1 << 64, 0);
-    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)] };
+    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)], refunds: Vec::new() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let told = answer.outcomes[0].hold.clone().expect("present");

@@ -3,6 +3,7 @@
 //! decimals) and leaves every rule about money to it. An amount of 0 is well-formed here:
 //! the engine refuses it with `AMOUNT_ZERO` and remembers the id.
 
+use super::explain::After;
 use super::{MoneyReader, amount_text, check_count};
 use crate::proto;
 use crate::violation::{Place, Violations};
@@ -272,10 +273,13 @@ pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto
         transfer: Some(to_proto(&stored.request, currencies)),
         outcome: Some(super::outcomes::one(
             &stored.outcome,
-            stored.hold.as_ref(),
+            After { hold: stored.hold.as_ref(), refund: stored.refund.as_ref() },
             &stored.request,
             currencies,
         )),
+        refunded: stored.refunded.map(|state| {
+            super::outcomes::state_outcome(stored.outcome.id, stored.outcome.lsn, &state)
+        }),
     }
 }
 

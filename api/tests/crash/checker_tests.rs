@@ -203,7 +203,11 @@ fn observe(model: &Model, calls: &[Call], own: Vec<Event>) -> Observed {
     let known = calls.iter().flat_map(|call| call.transfers.iter().zip(&call.outcomes));
     let records: Vec<TransferRecord> = known
         .filter(|(_, outcome)| outcome.code != Code::IdReused as i32)
-        .map(|(t, o)| TransferRecord { transfer: Some(t.clone()), outcome: Some(o.clone()) })
+        .map(|(t, o)| TransferRecord {
+            transfer: Some(t.clone()),
+            outcome: Some(o.clone()),
+            refunded: None,
+        })
         .collect();
     let of = |record: &TransferRecord| record.outcome.clone().expect("set");
     let stored =

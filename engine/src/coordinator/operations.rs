@@ -40,7 +40,7 @@ struct Judged {
 }
 
 /// An item that stands for an operation on a hold which it finds nothing of.
-const NOTHING: Item = Item {
+pub(super) const NOTHING: Item = Item {
     amount: 0,
     debit: NO_SLOT,
     credit: NO_SLOT,
@@ -87,6 +87,10 @@ impl Coordinator {
             plan.places.push(known(lsn, request.clone(), debit, credit));
             return;
         }
+        if let Request::Refund(refund) = request {
+            let (item, currency) = self.judge_refund(plan, refund);
+            return self.push(plan, item, currency);
+        }
         let Judged { mut item, after, currency } = match request {
             Request::Hold(hold) => self.judge_hold(plan, hold, debit, credit),
             Request::Capture(capture) => self.judge_capture(plan, capture),
@@ -94,7 +98,7 @@ impl Coordinator {
                 Ok((hold.remaining, hold.remaining, Err(Closed::Voided)))
             }),
             Request::Extend(extend) => self.judge_extend(plan, extend),
-            Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+            Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
         };
         if let Some((step, now)) = after {
             item.step = add_step(&mut plan.batch, step);
@@ -250,6 +254,9 @@ impl Coordinator {
         answer: &mut Answer,
         emit: &mut impl FnMut(Lsn, &Record),
     ) {
+        if matches!(request, Request::Refund(_)) {
+            return self.conclude_refund(done, request, answer, emit);
+        }
         let (lsn, time_ns) = (done.batch.lsn(done.at), done.plan.time_ns);
         let rejection = done.plan.verdicts[done.at];
         let record = match rejection {
@@ -490,7 +497,7 @@ impl Done<'_> {
                 remaining: step.remaining,
                 debit_after: figures(&self.legs),
             }),
-            Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+            Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
         }
     }
 }
@@ -510,7 +517,7 @@ fn asked(request: &Request) -> Operation {
         Request::Extend(request) => {
             Operation::Extend { hold: request.hold, timeout_ns: request.timeout_ns }
         }
-        Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+        Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
     }
 }
 

@@ -110,7 +110,8 @@ impl Ledger {
         let Captured { debit, credit, amount, released, .. } = *captured;
         check_posted(lsn, &captured.posted())?;
         self.host_mut(debit).apply_give_back(debit, lsn, released)?;
-        let paid = self.host_mut(debit).apply_debit(debit, lsn, amount)?;
+        let host = self.host_mut(debit);
+        let paid = host.apply_debit_held(debit, lsn, amount, released)?;
         let received = self.host_mut(credit).apply_credit(credit, lsn, amount)?;
         check_side(lsn, &captured.debit_side, paid)?;
         check_side(lsn, &captured.credit_side, received)

@@ -32,6 +32,8 @@ pub(super) struct Move {
     pub amount: u128,
     pub set_aside: u128,
     pub given_back: u128,
+    /// It may take the debit account below its overdraft limit.
+    pub overdraft: bool,
 }
 
 /// All holds.
@@ -63,7 +65,7 @@ impl HoldBook {
             Request::Transfer(transfer) => Some(transfer.amount),
             Request::Hold(hold) => Some(hold.amount),
             Request::Capture(capture) => capture.amount,
-            Request::Void(_) | Request::Extend(_) => None,
+            Request::Void(_) | Request::Extend(_) | Request::Refund(_) => None,
         };
         if named == Some(0) {
             return Some(Rejection::AmountZero);
@@ -76,7 +78,7 @@ impl HoldBook {
             return Some(Rejection::AmountTooLarge);
         }
         let id = match request {
-            Request::Transfer(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) => return None,
             Request::Hold(hold) => {
                 return self.open.contains_key(&hold.id).then_some(Rejection::HoldExists);
             }
@@ -124,7 +126,9 @@ impl HoldBook {
         let of = |id: &TransferId| {
             let hold = self.open[id];
             let HoldRequest { debit, credit, .. } = hold.asked;
-            let nothing = Move { debit, credit, amount: 0, set_aside: 0, given_back: 0 };
+            let (set_aside, given_back) = (0, 0);
+            let nothing =
+                Move { debit, credit, amount: 0, set_aside, given_back, overdraft: false };
             (hold, nothing)
         };
         Some(match request {
@@ -134,6 +138,7 @@ impl HoldBook {
                 amount: t.amount,
                 set_aside: 0,
                 given_back: 0,
+                overdraft: false,
             },
             Request::Hold(h) => Move {
                 debit: h.debit,
@@ -141,6 +146,7 @@ impl HoldBook {
                 amount: 0,
                 set_aside: h.amount,
                 given_back: 0,
+                overdraft: false,
             },
             Request::Capture(capture) => {
                 let (hold, nothing) = of(&capture.hold);
@@ -153,7 +159,7 @@ impl HoldBook {
                 let (hold, nothing) = of(&void.hold);
                 Move { given_back: hold.remaining(), ..nothing }
             }
-            Request::Extend(_) => return None,
+            Request::Extend(_) | Request::Refund(_) => return None,
         })
     }
 
@@ -162,7 +168,7 @@ impl HoldBook {
         let moved = self.movement(request);
         let (captured, released) = moved.map_or((0, 0), |moved| (moved.amount, moved.given_back));
         let id = match request {
-            Request::Transfer(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) => return None,
             Request::Hold(asked) => {
                 let hold = OpenHold {
                     asked: **asked,

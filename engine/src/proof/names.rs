@@ -2,6 +2,7 @@
 //! only ever added, so what is known at one LSN holds for every LSN before.
 
 mod holds;
+mod refunds;
 
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
 use super::texts;
@@ -150,6 +151,10 @@ impl Names {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_) => self.hold_event(lsn, record)?,
+            Record::Refunded(refunded) => Event::Refunded(self.refunded(lsn, refunded)?),
+            Record::RefundRefused(refused) => {
+                Event::RefundRefused(self.refund_refused(lsn, refused)?)
+            }
         };
         Ok(Statement { whose, lsn, time_ns, event })
     }

@@ -26,16 +26,25 @@
 //!   event 21, a status changed:   account 16 │ status 1 │ digest of the reason 32
 //!   event 22, a profile changed:  account 16 │ digest of the change 32
 //!   event 23, limits changed:     account 16 │ overdraft limit 16 │ floor │ ceiling
+//!   event 40, money given back:   id 16 │ linked 1 │ original 16 │ its LSN 8 │ reversal 1
+//!                                 │ overdraft allowed 1 │ amount 16 │ moved by the original 16
+//!                                 │ refunded so far 16 │ currency │ side (debit) │ side (credit)
+//!   event 41, a refund refused:   id 16 │ linked 1 │ outcome 1 │ original 16 │ 1 │ if so: its LSN 8
+//!                                 │ 1 │ if so: amount 16 │ overdraft allowed 1 │ currency │ 1 │ if so:
+//!                                 its LSN 8 │ moved 16 │ refunded 16 │ reversed 1 │ side │ side
 //!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
 //! ```
 
+mod fields;
 mod holds;
+mod refunds;
 
 pub use holds::{
     HoldAsked, HoldCaptured, HoldExpired, HoldExtended, HoldPlaced, HoldRefused, HoldVoided,
 };
+pub use refunds::{RefundDone, RefundFound, RefundRefused};
 
 use super::merkle::{self, Hash};
 use super::names::Whose;
@@ -106,6 +115,10 @@ pub enum Event {
     HoldExpired(HoldExpired),
     /// An operation on a hold was refused.
     HoldRefused(HoldRefused),
+    /// Money was given back.
+    Refunded(RefundDone),
+    /// A refund was refused.
+    RefundRefused(RefundRefused),
     /// An account was opened, with a profile.
     OpenedInFull {
         /// Its id.
@@ -250,6 +263,8 @@ const OPENED_IN_FULL: u8 = 20;
 const STATUS_SET: u8 = 21;
 const PROFILE_CHANGED: u8 = 22;
 const LIMITS_CHANGED: u8 = 23;
+const REFUNDED: u8 = 40;
+const REFUND_REFUSED: u8 = 41;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -303,6 +318,14 @@ impl Statement {
             Event::HoldRefused(hold) => {
                 out.push(HOLD_REFUSED);
                 hold.put(out);
+            }
+            Event::Refunded(refund) => {
+                out.push(REFUNDED);
+                refund.put(out);
+            }
+            Event::RefundRefused(refund) => {
+                out.push(REFUND_REFUSED);
+                refund.put(out);
             }
             Event::OpenedInFull {
                 account,
@@ -391,6 +414,8 @@ impl Statement {
             HOLD_EXTENDED => Event::HoldExtended(HoldExtended::take(&mut rest)?),
             HOLD_EXPIRED => Event::HoldExpired(HoldExpired::take(&mut rest)?),
             HOLD_REFUSED => Event::HoldRefused(HoldRefused::take(&mut rest)?),
+            REFUNDED => Event::Refunded(RefundDone::take(&mut rest)?),
+            REFUND_REFUSED => Event::RefundRefused(RefundRefused::take(&mut rest)?),
             OPENED_IN_FULL => Event::OpenedInFull {
                 account: rest.account()?,
                 currency: rest.some_currency()?,

@@ -10,7 +10,8 @@
 //! on hold (varint) · floor · ceiling (zigzag varints), each where flagged
 //! ```
 //!
-//! Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance, expiry and
+//! Of a refunded transfer: its event's LSN, what it moved, what was given back, the last refund's LSN
+//! (varints), whether it was reversed (1). Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance, expiry and
 //! the LSN of its placing (varints). Of a piece of ids: the generation and whether holds were
 //! closed (1), the number of runs, each run's first LSN and count, for closed holds their number
 //! and for each its place among the ids and how it ended, then the ids, 16 bytes each.
@@ -18,7 +19,7 @@
 //! Where there are no holds the bytes are those of version 1 of the format, which knew none. Decoding takes any bytes: what was never encoded is an error,
 //! and memory is taken only for what is there.
 
-use super::{Age, Asset, End, Head, IdsHead, IdsPiece, Run, Unsound};
+use super::{Age, Asset, End, Head, IdsHead, IdsPiece, RefundsPiece, Run, Unsound};
 use crate::account::{Account, Durable};
 use crate::codec::{unzigzag, zigzag};
 use crate::holds::{Closed, Hold};
@@ -26,6 +27,7 @@ use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::ledger::Totals;
 use crate::limits::Bounds;
 use crate::money::CurrencyId;
+use crate::refunds::RefundState;
 use crate::transfer::{AccountSpec, AccountStatus};
 use crate::varint as decode;
 use std::collections::BTreeMap;
@@ -37,6 +39,9 @@ pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 
 
 /// Most bytes that one open hold takes.
 pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 10 + 10;
+
+/// Most bytes that one refunded transfer takes.
+pub const REFUND_BYTES_MAX: usize = 2 * 10 + 2 * 14 + 1;
 
 /// Bytes that are not what was encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -237,6 +242,37 @@ pub fn take_holds(
         });
     }
     Ok(holds)
+}
+
+/// Appends refunded transfers.
+pub fn put_refunds(piece: &RefundsPiece, out: &mut Vec<u8>) {
+    for (lsn, state) in piece {
+        let RefundState { moved, refunded, last_lsn, reversed } = *state;
+        put(u128::from(lsn.0), out);
+        put(moved, out);
+        put(refunded, out);
+        put(u128::from(last_lsn.0), out);
+        out.push(u8::from(reversed));
+    }
+}
+
+/// Reads refunded transfers to the last byte.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn take_refunds(bytes: &[u8]) -> Result<RefundsPiece, Malformed> {
+    let mut bytes = Bytes::new(bytes);
+    // No entry is shorter than 5 bytes.
+    let mut piece = Vec::with_capacity(bytes.all.len() / 5);
+    while !bytes.rest.is_empty() {
+        let lsn = bytes.lsn()?;
+        let (moved, refunded) = (bytes.number(decode::u128)?, bytes.number(decode::u128)?);
+        let last_lsn = bytes.lsn()?;
+        let [flag] = bytes.array()?;
+        let reversed = bytes.field("whether it was reversed", (flag < 2).then_some(flag == 1))?;
+        piece.push((lsn, RefundState { moved, refunded, last_lsn, reversed }));
+    }
+    Ok(piece)
 }
 
 /// Appends a piece of ids.

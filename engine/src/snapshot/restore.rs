@@ -4,7 +4,7 @@
 //! build them beside each other: [`Restore::accounts`] and [`Restore::ids`] are parts of their
 //! own.
 
-use super::{End, Head, IdsPiece, ProfilesPiece, Tally, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, RefundsPiece, Tally, Unsound};
 use crate::account::Account;
 use crate::coordinator::Coordinator;
 use crate::holds::Hold;
@@ -125,6 +125,18 @@ impl RestoreAccounts {
 }
 
 impl RestoreAccounts {
+    /// The next refunded transfers, behind all accounts.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn put_refunds(&mut self, piece: &RefundsPiece) -> Result<(), Unsound> {
+        self.tally.refunds(piece)?;
+        for (lsn, state) in piece {
+            self.coordinator.refunds.set(*lsn, *state);
+        }
+        Ok(())
+    }
+
     /// What the account in this slot holds, if it is there.
     #[must_use]
     pub fn currency(&self, slot: Slot) -> Option<CurrencyId> {

@@ -2,12 +2,12 @@
 //! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
 //! [`End`] from it, whoever reads one compares.
 
-use super::{End, Head, IdsPiece, ProfilesPiece, Unsound};
+use super::{End, Head, IdsPiece, ProfilesPiece, RefundsPiece, Unsound};
 use crate::account::Account;
 use crate::holds::Hold;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
-use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Totals, hash_of_state};
+use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, RefundsPart, Totals, hash_of_state};
 use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
 use crate::profile::ProfilesHash;
 use foldhash::fast::FixedState;
@@ -34,6 +34,9 @@ pub struct Tally {
     profiles: ProfilesHash,
     /// One past the last slot of which something is known.
     next_profile: u64,
+    refunds: RefundsPart,
+    /// The last transfer that was refunded.
+    last_refunded: Lsn,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -72,6 +75,8 @@ impl Tally {
             on_hold: HashMap::with_hasher(FixedState::default()),
             profiles: ProfilesHash::default(),
             next_profile: 0,
+            refunds: RefundsPart::default(),
+            last_refunded: Lsn::ZERO,
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -204,6 +209,26 @@ impl Tally {
         Ok(())
     }
 
+    /// The next transfers that were refunded, in the order of their events.
+    ///
+    /// # Errors
+    /// [`Unsound`].
+    pub fn refunds(&mut self, piece: &RefundsPiece) -> Result<(), Unsound> {
+        for (lsn, state) in piece {
+            let wrong = |what| Unsound::Refund { lsn: *lsn, what };
+            if *lsn <= self.last_refunded {
+                return Err(wrong("refunded transfers come in the order of their events"));
+            }
+            state.check(*lsn).map_err(wrong)?;
+            if state.last_lsn > self.head.lsn {
+                return Err(wrong("its last refund comes after the snapshot"));
+            }
+            self.refunds.add(*lsn, state, &mut self.scratch);
+            self.last_refunded = *lsn;
+        }
+        Ok(())
+    }
+
     /// The next ids, those of the older generation first.
     ///
     /// # Errors
@@ -279,8 +304,15 @@ impl Tally {
         }
         let next = self.head.lsn.next();
         let own = self.currencies.own();
-        let state_hash =
-            hash_of_state(self.hash, self.slots, self.holds, next, own, &self.profiles);
+        let state_hash = hash_of_state(
+            self.hash,
+            self.slots,
+            self.holds,
+            &self.refunds,
+            next,
+            own,
+            &self.profiles,
+        );
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

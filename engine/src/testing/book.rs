@@ -6,10 +6,10 @@ use crate::account::Impossible;
 use crate::account_event::Opening;
 use crate::batch::{Batch, Item, NO_STEP, Op};
 use crate::coordinator::Answer;
-use crate::holds::HoldAfter;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
 use crate::limits::LimitsChange;
+use crate::model::Answered;
 use crate::profile::ProfileChange;
 use crate::record::Record;
 use crate::repeat::resolve;
@@ -259,18 +259,15 @@ impl Book {
 /// When events are asked for out of order.
 #[must_use]
 pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
-    filled_with_holds(answer, events).into_iter().map(|(outcome, _)| outcome).collect()
+    filled_in_full(answer, events).into_iter().map(|(outcome, ..)| outcome).collect()
 }
 
-/// The same, and how the hold of each operation stands.
+/// The same, and how the hold of each operation and the original of each refund stand.
 ///
 /// # Panics
 /// When events are asked for out of order.
 #[must_use]
-pub fn filled_with_holds(
-    mut answer: Answer,
-    events: &[Event],
-) -> Vec<(Outcome, Option<HoldAfter>)> {
+pub fn filled_in_full(mut answer: Answer, events: &[Event]) -> Vec<Answered> {
     let mut last = Lsn::ZERO;
     let read = |lsn: Lsn| {
         assert!(last < lsn, "events are read in order, each once");
@@ -280,9 +277,24 @@ pub fn filled_with_holds(
         Ok::<_, Infallible>((event.time_ns, event.record.clone()))
     };
     resolve(&mut answer, read).expect("the events are at hand");
-    let mut all: Vec<_> = answer.outcomes.into_iter().map(|outcome| (outcome, None)).collect();
+    let mut all: Vec<_> =
+        answer.outcomes.into_iter().map(|outcome| (outcome, None, None)).collect();
     for (at, hold) in answer.holds {
         assert!(all[at].1.replace(hold).is_none(), "told once");
     }
+    for (at, refund) in answer.refunds {
+        assert!(all[at].2.replace(refund).is_none(), "told once");
+    }
     all
+}
+
+/// The record of an event, for requests that refund it.
+///
+/// # Panics
+/// When there is no such event.
+#[must_use]
+pub fn read(events: &[Event], lsn: Lsn) -> Record {
+    let event = &events[lsn.0 as usize - 1];
+    assert_eq!(event.lsn, lsn);
+    event.record.clone()
 }

@@ -1,4 +1,4 @@
-//! Nasty workloads of transfers and holds out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers, holds and refunds out of plain words, so that proptest and a seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
@@ -6,14 +6,16 @@
 //! with a huge overdraft, one that is opened late, one that never exists.
 
 use crate::account_event::Opening;
-use crate::ids::{AccountId, TransferId};
+use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use crate::profile::{
     AccountKind, KEYS_MAX, LABEL_BYTES_MAX, METADATA_BYTES_MAX, Profile, ProfileChange,
     REASON_BYTES_MAX,
 };
-use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use crate::request::{
+    CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
+};
 use crate::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use std::fmt;
 
@@ -75,6 +77,10 @@ fn spec(index: u8) -> AccountSpec {
     };
     let external = matches!(index, OUTSIDE | OUTSIDE_USD | EDGE_OUTSIDE);
     AccountSpec { id: account(index), currency, overdraft_limit, external }
+}
+
+fn spec_of(id: AccountId) -> AccountSpec {
+    spec((id.get() - 1_000) as u8)
 }
 
 /// The movement that puts the edge accounts where they are: debit, credit, amount.
@@ -204,6 +210,12 @@ struct Decoder {
     /// Whether there are holds at all, and the ids under which some were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
+    /// Whether there are refunds; the ids under which something was to be moved, those that only
+    /// a blocked account keeps from it, and those of refunds.
+    with_refunds: bool,
+    moves: Vec<TransferId>,
+    deposits: Vec<TransferId>,
+    refunds: Vec<TransferId>,
 }
 
 /// What clients and operators do, in order.
@@ -215,6 +227,13 @@ impl Script {
     #[must_use]
     pub fn new(raw: &[RawStep]) -> Self {
         Self::decode(raw, Decoder { with_holds: true, ..Decoder::default() })
+    }
+
+    /// The same with refunds among it.
+    #[must_use]
+    pub fn in_full(raw: &[RawStep]) -> Self {
+        let (with_holds, with_refunds) = (true, true);
+        Self::decode(raw, Decoder { with_holds, with_refunds, ..Decoder::default() })
     }
 
     /// The same without holds, and without time that passes.
@@ -303,6 +322,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            0..=39 if self.with_refunds => self.returns(words),
             160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
                 Step::Wait(
@@ -327,6 +347,31 @@ impl Decoder {
         for word in words {
             let mut request = self.request(*word);
             request.set_linked(request.linked() || all_linked);
+            requests.push(request.clone());
+            self.asked.push(request);
+        }
+        self.submit(requests)
+    }
+
+    /// A deposit, and refunds behind it, mostly of it and of those before.
+    fn returns(&mut self, words: &[u64]) -> Step {
+        let mut bits = Bits(words.first().copied().unwrap_or(0));
+        let deposit = TransferRequest {
+            id: self.next_id(),
+            debit: account(OUTSIDE),
+            credit: account(1 + bits.take(2) as u8),
+            amount: u128::from(bits.take(4)) + 1,
+            currency: None,
+            kind: TransferKind::Deposit,
+            linked: false,
+        };
+        self.deposits.push(deposit.id);
+        self.asked.push(deposit.into());
+        let mut requests = vec![deposit.into()];
+        for word in &words[1.min(words.len())..] {
+            let mut request = self.refund(Bits(word >> 30), self.transfer(*word));
+            request.set_linked(word % 4 == 3);
+            self.refunds.push(request.id());
             requests.push(request.clone());
             self.asked.push(request);
         }
@@ -387,11 +432,22 @@ impl Decoder {
         let transfer = self.transfer(word);
         let what = if self.with_holds { word >> 61 } else { 0 };
         let fresh = match what {
+            2 if self.with_refunds => self.refund(Bits(word >> 41 & 0xf_ffff), transfer),
             0..=2 => transfer.into(),
             _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
         };
         if matches!(fresh, Request::Hold(_)) {
             self.holds.push(fresh.id());
+        }
+        if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
+            self.moves.push(fresh.id());
+        }
+        match &fresh {
+            Request::Transfer(t) if spec_of(t.debit).external && (1..99).contains(&t.amount) => {
+                self.deposits.push(t.id);
+            }
+            Request::Refund(refund) => self.refunds.push(refund.id),
+            _ => {}
         }
         let mut bits = Bits(word >> 26);
         let reuse = bits.take(6);
@@ -402,6 +458,10 @@ impl Decoder {
             request.set_linked(linked);
         }
         request
+    }
+
+    fn next_id(&self) -> TransferId {
+        TransferId::new(self.asked.len() as u128 + 1).expect("not zero")
     }
 
     fn transfer(&self, word: u64) -> TransferRequest {
@@ -432,7 +492,7 @@ impl Decoder {
             _ => TransferKind::Transfer,
         };
         TransferRequest {
-            id: TransferId::new(self.asked.len() as u128 + 1).expect("not zero"),
+            id: self.next_id(),
             debit: account(debit),
             credit: account(credit),
             amount,
@@ -486,6 +546,44 @@ impl Decoder {
         }
     }
 
+    /// Gives back what was moved, mostly by one of the last; at times what is no movement, or by an
+    /// event that may be another's.
+    fn refund(&self, mut bits: Bits, transfer: TransferRequest) -> Request {
+        let TransferRequest { id, amount, currency, linked, .. } = transfer;
+        let back = bits.take(5) as usize;
+        let asked = || self.asked.get(self.asked.len().checked_sub(back - 28)?).map(Request::id);
+        let of_last = |ids: &[TransferId], back| ids.len().checked_sub(1 + back).map(|at| ids[at]);
+        let of = match back {
+            // Often the same one.
+            0..=11 => of_last(&self.deposits, back % 2),
+            12..=17 => of_last(&self.deposits, back % 6),
+            18..=25 => of_last(&self.moves, back % 4),
+            26 => Some(id),
+            27..=28 => of_last(&self.refunds, back % 2),
+            _ => asked(),
+        };
+        let of = of.unwrap_or(id);
+        // Where its event lies if all before it were events; and the last ones of the beginning.
+        let named = match bits.take(4) {
+            13 => Some(Lsn(accounts().len() as u64 + 1 + of.low())),
+            14 => Some(Lsn(accounts().len() as u64 + bits.take(2))),
+            15 => Some(Lsn(of.low() % 40)),
+            _ => None,
+        };
+        let reversal = bits.take(3) < 2;
+        RefundRequest {
+            id,
+            of,
+            of_lsn: named,
+            amount: (!reversal).then_some(if bits.take(2) == 0 { amount } else { amount % 4 + 1 }),
+            currency: currency.filter(|_| bits.take(1) == 0),
+            allow_overdraft: bits.take(2) == 0,
+            linked,
+            original: None,
+        }
+        .into()
+    }
+
     /// Mostly a new request, else one that has to do with an earlier one.
     fn reuse(&self, how: u64, back: usize, fresh: Request) -> Request {
         let Some(last) = self.asked.len().checked_sub(1) else { return fresh };
@@ -537,6 +635,15 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
             capture.amount = if capture.amount.is_some() { None } else { Some(5) };
         }
         (Request::Capture(capture), _) => capture.hold = capture.id,
+        (Request::Refund(refund), 55) => refund.allow_overdraft = !refund.allow_overdraft,
+        (Request::Refund(refund), 60) if back.is_multiple_of(3) => {
+            refund.of_lsn = if refund.of_lsn.is_some() { None } else { Some(Lsn(12)) };
+        }
+        (Request::Refund(refund), 60) => refund.currency = other_currency(refund.currency),
+        (Request::Refund(refund), _) if back.is_multiple_of(4) => refund.of = refund.id,
+        (Request::Refund(refund), _) => {
+            refund.amount = refund.amount.map_or(Some(1), |amount| amount.checked_sub(1));
+        }
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,

@@ -31,11 +31,20 @@ pub(super) enum Kind {
     End = 4,
     Holds = 5,
     Profiles = 20,
+    Refunds = 40,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let all = [Self::Head, Self::Accounts, Self::Holds, Self::Profiles, Self::Ids, Self::End];
+        let all = [
+            Self::Head,
+            Self::Accounts,
+            Self::Holds,
+            Self::Profiles,
+            Self::Refunds,
+            Self::Ids,
+            Self::End,
+        ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 
@@ -45,6 +54,7 @@ impl Kind {
             Self::Accounts => "accounts",
             Self::Holds => "open holds",
             Self::Profiles => "what is known of accounts",
+            Self::Refunds => "refunded transfers",
             Self::Ids => "remembered ids",
             Self::End => "the end",
         }

@@ -7,17 +7,20 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::profile::DETAILS_BYTES_MAX;
 use ducat_engine::snapshot::codec::{
-    ACCOUNT_BYTES_MAX, HOLD_BYTES_MAX, put_account, put_hold, put_ids,
+    ACCOUNT_BYTES_MAX, HOLD_BYTES_MAX, REFUND_BYTES_MAX, put_account, put_hold, put_ids,
+    put_refunds,
 };
 use ducat_engine::snapshot::details::put_profiles;
 use ducat_engine::snapshot::{
-    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, ProfilesPiece, Tally, Unsound,
+    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS, ProfilesPiece,
+    RefundsPiece, Tally, Unsound,
 };
 use std::io::{self, Write};
 use thiserror::Error;
 
 const _: () = assert!(PIECE_ACCOUNTS * ACCOUNT_BYTES_MAX <= CONTENT_BYTES_MAX);
 const _: () = assert!(PIECE_HOLDS * HOLD_BYTES_MAX <= CONTENT_BYTES_MAX);
+const _: () = assert!(PIECE_REFUNDS * REFUND_BYTES_MAX <= CONTENT_BYTES_MAX);
 // The details, and a slot.
 const _: () = assert!(PIECE_PROFILES * (DETAILS_BYTES_MAX + 5) <= CONTENT_BYTES_MAX);
 // An id, and at worst a run of its own and a hold that was closed.
@@ -125,7 +128,17 @@ impl<W: Write> Encoder<W> {
         Ok(self.block(Kind::Profiles)?)
     }
 
-    /// The next ids, after all accounts, open holds and what is known of accounts.
+    /// The next refunded transfers, after all that is known of accounts: [`PIECE_REFUNDS`] at most.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn refunds(&mut self, piece: &RefundsPiece) -> Result<(), EncodeError> {
+        self.tally.refunds(piece)?;
+        put_refunds(piece, &mut self.content);
+        Ok(self.block(Kind::Refunds)?)
+    }
+
+    /// The next ids, after everything else.
     ///
     /// # Errors
     /// [`EncodeError`].

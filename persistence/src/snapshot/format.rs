@@ -3,7 +3,7 @@
 //! ```text
 //!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
 //!  … the head, accounts in the order of their slots, open holds, what is known of accounts beside
-//!    their money, ids in the order of their events, the end
+//!    their money, refunded transfers and ids in the order of their events, the end
 //! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
 //! ```
 //!
@@ -21,7 +21,8 @@ use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
 
 /// The version this code writes. It reads version 1 too, which knew no holds and nothing of
-/// accounts beside their money, and whose bytes mean the same.
+/// accounts beside their money, and whose bytes mean the same. Blocks of refunded transfers are
+/// there only where a transfer was refunded.
 pub const VERSION: u32 = 2;
 
 /// The oldest version this code reads.

@@ -11,7 +11,7 @@ use super::block::Kind;
 use super::reader::{Block, BlockPlace, Blocks, damaged};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
+use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
 use ducat_engine::snapshot::details::take_profiles;
 use ducat_engine::snapshot::{Restore, RestoreAccounts, RestoreIds};
 use std::io::Read;
@@ -77,6 +77,7 @@ fn build_accounts(
         let built = match block.kind {
             Kind::Holds => put_holds(&mut accounts, &block.content),
             Kind::Profiles => put_profiles(&mut accounts, &block.content),
+            Kind::Refunds => put_refunds(&mut accounts, &block.content),
             _ => put_accounts(&mut accounts, &block.content),
         };
         built.map_err(|fault| (block.place, fault))?;
@@ -96,6 +97,10 @@ fn put_holds(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault
 
 fn put_profiles(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
     Ok(accounts.put_profiles(take_profiles(content)?)?)
+}
+
+fn put_refunds(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
+    Ok(accounts.put_refunds(&take_refunds(content)?)?)
 }
 
 fn build_ids(mut ids: RestoreIds, from: &Receiver<Block>) -> Result<RestoreIds, Fell> {

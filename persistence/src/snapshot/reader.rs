@@ -10,9 +10,9 @@ use super::format::{self, FILE_HEADER_BYTES, SnapshotHeader, TRAILER_BYTES};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
-use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids};
+use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
 use ducat_engine::snapshot::details::take_profiles;
-use ducat_engine::snapshot::{End, IdsPiece, ProfilesPiece, Tally};
+use ducat_engine::snapshot::{End, IdsPiece, ProfilesPiece, RefundsPiece, Tally};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -127,6 +127,10 @@ impl<R: Read> Input<R> {
     }
 }
 
+/// Kinds of blocks behind the head, in order; there may be several of a kind, or none.
+const ORDER: [Kind; 6] =
+    [Kind::Accounts, Kind::Holds, Kind::Profiles, Kind::Refunds, Kind::Ids, Kind::End];
+
 /// The blocks behind the head, in order.
 pub(super) struct Blocks<R> {
     input: Input<R>,
@@ -143,8 +147,7 @@ impl<R: Read> Blocks<R> {
         let head = input.block(&[Kind::Head])?;
         let header = format::take_header(&head.content);
         let header = header.map_err(|fault| damaged(path, head.place, fault))?;
-        let expected = &[Kind::Accounts, Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
-        Ok(Self { input, header, expected, ended: None })
+        Ok(Self { input, header, expected: &ORDER, ended: None })
     }
 
     pub(super) fn header(&self) -> &SnapshotHeader {
@@ -165,12 +168,11 @@ impl<R: Read> Blocks<R> {
         }
         let block = self.input.block(self.expected)?;
         match block.kind {
-            Kind::Holds => {
-                self.expected = &[Kind::Holds, Kind::Profiles, Kind::Ids, Kind::End];
+            Kind::Head => {}
+            kind => {
+                let at = ORDER.iter().position(|expected| *expected == kind);
+                self.expected = &ORDER[at.unwrap_or(0)..];
             }
-            Kind::Profiles => self.expected = &[Kind::Profiles, Kind::Ids, Kind::End],
-            Kind::Ids => self.expected = &[Kind::Ids, Kind::End],
-            Kind::Head | Kind::Accounts | Kind::End => {}
         }
         if block.kind != Kind::End {
             return Ok(Some(block));
@@ -207,6 +209,8 @@ pub enum Part {
     Holds(Vec<Hold>),
     /// What is known of accounts beside their money, in the order of their slots.
     Profiles(ProfilesPiece),
+    /// Refunded transfers, in the order of their events.
+    Refunds(RefundsPiece),
     /// Ids, in the order of their events.
     Ids(IdsPiece),
 }
@@ -268,6 +272,11 @@ impl<R: Read> Reader<R> {
             let piece = take_profiles(&block.content)?;
             self.tally.profiles(&piece)?;
             return Ok(Part::Profiles(piece));
+        }
+        if block.kind == Kind::Refunds {
+            let piece = take_refunds(&block.content)?;
+            self.tally.refunds(&piece)?;
+            return Ok(Part::Refunds(piece));
         }
         let piece = take_ids(&block.content)?;
         self.tally.ids(&piece)?;

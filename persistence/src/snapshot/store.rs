@@ -19,7 +19,7 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{IdsPiece, ProfilesPiece};
+use ducat_engine::snapshot::{IdsPiece, ProfilesPiece, RefundsPiece};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -323,7 +323,15 @@ impl SnapshotFile {
         self.encoder.profiles(piece).map_err(|error| encode_error(error, &self.path))
     }
 
-    /// The next ids, after all accounts, open holds and what is known of accounts.
+    /// The next refunded transfers, after all that is known of accounts.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn refunds(&mut self, piece: &RefundsPiece) -> Result<(), SnapshotError> {
+        self.encoder.refunds(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next ids, after everything else.
     ///
     /// # Errors
     /// [`SnapshotError`].

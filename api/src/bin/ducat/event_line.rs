@@ -3,6 +3,7 @@
 
 mod holds;
 mod message;
+mod refunds;
 
 use crate::exit::Failure;
 use crate::output;
@@ -26,7 +27,7 @@ pub struct EventLine {
     pub time: String,
     /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
     /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
-    /// `expired` or `hold-refused`.
+    /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -62,7 +63,7 @@ pub struct EventLine {
     /// The hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<String>,
-    /// What was refused of a hold: `hold`, `capture`, `void` or `extend`.
+    /// What was refused: of a hold `hold`, `capture`, `void` or `extend`; `refund` or `reversal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     asked: Option<&'static str>,
     /// What remains of the hold.
@@ -71,6 +72,15 @@ pub struct EventLine {
     /// Nanoseconds from this event until the hold expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ns: Option<u64>,
+    /// The transfer that was refunded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<String>,
+    /// Its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_lsn: Option<u64>,
+    /// What was given back of it so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +149,11 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         | Record::Extended(_)
         | Record::Expired(_)
         | Record::HoldRefused(_) => holds::accounts(ledger, record),
+        Record::Refunded(r) => [of(r.debit), of(r.credit)],
+        Record::RefundRefused(r) => match &r.found {
+            Some(found) => [party(&found.debit), party(&found.credit)],
+            None => [None, None],
+        },
     }
 }
 
@@ -197,6 +212,10 @@ impl EventLine {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
+            Record::Refunded(refunded) => line.refunded(ledger, refunded),
+            Record::RefundRefused(refused) => {
+                line.refund_refused(ledger, refused, accounts(ledger, event.record))
+            }
         }
     }
 
@@ -348,6 +367,7 @@ impl EventLine {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
             _ if self.hold.is_some() => self.hold_text(),
+            _ if self.original.is_some() => self.refund_text(),
             "asset-defined" => format!(
                 "asset {} with {} digits",
                 get(&self.currency),

@@ -60,6 +60,7 @@ impl Figures {
                 }
             }
             Record::Captured(captured) => self.post(event.lsn, &captured.posted()),
+            Record::Refunded(refunded) => self.post(event.lsn, &refunded.posted()),
             // They move no posted balance.
             Record::Refused(_)
             | Record::RefusedLinked(_)
@@ -68,7 +69,8 @@ impl Figures {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => {}
+            | Record::HoldRefused(_)
+            | Record::RefundRefused(_) => {}
         }
     }
 

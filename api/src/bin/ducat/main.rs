@@ -28,6 +28,7 @@ mod offline;
 mod output;
 mod printer;
 mod receipt;
+mod refund;
 mod replay;
 mod restore;
 mod serve;
@@ -90,6 +91,12 @@ enum Command {
     /// Place, capture, void, extend, show and list holds: money set aside for later.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// Give back a part of what a transfer or a capture moved.
+    Refund(refund::RefundArgs),
+    /// Give back all that was not refunded yet, once.
+    Reverse(refund::ReverseArgs),
+    /// List the refunds of a transfer, and how much was given back in all.
+    Refunds(refund::RefundsArgs),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -172,6 +179,9 @@ fn run(cli: Cli) -> Done {
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Hold(command) => block_on(hold::run(&global, command)),
+        Command::Refund(args) => block_on(refund::refund(&global, args)),
+        Command::Reverse(args) => block_on(refund::reverse(&global, args)),
+        Command::Refunds(args) => block_on(refund::refunds(&global, args)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),

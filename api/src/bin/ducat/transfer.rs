@@ -2,6 +2,7 @@
 
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
+use crate::refund::RefundAfterLine;
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::import::Kind;
@@ -60,6 +61,9 @@ struct OutcomeLine<'a> {
     /// How the hold stands, after an operation on one.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldAfterLine<'a>>,
+    /// How the original stands, after a refund of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<RefundAfterLine<'a>>,
 }
 
 /// A balance as scripts read it: minor units, and decimals where the account's own currency
@@ -166,8 +170,8 @@ pub async fn units(
     Units { debit: unit(from), credit: unit(to) }
 }
 
-/// What is printed about an outcome. Of an operation on a hold, `done` is the word for one that
-/// was done.
+/// What is printed about an outcome. Of an operation on a hold or a refund, `done` is the word for
+/// one that was done.
 pub fn text(
     outcome: &proto::Outcome,
     units: &Units,
@@ -186,6 +190,7 @@ pub fn text(
         debit: outcome.debit.as_ref().map(|b| balance_line(b, units.debit.as_ref())),
         credit: outcome.credit.as_ref().map(|b| balance_line(b, units.credit.as_ref())),
         hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
+        refund: outcome.refund.as_ref().map(|r| RefundAfterLine::new(r, units.debit.as_ref())),
     };
     if json {
         return output::json(&line);
@@ -203,6 +208,7 @@ pub fn text(
     if let Some(hold) = line.hold {
         facts.extend(hold.facts());
     }
+    facts.extend(line.refund.map(RefundAfterLine::fact));
     for (name, balance) in [("debit account", line.debit), ("credit account", line.credit)] {
         if let Some(balance) = balance {
             facts.push((name, balance_text(&balance)));

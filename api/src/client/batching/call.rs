@@ -119,6 +119,11 @@ const fn moves(item: &TransferRequest) -> bool {
         && item.kind <= 2
         && item.hold_id | item.hold_id_high == 0
         && !item.last
+        && !names_original(item)
+}
+
+const fn names_original(item: &TransferRequest) -> bool {
+    item.original_id | item.original_id_high | item.original_lsn != 0 || item.allow_overdraft
 }
 
 const fn is_plain_transfer(item: &TransferRequest) -> bool {
@@ -130,7 +135,8 @@ fn is_plain_operation(item: &TransferRequest) -> bool {
         && item.debit_account | item.debit_account_high == 0
         && item.credit_account | item.credit_account_high == 0
         && item.over_capture_max_minor == 0
-        && item.kind == 0;
+        && item.kind == 0
+        && !names_original(item);
     let timeout = item.timeout_ms <= TIMEOUT_MS_MAX;
     let amount = item.amount_minor != 0;
     match Operation::try_from(item.operation) {
@@ -138,8 +144,22 @@ fn is_plain_operation(item: &TransferRequest) -> bool {
         Ok(Operation::Capture) => of_hold && item.timeout_ms == 0,
         Ok(Operation::Void) => of_hold && item.timeout_ms == 0 && !amount && !item.last,
         Ok(Operation::Extend) => of_hold && timeout && !amount && !item.last,
+        Ok(Operation::Refund) => is_plain_refund(item),
+        Ok(Operation::Reverse) => is_plain_refund(item) && !amount,
         Ok(Operation::Transfer) | Err(_) => false,
     }
+}
+
+const fn is_plain_refund(item: &TransferRequest) -> bool {
+    let accounts = item.debit_account
+        | item.debit_account_high
+        | item.credit_account
+        | item.credit_account_high;
+    let of_holds = item.hold_id | item.hold_id_high | item.timeout_ms | item.over_capture_max_minor;
+    item.original_id | item.original_id_high != 0
+        && accounts | of_holds == 0
+        && item.kind == 0
+        && !item.last
 }
 
 #[cfg(test)]
@@ -197,8 +217,10 @@ mod tests {
         let capture = TransferRequest::capture(id(4), id(1), None);
         let void = TransferRequest::void(id(4), id(1));
         let extend = TransferRequest::extend(id(4), id(1), None);
+        let refund = TransferRequest::refund(id(4), id(1), 5);
+        let reverse = TransferRequest::reverse(id(4), id(1));
         type Spoil = (&'static str, fn(&mut TransferRequest));
-        let spoils: [Spoil; 13] = [
+        let spoils: [Spoil; 16] = [
             ("nothing", |_| {}),
             ("id", |t| t.id = 0),
             ("debit", |t| t.debit_account ^= 2),
@@ -212,9 +234,12 @@ mod tests {
             ("long timeout", |t| t.timeout_ms = TIMEOUT_MS_MAX + 1),
             ("tolerance", |t| t.over_capture_max_minor = 9),
             ("last", |t| t.last = true),
+            ("original", |t| t.original_id ^= 1),
+            ("its event", |t| t.original_lsn = 3),
+            ("overdraft", |t| t.allow_overdraft = true),
         ];
         let mut refused = 0;
-        for sound in [transfer(), hold, capture, void, extend] {
+        for sound in [transfer(), hold, capture, void, extend, refund, reverse] {
             for (what, spoil) in spoils {
                 let mut item = sound.clone();
                 spoil(&mut item);

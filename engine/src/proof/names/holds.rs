@@ -112,7 +112,12 @@ impl Names {
         })
     }
 
-    fn side_after(&self, lsn: Lsn, slot: Slot, after: &Figures) -> Result<Side, Unnamed> {
+    pub(super) fn side_after(
+        &self,
+        lsn: Lsn,
+        slot: Slot,
+        after: &Figures,
+    ) -> Result<Side, Unnamed> {
         let (account, _) = self.account(lsn, slot)?;
         Ok(Side { account, after: figures(after.posted, after.room) })
     }

@@ -1,7 +1,8 @@
 //! The events of holds in a statement, and their bytes: fields in the order of the structs, each
 //! as in [`super`]; flags are one byte, 0 or 1.
 
-use super::{CurrencyText, Rest, Side, StatementError, kind_number, put_currency, put_side};
+use super::fields::Fields;
+use super::{CurrencyText, Rest, Side, StatementError, kind_number};
 use crate::holds::Standing;
 use crate::ids::{AccountId, TransferId};
 use crate::rejection::Rejection;
@@ -164,57 +165,6 @@ pub enum HoldAsked {
         /// Nanoseconds until it expires; 0 for never.
         timeout_ns: u64,
     },
-}
-
-/// Writes fields one after the other.
-struct Fields<'o>(&'o mut Vec<u8>);
-
-impl Fields<'_> {
-    fn id(&mut self, id: TransferId) -> &mut Self {
-        self.wide(id.get())
-    }
-
-    fn flag(&mut self, flag: bool) -> &mut Self {
-        self.0.push(u8::from(flag));
-        self
-    }
-
-    fn byte(&mut self, byte: u8) -> &mut Self {
-        self.0.push(byte);
-        self
-    }
-
-    fn word(&mut self, word: u64) -> &mut Self {
-        self.0.extend_from_slice(&word.to_be_bytes());
-        self
-    }
-
-    fn wide(&mut self, number: u128) -> &mut Self {
-        self.0.extend_from_slice(&number.to_be_bytes());
-        self
-    }
-
-    fn currency(&mut self, currency: Option<&CurrencyText>) -> &mut Self {
-        put_currency(currency, self.0);
-        self
-    }
-
-    fn side(&mut self, side: &Side) -> &mut Self {
-        put_side(side, self.0);
-        self
-    }
-
-    fn maybe<T>(
-        &mut self,
-        value: Option<T>,
-        put: impl for<'s> FnOnce(&'s mut Self, T) -> &'s mut Self,
-    ) -> &mut Self {
-        self.flag(value.is_some());
-        if let Some(value) = value {
-            put(self, value);
-        }
-        self
-    }
 }
 
 impl HoldPlaced {

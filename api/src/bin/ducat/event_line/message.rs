@@ -121,6 +121,9 @@ impl EventLine {
         // What was done is in the hold's currency, whether the request named it or not.
         let currency = Some(currency.to_owned()).filter(|code| done && !code.is_empty());
         let line = Self { currency: currency.or(line.currency.clone()), ..line };
+        if matches!(asked.operation(), Operation::Refund | Operation::Reverse) {
+            return line.of_refund(&asked, &outcome, named, after(&outcome.credit), digits);
+        }
         line.of_operation(&asked, &outcome, named, after(&outcome.credit), digits)
     }
 
@@ -138,7 +141,8 @@ impl EventLine {
             Operation::Capture => ("captured", "capture"),
             Operation::Void => ("voided", "void"),
             Operation::Extend => ("extended", "extend"),
-            Operation::Transfer => ("posted", "transfer"),
+            // Lines of their own.
+            Operation::Transfer | Operation::Refund | Operation::Reverse => ("posted", "transfer"),
         };
         let own = (asked.id_high, asked.id);
         let (high, low) = match operation {

@@ -1,0 +1,133 @@
+//! Refunds on their way in, and looked back at. On the way in, what they refund is read from the journal, off the threads that
+//! decide, between two turns of a submission.
+//!
+//! ```text
+//! submission ─▶ coordinator ─ decides what stands before the first refund that it cannot judge
+//!                    │          yet, and says which events that and the rest refund
+//!                    ▼ once all that is durable
+//!              Pending::answers ─ reads those events, puts them into the requests ─▶ coordinator …
+//! ```
+//!
+//! Nobody else waits for it: submissions behind it are decided meanwhile.
+
+use crate::admission::Shared;
+use crate::answers::{Answers, Rest};
+use crate::entries::blocking;
+use crate::handle::{Handle, RefundView, RefundsPage, RequestError};
+use crate::stored::StoredReader;
+use crate::tasks::{Read, Submission, Task};
+use ducat_engine::ids::{Lsn, TransferId};
+use ducat_engine::record::Record;
+use ducat_engine::refunds::{Did, Original, RefundState};
+use ducat_engine::request::Request;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// Has the rest of a submission decided, in as many turns as it takes: one, unless it refunds
+/// what it moves itself. Adds the answers to those there are.
+pub(crate) async fn go_on(
+    shared: &Arc<Shared>,
+    mut answers: Answers,
+    mut rest: Rest,
+) -> Result<Answers, RequestError> {
+    loop {
+        let requests = with_originals(shared, rest.requests, rest.unread).await?;
+        let (reply, answer) = oneshot::channel();
+        let arrived = Instant::now();
+        shared.backlog.arrive(requests.len(), arrived);
+        // Its deadline is over for nothing: a part of it is decided.
+        let (permit, deadline, goes_on) = (rest.permit, None, true);
+        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on };
+        shared.queue(Task::Transfers(submission))?;
+        let part = answer.await.map_err(|e| shared.stopped(&e))??;
+        answers.append(part.answers);
+        match part.rest {
+            None => return Ok(answers),
+            Some(more) => rest = *more,
+        }
+    }
+}
+
+/// A page of one transfer's refunds, along the chain that leads from the last one back.
+pub(crate) async fn list(
+    handle: &Handle,
+    shared: &Arc<Shared>,
+    (of, at): (TransferId, Option<Lsn>),
+    from: Option<Lsn>,
+    limit: usize,
+) -> Result<Option<RefundsPage>, RequestError> {
+    let found = handle.read(|reply| Read::RefundsOf { of, at, reply }).await?;
+    let Some((original, state)) = found.what else { return Ok(None) };
+    if original == Lsn::ZERO || original > found.lsn {
+        return Ok(None);
+    }
+    let page = blocking(shared, move |journal, shard| {
+        let mut reader = StoredReader::new(journal, shard);
+        let record = reader.event(original)?.record;
+        let moved = match Original::of(original, &record) {
+            Original { id, did: Did::Moved { amount, debit, credit }, .. } if id == Some(of) => {
+                Some((amount, debit, credit))
+            }
+            _ => None,
+        };
+        let Some((moved, debit, credit)) = moved else { return Ok(None) };
+        let state = state.unwrap_or_else(|| RefundState::untouched(moved));
+        let mut next = from.unwrap_or(state.last_lsn);
+        if next > state.last_lsn {
+            return Ok(Some(Err(next)));
+        }
+        let mut refunds = Vec::new();
+        while next > Lsn::ZERO && refunds.len() < limit {
+            let event = reader.event(next)?;
+            let Record::Refunded(refunded) = event.record else { return Ok(Some(Err(next))) };
+            if refunded.of_lsn != original {
+                return Ok(Some(Err(next)));
+            }
+            refunds.push(RefundView {
+                id: refunded.id,
+                lsn: next,
+                time_ns: event.time_ns,
+                amount: refunded.amount,
+                refunded: refunded.refunded,
+                reversal: refunded.reversal,
+            });
+            next = refunded.previous;
+        }
+        let next = (next > Lsn::ZERO).then_some(next);
+        Ok(Some(Ok(([debit, credit], state, refunds, next))))
+    });
+    let Some(page) = page.await? else { return Ok(None) };
+    let (slots, state, refunds, next) = page.map_err(RequestError::BadCursor)?;
+    shared.names.learn(handle, slots.to_vec()).await?;
+    let [debit, credit] = slots.map(|slot| shared.names.known().get(slot));
+    let page = debit.zip(credit).map(|(debit, credit)| RefundsPage {
+        original,
+        debit: debit.id,
+        credit: credit.id,
+        currency: debit.currency,
+        state,
+        refunds,
+        next,
+    });
+    Ok(page)
+}
+
+/// Puts what the journal says of their originals into the refunds among these requests.
+async fn with_originals(
+    shared: &Arc<Shared>,
+    mut requests: Vec<Request>,
+    unread: Vec<(usize, Lsn)>,
+) -> Result<Vec<Request>, RequestError> {
+    let read = blocking(shared, move |journal, shard| {
+        let mut reader = StoredReader::new(journal, shard);
+        let original = |(at, lsn)| Ok((at, Original::of(lsn, &reader.event(lsn)?.record)));
+        unread.into_iter().map(original).collect::<Result<Vec<(usize, Original)>, _>>()
+    });
+    for (at, original) in read.await? {
+        if let Request::Refund(refund) = &mut requests[at] {
+            refund.original = Some(original);
+        }
+    }
+    Ok(requests)
+}
