@@ -18,12 +18,15 @@
 //! those of executing the requests one at a time in that order.
 //!
 //! Holds are its own ([`crate::holds`]). What it judges about one is exact, so [`Coordinator::add`]
-//! stops in front of a group that speaks of a hold which an earlier group of the batch changes:
-//! the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
+//! stops in front of a group that speaks of a hold which an earlier group of the batch changes,
+//! or asks for the version of an account that one may change: the rest belongs into the next
+//! batch, once this one is concluded ([`crate::rounds`]).
 
 mod operations;
+mod terms;
 
 pub use operations::hold_after;
+pub use terms::terms_after;
 
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
 use crate::directory::{Directory, Listing};
@@ -38,9 +41,8 @@ use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
+use crate::terms::TermsAfter;
 use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 
 /// Requests whose ids are brought into the cache together: few enough that what was brought is
 /// still there when their turn comes.
@@ -70,6 +72,8 @@ pub struct Answer {
     pub repeats: Vec<Repeat>,
     /// How the holds of operations stand after them, by place among the outcomes, in order.
     pub holds: Vec<(usize, HoldAfter)>,
+    /// What is told of requests with terms besides, by place among the outcomes, in order.
+    pub terms: Vec<(usize, TermsAfter)>,
 }
 
 impl Answer {
@@ -84,6 +88,7 @@ impl Answer {
         let repeats = more.repeats.into_iter();
         self.repeats.extend(repeats.map(|(at, lsn, asked)| (before + at, lsn, asked)));
         self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
+        self.terms.extend(more.terms.into_iter().map(|(at, terms)| (before + at, terms)));
     }
 }
 
@@ -156,16 +161,8 @@ impl Coordinator {
     /// clock does. In front of everything stand the holds that have expired by then.
     #[must_use]
     pub fn begin(&mut self, now_ns: u64) -> Plan {
-        let mut plan = Plan {
-            time_ns: self.time(now_ns),
-            batch: Batch { first_lsn: self.next_lsn, ..Batch::default() },
-            places: Vec::new(),
-            verdicts: Vec::new(),
-            undecided: Default::default(),
-            touched: HashMap::with_hasher(FixedState::with_seed(self.seed)),
-            expired: 0,
-            full: false,
-        };
+        let time_ns = self.time(now_ns);
+        let mut plan = Plan::new(self.next_lsn, time_ns, self.seed);
         if !self.holds.is_empty() {
             self.add_expiries(&mut plan);
         }
@@ -196,6 +193,8 @@ impl Coordinator {
             match &requests[at..end] {
                 [Request::Transfer(transfer)] => self.add_transfer(plan, transfer),
                 group if !plan.touched.is_empty() && touches_again(plan, group) => return at,
+                group if has_terms(group) && self.asks_for_changing(plan, group) => return at,
+                [Request::Termed(termed)] => self.add_termed(plan, termed),
                 [operation] => self.add_operation(plan, operation),
                 group => self.add_group(plan, group),
             }
@@ -230,6 +229,7 @@ impl Coordinator {
         for request in group {
             match request {
                 Request::Transfer(transfer) => self.add_transfer(plan, transfer),
+                Request::Termed(termed) => self.add_termed(plan, termed),
                 operation => self.add_operation(plan, operation),
             }
         }
@@ -270,6 +270,7 @@ impl Coordinator {
             op: Op::Transfer,
             refused,
             linked: false,
+            termed: false,
         };
         self.push(plan, item, currency);
     }
@@ -368,11 +369,23 @@ impl Coordinator {
                             let outcome = fresh(plan, request, lsn, rejection, *currency, &legs);
                             answer.outcomes.push(outcome);
                         }
-                        (Place::Fresh { item, currency }, operation) => {
+                        (Place::Fresh { item, currency }, request) => {
                             let at = *item as usize;
                             let legs = merge(legs, at);
                             let done = Done { plan, batch, at, legs, currency: *currency };
-                            self.conclude_operation(&done, operation, &mut answer, &mut emit);
+                            match request {
+                                Request::Termed(termed) => {
+                                    self.conclude_termed(&done, termed, &mut answer, &mut emit);
+                                }
+                                operation => {
+                                    self.conclude_operation(
+                                        &done,
+                                        operation,
+                                        &mut answer,
+                                        &mut emit,
+                                    );
+                                }
+                            }
                         }
                         (Place::Known { lsn, asked }, _) => {
                             answer.repeats.push((answer.outcomes.len(), *lsn, asked.clone()));
@@ -434,6 +447,10 @@ fn not_read_yet(request: &Request, lsn: Lsn) -> Outcome {
 /// Whether the group speaks of a hold that the batch changes already.
 fn touches_again(plan: &Plan, group: &[Request]) -> bool {
     group.iter().filter_map(Request::hold).any(|hold| plan.touched.contains_key(&hold))
+}
+
+fn has_terms(group: &[Request]) -> bool {
+    group.iter().any(|request| matches!(request, Request::Termed(_)))
 }
 
 fn known(lsn: Lsn, request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Place {
@@ -534,7 +551,8 @@ fn record(
             id: request.id,
             debit: item.debit,
             credit: item.credit,
-            amount: request.amount,
+            // What a balanced transfer moves is its item's by now.
+            amount: item.amount,
             debit_side: side(legs.debit),
             credit_side: side(legs.credit),
         };

@@ -38,6 +38,7 @@ pub mod repeat;
 pub mod request;
 pub mod rounds;
 pub mod snapshot;
+pub mod terms;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transfer;

@@ -15,6 +15,7 @@
 
 mod holds;
 mod known;
+mod terms;
 
 pub use known::Known;
 
@@ -26,6 +27,7 @@ use crate::money::{AMOUNT_MAX, BALANCE_MAX, Currencies, Currency, CurrencyError,
 use crate::profile::{Filter, Profile, ProfileChange};
 use crate::rejection::Rejection;
 use crate::request::{HoldRequest, Request};
+use crate::terms::{Terms, TermsAfter};
 use crate::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
     Outcome, TransferKind, TransferRequest,
@@ -42,10 +44,13 @@ struct Book {
     posted: i128,
     opened_lsn: Lsn,
     last_lsn: Lsn,
+    /// The last event that changed it, of any kind.
+    version: Lsn,
 }
 
-/// The answer to a request, and how the hold of an operation stands after it.
-pub type Answered = (Outcome, Option<HoldAfter>);
+/// The answer to a request, how the hold of an operation stands after it, and what is told of
+/// its terms.
+pub type Answered = (Outcome, Option<HoldAfter>, Option<TermsAfter>);
 
 /// An id that was consumed: what was asked first and what was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,6 +164,7 @@ impl SerialLedger {
             bounds: book.bounds,
             opened_lsn: book.opened_lsn,
             last_lsn: book.last_lsn,
+            version: book.version,
         })
     }
 
@@ -212,6 +218,7 @@ impl SerialLedger {
             posted: 0,
             opened_lsn,
             last_lsn: Lsn::ZERO,
+            version: opened_lsn,
         };
         self.accounts.insert(spec.id, book);
         self.known.insert(spec.id, Known::new(opening, opened_lsn));
@@ -236,6 +243,7 @@ impl SerialLedger {
         known::check_reason(reason)?;
         book.status = status;
         let lsn = self.next_event();
+        self.move_on(id, lsn);
         let known = self.known.get_mut(&id).expect("every account is known");
         known.reason = Some((lsn, reason.to_owned()));
         known.history.push(lsn);
@@ -290,6 +298,7 @@ impl SerialLedger {
         known::check_limits(&after.spec, after.bounds, before.posted, self.holds.on_hold(id))?;
         let lsn = self.next_event();
         self.accounts.insert(id, after);
+        self.move_on(id, lsn);
         self.known.get_mut(&id).expect("every account is known").history.push(lsn);
         Ok(Some(lsn))
     }
@@ -355,7 +364,13 @@ impl SerialLedger {
             let book = self.accounts.get_mut(&id).expect("an account of the model");
             book.posted += change;
             book.last_lsn = lsn;
+            book.version = lsn;
         }
+    }
+
+    /// An event changes the account.
+    fn move_on(&mut self, id: AccountId, lsn: Lsn) {
+        self.accounts.get_mut(&id).expect("an account of the model").version = lsn;
     }
 
     /// How many holds are open.
@@ -368,7 +383,8 @@ impl SerialLedger {
     pub fn expire(&mut self, now_ns: u64) -> u64 {
         let time_ns = self.time(now_ns);
         for id in self.holds.due(time_ns) {
-            self.next_event();
+            let lsn = self.next_event();
+            self.move_on(self.holds.open[&id].asked.debit, lsn);
             self.holds.close(id, Closed::Expired);
             self.note_closed();
         }
@@ -392,10 +408,10 @@ impl SerialLedger {
         requests: &[R],
     ) -> Vec<Outcome> {
         let answers = self.submit_with_holds(now_ns, requests);
-        answers.into_iter().map(|(outcome, _)| outcome).collect()
+        answers.into_iter().map(|(outcome, ..)| outcome).collect()
     }
 
-    /// The same, and how the hold of each operation stands.
+    /// The same, how the hold of each operation stands, and what is told of terms.
     pub fn submit_with_holds<R: Clone + Into<Request>>(
         &mut self,
         now_ns: u64,
@@ -421,8 +437,8 @@ impl SerialLedger {
         if known.contains(&true) {
             // First the new ones: an id that the group names twice is new where it comes first.
             let new = group.iter().zip(&known).map(|(request, known)| {
-                let failed = Some(Rejection::LinkedFailed);
-                (!known).then(|| self.consume(time_ns, request, failed))
+                let failed = Rejection::LinkedFailed;
+                (!known).then(|| self.consume(time_ns, request, Err(failed)))
             });
             let new: Vec<Option<Answered>> = new.collect();
             let done_so = group.len() == 1 || self.was_done(group);
@@ -431,18 +447,20 @@ impl SerialLedger {
                 .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, done_so)))
                 .collect();
         }
-        let broken =
-            self.first_static(time_ns, group).or_else(|| self.first_dynamic(time_ns, group));
+        let moved = match self.first_static(time_ns, group) {
+            None => self.try_out(time_ns, group),
+            Some(broken) => Err(broken),
+        };
         let answer = |(at, request): (usize, &Request)| {
-            let rejection = broken.map(
-                |(failing, rule)| {
-                    if failing == at { rule } else { Rejection::LinkedFailed }
-                },
-            );
-            self.consume(time_ns, request, rejection)
+            let judged = match &moved {
+                Ok(moved) => Ok(moved[at]),
+                Err((failing, rule)) if *failing == at => Err(*rule),
+                Err(_) => Err(Rejection::LinkedFailed),
+            };
+            self.consume(time_ns, request, judged)
         };
         let answers = group.iter().enumerate().map(answer).collect();
-        if group.len() > 1 && broken.is_none() {
+        if group.len() > 1 && moved.is_ok() {
             let ids = group.iter().map(Request::id).collect();
             self.done_groups.insert(group[0].id(), ids);
         }
@@ -461,10 +479,13 @@ impl SerialLedger {
     /// Each finds the holds as those before it leave them.
     fn first_static(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
         let mut holds = self.holds.clone();
-        group.iter().enumerate().find_map(|(at, request)| {
+        group.iter().enumerate().find_map(|(at, asked)| {
+            let request = asked.plain();
             let held_in = |hold: &HoldRequest| self.accounts[&hold.debit].spec.currency;
             let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
+            let about_holds = about_holds.or_else(|| terms::static_rule(asked));
             let rule = about_holds.or_else(|| match request {
+                Request::Termed(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => self.static_rule(transfer),
                 Request::Hold(hold) => self.static_rule(&hold.transfer()),
                 Request::Capture(_) | Request::Void(_) | Request::Extend(_) => None,
@@ -476,30 +497,79 @@ impl SerialLedger {
         })
     }
 
-    /// The first member that fails when the members are tried in order, and the rule. Tried
-    /// on a copy, so that nothing remains of it.
-    fn first_dynamic(&self, time_ns: u64, group: &[Request]) -> Option<(usize, Rejection)> {
+    /// Tries the members in order, on a copy, so that nothing remains of it: what each moves or
+    /// sets aside; or the first that fails, and the rule.
+    fn try_out(&self, time_ns: u64, group: &[Request]) -> Result<Vec<u128>, (usize, Rejection)> {
         let mut trial = self.accounts.clone();
         let mut holds = self.holds.clone();
-        group.iter().enumerate().find_map(|(at, request)| {
-            if let Some(moved) = holds.movement(request) {
+        let mut given = 0;
+        let mut all = Vec::with_capacity(group.len());
+        for (at, asked) in group.iter().enumerate() {
+            let request = asked.plain();
+            let mut told = 0;
+            if let Some(mut moved) = holds.movement(request) {
                 let debit = trial[&moved.debit];
                 let credit = trial[&moved.credit];
-                let gives_back_only = matches!(request, Request::Void(_));
                 let on_hold = holds.on_hold(moved.debit);
-                if !gives_back_only
-                    && let Some(rule) = dynamic_rule(&debit, &credit, on_hold, moved)
-                {
-                    return Some((at, rule));
+                let mut rules = Vec::new();
+                if let Some(balancing) = terms::balancing(asked) {
+                    if balancing.source.is_none() {
+                        given = 0;
+                    }
+                    let side = (&debit, whole(on_hold));
+                    let most = moved.amount;
+                    (moved.amount, rules) = terms::balance(&balancing, most, given, side, &credit);
+                    let ends = balancing.source.is_none_or(|source| source.last);
+                    given = if ends { 0 } else { given + moved.amount };
+                } else {
+                    given = 0;
                 }
+                if !matches!(request, Request::Void(_)) {
+                    rules.extend(dynamic_rule(&debit, &credit, on_hold, moved));
+                }
+                if let Some(terms) = terms::of(asked) {
+                    rules.extend(self.broken_terms(terms, (&debit, &credit), &holds, moved));
+                }
+                if let Some(rule) = rules.into_iter().min() {
+                    return Err((at, rule));
+                }
+                told = moved.amount + moved.set_aside;
                 let amount = whole(moved.amount);
                 trial.insert(moved.debit, Book { posted: debit.posted - amount, ..debit });
                 let credit = trial[&moved.credit];
                 trial.insert(moved.credit, Book { posted: credit.posted + amount, ..credit });
             }
             holds.happen(time_ns, Lsn::ZERO, request);
-            None
-        })
+            all.push(told);
+        }
+        Ok(all)
+    }
+
+    /// The conditions that do not hold: on versions as they were before the group, on figures as
+    /// they are once this is done.
+    fn broken_terms(
+        &self,
+        terms: &Terms,
+        (debit, credit): (&Book, &Book),
+        holds: &HoldBook,
+        moved: Move,
+    ) -> Vec<Rejection> {
+        let version = |book: &Book| self.accounts[&book.spec.id].version;
+        let figures = |book: &Book, posted: i128, on_hold: i128| {
+            let after = Book { posted, ..*book };
+            let overdraft = after.available(0) - posted;
+            (posted, posted - on_hold + overdraft)
+        };
+        let amount = whole(moved.amount);
+        let held = whole(holds.on_hold(moved.debit)) + whole(moved.set_aside);
+        let paid = figures(debit, debit.posted - amount, held - whole(moved.given_back));
+        let held = whole(holds.on_hold(moved.credit));
+        let received = figures(credit, credit.posted + amount, held);
+        let of_debit = [Rejection::DebitAccountVersion, Rejection::DebitAccountCondition];
+        let of_credit = [Rejection::CreditAccountVersion, Rejection::CreditAccountCondition];
+        let mut rules = terms::broken(&terms.debit, version(debit), paid, of_debit);
+        rules.extend(terms::broken(&terms.credit, version(credit), received, of_credit));
+        rules
     }
 
     fn static_rule(&self, request: &TransferRequest) -> Option<Rejection> {
@@ -531,27 +601,35 @@ impl SerialLedger {
     fn consume(
         &mut self,
         time_ns: u64,
-        request: &Request,
-        rejection: Option<Rejection>,
+        asked: &Request,
+        judged: Result<u128, Rejection>,
     ) -> Answered {
+        let request = asked.plain();
         let lsn = self.next_event();
         let parties = self.parties(request);
         let mut hold = None;
-        if rejection.is_none() {
-            if let Some(moved) = self.holds.movement(request).filter(|moved| moved.amount > 0) {
-                self.force(lsn, moved.debit, moved.credit, whole(moved.amount));
+        let rejection = judged.err();
+        if let Ok(told) = judged {
+            if let Some(moved) = self.holds.movement(request) {
+                if matches!(request, Request::Transfer(_) | Request::Capture(_)) {
+                    self.force(lsn, moved.debit, moved.credit, whole(told));
+                }
+                self.move_on(moved.debit, lsn);
             }
             hold = self.holds.happen(time_ns, lsn, request);
         }
         let hold = hold.or_else(|| self.holds.standing(request));
         let hold = hold.filter(|_| !matches!(request, Request::Transfer(_)));
         let figures = |id: Option<AccountId>| id.and_then(|id| self.figures(id));
+        let version =
+            |id: Option<AccountId>| id.and_then(|id| Some(self.accounts.get(&id)?.version));
         let (debit, credit) = parties.unzip();
         // The credit account of a hold has no part in it before it is captured.
         let has_part = match request {
             Request::Transfer(_) | Request::Capture(_) => true,
             Request::Hold(_) => rejection.is_some(),
             Request::Void(_) | Request::Extend(_) => false,
+            Request::Termed(_) => unreachable!("terms are apart"),
         };
         let answered = Outcome {
             id: request.id(),
@@ -563,7 +641,9 @@ impl SerialLedger {
             debit: figures(debit),
             credit: figures(credit.filter(|_| has_part)),
         };
-        let answered = (answered, hold);
+        let versions = [version(debit), version(credit)];
+        let told = terms::of(asked).map(|_| terms::after(lsn, asked, judged.ok(), versions));
+        let answered = (answered, hold, told);
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);
@@ -572,7 +652,7 @@ impl SerialLedger {
             self.holds.closed.retain(|id, _| consumed.contains_key(id));
         }
         let generation = self.forgetting.generation;
-        let asked = request.clone();
+        let asked = asked.clone();
         self.consumed.insert(request.id(), Consumed { asked, answered, generation });
         self.note_closed();
         answered
@@ -587,6 +667,7 @@ impl SerialLedger {
             Request::Capture(capture) => of(capture.hold),
             Request::Void(void) => of(void.hold),
             Request::Extend(extend) => of(extend.hold),
+            Request::Termed(_) => unreachable!("terms are apart"),
         }
     }
 
@@ -595,8 +676,9 @@ impl SerialLedger {
         let Consumed { asked, answered, .. } = &self.consumed[&request.id()];
         // Leaving the currency out means that of the accounts.
         let meant = |request: &Request| {
-            let mut request = request.clone();
+            let mut request = request.plain().clone();
             match &mut request {
+                Request::Termed(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => {
                     transfer.currency = transfer.currency.or(answered.0.currency);
                 }
@@ -608,15 +690,15 @@ impl SerialLedger {
             }
             request
         };
-        meant(request) == meant(asked)
+        meant(request) == meant(asked) && terms::of(request) == terms::of(asked)
     }
 
     /// A known id: the first answer again if the content is the same; but what was done only
     /// where it was `done_so`, alone or in this very group.
     fn answer_again(&self, request: &Request, done_so: bool) -> Answered {
-        let (first, hold) = self.consumed[&request.id()].answered;
+        let (first, hold, told) = self.consumed[&request.id()].answered;
         if self.is_same(request) && (done_so || first.rejection.is_some()) {
-            return (Outcome { repeat: true, ..first }, hold);
+            return (Outcome { repeat: true, ..first }, hold, told);
         }
         let reused = Outcome {
             id: request.id(),
@@ -628,7 +710,7 @@ impl SerialLedger {
             debit: None,
             credit: None,
         };
-        (reused, None)
+        (reused, None, None)
     }
 
     /// The debit account's currency, or the credit account's where that is unknown.

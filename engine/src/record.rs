@@ -7,8 +7,10 @@
 //! notices at once when it comes to other figures than the live run did.
 
 mod holds;
+mod terms;
 
 pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
+pub use terms::TermedRecord;
 
 use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
@@ -58,6 +60,8 @@ pub enum Record {
     HoldRefused(HoldRefused),
     /// An account was opened with more than a plain opening says, or changed.
     Account(Box<AccountEvent>),
+    /// An event of a request that has terms.
+    Termed(Box<TermedRecord>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -191,6 +195,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => None,
+            Self::Termed(termed) => termed.record.transfer_id(),
         }
     }
 
@@ -211,6 +216,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => false,
+            Self::Termed(termed) => termed.record.is_linked(),
         }
     }
 
@@ -232,13 +238,14 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => false,
+            Self::Termed(termed) => termed.record.is_done(),
         }
     }
 
     /// The money it moved: the posting of a transfer or of a capture.
     #[must_use]
     pub fn posting(&self) -> Option<Posted> {
-        match self {
+        match self.plain() {
             Self::Posted(posted) | Self::PostedLinked(posted) => Some(*posted),
             Self::Captured(captured) => Some(captured.posted()),
             _ => None,
@@ -248,7 +255,7 @@ impl Record {
     /// Whether a transfer or an operation on a hold was refused, and for which rule.
     #[must_use]
     pub fn rejection(&self) -> Option<Rejection> {
-        match self {
+        match self.plain() {
             Self::Refused(refused) | Self::RefusedLinked(refused) => Some(refused.rejection),
             Self::HoldRefused(refused) => Some(refused.rejection),
             _ => None,

@@ -22,13 +22,14 @@
 
 mod holds;
 
-use crate::coordinator::{Answer, hold_after, kind_between};
+use crate::coordinator::{Answer, hold_after, kind_between, terms_after};
 use crate::directory::Listing;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::money::CurrencyId;
-use crate::record::{Party, PostedSide, Record, Refused};
+use crate::record::{Party, PostedSide, Record, Refused, TermedRecord};
 use crate::rejection::Rejection;
 use crate::request::Request;
+use crate::terms::Termed;
 use crate::transfer::{BalanceAfter, Outcome, TransferKind, TransferRequest};
 
 /// A request under a known id: its place among the outcomes, the event that decided the id,
@@ -115,9 +116,12 @@ pub fn resolve<E>(
             answer.outcomes[*at] = asked.outcome(*lsn, *time_ns, record, stands);
             let hold = hold_after(*time_ns, record).filter(|_| stands);
             answer.holds.extend(hold.map(|hold| (*at, hold)));
+            let terms = terms_after(*lsn, record).filter(|_| stands);
+            answer.terms.extend(terms.map(|terms| (*at, terms)));
         }
     }
     answer.holds.sort_unstable_by_key(|(at, _)| *at);
+    answer.terms.sort_unstable_by_key(|(at, _)| *at);
     Ok(())
 }
 
@@ -142,6 +146,8 @@ impl Asked {
             return false;
         }
         match (&self.request, record) {
+            (Request::Termed(asked), Record::Termed(termed)) => self.is_termed(asked, termed),
+            (Request::Termed(_), _) | (_, Record::Termed(_)) => false,
             (Request::Transfer(asked), Record::Posted(posted) | Record::PostedLinked(posted)) => {
                 self.is_posted(asked, posted.debit, posted.credit, posted.amount)
             }
@@ -149,6 +155,26 @@ impl Asked {
                 Request::Transfer(asked),
                 Record::Refused(refused) | Record::RefusedLinked(refused),
             ) => self.is_refused(asked, refused),
+            (Request::Transfer(_), _) => false,
+            (operation, record) => self.is_operation(operation, record),
+        }
+    }
+
+    fn is_termed(&self, asked: &Termed, termed: &TermedRecord) -> bool {
+        if *asked.terms() != termed.terms {
+            return false;
+        }
+        match (asked.request(), &termed.record) {
+            (Request::Transfer(asked), record) if asked.amount == termed.asked => match record {
+                // What it moved follows from what there was.
+                Record::Posted(p) | Record::PostedLinked(p) => {
+                    self.is_posted(asked, p.debit, p.credit, asked.amount)
+                }
+                Record::Refused(refused) | Record::RefusedLinked(refused) => {
+                    self.is_refused(asked, refused)
+                }
+                _ => false,
+            },
             (Request::Transfer(_), _) => false,
             (operation, record) => self.is_operation(operation, record),
         }
@@ -199,7 +225,7 @@ impl Asked {
     fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record, stands: bool) -> Outcome {
         if stands {
             let stored = stored_outcome(lsn, time_ns, record);
-            let currency = match record {
+            let currency = match record.plain() {
                 Record::Refused(refused) | Record::RefusedLinked(refused) => {
                     self.currency_then(refused)
                 }
@@ -248,7 +274,7 @@ pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
         debit: None,
         credit: None,
     };
-    match record {
+    match record.plain() {
         Record::Posted(p) | Record::PostedLinked(p) => {
             outcome.debit = Some(side(&p.debit_side));
             outcome.credit = Some(side(&p.credit_side));
@@ -308,7 +334,7 @@ pub fn content(record: &Record) -> Option<Content> {
         Party::Known { slot, .. } => Named::Slot(slot),
         Party::Unknown(id) => Named::Id(id),
     };
-    match record {
+    match record.plain() {
         Record::Posted(p) | Record::PostedLinked(p) => Some(Content {
             debit: Named::Slot(p.debit),
             credit: Named::Slot(p.credit),

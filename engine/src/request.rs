@@ -12,12 +12,13 @@
 
 use crate::ids::{AccountId, TransferId};
 use crate::money::CurrencyId;
+use crate::terms::Termed;
 use crate::transfer::{TransferKind, TransferRequest};
 
 /// Stands for an expiry that never comes, nanoseconds since the Unix epoch.
 pub const NEVER_NS: u64 = u64::MAX;
 
-/// One request. The two large ones are boxed, so that a plain transfer costs what it would
+/// One request. The large ones are boxed, so that a plain transfer costs what it would
 /// cost alone: 80 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -31,6 +32,8 @@ pub enum Request {
     Void(VoidRequest),
     /// Set it aside for longer.
     Extend(ExtendRequest),
+    /// A transfer, a hold or a capture on terms.
+    Termed(Box<Termed>),
 }
 
 /// Place a hold: set `amount` of the debit account aside for the credit account. The hold's id
@@ -111,6 +114,7 @@ impl Request {
             Self::Capture(capture) => capture.id,
             Self::Void(void) => void.id,
             Self::Extend(extend) => extend.id,
+            Self::Termed(termed) => termed.request().id(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Request {
             Self::Capture(capture) => capture.linked,
             Self::Void(void) => void.linked,
             Self::Extend(extend) => extend.linked,
+            Self::Termed(termed) => termed.request().linked(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Request {
             Self::Capture(capture) => capture.linked = linked,
             Self::Void(void) => void.linked = linked,
             Self::Extend(extend) => extend.linked = linked,
+            Self::Termed(termed) => termed.set_linked(linked),
         }
     }
 
@@ -146,13 +152,23 @@ impl Request {
             Self::Capture(capture) => capture.id = id,
             Self::Void(void) => void.id = id,
             Self::Extend(extend) => extend.id = id,
+            Self::Termed(termed) => termed.set_id(id),
         }
     }
 
-    /// The transfer, if it is one.
+    /// What is asked for, apart from its terms.
+    #[must_use]
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Termed(termed) => termed.request(),
+            plain => plain,
+        }
+    }
+
+    /// The transfer, if it is one, on terms or not.
     #[must_use]
     pub fn transfer(&self) -> Option<&TransferRequest> {
-        match self {
+        match self.plain() {
             Self::Transfer(transfer) => Some(transfer),
             _ => None,
         }
@@ -168,6 +184,7 @@ impl Request {
             Self::Capture(capture) => Some(capture.hold),
             Self::Void(void) => Some(void.hold),
             Self::Extend(extend) => Some(extend.hold),
+            Self::Termed(termed) => termed.request().hold(),
         }
     }
 
@@ -179,6 +196,7 @@ impl Request {
             Self::Transfer(transfer) => Some([transfer.debit, transfer.credit]),
             Self::Hold(hold) => Some([hold.debit, hold.credit]),
             Self::Capture(_) | Self::Void(_) | Self::Extend(_) => None,
+            Self::Termed(termed) => termed.request().accounts(),
         }
     }
 }
@@ -213,6 +231,12 @@ impl From<CaptureRequest> for Request {
 impl From<VoidRequest> for Request {
     fn from(request: VoidRequest) -> Self {
         Self::Void(request)
+    }
+}
+
+impl From<Termed> for Request {
+    fn from(termed: Termed) -> Self {
+        Self::Termed(Box::new(termed))
     }
 }
 

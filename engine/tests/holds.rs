@@ -59,7 +59,8 @@ impl Bank {
         self.events.extend(events.map(|(lsn, record)| Event { lsn, time_ns, record }));
         let answer = done.answers.into_iter().next().expect("one submission");
         self.ledger.check_holds().expect("accounts and holds agree");
-        filled_with_holds(answer, &self.events)
+        let filled = filled_with_holds(answer, &self.events);
+        filled.into_iter().map(|(outcome, hold, _)| (outcome, hold)).collect()
     }
 
     /// What becomes of one request.

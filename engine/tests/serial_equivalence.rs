@@ -152,12 +152,13 @@ proptest! {
         let (after, expected) = expected(&script);
         prop_assert_eq!(after.last_lsn(), model.last_lsn());
         for (first, again) in first.iter().rev().zip(&expected[first.len()..]) {
-            let of = |answers: &[Answered]| answers.iter().map(|(outcome, _)| *outcome).collect();
+            let of = |answers: &[Answered]| answers.iter().map(|(outcome, ..)| *outcome).collect();
             let outcomes: (Vec<Outcome>, Vec<Outcome>) = (of(first), of(again));
             prop_assert!(same_outcomes(&outcomes.0, &outcomes.1), "{:?}\nagain {:?}", first, again);
             let reused = |answer: &Answered| answer.0.rejection == Some(Rejection::IdReused);
             for (first, again) in first.iter().zip(again).filter(|(first, _)| !reused(first)) {
                 prop_assert_eq!(first.1, again.1, "another state of the hold");
+                prop_assert_eq!(first.2, again.2, "told otherwise of its terms");
             }
         }
         let mut cuts = Rng::new(cut);

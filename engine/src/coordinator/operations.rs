@@ -47,6 +47,7 @@ const NOTHING: Item = Item {
     op: Op::Extend,
     refused: None,
     linked: false,
+    termed: false,
 };
 
 impl Coordinator {
@@ -77,10 +78,15 @@ impl Coordinator {
 
     /// Adds an operation. No earlier group of the batch changes its hold.
     pub(super) fn add_operation(&mut self, plan: &mut Plan, request: &Request) {
+        self.add_operation_as(plan, request, request);
+    }
+
+    /// The same, `asked` being what was asked for: the operation, or it with its terms.
+    pub(super) fn add_operation_as(&mut self, plan: &mut Plan, request: &Request, asked: &Request) {
         let listing = |id| self.directory.get(id);
         let [debit, credit] = request.accounts().map_or([None; 2], |ids| ids.map(listing));
         if let Some(lsn) = self.known.insert(request.id(), self.next_lsn, plan.time_ns) {
-            plan.places.push(known(lsn, request.clone(), debit, credit));
+            plan.places.push(known(lsn, asked.clone(), debit, credit));
             return;
         }
         let Judged { mut item, after, currency } = match request {
@@ -90,7 +96,9 @@ impl Coordinator {
                 Ok((hold.remaining, hold.remaining, Err(Closed::Voided)))
             }),
             Request::Extend(extend) => self.judge_extend(plan, extend),
-            Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+            Request::Transfer(_) | Request::Termed(_) => {
+                unreachable!("a transfer is no operation on a hold")
+            }
         };
         if let Some((step, now)) = after {
             item.step = add_step(&mut plan.batch, step);
@@ -486,7 +494,9 @@ impl Done<'_> {
                 remaining: step.remaining,
                 debit_after: figures(&self.legs),
             }),
-            Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+            Request::Transfer(_) | Request::Termed(_) => {
+                unreachable!("a transfer is no operation on a hold")
+            }
         }
     }
 }
@@ -506,7 +516,9 @@ fn asked(request: &Request) -> Operation {
         Request::Extend(request) => {
             Operation::Extend { hold: request.hold, timeout_ns: request.timeout_ns }
         }
-        Request::Transfer(_) => unreachable!("a transfer is no operation on a hold"),
+        Request::Transfer(_) | Request::Termed(_) => {
+            unreachable!("a transfer is no operation on a hold")
+        }
     }
 }
 
@@ -523,7 +535,7 @@ pub fn hold_after(time_ns: u64, record: &Record) -> Option<HoldAfter> {
         over_capture_max: None,
         expires_ns: None,
     };
-    Some(match record {
+    Some(match record.plain() {
         Record::Held(held) => HoldAfter {
             remaining: held.amount,
             expires_ns: Some(expiry_ns(time_ns, held.timeout_ns)),

@@ -6,10 +6,10 @@ use crate::account::Impossible;
 use crate::account_event::Opening;
 use crate::batch::{Batch, Item, NO_STEP, Op};
 use crate::coordinator::Answer;
-use crate::holds::HoldAfter;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
 use crate::limits::LimitsChange;
+use crate::model::Answered;
 use crate::profile::ProfileChange;
 use crate::record::Record;
 use crate::repeat::resolve;
@@ -55,7 +55,8 @@ pub fn force_edge(ledger: &mut Ledger, lsn: Lsn) {
     let slot = |id| ledger.coordinator.directory().get(id).expect("listed").slot;
     let (debit, credit) = (slot(debit), slot(credit));
     let (step, op) = (NO_STEP, Op::Transfer);
-    let item = Item { amount, debit, credit, step, op, refused: None, linked: false };
+    let item =
+        Item { amount, debit, credit, step, op, refused: None, linked: false, termed: false };
     let batch = Batch { first_lsn: lsn, items: vec![item], ..Batch::default() };
     let mut net = 0;
     for partition in &mut ledger.partitions {
@@ -259,18 +260,15 @@ impl Book {
 /// When events are asked for out of order.
 #[must_use]
 pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
-    filled_with_holds(answer, events).into_iter().map(|(outcome, _)| outcome).collect()
+    filled_with_holds(answer, events).into_iter().map(|(outcome, ..)| outcome).collect()
 }
 
-/// The same, and how the hold of each operation stands.
+/// The same, how the hold of each operation stands, and what is told of terms.
 ///
 /// # Panics
 /// When events are asked for out of order.
 #[must_use]
-pub fn filled_with_holds(
-    mut answer: Answer,
-    events: &[Event],
-) -> Vec<(Outcome, Option<HoldAfter>)> {
+pub fn filled_with_holds(mut answer: Answer, events: &[Event]) -> Vec<Answered> {
     let mut last = Lsn::ZERO;
     let read = |lsn: Lsn| {
         assert!(last < lsn, "events are read in order, each once");
@@ -280,9 +278,13 @@ pub fn filled_with_holds(
         Ok::<_, Infallible>((event.time_ns, event.record.clone()))
     };
     resolve(&mut answer, read).expect("the events are at hand");
-    let mut all: Vec<_> = answer.outcomes.into_iter().map(|outcome| (outcome, None)).collect();
+    let mut all: Vec<_> =
+        answer.outcomes.into_iter().map(|outcome| (outcome, None, None)).collect();
     for (at, hold) in answer.holds {
         assert!(all[at].1.replace(hold).is_none(), "told once");
+    }
+    for (at, terms) in answer.terms {
+        assert!(all[at].2.replace(terms).is_none(), "told once");
     }
     all
 }

@@ -1,10 +1,11 @@
-//! Nasty workloads of transfers and holds out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers, holds and terms out of plain words, so that proptest and a seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
+use super::terms;
 use crate::account_event::Opening;
 use crate::ids::{AccountId, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -201,7 +202,7 @@ impl Bits {
 struct Decoder {
     asked: Vec<Request>,
     submitted: Vec<Vec<Request>>,
-    /// Whether there are holds at all, and the ids under which some were asked for.
+    /// Whether there are holds and terms at all, and the ids under which holds were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
 }
@@ -217,7 +218,7 @@ impl Script {
         Self::decode(raw, Decoder { with_holds: true, ..Decoder::default() })
     }
 
-    /// The same without holds, and without time that passes.
+    /// The same without holds and terms, and without time that passes.
     #[must_use]
     pub fn of_transfers(raw: &[RawStep]) -> Self {
         Self::decode(raw, Decoder::default())
@@ -330,6 +331,11 @@ impl Decoder {
             requests.push(request.clone());
             self.asked.push(request);
         }
+        if all_linked && self.with_holds && words[0] >> 57 & 3 == 3 {
+            terms::as_sources(words[0], &mut requests);
+            let first = self.asked.len() - requests.len();
+            self.asked[first..].clone_from_slice(&requests);
+        }
         self.submit(requests)
     }
 
@@ -386,11 +392,15 @@ impl Decoder {
     fn request(&mut self, word: u64) -> Request {
         let transfer = self.transfer(word);
         let what = if self.with_holds { word >> 61 } else { 0 };
-        let fresh = match what {
+        let mut fresh = match what {
             0..=2 => transfer.into(),
             _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
         };
-        if matches!(fresh, Request::Hold(_)) {
+        if self.with_holds && word >> 59 & 3 == 3 {
+            let last = accounts().len() + 1 + self.asked.len();
+            fresh = terms::termed(word, last as u64, fresh);
+        }
+        if matches!(fresh.plain(), Request::Hold(_)) {
             self.holds.push(fresh.id());
         }
         let mut bits = Bits(word >> 26);
@@ -540,6 +550,11 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,
+        (Request::Termed(termed), 55) => terms::changed(termed),
+        (Request::Termed(termed), _) => {
+            let other = changed(how, back, termed.request().clone());
+            *termed.request_mut() = other;
+        }
     }
     request
 }
