@@ -178,7 +178,6 @@ pub(crate) struct Image {
     posted: i128,
     on_hold: u128,
     last_lsn: Lsn,
-    changed_lsn: Lsn,
     status: AccountStatus,
 }
 
@@ -286,12 +285,13 @@ impl Account {
             external: _,
             rare: _,
         } = *self;
-        Image { local, posted, on_hold, last_lsn, changed_lsn: self.changed_lsn(), status }
+        Image { local, posted, on_hold, last_lsn, status }
     }
 
-    /// The account as it was when the image was taken, with nothing prepared on it.
-    pub(crate) fn as_of(&self, image: Image) -> Self {
-        let Image { local: _, posted, on_hold, last_lsn, changed_lsn, status } = image;
+    /// The account as it was when the image was taken, changed otherwise than by entries last at
+    /// `changed_lsn`, with nothing prepared on it.
+    pub(crate) fn as_of(&self, image: Image, changed_lsn: Lsn) -> Self {
+        let Image { local: _, posted, on_hold, last_lsn, status } = image;
         let rare = boxed(self.bounds(), changed_lsn);
         Self { posted, on_hold, last_lsn, status, rare, ..self.settled() }
     }
@@ -342,7 +342,8 @@ impl Account {
         self.rare.as_ref().map_or_else(Bounds::default, |rare| rare.bounds)
     }
 
-    fn changed_lsn(&self) -> Lsn {
+    /// The last event that changed it without being an entry; [`Lsn::ZERO`] for none.
+    pub(crate) fn changed_lsn(&self) -> Lsn {
         self.rare.as_ref().map_or(Lsn::ZERO, |rare| rare.changed_lsn)
     }
 
