@@ -14,8 +14,8 @@ pub(super) fn termed(word: u64, last: u64, request: Request) -> Request {
     let balanced = matches!(request, Request::Transfer(_)) && !rng.once_in(3);
     let terms = Terms {
         balancing: balanced.then(|| balancing(&mut rng)),
-        debit: account_terms(&mut rng, last),
-        credit: account_terms(&mut rng, last),
+        debit: account_terms(&mut rng, last, opened(&request, 0)),
+        credit: account_terms(&mut rng, last, opened(&request, 1)),
     };
     match Termed::new(request.clone(), terms) {
         Ok(termed) => termed.into(),
@@ -47,14 +47,20 @@ fn source(rng: &mut Rng) -> Source {
     Source { total, last: rng.once_in(2) }
 }
 
-fn account_terms(rng: &mut Rng, last: u64) -> AccountTerms {
+/// The event that opened one of the request's accounts, if it was there from the beginning.
+fn opened(request: &Request, side: usize) -> Option<Lsn> {
+    let id = request.accounts()?[side];
+    let at = super::workload::accounts().iter().position(|spec| spec.id == id)?;
+    Some(Lsn(at as u64 + 1))
+}
+
+fn account_terms(rng: &mut Rng, last: u64, opened: Option<Lsn>) -> AccountTerms {
     if rng.once_in(2) {
         return AccountTerms::default();
     }
     let version = rng.once_in(3).then(|| match rng.below(8) {
-        // As its opening left it.
-        0..=1 => Lsn(1 + rng.below(5) as u64),
-        back => Lsn(last.saturating_sub(back as u64 - 2)),
+        0..=2 => opened.unwrap_or(Lsn(1)),
+        back => Lsn(last.saturating_sub(back as u64 - 3)),
     });
     let mut range = || Range {
         at_least: rng.once_in(4).then(|| rng.below(40) as i128 - 15),
@@ -67,7 +73,7 @@ fn account_terms(rng: &mut Rng, last: u64) -> AccountTerms {
 /// them completes.
 pub(super) fn as_sources(word: u64, group: &mut [Request]) {
     let mut rng = Rng::new(word);
-    let total = 1 + rng.below(40) as u128;
+    let total = 1 + rng.below(14) as u128;
     let count = group.len();
     for (at, request) in group.iter_mut().enumerate() {
         let Request::Transfer(transfer) = request else { continue };

@@ -205,6 +205,8 @@ struct Decoder {
     /// Whether there are holds and terms at all, and the ids under which holds were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
+    /// About how many events there are behind the world's beginning.
+    events: u64,
 }
 
 /// What clients and operators do, in order.
@@ -265,6 +267,7 @@ impl Decoder {
                     10..=14 => "suspected fraud: \u{df}",
                     _ => TOO_LONG,
                 };
+                self.events += 1;
                 Step::SetStatus(on, status, reason)
             }
             252..=255 => {
@@ -331,7 +334,7 @@ impl Decoder {
             requests.push(request.clone());
             self.asked.push(request);
         }
-        if all_linked && self.with_holds && words[0] >> 57 & 3 == 3 {
+        if all_linked && self.with_holds && words[0] >> 57 & 1 == 1 {
             terms::as_sources(words[0], &mut requests);
             let first = self.asked.len() - requests.len();
             self.asked[first..].clone_from_slice(&requests);
@@ -391,14 +394,15 @@ impl Decoder {
     /// What a word asks for: by its upper bits an operation on a hold, else a transfer.
     fn request(&mut self, word: u64) -> Request {
         let transfer = self.transfer(word);
+        let id = transfer.id;
         let what = if self.with_holds { word >> 61 } else { 0 };
         let mut fresh = match what {
             0..=2 => transfer.into(),
             _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
         };
         if self.with_holds && word >> 59 & 3 == 3 {
-            let last = accounts().len() + 1 + self.asked.len();
-            fresh = terms::termed(word, last as u64, fresh);
+            let last = accounts().len() as u64 + 1 + self.events;
+            fresh = terms::termed(word, last, fresh);
         }
         if matches!(fresh.plain(), Request::Hold(_)) {
             self.holds.push(fresh.id());
@@ -411,6 +415,7 @@ impl Decoder {
         if !matches!(reuse, 56 | 57 | 63) {
             request.set_linked(linked);
         }
+        self.events += u64::from(request.id() == id);
         request
     }
 
