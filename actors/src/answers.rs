@@ -13,6 +13,7 @@ use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::repeat::resolve;
+use ducat_engine::terms::TermsAfter;
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::with_causes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -94,6 +95,8 @@ pub struct Answers {
     /// How the holds of operations stand after them, by place among the outcomes, in order. Of
     /// transfers, and of operations that found no hold, there is nothing to tell.
     pub holds: Vec<(usize, HoldAfter)>,
+    /// What is told of requests with terms besides, by place among the outcomes, in order.
+    pub terms: Vec<(usize, TermsAfter)>,
 }
 
 impl Answers {
@@ -103,11 +106,18 @@ impl Answers {
         let found = self.holds.binary_search_by_key(&at, |(place, _)| *place).ok()?;
         Some(&self.holds[found].1)
     }
+
+    /// What is told of the request at this place, if it has terms.
+    #[must_use]
+    pub fn terms(&self, at: usize) -> Option<&TermsAfter> {
+        let found = self.terms.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.terms[found].1)
+    }
 }
 
 impl From<Answer> for Answers {
     fn from(answer: Answer) -> Self {
-        Self { outcomes: answer.outcomes, holds: answer.holds }
+        Self { outcomes: answer.outcomes, holds: answer.holds, terms: answer.terms }
     }
 }
 

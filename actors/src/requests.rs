@@ -10,6 +10,7 @@ use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::record::{Held, HoldRefused, Operation, Party, Record};
 use ducat_engine::repeat::{Named, content, stored_outcome};
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::terms::Termed;
 use ducat_engine::transfer::{Outcome, TransferKind};
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub(crate) fn slots(record: &Record) -> Vec<Slot> {
         Some(Party::Known { slot, .. }) => Some(slot),
         Some(Party::Unknown(_)) | None => None,
     };
-    match record {
+    match record.plain() {
         Record::Held(held) => vec![held.debit, held.credit],
         Record::HoldRefused(refused) => {
             [of_party(refused.debit), of_party(refused.credit)].into_iter().flatten().collect()
@@ -67,10 +68,19 @@ pub(crate) fn stored_request(
     record: &Record,
     known: &Known<'_>,
 ) -> Option<StoredRequest> {
+    if let Record::Termed(termed) = record {
+        let plain = stored_request(lsn, time_ns, &termed.record, known)?;
+        let mut request = plain.request;
+        if let Request::Transfer(transfer) = &mut request {
+            transfer.amount = termed.asked;
+        }
+        let request = Termed::new(request, termed.terms).ok()?.into();
+        return Some(StoredRequest { request, terms: Some(termed.after(lsn)), ..plain });
+    }
     if content(record).is_some() {
         let stored = stored_transfer(lsn, time_ns, record, known)?;
         let request = stored.request.into();
-        return Some(StoredRequest { request, outcome: stored.outcome, hold: None });
+        return Some(StoredRequest { request, outcome: stored.outcome, hold: None, terms: None });
     }
     let request = operation(record, known)?;
     let stored = stored_outcome(lsn, time_ns, record);
@@ -81,7 +91,7 @@ pub(crate) fn stored_request(
     };
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
     let hold = hold_after(time_ns, record);
-    Some(StoredRequest { request, outcome, hold })
+    Some(StoredRequest { request, outcome, hold, terms: None })
 }
 
 /// What was asked of a hold.

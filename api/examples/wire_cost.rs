@@ -93,7 +93,11 @@ fn main() {
     let asked = requests(false, false);
     let read: Vec<WireRequest> = asked.iter().cloned().map(WireRequest::from).collect();
     for (name, refused_each) in [("all posted", 0), ("1 of 10 refused", 10), ("all refused", 1)] {
-        let outcomes = Answers { outcomes: answers(&asked, refused_each), holds: Vec::new() };
+        let outcomes = Answers {
+            outcomes: answers(&asked, refused_each),
+            holds: Vec::new(),
+            terms: Vec::new(),
+        };
         let encoded = outcomes::unary_answer(&outcomes, &read, &currencies);
         let wire = encoded.as_bytes();
         measure(&format!("response, {name}: encode"), wire.len(), || {

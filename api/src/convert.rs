@@ -3,7 +3,7 @@
 //! money, and nothing here rounds.
 //!
 //! ```text
-//! WireRequest ─ transfers (+ operations, on holds) ─▶ engine::Request ─▶ Handle
+//! WireRequest ─ transfers (+ operations on holds, terms) ─▶ engine::Request ─▶ Handle
 //! proto::Outcome ◀─ outcomes (+ explain, for refusals) ◀── engine::Outcome, HoldAfter
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod outcomes;
 pub mod past;
 pub mod profiles;
 pub mod snapshots;
+mod terms;
 pub mod transfers;
 pub mod upkeep;
 

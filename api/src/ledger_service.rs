@@ -2,6 +2,7 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
+use crate::convert::explain::Told;
 use crate::convert::{
     self, accounts, cursor, events, holds, limits, outcomes, past, profiles, transfers,
 };
@@ -276,7 +277,8 @@ impl Ledger for LedgerService {
             .outcomes
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
-        let outcome = Some(outcomes::one(outcome, answers.hold(0), &asked, &currencies));
+        let told = Told { hold: answers.hold(0), terms: answers.terms(0) };
+        let outcome = Some(outcomes::one(outcome, told, &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
 

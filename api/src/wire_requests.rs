@@ -9,7 +9,7 @@
 //! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
 //! concerns holds) lies apart, so that a batch of plain ones is no larger for it.
 
-use crate::proto::{Operation, TransferRequest};
+use crate::proto::{Operation, Terms, TransferRequest};
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
@@ -78,6 +78,8 @@ pub struct More {
     pub over_capture_max_minor: u64,
     /// No capture follows.
     pub last: bool,
+    /// What must be so, and how much it moves.
+    pub terms: Option<Box<Terms>>,
 }
 
 impl More {
@@ -100,6 +102,7 @@ impl From<TransferRequest> for WireRequest {
             over_capture_max: message.over_capture_max,
             over_capture_max_minor: message.over_capture_max_minor,
             last: message.last,
+            terms: message.terms,
         };
         Self {
             id: message.id,
@@ -138,6 +141,7 @@ impl From<WireRequest> for TransferRequest {
             over_capture_max: more.over_capture_max,
             over_capture_max_minor: more.over_capture_max_minor,
             last: more.last,
+            terms: more.terms,
         }
     }
 }

@@ -124,7 +124,9 @@ impl Checker<'_> {
                 format!("the rules give {:?}, decided was {stored:?}", verdict.0)
             });
         }
-        match &event.record {
+        match event.record.plain() {
+            // Nothing has terms twice.
+            Record::Termed(_) => {}
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(lsn, posted),
             Record::Refused(_) | Record::RefusedLinked(_) => {
                 let stored = stored.as_ref().expect("it decides a transfer");
@@ -149,7 +151,7 @@ impl Checker<'_> {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => self.hold_event(lsn, &event.record),
+            | Record::HoldRefused(_) => self.hold_event(lsn, event.record.plain()),
         }
         if let (Some(stored), Some(told)) = (&stored, asked.told) {
             self.told(stored, told);

@@ -37,6 +37,7 @@ pub mod rejection;
 pub mod repeat;
 pub mod request;
 pub mod rounds;
+pub mod shares;
 pub mod snapshot;
 pub mod terms;
 #[cfg(feature = "testing")]

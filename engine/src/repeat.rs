@@ -334,7 +334,11 @@ pub fn content(record: &Record) -> Option<Content> {
         Party::Known { slot, .. } => Named::Slot(slot),
         Party::Unknown(id) => Named::Id(id),
     };
-    match record.plain() {
+    if let Record::Termed(termed) = record {
+        let plain = content(&termed.record)?;
+        return Some(Content { amount: termed.asked, ..plain });
+    }
+    match record {
         Record::Posted(p) | Record::PostedLinked(p) => Some(Content {
             debit: Named::Slot(p.debit),
             credit: Named::Slot(p.credit),

@@ -197,3 +197,22 @@ impl Termed {
         &mut self.request
     }
 }
+
+/// The id of a payment's leg number `at`: the first has the payment's own, the others have ids
+/// that follow from it, as good as random.
+///
+/// # Panics
+/// Never in practice: when a hash is zero.
+#[must_use]
+pub fn leg_id(payment: TransferId, at: u32) -> TransferId {
+    if at == 0 {
+        return payment;
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"ducat leg 1");
+    hasher.update(&payment.get().to_le_bytes());
+    hasher.update(&at.to_le_bytes());
+    let hash = hasher.finalize();
+    let (bytes, _) = hash.as_bytes().split_first_chunk().expect("32 bytes");
+    TransferId::new(u128::from_le_bytes(*bytes)).expect("no hash is zero")
+}

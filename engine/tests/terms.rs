@@ -286,6 +286,19 @@ fn sources_give_in_order_and_in_sum_what_was_asked() {
         assert_eq!(paid, [(failed, 0), (failed, 0), (short, 0)]);
         let paid = moved(bank.ask(&payment(40, [60, 60, 30])));
         assert_eq!(paid, [(None, 0), (None, 30), (None, 30)]);
+        // Two payments in one group, each of its own sources.
+        bank.fund(4, A, 70);
+        let mut both = payment(60, [60, 60, 60]);
+        both[2].set_linked(true);
+        both.extend(payment(70, [60, 60, 60]));
+        let rules: Vec<_> = bank.ask(&both).iter().map(|answer| answer.0.rejection).collect();
+        assert_eq!(rules[5], short);
+        bank.fund(5, C, 50);
+        let mut both = payment(80, [60, 60, 60]);
+        both[2].set_linked(true);
+        both.extend(payment(90, [60, 60, 60]));
+        let paid: Vec<u128> = moved(bank.ask(&both)).iter().map(|(_, moved)| *moved).collect();
+        assert_eq!(paid, [60, 0, 0, 10, 0, 50]);
         // Not enough in all.
         let paid = moved(bank.ask(&payment(50, [60, 60, 60])));
         assert_eq!(paid[2], (short, 0));

@@ -75,7 +75,8 @@ pub(super) fn named(
         | Record::Captured(_)
         | Record::Voided(_)
         | Record::Extended(_)
-        | Record::HoldRefused(_) => {
+        | Record::HoldRefused(_)
+        | Record::Termed(_) => {
             let stored = stored_request(lsn, time_ns, record, known)?;
             // The event itself, not an answer that comes again.
             let outcome = Outcome { repeat: false, ..stored.outcome };

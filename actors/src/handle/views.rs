@@ -6,6 +6,7 @@ use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::Details;
 use ducat_engine::request::Request;
+use ducat_engine::terms::TermsAfter;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct StoredRequest {
     pub outcome: Outcome,
     /// How the hold of an operation stood after it.
     pub hold: Option<HoldAfter>,
+    /// What is told of its terms, if it has any.
+    pub terms: Option<TermsAfter>,
 }
 
 /// An open hold, with its accounts by the callers' ids.

@@ -2,13 +2,25 @@
 //! Made from the request and the outcome alone, so a repeat explains itself as the first
 //! answer did.
 
+mod terms;
+
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{NEVER_NS, Request, expiry_ns};
+use ducat_engine::terms::{Terms, TermsAfter};
 use ducat_engine::transfer::{BalanceAfter, Outcome, TransferKind};
 use std::fmt::{self, Write as _};
+
+/// What is told of a request beside its outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// How the hold of an operation stands.
+    pub hold: Option<&'a HoldAfter>,
+    /// What is told of terms.
+    pub terms: Option<&'a TermsAfter>,
+}
 
 /// Writes the sentences of a batch, looking its currency up once.
 pub struct Explainer<'a> {
@@ -23,25 +35,37 @@ impl<'a> Explainer<'a> {
         Self { currencies, last: None }
     }
 
-    /// Appends why the request was refused, in one sentence; nothing for one that was done.
-    /// `hold` is the hold of an operation as the refusal found it, if it was open.
+    /// Appends why the request was refused, in one sentence; nothing for one that was done. The
+    /// hold of an operation is told as the refusal found it, if it was open.
     pub fn explain(
         &mut self,
         outcome: &Outcome,
-        hold: Option<&HoldAfter>,
+        told: Told<'_>,
         request: &Request,
         to: &mut String,
     ) {
         let Some(rejection) = outcome.rejection else { return };
+        let terms = match request {
+            Request::Termed(termed) => Some(termed.terms()),
+            _ => None,
+        };
+        let request = request.plain();
         let named = match request {
             Request::Transfer(transfer) => transfer.currency,
             Request::Hold(hold) => hold.currency,
             Request::Capture(capture) => capture.currency,
-            Request::Void(_) | Request::Extend(_) => None,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
         };
         let named = named.and_then(|id| self.currencies.by_id(id));
         let currency = self.currency(outcome.currency);
-        let asked = Asked { outcome, hold, request, currency, named: named.as_ref() };
+        let (hold, named) = (told.hold, named.as_ref());
+        let asked = Asked { outcome, hold, request, terms, currency, named };
+        if let Some(terms) = terms
+            && terms::is_of_terms(rejection)
+        {
+            let sides = terms::Sides { terms, told: told.terms };
+            return asked.write_of_terms(&sides, rejection, to).expect("as below");
+        }
         asked.write_sentence(rejection, to).expect("writing to a String never fails");
     }
 
@@ -59,7 +83,9 @@ struct Asked<'a> {
     outcome: &'a Outcome,
     /// The hold as it stood, if it was open.
     hold: Option<&'a HoldAfter>,
+    /// Without its terms.
     request: &'a Request,
+    terms: Option<&'a Terms>,
     /// That of the accounts.
     currency: Option<&'a Currency>,
     /// The one that the request names.
@@ -153,6 +179,13 @@ impl Asked<'_> {
             | Rejection::HoldCaptured
             | Rejection::HoldExceeded
             | Rejection::HoldExtensionTooShort => self.write_of_hold(rejection, to),
+            Rejection::DebitAccountVersion
+            | Rejection::CreditAccountVersion
+            | Rejection::DebitAccountCondition
+            | Rejection::CreditAccountCondition
+            | Rejection::CreditAccountOwesLess
+            | Rejection::SourcesFallShort
+            | Rejection::AmountBelowMinimum => to.write_str(rejection.code()),
         }
     }
 
@@ -236,6 +269,13 @@ impl Asked<'_> {
                 write!(to, "the credit account of hold {id} is frozen")
             }
             Rejection::IdReused => self.id_reused(to),
+            Rejection::DebitAccountVersion
+            | Rejection::CreditAccountVersion
+            | Rejection::DebitAccountCondition
+            | Rejection::CreditAccountCondition
+            | Rejection::CreditAccountOwesLess
+            | Rejection::SourcesFallShort
+            | Rejection::AmountBelowMinimum => to.write_str(rejection.code()),
             // Judged when a hold is placed; its accounts are what they were.
             Rejection::SameAccount
             | Rejection::DebitAccountUnknown
@@ -247,14 +287,20 @@ impl Asked<'_> {
         }
     }
 
+    /// What had to be there: of a balanced transfer the least that it moves.
     fn amount(&self) -> u128 {
+        if let Some(balancing) = self.terms.and_then(|terms| terms.balancing)
+            && self.outcome.rejection != Some(Rejection::AmountTooLarge)
+        {
+            return balancing.min;
+        }
         match self.request {
             Request::Transfer(transfer) => transfer.amount,
             Request::Hold(hold) => hold.amount,
             Request::Capture(capture) => {
                 capture.amount.or(self.hold.map(|hold| hold.remaining)).unwrap_or(0)
             }
-            Request::Void(_) | Request::Extend(_) => 0,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Operations on holds from the wire and back. A field that an operation does not have must be
 //! empty: what would be ignored is refused, so that nobody believes it was heeded.
 
+use super::terms;
 use super::transfers::{Reader, money_to_proto, transfer_to_proto};
 use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
@@ -8,6 +9,7 @@ use crate::wire_requests::{More, WireRequest};
 use ducat_engine::ids::TransferId;
 use ducat_engine::money::Currencies;
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::terms::Termed;
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
@@ -33,6 +35,12 @@ impl Reader<'_> {
             return None;
         };
         let before = violations.total();
+        let currency = match more.currency.as_str() {
+            "" => None,
+            // An unknown one is told of with the amount.
+            code => self.money.currency(code, place, &mut Violations::default()).cloned(),
+        };
+        let terms = terms::read(more, operation, currency.as_ref(), place, violations);
         refuse_foreign(item, more, operation, place, violations);
         let request = match operation {
             Operation::Transfer => {
@@ -52,7 +60,11 @@ impl Reader<'_> {
                 Some(ExtendRequest { id, hold, timeout_ns, linked }.into())
             }
         };
-        request.filter(|_| violations.total() == before)
+        let request = request.filter(|_| violations.total() == before)?;
+        match terms {
+            None => Some(request),
+            Some(terms) => Termed::new(request, terms).ok().map(Request::from),
+        }
     }
 
     fn hold(
@@ -196,6 +208,12 @@ pub(super) fn to_proto(request: &Request, currencies: &Currencies) -> proto::Tra
         ..proto::TransferRequest::default()
     };
     match request {
+        Request::Termed(termed) => {
+            let plain = to_proto(termed.request(), currencies);
+            let terms =
+                Some(Box::new(terms::to_proto(termed.terms(), &plain.currency, currencies)));
+            proto::TransferRequest { terms, ..plain }
+        }
         Request::Transfer(transfer) => transfer_to_proto(transfer, currencies),
         Request::Hold(hold) => {
             let (over_capture_max_minor, over_capture_max, _) =

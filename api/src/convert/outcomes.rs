@@ -1,7 +1,7 @@
 //! Outcomes to the wire. Batches are encoded in one step (see [`crate::wire`]); only a
 //! refusal costs a sentence, and only a balance beyond 64 bits an allocation.
 
-use super::explain::Explainer;
+use super::explain::{Explainer, Told};
 use super::transfers::Reader;
 use crate::proto;
 use crate::violation::{Place, Violations};
@@ -55,11 +55,17 @@ const TRANSFER_BYTES: usize = 384;
 /// terms, and what is told of its hold.
 const OPERATION_BYTES: usize = 384;
 
+/// What terms take beyond that: as asked, in the engine's terms twice, and in the record.
+const TERMS_BYTES: usize = 1_664;
+
 /// Memory of a batch and its answer, roughly.
 #[must_use]
 pub fn batch_bytes(batch: &[Request]) -> usize {
     let operations = batch.iter().filter(|request| !matches!(request, Request::Transfer(_)));
-    batch.len() * TRANSFER_BYTES + operations.count() * OPERATION_BYTES
+    let termed = batch.iter().filter(|request| matches!(request, Request::Termed(_)));
+    batch.len() * TRANSFER_BYTES
+        + operations.count() * OPERATION_BYTES
+        + termed.count() * TERMS_BYTES
 }
 
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
@@ -100,12 +106,18 @@ fn encode(
     let mut text = Vec::new();
     let mut figures = Small::new();
     let mut holds = answers.holds.iter().peekable();
+    let mut terms = answers.terms.iter().peekable();
     for (at, (outcome, item)) in answers.outcomes.iter().zip(asked).enumerate() {
         let hold = holds.next_if(|(of, _)| *of == at).map(|(_, hold)| hold);
-        if !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none()) {
-            // Figures beyond 2^63 minor units are rare enough to go the long way.
+        let terms = terms.next_if(|(of, _)| *of == at).map(|(_, terms)| terms);
+        if terms.is_some()
+            || !is_narrow(outcome)
+            || hold.is_some_and(|hold| narrow_hold(hold).is_none())
+        {
+            // Terms, and figures beyond 2^63 minor units, are rare enough to go the long way.
             let request = reader.request(item, Place::Request, &mut Violations::default());
-            let message = message(outcome, hold, request.as_ref(), &mut explainer);
+            let told = Told { hold, terms };
+            let message = message(outcome, told, request.as_ref(), &mut explainer);
             wire::delimited(out, list, &[&message.encode_to_vec()]);
             continue;
         }
@@ -123,7 +135,7 @@ fn encode(
         sentence.clear();
         text.clear();
         if let Some(request) = reader.request(item, Place::Request, &mut Violations::default()) {
-            explainer.explain(outcome, hold, &request, &mut sentence);
+            explainer.explain(outcome, Told { hold, terms }, &request, &mut sentence);
             wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
         }
         wire::delimited(out, list, &[figures.as_bytes(), &text]);
@@ -195,26 +207,26 @@ pub const fn state_to_proto(closed: Option<Closed>) -> proto::HoldState {
     }
 }
 
-/// The answer to one request, as a message; `hold` is how the hold of an operation stands.
+/// The answer to one request, as a message, with what is told beside its outcome.
 #[must_use]
 pub fn one(
     outcome: &Outcome,
-    hold: Option<&HoldAfter>,
+    told: Told<'_>,
     request: &Request,
     currencies: &Currencies,
 ) -> proto::Outcome {
-    message(outcome, hold, Some(request), &mut Explainer::new(currencies))
+    message(outcome, told, Some(request), &mut Explainer::new(currencies))
 }
 
 fn message(
     outcome: &Outcome,
-    hold: Option<&HoldAfter>,
+    told: Told<'_>,
     request: Option<&Request>,
     explainer: &mut Explainer<'_>,
 ) -> proto::Outcome {
     let mut explanation = String::new();
     if let Some(request) = request {
-        explainer.explain(outcome, hold, request, &mut explanation);
+        explainer.explain(outcome, told, request, &mut explanation);
     }
     proto::Outcome {
         id: outcome.id.low(),
@@ -226,7 +238,8 @@ fn message(
         explanation,
         debit: outcome.debit.as_ref().map(balance),
         credit: outcome.credit.as_ref().map(balance),
-        hold: hold.map(|hold| Box::new(hold_outcome(hold))),
+        hold: told.hold.map(|hold| Box::new(hold_outcome(hold))),
+        terms: told.terms.map(|terms| Box::new(super::terms::outcome(terms))),
     }
 }
 

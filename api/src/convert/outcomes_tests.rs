@@ -35,13 +35,14 @@ fn plain(answers: &Answers, asked: &[proto::TransferRequest]) -> Vec<proto::Outc
     let one = |(at, (outcome, item)): (usize, (&Outcome, &proto::TransferRequest))| {
         let item = WireRequest::from(item.clone());
         let request = super::super::transfers::single(&item, &currencies).expect("well-formed");
-        super::one(outcome, answers.hold(at), &request, &currencies)
+        let told = super::Told { hold: answers.hold(at), terms: answers.terms(at) };
+        super::one(outcome, told, &request, &currencies)
     };
     answers.outcomes.iter().zip(asked).enumerate().map(one).collect()
 }
 
 fn assert_same(outcomes: &[Outcome], asked: &[proto::TransferRequest]) {
-    let answers = Answers { outcomes: outcomes.to_vec(), holds: Vec::new() };
+    let answers = Answers { outcomes: outcomes.to_vec(), holds: Vec::new(), terms: Vec::new() };
     assert_answers_same(&answers, asked);
 }
 
@@ -143,7 +144,7 @@ fn random_batches_encode_as_prost_does() {
                 }
             });
         }
-        assert_answers_same(&Answers { outcomes, holds }, &asked);
+        assert_answers_same(&Answers { outcomes, holds, terms: Vec::new() }, &asked);
     }
 }
 
@@ -153,7 +154,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
         debit: Some(BalanceAfter { posted: -(1 << 80), available: 5 }),
         ..refused(Rejection::BalanceOverflow)
     };
-    let answers = Answers { outcomes: vec![outcome], holds: Vec::new() };
+    let answers = Answers { outcomes: vec![outcome], holds: Vec::new(), terms: Vec::new() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let debit = answer.outcomes[0].debit.clone().expect("present");
@@ -165,7 +166,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
 }
 
 fn sentence(outcome: &Outcome, item: &proto::TransferRequest) -> String {
-    let answers = Answers { outcomes: vec![*outcome], holds: Vec::new() };
+    let answers = Answers { outcomes: vec![*outcome], holds: Vec::new(), terms: Vec::new() };
     plain(&answers, std::slice::from_ref(item)).remove(0).explanation
 }
 
@@ -243,7 +244,7 @@ fn every_refusal_of_an_operation_says_how_the_hold_stands() {
         let time_ns = 1_767_225_000_000_000_000;
         let outcomes = vec![Outcome { time_ns, ..refused(rejection) }];
         let holds = hold.map(|hold| (0, hold)).into_iter().collect();
-        let answers = Answers { outcomes, holds };
+        let answers = Answers { outcomes, holds, terms: Vec::new() };
         assert_answers_same(&answers, std::slice::from_ref(item));
         plain(&answers, std::slice::from_ref(item)).remove(0).explanation
     };
@@ -302,7 +303,7 @@ fn a_hold_beyond_64_bits_travels_as_texts() {
     let outcome = Outcome { rejection: None, ..refused(Rejection::AmountZero) };
     let mut hold = random_hold(&mut rand::rngs::StdRng::seed_from_u64(1));
     (hold.captured, hold.released, hold.remaining) = (5, 1 << 64, 0);
-    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)] };
+    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)], terms: Vec::new() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let told = answer.outcomes[0].hold.clone().expect("present");

@@ -238,7 +238,7 @@ fn a_record_holds_request_outcome_and_explanation() {
         debit: None,
         credit: None,
     };
-    let stored = StoredRequest { request: request.into(), outcome, hold: None };
+    let stored = StoredRequest { request: request.into(), outcome, hold: None, terms: None };
     let record = record_to_proto(&stored, &currencies());
     assert_eq!(record.transfer, Some(good()));
     let outcome = record.outcome.expect("present");
