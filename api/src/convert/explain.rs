@@ -60,10 +60,9 @@ impl<'a> Explainer<'a> {
         let currency = self.currency(outcome.currency);
         let (hold, named) = (told.hold, named.as_ref());
         let asked = Asked { outcome, hold, request, terms, currency, named };
-        if let Some(terms) = terms
-            && terms::is_of_terms(rejection)
-        {
-            let sides = terms::Sides { terms, told: told.terms };
+        if terms::is_of_terms(rejection) {
+            let terms = terms.copied().unwrap_or_default();
+            let sides = terms::Sides { terms: &terms, told: told.terms };
             return asked.write_of_terms(&sides, rejection, to).expect("as below");
         }
         asked.write_sentence(rejection, to).expect("writing to a String never fails");

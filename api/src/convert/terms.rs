@@ -185,7 +185,7 @@ pub(super) fn to_proto(terms: &Terms, code: &str, currencies: &Currencies) -> pr
     let range = |range: &Range| {
         let (at_least_minor, at_least) = figure_to_proto(range.at_least, digits);
         let (at_most_minor, at_most) = figure_to_proto(range.at_most, digits);
-        (!range.is_open()).then(|| proto::Range {
+        (!range.is_open()).then_some(proto::Range {
             at_least_minor,
             at_most_minor,
             at_least,
