@@ -16,6 +16,7 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::refunds::RefundAfter;
 use ducat_engine::repeat::resolve;
 use ducat_engine::request::Request;
+use ducat_engine::terms::TermsAfter;
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::with_causes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -116,6 +117,8 @@ pub struct Answers {
     /// How the originals of refunds stand after them, likewise. Of refunds that found nothing moved,
     /// there is nothing to tell.
     pub refunds: Vec<(usize, RefundAfter)>,
+    /// What is told of requests with terms besides, by place among the outcomes, in order.
+    pub terms: Vec<(usize, TermsAfter)>,
 }
 
 impl Answers {
@@ -133,6 +136,13 @@ impl Answers {
         Some(&self.refunds[found].1)
     }
 
+    /// What is told of the request at this place, if it has terms.
+    #[must_use]
+    pub fn terms(&self, at: usize) -> Option<&TermsAfter> {
+        let found = self.terms.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.terms[found].1)
+    }
+
     /// Adds the answers to the requests that follow.
     pub(crate) fn append(&mut self, more: Self) {
         let before = self.outcomes.len();
@@ -140,13 +150,14 @@ impl Answers {
         self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
         let refunds = more.refunds.into_iter();
         self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
+        self.terms.extend(more.terms.into_iter().map(|(at, terms)| (before + at, terms)));
     }
 }
 
 impl From<Answer> for Answers {
     fn from(answer: Answer) -> Self {
-        let Answer { outcomes, repeats: _, holds, refunds } = answer;
-        Self { outcomes, holds, refunds }
+        let Answer { outcomes, repeats: _, holds, refunds, terms } = answer;
+        Self { outcomes, holds, refunds, terms }
     }
 }
 

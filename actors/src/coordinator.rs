@@ -231,10 +231,14 @@ impl CoordinatorActor {
         while !rounds.are_over() {
             let mut plan = state.rules.begin(now_ns);
             rounds.fill(&mut state.rules, &mut plan, requests);
-            let batch = Arc::new(plan.take_batch());
+            let mut batch = Arc::new(plan.take_batch());
             if !batch.items.is_empty() {
-                state.prepare(&batch).await?;
+                state.prepare(&mut plan, &batch).await?;
                 state.decide(&mut plan, &batch).await?;
+                if !plan.is_fixed() {
+                    // A partition may have it in its hands still.
+                    plan.fix(Arc::make_mut(&mut batch));
+                }
                 state.commit(&plan, &batch).await?;
             }
             let parts = rounds.parts(requests);
@@ -316,7 +320,11 @@ impl CoordinatorState {
     }
 
     /// Phase one at every partition.
-    async fn prepare(&mut self, batch: &Arc<Batch>) -> Result<(), ActorProcessingErr> {
+    async fn prepare(
+        &mut self,
+        plan: &mut Plan,
+        batch: &Arc<Batch>,
+    ) -> Result<(), ActorProcessingErr> {
         let mut asked = Vec::with_capacity(self.partitions.len());
         for (partition, votes) in self.partitions.iter().zip(&mut self.votes) {
             let (reply, answer) = oneshot::channel();
@@ -325,7 +333,9 @@ impl CoordinatorState {
             asked.push(answer);
         }
         for (votes, answer) in self.votes.iter_mut().zip(asked) {
-            *votes = answer.await?;
+            let (cast, told) = answer.await?;
+            *votes = cast;
+            plan.hear(told);
         }
         Ok(())
     }
@@ -340,7 +350,7 @@ impl CoordinatorState {
                 return Ok(());
             }
             changed.clear();
-            let decided: Arc<[(usize, bool)]> = decided.into();
+            let decided = Arc::new(decided);
             let mut asked = Vec::with_capacity(self.partitions.len());
             for partition in &self.partitions {
                 let (reply, answer) = oneshot::channel();
@@ -348,10 +358,12 @@ impl CoordinatorState {
                 asked.push(answer);
             }
             for (votes, answer) in self.votes.iter_mut().zip(asked) {
-                for (item, vote) in answer.await? {
+                let (cast, told) = answer.await?;
+                for (item, vote) in cast {
                     votes[item] = vote;
                     changed.push(item);
                 }
+                plan.hear(told);
             }
         }
     }

@@ -10,7 +10,8 @@ use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::ledger::{PartitionSummary, summarize};
 use ducat_engine::limits::{Bounds, Limits};
-use ducat_engine::partition::{Legs, Partition};
+use ducat_engine::partition::{Legs, Partition, Told};
+use ducat_engine::plan::Decided;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -21,9 +22,9 @@ use tokio::sync::oneshot;
 /// that nothing is allocated anew for each batch.
 pub(crate) enum PartitionMsg {
     /// Phase one.
-    Prepare { batch: Arc<Batch>, votes: Vec<Vote>, reply: oneshot::Sender<Vec<Vote>> },
+    Prepare { batch: Arc<Batch>, votes: Vec<Vote>, reply: oneshot::Sender<(Vec<Vote>, Told)> },
     /// Some groups are decided; cast the votes that waited for them.
-    Resolve { decided: Arc<[(usize, bool)]>, reply: oneshot::Sender<Vec<(usize, Vote)>> },
+    Resolve { decided: Arc<Decided>, reply: oneshot::Sender<(Vec<(usize, Vote)>, Told)> },
     /// Phase two.
     Commit {
         batch: Arc<Batch>,
@@ -95,12 +96,12 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
     match message {
         PartitionMsg::Prepare { batch, mut votes, reply } => {
             partition.prepare(&batch, &mut votes);
-            answer(reply, votes);
+            answer(reply, (votes, partition.tell()));
         }
         PartitionMsg::Resolve { decided, reply } => {
             let mut changed = Vec::new();
             partition.resolve(&decided, |item, vote| changed.push((item, vote)));
-            answer(reply, changed);
+            answer(reply, (changed, partition.tell()));
         }
         PartitionMsg::Commit { batch, verdicts, mut legs, reply } => {
             let net = partition.commit(&batch, &verdicts, &mut legs)?;

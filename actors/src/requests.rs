@@ -12,6 +12,7 @@ use ducat_engine::repeat::{Named, content, refund_after, stored_outcome};
 use ducat_engine::request::{
     CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
 };
+use ducat_engine::terms::Termed;
 use ducat_engine::transfer::{Outcome, TransferKind};
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub(crate) fn slots(record: &Record) -> Vec<Slot> {
         Some(Party::Known { slot, .. }) => Some(slot),
         Some(Party::Unknown(_)) | None => None,
     };
-    match record {
+    match record.plain() {
         Record::Held(held) => vec![held.debit, held.credit],
         Record::HoldRefused(refused) => {
             [of_party(refused.debit), of_party(refused.credit)].into_iter().flatten().collect()
@@ -73,11 +74,21 @@ pub(crate) fn stored_request(
     record: &Record,
     known: &Known<'_>,
 ) -> Option<StoredRequest> {
+    if let Record::Termed(termed) = record {
+        let plain = stored_request(lsn, time_ns, &termed.record, known)?;
+        let mut request = plain.request;
+        if let Request::Transfer(transfer) = &mut request {
+            transfer.amount = termed.asked;
+        }
+        let request = Termed::new(request, termed.terms).ok()?.into();
+        return Some(StoredRequest { request, terms: Some(termed.after(lsn)), ..plain });
+    }
     if content(record).is_some() {
         let stored = stored_transfer(lsn, time_ns, record, known)?;
         let request = stored.request.into();
         let outcome = stored.outcome;
-        return Some(StoredRequest { request, outcome, hold: None, refund: None, refunded: None });
+        let (refund, refunded) = (None, None);
+        return Some(StoredRequest { request, outcome, hold: None, refund, refunded, terms: None });
     }
     let request = operation(record, known)?;
     let stored = stored_outcome(lsn, time_ns, record);
@@ -89,7 +100,7 @@ pub(crate) fn stored_request(
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
     let hold = hold_after(time_ns, record);
     let refund = refund_after(record);
-    Some(StoredRequest { request, outcome, hold, refund, refunded: None })
+    Some(StoredRequest { request, outcome, hold, refund, refunded: None, terms: None })
 }
 
 /// What was asked of a hold, or to be given back.

@@ -97,6 +97,7 @@ fn main() {
             outcomes: answers(&asked, refused_each),
             holds: Vec::new(),
             refunds: Vec::new(),
+            terms: Vec::new(),
         };
         let encoded = outcomes::unary_answer(&outcomes, &read, &currencies);
         let wire = encoded.as_bytes();

@@ -3,7 +3,7 @@
 //! money, and nothing here rounds.
 //!
 //! ```text
-//! WireRequest ─ transfers (+ operations, on holds, and refunds) ─▶ engine::Request ─▶ Handle
+//! WireRequest ─ transfers (+ operations on holds, refunds, terms) ─▶ engine::Request ─▶ Handle
 //! proto::Outcome ◀─ outcomes (+ explain, for refusals) ◀── engine::Outcome, HoldAfter
 //! ```
 //!
@@ -21,6 +21,7 @@ pub mod past;
 pub mod profiles;
 pub mod refunds;
 pub mod snapshots;
+mod terms;
 pub mod transfers;
 pub mod upkeep;
 

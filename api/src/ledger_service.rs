@@ -2,7 +2,7 @@
 //! decides nothing; it waits where the engine says so and nowhere else.
 
 use crate::budget::{Budget, Room, Rooms};
-use crate::convert::explain::After;
+use crate::convert::explain::Told;
 use crate::convert::{
     self, accounts, cursor, events, holds, limits, outcomes, past, profiles, refunds, transfers,
 };
@@ -278,8 +278,9 @@ impl Ledger for LedgerService {
             .outcomes
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
-        let after = After { hold: answers.hold(0), refund: answers.refund(0) };
-        let outcome = Some(outcomes::one(outcome, after, &asked, &currencies));
+        let (hold, refund, terms) = (answers.hold(0), answers.refund(0), answers.terms(0));
+        let told = Told { hold, refund, terms };
+        let outcome = Some(outcomes::one(outcome, told, &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
 

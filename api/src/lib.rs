@@ -23,6 +23,7 @@ pub mod import;
 pub mod intake;
 pub mod ledger_service;
 pub mod operator_service;
+pub mod payments;
 pub mod receipt;
 mod refusal_pace;
 pub mod server;

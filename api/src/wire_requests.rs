@@ -9,7 +9,7 @@
 //! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
 //! concerns holds and refunds) lies apart, so that a batch of plain ones is no larger for it.
 
-use crate::proto::{Operation, TransferRequest};
+use crate::proto::{Operation, Terms, TransferRequest};
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
@@ -86,6 +86,8 @@ pub struct More {
     pub original_lsn: u64,
     /// The payer may go below its overdraft limit.
     pub allow_overdraft: bool,
+    /// What must be so, and how much it moves.
+    pub terms: Option<Box<Terms>>,
 }
 
 impl More {
@@ -112,6 +114,7 @@ impl From<TransferRequest> for WireRequest {
             original_id_high: message.original_id_high,
             original_lsn: message.original_lsn,
             allow_overdraft: message.allow_overdraft,
+            terms: message.terms,
         };
         Self {
             id: message.id,
@@ -154,6 +157,7 @@ impl From<WireRequest> for TransferRequest {
             original_id_high: more.original_id_high,
             original_lsn: more.original_lsn,
             allow_overdraft: more.allow_overdraft,
+            terms: more.terms,
         }
     }
 }

@@ -10,18 +10,21 @@ fn transfer() -> impl Strategy<Value = TransferRequest> {
     let number = || prop_oneof![0..5_i32, any::<i32>()];
     let ids = (id(), id(), id(), id(), id(), id());
     let rest = (id(), text(), text(), number(), any::<bool>());
-    let of_holds = (number(), id(), id(), id(), text(), id(), any::<bool>());
+    let of_holds =
+        (number(), id(), id(), id(), text(), id(), any::<bool>(), prop::option::of(id()));
     let of_holds = prop_oneof![Just(Default::default()), of_holds];
     (ids, rest, of_holds).prop_map(|(ids, rest, of_holds)| request(ids, rest, of_holds))
 }
 
 type Ids = (u64, u64, u64, u64, u64, u64);
 type Rest = (u64, String, String, i32, bool);
-type OfHolds = (i32, u64, u64, u64, String, u64, bool);
+type OfHolds = (i32, u64, u64, u64, String, u64, bool, Option<u64>);
 
 fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
     let (amount_minor, amount, currency, kind, linked) = rest;
-    let (operation, hold_id, hold_id_high, timeout_ms, over_capture_max, minor, last) = of_holds;
+    let (operation, hold_id, hold_id_high, timeout_ms, over_capture_max, minor, last, version) =
+        of_holds;
+    let debit = version.map(|version| proto::AccountTerms { version, ..Default::default() });
     TransferRequest {
         id: ids.0,
         id_high: ids.1,
@@ -45,6 +48,8 @@ fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
         original_id_high: if operation > 3 { hold_id_high } else { 0 },
         original_lsn: if linked { timeout_ms } else { 0 },
         allow_overdraft: last && linked,
+        terms: debit
+            .map(|debit| Box::new(proto::Terms { debit: Some(debit), ..Default::default() })),
     }
 }
 

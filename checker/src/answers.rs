@@ -239,7 +239,9 @@ impl Checker<'_> {
                 format!("the rules give {:?}, decided was {stored:?}", verdict.rule)
             });
         }
-        match &event.record {
+        match event.record.plain() {
+            // Nothing has terms twice.
+            Record::Termed(_) => {}
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(lsn, posted),
             Record::Refused(_) | Record::RefusedLinked(_) => {
                 let stored = stored.as_ref().expect("it decides a transfer");

@@ -67,7 +67,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// What an event says of a request; `None` for other events.
     pub fn of(event: &Event, books: &Books) -> Option<Self> {
-        match &event.record {
+        match event.record.plain() {
             Record::Posted(posted) => Some(Self::posted(event, books, posted, false)),
             Record::PostedLinked(posted) => Some(Self::posted(event, books, posted, true)),
             Record::Refused(refused) => Some(Self::refused(event, books, refused, false)),

@@ -43,8 +43,17 @@ pub struct Account {
     currency: CurrencyId,
     status: AccountStatus,
     external: bool,
-    /// Where it has a floor or a ceiling; apart, since few accounts do.
-    bounds: Option<Box<Bounds>>,
+    /// What only some accounts have; apart, so that the others do not pay for it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What only some accounts have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Rare {
+    /// Its floor and its ceiling.
+    bounds: Bounds,
+    /// The last event that changed it without being an entry: a hold, a status, limits.
+    changed_lsn: Lsn,
 }
 
 /// What an item of a batch does to one account.
@@ -160,6 +169,8 @@ pub struct Durable {
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
     pub last_lsn: Lsn,
+    /// The last event that changed it otherwise; [`Lsn::ZERO`] for none.
+    pub changed_lsn: Lsn,
 }
 
 /// What of an account's durable state an event can change, as it was at one moment. Events that
@@ -191,14 +202,14 @@ impl Account {
             currency: spec.currency,
             status: AccountStatus::Active,
             external: spec.external,
-            bounds: None,
+            rare: None,
         }
     }
 
     /// An account as it is right after its opening with a floor and a ceiling.
     #[must_use]
     pub fn open_within(spec: &AccountSpec, bounds: Bounds, lsn: Lsn) -> Self {
-        Self { bounds: boxed(bounds), ..Self::open(spec, lsn) }
+        Self { rare: boxed(bounds, Lsn::ZERO), ..Self::open(spec, lsn) }
     }
 
     /// An account as a snapshot holds it, with nothing prepared on it.
@@ -206,15 +217,17 @@ impl Account {
     /// # Errors
     /// What no sequence of events leads to.
     pub fn restore(durable: &Durable) -> Result<Self, &'static str> {
-        let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = *durable;
+        let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn, changed_lsn } =
+            *durable;
         if spec.overdraft_limit > AMOUNT_MAX {
             return Err("its overdraft limit is out of range");
         }
         if opened_lsn == Lsn::ZERO {
             return Err("no event opened it");
         }
-        let opened = Self::open_within(&spec, bounds, opened_lsn);
-        let account = Self { posted, on_hold, last_lsn, status, ..opened };
+        let opened = Self::open(&spec, opened_lsn);
+        let rare = boxed(bounds, changed_lsn);
+        let account = Self { posted, on_hold, last_lsn, status, rare, ..opened };
         if account.limits().check(spec.external, 0, 0) == Err(AccountRejection::LimitsContradict)
             || spec.external && !bounds.is_none()
         {
@@ -235,6 +248,9 @@ impl Account {
         if last_lsn != Lsn::ZERO && last_lsn <= opened_lsn {
             return Err("its last entry does not come after its opening");
         }
+        if changed_lsn != Lsn::ZERO && changed_lsn <= opened_lsn {
+            return Err("its last change does not come after its opening");
+        }
         if status == AccountStatus::Closed && (posted != 0 || on_hold != 0) {
             return Err("it is closed and not empty");
         }
@@ -252,6 +268,7 @@ impl Account {
             bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
+            changed_lsn: self.changed_lsn(),
         }
     }
 
@@ -271,15 +288,17 @@ impl Account {
             currency: _,
             status,
             external: _,
-            bounds: _,
+            rare: _,
         } = *self;
         Image { local, posted, on_hold, last_lsn, status }
     }
 
-    /// The account as it was when the image was taken, with nothing prepared on it.
-    pub(crate) fn as_of(&self, image: Image) -> Self {
+    /// The account as it was when the image was taken, changed otherwise than by entries last at
+    /// `changed_lsn`, with nothing prepared on it.
+    pub(crate) fn as_of(&self, image: Image, changed_lsn: Lsn) -> Self {
         let Image { local: _, posted, on_hold, last_lsn, status } = image;
-        Self { posted, on_hold, last_lsn, status, ..self.settled() }
+        let rare = boxed(self.bounds(), changed_lsn);
+        Self { posted, on_hold, last_lsn, status, rare, ..self.settled() }
     }
 
     /// The account with nothing prepared on it.
@@ -328,7 +347,38 @@ impl Account {
     /// Its floor and ceiling.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        self.bounds.as_deref().copied().unwrap_or_default()
+        self.rare.as_ref().map_or_else(Bounds::default, |rare| rare.bounds)
+    }
+
+    /// The last event that changed it without being an entry; [`Lsn::ZERO`] for none.
+    pub(crate) fn changed_lsn(&self) -> Lsn {
+        self.rare.as_ref().map_or(Lsn::ZERO, |rare| rare.changed_lsn)
+    }
+
+    /// The last event that changed it: its opening, an entry, something set aside or given back, a
+    /// status, limits. What is known of it beside its money does not count. It only grows, and is
+    /// told to callers as the account's version. A start from a snapshot of an older format knows
+    /// of the changes before it only the entries.
+    #[must_use]
+    pub fn version(&self) -> Lsn {
+        self.opened_lsn.max(self.last_lsn).max(self.changed_lsn())
+    }
+
+    /// Notes a change that is no entry.
+    fn note_change(&mut self, lsn: Lsn) {
+        self.rare.get_or_insert_default().changed_lsn = lsn;
+    }
+
+    /// How far below zero it may go, minor units.
+    pub(crate) fn overdraft_limit(&self) -> u128 {
+        self.overdraft_limit
+    }
+
+    /// The account as it stands where these are its figures once all in front of it is done: for
+    /// trying out what follows.
+    pub(crate) fn standing(&self, spendable: i128, prospective: i128) -> Self {
+        let pending_hold = prospective - signed(self.on_hold) - spendable;
+        Self { pending: prospective - self.posted, pending_hold, prepared: 1, ..self.clone() }
     }
 
     /// All its limits.
@@ -338,11 +388,11 @@ impl Account {
     }
 
     fn own_floor(&self) -> Option<i128> {
-        self.bounds.as_ref().and_then(|bounds| bounds.floor)
+        self.rare.as_ref().and_then(|rare| rare.bounds.floor)
     }
 
     fn own_ceiling(&self) -> Option<i128> {
-        self.bounds.as_ref().and_then(|bounds| bounds.ceiling)
+        self.rare.as_ref().and_then(|rare| rare.bounds.ceiling)
     }
 
     /// The lowest balance it may reach, what is on hold being spent.
@@ -517,6 +567,7 @@ impl Account {
         self.check_allowed(lsn, AccountStatus::CreditsBlocked)?;
         self.check_covered(lsn, amount)?;
         self.on_hold += amount;
+        self.note_change(lsn);
         Ok(self.figures())
     }
 
@@ -530,6 +581,7 @@ impl Account {
             return Err(Impossible::Differs { lsn, what });
         };
         self.on_hold = on_hold;
+        self.note_change(lsn);
         Ok(self.figures())
     }
 
@@ -662,6 +714,7 @@ impl Account {
             });
         }
         self.status = status;
+        self.note_change(lsn);
         Ok(())
     }
 
@@ -675,7 +728,7 @@ impl Account {
             return Err(Impossible::Differs { lsn, what });
         }
         self.overdraft_limit = limits.overdraft_limit;
-        self.bounds = boxed(limits.bounds);
+        self.rare = boxed(limits.bounds, lsn);
         Ok(())
     }
 
@@ -693,6 +746,7 @@ impl Account {
             bounds: self.bounds(),
             opened_lsn: self.opened_lsn,
             last_lsn: self.last_lsn,
+            version: self.version(),
         }
     }
 
@@ -713,7 +767,9 @@ impl Account {
         self.prepared == 0
     }
 
-    /// The canonical bytes of everything durable about it, for the state hash.
+    /// The canonical bytes of everything durable about it, for the state hash. The last change
+    /// that is no entry is not among them: snapshots of older formats do not know it, and start
+    /// to the same hash as the whole journal.
     pub(crate) fn canonical(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.get().to_le_bytes());
         out.extend_from_slice(&self.posted.to_le_bytes());
@@ -728,7 +784,8 @@ impl Account {
             out.extend_from_slice(&self.on_hold.to_le_bytes());
         }
         // An account without them hashes as it did before there were any.
-        if let Some(bounds) = &self.bounds {
+        let bounds = self.bounds();
+        if !bounds.is_none() {
             for bound in [bounds.floor, bounds.ceiling] {
                 out.push(u8::from(bound.is_some()));
                 out.extend_from_slice(&bound.unwrap_or(0).to_le_bytes());
@@ -737,8 +794,9 @@ impl Account {
     }
 }
 
-fn boxed(bounds: Bounds) -> Option<Box<Bounds>> {
-    (!bounds.is_none()).then(|| Box::new(bounds))
+fn boxed(bounds: Bounds, changed_lsn: Lsn) -> Option<Box<Rare>> {
+    let rare = Rare { bounds, changed_lsn };
+    (rare != Rare::default()).then(|| Box::new(rare))
 }
 
 /// Amounts and limits are far below `i128::MAX`: at most [`crate::money::AMOUNT_MAX`] each,

@@ -4,6 +4,7 @@
 use crate::account::{Effect, Guard, signed};
 use crate::ids::{Lsn, Slot, TransferId};
 use crate::rejection::Rejection;
+use crate::terms::Terms;
 
 /// One event of a batch as the partitions see it: accounts by slot, rules that need no
 /// account already judged.
@@ -24,6 +25,8 @@ pub struct Item {
     pub refused: Option<Rejection>,
     /// Linked with the next item.
     pub linked: bool,
+    /// It has terms among [`Batch::terms`].
+    pub termed: bool,
 }
 
 /// What an item does.
@@ -84,6 +87,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// What operations on holds need besides.
     pub steps: Vec<Step>,
+    /// The terms of those items that have some, by item, in order.
+    pub terms: Vec<(u32, Terms)>,
 }
 
 impl Batch {
@@ -91,6 +96,29 @@ impl Batch {
     #[must_use]
     pub fn lsn(&self, at: usize) -> Lsn {
         self.first_lsn.plus(at as u64)
+    }
+
+    /// The terms of item `at`, where it has some.
+    #[must_use]
+    pub fn terms_of(&self, at: usize) -> Option<&Terms> {
+        if !self.items[at].termed {
+            return None;
+        }
+        let found = self.terms.binary_search_by_key(&at, |(item, _)| *item as usize).ok()?;
+        Some(&self.terms[found].1)
+    }
+
+    /// Whether an item of the group has terms: then the group is judged as one.
+    #[inline]
+    pub(crate) fn has_terms(&self, group: std::ops::Range<usize>) -> bool {
+        !self.terms.is_empty() && self.items[group].iter().any(|item| item.termed)
+    }
+
+    /// Sets the amounts of balanced items to what they move.
+    pub(crate) fn set_moved(&mut self, moved: &[(usize, u128)]) {
+        for (item, amount) in moved {
+            self.items[*item].amount = *amount;
+        }
     }
 
     /// The step of an item that has one.
@@ -130,6 +158,14 @@ impl Batch {
         Some(Effect { posted, on_hold: 0, guard: Guard::Credit })
     }
 
+    /// What the item does to the account in this slot, which is one of its two.
+    pub(crate) fn effect_on(&self, item: &Item, slot: Slot) -> Effect {
+        match self.credit_effect(item) {
+            Some(effect) if slot == item.credit => effect,
+            _ => self.debit_effect(item),
+        }
+    }
+
     /// One past the last item of the group that begins at `at`.
     #[must_use]
     pub fn group_end(&self, at: usize) -> usize {
@@ -150,6 +186,11 @@ impl Vote {
     pub const ABSENT: Self = Self(255);
     /// Frozen, and the credit can be taken.
     pub const YES: Self = Self(0);
+    /// Its group has terms, and something undecided is in front of it at an account.
+    pub(crate) const BEHIND: Self = Self(253);
+    /// Its group has terms, and nothing undecided is in front of it at any account: they are told
+    /// to the coordinator.
+    pub(crate) const IN_FRONT: Self = Self(254);
     const WAITS: u8 = 128;
 
     /// No, for this rule, whatever earlier transfers turn out to be.
@@ -168,7 +209,12 @@ impl Vote {
     /// Whether it waits.
     #[must_use]
     pub const fn waits(self) -> bool {
-        self.0 >= Self::WAITS && self.0 != Self::ABSENT.0
+        self.0 >= Self::WAITS && self.0 < Self::BEHIND.0
+    }
+
+    /// Whether it is of a group with terms that the coordinator judges.
+    pub(crate) const fn is_of_terms(self) -> bool {
+        self.0 == Self::BEHIND.0 || self.0 == Self::IN_FRONT.0
     }
 
     /// The rule of a no, or of a wait that may become one.
@@ -192,6 +238,9 @@ impl Vote {
         }
         if self == Self::ABSENT {
             return other;
+        }
+        if self.is_of_terms() || other.is_of_terms() {
+            return Self(self.0.min(other.0));
         }
         match (self.rule(), other.rule()) {
             (None, _) => other,

@@ -9,6 +9,7 @@
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
 mod holds;
+mod terms;
 
 use crate::ids::{Slot, TransferId};
 use crate::profile::{
@@ -50,6 +51,8 @@ const VOIDED: u8 = 9;
 const VOIDED_LINKED: u8 = 10;
 const EXPIRED: u8 = 11;
 const ACCOUNT: u8 = 20;
+/// What was asked on terms; the record of what happened follows.
+const TERMED: u8 = 50;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -122,6 +125,11 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
             scratch.put_bytes(&[EXPIRED]);
             holds::put_expired(&mut scratch, expired);
         }
+        Record::Termed(termed) => {
+            out.push(TERMED);
+            terms::put(termed, out);
+            return encode(&termed.record, out);
+        }
         Record::Account(event) => {
             out.push(ACCOUNT);
             let put = account_options().serialize_into(&mut *out, event);
@@ -154,6 +162,15 @@ pub fn decode_all(payload: &[u8]) -> impl Iterator<Item = Result<Record, DecodeE
 }
 
 fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
+    if rest.first() == Some(&TERMED) {
+        *rest = &rest[1..];
+        return terms::take(rest);
+    }
+    take_plain(rest)
+}
+
+/// A record without terms around it.
+fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
     match take_array::<1>(rest)? {
         [POSTED] => take_posted(rest).map(Record::Posted),
         [POSTED_LINKED] => take_posted(rest).map(Record::PostedLinked),
@@ -161,7 +178,10 @@ fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
             let event = account_options().allow_trailing_bytes().deserialize_from(rest)?;
             Ok(Record::Account(event))
         }
-        [OTHER] => Ok(options().allow_trailing_bytes().deserialize_from(rest)?),
+        [OTHER] => match options().allow_trailing_bytes().deserialize_from(rest)? {
+            Record::Termed(_) => Err(Malformed::Field("terms of an event")),
+            record => Ok(record),
+        },
         [POSTED_BELOW] => take_posted_below(rest).map(Record::Posted),
         [POSTED_BELOW_LINKED] => take_posted_below(rest).map(Record::PostedLinked),
         [tag @ (HELD | HELD_LINKED)] => {

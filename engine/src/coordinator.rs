@@ -19,14 +19,17 @@
 //!
 //! Holds are its own ([`crate::holds`]), and so is how much of which transfer was refunded
 //! ([`crate::refunds`]). What it judges about one is exact, so [`Coordinator::add`]
-//! stops in front of a group that speaks of a hold which an earlier group of the batch changes, or
-//! refunds what one of them refunds: the rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
+//! stops in front of a group that speaks of a hold which an earlier group of the batch changes,
+//! refunds what one of them refunds, or asks for the version of an account that one may change: the
+//! rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
 
 mod lookahead;
 mod operations;
 mod refunds;
+mod terms;
 
 pub use operations::hold_after;
+pub use terms::terms_after;
 
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
 use crate::directory::{Directory, Listing};
@@ -42,10 +45,9 @@ use crate::refunds::{RefundAfter, Refunds};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
 use crate::request::Request;
+use crate::terms::TermsAfter;
 use crate::transfer::{AccountRejection, AccountSpec, Outcome, TransferKind, TransferRequest};
-use foldhash::fast::FixedState;
 use lookahead::{Hashes, Lookahead};
-use std::collections::HashMap;
 
 /// What the coordinator of a shard knows.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct Answer {
     pub holds: Vec<(usize, HoldAfter)>,
     /// How the originals of refunds stand after them, likewise.
     pub refunds: Vec<(usize, RefundAfter)>,
+    /// What is told of requests with terms besides, by place among the outcomes, in order.
+    pub terms: Vec<(usize, TermsAfter)>,
 }
 
 impl Answer {
@@ -90,6 +94,7 @@ impl Answer {
         self.holds.extend(more.holds.into_iter().map(|(at, hold)| (before + at, hold)));
         let refunds = more.refunds.into_iter();
         self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
+        self.terms.extend(more.terms.into_iter().map(|(at, terms)| (before + at, terms)));
     }
 }
 
@@ -163,19 +168,8 @@ impl Coordinator {
     /// clock does. In front of everything stand the holds that have expired by then.
     #[must_use]
     pub fn begin(&mut self, now_ns: u64) -> Plan {
-        let mut plan = Plan {
-            time_ns: self.time(now_ns),
-            batch: Batch { first_lsn: self.next_lsn, ..Batch::default() },
-            places: Vec::new(),
-            verdicts: Vec::new(),
-            undecided: Default::default(),
-            touched: HashMap::with_hasher(FixedState::with_seed(self.seed)),
-            refunded: HashMap::with_hasher(FixedState::with_seed(self.seed)),
-            group_lsn: self.next_lsn,
-            unread: false,
-            expired: 0,
-            full: false,
-        };
+        let time_ns = self.time(now_ns);
+        let mut plan = Plan::new(self.next_lsn, time_ns, self.seed);
         if !self.holds.is_empty() {
             self.add_expiries(&mut plan);
         }
@@ -211,12 +205,13 @@ impl Coordinator {
                     plan.unread = true;
                     return at;
                 }
+                group if has_terms(group) && self.asks_for_changing(plan, group) => return at,
                 group => {
                     plan.group_lsn = self.next_lsn;
                     match group {
-                        [operation] => {
+                        [single] => {
                             let hashes = lookahead.at(at, self);
-                            self.add_operation(plan, operation, hashes);
+                            self.add_one(plan, single, hashes);
                         }
                         group => self.add_group(plan, group, at, &mut lookahead),
                     }
@@ -225,6 +220,14 @@ impl Coordinator {
             at = end;
         }
         at
+    }
+
+    fn add_one(&mut self, plan: &mut Plan, request: &Request, hashes: Hashes) {
+        match request {
+            Request::Transfer(transfer) => self.add_transfer(plan, transfer, hashes),
+            Request::Termed(termed) => self.add_termed(plan, termed, hashes),
+            operation => self.add_operation(plan, operation, hashes),
+        }
     }
 
     fn add_transfer(&mut self, plan: &mut Plan, request: &TransferRequest, hashes: Hashes) {
@@ -253,10 +256,7 @@ impl Coordinator {
         let first_item = plan.batch.items.len();
         for (offset, request) in group.iter().enumerate() {
             let hashes = lookahead.at(at + offset, self);
-            match request {
-                Request::Transfer(transfer) => self.add_transfer(plan, transfer, hashes),
-                operation => self.add_operation(plan, operation, hashes),
-            }
+            self.add_one(plan, request, hashes);
         }
         let fresh = plan.batch.items.len() - first_item;
         let mixed = fresh > 0 && fresh < group.len();
@@ -295,6 +295,7 @@ impl Coordinator {
             op: Op::Transfer,
             refused,
             linked: false,
+            termed: false,
         };
         self.push(plan, item, currency);
     }
@@ -393,11 +394,23 @@ impl Coordinator {
                             let outcome = fresh(plan, request, lsn, rejection, *currency, &legs);
                             answer.outcomes.push(outcome);
                         }
-                        (Place::Fresh { item, currency }, operation) => {
+                        (Place::Fresh { item, currency }, request) => {
                             let at = *item as usize;
                             let legs = merge(legs, at);
                             let done = Done { plan, batch, at, legs, currency: *currency };
-                            self.conclude_operation(&done, operation, &mut answer, &mut emit);
+                            match request {
+                                Request::Termed(termed) => {
+                                    self.conclude_termed(&done, termed, &mut answer, &mut emit);
+                                }
+                                operation => {
+                                    self.conclude_operation(
+                                        &done,
+                                        operation,
+                                        &mut answer,
+                                        &mut emit,
+                                    );
+                                }
+                            }
                         }
                         (Place::Known { lsn, asked }, _) => {
                             answer.repeats.push((answer.outcomes.len(), *lsn, asked.clone()));
@@ -461,6 +474,10 @@ fn touches_again(plan: &Plan, group: &[Request]) -> bool {
     let original = |request: &Request| Some(request.refund()?.original?.lsn);
     group.iter().filter_map(Request::hold).any(|hold| plan.touched.contains_key(&hold))
         || group.iter().filter_map(original).any(|lsn| plan.refunded.contains_key(&lsn))
+}
+
+fn has_terms(group: &[Request]) -> bool {
+    group.iter().any(|request| matches!(request, Request::Termed(_)))
 }
 
 fn known(lsn: Lsn, request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Place {
@@ -561,7 +578,8 @@ fn record(
             id: request.id,
             debit: item.debit,
             credit: item.credit,
-            amount: request.amount,
+            // What a balanced transfer moves is its item's by now.
+            amount: item.amount,
             debit_side: side(legs.debit),
             credit_side: side(legs.credit),
         };

@@ -54,6 +54,7 @@ impl Record {
     #[must_use]
     pub fn kind(&self) -> EventKind {
         match self {
+            Self::Termed(termed) => termed.record.kind(),
             Self::Posted(_) | Self::PostedLinked(_) => EventKind::Posted,
             Self::Refused(_) | Self::RefusedLinked(_) => EventKind::Refused,
             Self::AccountOpened(_) => EventKind::AccountOpened,
@@ -82,6 +83,7 @@ impl Record {
             Party::Unknown(id) => Some(Named::Id(*id)),
         };
         match self {
+            Self::Termed(termed) => termed.record.parties(),
             Self::Posted(p) | Self::PostedLinked(p) => {
                 [Some(Named::Slot(p.debit)), Some(Named::Slot(p.credit))]
             }
@@ -111,6 +113,7 @@ impl Record {
     #[must_use]
     pub fn effects(&self) -> [Option<Effect<'_>>; 2] {
         let (debit, credit, amount, sides) = match self {
+            Self::Termed(termed) => return termed.record.effects(),
             Self::Posted(p) | Self::PostedLinked(p) => {
                 (p.debit, p.credit, p.amount, [&p.debit_side, &p.credit_side])
             }

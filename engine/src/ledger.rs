@@ -317,7 +317,12 @@ impl Ledger {
         {
             return differs(format!("transfer {id} was decided before, by event {before}"));
         }
-        match record {
+        if let Record::Termed(termed) = record
+            && !termed.is_sound()
+        {
+            return differs("it moved other than its terms allow".to_owned());
+        }
+        match record.plain() {
             Record::Posted(posted) | Record::PostedLinked(posted) => {
                 self.apply_posted(lsn, posted)?;
             }
@@ -326,12 +331,13 @@ impl Ledger {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => self.apply_hold(lsn, time_ns, record)?,
+            | Record::HoldRefused(_) => self.apply_hold(lsn, time_ns, record.plain())?,
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 self.apply_refused(lsn, refused)?;
             }
             Record::Refunded(refunded) => self.apply_refunded(lsn, refunded)?,
             Record::RefundRefused(refused) => self.apply_refund_refused(lsn, refused)?,
+            Record::Termed(_) => return differs("terms within terms".to_owned()),
             Record::AccountOpened(spec) => {
                 self.apply_opened(lsn, spec, Bounds::default())?;
             }
@@ -393,8 +399,8 @@ impl Ledger {
             let mut plan = self.coordinator.begin(now_ns);
             time_ns = plan.time_ns();
             rounds.fill(&mut self.coordinator, &mut plan, requests);
-            let batch = plan.take_batch();
-            let legs = self.decide(&mut plan, &batch)?;
+            let mut batch = plan.take_batch();
+            let legs = self.decide(&mut plan, &mut batch)?;
             let answers = self.coordinator.conclude(
                 &plan,
                 &batch,
@@ -412,10 +418,11 @@ impl Ledger {
     }
 
     /// Both phases of one batch at all partitions.
-    fn decide(&mut self, plan: &mut Plan, batch: &Batch) -> Result<Vec<Vec<Legs>>, Impossible> {
+    fn decide(&mut self, plan: &mut Plan, batch: &mut Batch) -> Result<Vec<Vec<Legs>>, Impossible> {
         let mut votes = vec![Vec::new(); self.partitions.len()];
         for (partition, votes) in self.partitions.iter_mut().zip(&mut votes) {
             partition.prepare(batch, votes);
+            plan.hear(partition.tell());
         }
         let mut changed = Vec::new();
         loop {
@@ -429,8 +436,10 @@ impl Ledger {
                     votes[item] = vote;
                     changed.push(item);
                 });
+                plan.hear(partition.tell());
             }
         }
+        plan.fix(batch);
         let mut legs = vec![Vec::new(); self.partitions.len()];
         let mut net = 0;
         for (partition, legs) in self.partitions.iter_mut().zip(&mut legs) {

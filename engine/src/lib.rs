@@ -39,7 +39,9 @@ pub mod rejection;
 pub mod repeat;
 pub mod request;
 pub mod rounds;
+pub mod shares;
 pub mod snapshot;
+pub mod terms;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transfer;

@@ -16,6 +16,7 @@
 mod holds;
 mod known;
 mod refunds;
+mod terms;
 
 pub use known::Known;
 
@@ -28,6 +29,7 @@ use crate::profile::{Filter, Profile, ProfileChange};
 use crate::refunds::RefundAfter;
 use crate::rejection::Rejection;
 use crate::request::{HoldRequest, Request};
+use crate::terms::{Terms, TermsAfter};
 use crate::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
     Outcome, TransferKind, TransferRequest,
@@ -45,11 +47,13 @@ struct Book {
     posted: i128,
     opened_lsn: Lsn,
     last_lsn: Lsn,
+    /// The last event that changed it, of any kind.
+    version: Lsn,
 }
 
-/// The answer to a request, how the hold of an operation stands after it, and how the original of
-/// a refund does.
-pub type Answered = (Outcome, Option<HoldAfter>, Option<RefundAfter>);
+/// The answer to a request, how the hold of an operation stands after it, how the original of a
+/// refund does, and what is told of its terms.
+pub type Answered = (Outcome, Option<HoldAfter>, Option<RefundAfter>, Option<TermsAfter>);
 
 /// An id that was consumed: what was asked first and what was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -164,6 +168,7 @@ impl SerialLedger {
             bounds: book.bounds,
             opened_lsn: book.opened_lsn,
             last_lsn: book.last_lsn,
+            version: book.version,
         })
     }
 
@@ -217,6 +222,7 @@ impl SerialLedger {
             posted: 0,
             opened_lsn,
             last_lsn: Lsn::ZERO,
+            version: opened_lsn,
         };
         self.accounts.insert(spec.id, book);
         self.known.insert(spec.id, Known::new(opening, opened_lsn));
@@ -241,6 +247,7 @@ impl SerialLedger {
         known::check_reason(reason)?;
         book.status = status;
         let lsn = self.next_event();
+        self.move_on(id, lsn);
         let known = self.known.get_mut(&id).expect("every account is known");
         known.reason = Some((lsn, reason.to_owned()));
         known.history.push(lsn);
@@ -295,6 +302,7 @@ impl SerialLedger {
         known::check_limits(&after.spec, after.bounds, before.posted, self.holds.on_hold(id))?;
         let lsn = self.next_event();
         self.accounts.insert(id, after);
+        self.move_on(id, lsn);
         self.known.get_mut(&id).expect("every account is known").history.push(lsn);
         Ok(Some(lsn))
     }
@@ -360,7 +368,13 @@ impl SerialLedger {
             let book = self.accounts.get_mut(&id).expect("an account of the model");
             book.posted += change;
             book.last_lsn = lsn;
+            book.version = lsn;
         }
+    }
+
+    /// An event changes the account.
+    fn move_on(&mut self, id: AccountId, lsn: Lsn) {
+        self.accounts.get_mut(&id).expect("an account of the model").version = lsn;
     }
 
     /// How many holds are open.
@@ -373,7 +387,8 @@ impl SerialLedger {
     pub fn expire(&mut self, now_ns: u64) -> u64 {
         let time_ns = self.time(now_ns);
         for id in self.holds.due(time_ns) {
-            self.next_event();
+            let lsn = self.next_event();
+            self.move_on(self.holds.open[&id].asked.debit, lsn);
             self.holds.close(id, Closed::Expired);
             self.note_closed();
         }
@@ -400,7 +415,8 @@ impl SerialLedger {
         answers.into_iter().map(|(outcome, ..)| outcome).collect()
     }
 
-    /// The same, and how the hold of each operation and the original of each refund stand.
+    /// The same, how the hold of each operation and the original of each refund stand, and what is
+    /// told of terms.
     pub fn submit_in_full<R: Clone + Into<Request>>(
         &mut self,
         now_ns: u64,
@@ -429,8 +445,8 @@ impl SerialLedger {
         if known.contains(&true) {
             // First the new ones: an id that the group names twice is new where it comes first.
             let new = group.iter().zip(&found).zip(&known).map(|((request, found), known)| {
-                let failed = Some(Rejection::LinkedFailed);
-                (!known).then(|| self.consume(time_ns, request, *found, failed))
+                let failed = Rejection::LinkedFailed;
+                (!known).then(|| self.consume(time_ns, request, *found, Err(failed)))
             });
             let new: Vec<Option<Answered>> = new.collect();
             let done_so = group.len() == 1 || self.was_done(group);
@@ -439,18 +455,20 @@ impl SerialLedger {
                 .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, done_so)))
                 .collect();
         }
-        let broken = self.first_static(time_ns, group, &found);
-        let broken = broken.or_else(|| self.first_dynamic(time_ns, group, &found));
+        let moved = match self.first_static(time_ns, group, &found) {
+            None => self.try_out(time_ns, group, &found),
+            Some(broken) => Err(broken),
+        };
         let answer = |(at, request): (usize, &Request)| {
-            let rejection = broken.map(
-                |(failing, rule)| {
-                    if failing == at { rule } else { Rejection::LinkedFailed }
-                },
-            );
-            self.consume(time_ns, request, found[at], rejection)
+            let judged = match &moved {
+                Ok(moved) => Ok(moved[at]),
+                Err((failing, rule)) if *failing == at => Err(*rule),
+                Err(_) => Err(Rejection::LinkedFailed),
+            };
+            self.consume(time_ns, request, found[at], judged)
         };
         let answers = group.iter().enumerate().map(answer).collect();
-        if group.len() > 1 && broken.is_none() {
+        if group.len() > 1 && moved.is_ok() {
             let ids = group.iter().map(Request::id).collect();
             self.done_groups.insert(group[0].id(), ids);
         }
@@ -475,10 +493,13 @@ impl SerialLedger {
     ) -> Option<(usize, Rejection)> {
         let mut holds = self.holds.clone();
         let mut refunds = self.refunds.clone();
-        group.iter().enumerate().find_map(|(at, request)| {
+        group.iter().enumerate().find_map(|(at, asked)| {
+            let request = asked.plain();
             let held_in = |hold: &HoldRequest| self.accounts[&hold.debit].spec.currency;
             let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
+            let about_holds = about_holds.or_else(|| terms::static_rule(asked));
             let rule = about_holds.or_else(|| match request {
+                Request::Termed(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => self.static_rule(transfer),
                 Request::Hold(hold) => self.static_rule(&hold.transfer()),
                 Request::Refund(refund) => {
@@ -497,28 +518,49 @@ impl SerialLedger {
         })
     }
 
-    /// The first member that fails when the members are tried in order, and the rule. Tried
-    /// on a copy, so that nothing remains of it.
-    fn first_dynamic(
+    /// Tries the members in order, on a copy, so that nothing remains of it: what each moves or
+    /// sets aside; or the first that fails, and the rule.
+    fn try_out(
         &self,
         time_ns: u64,
         group: &[Request],
         found: &[Found],
-    ) -> Option<(usize, Rejection)> {
+    ) -> Result<Vec<u128>, (usize, Rejection)> {
         let mut trial = self.accounts.clone();
         let mut holds = self.holds.clone();
         let mut refunds = self.refunds.clone();
-        group.iter().enumerate().find_map(|(at, request)| {
-            if let Some(moved) = movement(&holds, &refunds, request, found[at]) {
+        let mut given = 0;
+        let mut all = Vec::with_capacity(group.len());
+        for (at, asked) in group.iter().enumerate() {
+            let request = asked.plain();
+            let mut told = 0;
+            if let Some(mut moved) = movement(&holds, &refunds, request, found[at]) {
                 let debit = trial[&moved.debit];
                 let credit = trial[&moved.credit];
-                let gives_back_only = matches!(request, Request::Void(_));
                 let on_hold = holds.on_hold(moved.debit);
-                if !gives_back_only
-                    && let Some(rule) = dynamic_rule(&debit, &credit, on_hold, moved)
-                {
-                    return Some((at, rule));
+                let mut rules = Vec::new();
+                if let Some(balancing) = terms::balancing(asked) {
+                    if balancing.source.is_none() {
+                        given = 0;
+                    }
+                    let side = (&debit, whole(on_hold));
+                    let most = moved.amount;
+                    (moved.amount, rules) = terms::balance(&balancing, most, given, side, &credit);
+                    let ends = balancing.source.is_none_or(|source| source.last);
+                    given = if ends { 0 } else { given + moved.amount };
+                } else {
+                    given = 0;
                 }
+                if !matches!(request, Request::Void(_)) {
+                    rules.extend(dynamic_rule(&debit, &credit, on_hold, moved));
+                }
+                if let Some(terms) = terms::of(asked) {
+                    rules.extend(self.broken_terms(terms, (&debit, &credit), &holds, moved));
+                }
+                if let Some(rule) = rules.into_iter().min() {
+                    return Err((at, rule));
+                }
+                told = moved.amount + moved.set_aside;
                 let amount = whole(moved.amount);
                 trial.insert(moved.debit, Book { posted: debit.posted - amount, ..debit });
                 let credit = trial[&moved.credit];
@@ -528,8 +570,36 @@ impl SerialLedger {
             if let Request::Refund(refund) = request {
                 refunds.happen(refund, found[at]);
             }
-            None
-        })
+            all.push(told);
+        }
+        Ok(all)
+    }
+
+    /// The conditions that do not hold: on versions as they were before the group, on figures as
+    /// they are once this is done.
+    fn broken_terms(
+        &self,
+        terms: &Terms,
+        (debit, credit): (&Book, &Book),
+        holds: &HoldBook,
+        moved: Move,
+    ) -> Vec<Rejection> {
+        let version = |book: &Book| self.accounts[&book.spec.id].version;
+        let figures = |book: &Book, posted: i128, on_hold: i128| {
+            let after = Book { posted, ..*book };
+            let overdraft = after.available(0) - posted;
+            (posted, posted - on_hold + overdraft)
+        };
+        let amount = whole(moved.amount);
+        let held = whole(holds.on_hold(moved.debit)) + whole(moved.set_aside);
+        let paid = figures(debit, debit.posted - amount, held - whole(moved.given_back));
+        let held = whole(holds.on_hold(moved.credit));
+        let received = figures(credit, credit.posted + amount, held);
+        let of_debit = [Rejection::DebitAccountVersion, Rejection::DebitAccountCondition];
+        let of_credit = [Rejection::CreditAccountVersion, Rejection::CreditAccountCondition];
+        let mut rules = terms::broken(&terms.debit, version(debit), paid, of_debit);
+        rules.extend(terms::broken(&terms.credit, version(credit), received, of_credit));
+        rules
     }
 
     fn static_rule(&self, request: &TransferRequest) -> Option<Rejection> {
@@ -561,18 +631,24 @@ impl SerialLedger {
     fn consume(
         &mut self,
         time_ns: u64,
-        request: &Request,
+        asked: &Request,
         found: Found,
-        rejection: Option<Rejection>,
+        judged: Result<u128, Rejection>,
     ) -> Answered {
+        let request = asked.plain();
         let lsn = self.next_event();
         let parties = self.parties(request, found);
         let mut hold = None;
         let mut moved = None;
-        if rejection.is_none() {
+        let rejection = judged.err();
+        if let Ok(told) = judged {
             moved = movement(&self.holds, &self.refunds, request, found);
-            if let Some(moved) = moved.filter(|moved| moved.amount > 0) {
-                self.force(lsn, moved.debit, moved.credit, whole(moved.amount));
+            if let Some(moved) = &mut moved {
+                if !matches!(request, Request::Hold(_) | Request::Void(_)) {
+                    moved.amount = told;
+                    self.force(lsn, moved.debit, moved.credit, whole(told));
+                }
+                self.move_on(moved.debit, lsn);
             }
             hold = self.holds.happen(time_ns, lsn, request);
             if let Request::Refund(refund) = request {
@@ -583,12 +659,15 @@ impl SerialLedger {
         let hold = hold.or_else(|| self.holds.standing(request));
         let hold = hold.filter(|_| !matches!(request, Request::Transfer(_)));
         let figures = |id: Option<AccountId>| id.and_then(|id| self.figures(id));
+        let version =
+            |id: Option<AccountId>| id.and_then(|id| Some(self.accounts.get(&id)?.version));
         let (debit, credit) = parties.unzip();
         // The credit account of a hold has no part in it before it is captured.
         let has_part = match request {
             Request::Transfer(_) | Request::Capture(_) | Request::Refund(_) => true,
             Request::Hold(_) => rejection.is_some(),
             Request::Void(_) | Request::Extend(_) => false,
+            Request::Termed(_) => unreachable!("terms are apart"),
         };
         let answered = Outcome {
             id: request.id(),
@@ -601,7 +680,10 @@ impl SerialLedger {
             credit: figures(credit.filter(|_| has_part)),
         };
         let amount = moved.map_or(0, |moved| moved.amount);
-        let answered = (answered, hold, self.refunds.told(request, found, amount));
+        let refund = self.refunds.told(request, found, amount);
+        let versions = [version(debit), version(credit)];
+        let told = terms::of(asked).map(|_| terms::after(lsn, asked, judged.ok(), versions));
+        let answered = (answered, hold, refund, told);
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);
@@ -610,7 +692,7 @@ impl SerialLedger {
             self.holds.closed.retain(|id, _| consumed.contains_key(id));
         }
         let generation = self.forgetting.generation;
-        let asked = request.clone();
+        let asked = asked.clone();
         self.consumed.insert(request.id(), Consumed { asked, answered, generation });
         self.note_closed();
         answered
@@ -626,6 +708,7 @@ impl SerialLedger {
             Request::Void(void) => of(void.hold),
             Request::Extend(extend) => of(extend.hold),
             Request::Refund(refund) => RefundBook::parties(refund, found),
+            Request::Termed(_) => unreachable!("terms are apart"),
         }
     }
 
@@ -642,8 +725,9 @@ impl SerialLedger {
         let Consumed { asked, answered, .. } = &self.consumed[&request.id()];
         // Leaving the currency out means that of the accounts.
         let meant = |request: &Request| {
-            let mut request = request.clone();
+            let mut request = request.plain().clone();
             match &mut request {
+                Request::Termed(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => {
                     transfer.currency = transfer.currency.or(answered.0.currency);
                 }
@@ -659,15 +743,15 @@ impl SerialLedger {
             }
             request
         };
-        meant(request) == meant(asked)
+        meant(request) == meant(asked) && terms::of(request) == terms::of(asked)
     }
 
     /// A known id: the first answer again if the content is the same; but what was done only
     /// where it was `done_so`, alone or in this very group.
     fn answer_again(&self, request: &Request, done_so: bool) -> Answered {
-        let (first, hold, refund) = self.consumed[&request.id()].answered;
+        let (first, hold, refund, told) = self.consumed[&request.id()].answered;
         if self.is_same(request) && (done_so || first.rejection.is_some()) {
-            return (Outcome { repeat: true, ..first }, hold, refund);
+            return (Outcome { repeat: true, ..first }, hold, refund, told);
         }
         let reused = Outcome {
             id: request.id(),
@@ -679,7 +763,7 @@ impl SerialLedger {
             debit: None,
             credit: None,
         };
-        (reused, None, None)
+        (reused, None, None, None)
     }
 
     /// The debit account's currency, or the credit account's where that is unknown.

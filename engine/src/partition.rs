@@ -22,8 +22,10 @@ use crate::account::{Account, Impossible, LegEffect};
 use crate::batch::{Batch, Item, Op, Vote};
 use crate::ids::{Lsn, Slot};
 use crate::limits::{Bounds, Limits};
+use crate::plan::Decided;
 use crate::prefetch::{AHEAD, Ahead};
 use crate::rejection::Rejection;
+use crate::terms::judge::{self, Host};
 use crate::transfer::{AccountSpec, AccountStatus, AccountView, BalanceAfter};
 use crate::waiting::Waiting;
 use export::Export;
@@ -71,8 +73,20 @@ pub struct Partition {
     layout: Layout,
     accounts: Vec<Account>,
     waiting: Waiting,
+    /// What balanced items move that were settled here, to be told.
+    moved: Vec<(usize, u128)>,
     /// The snapshot for which accounts are being given up, if there is one.
     export: Option<Box<Export>>,
+}
+
+/// What a partition tells the coordinator of groups with terms besides votes. Empty where a batch
+/// has none.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What balanced items move, by item: those of groups that were settled there.
+    pub(crate) moved: Vec<(usize, u128)>,
+    /// How accounts stand where a group that is not settled there has come to the front.
+    pub(crate) fronts: Vec<(Slot, Account)>,
 }
 
 /// What a commit did at one account, or how the account stands where it did nothing.
@@ -80,7 +94,8 @@ pub struct Partition {
 pub struct Leg {
     /// The account's figures after the decision.
     pub after: BalanceAfter,
-    /// For a posting: the account's event before this one.
+    /// For a posting: the account's event before this one. For a refusal of what has terms: the
+    /// account's version.
     pub previous: Lsn,
 }
 
@@ -100,12 +115,23 @@ pub struct Legs {
     pub credit: Option<Leg>,
 }
 
+impl Host for Partition {
+    fn account(&self, slot: Slot) -> &Account {
+        self.at(slot)
+    }
+
+    fn account_mut(&mut self, slot: Slot) -> &mut Account {
+        self.at_mut(slot)
+    }
+}
+
 impl Partition {
     /// Partition number `index` of the layout, empty.
     #[must_use]
     pub fn new(index: usize, layout: Layout) -> Self {
         assert!(index < layout.partitions(), "no partition {index}");
-        Self { index, layout, accounts: Vec::new(), waiting: Waiting::default(), export: None }
+        let (waiting, moved) = (Waiting::default(), Vec::new());
+        Self { index, layout, accounts: Vec::new(), waiting, moved, export: None }
     }
 
     fn hosts(&self, slot: Slot) -> bool {
@@ -236,8 +262,13 @@ impl Partition {
 
     fn prepare_group(&mut self, batch: &Batch, group: std::ops::Range<usize>, votes: &mut [Vote]) {
         let items = &batch.items[group.clone()];
+        let termed = batch.has_terms(group.clone());
         if self.settles(items) {
-            self.settle(batch, items, votes);
+            if termed {
+                self.settle_termed(batch, group, votes);
+            } else {
+                self.settle(batch, items, votes);
+            }
             return;
         }
         for (offset, item) in items.iter().enumerate() {
@@ -247,7 +278,11 @@ impl Partition {
                 if self.hosts(slot) {
                     let account = (slot, &self.accounts[self.layout.local(slot)]);
                     let at = group.start + offset;
-                    let vote = self.waiting.add(group.start, at, account, effect);
+                    let vote = if termed {
+                        self.waiting.add_termed(group.start, at, account, effect)
+                    } else {
+                        self.waiting.add(group.start, at, account, effect)
+                    };
                     votes[offset] = votes[offset].and(vote);
                 }
             }
@@ -277,6 +312,29 @@ impl Partition {
             }
             votes[offset] = Vote::YES;
         }
+    }
+
+    /// The same for a group with terms: what it moves is known here and now.
+    #[inline(never)]
+    fn settle_termed(&mut self, batch: &Batch, group: std::ops::Range<usize>, votes: &mut [Vote]) {
+        let mut moved = std::mem::take(&mut self.moved);
+        match judge::prepare_group(batch, group.clone(), self, &mut moved) {
+            Ok(()) => votes.fill(Vote::YES),
+            Err((at, rejection)) => {
+                let at = at - group.start;
+                votes[..at].fill(Vote::YES);
+                votes[at] = Vote::no(rejection);
+                votes[at + 1..].fill(Vote::no(Rejection::LinkedFailed));
+            }
+        }
+        self.moved = moved;
+    }
+
+    /// What the coordinator has to know of groups with terms besides votes, since it was last
+    /// asked.
+    pub fn tell(&mut self) -> Told {
+        let fronts = std::mem::take(&mut self.waiting.fronts);
+        Told { moved: std::mem::take(&mut self.moved), fronts }
     }
 
     fn freeze(&mut self, batch: &Batch, item: &Item) -> Option<Rejection> {
@@ -334,9 +392,9 @@ impl Partition {
         }
     }
 
-    /// The coordinator has decided some groups (`(first item, posted)`): votes that waited
-    /// for them are cast now. Reports every vote that changed.
-    pub fn resolve(&mut self, decided: &[(usize, bool)], changed: impl FnMut(usize, Vote)) {
+    /// The coordinator has decided some groups: votes that waited for them are cast now. Reports
+    /// every vote that changed.
+    pub fn resolve(&mut self, decided: &Decided, changed: impl FnMut(usize, Vote)) {
         let (accounts, layout) = (&self.accounts, self.layout);
         self.waiting.resolve(decided, |slot| &accounts[layout.local(slot)], changed);
     }
@@ -360,7 +418,10 @@ impl Partition {
         for leg in waiting.drain() {
             // Decided only now: put into the same shape as what was settled in `prepare`.
             if verdicts[leg.item].is_none() {
-                self.at_mut(leg.slot).prepare(leg.effect);
+                let item = &batch.items[leg.item];
+                // What a balanced one moves, the batch says by now.
+                let effect = if item.termed { batch.effect_on(item, leg.slot) } else { leg.effect };
+                self.at_mut(leg.slot).prepare(effect);
             }
         }
         self.waiting = waiting;
@@ -514,6 +575,14 @@ impl Partition {
     /// A refusal moves nothing; the figures it is explained with are those of this moment.
     fn leave(&self, item: &Item) -> Legs {
         let credit = if item.op.credits() { self.account(item.credit) } else { None };
+        if item.termed {
+            let at_version =
+                |account: &Account| Leg { previous: account.version(), ..still(account) };
+            return Legs {
+                debit: self.account(item.debit).map(at_version),
+                credit: credit.map(at_version),
+            };
+        }
         Legs { debit: self.account(item.debit).map(still), credit: credit.map(still) }
     }
 
@@ -525,7 +594,7 @@ impl Partition {
         let item = &batch.items[at];
         let lone = !item.linked && (at == 0 || !batch.items[at - 1].linked);
         let funds = matches!(why, Rejection::InsufficientFunds | Rejection::DebitAccountFloor);
-        if !funds || !lone || !self.hosts(item.debit) {
+        if !funds || !lone || item.termed || !self.hosts(item.debit) {
             return Ok(());
         }
         let account = self.at(item.debit);

@@ -5,15 +5,18 @@
 //! votes into verdicts, and [`crate::coordinator::Coordinator::conclude`] turns those into
 //! records and outcomes.
 
+use crate::account::Account;
 use crate::batch::{Batch, Vote};
 use crate::holds::{Closed, Hold};
-use crate::ids::{Lsn, TransferId};
+use crate::ids::{Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
+use crate::partition::Told;
 use crate::refunds::RefundState;
 use crate::rejection::Rejection;
 use crate::repeat::Asked;
+use crate::terms::judge::{self, Host};
 use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Where the answer to one request comes from.
 #[derive(Clone, Debug)]
@@ -22,6 +25,29 @@ pub(crate) enum Place {
     Fresh { item: u32, currency: Option<CurrencyId> },
     /// A known id, decided (or being decided) by the event at `lsn`.
     Known { lsn: Lsn, asked: Box<Asked> },
+}
+
+/// Groups that were decided together.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Decided {
+    /// Each by its first item, and whether it is posted.
+    pub groups: Vec<(usize, bool)>,
+    /// What their balanced items move, by item; not of groups that a partition settled.
+    pub(crate) moved: Vec<(usize, u128)>,
+}
+
+/// Accounts as they stand in front of groups with terms.
+#[derive(Clone, Debug, Default)]
+struct Fronts(HashMap<Slot, Account, FixedState>);
+
+impl Host for Fronts {
+    fn account(&self, slot: Slot) -> &Account {
+        &self.0[&slot]
+    }
+
+    fn account_mut(&mut self, slot: Slot) -> &mut Account {
+        self.0.get_mut(&slot).expect("told with the vote")
+    }
 }
 
 /// A batch on its way from arrival to decision.
@@ -44,6 +70,13 @@ pub struct Plan {
     pub(crate) group_lsn: Lsn,
     /// A group was left out because what it refunds has to be read first.
     pub(crate) unread: bool,
+    /// The accounts that items of the batch may change, of so many items: looked at only for
+    /// groups that ask for versions.
+    pub(crate) changing: (HashSet<Slot, FixedState>, usize),
+    /// What balanced items move.
+    pub(crate) moved: Vec<(usize, u128)>,
+    /// How accounts stand at which a group with terms has come to the front.
+    fronts: Fronts,
     /// So many items in front are expiries, which nobody asked for.
     pub(crate) expired: usize,
     /// More holds are due than have room: requests wait for the next batch.
@@ -111,17 +144,58 @@ impl Plan {
         &self.verdicts
     }
 
+    /// A plan of nothing yet.
+    pub(crate) fn new(first_lsn: Lsn, time_ns: u64, seed: u64) -> Self {
+        let scattered = || FixedState::with_seed(seed);
+        Self {
+            time_ns,
+            batch: Batch { first_lsn, ..Batch::default() },
+            places: Vec::new(),
+            verdicts: Vec::new(),
+            undecided: BTreeMap::default(),
+            touched: HashMap::with_hasher(scattered()),
+            changing: (HashSet::with_hasher(scattered()), 0),
+            moved: Vec::new(),
+            fronts: Fronts::default(),
+            refunded: HashMap::with_hasher(scattered()),
+            group_lsn: first_lsn,
+            unread: false,
+            expired: 0,
+            full: false,
+        }
+    }
+
+    /// Takes in what a partition told with its votes, or with those that changed; before it is
+    /// decided on them.
+    pub fn hear(&mut self, told: Told) {
+        self.moved.extend(told.moved);
+        self.fronts.0.extend(told.fronts);
+    }
+
+    /// Whether the amounts of the batch are those that its items move; else [`Self::fix`] makes
+    /// them so.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.moved.is_empty()
+    }
+
+    /// Sets the amounts of the batch's balanced items to what they move, once all is decided and
+    /// before any of it is committed.
+    pub fn fix(&self, batch: &mut Batch) {
+        batch.set_moved(&self.moved);
+    }
+
     /// Decides every group of `batch` whose votes suffice, given the votes of each partition
     /// and the items on which a vote changed since the last call; the first call looks at
-    /// everything. Returns the groups decided by this call, as `(first item, posted)`, and
-    /// whether all are decided now.
+    /// everything. Returns the groups decided by this call, and whether all are decided now.
     pub fn decide(
         &mut self,
         batch: &Batch,
         votes: &[Vec<Vote>],
         changed: &[usize],
-    ) -> (Vec<(usize, bool)>, bool) {
+    ) -> (Decided, bool) {
         let mut decided = Vec::new();
+        let told = self.moved.len();
         if self.verdicts.is_empty() {
             self.verdicts = vec![None; batch.items.len()];
             let mut at = 0;
@@ -141,7 +215,9 @@ impl Plan {
         }
         let all = self.undecided.is_empty();
         assert!(all || !decided.is_empty(), "the earliest undecided group can always be decided");
-        (decided, all)
+        let mut moved = self.moved[told..].to_vec();
+        moved.sort_unstable();
+        (Decided { groups: decided, moved }, all)
     }
 
     /// Writes the verdicts on one group if its votes suffice, and tells whether it is posted;
@@ -166,6 +242,9 @@ impl Plan {
             crate::waiting::steps::count();
             let vote = votes.iter().fold(Vote::ABSENT, |all, votes| all.and(votes[at]));
             assert!(vote != Vote::ABSENT, "every item has accounts somewhere");
+            if vote.is_of_terms() {
+                return self.decide_termed(batch, group, votes);
+            }
             if vote.waits() {
                 self.undecided.insert(at, group);
                 return None;
@@ -181,6 +260,25 @@ impl Plan {
                 return Some(true);
             }
             at += 1;
+        }
+    }
+
+    /// The same for a group with terms of which no partition hosts all accounts, or not with
+    /// nothing undecided in front: judged here once it has come to the front everywhere.
+    fn decide_termed(&mut self, batch: &Batch, group: usize, votes: &[Vec<Vote>]) -> Option<bool> {
+        let all = group..batch.group_end(group);
+        let vote = |at: usize| votes.iter().fold(Vote::ABSENT, |all, votes| all.and(votes[at]));
+        if let Some(behind) = all.clone().find(|at| vote(*at) != Vote::IN_FRONT) {
+            self.undecided.insert(behind, group);
+            return None;
+        }
+        match judge::prepare_group(batch, all.clone(), &mut self.fronts, &mut self.moved) {
+            Ok(()) => Some(true),
+            Err((failing, rule)) => {
+                self.verdicts[all].fill(Some(Rejection::LinkedFailed));
+                self.verdicts[failing] = Some(rule);
+                Some(false)
+            }
         }
     }
 }

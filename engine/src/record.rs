@@ -8,9 +8,11 @@
 
 mod holds;
 mod refunds;
+mod terms;
 
 pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
 pub use refunds::{Found, RefundRefused, Refunded};
+pub use terms::TermedRecord;
 
 use crate::account_event::AccountEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
@@ -64,6 +66,8 @@ pub enum Record {
     Refunded(Box<Refunded>),
     /// A refund was refused; its id is consumed.
     RefundRefused(Box<RefundRefused>),
+    /// An event of a request that has terms.
+    Termed(Box<TermedRecord>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -199,6 +203,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => None,
+            Self::Termed(termed) => termed.record.transfer_id(),
         }
     }
 
@@ -221,6 +226,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => false,
+            Self::Termed(termed) => termed.record.is_linked(),
         }
     }
 
@@ -244,13 +250,14 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Account(_) => false,
+            Self::Termed(termed) => termed.record.is_done(),
         }
     }
 
     /// The money it moved: the posting of a transfer, of a capture or of a refund.
     #[must_use]
     pub fn posting(&self) -> Option<Posted> {
-        match self {
+        match self.plain() {
             Self::Posted(posted) | Self::PostedLinked(posted) => Some(*posted),
             Self::Captured(captured) => Some(captured.posted()),
             Self::Refunded(refunded) => Some(refunded.posted()),
@@ -261,7 +268,7 @@ impl Record {
     /// Whether a request was refused, and for which rule.
     #[must_use]
     pub fn rejection(&self) -> Option<Rejection> {
-        match self {
+        match self.plain() {
             Self::Refused(refused) | Self::RefusedLinked(refused) => Some(refused.rejection),
             Self::HoldRefused(refused) => Some(refused.rejection),
             Self::RefundRefused(refused) => Some(refused.rejection),

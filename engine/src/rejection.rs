@@ -84,15 +84,30 @@ pub enum Rejection {
     OriginalRefunded = 45,
     /// More than what remains to be refunded of it.
     RefundExceeded = 46,
+    /// The debit account's version is another than the one named.
+    DebitAccountVersion = 50,
+    /// The credit account's version is another than the one named.
+    CreditAccountVersion = 51,
+    /// The debit account's figures after it would lie outside of its conditions.
+    DebitAccountCondition = 52,
+    /// The credit account's figures after it would lie outside of its conditions.
+    CreditAccountCondition = 53,
+    /// The credit account owes less than the least that a balanced transfer moves.
+    CreditAccountOwesLess = 54,
+    /// The sources of a payment together move less than its total.
+    SourcesFallShort = 55,
+    /// The least that a balanced transfer moves is more than the most.
+    AmountBelowMinimum = 56,
 }
 
 impl Rejection {
     /// All, in order of precedence. The state of a hold, and of what is refunded, comes before
     /// anything about accounts: without it there are none to judge.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 41] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
+        Self::AmountBelowMinimum,
         Self::HoldExists,
         Self::HoldUnknown,
         Self::HoldVoided,
@@ -113,6 +128,8 @@ impl Rejection {
         Self::AccountsDifferInCurrency,
         Self::CurrencyMismatch,
         Self::KindMismatch,
+        Self::DebitAccountVersion,
+        Self::CreditAccountVersion,
         Self::DebitAccountClosed,
         Self::CreditAccountClosed,
         Self::DebitAccountFrozen,
@@ -123,6 +140,10 @@ impl Rejection {
         Self::InsufficientFunds,
         Self::CreditAccountCeiling,
         Self::BalanceOverflow,
+        Self::CreditAccountOwesLess,
+        Self::SourcesFallShort,
+        Self::DebitAccountCondition,
+        Self::CreditAccountCondition,
         Self::IdReused,
     ];
 
@@ -193,6 +214,13 @@ impl Rejection {
             Self::OriginalReversed => "ORIGINAL_REVERSED",
             Self::OriginalRefunded => "ORIGINAL_REFUNDED",
             Self::RefundExceeded => "REFUND_EXCEEDED",
+            Self::DebitAccountVersion => "DEBIT_ACCOUNT_VERSION",
+            Self::CreditAccountVersion => "CREDIT_ACCOUNT_VERSION",
+            Self::DebitAccountCondition => "DEBIT_ACCOUNT_CONDITION",
+            Self::CreditAccountCondition => "CREDIT_ACCOUNT_CONDITION",
+            Self::CreditAccountOwesLess => "CREDIT_ACCOUNT_OWES_LESS",
+            Self::SourcesFallShort => "SOURCES_FALL_SHORT",
+            Self::AmountBelowMinimum => "AMOUNT_BELOW_MINIMUM",
         }
     }
 
@@ -218,8 +246,16 @@ impl Rejection {
             | Self::HoldExists
             | Self::HoldUnknown
             | Self::HoldExtensionTooShort
-            | Self::OriginalUnknown => true,
-            Self::AmountZero
+            | Self::OriginalUnknown
+            | Self::DebitAccountCondition
+            | Self::CreditAccountCondition
+            | Self::CreditAccountOwesLess
+            | Self::SourcesFallShort => true,
+            // No account comes back to a version.
+            Self::DebitAccountVersion
+            | Self::CreditAccountVersion
+            | Self::AmountBelowMinimum
+            | Self::AmountZero
             | Self::AmountTooLarge
             | Self::SameAccount
             | Self::AccountsDifferInCurrency
@@ -266,7 +302,7 @@ mod tests {
         }
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq((1..=23).chain(30..=33).chain(40..=46)));
+        assert!(numbers.into_iter().eq((1..=23).chain(30..=33).chain(40..=46).chain(50..=56)));
         // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
         assert!(first.is_sorted());

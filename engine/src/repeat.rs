@@ -25,13 +25,14 @@ mod refunds;
 
 pub use refunds::refund_after;
 
-use crate::coordinator::{Answer, hold_after, kind_between};
+use crate::coordinator::{Answer, hold_after, kind_between, terms_after};
 use crate::directory::Listing;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::money::CurrencyId;
-use crate::record::{Party, PostedSide, Record, Refused};
+use crate::record::{Party, PostedSide, Record, Refused, TermedRecord};
 use crate::rejection::Rejection;
 use crate::request::Request;
+use crate::terms::Termed;
 use crate::transfer::{BalanceAfter, Outcome, TransferKind, TransferRequest};
 
 /// A request under a known id: its place among the outcomes, the event that decided the id,
@@ -120,10 +121,13 @@ pub fn resolve<E>(
             answer.holds.extend(hold.map(|hold| (*at, hold)));
             let refund = refund_after(record).filter(|_| stands);
             answer.refunds.extend(refund.map(|refund| (*at, refund)));
+            let terms = terms_after(*lsn, record).filter(|_| stands);
+            answer.terms.extend(terms.map(|terms| (*at, terms)));
         }
     }
     answer.holds.sort_unstable_by_key(|(at, _)| *at);
     answer.refunds.sort_unstable_by_key(|(at, _)| *at);
+    answer.terms.sort_unstable_by_key(|(at, _)| *at);
     Ok(())
 }
 
@@ -148,6 +152,8 @@ impl Asked {
             return false;
         }
         match (&self.request, record) {
+            (Request::Termed(asked), Record::Termed(termed)) => self.is_termed(asked, termed),
+            (Request::Termed(_), _) | (_, Record::Termed(_)) => false,
             (Request::Transfer(asked), Record::Posted(posted) | Record::PostedLinked(posted)) => {
                 self.is_posted(asked, posted.debit, posted.credit, posted.amount)
             }
@@ -157,6 +163,26 @@ impl Asked {
             ) => self.is_refused(asked, refused),
             (Request::Transfer(_), _) => false,
             (Request::Refund(asked), record) => Self::is_refund(asked, record),
+            (operation, record) => self.is_operation(operation, record),
+        }
+    }
+
+    fn is_termed(&self, asked: &Termed, termed: &TermedRecord) -> bool {
+        if *asked.terms() != termed.terms {
+            return false;
+        }
+        match (asked.request(), &termed.record) {
+            (Request::Transfer(asked), record) if asked.amount == termed.asked => match record {
+                // What it moved follows from what there was.
+                Record::Posted(p) | Record::PostedLinked(p) => {
+                    self.is_posted(asked, p.debit, p.credit, asked.amount)
+                }
+                Record::Refused(refused) | Record::RefusedLinked(refused) => {
+                    self.is_refused(asked, refused)
+                }
+                _ => false,
+            },
+            (Request::Transfer(_), _) => false,
             (operation, record) => self.is_operation(operation, record),
         }
     }
@@ -206,7 +232,7 @@ impl Asked {
     fn outcome(&self, lsn: Lsn, time_ns: u64, record: &Record, stands: bool) -> Outcome {
         if stands {
             let stored = stored_outcome(lsn, time_ns, record);
-            let currency = match record {
+            let currency = match record.plain() {
                 Record::Refused(refused) | Record::RefusedLinked(refused) => {
                     self.currency_then(refused)
                 }
@@ -255,7 +281,7 @@ pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
         debit: None,
         credit: None,
     };
-    match record {
+    match record.plain() {
         Record::Posted(p) | Record::PostedLinked(p) => {
             outcome.debit = Some(side(&p.debit_side));
             outcome.credit = Some(side(&p.credit_side));
@@ -318,6 +344,10 @@ pub fn content(record: &Record) -> Option<Content> {
         Party::Known { slot, .. } => Named::Slot(slot),
         Party::Unknown(id) => Named::Id(id),
     };
+    if let Record::Termed(termed) = record {
+        let plain = content(&termed.record)?;
+        return Some(Content { amount: termed.asked, ..plain });
+    }
     match record {
         Record::Posted(p) | Record::PostedLinked(p) => Some(Content {
             debit: Named::Slot(p.debit),

@@ -13,6 +13,7 @@
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::CurrencyId;
 use crate::refunds::Original;
+use crate::terms::Termed;
 use crate::transfer::{TransferKind, TransferRequest};
 
 /// Stands for an expiry that never comes, nanoseconds since the Unix epoch.
@@ -34,6 +35,8 @@ pub enum Request {
     Extend(ExtendRequest),
     /// Give back what was moved, or a part of it.
     Refund(Box<RefundRequest>),
+    /// A transfer, a hold or a capture on terms.
+    Termed(Box<Termed>),
 }
 
 /// Place a hold: set `amount` of the debit account aside for the credit account. The hold's id
@@ -138,6 +141,7 @@ impl Request {
             Self::Void(void) => void.id,
             Self::Extend(extend) => extend.id,
             Self::Refund(refund) => refund.id,
+            Self::Termed(termed) => termed.request().id(),
         }
     }
 
@@ -152,6 +156,7 @@ impl Request {
             Self::Void(void) => void.linked,
             Self::Extend(extend) => extend.linked,
             Self::Refund(refund) => refund.linked,
+            Self::Termed(termed) => termed.request().linked(),
         }
     }
 
@@ -164,6 +169,7 @@ impl Request {
             Self::Void(void) => void.linked = linked,
             Self::Extend(extend) => extend.linked = linked,
             Self::Refund(refund) => refund.linked = linked,
+            Self::Termed(termed) => termed.set_linked(linked),
         }
     }
 
@@ -176,13 +182,23 @@ impl Request {
             Self::Void(void) => void.id = id,
             Self::Extend(extend) => extend.id = id,
             Self::Refund(refund) => refund.id = id,
+            Self::Termed(termed) => termed.set_id(id),
         }
     }
 
-    /// The transfer, if it is one.
+    /// What is asked for, apart from its terms.
+    #[must_use]
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Termed(termed) => termed.request(),
+            plain => plain,
+        }
+    }
+
+    /// The transfer, if it is one, on terms or not.
     #[must_use]
     pub fn transfer(&self) -> Option<&TransferRequest> {
-        match self {
+        match self.plain() {
             Self::Transfer(transfer) => Some(transfer),
             _ => None,
         }
@@ -208,6 +224,7 @@ impl Request {
             Self::Capture(capture) => Some(capture.hold),
             Self::Void(void) => Some(void.hold),
             Self::Extend(extend) => Some(extend.hold),
+            Self::Termed(termed) => termed.request().hold(),
         }
     }
 
@@ -219,6 +236,7 @@ impl Request {
             Self::Transfer(transfer) => Some([transfer.debit, transfer.credit]),
             Self::Hold(hold) => Some([hold.debit, hold.credit]),
             Self::Capture(_) | Self::Void(_) | Self::Extend(_) | Self::Refund(_) => None,
+            Self::Termed(termed) => termed.request().accounts(),
         }
     }
 }
@@ -259,6 +277,12 @@ impl From<CaptureRequest> for Request {
 impl From<VoidRequest> for Request {
     fn from(request: VoidRequest) -> Self {
         Self::Void(request)
+    }
+}
+
+impl From<Termed> for Request {
+    fn from(termed: Termed) -> Self {
+        Self::Termed(Box::new(termed))
     }
 }
 

@@ -203,4 +203,7 @@ pub struct AccountView {
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
     pub last_lsn: Lsn,
+    /// The last event that changed it in any way that counts for transfers:
+    /// [`crate::account::Account::version`].
+    pub version: Lsn,
 }

@@ -24,19 +24,28 @@
 //! The members of one linked group stand or fall together. A member is judged as if those
 //! before it in its group had happened, for otherwise nobody asks about it.
 //!
+//! A group with terms has no votes of its own: what it moves, and whether, depends on figures of
+//! all its accounts. It waits until it is the first of each of its queues; then the coordinator
+//! is told how the account stands there, and judges the group whole ([`crate::terms::judge`]).
+//! Behind an undecided one nothing is known of an account's figures.
+//!
 //! What it costs: adding a leg takes constant time, and so does taking out a part. A walk
 //! follows only where a group was decided, and looks at no more than [`PATIENCE`] legs or
 //! parts beyond those it is done with for good.
 
-use crate::account::{Account, Effect, Guard};
+use crate::account::{Account, Effect, Guard, signed};
 use crate::batch::Vote;
 use crate::ids::Slot;
+use crate::plan::Decided;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 
 /// How much one walk looks at in vain before it gives up. A vote that it does not reach waits
 /// for a later round, longer than it had to perhaps, but never for ever.
 const PATIENCE: usize = 64;
+
+/// Beyond all balances, amounts and sums of them in one batch, and far from the end of `i128`.
+const FAR: i128 = i128::MAX / 4;
 
 /// No leg, no part.
 const NONE: usize = usize::MAX;
@@ -73,6 +82,16 @@ impl Figures {
         }
     }
 
+    /// Below all figures that there can be, and sums with some of them.
+    fn lowest() -> Self {
+        Self { spendable: -FAR, posted: -FAR }
+    }
+
+    /// Above them.
+    fn highest() -> Self {
+        Self { spendable: FAR, posted: FAR }
+    }
+
     fn plus(self, change: Self) -> Self {
         self.map(change, |one, other| one + other)
     }
@@ -98,6 +117,8 @@ struct Part {
     change: Figures,
     /// Whether a leg of it voted no: the group will not happen.
     lost: bool,
+    /// Whether the group has terms: what it changes is not known before it is decided.
+    termed: bool,
     /// What the groups that were posted between the part before it and this one changed.
     shift: Figures,
     previous: usize,
@@ -132,6 +153,8 @@ pub(crate) struct Waiting {
     /// The queues that lost a part in this round and are to be walked. Others give no new
     /// vote: what a leg's vote depends on is all in its queue, in front of it.
     touched: Vec<usize>,
+    /// How accounts stand at which a group with terms has come to the front, to be told.
+    pub fronts: Vec<(Slot, Account)>,
 }
 
 impl Waiting {
@@ -173,6 +196,39 @@ impl Waiting {
         vote
     }
 
+    /// Adds a leg of the newest group, which has terms. Nothing may be decided yet.
+    pub fn add_termed(
+        &mut self,
+        group: usize,
+        item: usize,
+        (slot, account): (Slot, &Account),
+        effect: Effect,
+    ) -> Vote {
+        let at = self.part_for(group, slot, account);
+        let leg = self.legs.len();
+        let part = &mut self.parts[at];
+        part.termed = true;
+        let queue = &mut self.queues[part.queue];
+        let in_front = queue.first == at;
+        let vote = if in_front { Vote::IN_FRONT } else { Vote::BEHIND };
+        queue.waits += usize::from(!in_front);
+        part.waits += usize::from(!in_front);
+        match part.first {
+            NONE => {
+                part.first = leg;
+                if in_front {
+                    self.fronts.push((slot, account.clone()));
+                }
+            }
+            _ => self.legs[part.last].next = leg,
+        }
+        part.last = leg;
+        self.legs.push(Pending { item, slot, effect, vote, part: at, next: NONE });
+        #[cfg(test)]
+        steps::count();
+        vote
+    }
+
     /// The newest group's part of the account's queue, which is its last one.
     fn part_for(&mut self, group: usize, slot: Slot, account: &Account) -> usize {
         let queues = &mut self.queues;
@@ -195,15 +251,16 @@ impl Waiting {
         new
     }
 
-    /// Takes the groups out that the coordinator has decided, given as `(first item, posted)`,
-    /// casts votes that waited for them, and reports each vote on an item that this changes.
+    /// Takes the groups out that the coordinator has decided, casts votes that waited for them,
+    /// and reports each vote on an item that this changes.
     pub fn resolve<'a>(
         &mut self,
-        decided: &[(usize, bool)],
+        decided: &Decided,
         account_in: impl Fn(Slot) -> &'a Account,
         mut changed: impl FnMut(usize, Vote),
     ) {
-        for &(group, posted) in decided {
+        self.fix(&decided.moved);
+        for &(group, posted) in &decided.groups {
             let mut leg = self.legs.partition_point(|leg| leg.item < group);
             while leg < self.legs.len() && self.parts[self.legs[leg].part].group == group {
                 let part = self.legs[leg].part;
@@ -219,10 +276,35 @@ impl Waiting {
         }
     }
 
+    /// Notes what the balanced items move that were decided.
+    fn fix(&mut self, moved: &[(usize, u128)]) {
+        for &(item, amount) in moved {
+            let first = self.legs.partition_point(|leg| leg.item < item);
+            for leg in self.legs[first..].iter_mut().take_while(|leg| leg.item == item) {
+                let sign = if leg.effect.guard == Guard::Debit { -1 } else { 1 };
+                leg.effect.posted = sign * signed(amount);
+            }
+        }
+    }
+
+    /// What all legs of a part change together.
+    fn change_of(&self, part: &Part) -> Figures {
+        let mut change = Figures::default();
+        let mut at = part.first;
+        while at != NONE {
+            change = change.plus(self.legs[at].effect.into());
+            at = self.legs[at].next;
+        }
+        change
+    }
+
     /// Takes a decided group's part out of its queue. What it did, if posted, is kept in the
     /// part behind it.
     fn take_out(&mut self, at: usize, posted: bool) {
-        let part = self.parts[at];
+        let mut part = self.parts[at];
+        if part.termed && posted {
+            part.change = self.change_of(&part);
+        }
         let queue = &mut self.queues[part.queue];
         queue.waits -= part.waits;
         if !queue.touched {
@@ -253,7 +335,12 @@ impl Waiting {
             let part = self.parts[next];
             outlook = outlook.shifted(part.shift);
             left -= part.waits;
-            if part.waits > 0 {
+            if part.termed {
+                patience -= 1;
+                if part.waits > 0 && next == first {
+                    self.come_to_front(next, outlook, account, changed);
+                }
+            } else if part.waits > 0 {
                 patience = self.judge(next, outlook, account, patience, changed);
             } else {
                 patience -= 1;
@@ -262,6 +349,27 @@ impl Waiting {
             }
             outlook = outlook.behind(&self.parts[next]);
             next = part.next;
+        }
+    }
+
+    /// The part of a group with terms is the first of its queue.
+    fn come_to_front(
+        &mut self,
+        part: usize,
+        outlook: Outlook,
+        account: &Account,
+        changed: &mut impl FnMut(usize, Vote),
+    ) {
+        assert!(outlook.is_certain(), "nothing undecided is in front of the first");
+        let Figures { spendable, posted } = outlook.low;
+        let slot = self.queues[self.parts[part].queue].slot;
+        self.fronts.push((slot, account.standing(spendable, posted)));
+        let mut at = self.parts[part].first;
+        while at != NONE {
+            self.cast(at, Vote::IN_FRONT, changed);
+            at = self.legs[at].next;
+            #[cfg(test)]
+            steps::count();
         }
     }
 
@@ -321,6 +429,7 @@ impl Waiting {
         self.parts.clear();
         self.queues.clear();
         self.queue_of.clear();
+        self.fronts.clear();
         self.legs.drain(..)
     }
 }
@@ -328,9 +437,9 @@ impl Waiting {
 impl Part {
     fn new(group: usize, queue: usize, previous: usize) -> Self {
         let (first, last, next) = (NONE, NONE, NONE);
-        let (waits, lost) = (0, false);
+        let (waits, lost, termed) = (0, false, false);
         let (change, shift) = (Figures::default(), Figures::default());
-        Self { group, queue, first, last, waits, change, lost, shift, previous, next }
+        Self { group, queue, first, last, waits, change, lost, termed, shift, previous, next }
     }
 }
 
@@ -368,6 +477,9 @@ impl Outlook {
     fn behind(self, part: &Part) -> Self {
         if part.lost {
             return self;
+        }
+        if part.termed {
+            return Self { low: Figures::lowest(), high: Figures::highest() };
         }
         Self {
             low: self.low.map(part.change, |low, change| low + change.min(0)),

@@ -60,7 +60,7 @@ impl Bank {
         let answer = done.answers.into_iter().next().expect("one submission");
         self.ledger.check_holds().expect("accounts and holds agree");
         let full = filled_in_full(answer, &self.events);
-        full.into_iter().map(|(outcome, hold, _)| (outcome, hold)).collect()
+        full.into_iter().map(|(outcome, hold, ..)| (outcome, hold)).collect()
     }
 
     /// What becomes of one request.

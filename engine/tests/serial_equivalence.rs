@@ -161,6 +161,7 @@ proptest! {
             for (first, again) in first.iter().zip(again).filter(|(first, _)| !reused(first)) {
                 prop_assert_eq!(first.1, again.1, "another state of the hold");
                 prop_assert_eq!(first.2, again.2, "another state of the original");
+                prop_assert_eq!(first.3, again.3, "told otherwise of its terms");
             }
         }
         let mut cuts = Rng::new(cut);

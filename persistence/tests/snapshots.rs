@@ -232,6 +232,29 @@ fn the_stored_snapshots_are_read() {
     stored(include_bytes!("fixtures/snapshot-v1.snap"), digest, first_ledger(20, 60));
     let digest = "c29be44bfe08c5d49c6afbfb222e99bc5c57ffce786704eb225e2d04fe9cf476";
     stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
+    let digest = "2caaa1d8dcc4c7de175d8758e64deac6dbac4c8b6d1a7c85930418bf8f169244";
+    stored(include_bytes!("fixtures/snapshot-v3.snap"), digest, with_holds(ledger(20, 60), 40));
+}
+
+/// The version of an account is in it since version 3, whatever moved it on last.
+#[test]
+fn the_stored_snapshot_tells_versions() {
+    let stored = include_bytes!("fixtures/snapshot-v3.snap");
+    let expected = with_holds(ledger(20, 60), 40);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = store_in(dir.path());
+    fs::create_dir(store.dir()).expect("creates");
+    let lsn = verify(stored).expect("it is read for good").header.lsn();
+    fs::write(store.path_of(lsn), stored).expect("writes");
+    let (loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    let views = (0..20).map(Slot).map(|slot| (loaded.view(slot), expected.view(slot)));
+    let mut beyond = 0;
+    for (loaded, expected) in views {
+        assert_eq!(loaded, expected);
+        let view = loaded.expect("it is there");
+        beyond += u32::from(view.version > view.last_lsn.max(view.opened_lsn));
+    }
+    assert!(beyond > 0, "holds moved some on");
 }
 
 fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
@@ -282,7 +305,7 @@ fn the_stored_snapshot_tells_how_holds_ended() {
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v2.snap");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v3.snap");
     let (bytes, summary) = encoded(&mut with_holds(ledger(20, 60), 40));
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);

@@ -11,8 +11,8 @@ use ducat_engine::account::{Account, Impossible};
 use ducat_engine::batch::{Batch, Item, Vote};
 use ducat_engine::coordinator::Answer;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
-use ducat_engine::partition::Legs;
-use ducat_engine::plan::Plan;
+use ducat_engine::partition::{Legs, Told};
+use ducat_engine::plan::{Decided, Plan};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::Request;
 use ducat_engine::rounds::Rounds;
@@ -29,14 +29,14 @@ enum ToPartition {
     /// From now on accounts are given up as they are, so many at a time.
     Export(usize),
     Prepare(Arc<Batch>),
-    Resolve(Arc<Vec<(usize, bool)>>),
+    Resolve(Arc<Decided>),
     Commit(Arc<Batch>, Verdicts),
 }
 
 #[derive(Clone, Debug)]
 enum FromPartition {
-    Votes(Vec<Vote>),
-    Changed(Vec<(usize, Vote)>),
+    Votes(Vec<Vote>, Told),
+    Changed(Vec<(usize, Vote)>, Told),
     Legs(Vec<Legs>, i128),
 }
 
@@ -255,12 +255,12 @@ impl Shell {
             ToPartition::Prepare(batch) => {
                 let mut votes = Vec::new();
                 partition.prepare(&batch, &mut votes);
-                FromPartition::Votes(votes)
+                FromPartition::Votes(votes, partition.tell())
             }
             ToPartition::Resolve(decided) => {
                 let mut changed = Vec::new();
                 partition.resolve(&decided, |item, vote| changed.push((item, vote)));
-                FromPartition::Changed(changed)
+                FromPartition::Changed(changed, partition.tell())
             }
             ToPartition::Commit(batch, verdicts) => {
                 let mut legs = Vec::new();
@@ -289,14 +289,16 @@ impl Shell {
     /// this concluded.
     pub fn step_coordinator(&mut self, at: usize) -> Option<Concluded> {
         match self.from[at].pop_front().expect("a message") {
-            FromPartition::Votes(votes) => {
+            FromPartition::Votes(votes, told) => {
                 if let Some(flight) = self.voting() {
                     flight.votes[at] = votes;
+                    flight.plan.hear(told);
                     self.count_vote();
                 }
             }
-            FromPartition::Changed(changed) => {
+            FromPartition::Changed(changed, told) => {
                 if let Some(flight) = self.voting() {
+                    flight.plan.hear(told);
                     for (item, vote) in changed {
                         flight.votes[at][item] = vote;
                         flight.changed.push(item);
@@ -357,6 +359,9 @@ impl Shell {
         }
         flight.phase = Phase::Committing;
         let verdicts = Arc::new(flight.plan.verdicts().to_vec());
+        if !flight.plan.is_fixed() {
+            flight.plan.fix(Arc::make_mut(&mut flight.batch));
+        }
         let batch = flight.batch.clone();
         for mailbox in &mut self.to {
             mailbox.push_back(ToPartition::Commit(batch.clone(), verdicts.clone()));
@@ -465,7 +470,7 @@ fn leave_hold(
             && partition.account(item.credit).is_some()
     });
     if let Some((item, _)) = refused.next() {
-        let item = Item { amount: 1, refused: None, linked: false, ..*item };
+        let item = Item { amount: 1, refused: None, linked: false, termed: false, ..*item };
         partition.prepare(&Batch { items: vec![item], ..batch.clone() }, &mut Vec::new());
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn named(
         | Record::Extended(_)
         | Record::HoldRefused(_)
         | Record::Refunded(_)
-        | Record::RefundRefused(_) => {
+        | Record::RefundRefused(_)
+        | Record::Termed(_) => {
             let stored = stored_request(lsn, time_ns, record, known)?;
             // The event itself, not an answer that comes again.
             let outcome = Outcome { repeat: false, ..stored.outcome };

@@ -7,6 +7,7 @@ use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::Details;
 use ducat_engine::refunds::{RefundAfter, RefundState};
 use ducat_engine::request::Request;
+use ducat_engine::terms::TermsAfter;
 use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct StoredRequest {
     pub refund: Option<RefundAfter>,
     /// What was refunded of it by now, where anything was.
     pub refunded: Option<RefundState>,
+    /// What is told of its terms, if it has any.
+    pub terms: Option<TermsAfter>,
 }
 
 /// A refund of a transfer.

@@ -231,6 +231,7 @@ mod tests {
             available: 5,
             opened_lsn: Lsn(2),
             last_lsn: Lsn(3),
+            version: Lsn(3),
         };
         let count = |slot, view: AccountView| {
             let mut count = 0;

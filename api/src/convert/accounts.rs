@@ -192,6 +192,7 @@ impl<'a> Writer<'a> {
             last_lsn: view.last_lsn.0,
             floor: limits::bound_text(view.bounds.floor, digits),
             ceiling: limits::bound_text(view.bounds.ceiling, digits),
+            version: view.version.0,
             ..proto::Account::default()
         }
     }

@@ -85,6 +85,7 @@ fn figures_show_the_digits_of_their_currency() {
         bounds: ducat_engine::limits::Bounds::default(),
         opened_lsn: Lsn(3),
         last_lsn: Lsn(4),
+        version: Lsn(9),
     };
     let currencies = Currencies::new();
     let mut writer = Writer::new(&currencies);

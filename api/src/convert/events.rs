@@ -92,12 +92,12 @@ pub fn answer(batch: &FeedBatch, currencies: &Currencies) -> proto::SubscribeRes
 
 /// The currency that a request names.
 fn named(request: &Request) -> Option<CurrencyId> {
-    match request {
+    match request.plain() {
         Request::Transfer(transfer) => transfer.currency,
         Request::Hold(hold) => hold.currency,
         Request::Capture(capture) => capture.currency,
         Request::Refund(refund) => refund.currency,
-        Request::Void(_) | Request::Extend(_) => None,
+        Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! answer did.
 
 mod refunds;
+mod terms;
 
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::AccountId;
@@ -10,16 +11,19 @@ use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
 use ducat_engine::refunds::RefundAfter;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{NEVER_NS, Request, expiry_ns};
+use ducat_engine::terms::{Terms, TermsAfter};
 use ducat_engine::transfer::{BalanceAfter, Outcome, TransferKind};
 use std::fmt::{self, Write as _};
 
-/// What a request finds and leaves beside accounts.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct After<'a> {
+/// What is told of a request beside its outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
     /// The hold of an operation; one that was refused found it so, if it was open.
     pub hold: Option<&'a HoldAfter>,
     /// The original of a refund; one that was refused found it so, if it moved money.
     pub refund: Option<&'a RefundAfter>,
+    /// What is told of terms.
+    pub terms: Option<&'a TermsAfter>,
 }
 
 /// Writes the sentences of a batch, looking its currency up once.
@@ -39,22 +43,32 @@ impl<'a> Explainer<'a> {
     pub fn explain(
         &mut self,
         outcome: &Outcome,
-        after: After<'_>,
+        told: Told<'_>,
         request: &Request,
         to: &mut String,
     ) {
         let Some(rejection) = outcome.rejection else { return };
+        let terms = match request {
+            Request::Termed(termed) => Some(termed.terms()),
+            _ => None,
+        };
+        let request = request.plain();
         let named = match request {
             Request::Transfer(transfer) => transfer.currency,
             Request::Hold(hold) => hold.currency,
             Request::Capture(capture) => capture.currency,
             Request::Refund(refund) => refund.currency,
-            Request::Void(_) | Request::Extend(_) => None,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
         };
         let named = named.and_then(|id| self.currencies.by_id(id));
         let currency = self.currency(outcome.currency);
-        let After { hold, refund } = after;
-        let asked = Asked { outcome, hold, refund, request, currency, named: named.as_ref() };
+        let (hold, refund, named) = (told.hold, told.refund, named.as_ref());
+        let asked = Asked { outcome, hold, refund, request, terms, currency, named };
+        if terms::is_of_terms(rejection) {
+            let terms = terms.copied().unwrap_or_default();
+            let sides = terms::Sides { terms: &terms, told: told.terms };
+            return asked.write_of_terms(&sides, rejection, to).expect("as below");
+        }
         asked.write_sentence(rejection, to).expect("writing to a String never fails");
     }
 
@@ -74,7 +88,9 @@ struct Asked<'a> {
     hold: Option<&'a HoldAfter>,
     /// The original of a refund as it stood, if it moved money.
     refund: Option<&'a RefundAfter>,
+    /// Without its terms.
     request: &'a Request,
+    terms: Option<&'a Terms>,
     /// That of the accounts.
     currency: Option<&'a Currency>,
     /// The one that the request names.
@@ -171,6 +187,13 @@ impl Asked<'_> {
             | Rejection::HoldCaptured
             | Rejection::HoldExceeded
             | Rejection::HoldExtensionTooShort => self.write_of_hold(rejection, to),
+            Rejection::DebitAccountVersion
+            | Rejection::CreditAccountVersion
+            | Rejection::DebitAccountCondition
+            | Rejection::CreditAccountCondition
+            | Rejection::CreditAccountOwesLess
+            | Rejection::SourcesFallShort
+            | Rejection::AmountBelowMinimum => to.write_str(rejection.code()),
             other => self.of_refunds_only(other, to),
         }
     }
@@ -255,6 +278,13 @@ impl Asked<'_> {
                 write!(to, "the credit account of hold {id} is frozen")
             }
             Rejection::IdReused => self.id_reused(to),
+            Rejection::DebitAccountVersion
+            | Rejection::CreditAccountVersion
+            | Rejection::DebitAccountCondition
+            | Rejection::CreditAccountCondition
+            | Rejection::CreditAccountOwesLess
+            | Rejection::SourcesFallShort
+            | Rejection::AmountBelowMinimum => to.write_str(rejection.code()),
             // Judged when a hold is placed; its accounts are what they were.
             Rejection::SameAccount
             | Rejection::DebitAccountUnknown
@@ -267,7 +297,13 @@ impl Asked<'_> {
         }
     }
 
+    /// What had to be there: of a balanced transfer the least that it moves.
     fn amount(&self) -> u128 {
+        if let Some(balancing) = self.terms.and_then(|terms| terms.balancing)
+            && self.outcome.rejection != Some(Rejection::AmountTooLarge)
+        {
+            return balancing.min;
+        }
         match self.request {
             Request::Transfer(transfer) => transfer.amount,
             Request::Hold(hold) => hold.amount,
@@ -278,7 +314,7 @@ impl Asked<'_> {
                 let remaining = self.refund.map(|after| after.moved - after.refunded);
                 refund.amount.or(remaining).unwrap_or(0)
             }
-            Request::Void(_) | Request::Extend(_) => 0,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Operations on holds, and refunds, from the wire and back. A field that an operation does not have must be
 //! empty: what would be ignored is refused, so that nobody believes it was heeded.
 
+use super::terms;
 use super::transfers::{Reader, money_to_proto, transfer_to_proto};
 use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
@@ -10,6 +11,7 @@ use ducat_engine::money::Currencies;
 use ducat_engine::request::{
     CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
 };
+use ducat_engine::terms::Termed;
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
@@ -35,6 +37,12 @@ impl Reader<'_> {
             return None;
         };
         let before = violations.total();
+        let currency = match more.currency.as_str() {
+            "" => None,
+            // An unknown one is told of with the amount.
+            code => self.money.currency(code, place, &mut Violations::default()).cloned(),
+        };
+        let terms = terms::read(more, operation, currency.as_ref(), place, violations);
         refuse_foreign(item, more, operation, place, violations);
         let request = match operation {
             Operation::Transfer => {
@@ -57,7 +65,11 @@ impl Reader<'_> {
                 self.refund(item, more, place, violations).map(Request::from)
             }
         };
-        request.filter(|_| violations.total() == before)
+        let request = request.filter(|_| violations.total() == before)?;
+        match terms {
+            None => Some(request),
+            Some(terms) => Termed::new(request, terms).ok().map(Request::from),
+        }
     }
 
     fn hold(
@@ -239,6 +251,12 @@ pub(super) fn to_proto(request: &Request, currencies: &Currencies) -> proto::Tra
         ..proto::TransferRequest::default()
     };
     match request {
+        Request::Termed(termed) => {
+            let plain = to_proto(termed.request(), currencies);
+            let terms =
+                Some(Box::new(terms::to_proto(termed.terms(), &plain.currency, currencies)));
+            proto::TransferRequest { terms, ..plain }
+        }
         Request::Transfer(transfer) => transfer_to_proto(transfer, currencies),
         Request::Hold(hold) => {
             let (over_capture_max_minor, over_capture_max, _) =

@@ -1,7 +1,7 @@
 //! Outcomes to the wire. Batches are encoded in one step (see [`crate::wire`]); only a
 //! refusal costs a sentence, and only a balance beyond 64 bits an allocation.
 
-use super::explain::{After, Explainer};
+use super::explain::{Explainer, Told};
 use super::transfers::Reader;
 use crate::proto;
 use crate::violation::{Place, Violations};
@@ -57,11 +57,17 @@ const TRANSFER_BYTES: usize = 384;
 /// terms, and what is told of its hold.
 const OPERATION_BYTES: usize = 384;
 
+/// What terms take beyond that: as asked, in the engine's terms twice, and in the record.
+const TERMS_BYTES: usize = 1_664;
+
 /// Memory of a batch and its answer, roughly.
 #[must_use]
 pub fn batch_bytes(batch: &[Request]) -> usize {
     let operations = batch.iter().filter(|request| !matches!(request, Request::Transfer(_)));
-    batch.len() * TRANSFER_BYTES + operations.count() * OPERATION_BYTES
+    let termed = batch.iter().filter(|request| matches!(request, Request::Termed(_)));
+    batch.len() * TRANSFER_BYTES
+        + operations.count() * OPERATION_BYTES
+        + termed.count() * TERMS_BYTES
 }
 
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
@@ -103,15 +109,17 @@ fn encode(
     let mut figures = Small::new();
     let mut holds = answers.holds.iter().peekable();
     let mut refunds = answers.refunds.iter().peekable();
+    let mut terms = answers.terms.iter().peekable();
     for (at, (outcome, item)) in answers.outcomes.iter().zip(asked).enumerate() {
         let hold = holds.next_if(|(of, _)| *of == at).map(|(_, hold)| hold);
         let refund = refunds.next_if(|(of, _)| *of == at).map(|(_, refund)| refund);
+        let terms = terms.next_if(|(of, _)| *of == at).map(|(_, terms)| terms);
+        let told = Told { hold, refund, terms };
         let wide = !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none());
-        if wide || refund.is_some() {
-            // Figures beyond 2^63 minor units, and refunds, are rare enough to go the long way.
-            let after = After { hold, refund };
+        if wide || refund.is_some() || terms.is_some() {
+            // Figures beyond 2^63 minor units, refunds and terms are rare enough to go the long way.
             let request = reader.request(item, Place::Request, &mut Violations::default());
-            let message = message(outcome, after, request.as_ref(), &mut explainer);
+            let message = message(outcome, told, request.as_ref(), &mut explainer);
             wire::delimited(out, list, &[&message.encode_to_vec()]);
             continue;
         }
@@ -129,7 +137,7 @@ fn encode(
         sentence.clear();
         text.clear();
         if let Some(request) = reader.request(item, Place::Request, &mut Violations::default()) {
-            explainer.explain(outcome, After { hold, refund }, &request, &mut sentence);
+            explainer.explain(outcome, told, &request, &mut sentence);
             wire::delimited(&mut text, field::EXPLANATION, &[sentence.as_bytes()]);
         }
         wire::delimited(out, list, &[figures.as_bytes(), &text]);
@@ -201,26 +209,26 @@ pub const fn state_to_proto(closed: Option<Closed>) -> proto::HoldState {
     }
 }
 
-/// The answer to one request, as a message.
+/// The answer to one request, as a message, with what is told beside its outcome.
 #[must_use]
 pub fn one(
     outcome: &Outcome,
-    after: After<'_>,
+    told: Told<'_>,
     request: &Request,
     currencies: &Currencies,
 ) -> proto::Outcome {
-    message(outcome, after, Some(request), &mut Explainer::new(currencies))
+    message(outcome, told, Some(request), &mut Explainer::new(currencies))
 }
 
 fn message(
     outcome: &Outcome,
-    after: After<'_>,
+    told: Told<'_>,
     request: Option<&Request>,
     explainer: &mut Explainer<'_>,
 ) -> proto::Outcome {
     let mut explanation = String::new();
     if let Some(request) = request {
-        explainer.explain(outcome, after, request, &mut explanation);
+        explainer.explain(outcome, told, request, &mut explanation);
     }
     proto::Outcome {
         id: outcome.id.low(),
@@ -232,8 +240,9 @@ fn message(
         explanation,
         debit: outcome.debit.as_ref().map(balance),
         credit: outcome.credit.as_ref().map(balance),
-        hold: after.hold.map(|hold| Box::new(hold_outcome(hold))),
-        refund: after.refund.map(|refund| Box::new(refund_outcome(refund))),
+        hold: told.hold.map(|hold| Box::new(hold_outcome(hold))),
+        refund: told.refund.map(|refund| Box::new(refund_outcome(refund))),
+        terms: told.terms.map(|terms| Box::new(super::terms::outcome(terms))),
     }
 }
 

@@ -35,14 +35,14 @@ fn plain(answers: &Answers, asked: &[proto::TransferRequest]) -> Vec<proto::Outc
     let one = |(at, (outcome, item)): (usize, (&Outcome, &proto::TransferRequest))| {
         let item = WireRequest::from(item.clone());
         let request = super::super::transfers::single(&item, &currencies).expect("well-formed");
-        let after = super::After { hold: answers.hold(at), refund: answers.refund(at) };
-        super::one(outcome, after, &request, &currencies)
+        let (hold, refund, terms) = (answers.hold(at), answers.refund(at), answers.terms(at));
+        super::one(outcome, super::Told { hold, refund, terms }, &request, &currencies)
     };
     answers.outcomes.iter().zip(asked).enumerate().map(one).collect()
 }
 
 fn assert_same(outcomes: &[Outcome], asked: &[proto::TransferRequest]) {
-    let answers = Answers { outcomes: outcomes.to_vec(), holds: Vec::new(), refunds: Vec::new() };
+    let answers = Answers { outcomes: outcomes.to_vec(), ..Answers::default() };
     assert_answers_same(&answers, asked);
 }
 
@@ -160,7 +160,7 @@ fn random_batches_encode_as_prost_does() {
                 }
             });
         }
-        assert_answers_same(&Answers { outcomes, holds, refunds }, &asked);
+        assert_answers_same(&Answers { outcomes, holds, refunds, terms: Vec::new() }, &asked);
     }
 }
 
@@ -170,7 +170,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
         debit: Some(BalanceAfter { posted: -(1 << 80), available: 5 }),
         ..refused(Rejection::BalanceOverflow)
     };
-    let answers = Answers { outcomes: vec![outcome], holds: Vec::new(), refunds: Vec::new() };
+    let answers = Answers { outcomes: vec![outcome], ..Answers::default() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let debit = answer.outcomes[0].debit.clone().expect("present");
@@ -182,7 +182,7 @@ fn figures_beyond_64_bits_travel_as_texts() {
 }
 
 fn sentence(outcome: &Outcome, item: &proto::TransferRequest) -> String {
-    let answers = Answers { outcomes: vec![*outcome], holds: Vec::new(), refunds: Vec::new() };
+    let answers = Answers { outcomes: vec![*outcome], ..Answers::default() };
     plain(&answers, std::slice::from_ref(item)).remove(0).explanation
 }
 
@@ -260,7 +260,7 @@ fn every_refusal_of_an_operation_says_how_the_hold_stands() {
         let time_ns = 1_767_225_000_000_000_000;
         let outcomes = vec![Outcome { time_ns, ..refused(rejection) }];
         let holds = hold.map(|hold| (0, hold)).into_iter().collect();
-        let answers = Answers { outcomes, holds, refunds: Vec::new() };
+        let answers = Answers { outcomes, holds, ..Answers::default() };
         assert_answers_same(&answers, std::slice::from_ref(item));
         plain(&answers, std::slice::from_ref(item)).remove(0).explanation
     };
@@ -319,7 +319,7 @@ fn a_hold_beyond_64_bits_travels_as_texts() {
     let outcome = Outcome { rejection: None, ..refused(Rejection::AmountZero) };
     let mut hold = random_hold(&mut rand::rngs::StdRng::seed_from_u64(1));
     (hold.captured, hold.released, hold.remaining) = (5, 1 << 64, 0);
-    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)], refunds: Vec::new() };
+    let answers = Answers { outcomes: vec![outcome], holds: vec![(0, hold)], ..Answers::default() };
     let answer = unary_answer(&answers, &read(&[request()]), &Currencies::new());
     let answer = proto::CreateTransfersResponse::decode(answer.as_bytes()).expect("decodes");
     let told = answer.outcomes[0].hold.clone().expect("present");

@@ -115,6 +115,7 @@ fn what_is_known_is_shown_with_the_account() {
         bounds: Bounds { floor: Some(-4_000), ceiling: None },
         opened_lsn: Lsn(3),
         last_lsn: Lsn::ZERO,
+        version: Lsn(9),
     };
     let details = Details {
         profile: Profile {

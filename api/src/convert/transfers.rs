@@ -3,7 +3,7 @@
 //! decimals) and leaves every rule about money to it. An amount of 0 is well-formed here:
 //! the engine refuses it with `AMOUNT_ZERO` and remembers the id.
 
-use super::explain::After;
+use super::explain::Told;
 use super::{MoneyReader, amount_text, check_count};
 use crate::proto;
 use crate::violation::{Place, Violations};
@@ -58,7 +58,7 @@ pub fn single(item: &WireRequest, currencies: &Currencies) -> Result<Request, Vi
 
 /// Converts requests one by one.
 pub(super) struct Reader<'a> {
-    money: MoneyReader<'a>,
+    pub(super) money: MoneyReader<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Minor units of what may be given as such or as a text: the fields' names are `[text, minor]`.
-fn minor(
+pub(super) fn minor(
     fields: [&'static str; 2],
     (minor, text): (u64, &str),
     currency: &Currency,
@@ -172,7 +172,7 @@ fn minor(
     amount_text(text, currency, place, fields[0], violations)
 }
 
-fn minor_without_currency(
+pub(super) fn minor_without_currency(
     fields: [&'static str; 2],
     (minor, text): (u64, &str),
     place: Place,
@@ -194,7 +194,7 @@ fn minor_without_currency(
     None
 }
 
-fn twice([text, minor]: [&'static str; 2], place: Place, violations: &mut Violations) {
+pub(super) fn twice([text, minor]: [&'static str; 2], place: Place, violations: &mut Violations) {
     violations
         .add(place, text, "AMOUNT_TWICE", || format!("set either `{text}` or `{minor}`, not both"));
 }
@@ -273,7 +273,11 @@ pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto
         transfer: Some(to_proto(&stored.request, currencies)),
         outcome: Some(super::outcomes::one(
             &stored.outcome,
-            After { hold: stored.hold.as_ref(), refund: stored.refund.as_ref() },
+            Told {
+                hold: stored.hold.as_ref(),
+                refund: stored.refund.as_ref(),
+                terms: stored.terms.as_ref(),
+            },
             &stored.request,
             currencies,
         )),

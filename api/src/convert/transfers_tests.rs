@@ -240,7 +240,7 @@ fn a_record_holds_request_outcome_and_explanation() {
     };
     let (refund, refunded) = (None, None);
     let request = request.into();
-    let stored = StoredRequest { request, outcome, hold: None, refund, refunded };
+    let stored = StoredRequest { request, outcome, hold: None, refund, refunded, terms: None };
     let record = record_to_proto(&stored, &currencies());
     assert_eq!(record.transfer, Some(good()));
     let outcome = record.outcome.expect("present");

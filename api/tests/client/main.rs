@@ -11,6 +11,7 @@ mod restarts;
 #[path = "../grpc/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of the interface")]
 mod support;
+mod terms;
 
 use ducat_api::client::{BatchingClient, BatchingOptions, Client};
 use std::time::Duration;

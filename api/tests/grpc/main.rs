@@ -11,6 +11,7 @@ mod slow;
 mod snapshots;
 mod streams;
 mod support;
+mod terms;
 
 use ducat_api::proto::{self, AccountStatus, Code, NewAccount};
 use support::{BANK, Server, account, codes, transfer, transfer_id};

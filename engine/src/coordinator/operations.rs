@@ -48,6 +48,7 @@ pub(super) const NOTHING: Item = Item {
     op: Op::Extend,
     refused: None,
     linked: false,
+    termed: false,
 };
 
 impl Coordinator {
@@ -78,13 +79,24 @@ impl Coordinator {
 
     /// Adds an operation. No earlier group of the batch changes its hold.
     pub(super) fn add_operation(&mut self, plan: &mut Plan, request: &Request, hashes: Hashes) {
+        self.add_operation_as(plan, request, request, hashes);
+    }
+
+    /// The same, `asked` being what was asked for: the operation, or it with its terms.
+    pub(super) fn add_operation_as(
+        &mut self,
+        plan: &mut Plan,
+        request: &Request,
+        asked: &Request,
+        hashes: Hashes,
+    ) {
         let listing = |(hash, id)| self.directory.get_at(hash, id);
         let [debit, credit] = request.accounts().map_or([None; 2], |[debit, credit]| {
             [(hashes.accounts[0], debit), (hashes.accounts[1], credit)].map(listing)
         });
         let lsn = self.next_lsn;
         if let Some(lsn) = self.known.insert_at(hashes.id, request.id(), lsn, plan.time_ns) {
-            plan.places.push(known(lsn, request.clone(), debit, credit));
+            plan.places.push(known(lsn, asked.clone(), debit, credit));
             return;
         }
         if let Request::Refund(refund) = request {
@@ -98,7 +110,9 @@ impl Coordinator {
                 Ok((hold.remaining, hold.remaining, Err(Closed::Voided)))
             }),
             Request::Extend(extend) => self.judge_extend(plan, extend),
-            Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+                unreachable!("no operation on a hold")
+            }
         };
         if let Some((step, now)) = after {
             item.step = add_step(&mut plan.batch, step);
@@ -497,7 +511,9 @@ impl Done<'_> {
                 remaining: step.remaining,
                 debit_after: figures(&self.legs),
             }),
-            Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+                unreachable!("no operation on a hold")
+            }
         }
     }
 }
@@ -517,7 +533,9 @@ fn asked(request: &Request) -> Operation {
         Request::Extend(request) => {
             Operation::Extend { hold: request.hold, timeout_ns: request.timeout_ns }
         }
-        Request::Transfer(_) | Request::Refund(_) => unreachable!("no operation on a hold"),
+        Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+            unreachable!("no operation on a hold")
+        }
     }
 }
 
@@ -534,7 +552,7 @@ pub fn hold_after(time_ns: u64, record: &Record) -> Option<HoldAfter> {
         over_capture_max: None,
         expires_ns: None,
     };
-    Some(match record {
+    Some(match record.plain() {
         Record::Held(held) => HoldAfter {
             remaining: held.amount,
             expires_ns: Some(expiry_ns(time_ns, held.timeout_ns)),

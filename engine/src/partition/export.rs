@@ -15,7 +15,7 @@
 
 use super::{Layout, Partition};
 use crate::account::{Account, Image};
-use crate::ids::Slot;
+use crate::ids::{Lsn, Slot};
 use std::collections::BTreeMap;
 
 /// Accounts of all partitions in one piece.
@@ -34,6 +34,8 @@ pub(super) struct Export {
     kept: Vec<u64>,
     /// The images of each piece, in the order in which their accounts changed.
     images: Vec<Vec<Image>>,
+    /// The last changes of accounts with images that were no entries: few accounts have some.
+    changed: BTreeMap<usize, Lsn>,
     /// Accounts whose limits changed, as they were.
     whole: BTreeMap<usize, Account>,
 }
@@ -47,6 +49,7 @@ impl Export {
             piece,
             kept: vec![0; accounts.div_ceil(64)],
             images: vec![Vec::new(); accounts.div_ceil(piece)],
+            changed: BTreeMap::new(),
             whole: BTreeMap::new(),
         }
     }
@@ -59,7 +62,8 @@ impl Export {
         // What changed before has left an image; the limits are still what they were.
         let mut images = self.images[local / self.piece].iter();
         let image = images.find(|image| image.local as usize == local);
-        let then = image.map_or_else(|| account.settled(), |image| account.as_of(*image));
+        let changed = self.changed_then(local);
+        let then = image.map_or_else(|| account.settled(), |image| account.as_of(*image, changed));
         self.whole.insert(local, then);
     }
 
@@ -72,7 +76,15 @@ impl Export {
             *word |= bit;
             let at = u32::try_from(local).expect("slots are 32 bits wide");
             self.images[local / self.piece].push(account.image(at));
+            if account.changed_lsn() != Lsn::ZERO {
+                self.changed.insert(local, account.changed_lsn());
+            }
         }
+    }
+
+    /// When the account of which there is an image had been changed otherwise than by entries.
+    fn changed_then(&self, local: usize) -> Lsn {
+        self.changed.get(&local).copied().unwrap_or(Lsn::ZERO)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -92,8 +104,9 @@ impl Export {
         let mut piece: Vec<Account> = piece.map(Account::settled).collect();
         for image in std::mem::take(&mut self.images[from / self.piece]) {
             let at = image.local as usize;
-            piece[at - from] = accounts[at].as_of(image);
+            piece[at - from] = accounts[at].as_of(image, self.changed_then(at));
         }
+        self.changed = self.changed.split_off(&self.next);
         let later = self.whole.split_off(&self.next);
         for (at, account) in std::mem::replace(&mut self.whole, later) {
             piece[at - from] = account;

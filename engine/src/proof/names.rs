@@ -123,7 +123,11 @@ impl Names {
         time_ns: u64,
         record: &Record,
     ) -> Result<Statement, Unnamed> {
-        let event = match record {
+        // A statement says what happened, not on which terms it was asked for.
+        let event = match record.plain() {
+            Record::Termed(_) => {
+                return Err(Unnamed { lsn, what: "terms within terms".to_owned() });
+            }
             Record::Posted(posted) | Record::PostedLinked(posted) => {
                 Event::Transfer(self.posted(lsn, posted, record.is_linked())?)
             }

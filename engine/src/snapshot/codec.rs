@@ -5,9 +5,10 @@
 //!
 //! ```text
 //! id (16) · currency (varint) · flags (1): status in two bits, external, on hold, status's third
-//!   bit, floor, ceiling
+//!   bit, floor, ceiling, changed
 //! posted (zigzag varint) · overdraft limit · opened LSN · last LSN (varints)
-//! on hold (varint) · floor · ceiling (zigzag varints), each where flagged
+//! on hold (varint) · floor · ceiling (zigzag varints) · LSN of the last change that is no entry
+//!   (varint), each where flagged
 //! ```
 //!
 //! Of a refunded transfer: its event's LSN, what it moved, what was given back, the last refund's LSN
@@ -16,7 +17,8 @@
 //! closed (1), the number of runs, each run's first LSN and count, for closed holds their number
 //! and for each its place among the ids and how it ended, then the ids, 16 bytes each.
 //!
-//! Where there are no holds the bytes are those of version 1 of the format, which knew none. Decoding takes any bytes: what was never encoded is an error,
+//! Where there are no holds the bytes are those of version 1 of the format, which knew none, and
+//! where no account changed but by entries, those of version 2. Decoding takes any bytes: what was never encoded is an error,
 //! and memory is taken only for what is there.
 
 use super::{Age, Asset, End, Head, IdsHead, IdsPiece, RefundsPiece, Run, Unsound};
@@ -35,7 +37,7 @@ use thiserror::Error;
 use unsigned_varint::encode as varint;
 
 /// Most bytes that one account takes.
-pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 19;
+pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 19 + 10;
 
 /// Most bytes that one open hold takes.
 pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 10 + 10;
@@ -137,13 +139,15 @@ pub(super) fn put(value: u128, out: &mut Vec<u8>) {
 
 /// Appends an account.
 pub fn put_account(account: &Account, out: &mut Vec<u8>) {
-    let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn } = account.durable();
+    let Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn, changed_lsn } =
+        account.durable();
     out.extend_from_slice(&spec.id.get().to_le_bytes());
     put(u128::from(spec.currency.0), out);
     let status = status.number();
     let flags = status & 3 | u8::from(spec.external) << 2 | u8::from(on_hold > 0) << 3;
     let bounded = u8::from(bounds.floor.is_some()) << 5 | u8::from(bounds.ceiling.is_some()) << 6;
-    out.push(flags | (status & 4) << 2 | bounded);
+    let changed = u8::from(changed_lsn != Lsn::ZERO) << 7;
+    out.push(flags | (status & 4) << 2 | bounded | changed);
     put(zigzag(posted), out);
     put(spec.overdraft_limit, out);
     put(u128::from(opened_lsn.0), out);
@@ -153,6 +157,9 @@ pub fn put_account(account: &Account, out: &mut Vec<u8>) {
     }
     for bound in [bounds.floor, bounds.ceiling].into_iter().flatten() {
         put(zigzag(bound), out);
+    }
+    if changed_lsn != Lsn::ZERO {
+        put(u128::from(changed_lsn.0), out);
     }
 }
 
@@ -179,7 +186,7 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     let currency = CurrencyId(bytes.number(decode::u16)?);
     let [flags] = bytes.array()?;
     let status = AccountStatus::from_number(flags & 3 | flags >> 2 & 4);
-    let status = bytes.field("an account's status", status.filter(|_| flags < 128))?;
+    let status = bytes.field("an account's status", status)?;
     let posted = unzigzag(bytes.number(decode::u128)?);
     let overdraft_limit = bytes.number(decode::u128)?;
     let external = flags & 4 != 0;
@@ -191,8 +198,11 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
         there.then(|| bytes.number(decode::u128).map(unzigzag)).transpose()
     };
     let bounds = Bounds { floor: bound(32)?, ceiling: bound(64)? };
+    let changed_lsn = if flags & 128 == 0 { Lsn::ZERO } else { bytes.lsn()? };
+    let there = changed_lsn != Lsn::ZERO || flags & 128 == 0;
+    bytes.field("the last change", there.then_some(()))?;
     let spec = AccountSpec { id, currency, overdraft_limit, external };
-    Ok(Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn })
+    Ok(Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn, changed_lsn })
 }
 
 /// Appends an open hold.

@@ -55,7 +55,8 @@ pub fn force_edge(ledger: &mut Ledger, lsn: Lsn) {
     let slot = |id| ledger.coordinator.directory().get(id).expect("listed").slot;
     let (debit, credit) = (slot(debit), slot(credit));
     let (step, op) = (NO_STEP, Op::Transfer);
-    let item = Item { amount, debit, credit, step, op, refused: None, linked: false };
+    let item =
+        Item { amount, debit, credit, step, op, refused: None, linked: false, termed: false };
     let batch = Batch { first_lsn: lsn, items: vec![item], ..Batch::default() };
     let mut net = 0;
     for partition in &mut ledger.partitions {
@@ -262,7 +263,8 @@ pub fn filled(answer: Answer, events: &[Event]) -> Vec<Outcome> {
     filled_in_full(answer, events).into_iter().map(|(outcome, ..)| outcome).collect()
 }
 
-/// The same, and how the hold of each operation and the original of each refund stand.
+/// The same, how the hold of each operation and the original of each refund stand, and what is told
+/// of terms.
 ///
 /// # Panics
 /// When events are asked for out of order.
@@ -278,12 +280,15 @@ pub fn filled_in_full(mut answer: Answer, events: &[Event]) -> Vec<Answered> {
     };
     resolve(&mut answer, read).expect("the events are at hand");
     let mut all: Vec<_> =
-        answer.outcomes.into_iter().map(|outcome| (outcome, None, None)).collect();
+        answer.outcomes.into_iter().map(|outcome| (outcome, None, None, None)).collect();
     for (at, hold) in answer.holds {
         assert!(all[at].1.replace(hold).is_none(), "told once");
     }
     for (at, refund) in answer.refunds {
         assert!(all[at].2.replace(refund).is_none(), "told once");
+    }
+    for (at, terms) in answer.terms {
+        assert!(all[at].3.replace(terms).is_none(), "told once");
     }
     all
 }

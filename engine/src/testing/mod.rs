@@ -8,6 +8,7 @@
 
 pub mod book;
 pub mod rng;
+mod terms;
 pub mod workload;
 
 use crate::transfer::Outcome;

@@ -1,10 +1,12 @@
-//! Nasty workloads of transfers, holds and refunds out of plain words, so that proptest and a seeded generator make them
+//! Nasty workloads of transfers, holds, refunds and terms out of plain words, so that proptest and a
+//! seeded generator make them
 //! alike, cheaply, and shrinking a word towards 0 makes its transfer simpler.
 //!
 //! The world is small so that everything collides: one hot account, four ordinary ones, a
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
+use super::terms;
 use crate::account_event::Opening;
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -207,7 +209,7 @@ impl Bits {
 struct Decoder {
     asked: Vec<Request>,
     submitted: Vec<Vec<Request>>,
-    /// Whether there are holds at all, and the ids under which some were asked for.
+    /// Whether there are holds and terms at all, and the ids under which holds were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
     /// Whether there are refunds; the ids under which something was to be moved, those that only
@@ -216,6 +218,8 @@ struct Decoder {
     moves: Vec<TransferId>,
     deposits: Vec<TransferId>,
     refunds: Vec<TransferId>,
+    /// About how many events there are behind the world's beginning.
+    events: u64,
 }
 
 /// What clients and operators do, in order.
@@ -236,7 +240,7 @@ impl Script {
         Self::decode(raw, Decoder { with_holds, with_refunds, ..Decoder::default() })
     }
 
-    /// The same without holds, and without time that passes.
+    /// The same without holds and terms, and without time that passes.
     #[must_use]
     pub fn of_transfers(raw: &[RawStep]) -> Self {
         Self::decode(raw, Decoder::default())
@@ -283,6 +287,7 @@ impl Decoder {
                     10..=14 => "suspected fraud: \u{df}",
                     _ => TOO_LONG,
                 };
+                self.events += 1;
                 Step::SetStatus(on, status, reason)
             }
             252..=255 => {
@@ -349,6 +354,11 @@ impl Decoder {
             request.set_linked(request.linked() || all_linked);
             requests.push(request.clone());
             self.asked.push(request);
+        }
+        if all_linked && self.with_holds && words[0] >> 57 & 1 == 1 {
+            terms::as_sources(words[0], &mut requests);
+            let first = self.asked.len() - requests.len();
+            self.asked[first..].clone_from_slice(&requests);
         }
         self.submit(requests)
     }
@@ -430,13 +440,18 @@ impl Decoder {
     /// What a word asks for: by its upper bits an operation on a hold, else a transfer.
     fn request(&mut self, word: u64) -> Request {
         let transfer = self.transfer(word);
+        let id = transfer.id;
         let what = if self.with_holds { word >> 61 } else { 0 };
-        let fresh = match what {
+        let mut fresh = match what {
             2 if self.with_refunds => self.refund(Bits(word >> 41 & 0xf_ffff), transfer),
             0..=2 => transfer.into(),
             _ => self.operation(what, Bits(word >> 41 & 0xf_ffff), transfer),
         };
-        if matches!(fresh, Request::Hold(_)) {
+        if self.with_holds && word >> 59 & 3 == 3 {
+            let last = accounts().len() as u64 + 1 + self.events;
+            fresh = terms::termed(word, last, fresh);
+        }
+        if matches!(fresh.plain(), Request::Hold(_)) {
             self.holds.push(fresh.id());
         }
         if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
@@ -457,6 +472,7 @@ impl Decoder {
         if !matches!(reuse, 56 | 57 | 63) {
             request.set_linked(linked);
         }
+        self.events += u64::from(request.id() == id);
         request
     }
 
@@ -647,6 +663,11 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,
+        (Request::Termed(termed), 55) => terms::changed(termed),
+        (Request::Termed(termed), _) => {
+            let other = changed(how, back, termed.request().clone());
+            *termed.request_mut() = other;
+        }
     }
     request
 }

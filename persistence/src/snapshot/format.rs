@@ -21,9 +21,10 @@ use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
 
 /// The version this code writes. It reads version 1 too, which knew no holds and nothing of
-/// accounts beside their money, and whose bytes mean the same. Blocks of refunded transfers are
-/// there only where a transfer was refunded.
-pub const VERSION: u32 = 2;
+/// accounts beside their money, and version 2, which did not know by which event an account was
+/// changed without an entry; their bytes mean the same. Blocks of refunded transfers are there only
+/// where a transfer was refunded.
+pub const VERSION: u32 = 3;
 
 /// The oldest version this code reads.
 pub const VERSION_MIN: u32 = 1;

@@ -15,6 +15,7 @@ fn alice() -> proto::Account {
         posted_minor: "1234".into(),
         opened_lsn: 3,
         last_lsn: 9,
+        version: 9,
         ..Default::default()
     }
 }
@@ -55,7 +56,7 @@ fn accounts_print_as_json_lines() {
         concat!(
             r#"{"id":"1","currency":"GBP","status":"active","external":true,"posted":"-12.34","#,
             r#""held":"0.00","incoming":"0.00","available":null,"overdraft_limit":"0.00","#,
-            r#""posted_minor":"-1234","opened_lsn":2,"last_lsn":9}"#,
+            r#""posted_minor":"-1234","opened_lsn":2,"last_lsn":9,"version":9}"#,
             "\n",
             r#"{"id":"2","currency":"GBP","status":"active","external":false,"posted":"12.34","#,
             r#""held":"0.00","incoming":"0.00","available":"512.34","overdraft_limit":"500.00","#,

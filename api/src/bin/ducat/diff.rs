@@ -101,7 +101,7 @@ impl Observer for Differ {
         if self.before.is_none() {
             return Ok(());
         }
-        match event.record {
+        match event.record.plain() {
             Record::Posted(_) | Record::PostedLinked(_) | Record::Captured(_) => self.posted += 1,
             Record::Refused(_) | Record::RefusedLinked(_) | Record::HoldRefused(_) => {
                 self.refused += 1;

@@ -39,6 +39,12 @@ pub struct EventLine {
     credit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
+    /// The most that it was asked to move, of a balanced transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up_to: Option<String>,
+    /// Whether it was asked for on terms.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    terms: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
     /// Posted balance of the debit account after it.
@@ -134,6 +140,7 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         Party::Unknown(id) => Some(*id),
     };
     match record {
+        Record::Termed(termed) => accounts(ledger, &termed.record),
         Record::Posted(p) | Record::PostedLinked(p) => [of(p.debit), of(p.credit)],
         Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
         Record::AccountOpened(spec) => [Some(spec.id), None],
@@ -167,6 +174,15 @@ impl EventLine {
             ..Self::default()
         };
         match event.record {
+            Record::Termed(termed) => {
+                let plain = Self::new(ledger, &Event { record: &termed.record, ..*event });
+                let debit = accounts(ledger, &termed.record)[0];
+                let listing = debit.and_then(|id| ledger.coordinator.directory().get(id));
+                let digits = listing.map_or(0, |listing| currency(ledger, listing.currency).1);
+                let asked = i128::try_from(termed.asked).unwrap_or(i128::MAX);
+                let up_to = termed.terms.balancing.map(|_| format_minor(asked, digits));
+                Self { up_to, terms: true, ..plain }
+            }
             Record::Posted(posted) | Record::PostedLinked(posted) => line.posted(ledger, posted),
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 line.refused(ledger, refused, accounts(ledger, event.record))
@@ -332,8 +348,10 @@ impl EventLine {
                     (Some(debit), Some(credit)) => format!("  now {debit} and {credit}"),
                     _ => String::new(),
                 };
+                let up_to = self.up_to.as_ref().filter(|_| self.code.is_none());
+                let up_to = up_to.map(|most| format!(" of up to {most}")).unwrap_or_default();
                 format!(
-                    "{}{code} {}  {} -> {}  {} {}{after}",
+                    "{}{code} {}  {} -> {}  {} {}{up_to}{after}",
                     self.event,
                     get(&self.id),
                     get(&self.debit),
@@ -375,8 +393,9 @@ impl EventLine {
             ),
             other => format!("{other}: a newer client may know what this is"),
         };
+        let terms = if self.terms { "  on terms" } else { "" };
         let linked = if self.linked { "  linked with the next" } else { "" };
-        format!("{}  {}  {what}{linked}", self.lsn, self.time)
+        format!("{}  {}  {what}{terms}{linked}", self.lsn, self.time)
     }
 
     /// As text or JSON.

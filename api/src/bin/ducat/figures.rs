@@ -40,7 +40,9 @@ impl Figures {
 
     /// Takes an event's own figures.
     pub fn take(&mut self, event: &Event<'_>) {
-        match event.record {
+        match event.record.plain() {
+            // Nothing has terms twice.
+            Record::Termed(_) => {}
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(event.lsn, posted),
             Record::AccountOpened(spec) => self.open(spec),
             Record::Account(account_event) => match &**account_event {

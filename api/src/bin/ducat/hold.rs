@@ -6,6 +6,7 @@ mod print;
 pub use print::HoldAfterLine;
 
 use crate::exit::{Done, Exit, Failure};
+use crate::terms::{BalancingArgs, RequireArgs, terms};
 use crate::transfer::{Units, new_id, text, units};
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand};
@@ -101,6 +102,8 @@ pub struct PlaceArgs {
     /// The hold's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    require: RequireArgs,
 }
 
 /// Options of `hold capture`.
@@ -119,6 +122,8 @@ pub struct CaptureArgs {
     last: bool,
     #[command(flatten)]
     id: IdArg,
+    #[command(flatten)]
+    require: RequireArgs,
 }
 
 /// Runs a `hold` command.
@@ -164,6 +169,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Done {
         operation: Operation::Hold.into(),
         timeout_ms: args.expires_in,
         over_capture_max: args.over_capture_max.unwrap_or_default(),
+        terms: terms(&BalancingArgs::default(), &args.require),
         ..Default::default()
     };
     let mut client = net::ledger(global).await?;
@@ -173,8 +179,11 @@ async fn place(global: &Global, args: PlaceArgs) -> Done {
 }
 
 async fn capture(global: &Global, args: CaptureArgs) -> Done {
-    let currency = match (&args.amount, args.currency) {
-        (Some(_), None) => {
+    let terms = terms(&BalancingArgs::default(), &args.require);
+    // Texts need a currency.
+    let texts = args.amount.is_some() || terms.is_some();
+    let currency = match (texts, args.currency) {
+        (true, None) => {
             let mut client = net::ledger(global).await?;
             let found = holds(&mut client, &[args.hold]).await?;
             let Some(hold) = found.holds.first() else {
@@ -191,7 +200,7 @@ async fn capture(global: &Global, args: CaptureArgs) -> Done {
     };
     let asked = of_hold(Operation::Capture, own_id("capture", args.id.id)?, args.hold);
     let amount = args.amount.unwrap_or_default();
-    let asked = proto::TransferRequest { amount, currency, last: args.last, ..asked };
+    let asked = proto::TransferRequest { amount, currency, last: args.last, terms, ..asked };
     ask(global, asked, "CAPTURED").await
 }
 

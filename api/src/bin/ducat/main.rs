@@ -1,6 +1,6 @@
 //! The binary `ducat`: one program that serves the ledger and speaks to it.
 //!
-//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `hold`, `import`, `events` and
+//! `serve` runs the engine behind gRPC. `account`, `asset`, `transfer`, `pay`, `split`, `hold`, `import`, `events` and
 //! `status` are clients of a running server. `verify`, `replay`, `diff`, `restore`, `fork` and `doctor`
 //! read a data directory, beside a running server or without one. This file reads the command line and hands over; each command has a module of its
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
@@ -26,6 +26,7 @@ mod moment;
 mod net;
 mod offline;
 mod output;
+mod pay;
 mod printer;
 mod receipt;
 mod refund;
@@ -35,6 +36,7 @@ mod serve;
 mod snapshot;
 mod statement;
 mod status;
+mod terms;
 #[cfg(test)]
 mod testing;
 mod transfer;
@@ -88,6 +90,10 @@ enum Command {
     Asset(asset::AssetCommand),
     /// Make one transfer and wait until it is durable.
     Transfer(transfer::TransferArgs),
+    /// Pay one account out of several sources, in order: all of it or nothing.
+    Pay(pay::PayArgs),
+    /// Pay several accounts their shares of one amount, exact to the minor unit.
+    Split(pay::SplitArgs),
     /// Place, capture, void, extend, show and list holds: money set aside for later.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
@@ -178,6 +184,8 @@ fn run(cli: Cli) -> Done {
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
+        Command::Pay(args) => block_on(pay::pay(&global, args)),
+        Command::Split(args) => block_on(pay::split(&global, args)),
         Command::Hold(command) => block_on(hold::run(&global, command)),
         Command::Refund(args) => block_on(refund::refund(&global, args)),
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),

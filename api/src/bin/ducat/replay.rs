@@ -242,6 +242,7 @@ mod tests {
             available: posted,
             opened_lsn: Lsn(1),
             last_lsn: Lsn(5),
+            version: Lsn(9),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
 use crate::refund::RefundAfterLine;
+use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::import::Kind;
@@ -23,7 +24,9 @@ Examples:
   ducat transfer --from 1 --to 2 --amount 100.00 --currency GBP --kind deposit
   ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP
   ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --json \\
-        --id 0192f3a4-5b6c-7d8e-9f01-23456789abcd")]
+        --id 0192f3a4-5b6c-7d8e-9f01-23456789abcd
+  ducat transfer --from 2 --to 3 --amount 50.00 --currency GBP --up-to available
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17")]
 pub struct TransferArgs {
     /// The account that pays.
     #[arg(long, value_name = "ACCOUNT")]
@@ -43,6 +46,10 @@ pub struct TransferArgs {
     /// The transfer's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    balancing: BalancingArgs,
+    #[command(flatten)]
+    require: RequireArgs,
 }
 
 /// An outcome as scripts read it.
@@ -64,6 +71,21 @@ struct OutcomeLine<'a> {
     /// How the original stands, after a refund of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     refund: Option<RefundAfterLine<'a>>,
+    /// What is told of one with terms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<TermsLine>,
+}
+
+/// What is told of terms, as scripts read it.
+#[derive(Serialize)]
+struct TermsLine {
+    moved_minor: String,
+    moved: Option<String>,
+    /// Absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debit_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_version: Option<u64>,
 }
 
 /// A balance as scripts read it: minor units, and decimals where the account's own currency
@@ -131,6 +153,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
         amount: args.amount.clone(),
         currency: args.currency.clone(),
         kind: args.kind.wire(),
+        terms: terms(&args.balancing, &args.require),
         ..Default::default()
     }
 }
@@ -178,20 +201,7 @@ pub fn text(
     done: Option<&'static str>,
     json: bool,
 ) -> Result<String, Failure> {
-    let line = OutcomeLine {
-        id: output::transfer_id(outcome.id_high, outcome.id),
-        posted: outcome.code == proto::Code::Posted as i32,
-        code: output::code_name(outcome.code),
-        explanation: outcome.explanation.clone(),
-        repeat: outcome.repeat,
-        lsn: outcome.lsn,
-        time: output::time(outcome.time_ns),
-        time_ns: outcome.time_ns,
-        debit: outcome.debit.as_ref().map(|b| balance_line(b, units.debit.as_ref())),
-        credit: outcome.credit.as_ref().map(|b| balance_line(b, units.credit.as_ref())),
-        hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
-        refund: outcome.refund.as_ref().map(|r| RefundAfterLine::new(r, units.debit.as_ref())),
-    };
+    let line = outcome_line(outcome, units);
     if json {
         return output::json(&line);
     }
@@ -205,6 +215,14 @@ pub fn text(
         facts.push(("repeat", "yes: this id was decided before, nothing happened anew".into()));
     }
     facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
+    if let Some(terms) = line.terms.filter(|_| line.posted) {
+        let unit = units.debit.as_ref().or(units.credit.as_ref());
+        let moved = match (terms.moved, unit) {
+            (Some(moved), Some(unit)) => format!("{moved} {}", unit.currency),
+            _ => format!("{} minor units", terms.moved_minor),
+        };
+        facts.push(("moved", moved));
+    }
     if let Some(hold) = line.hold {
         facts.extend(hold.facts());
     }
@@ -215,6 +233,42 @@ pub fn text(
         }
     }
     Ok(output::facts(facts))
+}
+
+/// The outcome as a JSON line.
+pub fn json_line(outcome: &proto::Outcome, units: &Units) -> Result<String, Failure> {
+    output::json(&outcome_line(outcome, units))
+}
+
+fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'a> {
+    OutcomeLine {
+        id: output::transfer_id(outcome.id_high, outcome.id),
+        posted: outcome.code == proto::Code::Posted as i32,
+        code: output::code_name(outcome.code),
+        explanation: outcome.explanation.clone(),
+        repeat: outcome.repeat,
+        lsn: outcome.lsn,
+        time: output::time(outcome.time_ns),
+        time_ns: outcome.time_ns,
+        debit: outcome.debit.as_ref().map(|b| balance_line(b, units.debit.as_ref())),
+        credit: outcome.credit.as_ref().map(|b| balance_line(b, units.credit.as_ref())),
+        hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
+        refund: outcome.refund.as_ref().map(|r| RefundAfterLine::new(r, units.debit.as_ref())),
+        terms: outcome.terms.as_ref().map(|told| terms_line(told, units)),
+    }
+}
+
+fn terms_line(told: &proto::TermsOutcome, units: &Units) -> TermsLine {
+    let moved_minor = moved_minor(told);
+    let unit = units.debit.as_ref().or(units.credit.as_ref());
+    let moved = moved_minor.parse().ok().zip(unit);
+    let known = |version: u64| Some(version).filter(|version| *version > 0);
+    TermsLine {
+        moved: moved.map(|(minor, unit)| format_minor(minor, unit.digits)),
+        moved_minor,
+        debit_version: known(told.debit_version),
+        credit_version: known(told.credit_version),
+    }
 }
 
 /// `87.66 GBP posted, 587.66 available`.

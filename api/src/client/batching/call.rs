@@ -8,6 +8,7 @@ use crate::convert::{TIMEOUT_MS_MAX, transfers};
 use crate::proto::{Operation, TransferRequest};
 use crate::wire_requests::WireRequest;
 use ducat_engine::money::Currencies;
+use prost::Message as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -16,6 +17,7 @@ use tokio::sync::SemaphorePermit;
 /// Longest texts that are sent for the server to judge, bytes: what it takes itself.
 const CURRENCY_BYTES_MAX: usize = 12;
 const AMOUNT_BYTES_MAX: usize = 64;
+const TERMS_BYTES_MAX: usize = 1_024;
 
 /// What only the server can know: the assets it has.
 const UNKNOWN_HERE: &str = "CURRENCY_UNKNOWN";
@@ -95,6 +97,7 @@ pub(super) fn validate(items: &[TransferRequest], group: bool) -> Result<(), Cli
         item.currency.len() > CURRENCY_BYTES_MAX
             || item.amount.len() > AMOUNT_BYTES_MAX
             || item.over_capture_max.len() > AMOUNT_BYTES_MAX
+            || item.terms.as_ref().is_some_and(|terms| terms.encoded_len() > TERMS_BYTES_MAX)
     };
     if certain || items.iter().any(long) {
         let refused = Refused::from(violations.into_batch_error());
@@ -106,6 +109,7 @@ pub(super) fn validate(items: &[TransferRequest], group: bool) -> Result<(), Cli
 /// Whether nothing of it needs a closer look.
 fn is_plain(item: &TransferRequest) -> bool {
     item.id | item.id_high != 0
+        && item.terms.is_none()
         && item.amount.is_empty()
         && item.currency.is_empty()
         && item.over_capture_max.is_empty()

@@ -22,6 +22,7 @@ struct AccountLine<'a> {
     posted_minor: &'a str,
     opened_lsn: u64,
     last_lsn: u64,
+    version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +99,7 @@ fn account_line(a: &proto::Account) -> AccountLine<'_> {
         posted_minor: &a.posted_minor,
         opened_lsn: a.opened_lsn,
         last_lsn: a.last_lsn,
+        version: a.version,
         kind: kind_name(a.kind()),
         normal_side: side_name(a.normal_side()),
         owner: &a.owner,

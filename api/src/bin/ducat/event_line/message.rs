@@ -100,7 +100,17 @@ impl EventLine {
             (true, minor) => Some(format_minor(i128::from(minor), digits)),
             (false, _) => Some(asked.amount.clone()),
         };
+        let balanced = asked.terms.as_ref().is_some_and(|terms| terms.balancing.is_some());
+        let moved = outcome.terms.as_ref().filter(|_| done && balanced).and_then(|told| {
+            let minor = match told.moved_wide.as_str() {
+                "" => i128::from(told.moved_minor),
+                wide => wide.parse().ok()?,
+            };
+            Some(format_minor(minor, digits))
+        });
         let line = Self {
+            up_to: named.clone().filter(|_| balanced),
+            terms: asked.terms.is_some(),
             id: Some(output::transfer_id(asked.id_high, asked.id)),
             code: (!done).then(|| rejection.map_or("unknown", Rejection::code)),
             currency: (!asked.currency.is_empty()).then(|| asked.currency.clone()),
@@ -113,7 +123,7 @@ impl EventLine {
                 event: if done { "posted" } else { "refused" },
                 debit: Some(output::account_id(asked.debit_account_high, asked.debit_account)),
                 credit: Some(output::account_id(asked.credit_account_high, asked.credit_account)),
-                amount: named.or_else(|| Some(format_minor(0, digits))),
+                amount: moved.or(named).or_else(|| Some(format_minor(0, digits))),
                 credit_posted: after(&outcome.credit),
                 ..line
             };
