@@ -1,13 +1,13 @@
 //! How calls become bytes and back: numbers of seven bits a byte, ids and places relative to
 //! the one before. Each call is decoded by itself.
 
+mod holds;
+
 use crate::history::{
-    ACCOUNTS, AccountChange, CHANGED, Call, ENTRIES, HOLDS, KINDS, OPENED, STATUSES, STORED, Seen,
-    SeenEntry, SeenHold, SeenMore, Span, TOTALS, TRANSFERS, Told, UNANSWERED,
+    ACCOUNTS, CHANGED, Call, ENTRIES, HOLDS, KINDS, OPENED, STATUSES, STORED, Seen, SeenEntry,
+    SeenMore, Span, TOTALS, TRANSFERS, Told, UNANSWERED,
 };
-use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
-use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
@@ -169,46 +169,6 @@ impl Out {
         }
         if let Some(hold) = &told.hold {
             self.hold_after(hold);
-        }
-    }
-
-    fn hold_after(&mut self, hold: &HoldAfter) {
-        self.number(hold.hold.get());
-        self.byte(hold.closed.map_or(0, Closed::number));
-        for minor in [hold.captured, hold.released, hold.remaining] {
-            self.number(minor);
-        }
-        self.maybe(hold.over_capture_max);
-        self.maybe(hold.expires_ns.map(u128::from));
-    }
-
-    fn maybe(&mut self, value: Option<u128>) {
-        self.byte(u8::from(value.is_some()));
-        value.into_iter().for_each(|value| self.number(value));
-    }
-
-    pub fn seen_hold(&mut self, seen: &SeenHold) {
-        self.number(seen.id.get());
-        self.byte(seen.closed.map_or(0, Closed::number));
-        self.number(seen.remaining);
-        self.number(seen.expires_ns.into());
-    }
-
-    pub fn change(&mut self, change: &AccountChange) {
-        match change {
-            AccountChange::Status { status, reason } => {
-                let status = STATUSES.iter().position(|known| known == status).expect("listed");
-                self.byte(status as u8);
-                self.list(reason.bytes(), Self::byte);
-            }
-            AccountChange::Limits(Limits { overdraft_limit, bounds }) => {
-                self.byte(u8::MAX);
-                self.number(*overdraft_limit);
-                for bound in [bounds.floor, bounds.ceiling] {
-                    self.byte(u8::from(bound.is_some()));
-                    bound.into_iter().for_each(|bound| self.signed(bound));
-                }
-            }
         }
     }
 
@@ -432,50 +392,6 @@ impl In<'_> {
         let hold = if flags & HAS_HOLD == 0 { None } else { Some(Box::new(self.hold_after()?)) };
         let repeat = flags & REPEAT != 0;
         Some(Told { id, lsn, time_ns, rejection, repeat, debit, credit, hold })
-    }
-
-    fn hold_after(&mut self) -> Option<HoldAfter> {
-        Some(HoldAfter {
-            hold: TransferId::new(self.number()?).ok()?,
-            closed: self.closed()?,
-            captured: self.number()?,
-            released: self.number()?,
-            remaining: self.number()?,
-            over_capture_max: self.maybe(Self::number)?,
-            expires_ns: self.maybe(Self::small)?,
-        })
-    }
-
-    fn closed(&mut self) -> Option<Option<Closed>> {
-        match self.byte()? {
-            0 => Some(None),
-            number => Some(Some(Closed::from_number(number)?)),
-        }
-    }
-
-    fn maybe<T>(&mut self, value: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        match self.byte()? {
-            0 => Some(None),
-            _ => Some(Some(value(self)?)),
-        }
-    }
-
-    fn seen_hold(&mut self) -> Option<SeenHold> {
-        let (id, closed) = (TransferId::new(self.number()?).ok()?, self.closed()?);
-        Some(SeenHold { id, closed, remaining: self.number()?, expires_ns: self.small()? })
-    }
-
-    fn change(&mut self) -> Option<AccountChange> {
-        let status = self.byte()?;
-        if status == u8::MAX {
-            let overdraft_limit = self.number()?;
-            let (floor, ceiling) = (self.maybe(Self::signed)?, self.maybe(Self::signed)?);
-            let bounds = Bounds { floor, ceiling };
-            return Some(AccountChange::Limits(Limits { overdraft_limit, bounds }));
-        }
-        let status = *STATUSES.get(usize::from(status))?;
-        let reason = String::from_utf8(self.list(Self::byte)?).ok()?;
-        Some(AccountChange::Status { status, reason })
     }
 
     #[inline]

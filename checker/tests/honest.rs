@@ -23,15 +23,22 @@ fn request(rng: &mut Rng, ids: u128) -> Request {
     let credit = u128::from(content.below(7)) + 1;
     let amount = u128::from(content.below(60));
     let other = rng.below(12) == 0;
-    let timeout_ns = [0, 25, 60, REMEMBER_NS / 30][content.below(4) as usize];
-    let spoken_of = u128::from(content.below(u64::try_from(ids).expect("small"))) + 1;
+    let timeout_ns = [0, 40, 200, REMEMBER_NS / 30][content.below(4) as usize];
+    // Every third id is a hold's, and operations mostly speak of one of them.
+    if id % 3 == 0 {
+        let amount = amount / 4 + 1 + u128::from(other);
+        return hold(id, debit, credit, amount, timeout_ns);
+    }
+    let hold_ids = u64::try_from(ids / 3).expect("small") + 1;
+    let spoken_of = 3 * u128::from(content.below(hold_ids)) + u128::from(content.below(12) == 0);
+    let spoken_of = spoken_of.max(1);
+    let few = u128::from(content.below(9)) + 1;
     match content.below(12) {
-        0..3 => return hold(id, debit, credit, amount + u128::from(other), timeout_ns),
-        3 => return capture(id, spoken_of, None, other),
-        4 => return capture(id, spoken_of, Some(amount), content.below(2) == 0),
-        5 => return capture(id, spoken_of, Some(u128::from(content.below(9)) + 1), other),
-        6 => return void(id, spoken_of + u128::from(other)),
-        7 => return extend(id, spoken_of, 2 * timeout_ns + u64::from(other)),
+        0 => return capture(id, spoken_of, None, other),
+        1 => return capture(id, spoken_of, Some(amount), other),
+        2..4 => return capture(id, spoken_of, Some(few), content.below(3) == 0),
+        4 => return void(id, spoken_of + u128::from(other)),
+        5 => return extend(id, spoken_of, 4 * timeout_ns + u64::from(other)),
         _ => {}
     }
     let mut request = transfer(id, debit, credit, amount).into();
@@ -63,6 +70,25 @@ fn submission(rng: &mut Rng, ids: u128) -> Vec<Request> {
     all
 }
 
+/// A hold between accounts that have money, or something asked of one that is open; under a new id.
+fn on_holds(rng: &mut Rng, run: &Run, id: u128) -> Request {
+    let open: Vec<_> = run.ledger.coordinator.holds().iter().collect();
+    let timeout_ns = [0, 40, 400, REMEMBER_NS / 30][rng.below(4) as usize];
+    if open.is_empty() || rng.below(3) == 0 {
+        let (debit, credit) = (u128::from(rng.below(2)) + 2, u128::from(rng.below(2)) + 4);
+        return hold(id, debit, credit, u128::from(rng.below(9)) + 1, timeout_ns);
+    }
+    let found = open[usize::try_from(rng.below(open.len() as u64)).expect("small")];
+    let (of, few) = (found.id.get(), u128::from(rng.below(4)) + 1);
+    match rng.below(8) {
+        0..3 => capture(id, of, Some(few), rng.below(4) == 0),
+        3 => capture(id, of, Some(found.remaining + few), false),
+        4 => capture(id, of, None, false),
+        5 => void(id, of),
+        _ => extend(id, of, 3 * timeout_ns),
+    }
+}
+
 fn random_run(seed: u64) -> Run {
     let mut rng = Rng(seed);
     let mut run = Run::new();
@@ -72,7 +98,14 @@ fn random_run(seed: u64) -> Run {
     let long = rng.below(4) == 0;
     for _ in 0..rng.below(if long { 150 } else { 25 }) {
         run.now_ns += if long { REMEMBER_NS / 24 } else { 0 };
-        match rng.below(11) {
+        match rng.below(14) {
+            11.. => {
+                let many = 1 + u128::from(rng.below(3));
+                let base = 20_000 + 10 * run.calls.len() as u128;
+                let asked = (0..many).map(|nth| on_holds(&mut rng, &run, base + nth)).collect();
+                let asked = if rng.below(3) == 0 { linked(asked) } else { asked };
+                run.submit_all(&[asked], &[rng.below(5) == 0]);
+            }
             8 => run.pass(rng.below(REMEMBER_NS / 20)),
             9 => drop(run.set_limits(u128::from(rng.below(5)) + 2, limits(&mut rng))),
             10 => {

@@ -273,26 +273,35 @@ fn order(firsts: &HashMap<u128, First<'_>>, observed: &Observed, faults: &mut Fa
     }
 }
 
+/// The sending of something, or its answer.
+struct Moment {
+    at: u64,
+    sent_at: u64,
+    /// The answer's: the LSNs in it, and whether each was new.
+    told: Option<Vec<(u64, bool)>>,
+}
+
 /// What was sent after an answer arrived comes after what was answered.
 fn real_time(calls: &[Call], changes: &[ChangeCall], faults: &mut Faults) {
-    // By moment: the sending of something, or its answer and the LSNs given to it.
-    let mut moments: Vec<(u64, Option<(u64, Vec<(u64, bool)>)>)> = Vec::new();
+    let mut moments: Vec<Moment> = Vec::new();
+    let mut note = |sent_at, answered_at: Option<u64>, told: Vec<(u64, bool)>| {
+        moments.push(Moment { at: sent_at, sent_at, told: None });
+        moments.extend(answered_at.map(|at| Moment { at, sent_at, told: Some(told) }));
+    };
     for call in calls {
-        moments.push((call.sent_at, None));
         let told = call.outcomes.iter().map(|outcome| (outcome.lsn, !outcome.repeat)).collect();
-        moments.extend(call.answered_at.map(|at| (at, Some((call.sent_at, told)))));
+        note(call.sent_at, call.answered_at, told);
     }
     for change in changes {
-        moments.push((change.sent_at, None));
         let told = change.lsn.map(|lsn| (lsn, true)).into_iter().collect();
-        moments.extend(change.answered_at.map(|at| (at, Some((change.sent_at, told)))));
+        note(change.sent_at, change.answered_at, told);
     }
-    moments.sort_by_key(|(at, _)| *at);
+    moments.sort_by_key(|moment| moment.at);
     let mut answered_to = 0;
     let mut floors: HashMap<u64, u64> = HashMap::new();
-    for (at, answer) in moments {
-        let Some((sent_at, told)) = answer else {
-            floors.insert(at, answered_to);
+    for Moment { sent_at, told, .. } in moments {
+        let Some(told) = told else {
+            floors.insert(sent_at, answered_to);
             continue;
         };
         let floor = floors[&sent_at];

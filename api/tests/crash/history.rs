@@ -185,7 +185,7 @@ impl History {
         const NEWEST: usize = 200;
         let inner = self.lock();
         let many = inner.holds.len();
-        let among = if random % 8 == 0 { many } else { many.min(NEWEST) };
+        let among = if random.is_multiple_of(8) { many } else { many.min(NEWEST) };
         let random = usize::try_from(random >> 8).expect("56 bits");
         (many > 0).then(|| inner.holds[many - 1 - random % among])
     }

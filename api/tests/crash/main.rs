@@ -25,6 +25,7 @@ mod disk_guard;
 mod failing_disk;
 mod faults;
 mod frames;
+mod good_run;
 mod history;
 mod kill;
 mod ledger;

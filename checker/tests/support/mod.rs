@@ -4,6 +4,8 @@
 // Each test file uses another part of this.
 #![allow(dead_code)]
 
+pub mod good;
+
 use ducat_checker::history::{AccountChange, Call, Seen, SeenEntry, SeenHold, SeenMore};
 use ducat_checker::{Checker, Event, History, Options, Report, Span, Told};
 use ducat_engine::account_event::{AccountEvent, Change};

@@ -115,3 +115,37 @@ fn holds_are_given_as_they_were_whatever_happens_meanwhile() {
         assert!(holds.export.is_none());
     }
 }
+
+/// A page never holds more than asked, looks at no more places than asked, and all of them
+/// together are the account's open holds, each once.
+#[test]
+fn one_accounts_holds_are_found_page_by_page() {
+    let mut holds = Holds::new(3);
+    let many = CHUNK as u64 + 900;
+    for n in 0..many {
+        let debit = Slot(u32::try_from(n % 3).expect("small"));
+        assert!(holds.insert(Hold { debit, ..hold(n, NEVER_NS) }));
+    }
+    for n in (0..many).step_by(7) {
+        holds.set_remaining(id(n), 0);
+    }
+    let of_one = |n: &u64| n % 3 == 1 && n % 7 != 0;
+    let expected = ids((0..many).filter(of_one).map(id));
+    for (places, max) in [(usize::MAX, usize::MAX), (1_000, usize::MAX), (4_096, 10), (1, 1)] {
+        let (mut found, mut next, mut looked_at) = (Vec::new(), Some(0), 0);
+        while let Some(from) = next {
+            let (page, go_on) = holds.of_account(Slot(1), from, places, max);
+            assert!(page.len() <= max, "{places} {max}");
+            assert!(page.iter().all(|hold| hold.debit == Slot(1) && hold.remaining == 100));
+            let to = go_on.unwrap_or(u32::try_from(many).expect("small"));
+            assert!(to > from && (to - from) as usize <= places, "{from} to {to}");
+            looked_at += to - from;
+            found.extend(page.into_iter().map(|hold| hold.id));
+            next = go_on;
+        }
+        assert_eq!(u64::from(looked_at), many, "no place twice, none left out");
+        assert_eq!(found.len(), expected.len());
+        assert_eq!(ids(found.into_iter()), expected, "{places} {max}");
+    }
+    assert_eq!(holds.of_account(Slot(1), u32::MAX, 10, 10), (vec![], None), "beyond the last");
+}
