@@ -218,6 +218,9 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         file.profiles(&piece).expect("writes");
     }
+    while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
+        file.refunds(&piece).expect("writes");
+    }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece).expect("writes");
     }
