@@ -256,6 +256,16 @@ fn many_at_once_in_one_batch_over_submissions_and_groups() {
 }
 
 #[test]
+fn two_of_one_submission_that_are_too_much_together() {
+    let mut bank = Bank::new(2);
+    let sale = bank.paid(ALICE, SHOP, 30);
+    let both = [refund(1, sale, Some(20)), refund(2, sale, Some(20))].map(Request::from);
+    let answers = bank.ask(&both);
+    let rejections = [answers[0].0.rejection, answers[1].0.rejection];
+    assert_eq!(rejections, [None, Some(Rejection::RefundExceeded)]);
+}
+
+#[test]
 fn an_original_of_the_same_submission_but_not_of_the_same_group() {
     let mut bank = Bank::new(2);
     let linked = TransferRequest { linked: true, ..transfer(7, ALICE, SHOP, 5) };
@@ -574,7 +584,9 @@ fn the_workload_refunds() {
         let mut words = || -> Vec<u64> { (0..1 + rng.below(6)).map(|_| rng.next()).collect() };
         let raw: Vec<_> = (0..24).map(|_| (words()[0] as u8, words())).collect();
         let mut model = SerialLedger::new();
-        workload::accounts().iter().for_each(|spec| drop(model.open_account(spec)));
+        for spec in workload::accounts() {
+            model.open_account(&spec);
+        }
         for step in Script::in_full(&raw).0 {
             let Step::Submit(requests) = step else { continue };
             for (request, outcome) in requests.iter().zip(model.submit(1_000, &requests)) {

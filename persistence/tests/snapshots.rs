@@ -131,7 +131,7 @@ fn with_holds(mut ledger: Ledger, count: u128) -> Ledger {
 /// The same with refunds: most in part, some to their end.
 fn with_refunds(mut ledger: Ledger, count: u128) -> Ledger {
     let now_ns = ledger.coordinator.last_time_ns() + 1;
-    let id = |n: u128| TransferId::new(n << 81).expect("not zero");
+    let id = |n: u128| TransferId::new(n << 81 | 1).expect("not zero");
     let (debit, credit) = (account(1 << 70 | 1), account(5 << 70 | 5));
     for n in 1..=count {
         let (moves, kind) = (id(n), TransferKind::Deposit);
@@ -217,6 +217,9 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     }
     while let Some(piece) = ledger.coordinator.give_profiles(PIECE_PROFILES) {
         file.profiles(&piece).expect("writes");
+    }
+    while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
+        file.refunds(&piece).expect("writes");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece).expect("writes");

@@ -7,6 +7,7 @@ mod feed;
 mod holds;
 mod overload;
 mod past;
+mod refunds;
 mod slow;
 mod snapshots;
 mod streams;

@@ -114,14 +114,14 @@ impl<'a> RefundAfterLine<'a> {
 
     /// The same for people.
     pub fn fact(self) -> (&'static str, String) {
-        let verb = if self.reversed { "is reversed" } else { "stays" };
+        let reversed = if self.reversed { ", reversed" } else { "" };
         let what = match (self.moved, self.refunded, self.remaining, self.currency) {
             (Some(moved), Some(refunded), Some(remaining), Some(currency)) => {
                 format!("{refunded} of {moved} {currency} given back, {remaining} remain")
             }
             _ => format!("{} of {} minor units given back", self.refunded_minor, self.moved_minor),
         };
-        ("original", format!("{} (LSN {}) {verb}: {what}", self.of, self.of_lsn))
+        ("original", format!("{} (LSN {}){reversed}: {what}", self.of, self.of_lsn))
     }
 }
 
