@@ -3,6 +3,7 @@
 //! is `serial_equivalence.rs`'s, on workloads that have them; that those meet every rule is
 //! checked here.
 
+use ducat_engine::codec::{decode_all, encode};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::model::{Answered, SerialLedger};
@@ -514,6 +515,10 @@ fn the_workload_meets_every_rule_and_moves_less_than_asked() {
             let done = book.ledger.execute(1_000, &[requests]).expect("possible");
             for (lsn, record) in done.records {
                 count(&record, &mut counts);
+                let mut bytes = Vec::new();
+                encode(&record, &mut bytes);
+                let read: Result<Vec<Record>, _> = decode_all(&bytes).collect();
+                assert_eq!(read.expect("it was encoded"), std::slice::from_ref(&record));
                 book.events.push(Event { lsn, time_ns: done.time_ns, record });
             }
         }

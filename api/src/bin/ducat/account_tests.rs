@@ -33,6 +33,7 @@ fn bank() -> proto::Account {
         posted_minor: "-1234".into(),
         opened_lsn: 2,
         last_lsn: 9,
+        version: 9,
         ..Default::default()
     }
 }
@@ -60,7 +61,7 @@ fn accounts_print_as_json_lines() {
             "\n",
             r#"{"id":"2","currency":"GBP","status":"active","external":false,"posted":"12.34","#,
             r#""held":"0.00","incoming":"0.00","available":"512.34","overdraft_limit":"500.00","#,
-            r#""posted_minor":"1234","opened_lsn":3,"last_lsn":9}"#
+            r#""posted_minor":"1234","opened_lsn":3,"last_lsn":9,"version":9}"#
         )
     );
 }

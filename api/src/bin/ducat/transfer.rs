@@ -215,7 +215,8 @@ pub fn text(
         facts.push(("repeat", "yes: this id was decided before, nothing happened anew".into()));
     }
     facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
-    if let Some(terms) = line.terms.filter(|_| line.posted) {
+    // Of an operation on a hold, the hold tells.
+    if let Some(terms) = line.terms.filter(|_| line.posted && done.is_none()) {
         let unit = units.debit.as_ref().or(units.credit.as_ref());
         let moved = match (terms.moved, unit) {
             (Some(moved), Some(unit)) => format!("{moved} {}", unit.currency),
