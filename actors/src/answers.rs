@@ -161,6 +161,9 @@ impl From<Answer> for Answers {
     }
 }
 
+/// The requests that were not taken up, and which events they refund: the place of each among them.
+type Left = (Vec<Request>, Vec<(usize, Lsn)>);
+
 /// The outcomes of a submission on their way out. The permit is the room it takes in the
 /// engine.
 pub(crate) struct Leaving {
@@ -168,7 +171,7 @@ pub(crate) struct Leaving {
     pub reply: OutcomesSender,
     pub permit: OwnedSemaphorePermit,
     /// What was not taken up, and which events it refunds.
-    pub rest: Option<(Vec<Request>, Vec<(usize, Lsn)>)>,
+    pub rest: Option<Left>,
 }
 
 impl Leaving {
@@ -178,7 +181,7 @@ impl Leaving {
         reply: OutcomesSender,
         permit: OwnedSemaphorePermit,
         answers: Result<Answers, RequestError>,
-        rest: Option<(Vec<Request>, Vec<(usize, Lsn)>)>,
+        rest: Option<Left>,
     ) {
         let Some((requests, unread)) = rest else {
             drop(reply.send(answers.map(|answers| Part { answers, rest: None })));

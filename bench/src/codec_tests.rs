@@ -67,6 +67,7 @@ fn outcomes() -> Vec<proto::Outcome> {
         debit: Some(balance),
         credit: None,
         hold: Some(Box::new(proto::HoldOutcome { id: 9, state: 1, ..Default::default() })),
+        refund: None,
         terms: None,
     };
     vec![refused, proto::Outcome { id: 78, ..Default::default() }, Default::default()]

@@ -228,6 +228,13 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn list_refunds(
+        &self,
+        _: Request<proto::ListRefundsRequest>,
+    ) -> Answer<proto::ListRefundsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_entries(
         &self,
         _: Request<proto::ListEntriesRequest>,

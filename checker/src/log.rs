@@ -113,8 +113,10 @@ impl Out {
             Request::Capture(_) => CAPTURE,
             Request::Void(_) => VOID,
             Request::Extend(_) => EXTEND,
-            // No workload of which histories are made gives money back.
-            Request::Refund(_) => unimplemented!("histories hold no refunds"),
+            // No workload of which histories are made asks for either.
+            Request::Refund(_) | Request::Termed(_) => {
+                unimplemented!("histories hold no refunds and no terms")
+            }
         };
         let linked = if request.linked() { LINKED } else { 0 };
         self.byte(linked | flags | (operation << OPERATION_SHIFT));

@@ -170,6 +170,13 @@ proptest! {
     }
 }
 
+/// Once the checker found a fault in this honest run.
+#[test]
+fn a_run_of_which_the_checker_was_wrong() {
+    let report = random_run(14_966_033_415_536_996_963).check();
+    assert!(report.is_clean(), "{report}");
+}
+
 /// What the runs never do, they do not prove.
 #[test]
 fn honest_runs_do_everything_to_holds() {

@@ -320,9 +320,9 @@ fn a_version_is_a_lock_that_anything_opens_but_the_own_group() {
         let rivals = [locked(transfer(2, A, B, 10), read), locked(transfer(3, A, B, 10), read)];
         let answers = bank.ask(&rivals);
         let won = answers[0].0.lsn;
-        assert_eq!(answers[0].2.expect("told").debit_version, Some(won));
+        assert_eq!(answers[0].3.expect("told").debit_version, Some(won));
         assert_eq!(answers[1].0.rejection, Some(Rejection::DebitAccountVersion));
-        assert_eq!(answers[1].2.expect("told").debit_version, Some(won));
+        assert_eq!(answers[1].3.expect("told").debit_version, Some(won));
         // The members of one group read before it, all of them.
         let linked = TransferRequest { linked: true, ..transfer(4, A, B, 10) };
         let group = [locked(linked, won.0), locked(transfer(5, A, B, 10), won.0)];

@@ -32,6 +32,9 @@ pub(super) fn read(
         Operation::Void | Operation::Extend => {
             refuse("terms", "TERMS_NOT_OF_OPERATION", "voids and extensions have no terms");
         }
+        Operation::Refund | Operation::Reverse => {
+            refuse("terms", "TERMS_NOT_OF_OPERATION", "refunds and reversals have no terms");
+        }
     }
     let mut reader = Reader { currency, place, violations };
     let balancing = asked.balancing.as_ref().map(|balancing| reader.balancing(balancing));

@@ -206,7 +206,11 @@ fn observe(model: &Model, calls: &[Call], own: Vec<Event>) -> Observed {
     let known = calls.iter().flat_map(|call| call.transfers.iter().zip(&call.outcomes));
     let records: Vec<TransferRecord> = known
         .filter(|(_, outcome)| outcome.code != Code::IdReused as i32)
-        .map(|(t, o)| TransferRecord { transfer: Some(t.clone()), outcome: Some(o.clone()), ..Default::default() })
+        .map(|(t, o)| TransferRecord {
+            transfer: Some(t.clone()),
+            outcome: Some(o.clone()),
+            ..Default::default()
+        })
         .collect();
     let of = |record: &TransferRecord| record.outcome.clone().expect("set");
     let stored =

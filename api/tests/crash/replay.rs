@@ -236,6 +236,7 @@ pub fn if_refused(model: &Model, request: &TransferRequest) -> Told {
         }
         Operation::Capture => open.map(|(_, s)| (s.hold.debit, s.hold.credit)).unzip(),
         Operation::Void | Operation::Extend => (open.map(|(_, s)| s.hold.debit), None),
+        Operation::Refund | Operation::Reverse => unreachable!("the traffic gives nothing back"),
     };
     Told { debit: figures(model, parties.0), credit: figures(model, parties.1), hold }
 }

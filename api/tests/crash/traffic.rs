@@ -220,6 +220,7 @@ impl Traffic {
             }
             Operation::Void => TransferRequest { hold_id: first.hold_id ^ 1, ..first },
             Operation::Extend => TransferRequest { timeout_ms: first.timeout_ms + 1, ..first },
+            Operation::Refund | Operation::Reverse => unreachable!("it gives nothing back"),
         })
     }
 

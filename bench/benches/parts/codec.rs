@@ -103,7 +103,7 @@ fn encode_answers(refused: bool) -> impl FnMut(&mut Meter) {
     let (requests, outcomes, _) = decided(refused);
     let asked = decode(&encoded(&requests)).transfers;
     let currencies = Currencies::new();
-    let answers = Answers { outcomes, holds: Vec::new(), terms: Vec::new() };
+    let answers = Answers { outcomes, ..Answers::default() };
     move |meter| drop(meter.measure(|| outcomes::unary_answer(&answers, &asked, &currencies)))
 }
 

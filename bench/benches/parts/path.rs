@@ -25,8 +25,7 @@ fn bytes_to_bytes(accounts: u64) -> impl FnMut(&mut Meter) {
             let requests = convert(&asked, &currencies);
             let answers = bank.run(&requests);
             bank.records.seal(frame::SHARD, frame::EPOCH, frame::GENESIS);
-            let answers =
-                Answers { outcomes: posted(answers), holds: Vec::new(), terms: Vec::new() };
+            let answers = Answers { outcomes: posted(answers), ..Answers::default() };
             unary_answer(&answers, &asked.transfers, &currencies)
         });
         assert!(answer.as_bytes().len() > BATCH, "an outcome each");
