@@ -344,11 +344,12 @@ impl<'h> Checker<'h> {
                     .zip(&stored)
                     .all(|(verdict, stored)| verdict.allows(stored.rejection))
             });
-            if right || best.is_none() {
+            // Where several would be right, the one that explains most events: a group that is
+            // taken for one of which the rest was known leaves members behind that fit nowhere.
+            let rank = |right: bool, fresh: &[&Request]| right.then_some(fresh.len());
+            let before = best.as_ref().map(|(fresh, _, right)| rank(*right, fresh));
+            if before.is_none_or(|before| rank(right, &fresh) > before) {
                 best = Some((fresh, known, right));
-            }
-            if right {
-                break;
             }
         }
         let Some((fresh, known, right)) = best else {
