@@ -107,7 +107,7 @@ impl Bank {
     /// One request: the rule it broke, and what it moved.
     fn one(&mut self, request: impl Into<Request>) -> (Option<Rejection>, u128) {
         let answers = self.ask(&[request.into()]);
-        (answers[0].0.rejection, answers[0].2.map_or(0, |terms| terms.moved))
+        (answers[0].0.rejection, answers[0].3.map_or(0, |terms| terms.moved))
     }
 
     fn fund(&mut self, id: u128, to: u128, amount: u128) {
@@ -172,7 +172,7 @@ fn a_balanced_transfer_moves_what_is_available_up_to_its_amount() {
         bank.fund(7, B, 500);
         let again = bank.ask(&[up_to(transfer(4, B, C, 70), AVAILABLE)]);
         assert!(again[0].0.repeat);
-        assert_eq!((again[0].0.rejection, again[0].2.expect("told").moved), (None, 10));
+        assert_eq!((again[0].0.rejection, again[0].3.expect("told").moved), (None, 10));
         // Other terms under the id are another request.
         for other in [
             up_to(transfer(4, B, C, 71), AVAILABLE),
@@ -238,7 +238,7 @@ fn balanced_legs_of_one_group_build_on_each_other() {
             all(transfer(4, C, A, 7))
         }];
         let moved: Vec<u128> =
-            bank.ask(&group).iter().map(|answer| answer.2.expect("told").moved).collect();
+            bank.ask(&group).iter().map(|answer| answer.3.expect("told").moved).collect();
         assert_eq!(moved, [30, 80, 7]);
         // One member fails: nothing remains of any.
         let group = [all(linked(transfer(5, C, A, 99))), transfer(6, C, A, 1).into()];
@@ -267,7 +267,7 @@ fn sources_give_in_order_and_in_sum_what_was_asked() {
         legs.collect::<Vec<_>>()
     };
     let moved = |answers: Vec<Answered>| -> Vec<(Option<Rejection>, u128)> {
-        let one = |answer: &Answered| (answer.0.rejection, answer.2.expect("told").moved);
+        let one = |answer: &Answered| (answer.0.rejection, answer.3.expect("told").moved);
         answers.iter().map(one).collect()
     };
     on_each(|mut bank| {
