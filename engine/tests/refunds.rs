@@ -265,6 +265,31 @@ fn two_of_one_submission_that_are_too_much_together() {
     assert_eq!(rejections, [None, Some(Rejection::RefundExceeded)]);
 }
 
+/// A refund for which the money is not there counts for nothing: those behind it are judged when it
+/// is known what became of it, also in the same batch.
+#[test]
+fn one_that_fails_leaves_the_others_what_it_asked_for() {
+    for partitions in [1, 2] {
+        let mut bank = Bank::new(partitions);
+        let sale = bank.paid(ALICE, SHOP, 30);
+        bank.paid(SHOP, SUPPLIER, 15);
+        let linked = RefundRequest { linked: true, ..refund(3_003, sale, Some(1)) };
+        let asked = [
+            refund(3_001, sale, Some(20)).into(),
+            refund(3_002, sale, Some(14)).into(),
+            linked.into(),
+            transfer(3_004, SHOP, SUPPLIER, 9).into(),
+            refund(3_005, sale, None).into(),
+            refund(3_006, sale, Some(1)).into(),
+        ];
+        let rejections = bank.ask(&asked).into_iter().map(|(outcome, _)| outcome.rejection);
+        let (poor, failed) = (Some(Rejection::InsufficientFunds), Some(Rejection::LinkedFailed));
+        let expected = [poor, None, failed, poor, poor, None];
+        assert_eq!(rejections.collect::<Vec<_>>(), expected);
+        bank.replays(u64::MAX);
+    }
+}
+
 #[test]
 fn an_original_of_the_same_submission_but_not_of_the_same_group() {
     let mut bank = Bank::new(2);
