@@ -121,7 +121,14 @@ async fn with_originals(
 ) -> Result<Vec<Request>, RequestError> {
     let read = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let original = |(at, lsn)| Ok((at, Original::of(lsn, &reader.event(lsn)?.record)));
+        let original = |(at, lsn)| match reader.event(lsn) {
+            Ok(event) => Ok((at, Original::of(lsn, &event.record))),
+            // Gone without an archive: then nobody knows what it was.
+            Err(error) if error.is_trimmed() => {
+                Ok((at, Original { lsn, id: None, did: Did::Nothing }))
+            }
+            Err(error) => Err(error),
+        };
         unread.into_iter().map(original).collect::<Result<Vec<(usize, Original)>, _>>()
     });
     for (at, original) in read.await? {

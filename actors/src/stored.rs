@@ -44,6 +44,11 @@ impl StoredError {
         Self::Journal { lsn, source: Box::new(source) }
     }
 
+    /// Whether the event is gone: trimmed, and in no archive.
+    pub(crate) fn is_trimmed(&self) -> bool {
+        matches!(self, Self::Journal { source, .. } if matches!(**source, JournalError::Trimmed { .. }))
+    }
+
     /// As those who asked are told. What should be there and cannot be read is logged.
     pub(crate) fn into_request(self) -> RequestError {
         if let Self::Journal { source, .. } = &self

@@ -24,10 +24,11 @@ impl Ledger {
 
 /// The accounts that the event changes.
 fn slots(record: &Record) -> Option<[Slot; 2]> {
-    match record {
+    match record.plain() {
         Record::Posted(posted) | Record::PostedLinked(posted) => {
             Some([posted.debit, posted.credit])
         }
+        Record::Refunded(refunded) => Some([refunded.debit, refunded.credit]),
         Record::Held(held) => Some([held.debit; 2]),
         Record::Captured(captured) => Some([captured.debit, captured.credit]),
         Record::Voided(voided) => Some([voided.debit; 2]),

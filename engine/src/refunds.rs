@@ -68,6 +68,8 @@ impl Original {
         let did = match record {
             Record::Refunded(_) => Did::Refund,
             record => match record.posting() {
+                // A balanced transfer may find nothing.
+                Some(posted) if posted.amount == 0 => Did::Nothing,
                 Some(posted) => {
                     let (debit, credit, amount) = (posted.debit, posted.credit, posted.amount);
                     Did::Moved { debit, credit, amount }

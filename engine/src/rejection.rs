@@ -74,7 +74,8 @@ pub enum Rejection {
     OriginalUnknown = 40,
     /// It was refused, and moved nothing.
     OriginalRefused = 41,
-    /// It is a request that moves nothing: a hold that was placed, voided or extended.
+    /// It moved nothing: a hold that was placed, voided or extended, a balanced transfer that found
+    /// nothing.
     OriginalMovedNothing = 42,
     /// It is a refund or a reversal itself.
     OriginalIsRefund = 43,

@@ -9,7 +9,7 @@ use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::model::{Answered, SerialLedger};
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
 use ducat_engine::terms::{
     AccountTerms, Balancing, CreditCap, DebitCap, Range, Source, Termed, Terms, TermsFault,
 };
@@ -90,7 +90,9 @@ impl Bank {
 
     /// Asks both at once and checks that they agree.
     fn ask(&mut self, requests: &[Request]) -> Vec<Answered> {
-        let done = self.book.ledger.execute(0, &[requests]).expect("possible");
+        let events = self.book.events.clone();
+        let read = |lsn| ducat_engine::testing::book::read(&events, lsn);
+        let done = self.book.ledger.execute_reading(0, &[requests], read).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter();
         self.book.events.extend(events.map(|(lsn, record)| Event { lsn, time_ns, record }));
@@ -303,6 +305,63 @@ fn sources_give_in_order_and_in_sum_what_was_asked() {
         // Not enough in all.
         let paid = moved(bank.ask(&payment(50, [60, 60, 60])));
         assert_eq!(paid[2], (short, 0));
+        bank.check_replay();
+    });
+}
+
+/// The accounts of a capture are those of its hold, also where its own group places that: what came
+/// before in the batch counts. And what moved nothing cannot be given back.
+#[test]
+fn a_capture_of_the_own_groups_hold_has_its_version_and_nothing_is_not_refunded() {
+    on_each(|mut bank| {
+        bank.fund(1, A, 100);
+        let read = bank.version(A);
+        let hold = |id, linked| HoldRequest {
+            id: transfer_id(id),
+            debit: account(A),
+            credit: account(B),
+            amount: 5,
+            currency: None,
+            kind: TransferKind::Transfer,
+            timeout_ns: 0,
+            over_capture_max: 0,
+            linked,
+        };
+        let capture = |id, hold, version| {
+            let capture = CaptureRequest {
+                id: transfer_id(id),
+                hold: transfer_id(hold),
+                amount: None,
+                currency: None,
+                last: true,
+                linked: false,
+            };
+            termed(capture, Terms { debit: at_version(version), ..Terms::default() })
+        };
+        let asked = [transfer(2, A, C, 1).into(), hold(3, true).into(), capture(4, 3, read)];
+        let answers = bank.ask(&asked);
+        assert_eq!(answers[2].0.rejection, Some(Rejection::DebitAccountVersion));
+        let read = bank.version(A);
+        let answers = bank.ask(&[hold(5, true).into(), capture(6, 5, read)]);
+        assert!(answers.iter().all(|answer| answer.0.rejection.is_none()));
+        // A balanced transfer that finds nothing, and its refund.
+        let any = Balancing { min: 0, ..AVAILABLE };
+        let empty = transfer(7, C, A, 9);
+        bank.ask(&[transfer(8, C, B, 1).into()]);
+        let answers = bank.ask(&[up_to(empty, any)]);
+        assert_eq!((answers[0].0.rejection, answers[0].3.map(|told| told.moved)), (None, Some(0)));
+        let refund = RefundRequest {
+            id: transfer_id(9),
+            of: transfer_id(7),
+            of_lsn: None,
+            amount: None,
+            currency: None,
+            allow_overdraft: false,
+            linked: false,
+            original: None,
+        };
+        let answers = bank.ask(&[refund.into()]);
+        assert_eq!(answers[0].0.rejection, Some(Rejection::OriginalMovedNothing));
         bank.check_replay();
     });
 }

@@ -46,7 +46,8 @@ impl Coordinator {
     #[must_use]
     pub fn unread(&self, request: &Request) -> Option<Lsn> {
         let refund = request.refund()?;
-        if refund.amount.and_then(refuse_amount).is_some() || self.known.get(refund.id).is_some() {
+        // Of a repeat, too: whether its own id is still known when it is judged, its time decides.
+        if refund.amount.and_then(refuse_amount).is_some() {
             return None;
         }
         let lsn = self.original_lsn(refund, self.next_lsn)?;

@@ -60,16 +60,22 @@ impl Coordinator {
         });
         asked.into_iter().any(|termed| {
             let terms = termed.terms();
-            let [debit, credit] = self.slots(plan, termed.request());
+            let [debit, credit] = self.slots(plan, termed.request(), group);
             let debit = debit.filter(|_| terms.debit.version.is_some());
             let credit = credit.filter(|_| terms.credit.version.is_some());
             debit.into_iter().chain(credit).any(|slot| is_changing(plan, slot))
         })
     }
 
-    /// The accounts of a request, as far as they are known.
-    fn slots(&self, plan: &Plan, request: &Request) -> [Option<Slot>; 2] {
-        if let Some(ids) = request.accounts() {
+    /// The accounts of a request, as far as they are known; of one that speaks of a hold, those of
+    /// the hold, which an earlier member of the group may place.
+    fn slots(&self, plan: &Plan, request: &Request, group: &[Request]) -> [Option<Slot>; 2] {
+        let placed = |id: TransferId| {
+            let places =
+                |member: &&Request| matches!(member.plain(), Request::Hold(_)) && member.id() == id;
+            group.iter().find(places)?.accounts()
+        };
+        if let Some(ids) = request.accounts().or_else(|| request.hold().and_then(placed)) {
             return ids.map(|id| self.directory.get(id).map(|listing| listing.slot));
         }
         let of = |id: TransferId| self.holds.get(id).copied();

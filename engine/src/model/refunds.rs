@@ -36,7 +36,7 @@ impl RefundBook {
         let fate = match (request, moved) {
             _ if refused => Fate::Refused,
             (Request::Refund(_), _) => Fate::GaveBack,
-            (Request::Transfer(_) | Request::Capture(_), Some(moved)) => {
+            (Request::Transfer(_) | Request::Capture(_), Some(moved)) if moved.amount > 0 => {
                 Fate::Moved(moved.debit, moved.credit, moved.amount)
             }
             _ => Fate::MovedNothing,

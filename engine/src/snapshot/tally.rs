@@ -111,7 +111,8 @@ impl Tally {
         for account in accounts {
             let durable = account.durable();
             let wrong = |what| Unsound::Account { slot: self.slots, what };
-            if durable.opened_lsn > self.head.lsn || durable.last_lsn > self.head.lsn {
+            let newest = durable.opened_lsn.max(durable.last_lsn).max(durable.changed_lsn);
+            if newest > self.head.lsn {
                 return Err(wrong("an event of it comes after the snapshot"));
             }
             if self.currencies.by_id(account.currency()).is_none() {

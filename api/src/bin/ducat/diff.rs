@@ -102,10 +102,14 @@ impl Observer for Differ {
             return Ok(());
         }
         match event.record.plain() {
-            Record::Posted(_) | Record::PostedLinked(_) | Record::Captured(_) => self.posted += 1,
-            Record::Refused(_) | Record::RefusedLinked(_) | Record::HoldRefused(_) => {
-                self.refused += 1;
-            }
+            Record::Posted(_)
+            | Record::PostedLinked(_)
+            | Record::Captured(_)
+            | Record::Refunded(_) => self.posted += 1,
+            Record::Refused(_)
+            | Record::RefusedLinked(_)
+            | Record::HoldRefused(_)
+            | Record::RefundRefused(_) => self.refused += 1,
             _ => self.other += 1,
         }
         self.printer.as_mut().map_or(Ok(()), |printer| printer.print(ledger, event))
