@@ -68,6 +68,13 @@ def of_hold(operation, hold, **more):
         id=low, id_high=high, operation=operation, hold_id=h_low, hold_id_high=h_high, **more)
 
 
+def of_original(operation, original, **more):
+    low, high = halves(new_id())
+    o_low, o_high = halves(original)
+    return pb.TransferRequest(
+        id=low, id_high=high, operation=operation, original_id=o_low, original_id_high=o_high, **more)
+
+
 def new_account(id, currency="GBP", **more):
     low, high = halves(id)
     return pb.NewAccount(id=low, id_high=high, currency=currency, **more)
@@ -371,6 +378,64 @@ class Checks:
         expect_equal(opened.status, pb.ACCOUNT_STATUS_ACTIVE, "status")
         closed = self.status_of(CLOSED, pb.ACCOUNT_STATUS_CLOSED).account
         expect_equal(closed.status, pb.ACCOUNT_STATUS_CLOSED, "status")
+
+    def check_refunds(self):
+        before = self.posted(A), self.posted(B)
+        sale = transfer(A, B, 3_00)
+        expect_outcome(self.one(sale), "POSTED")
+        part = of_original(pb.OPERATION_REFUND, id_of(sale), amount_minor=1_00)
+        first, second = self.one(part), self.one(part)
+        expect_outcome(first, "POSTED", of=part)
+        expect_equal((first.refund.moved_minor, first.refund.refunded_minor), (3_00, 1_00), "refunded")
+        expect("marked", not first.repeat and second.repeat)
+        second.repeat = False
+        expect_equal(second, first, "the repeated refund")
+        more = of_original(pb.OPERATION_REFUND, id_of(sale), amount_minor=2_01)
+        expect_outcome(self.one(more), "REFUND_EXCEEDED")
+        rest = of_original(pb.OPERATION_REVERSE, id_of(sale))
+        expect_outcome(self.one(rest), "POSTED")
+        expect_equal((self.posted(A), self.posted(B)), before, "balances")
+        expect_outcome(self.one(of_original(pb.OPERATION_REVERSE, id_of(sale))), "ORIGINAL_REVERSED")
+        expect_outcome(self.one(of_original(pb.OPERATION_REVERSE, id_of(rest))), "ORIGINAL_IS_REFUND")
+        expect_outcome(self.one(of_original(pb.OPERATION_REVERSE, NOBODY)), "ORIGINAL_UNKNOWN")
+        whole, placed = transfer(A, B, 1), hold(A, B, 1)
+        for outcome in self.many([whole, placed]):
+            expect_outcome(outcome, "POSTED")
+        refund = of_original(pb.OPERATION_REFUND, id_of(whole), amount_minor=1)
+        expect_outcome(self.one(refund), "POSTED")
+        again = of_original(pb.OPERATION_REFUND, id_of(whole), amount_minor=1)
+        expect_outcome(self.one(again), "ORIGINAL_REFUNDED")
+        nothing = of_original(pb.OPERATION_REVERSE, id_of(placed))
+        expect_outcome(self.one(nothing), "ORIGINAL_MOVED_NOTHING")
+        expect_outcome(self.one(of_hold(pb.OPERATION_VOID, id_of(placed))), "POSTED")
+        refused = transfer(A, A, 1)
+        expect_outcome(self.one(refused), "SAME_ACCOUNT")
+        expect_outcome(self.one(of_original(pb.OPERATION_REVERSE, id_of(refused))), "ORIGINAL_REFUSED")
+
+    def check_terms(self):
+        def on(amount, **terms):
+            return self.one(transfer(A, B, amount, currency="GBP", terms=pb.Terms(**terms)))
+
+        before = self.posted(B)
+        far = pb.AccountTerms(posted=pb.Range(at_least_minor=2**60))
+        version = pb.AccountTerms(version=1)
+        expect_outcome(on(1, debit=version), "DEBIT_ACCOUNT_VERSION")
+        expect_outcome(on(1, credit=version), "CREDIT_ACCOUNT_VERSION")
+        expect_outcome(on(1, debit=far), "DEBIT_ACCOUNT_CONDITION")
+        expect_outcome(on(1, credit=far), "CREDIT_ACCOUNT_CONDITION")
+        debt = pb.Balancing(credit=pb.CREDIT_CAP_DEBT)
+        expect_outcome(on(1, balancing=debt), "CREDIT_ACCOUNT_OWES_LESS")
+        least = pb.Balancing(min_minor=2, debit=pb.DEBIT_CAP_AVAILABLE)
+        expect_outcome(on(1, balancing=least), "AMOUNT_BELOW_MINIMUM")
+        last = pb.Source(total_minor=2, last=True)
+        expect_outcome(on(1, balancing=pb.Balancing(source=last)), "SOURCES_FALL_SHORT")
+        expect_equal(self.posted(B), before, "balance")
+        moved = on(5, balancing=pb.Balancing(debit=pb.DEBIT_CAP_AVAILABLE))
+        expect_outcome(moved, "POSTED")
+        expect_equal(moved.terms.moved_minor, 5, "moved")
+        found = on(1, debit=pb.AccountTerms(version=moved.terms.debit_version))
+        expect_outcome(found, "POSTED")
+        expect_equal(self.posted(B), before + 6, "balance")
 
     def check_all_codes_seen(self):
         # Out of reach here: text amounts above 2^96 - 1 are malformed already, a balance
