@@ -76,6 +76,12 @@ fn check_coverage(all: &Report) {
         if rule == Rejection::HoldExists {
             continue;
         }
+        // The scripts give nothing back yet; `engine/tests/serial_equivalence.rs` does.
+        if (Rejection::OriginalUnknown.number()..=Rejection::RefundExceeded.number())
+            .contains(&rule.number())
+        {
+            continue;
+        }
         let times = all.refused(rule.number());
         assert!(times > least, "{} is rare: {times}", rule.code());
     }
