@@ -244,6 +244,9 @@ impl History {
     }
 
     /// Notes requests to which no answer came; they may have happened at any time since.
+    ///
+    /// # Panics
+    /// For refunds and requests with terms, which histories do not hold.
     pub fn unanswered<R: Into<Request>>(
         &mut self,
         sent_at: u64,
@@ -254,6 +257,9 @@ impl History {
     }
 
     /// Notes any call that was answered.
+    ///
+    /// # Panics
+    /// As [`Self::unanswered`].
     pub fn note(&mut self, span: Span, call: &Call) {
         match call {
             Call::Transfers(items) => self.transfers(span, items.iter().cloned()),
