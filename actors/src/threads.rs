@@ -25,6 +25,12 @@ pub(crate) fn lower_priority() {
     }
 }
 
+/// After so many turns of its own actors the engine's thread looks for what other threads have told
+/// them. Tokio's default is 31: coordinator and partition, who wake each other all the time, would
+/// decide four batches before the journal writer heard that its append is durable, and meanwhile the disk, the
+/// connections and the clients would wait (measured: `docs/adr/0010`).
+const OTHER_THREADS_INTERVAL: u32 = 1;
+
 /// A runtime of its own. Dropping it ends it; whatever still runs there is cut.
 pub(crate) struct EngineThreads {
     handle: Handle,
@@ -53,8 +59,11 @@ impl EngineThreads {
             let handle = runtime.handle().clone();
             return Ok(Self { handle, running: Some(Running::Many(runtime)) });
         }
-        let runtime =
-            Builder::new_current_thread().thread_name("ducat-blocking").enable_time().build()?;
+        let runtime = Builder::new_current_thread()
+            .thread_name("ducat-blocking")
+            .global_queue_interval(OTHER_THREADS_INTERVAL)
+            .enable_time()
+            .build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
         let thread =
