@@ -8,7 +8,7 @@
 
 use crate::admission::Shared;
 use crate::handle::RequestError;
-use crate::journal::JournalMsg;
+use crate::journal::ReleasedTo;
 use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
 use ducat_engine::holds::HoldAfter;
@@ -40,7 +40,7 @@ const TURNS: usize = 3;
 /// What the actor is told.
 pub(crate) enum AnswersMsg {
     /// All that these answers wait for is durable; tell the journal writer when they have left.
-    Release { releases: Vec<Release>, tell: ActorRef<JournalMsg> },
+    Release { releases: Vec<Release>, tell: ReleasedTo },
 }
 
 /// The actor.
@@ -74,8 +74,7 @@ impl Actor for AnswersActor {
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
         }
-        // A journal writer that is gone needs no word.
-        drop(tell.cast(JournalMsg::Released));
+        tell.tell();
         // Read back from the journal together.
         if !with_repeats.is_empty() {
             let shared = Arc::clone(&self.shared);

@@ -17,11 +17,11 @@ use crate::admission::Shared;
 use crate::answers::{Leaving, Release};
 use crate::backlog::Pace;
 use crate::clock::Clock;
+use crate::decided::{Decided, PlainBatch, Reused};
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
 use crate::tasks::{Submission, Task, WaitingRead};
-use crossbeam::channel;
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::codec;
 use ducat_engine::coordinator::{Answer, Coordinator};
@@ -66,7 +66,7 @@ pub(crate) struct CoordinatorArgs {
     pub rules: Coordinator,
     pub partitions: Vec<ActorRef<PartitionMsg>>,
     pub journal: ActorRef<JournalMsg>,
-    pub buffers: channel::Receiver<AppendBuffer>,
+    pub reused: Reused,
 }
 
 pub(crate) struct CoordinatorState {
@@ -74,7 +74,7 @@ pub(crate) struct CoordinatorState {
     pub clock: Clock,
     pub partitions: Vec<ActorRef<PartitionMsg>>,
     pub journal: ActorRef<JournalMsg>,
-    buffers: channel::Receiver<AppendBuffer>,
+    reused: Reused,
     /// Vectors that travel to the partitions and back.
     votes: Vec<Vec<Vote>>,
     legs: Vec<Vec<Legs>>,
@@ -102,7 +102,7 @@ impl Actor for CoordinatorActor {
             rules: args.rules,
             partitions: args.partitions,
             journal: args.journal,
-            buffers: args.buffers,
+            reused: args.reused,
             votes: vec![Vec::new(); count],
             legs: vec![Vec::new(); count],
             submissions: Vec::new(),
@@ -227,7 +227,7 @@ impl CoordinatorActor {
         let submissions = std::mem::take(&mut state.submissions);
         let requests = |submission: usize| &submissions[submission].requests[..];
         let mut rounds = Rounds::of(submissions.len());
-        let mut records = state.buffer();
+        let mut records = None;
         while !rounds.are_over() {
             let mut plan = state.rules.begin(now_ns);
             rounds.fill(&mut state.rules, &mut plan, requests);
@@ -241,8 +241,14 @@ impl CoordinatorActor {
                 }
                 state.commit(&plan, &batch).await?;
             }
+            if records.is_none() && rounds.are_over() && plan.is_plain() {
+                let legs = state.take_legs();
+                let decided = PlainBatch { plan, batch, rounds, submissions, legs };
+                return state.hand_on(Decided::Plain(Box::new(decided))).await;
+            }
+            let records = records.get_or_insert_with(|| state.reused.buffer());
             let parts = rounds.parts(requests);
-            let answers = state.conclude(&plan, &batch, parts, &mut records)?;
+            let answers = state.conclude(&plan, &batch, parts, records)?;
             rounds.collect(answers);
         }
         let answers = rounds.answers();
@@ -254,8 +260,8 @@ impl CoordinatorActor {
                 Release::Outcomes(Leaving { answer, reply, permit, rest })
             })
             .collect();
-        state.journal.cast(JournalMsg::Append { records, releases })?;
-        Ok(())
+        let records = records.unwrap_or_default();
+        state.hand_on(Decided::Made { records, releases }).await
     }
 
     /// Lets holds expire that are due although nobody asks for anything, and sees to being woken
@@ -393,9 +399,18 @@ impl CoordinatorState {
         Ok(())
     }
 
-    /// An empty buffer for records, used before where possible.
-    pub fn buffer(&self) -> AppendBuffer {
-        self.buffers.try_recv().unwrap_or_default()
+    /// The legs of the batch that was committed last; others take their place.
+    fn take_legs(&mut self) -> Vec<Vec<Legs>> {
+        let others = self.reused.legs(self.partitions.len());
+        std::mem::replace(&mut self.legs, others)
+    }
+
+    /// Gives the journal writer what was decided, and a turn, so that it goes on before the next
+    /// batch is put in order.
+    async fn hand_on(&self, decided: Decided) -> Result<(), ActorProcessingErr> {
+        self.journal.cast(JournalMsg::Append(decided))?;
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
     /// Sends one event or a few to the journal writer, and what is to be told once they are
@@ -406,7 +421,7 @@ impl CoordinatorState {
         events: &[(Lsn, Record)],
         tell: impl FnOnce() + Send + 'static,
     ) -> Result<(), ActorProcessingErr> {
-        let mut records = self.buffer();
+        let mut records = self.reused.buffer();
         if !events.is_empty() {
             records.begin_batch(time_ns);
             for (lsn, record) in events {
@@ -415,7 +430,7 @@ impl CoordinatorState {
             records.end_batch();
         }
         let releases = vec![Release::Then(Box::new(tell))];
-        self.journal.cast(JournalMsg::Append { records, releases })?;
+        self.journal.cast(JournalMsg::Append(Decided::Made { records, releases }))?;
         Ok(())
     }
 

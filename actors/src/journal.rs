@@ -1,43 +1,34 @@
-//! The journal writer actor: group commit with one append in flight.
+//! The journal writer actor: the engine's door to the thread that appends.
 //!
 //! ```text
-//! coordinator ─ Append(records, answers) ─▶ waiting ─▶ in flight ─▶ thread: Writer::append
-//!                                                          ▲              │ Done
-//!     callers ◀─ answers, once their LSN is durable ───────┴──────────────┘
+//! coordinator ─ Append(decided, answers) ─▶ JournalActor ─▶ thread: committer
+//!     callers ◀─ AnswersActor ◀─ answers, once their LSN is durable ─┘
 //! ```
 //!
-//! The append itself blocks (it ends in a sync of the disk), so it runs on a thread of its
-//! own. Whatever arrives meanwhile becomes the next append, without timers: a lone transfer
-//! is not held back and a flood makes large appends by itself. The first failed append ends
-//! the actor, and with it the process; nobody is told of an outcome that is not durable.
+//! The first failed append ends the actor, and with it the process; nobody is told of an outcome
+//! that is not durable.
+
+mod committer;
 
 use crate::admission::Shared;
-use crate::answers::{AnswersMsg, Release};
+use crate::answers::AnswersMsg;
+use crate::decided::{Decided, Used};
+pub(crate) use committer::ReleasedTo;
+use committer::{Committer, Told, Waiting};
 use crossbeam::channel;
 use ducat_engine::ids::Lsn;
-use ducat_persistence::{AppendBuffer, AppendError, Writer};
+use ducat_persistence::{Writer, with_causes};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-
-/// An append of fewer bytes waits until the answers of the one before have left, and with it
-/// what callers ask next: it would cost as much as a larger one. More than that is worth an
-/// append by itself.
-const FEW_BYTES: usize = 4 * 1024;
 
 /// What the journal writer is told.
 pub(crate) enum JournalMsg {
-    /// Records in LSN order, following those of the message before, and the answers that
-    /// wait for them. No records: the answers wait for what is on its way.
-    Append { records: AppendBuffer, releases: Vec<Release> },
-    /// The thread that appends has panicked.
-    Died,
-    /// The answers sent off last have left.
-    Released,
-    /// The append in flight ended.
-    Done { records: AppendBuffer, result: Result<Lsn, AppendError> },
+    /// What was decided behind the message before.
+    Append(Decided),
+    /// The thread has ended for this reason.
+    Failed(String),
 }
 
 /// The actor.
@@ -45,29 +36,23 @@ pub(crate) struct JournalActor {
     pub shared: Arc<Shared>,
 }
 
-type Done = Result<(), ActorProcessingErr>;
-
-/// Where buffers go to be used again.
-pub(crate) type BufferPool = channel::Sender<AppendBuffer>;
-
 pub(crate) struct JournalArgs {
     pub writer: Box<dyn Writer>,
     pub durable: Lsn,
-    pub pool: BufferPool,
+    pub used: Used,
     pub answers: ActorRef<AnswersMsg>,
 }
 
+/// The thread. Dropping it has it end after what it was told before.
 pub(crate) struct JournalState {
-    to_thread: channel::Sender<(AppendBuffer, Lsn)>,
+    to_thread: channel::Sender<Told>,
     thread: Option<JoinHandle<()>>,
-    pool: BufferPool,
-    answers: ActorRef<AnswersMsg>,
-    durable: Lsn,
-    flying: Option<Vec<Release>>,
-    /// Answers of the last append are on their way to those who asked.
-    leaving: bool,
-    waiting: AppendBuffer,
-    waiting_releases: Vec<Release>,
+}
+
+impl Drop for JournalState {
+    fn drop(&mut self) {
+        drop(self.to_thread.send(Told::End));
+    }
 }
 
 impl Actor for JournalActor {
@@ -80,50 +65,39 @@ impl Actor for JournalActor {
         myself: ActorRef<JournalMsg>,
         args: JournalArgs,
     ) -> Result<JournalState, ActorProcessingErr> {
-        let (to_thread, from_actor) = channel::bounded(1);
+        let JournalArgs { writer, durable, used, answers } = args;
+        // Holds no more than was admitted, and so do the messages in it.
+        let (to_thread, inbox) = channel::unbounded();
+        let committer = Committer {
+            shared: Arc::clone(&self.shared),
+            writer,
+            durable,
+            used,
+            answers,
+            inbox,
+            released: to_thread.clone(),
+            next: Waiting::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("ducat-journal".to_owned())
-            .spawn(move || append_all(args.writer, &from_actor, &myself))?;
-        Ok(JournalState {
-            to_thread,
-            thread: Some(thread),
-            pool: args.pool,
-            answers: args.answers,
-            durable: args.durable,
-            flying: None,
-            leaving: false,
-            waiting: AppendBuffer::new(),
-            waiting_releases: Vec::new(),
-        })
+            .spawn(move || append_all(committer, &myself))?;
+        Ok(JournalState { to_thread, thread: Some(thread) })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<JournalMsg>,
+        _myself: ActorRef<JournalMsg>,
         message: JournalMsg,
         state: &mut JournalState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            JournalMsg::Append { records, mut releases } => {
-                state.waiting_releases.append(&mut releases);
-                state.take(records);
+            JournalMsg::Append(decided) => {
+                // A thread that has ended has said why, or is about to.
+                drop(state.to_thread.send(Told::Append(decided)));
+                Ok(())
             }
-            JournalMsg::Released => state.leaving = false,
-            JournalMsg::Died => return Err("the journal's thread panicked".into()),
-            JournalMsg::Done { mut records, result } => {
-                let lsn = result?;
-                let bytes = records.byte_len() as u64;
-                self.shared.counters.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
-                state.durable = lsn;
-                self.shared.durable.send_replace(lsn);
-                let released = state.flying.take().unwrap_or_default();
-                records.clear();
-                drop(state.pool.try_send(records));
-                state.leaving = !released.is_empty();
-                self.release(&myself, state, released)?;
-            }
+            JournalMsg::Failed(why) => Err(why.into()),
         }
-        self.go_on(&myself, state)
     }
 
     async fn post_stop(
@@ -131,10 +105,8 @@ impl Actor for JournalActor {
         _myself: ActorRef<JournalMsg>,
         state: &mut JournalState,
     ) -> Result<(), ActorProcessingErr> {
-        // Dropping the sender ends the thread, and the writer with it, before anyone may
-        // open the journal again.
-        let (closed, _) = channel::bounded(0);
-        state.to_thread = closed;
+        // The thread's end is the writer's too, before anyone may open the journal again.
+        drop(state.to_thread.send(Told::End));
         if let Some(thread) = state.thread.take() {
             drop(tokio::task::spawn_blocking(move || thread.join()).await);
         }
@@ -142,66 +114,12 @@ impl Actor for JournalActor {
     }
 }
 
-impl JournalActor {
-    fn go_on(&self, myself: &ActorRef<JournalMsg>, state: &mut JournalState) -> Done {
-        let few = state.waiting.byte_len() < FEW_BYTES;
-        if state.flying.is_some() || (state.leaving && few && !state.waiting.is_empty()) {
-            return Ok(());
-        }
-        let releases = std::mem::take(&mut state.waiting_releases);
-        if state.waiting.is_empty() {
-            // Repeats and refusals at the door wait for nothing that is not durable now.
-            return self.release(myself, state, releases);
-        }
-        let records = std::mem::take(&mut state.waiting);
-        state.flying = Some(releases);
-        state.to_thread.send((records, state.durable.next()))?;
-        Ok(())
-    }
-
-    fn release(
-        &self,
-        myself: &ActorRef<JournalMsg>,
-        state: &JournalState,
-        releases: Vec<Release>,
-    ) -> Done {
-        if !releases.is_empty() {
-            state.answers.cast(AnswersMsg::Release { releases, tell: myself.clone() })?;
-        }
-        Ok(())
-    }
-}
-
-impl JournalState {
-    fn take(&mut self, records: AppendBuffer) {
-        if self.waiting.is_empty() {
-            let empty = std::mem::replace(&mut self.waiting, records);
-            drop(self.pool.try_send(empty));
-        } else if !records.is_empty() {
-            self.waiting.append_all(&records);
-            let mut used = records;
-            used.clear();
-            drop(self.pool.try_send(used));
-        }
-    }
-}
-
-/// The thread: one append at a time, until the actor is gone or an append fails.
-fn append_all(
-    mut writer: Box<dyn Writer>,
-    from_actor: &channel::Receiver<(AppendBuffer, Lsn)>,
-    actor: &ActorRef<JournalMsg>,
-) {
-    while let Ok((mut records, expected)) = from_actor.recv() {
-        let append = catch_unwind(AssertUnwindSafe(|| writer.append(expected, &mut records)));
-        let Ok(result) = append else {
-            // Without a word from here everyone would wait for ever.
-            drop(actor.cast(JournalMsg::Died));
-            return;
-        };
-        let failed = result.is_err();
-        if actor.cast(JournalMsg::Done { records, result }).is_err() || failed {
-            return;
-        }
-    }
+/// The thread's body. Without a word of its end everyone would wait for ever.
+fn append_all(committer: Committer, actor: &ActorRef<JournalMsg>) {
+    let why = match catch_unwind(AssertUnwindSafe(|| committer.run())) {
+        Ok(Ok(())) => return,
+        Ok(Err(stopped)) => with_causes(&stopped),
+        Err(_panic) => "the journal's thread panicked".to_owned(),
+    };
+    drop(actor.cast(JournalMsg::Failed(why)));
 }

@@ -3,6 +3,7 @@
 use crate::admission::Shared;
 use crate::answers::{AnswersActor, AnswersMsg};
 use crate::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
+use crate::decided::pools;
 use crate::handle::{BATCH_MAX, EngineOptions, Handle, RequestError};
 use crate::journal::{JournalActor, JournalArgs, JournalMsg};
 use crate::partition::{PartitionActor, PartitionMsg};
@@ -16,7 +17,6 @@ use crate::snapshots::snapshotter::{SnapshotterActor, SnapshotterArgs, Snapshott
 use crate::supervisor::Supervisor;
 use crate::threads::EngineThreads;
 use crate::upkeep::Upkeep;
-use crossbeam::channel;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::proof::Names;
@@ -31,9 +31,6 @@ use thiserror::Error;
 
 /// How long shutting down waits for what was admitted.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
-
-/// Buffers for records that are kept for use again.
-const BUFFERS: usize = 16;
 
 /// Why the engine did not start.
 #[derive(Debug, Error)]
@@ -172,9 +169,9 @@ impl Engine {
             let (actor, _) = Actor::spawn_linked(None, PartitionActor, partition, link).await?;
             partitions.push(actor);
         }
-        let (pool, buffers) = channel::bounded(BUFFERS);
+        let (used, reused) = pools();
         let durable = Lsn(tail.next_lsn.0 - 1);
-        let args = JournalArgs { writer, durable, pool, answers: answers.clone() };
+        let args = JournalArgs { writer, durable, used, answers: answers.clone() };
         let actor = JournalActor { shared: Arc::clone(&shared) };
         let (journal, _) = Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         if let Ok(mut known) = shared.currencies.write() {
@@ -184,7 +181,7 @@ impl Engine {
             rules: ledger.coordinator,
             partitions: partitions.clone(),
             journal: journal.clone(),
-            buffers,
+            reused,
         };
         let actor = CoordinatorActor { shared: Arc::clone(&shared) };
         let (coordinator, _) =

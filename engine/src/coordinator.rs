@@ -25,10 +25,12 @@
 
 mod lookahead;
 mod operations;
+mod plain;
 mod refunds;
 mod terms;
 
 pub use operations::hold_after;
+pub use plain::conclude_plain;
 pub use terms::terms_after;
 
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
@@ -40,7 +42,7 @@ use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError, CurrencyId};
 use crate::partition::{Layout, Leg, Legs};
 use crate::plan::{Place, Plan};
 use crate::profile::Profiles;
-use crate::record::{Party, Posted, PostedSide, Record, Refused};
+use crate::record::Record;
 use crate::refunds::{RefundAfter, Refunds};
 use crate::rejection::Rejection;
 use crate::repeat::{Asked, Repeat, Standing};
@@ -225,8 +227,14 @@ impl Coordinator {
     fn add_one(&mut self, plan: &mut Plan, request: &Request, hashes: Hashes) {
         match request {
             Request::Transfer(transfer) => self.add_transfer(plan, transfer, hashes),
-            Request::Termed(termed) => self.add_termed(plan, termed, hashes),
-            operation => self.add_operation(plan, operation, hashes),
+            Request::Termed(termed) => {
+                plan.mixed = true;
+                self.add_termed(plan, termed, hashes);
+            }
+            operation => {
+                plan.mixed = true;
+                self.add_operation(plan, operation, hashes);
+            }
         }
     }
 
@@ -384,15 +392,9 @@ impl Coordinator {
                 for request in requests {
                     let place = places.next().expect("a place for every request");
                     match (place, request) {
-                        (Place::Fresh { item, currency }, Request::Transfer(transfer)) => {
-                            let at = *item as usize;
-                            let legs = merge(legs, at);
-                            let rejection = plan.verdicts[at];
-                            let lsn = batch.lsn(at);
-                            let item = &batch.items[at];
-                            emit(lsn, &record(transfer, item, lsn, rejection, &legs));
-                            let outcome = fresh(plan, request, lsn, rejection, *currency, &legs);
-                            answer.outcomes.push(outcome);
+                        (_, Request::Transfer(_)) | (Place::Known { .. }, _) => {
+                            let put = plain::Plain { plan, batch, legs };
+                            put.conclude(place, request, &mut answer, &mut emit);
                         }
                         (Place::Fresh { item, currency }, request) => {
                             let at = *item as usize;
@@ -411,10 +413,6 @@ impl Coordinator {
                                     );
                                 }
                             }
-                        }
-                        (Place::Known { lsn, asked }, _) => {
-                            answer.repeats.push((answer.outcomes.len(), *lsn, asked.clone()));
-                            answer.outcomes.push(not_read_yet(request, *lsn));
                         }
                     }
                 }
@@ -452,20 +450,6 @@ fn fresh(
         currency,
         debit: legs.debit.map(|leg| leg.after),
         credit: legs.credit.map(|leg| leg.after),
-    }
-}
-
-/// Stands where the outcome of a known id goes once its record is read.
-fn not_read_yet(request: &Request, lsn: Lsn) -> Outcome {
-    Outcome {
-        id: request.id(),
-        lsn,
-        time_ns: 0,
-        rejection: Some(Rejection::IdReused),
-        repeat: true,
-        currency: None,
-        debit: None,
-        credit: None,
     }
 }
 
@@ -560,45 +544,6 @@ fn merge(legs: &[Vec<Legs>], at: usize) -> Legs {
         both.credit = both.credit.or(more[at].credit);
     }
     both
-}
-
-fn record(
-    request: &TransferRequest,
-    item: &Item,
-    lsn: Lsn,
-    rejection: Option<Rejection>,
-    legs: &Legs,
-) -> Record {
-    let Some(rejection) = rejection else {
-        let side = |leg: Option<Leg>| {
-            let leg = leg.expect("a posted transfer has both legs");
-            PostedSide { back: leg.back(lsn), posted: leg.after.posted, room: room(leg) }
-        };
-        let posted = Posted {
-            id: request.id,
-            debit: item.debit,
-            credit: item.credit,
-            // What a balanced transfer moves is its item's by now.
-            amount: item.amount,
-            debit_side: side(legs.debit),
-            credit_side: side(legs.credit),
-        };
-        return if request.linked { Record::PostedLinked(posted) } else { Record::Posted(posted) };
-    };
-    let party = |leg: Option<Leg>, slot, id| match leg {
-        Some(leg) => Party::Known { slot, posted: leg.after.posted, room: room(leg) },
-        None => Party::Unknown(id),
-    };
-    let refused = Refused {
-        id: request.id,
-        rejection,
-        debit: party(legs.debit, item.debit, request.debit),
-        credit: party(legs.credit, item.credit, request.credit),
-        amount: request.amount,
-        currency: request.currency,
-        kind: request.kind,
-    };
-    if request.linked { Record::RefusedLinked(refused) } else { Record::Refused(refused) }
 }
 
 fn room(leg: Leg) -> i128 {

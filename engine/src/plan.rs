@@ -81,6 +81,8 @@ pub struct Plan {
     pub(crate) expired: usize,
     /// More holds are due than have room: requests wait for the next batch.
     pub(crate) full: bool,
+    /// Something else than a transfer without terms is in it.
+    pub(crate) mixed: bool,
 }
 
 impl Plan {
@@ -126,6 +128,14 @@ impl Plan {
         self.expired
     }
 
+    /// Whether there are only transfers in it, without terms, new or known: what becomes of them
+    /// concerns nothing that the coordinator owns, so it can be concluded apart from it
+    /// ([`crate::coordinator::conclude_plain`]).
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.mixed && self.expired == 0
+    }
+
     /// Whether it is full of expiries, and no request can be taken up.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -162,6 +172,7 @@ impl Plan {
             unread: false,
             expired: 0,
             full: false,
+            mixed: false,
         }
     }
 

@@ -2,7 +2,8 @@
 //! versions apart from what changes them, and writes down what was moved.
 
 use super::lookahead::Hashes;
-use super::{Coordinator, Done, fresh, known, record, refuse};
+use super::plain::record;
+use super::{Coordinator, Done, fresh, known, refuse};
 use crate::coordinator::Answer;
 use crate::ids::{Lsn, Slot, TransferId};
 use crate::money::AMOUNT_MAX;
