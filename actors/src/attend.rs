@@ -93,6 +93,10 @@ impl CoordinatorActor {
                 let views = state.views(slots).await?;
                 self.tell_when_durable(reply, Found { what: views, lsn });
             }
+            Read::Copies { concerning, reply } => {
+                let copied = state.copy(&concerning).await?;
+                self.tell_when_durable(reply, copied);
+            }
             Read::Page { filter, from, limit, reply } => {
                 let page = state.page(&filter, from, limit).await?;
                 self.tell_when_durable(reply, Found { what: page, lsn });

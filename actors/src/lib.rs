@@ -23,6 +23,7 @@ mod backlog;
 mod clock;
 mod coordinator;
 pub mod copying;
+mod dry_run;
 mod entries;
 pub mod feed;
 pub mod handle;

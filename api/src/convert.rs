@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod cursor;
 pub mod events;
 pub mod explain;
+pub mod explained;
 pub mod holds;
 pub mod limits;
 mod operations;

@@ -188,6 +188,7 @@ impl From<RequestError> for Refusal {
                 (Code::ResourceExhausted, "SUBSCRIBERS_FULL", Some(RETRY_SUBSCRIBERS_FULL))
             }
             RequestError::ReadFailed(_) => (Code::Internal, "JOURNAL_READ_FAILED", None),
+            RequestError::Contradiction(_) => (Code::Internal, "DRY_RUN_FAILED", None),
             RequestError::NoCheckpoints => (Code::FailedPrecondition, "NO_CHECKPOINTS", None),
             RequestError::NotSigned(_) => (Code::Unavailable, "NOT_SIGNED", None),
             RequestError::Stopped(_) => (Code::Unavailable, "ENGINE_STOPPED", None),

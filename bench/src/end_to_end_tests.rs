@@ -109,7 +109,7 @@ impl ledger_server::Ledger for Fake {
         let result =
             |a: &proto::NewAccount| proto::AccountResult { id: a.id, ..Default::default() };
         let results = request.get_ref().accounts.iter().map(result).collect();
-        Ok(Response::new(proto::CreateAccountsResponse { results }))
+        Ok(Response::new(proto::CreateAccountsResponse { results, dry_run_lsn: 0 }))
     }
 
     async fn get_accounts(

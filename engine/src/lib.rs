@@ -19,6 +19,7 @@ pub mod batch;
 pub mod codec;
 pub mod coordinator;
 pub mod directory;
+pub mod dry_run;
 pub mod effects;
 pub mod holds;
 mod id_table;

@@ -188,7 +188,7 @@ impl Feed {
 }
 
 /// The events, with ids in the places of slots.
-async fn named(
+pub(crate) async fn named(
     handle: &Handle,
     shared: &Shared,
     records: &[(Lsn, u64, Record)],

@@ -178,6 +178,7 @@ impl Writer<'_> {
                 asset_defined: Some(proto::DefineAssetRequest {
                     code: code.clone(),
                     digits: u32::from(*digits),
+                    dry_run: false,
                 }),
                 ..message
             },

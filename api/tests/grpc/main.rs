@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bounds;
+mod dry_run;
 mod feed;
 mod holds;
 mod overload;
