@@ -17,6 +17,7 @@ use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
+use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -75,6 +76,7 @@ pub(crate) enum AccountChange {
     Status(AccountStatus, String),
     Profile(ProfileChange),
     Limits(LimitsChange),
+    Watch(WatchChange),
 }
 
 /// What becomes of a change of an account.

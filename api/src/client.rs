@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod refunds;
 mod stream;
+mod watches;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
 pub use error::{ClientError, FieldError, Refused};

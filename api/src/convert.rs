@@ -25,6 +25,7 @@ pub mod snapshots;
 mod terms;
 pub mod transfers;
 pub mod upkeep;
+pub mod watches;
 
 pub use operations::TIMEOUT_MS_MAX;
 

@@ -53,6 +53,10 @@ impl LedgerService {
         Self { handle, streams, draining, answers }
     }
 
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Room for an answer, before anything is done for it.
     async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
@@ -124,9 +128,9 @@ impl LedgerService {
 }
 
 /// How an account would stand, or why not, and the event as of which that was judged.
-type Tried = (Result<AccountShown, AccountRejection>, u64);
+pub(crate) type Tried = (Result<AccountShown, AccountRejection>, u64);
 
-fn tried(
+pub(crate) fn tried(
     judged: Result<Judged<Result<AccountShown, AccountRejection>>, RequestError>,
 ) -> Result<Tried, Status> {
     let judged = judged.map_err(status::request)?;
@@ -332,6 +336,27 @@ impl Ledger for LedgerService {
             Refusal::new(Code::NotFound, "REQUEST_UNKNOWN", sentence.to_owned())
         })?;
         Ok(answered(answer, room))
+    }
+
+    async fn add_watch(
+        &self,
+        request: Request<proto::AddWatchRequest>,
+    ) -> Result<Response<proto::AddWatchResponse>, Status> {
+        self.add_one_watch(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_watch(
+        &self,
+        request: Request<proto::RemoveWatchRequest>,
+    ) -> Result<Response<proto::RemoveWatchResponse>, Status> {
+        self.remove_one_watch(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_watches(
+        &self,
+        request: Request<proto::ListWatchesRequest>,
+    ) -> Result<Response<proto::ListWatchesResponse>, Status> {
+        self.watches_of(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_account_history(

@@ -217,6 +217,18 @@ pub fn account(id: AccountId, rejection: AccountRejection) -> Status {
             crate::convert::profiles::text_reason(fault),
             format!("account {id}: {fault}"),
         ),
+        AccountRejection::WatchExists => {
+            (Code::AlreadyExists, "WATCH_EXISTS", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchUnknown => {
+            (Code::NotFound, "WATCH_UNKNOWN", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchesFull => {
+            (Code::FailedPrecondition, "WATCHES_FULL", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchInvalid => {
+            (Code::InvalidArgument, "WATCH_INVALID", format!("account {id}: {rejection}"))
+        }
         AccountRejection::NotEmpty => (
             Code::FailedPrecondition,
             "ACCOUNT_NOT_EMPTY",

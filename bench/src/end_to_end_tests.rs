@@ -235,6 +235,31 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn explain(&self, _: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn add_watch(
+        &self,
+        _: Request<proto::AddWatchRequest>,
+    ) -> Answer<proto::AddWatchResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn remove_watch(
+        &self,
+        _: Request<proto::RemoveWatchRequest>,
+    ) -> Answer<proto::RemoveWatchResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_watches(
+        &self,
+        _: Request<proto::ListWatchesRequest>,
+    ) -> Answer<proto::ListWatchesResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_entries(
         &self,
         _: Request<proto::ListEntriesRequest>,

@@ -48,3 +48,4 @@ pub mod testing;
 pub mod transfer;
 mod varint;
 mod waiting;
+pub mod watch;

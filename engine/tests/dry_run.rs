@@ -74,6 +74,20 @@ fn compare<T>(book: &Book, id: AccountId, said: Said, done: Result<T, AccountRej
     }
 }
 
+/// As the engine opens one: an account that exists is compared before anything else is judged.
+fn open(book: &mut Book, now_ns: u64, opening: &Opening) -> AccountOutcome {
+    let coordinator = &book.ledger.coordinator;
+    let Some(listing) = coordinator.directory().get(opening.spec.id) else {
+        return book.open_with(now_ns, opening);
+    };
+    let view = book.ledger.view(listing.slot).expect("hosted");
+    if coordinator.was_opened_so(listing.slot, &view.spec, opening) {
+        AccountOutcome::Exists(view.opened_lsn)
+    } else {
+        AccountOutcome::Refused(AccountRejection::ExistsDifferent)
+    }
+}
+
 fn step(book: &mut Book, now_ns: &mut u64, step: &Step) {
     let now = *now_ns;
     match step {
@@ -109,7 +123,7 @@ fn step(book: &mut Book, now_ns: &mut u64, step: &Step) {
         Step::Open(opening) => {
             // Twice: the second is held against the first.
             let said = book.ledger.dry_run_openings(now, &[opening.clone(), opening.clone()]);
-            let done = [book.open_with(now, opening), book.open_with(now, opening)];
+            let done = [open(book, now, opening), open(book, now, opening)];
             assert_eq!(said, done);
         }
         Step::Define(code, digits) => drop(book.define(now, code, *digits)),

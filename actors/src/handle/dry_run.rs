@@ -13,6 +13,7 @@ use ducat_engine::profile::ProfileChange;
 use ducat_engine::repeat::resolve;
 use ducat_engine::request::Request;
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus};
+use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
 
 impl Handle {
@@ -117,6 +118,18 @@ impl Handle {
         self.dry_change(account, AccountChange::Limits(change)).await
     }
 
+    /// What an account would be watched for after a change. The inner error says why it cannot be.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn dry_run_watch(
+        &self,
+        account: AccountId,
+        change: WatchChange,
+    ) -> Result<Judged<Result<AccountShown, AccountRejection>>, RequestError> {
+        self.dry_change(account, AccountChange::Watch(change)).await
+    }
+
     async fn dry_change(
         &self,
         account: AccountId,
@@ -130,6 +143,7 @@ impl Handle {
             }
             AccountChange::Profile(change) => excerpt.change_profile(accounts, account, &change),
             AccountChange::Limits(change) => excerpt.change_limits(accounts, account, &change),
+            AccountChange::Watch(change) => excerpt.change_watch(accounts, account, &change),
         };
         let what = what.map(|(view, details)| AccountShown { view, details });
         Ok(Judged { what, as_of: excerpt.as_of() })

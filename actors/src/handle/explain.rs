@@ -4,8 +4,8 @@
 use super::{AccountShown, BATCH_MAX, Handle, HistoryEvent, RequestError};
 use crate::account_history;
 use crate::entries::blocking;
-use crate::feed::{FeedEvent, What, named};
-use crate::stored::StoredReader;
+use crate::feed::{FeedEvent, Seen, What, named};
+use crate::stored::{StoredEvent, StoredReader};
 use ducat_engine::account_event::Change;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::limits::Limits;
@@ -65,8 +65,8 @@ impl Handle {
         let stored = blocking(&self.shared, move |journal, shard| {
             StoredReader::new(journal, shard).event(lsn)
         });
-        let stored = stored.await?;
-        let records = [(lsn, stored.time_ns, stored.record)];
+        let StoredEvent { time_ns, record } = stored.await?;
+        let records = [Seen { lsn, time_ns, record, fired: Vec::new() }];
         let Some(event) = named(self, &self.shared, &records).await?.pop() else {
             return Ok(None);
         };
@@ -100,13 +100,10 @@ impl Handle {
             let Some(page) = page else { return Ok(None) };
             for entry in page.entries.iter().filter(|entry| entry.lsn < lsn) {
                 match &entry.event {
-                    HistoryEvent::Changed(Change::Limits(then)) => {
-                        limits = limits.or(Some(*then));
-                    }
                     HistoryEvent::Changed(Change::Status { status: then, .. }) => {
                         status = status.or(Some(*then));
                     }
-                    HistoryEvent::Changed(_) => {}
+                    HistoryEvent::Changed(change) => limits = limits.or(change.limits().copied()),
                     HistoryEvent::Opened(opening) => {
                         limits = limits.or(Some(opening.limits()));
                         status = status.or(Some(AccountStatus::Active));

@@ -14,6 +14,7 @@ mod snapshots;
 mod streams;
 mod support;
 mod terms;
+mod watches;
 
 use ducat_api::proto::{self, AccountStatus, Code, NewAccount};
 use support::{BANK, Server, account, codes, transfer, transfer_id};

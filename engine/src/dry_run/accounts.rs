@@ -8,6 +8,7 @@ use crate::ledger::Ledger;
 use crate::limits::LimitsChange;
 use crate::profile::ProfileChange;
 use crate::transfer::{AccountOutcome, AccountRejection, AccountStatus};
+use crate::watch::WatchChange;
 use std::sync::Arc;
 
 /// What would become of openings, one by one; the LSN of one that is new is the one it would get.
@@ -82,6 +83,24 @@ impl Excerpt {
     ) -> Result<DryChange, AccountRejection> {
         self.change(accounts, account, |ledger, slot| {
             ledger.coordinator.change_profile(slot, change).map(drop)
+        })
+    }
+
+    /// What an account's watches would be after a change, or why they cannot be.
+    ///
+    /// # Errors
+    /// [`AccountRejection`].
+    ///
+    /// # Panics
+    /// When a copy is missing.
+    pub fn change_watch(
+        &self,
+        accounts: Vec<(Slot, Account)>,
+        account: AccountId,
+        change: &WatchChange,
+    ) -> Result<DryChange, AccountRejection> {
+        self.change(accounts, account, |ledger, slot| {
+            ledger.coordinator.change_watch(slot, change).map(drop)
         })
     }
 

@@ -44,6 +44,7 @@ mod testing;
 mod transfer;
 mod verify;
 mod verify_ids;
+mod watch;
 mod witness;
 
 use clap::{Args, Parser, Subcommand};
@@ -107,6 +108,9 @@ enum Command {
     Refunds(refund::RefundsArgs),
     /// Tell what became of a request and why, with the figures of that moment.
     Explain(explain::ExplainArgs),
+    /// Watch accounts for conditions that raise an event when they become true.
+    #[command(subcommand)]
+    Watch(watch::WatchCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -195,6 +199,7 @@ fn run(cli: Cli) -> Done {
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),
         Command::Refunds(args) => block_on(refund::refunds(&global, args)),
         Command::Explain(args) => block_on(explain::run(&global, args)),
+        Command::Watch(command) => block_on(watch::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),

@@ -5,6 +5,7 @@ use super::print::{accounts_text, details_text, kind_name, status_name};
 use crate::Global;
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::watch::condition_text;
 use crate::{net, output};
 use clap::Args;
 use ducat_api::proto::{self, account_event::Event};
@@ -288,7 +289,7 @@ struct HistoryLine<'a> {
     lsn: u64,
     time: String,
     time_ns: u64,
-    /// `opened`, `status`, `profile` or `limits`.
+    /// `opened`, `status`, `profile`, `limits`, `watch-added` or `watch-removed`.
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
@@ -315,6 +316,11 @@ struct HistoryLine<'a> {
     metadata: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     removed_metadata: &'a [String],
+    /// The watch that was defined or removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<String>,
 }
 
 fn some(text: &str) -> Option<&str> {
@@ -366,6 +372,15 @@ impl<'a> HistoryLine<'a> {
                 ceiling: some(&limits.ceiling),
                 ..line
             },
+            Some(Event::Watch(change)) => {
+                let condition = change.condition.as_ref();
+                Self {
+                    event: if condition.is_some() { "watch-added" } else { "watch-removed" },
+                    watch: some(&change.name),
+                    condition: condition.map(|condition| condition_text(Some(condition))),
+                    ..line
+                }
+            }
             // Of a server that knows more than this build.
             None => Self { event: "unknown", ..line },
         }
@@ -380,6 +395,8 @@ impl<'a> HistoryLine<'a> {
         parts.extend(self.floor.map(|floor| format!("floor {floor}")));
         parts.extend(self.ceiling.map(|ceiling| format!("ceiling {ceiling}")));
         parts.extend(self.status.map(str::to_owned));
+        parts.extend(self.watch.map(str::to_owned));
+        parts.extend(self.condition.clone());
         parts.extend(self.reason.map(|reason| format!("because: {reason}")));
         parts.extend(self.kind.map(|kind| format!("kind {kind}")));
         parts.extend(self.owner.map(|owner| format!("owner '{owner}'")));
