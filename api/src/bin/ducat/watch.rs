@@ -153,14 +153,19 @@ async fn list(global: &Global, account: AccountId) -> Done {
     Ok(Exit::Ok)
 }
 
+impl<'a> WatchLine<'a> {
+    fn new(account: AccountId, watch: &'a proto::Watch) -> Self {
+        Self {
+            account: account.to_string(),
+            name: &watch.name,
+            condition: condition_text(watch.condition.as_ref()),
+            added_lsn: watch.added_lsn,
+        }
+    }
+}
+
 fn text(account: AccountId, watches: &[proto::Watch], json: bool) -> Result<String, Failure> {
-    let line = |watch| WatchLine {
-        account: account.to_string(),
-        name: &watch.name,
-        condition: condition_text(watch.condition.as_ref()),
-        added_lsn: watch.added_lsn,
-    };
-    let lines = watches.iter().map(line);
+    let lines = watches.iter().map(|watch| WatchLine::new(account, watch));
     if json {
         let lines = lines.map(|line| output::json(&line)).collect::<Result<Vec<_>, _>>()?;
         return Ok(lines.join("\n"));
