@@ -2,10 +2,11 @@
 //!
 //! `DUCAT_CASES` sets the number of cases (default 2,000).
 
-use ducat_engine::account_event::{AccountEvent, Change};
+use ducat_engine::account_event::{AccountEvent, Change, LimitsFrom};
 use ducat_engine::codec::{decode_all, encode};
 use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::ledger::Ledger;
+use ducat_engine::limits::{Bounds, Limits};
 use ducat_engine::record::Record;
 use ducat_engine::snapshot::details::{put_profiles, take_profiles};
 use ducat_engine::testing::book::{self, Book, Event};
@@ -174,4 +175,29 @@ fn watches_are_in_snapshots_as_they_are() {
     for end in 1..bytes.len() {
         assert!(take_profiles(&bytes[..end]).is_err(), "cut at {end}");
     }
+}
+/// The format of watches' events, which never changes: a journal that has them is read for ever.
+#[test]
+fn events_of_watches_have_a_fixed_form() {
+    let hex = |change: Change| {
+        let event = AccountEvent::Changed { slot: Slot(3), back: 5, change };
+        let mut bytes = Vec::new();
+        encode(&Record::Account(Box::new(event)), &mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let name = || "low".to_owned();
+    let below = Condition::Below { figure: Figure::Available, bound: -100 };
+    let window_ns = 2 * WINDOW_NS_MIN;
+    let moved = Condition::Moved { flow: Flow::Both, above: 500, window_ns };
+    let limits = Limits { overdraft_limit: 9, bounds: Bounds { floor: None, ceiling: Some(7) } };
+    let from = LimitsFrom { limits, posted: 4, before: 5, after: -6 };
+    assert_eq!(
+        [
+            hex(Change::Watch(WatchChange::Add { name: name(), condition: below })),
+            hex(Change::Watch(WatchChange::Add { name: name(), condition: moved })),
+            hex(Change::Watch(WatchChange::Remove { name: name() })),
+            hex(Change::LimitsFrom(from)),
+        ],
+        ["", "", "", ""]
+    );
 }

@@ -12,10 +12,9 @@ impl KnownIds {
     pub(crate) fn at(&self, id: TransferId, time_ns: u64) -> Option<(Lsn, Option<Closed>)> {
         let bits = self.bits(id);
         let old = (!self.passes_at(time_ns)).then_some(&self.old);
-        let found = [Some(&self.young), old]
+        [Some(&self.young), old]
             .into_iter()
             .flatten()
-            .find_map(|generation| Some((generation.get(bits, id)?, generation.closed(bits, id))));
-        found
+            .find_map(|generation| Some((generation.get(bits, id)?, generation.closed(bits, id))))
     }
 }
