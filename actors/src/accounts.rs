@@ -14,7 +14,9 @@ use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::limits::{Limits, LimitsChange};
 use ducat_engine::profile::{Details, Filter};
 use ducat_engine::record::Record;
-use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
+use ducat_engine::transfer::{
+    AccountOutcome, AccountRejection, AccountStatus, AccountView, BalanceAfter,
+};
 use ractor::ActorProcessingErr;
 use std::collections::HashMap;
 use tokio::sync::oneshot;
@@ -95,6 +97,7 @@ impl CoordinatorState {
                 self.change_status(slot, status, &reason).await?
             }
             AccountChange::Limits(change) => self.change_limits(slot, &change).await?,
+            AccountChange::Watch(change) => self.rules.change_watch(slot, &change),
         };
         let event = match changed {
             Err(why) => return Ok((Vec::new(), Err(why))),
@@ -144,7 +147,8 @@ impl CoordinatorState {
         if let Err(why) = limits.check(view.spec.external, view.posted, view.on_hold) {
             return Ok(Err(why));
         }
-        let (lsn, record) = self.rules.change_limits(slot, &view.spec, limits);
+        let figures = BalanceAfter { posted: view.posted, available: view.available };
+        let (lsn, record) = self.rules.change_limits(slot, &view.spec, limits, figures);
         let (reply, answer) = oneshot::channel();
         self.host(slot).cast(PartitionMsg::SetLimits { slot, lsn, limits, reply })?;
         answer.await?;

@@ -16,6 +16,7 @@
 use crate::background::Background;
 use crate::backlog::Backlog;
 use crate::coordinator::CoordinatorMsg;
+use crate::feed::Watched;
 use crate::handle::{EngineOptions, RequestError};
 use crate::names::Names;
 use crate::proof::Following;
@@ -103,6 +104,8 @@ pub(crate) struct Shared {
     pub background: Background,
     /// What slots stand for, as far as anybody looked back.
     pub names: Names,
+    /// Which accounts are watched for what.
+    pub watched: Watched,
     /// The last durable LSN.
     pub durable: watch::Sender<Lsn>,
     /// Why the engine stopped, once it did.
@@ -147,6 +150,7 @@ impl Shared {
             audits: Arc::new(Semaphore::new(1)),
             background: Background::default(),
             names: Names::default(),
+            watched: Watched::default(),
             options,
             shard,
             epoch,

@@ -5,9 +5,11 @@ use crate::coordinator::{CoordinatorActor, CoordinatorState};
 use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
 use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, Task};
+use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
+use ducat_engine::record::Record;
 use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::AccountView;
 use ractor::{ActorProcessingErr, ActorRef};
@@ -37,6 +39,7 @@ impl CoordinatorActor {
             }
             Task::ChangeAccount { account, change, reply, permit } => {
                 let (events, result) = state.change_account(account, change).await?;
+                self.note_watches(&events, state);
                 let time_ns = state.rules.time(state.clock.now_ns());
                 state.journal(time_ns, &events, move || {
                     drop(reply.send(Ok(result)));
@@ -92,6 +95,10 @@ impl CoordinatorActor {
             Read::Slots { slots, reply } => {
                 let views = state.views(slots).await?;
                 self.tell_when_durable(reply, Found { what: views, lsn });
+            }
+            Read::Copies { concerning, reply } => {
+                let copied = state.copy(&concerning).await?;
+                self.tell_when_durable(reply, copied);
             }
             Read::Page { filter, from, limit, reply } => {
                 let page = state.page(&filter, from, limit).await?;
@@ -156,6 +163,19 @@ impl CoordinatorActor {
             }
         }
         Ok(())
+    }
+
+    /// Shows feeds how watches are from now on. Before it is journalled: a watch triggers only behind
+    /// the event that defines it.
+    fn note_watches(&self, events: &[(Lsn, Record)], state: &CoordinatorState) {
+        for (_, record) in events {
+            if let Record::Account(event) = record
+                && let AccountEvent::Changed { slot, change: Change::Watch(_), .. } = &**event
+                && let Some(details) = state.rules.profiles().get(*slot)
+            {
+                self.shared.watched.note(*slot, details);
+            }
+        }
     }
 
     /// Reads gate on the journal like everything else: what is not durable is not shown.

@@ -3,6 +3,8 @@
 //! writer) is nobody else's business.
 
 mod accounts;
+mod dry_run;
+mod explain;
 mod past;
 mod snapshots;
 mod upkeep;
@@ -11,6 +13,8 @@ mod views;
 use crate::answers::Part;
 
 pub use crate::answers::Answers;
+pub use crate::dry_run::{DryAnswers, Judged};
+pub use explain::{AccountThen, Explained};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
     HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, RefundView, RefundsPage,
@@ -128,6 +132,10 @@ pub enum RequestError {
     /// The journal could not be read back; what was asked for may be damaged.
     #[error("the journal could not be read back: {0}")]
     ReadFailed(String),
+    /// A dry run came to a decision that its own rules forbid: the program is wrong. Nothing was
+    /// touched.
+    #[error("a dry run contradicted itself: {0}")]
+    Contradiction(String),
     /// The engine signs no checkpoints.
     #[error("this ledger's server signs no checkpoints (`serve --checkpoints`)")]
     NoCheckpoints,

@@ -24,6 +24,7 @@ mod clock;
 mod coordinator;
 pub mod copying;
 mod decided;
+mod dry_run;
 mod entries;
 pub mod feed;
 pub mod handle;

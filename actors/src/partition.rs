@@ -46,6 +46,8 @@ pub(crate) enum PartitionMsg {
     SetLimits { slot: Slot, lsn: Lsn, limits: Limits, reply: oneshot::Sender<()> },
     /// How accounts stand.
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
+    /// Copies of accounts, for a dry run.
+    Copies { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, Account)>> },
     /// Hash and sums over all accounts hosted here.
     Summary { reply: oneshot::Sender<PartitionSummary> },
     /// A snapshot begins here: accounts are given as they are now.
@@ -128,6 +130,10 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
         PartitionMsg::Views { slots, reply } => {
             let views = slots.into_iter().filter_map(|slot| Some((slot, partition.view(slot)?)));
             answer(reply, views.collect());
+        }
+        PartitionMsg::Copies { slots, reply } => {
+            let copy = |slot| Some((slot, partition.account(slot)?.clone()));
+            answer(reply, slots.into_iter().filter_map(copy).collect());
         }
         PartitionMsg::BeginExport { piece } => partition.begin_export(piece),
         PartitionMsg::Give { reply } => answer(reply, partition.give()),

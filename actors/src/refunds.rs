@@ -114,7 +114,7 @@ pub(crate) async fn list(
 }
 
 /// Puts what the journal says of their originals into the refunds among these requests.
-async fn with_originals(
+pub(crate) async fn with_originals(
     shared: &Arc<Shared>,
     mut requests: Vec<Request>,
     unread: Vec<(usize, Lsn)>,

@@ -177,6 +177,7 @@ impl Engine {
         if let Ok(mut known) = shared.currencies.write() {
             *known = Arc::new(ledger.coordinator.currencies().clone());
         }
+        shared.watched.learn(ledger.coordinator.profiles());
         let args = CoordinatorArgs {
             rules: ledger.coordinator,
             partitions: partitions.clone(),

@@ -5,6 +5,7 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
+use crate::dry_run::{Concerning, Copied};
 use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
 use ducat_engine::account_event::Opening;
 use ducat_engine::holds::Hold;
@@ -16,6 +17,7 @@ use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
+use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -74,6 +76,7 @@ pub(crate) enum AccountChange {
     Status(AccountStatus, String),
     Profile(ProfileChange),
     Limits(LimitsChange),
+    Watch(WatchChange),
 }
 
 /// What becomes of a change of an account.
@@ -124,6 +127,7 @@ impl Read {
         match self {
             Self::Accounts { reply, .. } => reply.is_closed(),
             Self::Slots { reply, .. } => reply.is_closed(),
+            Self::Copies { reply, .. } => reply.is_closed(),
             Self::Page { reply, .. } => reply.is_closed(),
             Self::Events { reply, .. } => reply.is_closed(),
             Self::RefundsOf { reply, .. } => reply.is_closed(),
@@ -139,11 +143,15 @@ impl Read {
     }
 
     /// Whether it holds up transfers for longer than others: it looks at every account, or
-    /// copies many ids.
+    /// copies much.
     pub fn is_long(&self) -> bool {
         matches!(
             self,
-            Self::Summary { .. } | Self::Holds { .. } | Self::Ids { .. } | Self::Refunds { .. }
+            Self::Summary { .. }
+                | Self::Holds { .. }
+                | Self::Ids { .. }
+                | Self::Refunds { .. }
+                | Self::Copies { .. }
         )
     }
 }
@@ -160,6 +168,8 @@ pub(crate) enum Read {
     Accounts { ids: Vec<AccountId>, reply: Reply<Found<Vec<Option<Described>>>> },
     /// Accounts by slot.
     Slots { slots: Vec<Slot>, reply: Reply<Found<Vec<Placed>>> },
+    /// Copies of what has a say in a dry run.
+    Copies { concerning: Concerning, reply: Reply<Found<Copied>> },
     /// Accounts that a filter asks for, in the order of their slots, from one on.
     Page { filter: Arc<Filter>, from: Slot, limit: usize, reply: Reply<Found<Page>> },
     /// The events of requests by id, and what was refunded of them.

@@ -78,7 +78,10 @@ fn main() {
         ("minor units and currency", true, false),
         ("decimal text and currency", true, true),
     ] {
-        let message = proto::CreateTransfersRequest { transfers: requests(with_currency, as_text) };
+        let message = proto::CreateTransfersRequest {
+            transfers: requests(with_currency, as_text),
+            dry_run: false,
+        };
         let wire = message.encode_to_vec();
         measure(&format!("request, {name}: decode"), wire.len(), || {
             let batch = BatchRequest::decode(wire.as_slice()).expect("ours");

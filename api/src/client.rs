@@ -10,10 +10,12 @@
 //! Cloning is cheap; all clones share one connection.
 
 mod batching;
+mod dry_run;
 mod error;
 mod events;
 mod refunds;
 mod stream;
+mod watches;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
 pub use error::{ClientError, FieldError, Refused};
@@ -108,7 +110,7 @@ impl Client {
         code: &str,
         digits: u32,
     ) -> Result<proto::DefineAssetResponse, ClientError> {
-        let request = proto::DefineAssetRequest { code: code.to_owned(), digits };
+        let request = proto::DefineAssetRequest { code: code.to_owned(), digits, dry_run: false };
         Ok(self.ledger.clone().define_asset(request).await?.into_inner())
     }
 
@@ -120,7 +122,7 @@ impl Client {
         &self,
         accounts: Vec<proto::NewAccount>,
     ) -> Result<Vec<proto::AccountResult>, ClientError> {
-        let request = proto::CreateAccountsRequest { accounts };
+        let request = proto::CreateAccountsRequest { accounts, dry_run: false };
         Ok(self.ledger.clone().create_accounts(request).await?.into_inner().results)
     }
 
@@ -234,6 +236,7 @@ impl Client {
             id_high: id.high(),
             status: status as i32,
             reason: reason.to_owned(),
+            dry_run: false,
         };
         let answer = self.ledger.clone().set_account_status(request).await?.into_inner();
         answer.account.ok_or(ClientError::Protocol("an answer came without its account"))
@@ -257,7 +260,7 @@ impl Client {
         transfers: Vec<TransferRequest>,
     ) -> Result<Vec<Outcome>, ClientError> {
         let count = transfers.len();
-        let request = proto::CreateTransfersRequest { transfers };
+        let request = proto::CreateTransfersRequest { transfers, dry_run: false };
         let outcomes = self.ledger.clone().create_transfers(request).await?.into_inner().outcomes;
         if outcomes.len() == count {
             Ok(outcomes)

@@ -13,6 +13,7 @@ pub mod accounts;
 pub mod cursor;
 pub mod events;
 pub mod explain;
+pub mod explained;
 pub mod holds;
 pub mod limits;
 mod operations;
@@ -24,6 +25,7 @@ pub mod snapshots;
 mod terms;
 pub mod transfers;
 pub mod upkeep;
+pub mod watches;
 
 pub use operations::TIMEOUT_MS_MAX;
 

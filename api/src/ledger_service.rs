@@ -4,7 +4,8 @@
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::explain::Told;
 use crate::convert::{
-    self, accounts, cursor, events, holds, limits, outcomes, past, profiles, refunds, transfers,
+    self, accounts, cursor, events, explained, holds, limits, outcomes, past, profiles, refunds,
+    transfers,
 };
 use crate::deadline::Deadline;
 use crate::feed_stream;
@@ -16,8 +17,9 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
-use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, RequestError};
-use ducat_engine::ids::{AccountId, Lsn};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, Judged, RequestError};
+use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::money::Currencies;
 use ducat_engine::profile::Details;
 use ducat_engine::transfer::{AccountRejection, AccountSpec};
 use prost::Message;
@@ -49,6 +51,10 @@ impl LedgerService {
         answers: Budget,
     ) -> Self {
         Self { handle, streams, draining, answers }
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Room for an answer, before anything is done for it.
@@ -93,6 +99,44 @@ impl LedgerService {
     }
 }
 
+impl LedgerService {
+    /// What would become of one request.
+    async fn dry_transfer(
+        &self,
+        asked: WireRequest,
+        currencies: &Currencies,
+    ) -> Result<Response<proto::TransferResponse>, Status> {
+        let request = transfers::single(&asked, currencies)?;
+        let judged = self.handle.dry_run(vec![request]).await.map_err(status::request)?;
+        let outcome = outcomes::dry(&judged.answers, &[asked], currencies).pop();
+        Ok(Response::new(proto::TransferResponse { outcome }))
+    }
+
+    /// What would become of a definition, as far as the assets that are durable tell.
+    fn dry_asset(
+        &self,
+        code: &str,
+        digits: u32,
+    ) -> Result<Response<proto::DefineAssetResponse>, Status> {
+        let mut currencies = Currencies::clone(&self.handle.currencies());
+        let before = currencies.own().len();
+        let asset = currencies.define(code, digits).map_err(|error| status::asset(&error))?;
+        let (digits, created) = (u32::from(asset.digits), currencies.own().len() > before);
+        let code = asset.code;
+        Ok(Response::new(proto::DefineAssetResponse { code, digits, created, dry_run: true }))
+    }
+}
+
+/// How an account would stand, or why not, and the event as of which that was judged.
+pub(crate) type Tried = (Result<AccountShown, AccountRejection>, u64);
+
+pub(crate) fn tried(
+    judged: Result<Judged<Result<AccountShown, AccountRejection>>, RequestError>,
+) -> Result<Tried, Status> {
+    let judged = judged.map_err(status::request)?;
+    Ok((judged.what, judged.as_of.0))
+}
+
 /// Most bytes of texts in an answer: half of the largest answer there is.
 const ANSWER_TEXT_BYTES_MAX: usize = crate::server::RESPONSE_BYTES_MAX / 2;
 
@@ -133,12 +177,20 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::DefineAssetRequest>,
     ) -> Result<Response<proto::DefineAssetResponse>, Status> {
-        let proto::DefineAssetRequest { code, digits } = request.into_inner();
+        let proto::DefineAssetRequest { code, digits, dry_run } = request.into_inner();
         convert::check_asset_code(&code)?;
+        if dry_run {
+            return self.dry_asset(&code, digits);
+        }
         let defined = self.handle.define_asset(code, digits).await.map_err(status::request)?;
         let (asset, created) = defined.map_err(|error| status::asset(&error))?;
         let digits = u32::from(asset.digits);
-        Ok(Response::new(proto::DefineAssetResponse { code: asset.code, digits, created }))
+        Ok(Response::new(proto::DefineAssetResponse {
+            code: asset.code,
+            digits,
+            created,
+            dry_run: false,
+        }))
     }
 
     async fn create_accounts(
@@ -149,13 +201,18 @@ impl Ledger for LedgerService {
         let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
         let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
         let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
-        let outcomes = self.handle.open_accounts(openings).await.map_err(status::request)?;
+        let (outcomes, dry_run_lsn) = if request.dry_run {
+            let judged = self.handle.dry_run_openings(openings).await.map_err(status::request)?;
+            (judged.what, judged.as_of.0)
+        } else {
+            (self.handle.open_accounts(openings).await.map_err(status::request)?, 0)
+        };
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))
         });
         let results = results.collect::<Result<_, _>>()?;
-        Ok(answered(proto::CreateAccountsResponse { results }, room))
+        Ok(answered(proto::CreateAccountsResponse { results, dry_run_lsn }, room))
     }
 
     async fn get_accounts(
@@ -212,9 +269,13 @@ impl Ledger for LedgerService {
         let id = convert::account_id(request.id_high, request.id)?;
         let wanted = accounts::status_from_proto(request.status)?;
         let reason = profiles::reason(request.reason)?;
-        let shown = self.handle.set_status(id, wanted, reason).await.map_err(status::request)?;
+        let (shown, dry_run_lsn) = if request.dry_run {
+            tried(self.handle.dry_run_status(id, wanted, reason).await)?
+        } else {
+            (self.handle.set_status(id, wanted, reason).await.map_err(status::request)?, 0)
+        };
         let account = Some(self.changed(id, shown)?);
-        Ok(Response::new(proto::SetAccountStatusResponse { account }))
+        Ok(Response::new(proto::SetAccountStatusResponse { account, dry_run_lsn }))
     }
 
     async fn update_account(
@@ -223,10 +284,15 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        let dry_run = request.dry_run;
         let change = profiles::change(request)?;
-        let shown = self.handle.change_profile(id, change).await.map_err(status::request)?;
+        let (shown, dry_run_lsn) = if dry_run {
+            tried(self.handle.dry_run_profile(id, change).await)?
+        } else {
+            (self.handle.change_profile(id, change).await.map_err(status::request)?, 0)
+        };
         let account = Some(self.changed(id, shown)?);
-        Ok(Response::new(proto::UpdateAccountResponse { account }))
+        Ok(Response::new(proto::UpdateAccountResponse { account, dry_run_lsn }))
     }
 
     async fn set_account_limits(
@@ -242,9 +308,55 @@ impl Ledger for LedgerService {
         let currency = limits::currency_of(&shown, &self.handle.currencies())
             .ok_or_else(|| status::internal("an account's currency is unknown"))?;
         let change = limits::change(&request, &currency)?;
-        let shown = self.handle.change_limits(id, change).await.map_err(status::request)?;
+        let (shown, dry_run_lsn) = if request.dry_run {
+            tried(self.handle.dry_run_limits(id, change).await)?
+        } else {
+            (self.handle.change_limits(id, change).await.map_err(status::request)?, 0)
+        };
         let account = Some(self.changed(id, shown)?);
-        Ok(Response::new(proto::SetAccountLimitsResponse { account }))
+        Ok(Response::new(proto::SetAccountLimitsResponse { account, dry_run_lsn }))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<proto::ExplainRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Status> {
+        let proto::ExplainRequest { id, id_high, lsn } = request.into_inner();
+        let lsn = (lsn > 0).then_some(Lsn(lsn));
+        let id = match TransferId::from_halves(id_high, id) {
+            Err(_) if lsn.is_some() => None,
+            _ => Some(convert::transfer_id(id_high, id)?),
+        };
+        let room = self.room(2 * item::TRANSFER).await?;
+        let found = self.handle.explain(id, lsn).await.map_err(status::request)?;
+        let answer = found.and_then(|e| explained::answer(&e, &self.handle.currencies()));
+        let answer = answer.ok_or_else(|| {
+            let sentence = "no such request is known: it was never decided, or so long ago that its \
+                            id is not remembered (name its LSN)";
+            Refusal::new(Code::NotFound, "REQUEST_UNKNOWN", sentence.to_owned())
+        })?;
+        Ok(answered(answer, room))
+    }
+
+    async fn add_watch(
+        &self,
+        request: Request<proto::AddWatchRequest>,
+    ) -> Result<Response<proto::AddWatchResponse>, Status> {
+        self.add_one_watch(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_watch(
+        &self,
+        request: Request<proto::RemoveWatchRequest>,
+    ) -> Result<Response<proto::RemoveWatchResponse>, Status> {
+        self.remove_one_watch(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_watches(
+        &self,
+        request: Request<proto::ListWatchesRequest>,
+    ) -> Result<Response<proto::ListWatchesResponse>, Status> {
+        self.watches_of(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_account_history(
@@ -269,7 +381,12 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::TransferResponse>, Status> {
         let deadline = Deadline::of(&request);
         let currencies = self.handle.currencies();
-        let asked = WireRequest::from(request.into_inner());
+        let mut message = request.into_inner();
+        let dry_run = std::mem::take(&mut message.dry_run);
+        let asked = WireRequest::from(message);
+        if dry_run {
+            return self.dry_transfer(asked, &currencies).await;
+        }
         let asked = transfers::single(&asked, &currencies)?;
         let batch = vec![asked.clone()];
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
@@ -289,10 +406,17 @@ impl Ledger for LedgerService {
         request: Request<BatchRequest>,
     ) -> Result<Response<Encoded>, Status> {
         let deadline = Deadline::of(&request);
-        let asked = request.into_inner().transfers;
+        let BatchRequest { transfers: asked, dry_run } = request.into_inner();
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
+        if dry_run {
+            let judged = self.handle.dry_run(batch).await.map_err(status::request)?;
+            let outcomes = outcomes::dry(&judged.answers, &asked, &currencies);
+            let answer = Encoded::of(&proto::CreateTransfersResponse { outcomes });
+            let bytes = answer.as_bytes().len();
+            return Ok(with_room(answer, room, bytes));
+        }
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
         let answers = pending.answers().await.map_err(status::request)?;
         if answers.outcomes.len() != asked.len() {

@@ -34,6 +34,7 @@ pub mod status;
 pub mod stream;
 pub mod unread;
 pub mod violation;
+mod watch_service;
 pub mod wire;
 pub mod wire_requests;
 

@@ -188,6 +188,7 @@ impl From<RequestError> for Refusal {
                 (Code::ResourceExhausted, "SUBSCRIBERS_FULL", Some(RETRY_SUBSCRIBERS_FULL))
             }
             RequestError::ReadFailed(_) => (Code::Internal, "JOURNAL_READ_FAILED", None),
+            RequestError::Contradiction(_) => (Code::Internal, "DRY_RUN_FAILED", None),
             RequestError::NoCheckpoints => (Code::FailedPrecondition, "NO_CHECKPOINTS", None),
             RequestError::NotSigned(_) => (Code::Unavailable, "NOT_SIGNED", None),
             RequestError::Stopped(_) => (Code::Unavailable, "ENGINE_STOPPED", None),
@@ -216,6 +217,18 @@ pub fn account(id: AccountId, rejection: AccountRejection) -> Status {
             crate::convert::profiles::text_reason(fault),
             format!("account {id}: {fault}"),
         ),
+        AccountRejection::WatchExists => {
+            (Code::AlreadyExists, "WATCH_EXISTS", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchUnknown => {
+            (Code::NotFound, "WATCH_UNKNOWN", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchesFull => {
+            (Code::FailedPrecondition, "WATCHES_FULL", format!("account {id}: {rejection}"))
+        }
+        AccountRejection::WatchInvalid => {
+            (Code::InvalidArgument, "WATCH_INVALID", format!("account {id}: {rejection}"))
+        }
         AccountRejection::NotEmpty => (
             Code::FailedPrecondition,
             "ACCOUNT_NOT_EMPTY",

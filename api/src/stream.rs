@@ -98,6 +98,14 @@ struct InFlight {
 enum Batch {
     /// Admitted: what was asked and where the outcomes will be.
     Admitted { tag: u64, asked: Vec<WireRequest>, currencies: Arc<Currencies>, pending: Pending },
+    /// Only to be tried: judged once those before it are answered.
+    Dry {
+        tag: u64,
+        asked: Vec<WireRequest>,
+        currencies: Arc<Currencies>,
+        requests: Vec<Request>,
+        handle: Handle,
+    },
     /// Refused as a whole.
     Refused { tag: u64, error: BatchError },
 }
@@ -271,13 +279,17 @@ impl Reader {
         currencies: Arc<Currencies>,
         deadline: Option<Instant>,
     ) -> Result<Batch, Status> {
-        let StreamRequest { tag, transfers: asked, timeout_ms: _ } = batch;
+        let StreamRequest { tag, transfers: asked, timeout_ms: _, dry_run } = batch;
         let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {
                 return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
             }
         };
+        if dry_run {
+            let (requests, handle) = (converted, self.handle.clone());
+            return Ok(Batch::Dry { tag, asked, currencies, requests, handle });
+        }
         let submitted = self.handle.submit_when_room_by(converted, deadline);
         let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
             Ok(Ok(pending)) => {
@@ -328,6 +340,14 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
         Batch::Refused { tag, error } => {
             let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
             Ok(Encoded::of(&answer))
+        }
+        Batch::Dry { tag, asked, currencies, requests, handle } => {
+            let (outcomes, error) = match handle.dry_run(requests).await {
+                Ok(judged) => (outcomes::dry(&judged.answers, &asked, &currencies), None),
+                Err(error @ RequestError::Stopped(_)) => return Err(status::request(error)),
+                Err(error) => (Vec::new(), Some(Refusal::from(error).into_batch_error())),
+            };
+            Ok(Encoded::of(&StreamTransfersResponse { tag, outcomes, error }))
         }
         Batch::Admitted { tag, asked, currencies, pending } => {
             let answers = match pending.answers().await {

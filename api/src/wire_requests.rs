@@ -19,6 +19,8 @@ use prost::{DecodeError, Message};
 pub struct BatchRequest {
     /// The transfers, in order.
     pub transfers: Vec<WireRequest>,
+    /// Say what would become of them, and do nothing.
+    pub dry_run: bool,
 }
 
 /// A `StreamTransfersRequest` as the generated servers take it.
@@ -30,6 +32,8 @@ pub struct StreamRequest {
     pub transfers: Vec<WireRequest>,
     /// How long the answer is wanted, milliseconds; 0 without end.
     pub timeout_ms: u32,
+    /// Say what would become of them, and do nothing.
+    pub dry_run: bool,
 }
 
 /// A `TransferRequest` as it is read; its fields are the message's.
@@ -88,6 +92,8 @@ pub struct More {
     pub allow_overdraft: bool,
     /// What must be so, and how much it moves.
     pub terms: Option<Box<Terms>>,
+    /// Only to be refused: in a batch it has no meaning of its own.
+    pub dry_run: bool,
 }
 
 impl More {
@@ -115,6 +121,7 @@ impl From<TransferRequest> for WireRequest {
             original_lsn: message.original_lsn,
             allow_overdraft: message.allow_overdraft,
             terms: message.terms,
+            dry_run: message.dry_run,
         };
         Self {
             id: message.id,
@@ -158,6 +165,7 @@ impl From<WireRequest> for TransferRequest {
             original_lsn: more.original_lsn,
             allow_overdraft: more.allow_overdraft,
             terms: more.terms,
+            dry_run: more.dry_run,
         }
     }
 }
@@ -168,6 +176,7 @@ mod field {
     pub const STREAM_TAG: u32 = 1;
     pub const STREAM_TRANSFERS: u32 = 2;
     pub const STREAM_TIMEOUT_MS: u32 = 3;
+    pub const DRY_RUN: u32 = 70;
 }
 
 /// Bytes of a transfer, at least; for the size of the list.
@@ -290,17 +299,29 @@ fn transfers_len(tag: u32, transfers: &[WireRequest]) -> usize {
     transfers.iter().map(length).sum()
 }
 
+fn encode_dry_run(dry_run: bool, buffer: &mut impl BufMut) {
+    if dry_run {
+        encoding::bool::encode(field::DRY_RUN, &dry_run, buffer);
+    }
+}
+
+fn dry_run_len(dry_run: bool) -> usize {
+    if dry_run { encoding::bool::encoded_len(field::DRY_RUN, &dry_run) } else { 0 }
+}
+
 impl Message for BatchRequest {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
         encode_transfers(field::BATCH_TRANSFERS, &self.transfers, buffer);
+        encode_dry_run(self.dry_run, buffer);
     }
 
     fn encoded_len(&self) -> usize {
-        transfers_len(field::BATCH_TRANSFERS, &self.transfers)
+        transfers_len(field::BATCH_TRANSFERS, &self.transfers) + dry_run_len(self.dry_run)
     }
 
     fn clear(&mut self) {
         self.transfers.clear();
+        self.dry_run = false;
     }
 
     fn merge_field(
@@ -314,6 +335,7 @@ impl Message for BatchRequest {
             field::BATCH_TRANSFERS => {
                 merge_transfer(&mut self.transfers, wire_type, buffer, context)
             }
+            field::DRY_RUN => encoding::bool::merge(wire_type, &mut self.dry_run, buffer, context),
             _ => skip_field(wire_type, tag, buffer, context),
         }
     }
@@ -328,6 +350,7 @@ impl Message for StreamRequest {
         if self.timeout_ms != 0 {
             encoding::uint32::encode(field::STREAM_TIMEOUT_MS, &self.timeout_ms, buffer);
         }
+        encode_dry_run(self.dry_run, buffer);
     }
 
     fn encoded_len(&self) -> usize {
@@ -340,7 +363,7 @@ impl Message for StreamRequest {
             timeout => encoding::uint32::encoded_len(field::STREAM_TIMEOUT_MS, &timeout),
         };
         let transfers = transfers_len(field::STREAM_TRANSFERS, &self.transfers);
-        tag + transfers + timeout
+        tag + transfers + timeout + dry_run_len(self.dry_run)
     }
 
     fn clear(&mut self) {
@@ -362,6 +385,7 @@ impl Message for StreamRequest {
             field::STREAM_TIMEOUT_MS => {
                 encoding::uint32::merge(wire_type, &mut self.timeout_ms, buffer, context)
             }
+            field::DRY_RUN => encoding::bool::merge(wire_type, &mut self.dry_run, buffer, context),
             _ => skip_field(wire_type, tag, buffer, context),
         }
     }

@@ -48,6 +48,7 @@ fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
         original_id_high: if operation > 3 { hold_id_high } else { 0 },
         original_lsn: if linked { timeout_ms } else { 0 },
         allow_overdraft: last && linked,
+        dry_run: last && !linked && operation == 1,
         terms: debit
             .map(|debit| Box::new(proto::Terms { debit: Some(debit), ..Default::default() })),
     }
@@ -65,14 +66,18 @@ fn pieces(bytes: &[u8], at: usize) -> impl Buf {
 
 /// Both ways of reading a batch and a stream's batch give the same.
 fn same(bytes: &[u8], cut: usize) -> Result<(), TestCaseError> {
-    let plain = proto::CreateTransfersRequest::decode(bytes).map(|m| read(m.transfers));
+    let plain = proto::CreateTransfersRequest::decode(bytes);
+    let plain = plain.map(|m| (read(m.transfers), m.dry_run));
     for own in [BatchRequest::decode(bytes), BatchRequest::decode(pieces(bytes, cut))] {
-        prop_assert_eq!(own.map(|m| m.transfers).ok(), plain.clone().ok());
+        prop_assert_eq!(own.map(|m| (m.transfers, m.dry_run)).ok(), plain.clone().ok());
     }
     let plain = proto::StreamTransfersRequest::decode(bytes);
-    let plain = plain.map(|m| (m.tag, read(m.transfers), m.timeout_ms)).ok();
+    let plain = plain.map(|m| (m.tag, read(m.transfers), m.timeout_ms, m.dry_run)).ok();
     for own in [StreamRequest::decode(bytes), StreamRequest::decode(pieces(bytes, cut))] {
-        prop_assert_eq!(own.map(|m| (m.tag, m.transfers, m.timeout_ms)).ok(), plain.clone());
+        prop_assert_eq!(
+            own.map(|m| (m.tag, m.transfers, m.timeout_ms, m.dry_run)).ok(),
+            plain.clone()
+        );
     }
     Ok(())
 }
@@ -87,15 +92,15 @@ proptest! {
         timeout_ms in any::<u32>(),
         cut in any::<usize>(),
     ) {
-        let batch = proto::CreateTransfersRequest { transfers: transfers.clone() };
+        let batch = proto::CreateTransfersRequest { transfers: transfers.clone(), dry_run: false };
         let bytes = batch.encode_to_vec();
         same(&bytes, cut)?;
-        let own = BatchRequest { transfers: read(transfers.clone()) };
+        let own = BatchRequest { transfers: read(transfers.clone()), dry_run: false };
         prop_assert_eq!(own.encode_to_vec(), bytes);
-        let stream = proto::StreamTransfersRequest { tag, transfers: transfers.clone(), timeout_ms };
+        let stream = proto::StreamTransfersRequest { tag, transfers: transfers.clone(), timeout_ms, dry_run: false };
         let bytes = stream.encode_to_vec();
         same(&bytes, cut)?;
-        let own = StreamRequest { tag, transfers: read(transfers), timeout_ms };
+        let own = StreamRequest { tag, transfers: read(transfers), timeout_ms, dry_run: false };
         prop_assert_eq!(own.encode_to_vec(), bytes);
     }
 
@@ -105,7 +110,7 @@ proptest! {
         damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
         cut in any::<usize>(),
     ) {
-        let mut bytes = proto::CreateTransfersRequest { transfers }.encode_to_vec();
+        let mut bytes = proto::CreateTransfersRequest { transfers, dry_run: false }.encode_to_vec();
         for (at, value) in damage {
             let length = bytes.len();
             if let Some(byte) = bytes.get_mut(at % length.max(1)) {

@@ -140,11 +140,16 @@ fn encode_full(envelope: Envelope, item: &Outgoing, out: &mut EncodeBuf<'_>) -> 
             Some(first) => full_transfer(batch.id_high, first).encode(out),
             None => Ok(()),
         },
-        Envelope::Batch => proto::CreateTransfersRequest { transfers: transfers() }.encode(out),
-        Envelope::Stream => {
-            proto::StreamTransfersRequest { tag: item.tag, transfers: transfers(), timeout_ms: 0 }
-                .encode(out)
+        Envelope::Batch => {
+            proto::CreateTransfersRequest { transfers: transfers(), dry_run: false }.encode(out)
         }
+        Envelope::Stream => proto::StreamTransfersRequest {
+            tag: item.tag,
+            transfers: transfers(),
+            timeout_ms: 0,
+            dry_run: false,
+        }
+        .encode(out),
     };
     encoded.map_err(|e| Status::internal(e.to_string()))
 }

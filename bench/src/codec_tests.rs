@@ -45,7 +45,12 @@ fn what_is_encoded_by_hand_the_generated_code_reads() {
     let stream = proto::StreamTransfersRequest::decode(&encode(Envelope::Stream)[..]);
     assert_eq!(
         stream.expect("stream"),
-        proto::StreamTransfersRequest { tag: 300, transfers: wanted, timeout_ms: 0 }
+        proto::StreamTransfersRequest {
+            tag: 300,
+            transfers: wanted,
+            timeout_ms: 0,
+            dry_run: false
+        }
     );
 }
 

@@ -109,7 +109,7 @@ impl ledger_server::Ledger for Fake {
         let result =
             |a: &proto::NewAccount| proto::AccountResult { id: a.id, ..Default::default() };
         let results = request.get_ref().accounts.iter().map(result).collect();
-        Ok(Response::new(proto::CreateAccountsResponse { results }))
+        Ok(Response::new(proto::CreateAccountsResponse { results, dry_run_lsn: 0 }))
     }
 
     async fn get_accounts(
@@ -232,6 +232,31 @@ impl ledger_server::Ledger for Fake {
         &self,
         _: Request<proto::ListRefundsRequest>,
     ) -> Answer<proto::ListRefundsResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn explain(&self, _: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn add_watch(
+        &self,
+        _: Request<proto::AddWatchRequest>,
+    ) -> Answer<proto::AddWatchResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn remove_watch(
+        &self,
+        _: Request<proto::RemoveWatchRequest>,
+    ) -> Answer<proto::RemoveWatchResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
+    async fn list_watches(
+        &self,
+        _: Request<proto::ListWatchesRequest>,
+    ) -> Answer<proto::ListWatchesResponse> {
         Err(Status::unimplemented("fake"))
     }
 

@@ -154,7 +154,8 @@ impl Ledger {
         let what = || format!("define the asset {code}");
         match self {
             Self::Grpc(channel) => {
-                let request = proto::DefineAssetRequest { code: code.to_owned(), digits };
+                let request =
+                    proto::DefineAssetRequest { code: code.to_owned(), digits, dry_run: false };
                 client(channel).define_asset(request).await.with_context(what)?;
             }
             Self::InProcess { handle, .. } => {
@@ -181,7 +182,7 @@ impl Ledger {
                 };
                 let accounts = accounts.into_iter().map(account).collect();
                 let mut client = client(channel);
-                let request = proto::CreateAccountsRequest { accounts };
+                let request = proto::CreateAccountsRequest { accounts, dry_run: false };
                 let response = client.create_accounts(request).await.context("open accounts")?;
                 let opened = proto::account_result::Code::Opened;
                 match response.get_ref().results.iter().find(|r| r.code() != opened) {

@@ -124,6 +124,8 @@ fn failure(error: RequestError) -> Failure {
         RequestError::BatchSize(_) | RequestError::OpenGroup | RequestError::BadCursor(_) => {
             ("INVALID_ARGUMENT", false)
         }
+        // A dry run touches nothing.
+        RequestError::Contradiction(_) => ("INTERNAL", false),
         RequestError::ReadFailed(_) => ("INTERNAL", true),
         // Of those who look back, which no workload does.
         RequestError::Trimmed { .. }

@@ -6,7 +6,7 @@ use crate::event::{Event, Side, Stored};
 use crate::fault::Kind;
 use crate::history::{AccountChange, BadHistory, SeenEntry, Told};
 use crate::holds::{Effect, Stands, effect_on, hold_rule};
-use ducat_engine::account_event::{AccountEvent, Change};
+use ducat_engine::account_event::{AccountEvent, Change, LimitsFrom};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::limits::{Bounds, Limits};
@@ -257,12 +257,16 @@ impl Checker<'_> {
                     let (status, reason) = (*status, reason.clone());
                     self.changed(lsn, *slot, AccountChange::Status { status, reason });
                 }
-                AccountEvent::Changed { slot, change: Change::Limits(limits), .. } => {
+                AccountEvent::Changed {
+                    slot,
+                    change: Change::Limits(limits) | Change::LimitsFrom(LimitsFrom { limits, .. }),
+                    ..
+                } => {
                     self.set_limits(lsn, *slot, limits);
                     self.changed(lsn, *slot, AccountChange::Limits(*limits));
                 }
                 // It says nothing of money.
-                AccountEvent::Changed { change: Change::Profile(_), .. } => {}
+                AccountEvent::Changed { change: Change::Profile(_) | Change::Watch(_), .. } => {}
             },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
             Record::AssetDefined { .. } => {}

@@ -13,6 +13,7 @@ use crate::ids::{Lsn, Slot};
 use crate::limits::{Bounds, Limits};
 use crate::profile::{Profile, ProfileChange};
 use crate::transfer::{AccountSpec, AccountStatus};
+use crate::watch::WatchChange;
 use serde::{Deserialize, Serialize};
 
 /// An account to be opened, and what is known of it.
@@ -84,6 +85,36 @@ pub enum Change {
     Profile(ProfileChange),
     /// Its limits: all of them, as they are after it.
     Limits(Limits),
+    /// Its limits, of an account that is watched.
+    LimitsFrom(LimitsFrom),
+    /// Its watches.
+    Watch(WatchChange),
+}
+
+/// New limits of an account that is watched, with what it could spend before and can after: whoever
+/// reads the journal tells from it alone which watches that triggers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LimitsFrom {
+    /// All of its limits, as they are after it.
+    pub limits: Limits,
+    /// Its posted balance, minor units.
+    pub posted: i128,
+    /// What it could spend before: posted − on hold + overdraft limit.
+    pub before: i128,
+    /// What it can spend after.
+    pub after: i128,
+}
+
+impl Change {
+    /// The limits that it gives the account.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Limits> {
+        match self {
+            Self::Limits(limits) => Some(limits),
+            Self::LimitsFrom(changed) => Some(&changed.limits),
+            Self::Status { .. } | Self::Profile(_) | Self::Watch(_) => None,
+        }
+    }
 }
 
 /// An event of an account that is no transfer.

@@ -7,7 +7,8 @@
 //! ```
 
 use crate::account::Impossible;
-use crate::account_event::{AccountEvent, Change, Opening};
+use crate::account::signed;
+use crate::account_event::{AccountEvent, Change, LimitsFrom, Opening};
 use crate::coordinator::Coordinator;
 use crate::ids::{Lsn, Slot};
 use crate::ledger::Ledger;
@@ -15,7 +16,8 @@ use crate::limits::{Limits, LimitsChange};
 use crate::money::AMOUNT_MAX;
 use crate::profile::{Profile, ProfileChange, check_reason};
 use crate::record::Record;
-use crate::transfer::{AccountRejection, AccountSpec, AccountStatus};
+use crate::transfer::{AccountRejection, AccountSpec, AccountStatus, BalanceAfter};
+use crate::watch::WatchChange;
 
 impl Coordinator {
     /// Lists a new account with all that is known of it, and gives its opening an LSN.
@@ -82,15 +84,39 @@ impl Coordinator {
     }
 
     /// Gives an account's change of limits an LSN; [`Limits::check`] was asked. `spec` is how
-    /// the account stands before.
+    /// the account stands before, and `now` are its figures.
     pub fn change_limits(
         &mut self,
         slot: Slot,
         spec: &AccountSpec,
         limits: Limits,
+        now: BalanceAfter,
     ) -> (Lsn, Record) {
         self.profiles.note_opening(slot, spec);
-        self.change(slot, Change::Limits(limits))
+        let BalanceAfter { posted, available: before } = now;
+        let more = signed(limits.overdraft_limit) - signed(spec.overdraft_limit);
+        let after = if spec.external { before } else { before + more };
+        let watched = self.profiles.get(slot).is_some_and(|details| details.is_watched());
+        let change = match watched {
+            true => Change::LimitsFrom(LimitsFrom { limits, posted, before, after }),
+            false => Change::Limits(limits),
+        };
+        self.change(slot, change)
+    }
+
+    /// Changes an account's watches, and gives the change an LSN; `None` when it would change
+    /// nothing.
+    ///
+    /// # Errors
+    /// Why not; nothing changed then.
+    pub fn change_watch(
+        &mut self,
+        slot: Slot,
+        change: &WatchChange,
+    ) -> Result<Option<(Lsn, Record)>, AccountRejection> {
+        let watches = self.profiles.get(slot).map_or(&[][..], |details| &details.watches);
+        let changes = change.judge(watches)?;
+        Ok(changes.then(|| self.change(slot, Change::Watch(change.clone()))))
     }
 
     fn change(&mut self, slot: Slot, change: Change) -> (Lsn, Record) {
@@ -148,7 +174,8 @@ impl Ledger {
             return Ok(None);
         }
         limits.check(spec.external, account.posted(), account.on_hold())?;
-        let (lsn, record) = self.coordinator.change_limits(slot, &spec, limits);
+        let figures = account.figures();
+        let (lsn, record) = self.coordinator.change_limits(slot, &spec, limits, figures);
         self.host_mut(slot).set_limits(slot, lsn, &limits).expect("it was checked");
         Ok(Some((lsn, record)))
     }
@@ -172,7 +199,7 @@ impl Ledger {
             }
             AccountEvent::Changed { slot, back, change } => {
                 self.check_slot(lsn, *slot)?;
-                if let Change::Limits(_) = change {
+                if change.limits().is_some() {
                     let spec = self.host(*slot).at(*slot).spec();
                     self.coordinator.profiles.note_opening(*slot, &spec);
                 }
@@ -184,7 +211,26 @@ impl Ledger {
                     Change::Limits(limits) => {
                         self.host_mut(*slot).set_limits(*slot, lsn, limits)?;
                     }
-                    Change::Profile(_) => {}
+                    Change::LimitsFrom(changed) => {
+                        let figures = |posted, available| BalanceAfter { posted, available };
+                        let before = figures(changed.posted, changed.before);
+                        let differs = || Impossible::Differs {
+                            lsn,
+                            what: format!(
+                                "slot {} stood elsewhere when its limits changed",
+                                slot.0
+                            ),
+                        };
+                        if self.host(*slot).at(*slot).figures() != before {
+                            return Err(differs());
+                        }
+                        self.host_mut(*slot).set_limits(*slot, lsn, &changed.limits)?;
+                        let after = figures(changed.posted, changed.after);
+                        if self.host(*slot).at(*slot).figures() != after {
+                            return Err(differs());
+                        }
+                    }
+                    Change::Profile(_) | Change::Watch(_) => {}
                 }
             }
         }

@@ -13,6 +13,7 @@
 
 mod closed;
 mod export;
+mod glance;
 
 pub use export::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 

@@ -142,6 +142,13 @@ impl Asked {
         Self { request, debit, credit, standing: Standing::Alone }
     }
 
+    /// Names its accounts by the slots that `to` gives for those they have.
+    pub(crate) fn relocate(&mut self, to: impl Fn(Slot) -> Slot) {
+        for listing in self.debit.iter_mut().chain(&mut self.credit) {
+            listing.slot = to(listing.slot);
+        }
+    }
+
     /// Whether `record` is of the request asked for, in all of its content. A currency that
     /// is named in only one of them makes no difference when it is that of the accounts.
     fn is(&self, record: &Record) -> bool {

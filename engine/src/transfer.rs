@@ -175,6 +175,18 @@ pub enum AccountRejection {
     /// The balance lies outside of the limits already.
     #[error("the balance lies outside of these limits")]
     BalanceOutside,
+    /// The account has a watch of this name, on another condition.
+    #[error("the account has a watch of this name, on another condition")]
+    WatchExists,
+    /// The account has no watch of this name.
+    #[error("the account has no watch of this name")]
+    WatchUnknown,
+    /// The account has as many watches as it can.
+    #[error("an account has at most {} watches", crate::watch::WATCHES_MAX)]
+    WatchesFull,
+    /// A bound or a window is out of range.
+    #[error("a watch's bound is no larger than an amount can be, its window a second to 366 days")]
+    WatchInvalid,
     /// A text is too long or not well formed.
     #[error(transparent)]
     Text(#[from] TextFault),

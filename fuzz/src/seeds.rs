@@ -297,7 +297,8 @@ pub(crate) fn transfers() -> Vec<Vec<u8>> {
         amount_minor: 0,
         ..plain(4)
     };
-    let batch = |transfers| proto::CreateTransfersRequest { transfers }.encode_to_vec();
+    let batch =
+        |transfers| proto::CreateTransfersRequest { transfers, dry_run: false }.encode_to_vec();
     vec![
         batch(vec![plain(1)]),
         batch(vec![wide(2), linked, points, plain(0)]),
@@ -341,7 +342,7 @@ pub(crate) fn accounts() -> Vec<Vec<u8>> {
         metadata: [("branch".to_owned(), "7".to_owned())].into(),
         ..new(4, "GBP", "", false)
     };
-    let list = |accounts| proto::CreateAccountsRequest { accounts }.encode_to_vec();
+    let list = |accounts| proto::CreateAccountsRequest { accounts, dry_run: false }.encode_to_vec();
     vec![
         list(vec![new(1, "GBP", "", true), new(2, "JPY", "1000", false)]),
         list(vec![new(3, "POINTS", "0.5", false), new(0, "XYZ", "-1", true)]),
@@ -380,10 +381,15 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
             proto::SetAccountStatusRequest { id: 5, status: 2, ..Default::default() }
                 .encode_to_vec(),
         ),
-        of(5, proto::DefineAssetRequest { code: "MILES".to_owned(), digits: 3 }.encode_to_vec()),
+        of(
+            5,
+            proto::DefineAssetRequest { code: "MILES".to_owned(), digits: 3, dry_run: false }
+                .encode_to_vec(),
+        ),
         of(
             6,
-            proto::StreamTransfersRequest { tag: 1, transfers, timeout_ms: 1_000 }.encode_to_vec(),
+            proto::StreamTransfersRequest { tag: 1, transfers, timeout_ms: 1_000, dry_run: false }
+                .encode_to_vec(),
         ),
         of(
             3,

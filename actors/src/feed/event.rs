@@ -1,5 +1,7 @@
 //! An event as a feed gives it: accounts by the ids of those who opened them.
 
+use super::taking::Seen;
+use super::watching::Fired;
 use crate::handle::StoredRequest;
 use crate::names::{Known, Name};
 use crate::requests::stored_request;
@@ -24,6 +26,19 @@ pub struct FeedEvent {
     pub accounts: [Option<AccountId>; 2],
     /// What happened.
     pub what: What,
+    /// The watches that it triggers.
+    pub fired: Vec<Trigger>,
+}
+
+/// A watch that an event triggers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The account.
+    pub account: AccountId,
+    /// What it holds.
+    pub currency: CurrencyId,
+    /// What became true, and by which figures.
+    pub fired: Fired,
 }
 
 /// What happened.
@@ -60,12 +75,9 @@ pub enum What {
 }
 
 /// The event, with what is known of its accounts; `None` when that is not enough.
-pub(super) fn named(
-    lsn: Lsn,
-    time_ns: u64,
-    record: &Record,
-    known: &Known<'_>,
-) -> Option<FeedEvent> {
+pub(super) fn named(seen: &Seen, known: &Known<'_>) -> Option<FeedEvent> {
+    let Seen { lsn, time_ns, record, fired } = seen;
+    let (lsn, time_ns) = (*lsn, *time_ns);
     let what = match record {
         Record::Posted(_)
         | Record::PostedLinked(_)
@@ -106,7 +118,12 @@ pub(super) fn named(
         Named::Slot(slot) => known.get(slot).map(|name| name.id),
         Named::Id(id) => Some(id),
     });
-    Some(FeedEvent { lsn, time_ns, kind: record.kind(), accounts, what })
+    let trigger = |fired: &Fired| {
+        let name = known.get(fired.slot)?;
+        Some(Trigger { account: name.id, currency: name.currency, fired: fired.clone() })
+    };
+    let fired = fired.iter().map(trigger).collect::<Option<_>>()?;
+    Some(FeedEvent { lsn, time_ns, kind: record.kind(), accounts, what, fired })
 }
 
 fn changed(name: Name, change: Change) -> What {

@@ -4,6 +4,7 @@
 //! has no slot: it is awaited, and looked up when the event that opens it comes by, before any
 //! event can name its slot.
 
+use super::watching::Fired;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::record::Record;
@@ -16,15 +17,18 @@ use std::collections::HashSet;
 pub struct FeedFilter {
     /// Of these accounts; of all when empty.
     pub accounts: Vec<AccountId>,
-    /// Of these kinds; of all when empty.
+    /// Of these kinds; of all when empty and [`Self::fired`] is not asked for.
     pub kinds: Vec<EventKind>,
+    /// Those that trigger a watch, too; alone where no kind is named.
+    pub fired: bool,
 }
 
 /// A filter at work.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
-    /// All when empty.
+    /// All when empty and none is asked for because of a watch.
     kinds: Vec<EventKind>,
+    fired: bool,
     accounts: Option<Accounts>,
 }
 
@@ -44,7 +48,7 @@ impl Filter {
             ids,
             slots: HashSet::new(),
         });
-        Self { kinds: filter.kinds.clone(), accounts }
+        Self { kinds: filter.kinds.clone(), fired: filter.fired, accounts }
     }
 
     /// The accounts that have no slot yet.
@@ -71,8 +75,10 @@ impl Filter {
     }
 
     /// Whether the event is wanted.
-    pub fn takes(&self, record: &Record) -> bool {
-        if !self.kinds.is_empty() && !self.kinds.contains(&record.kind()) {
+    pub fn takes(&self, record: &Record, fired: &[Fired]) -> bool {
+        let all = self.kinds.is_empty() && !self.fired;
+        let fires = self.fired && !fired.is_empty();
+        if !all && !fires && !self.kinds.contains(&record.kind()) {
             return false;
         }
         let Some(accounts) = &self.accounts else { return true };
@@ -98,24 +104,24 @@ mod tests {
     #[test]
     fn an_account_is_known_by_its_id_until_it_is_opened_and_by_its_slot_afterwards() {
         let id = AccountId::new(7).expect("not zero");
-        let wanted = FeedFilter { accounts: vec![id], kinds: Vec::new() };
+        let wanted = FeedFilter { accounts: vec![id], ..FeedFilter::default() };
         let filter = Filter::new(&wanted);
         let status = Record::StatusChanged { slot: Slot(3), status: AccountStatus::Frozen };
-        assert!(filter.awaits(&opened(7)) && filter.takes(&opened(7)));
-        assert!(!filter.awaits(&opened(8)) && !filter.takes(&opened(8)));
-        assert!(!filter.takes(&status), "nobody knows the slot yet");
+        assert!(filter.awaits(&opened(7)) && filter.takes(&opened(7), &[]));
+        assert!(!filter.awaits(&opened(8)) && !filter.takes(&opened(8), &[]));
+        assert!(!filter.takes(&status, &[]), "nobody knows the slot yet");
         let filter = filter.with([(id, Slot(3))].into_iter());
-        assert!(filter.takes(&status) && filter.awaited().is_empty());
-        assert!(!filter.awaits(&opened(7)) && filter.takes(&opened(7)));
+        assert!(filter.takes(&status, &[]) && filter.awaited().is_empty());
+        assert!(!filter.awaits(&opened(7)) && filter.takes(&opened(7), &[]));
     }
 
     #[test]
     fn kinds_narrow_what_accounts_allow() {
         let kinds = vec![EventKind::StatusChanged];
-        let filter = Filter::new(&FeedFilter { accounts: Vec::new(), kinds });
+        let filter = Filter::new(&FeedFilter { kinds, ..FeedFilter::default() });
         let status = Record::StatusChanged { slot: Slot(3), status: AccountStatus::Frozen };
-        assert!(filter.takes(&status) && !filter.takes(&opened(7)));
+        assert!(filter.takes(&status, &[]) && !filter.takes(&opened(7), &[]));
         let all = Filter::new(&FeedFilter::default());
-        assert!(all.takes(&status) && all.takes(&opened(7)) && all.awaited().is_empty());
+        assert!(all.takes(&status, &[]) && all.takes(&opened(7), &[]) && all.awaited().is_empty());
     }
 }

@@ -15,16 +15,19 @@
 mod event;
 mod filter;
 mod taking;
+mod watching;
 
-pub use event::{FeedEvent, What};
+pub use event::{FeedEvent, Trigger, What};
 pub use filter::FeedFilter;
+pub(crate) use taking::Seen;
+pub use watching::Fired;
+pub(crate) use watching::Watched;
 
 use crate::admission::Shared;
 use crate::handle::{Handle, RequestError};
 use crate::stored::StoredError;
 use crate::tasks::Read;
 use ducat_engine::ids::Lsn;
-use ducat_engine::record::Record;
 use ducat_engine::repeat::Named;
 use ducat_persistence::FrameReader;
 use filter::Filter;
@@ -33,6 +36,7 @@ use std::time::Duration;
 use taking::{Take, Taken};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use watching::Watching;
 
 /// What of the journal is wanted, and from where on.
 #[derive(Debug, Clone)]
@@ -82,6 +86,8 @@ pub struct Feed {
     next: Lsn,
     /// Reads on where the last batch ended; none when it must be looked for.
     reader: Option<FrameReader>,
+    /// What it keeps for watches.
+    watching: Watching,
     /// The reader has been told that it caught up, and was not behind since.
     told: bool,
     _place: OwnedSemaphorePermit,
@@ -109,9 +115,9 @@ impl Feed {
         }
         let filter = Arc::new(Filter::new(&subscription.filter));
         let heartbeat = subscription.heartbeat.max(Duration::from_millis(1));
-        let (reader, told) = (None, false);
+        let (reader, told, watching) = (None, false, Watching::default());
         let mut feed =
-            Self { handle, shared, filter, heartbeat, next, reader, told, _place: place };
+            Self { handle, shared, filter, heartbeat, next, reader, watching, told, _place: place };
         feed.find_awaited().await?;
         Ok(feed)
     }
@@ -159,13 +165,15 @@ impl Feed {
             shared: Arc::clone(&self.shared),
             filter: Arc::clone(&self.filter),
             reader: self.reader.take(),
+            watching: std::mem::take(&mut self.watching),
             next: self.next,
             upto,
         };
         let taken = self.shared.background.run(move || take.run()).await;
         let taken = taken.map_err(|undone| RequestError::ReadFailed(undone.to_string()))?;
-        let Taken { records, next, reader, awaited } = taken.map_err(StoredError::into_request)?;
-        (self.next, self.reader) = (next, reader);
+        let Taken { records, next, reader, watching, awaited } =
+            taken.map_err(StoredError::into_request)?;
+        (self.next, self.reader, self.watching) = (next, reader, watching);
         if awaited {
             self.find_awaited().await?;
         }
@@ -188,20 +196,21 @@ impl Feed {
 }
 
 /// The events, with ids in the places of slots.
-async fn named(
+pub(crate) async fn named(
     handle: &Handle,
     shared: &Shared,
-    records: &[(Lsn, u64, Record)],
+    records: &[Seen],
 ) -> Result<Vec<FeedEvent>, RequestError> {
-    let parties = records.iter().flat_map(|(_, _, record)| record.parties());
+    let parties = records.iter().flat_map(|seen| seen.record.parties());
     let slots = parties.flatten().filter_map(|party| match party {
         Named::Slot(slot) => Some(slot),
         Named::Id(_) => None,
     });
     shared.names.learn(handle, slots.collect()).await?;
     let known = shared.names.known();
-    let event = |(lsn, time_ns, record): &(Lsn, u64, Record)| {
-        event::named(*lsn, *time_ns, record, &known).ok_or_else(|| {
+    let event = |seen: &Seen| {
+        let lsn = seen.lsn;
+        event::named(seen, &known).ok_or_else(|| {
             RequestError::ReadFailed(format!("event {lsn} names an account that is not there"))
         })
     };

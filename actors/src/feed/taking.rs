@@ -1,8 +1,9 @@
 //! Reads a batch's worth of events from the journal, on a background thread.
 
 use super::filter::Filter;
+use super::watching::{Fired, Watching};
 use crate::admission::Shared;
-use crate::stored::StoredError;
+use crate::stored::{StoredError, StoredReader};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::Lsn;
 use ducat_engine::record::Record;
@@ -20,18 +21,29 @@ pub(super) struct Take {
     pub shared: Arc<Shared>,
     pub filter: Arc<Filter>,
     pub reader: Option<FrameReader>,
+    pub watching: Watching,
     pub next: Lsn,
     /// Durable, and where an append ends.
     pub upto: Lsn,
 }
 
+/// An event that is wanted, and the watches that it triggers.
+pub(crate) struct Seen {
+    pub lsn: Lsn,
+    pub time_ns: u64,
+    pub record: Record,
+    pub fired: Vec<Fired>,
+}
+
 /// What was read.
 pub(super) struct Taken {
-    pub records: Vec<(Lsn, u64, Record)>,
+    pub records: Vec<Seen>,
     /// The event behind the last one looked at.
     pub next: Lsn,
     /// Reads on from there; none when that must be looked for.
     pub reader: Option<FrameReader>,
+    /// Goes on with what comes next.
+    pub watching: Watching,
     /// The last event opened an account that the filter awaits.
     pub awaited: bool,
 }
@@ -39,6 +51,8 @@ pub(super) struct Taken {
 impl Take {
     pub fn run(mut self) -> Result<Taken, StoredError> {
         let began = self.next;
+        let shared = Arc::clone(&self.shared);
+        let mut back = StoredReader::new(&*shared.journal, shared.shard);
         let mut records = Vec::new();
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
@@ -61,18 +75,23 @@ impl Take {
                 let record = record.map_err(|source| StoredError::Decode { lsn, source })?;
                 if lsn >= self.next {
                     let awaited = self.filter.awaits(&record);
-                    if self.filter.takes(&record) {
-                        records.push((lsn, frame.header().time_ns, record));
+                    let time_ns = frame.header().time_ns;
+                    let at = (lsn, time_ns, &record);
+                    let fired = self.watching.look(&self.shared.watched, at, &mut back)?;
+                    if self.filter.takes(&record, &fired) {
+                        records.push(Seen { lsn, time_ns, record, fired });
                     }
                     if awaited {
                         // The rest of the frame is read again, by a filter that knows it.
-                        return Ok(Taken { records, next: lsn.next(), reader: None, awaited });
+                        let (next, watching) = (lsn.next(), self.watching);
+                        return Ok(Taken { records, next, reader: None, watching, awaited });
                     }
                 }
                 lsn = lsn.next();
             }
             self.next = self.next.max(lsn);
         }
-        Ok(Taken { records, next: self.next, reader: Some(reader), awaited: false })
+        let (next, watching) = (self.next, self.watching);
+        Ok(Taken { records, next, reader: Some(reader), watching, awaited: false })
     }
 }

@@ -9,6 +9,7 @@ use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::limits::LimitsChange;
 use ducat_engine::profile::{Filter, ProfileChange};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountSpec, AccountStatus};
+use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
 
 fn shown(described: Described) -> AccountShown {
@@ -80,6 +81,19 @@ impl Handle {
         change: LimitsChange,
     ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
         self.change_account(account, AccountChange::Limits(change)).await
+    }
+
+    /// Changes what one account is watched for; durable when it returns. The inner error says why
+    /// not.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn change_watch(
+        &self,
+        account: AccountId,
+        change: WatchChange,
+    ) -> Result<Result<AccountShown, AccountRejection>, RequestError> {
+        self.change_account(account, AccountChange::Watch(change)).await
     }
 
     async fn change_account(

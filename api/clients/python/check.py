@@ -412,6 +412,65 @@ class Checks:
         expect_outcome(self.one(refused), "SAME_ACCOUNT")
         expect_outcome(self.one(of_original(pb.OPERATION_REVERSE, id_of(refused))), "ORIGINAL_REFUSED")
 
+    def check_dry_runs(self):
+        before = self.posted(A), self.posted(B)
+        sale, poor = transfer(A, B, 2_00), transfer(A, B, 2**62)
+        request = pb.CreateTransfersRequest(transfers=[sale, poor], dry_run=True)
+        tried = self.ledger.CreateTransfers(request, timeout=TIMEOUT_S).outcomes
+        expect("marked", all(outcome.dry_run for outcome in tried))
+        expect_outcome(tried[0], "POSTED", of=sale)
+        expect_outcome(tried[1], "INSUFFICIENT_FUNDS", of=poor)
+        expect_equal((self.posted(A), self.posted(B)), before, "balances")
+        done = self.one(sale)
+        expect("new, not a repeat", not done.repeat and not done.dry_run)
+        expect_equal((done.debit, done.credit), (tried[0].debit, tried[0].credit), "balances")
+        sale.dry_run = True
+        again = self.one(sale)
+        expect("a repeat of what was meant", again.repeat and again.dry_run and again.lsn == done.lsn)
+        back = of_original(pb.OPERATION_REVERSE, id_of(sale))
+        expect_outcome(self.one(back), "POSTED")
+        expect_error("INVALID_ARGUMENT", "DRY_RUN_IN_BATCH", "transfers[0].dry_run",
+                     lambda: self.many([sale]))
+
+    def check_explain(self):
+        poor = transfer(A, B, 2**62)
+        refused = self.one(poor)
+        expect_outcome(refused, "INSUFFICIENT_FUNDS")
+        for request in [pb.ExplainRequest(id=poor.id, id_high=poor.id_high),
+                        pb.ExplainRequest(lsn=refused.lsn)]:
+            answer = self.ledger.Explain(request, timeout=TIMEOUT_S)
+            expect_equal(answer.record.outcome.explanation, refused.explanation, "explanation")
+            expect_equal(answer.debit.posted.replace(".", ""), str(refused.debit.posted_minor))
+        expect_error("NOT_FOUND", "REQUEST_UNKNOWN", None, lambda: self.ledger.Explain(
+            pb.ExplainRequest(id=5, id_high=2**63), timeout=TIMEOUT_S))
+
+    def check_watches(self):
+        low, high = halves(B)
+        posted = self.posted(B)
+        bound = f"{(posted + 50) // 100}.{(posted + 50) % 100:02}"
+        request = pb.AddWatchRequest(
+            id=low, id_high=high, name="rich", condition=pb.WatchCondition(posted_above=bound))
+        watch = self.ledger.AddWatch(request, timeout=TIMEOUT_S).watch
+        outcomes = [self.one(transfer(A, B, 1_00)) for _ in range(2)]
+        asked = pb.SubscribeRequest(from_lsn=watch.added_lsn, kinds=[pb.EVENT_KIND_WATCH_TRIGGERED])
+        feed = self.ledger.Subscribe(asked, timeout=TIMEOUT_S)
+        told = []
+        for answer in feed:
+            told += [(event.lsn, trigger.name) for event in answer.events for trigger in event.triggered]
+            if answer.caught_up:
+                feed.cancel()
+                break
+        expect_equal(told, [(outcomes[0].lsn, "rich")], "triggers")
+        request = pb.RemoveWatchRequest(id=low, id_high=high, name="rich")
+        self.ledger.RemoveWatch(request, timeout=TIMEOUT_S)
+        listed = self.ledger.ListWatches(pb.ListWatchesRequest(id=low, id_high=high), timeout=TIMEOUT_S)
+        expect_equal(len(listed.watches), 0, "watches")
+        expect_error("NOT_FOUND", "WATCH_UNKNOWN", None,
+                     lambda: self.ledger.RemoveWatch(request, timeout=TIMEOUT_S))
+        for outcome in outcomes:
+            back = of_original(pb.OPERATION_REVERSE, outcome.id + (outcome.id_high << 64))
+            expect_outcome(self.one(back), "POSTED")
+
     def check_terms(self):
         def on(amount, **terms):
             return self.one(transfer(A, B, amount, currency="GBP", terms=pb.Terms(**terms)))

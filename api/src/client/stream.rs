@@ -61,7 +61,7 @@ impl BatchSender {
         let place = self.outbox.reserve().await.map_err(|_| ClientError::StreamEnded)?;
         let tag = self.next_tag;
         self.next_tag += 1;
-        place.send(StreamTransfersRequest { tag, transfers, timeout_ms: 0 });
+        place.send(StreamTransfersRequest { tag, transfers, timeout_ms: 0, dry_run: false });
         // Given back when its answer has arrived.
         room.forget();
         Ok(tag)

@@ -1,9 +1,9 @@
 //! The feed of events between the wire and the engine.
 
-use super::{accounts, transfers};
+use super::{accounts, transfers, watches};
 use crate::proto;
 use crate::violation::{Place, Violations};
-use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, What};
+use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, Trigger, What};
 use ducat_actors::handle::{HistoryEntry, HistoryEvent};
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn};
@@ -39,13 +39,17 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
         }
     }
     for (index, kind) in asked.kinds.iter().enumerate() {
+        if *kind == proto::EventKind::WatchTriggered as i32 {
+            filter.fired = true;
+            continue;
+        }
         match kind_from_proto(*kind) {
             Some(kind) => filter.kinds.push(kind),
             None => violations.add(
                 Place::Item { list: "kinds", index },
                 "kind",
                 "EVENT_KIND_UNKNOWN",
-                || format!("{kind} is no kind of event; known are 1 to 7"),
+                || format!("{kind} is no kind of event; known are 1 to 7 and 70"),
             ),
         }
     }
@@ -55,7 +59,7 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
 
 fn kind_from_proto(kind: i32) -> Option<EventKind> {
     match proto::EventKind::try_from(kind).ok()? {
-        proto::EventKind::Unspecified => None,
+        proto::EventKind::Unspecified | proto::EventKind::WatchTriggered => None,
         proto::EventKind::Posted => Some(EventKind::Posted),
         proto::EventKind::Refused => Some(EventKind::Refused),
         proto::EventKind::AccountOpened => Some(EventKind::AccountOpened),
@@ -120,6 +124,11 @@ impl Writer<'_> {
         digits
     }
 
+    fn trigger(&self, trigger: &Trigger) -> Option<proto::WatchTrigger> {
+        let currency = self.currencies.by_id(trigger.currency)?;
+        Some(watches::trigger(trigger.account, &trigger.fired, &currency))
+    }
+
     fn code(&self, id: CurrencyId) -> String {
         self.currencies.by_id(id).map(|currency| currency.code.clone()).unwrap_or_default()
     }
@@ -131,6 +140,7 @@ impl Writer<'_> {
             time_ns: event.time_ns,
             kind: kind_to_proto(event.kind) as i32,
             accounts: event.accounts.into_iter().flatten().map(id).collect(),
+            triggered: event.fired.iter().filter_map(|fired| self.trigger(fired)).collect(),
             ..proto::Event::default()
         };
         match &event.what {
@@ -178,6 +188,7 @@ impl Writer<'_> {
                 asset_defined: Some(proto::DefineAssetRequest {
                     code: code.clone(),
                     digits: u32::from(*digits),
+                    dry_run: false,
                 }),
                 ..message
             },

@@ -5,6 +5,8 @@
 mod refunds;
 mod terms;
 
+use terms::{Needed, Side};
+
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, Currency, CurrencyId, Minor};
@@ -120,7 +122,7 @@ impl Asked<'_> {
                 _ => write!(
                     to,
                     "the amount of {} minor units is above the largest, 2^96 - 1",
-                    self.amount()
+                    self.total().max(self.amount())
                 ),
             },
             Rejection::SameAccount => {
@@ -158,26 +160,26 @@ impl Asked<'_> {
                 write!(to, "credits of account {credit} are blocked")
             }
             Rejection::DebitAccountFloor => {
-                let needed = Amount::of(self.amount(), self.currency);
+                let needed = self.needed(Side::Debit);
                 write!(to, "taking {needed} would leave account {debit}, which holds ")?;
                 posted(to, self.outcome.debit.as_ref(), self.currency)?;
                 to.write_str(", with less than its floor")
             }
             Rejection::CreditAccountCeiling => {
-                let more = Amount::of(self.amount(), self.currency);
+                let more = self.needed(Side::Credit);
                 write!(to, "{more} more would take account {credit}, which holds ")?;
                 posted(to, self.outcome.credit.as_ref(), self.currency)?;
                 to.write_str(", above its ceiling")
             }
             Rejection::InsufficientFunds => {
-                let needed = Amount::of(self.amount(), self.currency);
+                let needed = self.needed(Side::Debit);
                 insufficient(to, debit, self.outcome.debit.as_ref(), &needed)
             }
             Rejection::BalanceOverflow => write!(
                 to,
                 "moving {} from account {debit} to account {credit} would make a balance larger \
                  than the ledger can hold",
-                Amount::of(self.amount(), self.currency)
+                self.needed(Side::Either)
             ),
             Rejection::IdReused => self.id_reused(to),
             Rejection::HoldExists
@@ -297,13 +299,8 @@ impl Asked<'_> {
         }
     }
 
-    /// What had to be there: of a balanced transfer the least that it moves.
+    /// What was asked for: of a balanced transfer the most that it moves.
     fn amount(&self) -> u128 {
-        if let Some(balancing) = self.terms.and_then(|terms| terms.balancing)
-            && self.outcome.rejection != Some(Rejection::AmountTooLarge)
-        {
-            return balancing.min;
-        }
         match self.request {
             Request::Transfer(transfer) => transfer.amount,
             Request::Hold(hold) => hold.amount,
@@ -415,17 +412,18 @@ fn insufficient(
     to: &mut String,
     debit: AccountId,
     after: Option<&BalanceAfter>,
-    needed: &Amount<'_>,
+    needed: &Needed<'_>,
 ) -> fmt::Result {
     let Some(&BalanceAfter { posted, available }) = after else {
         return write!(to, "account {debit} cannot cover {needed}");
     };
-    let figure = |value| Figure { value, digits: needed.currency.map_or(0, |c| c.digits) };
+    let currency = needed.amount.currency;
+    let figure = |value| Figure { value, digits: currency.map_or(0, |c| c.digits) };
     write!(
         to,
         "account {debit} has {} available, {needed} needed (posted {}, overdraft limit less what \
          is on hold {})",
-        Amount { value: available, currency: needed.currency },
+        Amount { value: available, currency },
         figure(posted),
         figure(available.saturating_sub(posted)),
     )

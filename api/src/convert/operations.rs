@@ -44,6 +44,12 @@ impl Reader<'_> {
         };
         let terms = terms::read(more, operation, currency.as_ref(), place, violations);
         refuse_foreign(item, more, operation, place, violations);
+        if more.dry_run {
+            violations.add(place, "dry_run", "DRY_RUN_IN_BATCH", || {
+                "a request of a batch is meant or not as the batch is: set the batch's dry_run"
+                    .to_owned()
+            });
+        }
         let request = match operation {
             Operation::Transfer => {
                 let money = self.money(item, more, place, violations);

@@ -220,6 +220,25 @@ pub fn one(
     message(outcome, told, Some(request), &mut Explainer::new(currencies))
 }
 
+/// The answers to a batch of a dry run, as messages, in its order.
+#[must_use]
+pub fn dry(
+    answers: &Answers,
+    asked: &[WireRequest],
+    currencies: &Currencies,
+) -> Vec<proto::Outcome> {
+    let mut reader = Reader::new(currencies);
+    let mut explainer = Explainer::new(currencies);
+    let outcome = |(at, (outcome, item)): (usize, (&Outcome, &WireRequest))| {
+        let (hold, refund, terms) = (answers.hold(at), answers.refund(at), answers.terms(at));
+        let told = Told { hold, refund, terms };
+        let request = reader.request(item, Place::Request, &mut Violations::default());
+        let message = message(outcome, told, request.as_ref(), &mut explainer);
+        proto::Outcome { dry_run: true, ..message }
+    };
+    answers.outcomes.iter().zip(asked).enumerate().map(outcome).collect()
+}
+
 fn message(
     outcome: &Outcome,
     told: Told<'_>,
@@ -243,6 +262,7 @@ fn message(
         hold: told.hold.map(|hold| Box::new(hold_outcome(hold))),
         refund: told.refund.map(|refund| Box::new(refund_outcome(refund))),
         terms: told.terms.map(|terms| Box::new(super::terms::outcome(terms))),
+        dry_run: false,
     }
 }
 

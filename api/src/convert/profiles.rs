@@ -2,11 +2,11 @@
 //! changes of them, reasons, filters, histories.
 
 use super::accounts::{Writer, status_from_proto, status_to_proto};
-use super::{MoneyReader, limits};
+use super::{MoneyReader, limits, watches};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{HistoryEntry, HistoryEvent, HistoryPage};
-use ducat_engine::account_event::{Change, Opening};
+use ducat_engine::account_event::{Change, LimitsFrom, Opening};
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::profile::{
     AccountKind, Details, Filter, KEYS_MAX, METADATA_BYTES_MAX, NormalSide, Profile, ProfileChange,
@@ -245,8 +245,11 @@ impl Writer<'_> {
                 let status = status_to_proto(status) as i32;
                 Event::Status(proto::StatusChange { status, reason })
             }
-            HistoryEvent::Changed(Change::Limits(changed)) => {
-                Event::Limits(limits::limits(&changed, digits))
+            HistoryEvent::Changed(
+                Change::Limits(changed) | Change::LimitsFrom(LimitsFrom { limits: changed, .. }),
+            ) => Event::Limits(limits::limits(&changed, digits)),
+            HistoryEvent::Changed(Change::Watch(change)) => {
+                Event::Watch(watches::change(&change, digits))
             }
             HistoryEvent::Changed(Change::Profile(change)) => {
                 Event::Profile(proto::ProfileChange {

@@ -127,6 +127,7 @@ fn what_is_known_is_shown_with_the_account() {
         note: Some(StatusNote { lsn: Lsn(8), reason: text("asked for") }),
         last_lsn: Lsn(9),
         opening: None,
+        watches: Vec::new(),
     };
     let mut writer = Writer::new(&currencies);
     let shown = writer.shown(&AccountShown { view, details: Some(Arc::new(details)) });

@@ -126,7 +126,7 @@ pub fn change_of(event: &Event) -> Option<(u64, Change)> {
                 ceiling: bound(&limits.ceiling),
             }
         }
-        Happened::Opened(_) | Happened::Profile(_) => return None,
+        Happened::Opened(_) | Happened::Profile(_) | Happened::Watch(_) => return None,
     };
     Some((account, change))
 }

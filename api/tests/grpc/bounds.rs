@@ -43,7 +43,8 @@ async fn the_largest_batch_fits_and_a_larger_message_does_not() {
 
     let mut raw = LedgerClient::new(server.channel().await);
     let transfers = (1..=20_000).map(full).collect();
-    let status = raw.create_transfers(proto::CreateTransfersRequest { transfers }).await;
+    let status =
+        raw.create_transfers(proto::CreateTransfersRequest { transfers, dry_run: false }).await;
     assert_eq!(status.expect_err("too large").code(), Grpc::OutOfRange);
     server.stop().await;
 }

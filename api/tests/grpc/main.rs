@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bounds;
+mod dry_run;
 mod feed;
 mod holds;
 mod overload;
@@ -13,6 +14,7 @@ mod snapshots;
 mod streams;
 mod support;
 mod terms;
+mod watches;
 
 use ducat_api::proto::{self, AccountStatus, Code, NewAccount};
 use support::{BANK, Server, account, codes, transfer, transfer_id};

@@ -126,10 +126,16 @@ async fn a_batch_of_a_stream_has_a_time_of_its_own() {
             tag,
             transfers: deposits(tag * 10_000 + 1, 10_000),
             timeout_ms: 60_000,
+            dry_run: false,
         })
         .collect();
     let hasty = deposits(1_000_000, 10);
-    batches.push(StreamTransfersRequest { tag: 20, transfers: hasty.clone(), timeout_ms: 1 });
+    batches.push(StreamTransfersRequest {
+        tag: 20,
+        transfers: hasty.clone(),
+        timeout_ms: 1,
+        dry_run: false,
+    });
     let answers = client.stream_transfers(tokio_stream::iter(batches)).await.expect("opens");
     let mut answers = answers.into_inner();
     for _ in 0..20 {

@@ -140,7 +140,8 @@ async fn unread_streams_take_their_share_and_no_more() {
             for batch in 0..60 {
                 let first = (stream * 60 + batch) * 5000 + 1;
                 let transfers = deposits(first, 5000);
-                let request = StreamTransfersRequest { tag: batch, transfers, timeout_ms: 0 };
+                let request =
+                    StreamTransfersRequest { tag: batch, transfers, timeout_ms: 0, dry_run: false };
                 if !send(&mut body, framed(&request)).await {
                     break;
                 }
@@ -180,7 +181,10 @@ async fn a_stream_left_unread_ends_although_its_window_has_room() {
     let (batches, requests) = tokio::sync::mpsc::channel(20);
     for tag in 0..20 {
         let transfers = deposits(tag * 2000 + 1, 2000);
-        batches.send(StreamTransfersRequest { tag, transfers, timeout_ms: 0 }).await.expect("room");
+        batches
+            .send(StreamTransfersRequest { tag, transfers, timeout_ms: 0, dry_run: false })
+            .await
+            .expect("room");
     }
     let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
     let mut answers = client.stream_transfers(requests).await.expect("opens").into_inner();

@@ -43,7 +43,7 @@ pub fn encoded(requests: &[TransferRequest]) -> Vec<u8> {
     let to_proto =
         |request: &TransferRequest| transfers::to_proto(&Request::from(*request), &currencies);
     let transfers = requests.iter().map(to_proto).collect();
-    proto::CreateTransfersRequest { transfers }.encode_to_vec()
+    proto::CreateTransfersRequest { transfers, dry_run: false }.encode_to_vec()
 }
 
 /// Bytes into the message, as servers read it.

@@ -9,7 +9,7 @@ use crate::request::Request;
 
 impl Ledger {
     /// Puts what the journal says of their originals into the refunds among these requests.
-    pub(super) fn read_originals(
+    pub(crate) fn read_originals(
         &self,
         requests: &mut [Request],
         now: &[(Lsn, Record)],

@@ -4,6 +4,7 @@
 use super::{Profile, check_reason};
 use crate::account_event::{Change, OpeningMark};
 use crate::ids::Lsn;
+use crate::watch::{REMOVED_MAX, WATCHES_MAX, Watch};
 
 /// Most bytes that the details of one account take.
 pub const DETAILS_BYTES_MAX: usize = 10
@@ -13,7 +14,11 @@ pub const DETAILS_BYTES_MAX: usize = 10
     + (2 + super::OWNER_BYTES_MAX)
     + (2 + super::LABEL_BYTES_MAX)
     + 1
-    + (1 + 4 * super::KEYS_MAX + super::METADATA_BYTES_MAX);
+    + (1 + 4 * super::KEYS_MAX + super::METADATA_BYTES_MAX)
+    + (1 + WATCH_BYTES_MAX * (WATCHES_MAX + REMOVED_MAX));
+
+/// Most bytes of one watch: its name, its condition, two events.
+const WATCH_BYTES_MAX: usize = (1 + super::KEY_BYTES_MAX) + (2 + 19 + 10) + 2 * 10;
 
 /// Why an account has its status, and since when.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +41,8 @@ pub struct Details {
     pub last_lsn: Lsn,
     /// How it was opened, where that cannot be told from how it stands.
     pub opening: Option<OpeningMark>,
+    /// Its watches, and those that were removed lately, in the order in which they were defined.
+    pub watches: Vec<Watch>,
 }
 
 impl Details {
@@ -48,8 +55,15 @@ impl Details {
             }
             Change::Profile(change) => self.profile = self.profile.changed(change),
             // The account has them.
-            Change::Limits(_) => {}
+            Change::Limits(_) | Change::LimitsFrom(_) => {}
+            Change::Watch(change) => change.apply(lsn, &mut self.watches),
         }
+    }
+
+    /// Whether anything is watched.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watches.iter().any(|watch| watch.removed.is_none())
     }
 
     /// What no sequence of events leads to.
@@ -69,7 +83,7 @@ impl Details {
         if self.last_lsn == Lsn::ZERO && self.opening.is_none() {
             return Err("nothing is known of it");
         }
-        Ok(())
+        crate::watch::check(&self.watches, self.last_lsn)
     }
 
     /// Bytes of memory its texts take, roughly.
@@ -77,6 +91,7 @@ impl Details {
     pub fn text_bytes(&self) -> usize {
         let Profile { kind: _, owner, label, metadata: _ } = &self.profile;
         let reason = self.note.as_ref().map_or(0, |note| note.reason.len());
-        owner.len() + label.len() + reason + self.profile.metadata_bytes()
+        let watches = self.watches.iter().map(|watch| size_of::<Watch>() + watch.name.len());
+        owner.len() + label.len() + reason + self.profile.metadata_bytes() + watches.sum::<usize>()
     }
 }

@@ -68,6 +68,12 @@ impl Profiles {
         self.details.get(&slot)
     }
 
+    /// The accounts that have or lately had watches, with what is known of them.
+    pub fn watched(&self) -> impl Iterator<Item = (Slot, &Arc<Details>)> {
+        let watched = self.details.iter().filter(|(_, details)| !details.watches.is_empty());
+        watched.map(|(slot, details)| (*slot, details))
+    }
+
     /// Accounts of which something is known.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,10 +3,11 @@
 
 mod holds;
 mod refunds;
+mod watches;
 
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
 use super::texts;
-use crate::account_event::{AccountEvent, Change, Opening};
+use crate::account_event::{AccountEvent, Change, LimitsFrom, Opening};
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
 use crate::ledger::Ledger;
 use crate::money::{Currencies, CurrencyId};
@@ -183,7 +184,13 @@ impl Names {
                     Change::Profile(change) => {
                         Event::ProfileChanged { account, change: texts::of_change(change) }
                     }
-                    Change::Limits(limits) => Event::LimitsChanged { account, limits: *limits },
+                    Change::Limits(limits) | Change::LimitsFrom(LimitsFrom { limits, .. }) => {
+                        Event::LimitsChanged { account, limits: *limits }
+                    }
+                    Change::Watch(change) => {
+                        let change = texts::of_change(&watches::stated(change));
+                        Event::ProfileChanged { account, change }
+                    }
                 }
             }
         })

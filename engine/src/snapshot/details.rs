@@ -3,11 +3,14 @@
 //!
 //! ```text
 //! piece:   for each account: slot (varint), details
-//! details: last event (varint) · flags (1): note, opening · opening (16)
-//!          note: event (varint), reason · profile
+//! details: last event (varint) · flags (1): note, opening, watches · opening (16)
+//!          note: event (varint), reason · profile · watches: count (varint), each
+//! watch:   name · defined by, removed by (varint; 0 for not) · condition
 //! profile: kind (1; 0 for none) · owner · label · keys (varint), each a key and a value
 //! text:    length (varint) · UTF-8
 //! ```
+
+mod watches;
 
 use super::Unsound;
 use super::codec::{Bytes, Malformed, put};
@@ -22,6 +25,7 @@ use std::sync::Arc;
 
 const NOTE: u8 = 1;
 const OPENING: u8 = 2;
+const WATCHES: u8 = 4;
 
 fn put_text(text: &str, out: &mut Vec<u8>) {
     put(text.len() as u128, out);
@@ -42,9 +46,10 @@ pub(crate) fn put_profile(profile: &Profile, out: &mut Vec<u8>) {
 
 /// Appends an account's details.
 pub(crate) fn put_details(details: &Details, out: &mut Vec<u8>) {
-    let Details { profile, note, last_lsn, opening } = details;
+    let Details { profile, note, last_lsn, opening, watches } = details;
     put(u128::from(last_lsn.0), out);
-    out.push(u8::from(note.is_some()) * NOTE + u8::from(opening.is_some()) * OPENING);
+    let watched = u8::from(!watches.is_empty()) * WATCHES;
+    out.push(u8::from(note.is_some()) * NOTE + u8::from(opening.is_some()) * OPENING + watched);
     if let Some(OpeningMark(mark)) = opening {
         out.extend_from_slice(mark);
     }
@@ -53,6 +58,9 @@ pub(crate) fn put_details(details: &Details, out: &mut Vec<u8>) {
         put_text(reason, out);
     }
     put_profile(profile, out);
+    if !watches.is_empty() {
+        watches::put_watches(watches, out);
+    }
 }
 
 /// Appends a piece.
@@ -83,7 +91,7 @@ pub fn take_profiles(bytes: &[u8]) -> Result<ProfilesPiece, Malformed> {
 fn take_details(bytes: &mut Bytes<'_>) -> Result<Details, Malformed> {
     let last_lsn = bytes.lsn()?;
     let [flags] = bytes.array()?;
-    let known = (flags <= NOTE | OPENING).then_some(());
+    let known = (flags <= NOTE | OPENING | WATCHES).then_some(());
     bytes.field("what is known of an account", known)?;
     let opening = match flags & OPENING {
         0 => None,
@@ -93,7 +101,12 @@ fn take_details(bytes: &mut Bytes<'_>) -> Result<Details, Malformed> {
         0 => None,
         _ => Some(StatusNote { lsn: bytes.lsn()?, reason: take_text(bytes)? }),
     };
-    Ok(Details { profile: take_profile(bytes)?, note, last_lsn, opening })
+    let profile = take_profile(bytes)?;
+    let watches = match flags & WATCHES {
+        0 => Vec::new(),
+        _ => watches::take_watches(bytes)?,
+    };
+    Ok(Details { profile, note, last_lsn, opening, watches })
 }
 
 fn take_profile(bytes: &mut Bytes<'_>) -> Result<Profile, Malformed> {

@@ -4,12 +4,14 @@ mod known;
 mod print;
 
 use crate::Global;
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::{net, output, statement};
 use clap::{Args, Subcommand};
 use ducat_api::proto;
 use ducat_engine::ids::AccountId;
 use known::{FilterArgs, HistoryArgs, LimitsArgs, ProfileArgs, SetArgs, StatusArgs};
+pub use print::status_name;
 use print::{accounts_text, details_text};
 use serde::Serialize;
 
@@ -75,16 +77,22 @@ Examples:
     Freeze {
         /// The account's id.
         id: AccountId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Allow debits and credits again.
     Unfreeze {
         /// The account's id.
         id: AccountId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Close an empty account. It can be opened again.
     Close {
         /// The account's id.
         id: AccountId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
 }
 
@@ -110,6 +118,8 @@ pub struct CreateArgs {
     external: bool,
     #[command(flatten)]
     profile: ProfileArgs,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Runs an `account` command.
@@ -124,14 +134,17 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
         AccountCommand::History(args) => known::history(global, args).await,
         AccountCommand::Entries(args) => statement::entries(global, args).await,
         AccountCommand::Balance(args) => statement::balance(global, &args).await,
-        AccountCommand::Freeze { id } => {
-            known::give(global, id, proto::AccountStatus::Frozen, String::new()).await
+        AccountCommand::Freeze { id, dry_run } => {
+            let status = proto::AccountStatus::Frozen;
+            known::give(global, id, status, String::new(), dry_run).await
         }
-        AccountCommand::Unfreeze { id } => {
-            known::give(global, id, proto::AccountStatus::Active, String::new()).await
+        AccountCommand::Unfreeze { id, dry_run } => {
+            let status = proto::AccountStatus::Active;
+            known::give(global, id, status, String::new(), dry_run).await
         }
-        AccountCommand::Close { id } => {
-            known::give(global, id, proto::AccountStatus::Closed, String::new()).await
+        AccountCommand::Close { id, dry_run } => {
+            let status = proto::AccountStatus::Closed;
+            known::give(global, id, status, String::new(), dry_run).await
         }
     }
 }
@@ -160,14 +173,19 @@ async fn create(global: &Global, args: CreateArgs) -> Done {
         floor: args.floor.unwrap_or_default(),
         ceiling: args.ceiling.unwrap_or_default(),
     };
-    let request = proto::CreateAccountsRequest { accounts: vec![account] };
+    let request =
+        proto::CreateAccountsRequest { accounts: vec![account], dry_run: args.dry_run.dry_run };
     let mut client = net::ledger(global).await?;
     let response = client.create_accounts(request).await.map_err(|s| net::failed(&s))?;
-    let result = response.into_inner().results.pop().ok_or_else(|| {
+    let mut response = response.into_inner();
+    let dry_run_lsn = response.dry_run_lsn;
+    args.dry_run.check(dry_run_lsn > 0)?;
+    let result = response.results.pop().ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without a result; see its log")
     })?;
     let (text, exit) = created(&result, global.json)?;
     output::print(&text)?;
+    args.dry_run.tell(dry_run_lsn);
     Ok(exit)
 }
 
@@ -187,6 +205,7 @@ fn created(result: &proto::AccountResult, json: bool) -> Result<(String, Exit), 
         return Ok((output::json(&line)?, exit));
     }
     let text = match result.code() {
+        Code::Opened if result.lsn == 0 => format!("account {id} would be opened"),
         Code::Opened => format!("account {id} opened at LSN {}", result.lsn),
         Code::Exists => format!("account {id} exists with this content since LSN {}", result.lsn),
         _ => format!("account {id} was not opened: {name}: {}", result.explanation),

@@ -1,5 +1,6 @@
 //! `ducat asset define`: assets that ISO 4217 does not list, through a running server.
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
 use clap::Subcommand;
@@ -20,6 +21,8 @@ Examples:
         /// Decimal digits of its smallest unit: 0 to 18.
         #[arg(long)]
         digits: u32,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
 }
 
@@ -33,21 +36,26 @@ struct AssetLine<'a> {
 
 /// Runs an `asset` command.
 pub async fn run(global: &Global, command: AssetCommand) -> Done {
-    let AssetCommand::Define { code, digits } = command;
+    let AssetCommand::Define { code, digits, dry_run: dry } = command;
     let mut client = net::ledger(global).await?;
-    let response = client.define_asset(proto::DefineAssetRequest { code, digits }).await;
-    let response = response.map_err(|s| net::failed(&s))?.into_inner();
+    let request = proto::DefineAssetRequest { code, digits, dry_run: dry.dry_run };
+    let response = client.define_asset(request).await.map_err(|s| net::failed(&s))?.into_inner();
+    dry.check(response.dry_run)?;
     output::print(&text(&response, global.json)?)?;
     Ok(Exit::Ok)
 }
 
 /// What is printed about an asset.
 fn text(asset: &proto::DefineAssetResponse, json: bool) -> Result<String, Failure> {
-    let proto::DefineAssetResponse { code, digits, created } = asset;
+    let proto::DefineAssetResponse { code, digits, created, dry_run } = asset;
     if json {
         return output::json(&AssetLine { code, digits: *digits, created: *created });
     }
-    let what = if *created { "defined" } else { "was defined before" };
+    let what = match (created, dry_run) {
+        (true, true) => "would be defined",
+        (true, false) => "defined",
+        (false, _) => "was defined before",
+    };
     Ok(format!("asset {code} with {digits} digits {what}"))
 }
 
@@ -57,7 +65,12 @@ mod tests {
 
     #[test]
     fn an_asset_prints_both_ways() {
-        let asset = proto::DefineAssetResponse { code: "POINTS".into(), digits: 0, created: true };
+        let asset = proto::DefineAssetResponse {
+            code: "POINTS".into(),
+            digits: 0,
+            created: true,
+            dry_run: false,
+        };
         assert_eq!(text(&asset, false).expect("text"), "asset POINTS with 0 digits defined");
         assert_eq!(
             text(&asset, true).expect("text"),

@@ -4,11 +4,15 @@
 mod holds;
 mod message;
 mod refunds;
+mod watches;
+
+use watches::TriggerLine;
 
 use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
-use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_api::convert::watches as to_message;
+use ducat_engine::account_event::{AccountEvent, Change, LimitsFrom, Opening};
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
@@ -104,6 +108,15 @@ pub struct EventLine {
     metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     removed_metadata: BTreeSet<String>,
+    /// The watch that was defined or removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch: Option<String>,
+    /// When it triggers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<String>,
+    /// The watches that it triggers; only a server's feed tells them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    triggered: Vec<TriggerLine>,
 }
 
 /// A status in words.
@@ -250,7 +263,7 @@ impl EventLine {
 
     fn changed(self, change: &Change, digits: u8) -> Self {
         match change {
-            Change::Limits(limits) => {
+            Change::Limits(limits) | Change::LimitsFrom(LimitsFrom { limits, .. }) => {
                 let overdraft = i128::try_from(limits.overdraft_limit).unwrap_or(i128::MAX);
                 Self {
                     event: "limits-changed",
@@ -260,6 +273,7 @@ impl EventLine {
                     ..self
                 }
             }
+            Change::Watch(change) => self.of_watch(&to_message::change(change, digits)),
             Change::Status { status, reason } => Self {
                 event: "status-changed",
                 status: Some(status_name(*status)),
@@ -381,6 +395,7 @@ impl EventLine {
                     self.profile()
                 )
             }
+            "watch-added" | "watch-removed" => self.watch_text(),
             "profile-changed" => {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
@@ -395,7 +410,8 @@ impl EventLine {
         };
         let terms = if self.terms { "  on terms" } else { "" };
         let linked = if self.linked { "  linked with the next" } else { "" };
-        format!("{}  {}  {what}{terms}{linked}", self.lsn, self.time)
+        let triggered: String = self.triggered.iter().map(TriggerLine::text).collect();
+        format!("{}  {}  {what}{terms}{linked}{triggered}", self.lsn, self.time)
     }
 
     /// As text or JSON.

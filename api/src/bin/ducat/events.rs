@@ -54,6 +54,8 @@ enum Kind {
     Hold,
     /// Accounts of which something else was changed: what is known of them, their limits.
     AccountChanged,
+    /// Events of any kind that trigger a watch.
+    WatchTriggered,
 }
 
 impl From<Kind> for proto::EventKind {
@@ -66,6 +68,7 @@ impl From<Kind> for proto::EventKind {
             Kind::AssetDefined => Self::AssetDefined,
             Kind::Hold => Self::Hold,
             Kind::AccountChanged => Self::AccountChanged,
+            Kind::WatchTriggered => Self::WatchTriggered,
         }
     }
 }

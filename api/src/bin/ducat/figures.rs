@@ -51,7 +51,10 @@ impl Figures {
                     if let Some(account) = self.accounts.get_mut(slot.index()) {
                         match change {
                             Change::Status { status, .. } => account.status = *status,
-                            Change::Profile(_) | Change::Limits(_) => account.changed = event.lsn,
+                            Change::Profile(_)
+                            | Change::Limits(_)
+                            | Change::LimitsFrom(_)
+                            | Change::Watch(_) => account.changed = event.lsn,
                         }
                     }
                 }

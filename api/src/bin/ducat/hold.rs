@@ -5,9 +5,10 @@ mod print;
 
 pub use print::HoldAfterLine;
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::terms::{BalancingArgs, RequireArgs, terms};
-use crate::transfer::{Units, new_id, text, units};
+use crate::transfer::{Units, text, units};
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand};
 use ducat_api::import::Kind;
@@ -73,6 +74,8 @@ pub struct IdArg {
     /// The request's own id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `hold place`.
@@ -104,6 +107,8 @@ pub struct PlaceArgs {
     id: Option<TransferId>,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `hold capture`.
@@ -132,10 +137,10 @@ pub async fn run(global: &Global, command: HoldCommand) -> Done {
         HoldCommand::Place(args) => place(global, args).await,
         HoldCommand::Capture(args) => capture(global, args).await,
         HoldCommand::Void { hold, id } => {
-            ask(global, of_hold(Operation::Void, own_id("void", id.id)?, hold), "VOIDED").await
+            ask(global, of_hold(Operation::Void, id, "void", hold)?, "VOIDED").await
         }
         HoldCommand::Extend { hold, expires_in, id } => {
-            let asked = of_hold(Operation::Extend, own_id("extension", id.id)?, hold);
+            let asked = of_hold(Operation::Extend, id, "extension", hold)?;
             let asked = proto::TransferRequest { timeout_ms: expires_in, ..asked };
             ask(global, asked, "EXTENDED").await
         }
@@ -144,18 +149,8 @@ pub async fn run(global: &Global, command: HoldCommand) -> Done {
     }
 }
 
-/// The id given, or a new one, told so that the operation can be repeated.
-fn own_id(what: &str, given: Option<TransferId>) -> Result<TransferId, Failure> {
-    if let Some(id) = given {
-        return Ok(id);
-    }
-    let id = new_id()?;
-    eprintln!("ducat: {what} {id} (to repeat it safely: --id {id})");
-    Ok(id)
-}
-
 async fn place(global: &Global, args: PlaceArgs) -> Done {
-    let id = own_id("hold", args.id)?;
+    let id = args.dry_run.id(args.id, "hold")?;
     let asked = proto::TransferRequest {
         id: id.low(),
         id_high: id.high(),
@@ -170,6 +165,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Done {
         timeout_ms: args.expires_in,
         over_capture_max: args.over_capture_max.unwrap_or_default(),
         terms: terms(&BalancingArgs::default(), &args.require),
+        dry_run: args.dry_run.dry_run,
         ..Default::default()
     };
     let mut client = net::ledger(global).await?;
@@ -198,21 +194,28 @@ async fn capture(global: &Global, args: CaptureArgs) -> Done {
         }
         (_, currency) => currency.unwrap_or_default(),
     };
-    let asked = of_hold(Operation::Capture, own_id("capture", args.id.id)?, args.hold);
+    let asked = of_hold(Operation::Capture, args.id, "capture", args.hold)?;
     let amount = args.amount.unwrap_or_default();
     let asked = proto::TransferRequest { amount, currency, last: args.last, terms, ..asked };
     ask(global, asked, "CAPTURED").await
 }
 
-fn of_hold(operation: Operation, id: TransferId, hold: TransferId) -> proto::TransferRequest {
-    proto::TransferRequest {
+fn of_hold(
+    operation: Operation,
+    args: IdArg,
+    what: &str,
+    hold: TransferId,
+) -> Result<proto::TransferRequest, Failure> {
+    let id = args.dry_run.id(args.id, what)?;
+    Ok(proto::TransferRequest {
         id: id.low(),
         id_high: id.high(),
         operation: operation.into(),
         hold_id: hold.low(),
         hold_id_high: hold.high(),
+        dry_run: args.dry_run.dry_run,
         ..Default::default()
-    }
+    })
 }
 
 /// Asks something of a hold and prints what became of it.
@@ -259,10 +262,13 @@ async fn request(
     client: &mut LedgerClient<Channel>,
     asked: proto::TransferRequest,
 ) -> Result<proto::Outcome, Failure> {
+    let dry = DryRunArg { dry_run: asked.dry_run };
     let response = client.transfer(asked).await.map_err(|s| net::failed(&s))?;
-    response.into_inner().outcome.ok_or_else(|| {
+    let outcome = response.into_inner().outcome.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
-    })
+    })?;
+    dry.check(outcome.dry_run)?;
+    Ok(outcome)
 }
 
 async fn holds(

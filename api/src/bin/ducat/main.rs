@@ -15,9 +15,11 @@ mod causes;
 mod checks;
 mod diff;
 mod doctor;
+mod dry_run;
 mod event_line;
 mod events;
 mod exit;
+mod explain;
 mod figures;
 mod hold;
 mod import;
@@ -42,6 +44,7 @@ mod testing;
 mod transfer;
 mod verify;
 mod verify_ids;
+mod watch;
 mod witness;
 
 use clap::{Args, Parser, Subcommand};
@@ -103,6 +106,11 @@ enum Command {
     Reverse(refund::ReverseArgs),
     /// List the refunds of a transfer, and how much was given back in all.
     Refunds(refund::RefundsArgs),
+    /// Tell what became of a request and why, with the figures of that moment.
+    Explain(explain::ExplainArgs),
+    /// Watch accounts for conditions that raise an event when they become true.
+    #[command(subcommand)]
+    Watch(watch::WatchCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -190,6 +198,8 @@ fn run(cli: Cli) -> Done {
         Command::Refund(args) => block_on(refund::refund(&global, args)),
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),
         Command::Refunds(args) => block_on(refund::refunds(&global, args)),
+        Command::Explain(args) => block_on(explain::run(&global, args)),
+        Command::Watch(command) => block_on(watch::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),

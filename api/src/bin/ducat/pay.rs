@@ -1,8 +1,9 @@
 //! `ducat pay` and `ducat split`: payments of several legs, all of them or none.
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::terms::moved_minor;
-use crate::transfer::{Units, json_line, new_id, units};
+use crate::transfer::{Units, json_line, units};
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::import::Kind;
@@ -46,6 +47,8 @@ pub struct PayArgs {
     /// The payment's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `split`.
@@ -78,6 +81,8 @@ pub struct SplitArgs {
     /// The payment's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// `ACCOUNT[:AMOUNT]`.
@@ -130,7 +135,7 @@ impl FromStr for ShareArg {
 
 /// Runs `pay`.
 pub async fn pay(global: &Global, args: PayArgs) -> Done {
-    let payment = payment(args.id, &args.currency, args.kind)?;
+    let payment = payment(args.dry_run.id(args.id, "payment")?, &args.currency, args.kind);
     let cap = if args.own { DebitCap::Balance } else { DebitCap::Available };
     let source = |source: &SourceArg| Source {
         account: source.account,
@@ -141,12 +146,12 @@ pub async fn pay(global: &Global, args: PayArgs) -> Done {
     let total = Amount::Text(args.amount);
     let legs = payment.from_sources(args.to, &total, &sources).map_err(wrong)?;
     let mut client = net::ledger(global).await?;
-    send(global, &mut client, legs).await
+    send(global, &mut client, legs, args.dry_run).await
 }
 
 /// Runs `split`.
 pub async fn split(global: &Global, args: SplitArgs) -> Done {
-    let payment = payment(args.id, &args.currency, args.kind)?;
+    let payment = payment(args.dry_run.id(args.id, "payment")?, &args.currency, args.kind);
     let mut client = net::ledger(global).await?;
     let currency = currency(&mut client, args.from, &args.currency).await?;
     let amount = |text: &str| {
@@ -163,24 +168,16 @@ pub async fn split(global: &Global, args: SplitArgs) -> Done {
     shares.push((args.rest, Share::Rest));
     let total = amount(&args.amount)?;
     let legs = payment.in_shares(args.from, total, &currency, &shares).map_err(wrong)?;
-    send(global, &mut client, legs).await
+    send(global, &mut client, legs, args.dry_run).await
 }
 
 fn wrong(fault: PaymentFault) -> Failure {
     Failure::new(Exit::Usage, fault.to_string())
 }
 
-fn payment(id: Option<TransferId>, currency: &str, kind: Kind) -> Result<Payment, Failure> {
-    let id = match id {
-        Some(id) => id,
-        None => {
-            let id = new_id()?;
-            eprintln!("ducat: payment {id} (to repeat it safely: --id {id})");
-            id
-        }
-    };
+fn payment(id: TransferId, currency: &str, kind: Kind) -> Payment {
     let kind = proto::TransferKind::try_from(kind.wire()).unwrap_or_default();
-    Ok(Payment { id, currency: currency.to_owned(), kind })
+    Payment { id, currency: currency.to_owned(), kind }
 }
 
 /// The digits that amounts in the account's currency have.
@@ -210,14 +207,17 @@ async fn send(
     global: &Global,
     client: &mut LedgerClient<Channel>,
     legs: Vec<proto::TransferRequest>,
+    dry: DryRunArg,
 ) -> Done {
-    let request = proto::CreateTransfersRequest { transfers: legs.clone() };
+    let (transfers, dry_run) = (legs.clone(), dry.dry_run);
+    let request = proto::CreateTransfersRequest { transfers, dry_run };
     let response = client.create_transfers(request).await.map_err(|s| net::failed(&s))?;
     let outcomes = response.into_inner().outcomes;
     if outcomes.len() != legs.len() {
         let text = "the server answered without an outcome for each leg; see its log";
         return Err(Failure::new(Exit::Internal, text));
     }
+    dry.check(outcomes.iter().all(|outcome| outcome.dry_run))?;
     let mut all = Vec::with_capacity(legs.len());
     for (leg, outcome) in legs.iter().zip(&outcomes) {
         let of = |high, low| AccountId::from_halves(high, low).ok();
@@ -230,6 +230,7 @@ async fn send(
         all.push(units);
     }
     output::print(&text(&legs, &outcomes, &all, global.json)?)?;
+    dry.tell(outcomes.iter().map(|outcome| outcome.lsn).max().unwrap_or(0));
     let posted = outcomes.iter().all(proto::Outcome::is_posted);
     Ok(if posted { Exit::Ok } else { Exit::Refused })
 }

@@ -1,8 +1,9 @@
 //! `ducat refund`, `reverse` and `refunds`: money given back of what a transfer or a capture moved,
 //! through a running server.
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
-use crate::transfer::{Unit, Units, new_id, text, units};
+use crate::transfer::{Unit, Units, text, units};
 use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::proto::ledger_client::LedgerClient;
@@ -33,6 +34,8 @@ struct BackArgs {
     /// The request's own id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `refund`.
@@ -163,14 +166,7 @@ pub async fn reverse(global: &Global, args: ReverseArgs) -> Done {
 
 fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest, Failure> {
     let what = if operation == Operation::Refund { "refund" } else { "reversal" };
-    let id = match args.id {
-        Some(id) => id,
-        None => {
-            let id = new_id()?;
-            eprintln!("ducat: {what} {id} (to repeat it safely: --id {id})");
-            id
-        }
-    };
+    let id = args.dry_run.id(args.id, what)?;
     Ok(proto::TransferRequest {
         id: id.low(),
         id_high: id.high(),
@@ -179,6 +175,7 @@ fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest
         original_id_high: args.original.of.high(),
         original_lsn: args.original.lsn.unwrap_or(0),
         allow_overdraft: args.allow_overdraft,
+        dry_run: args.dry_run.dry_run,
         ..Default::default()
     })
 }
@@ -194,6 +191,7 @@ async fn ask(
     let outcome = response.into_inner().outcome.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
     })?;
+    args.dry_run.check(outcome.dry_run)?;
     let units = units_of(client, &outcome, &args.original).await;
     output::print(&text(&outcome, &units, Some(done), global.json)?)?;
     let is_done = outcome.code == proto::Code::Posted as i32;

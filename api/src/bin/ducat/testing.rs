@@ -245,7 +245,7 @@ impl TestLedger {
             ..Default::default()
         };
         let results = self.with(|model| q.accounts.iter().map(|a| open(model, a)).collect());
-        proto::CreateAccountsResponse { results }
+        proto::CreateAccountsResponse { results, dry_run_lsn: 0 }
     }
 
     fn get_accounts(&self, q: proto::GetAccountsRequest) -> proto::GetAccountsResponse {

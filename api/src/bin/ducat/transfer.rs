@@ -1,5 +1,6 @@
 //! `ducat transfer`: one transfer through a running server, answered when it is durable.
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
 use crate::refund::RefundAfterLine;
@@ -26,7 +27,8 @@ Examples:
   ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --json \\
         --id 0192f3a4-5b6c-7d8e-9f01-23456789abcd
   ducat transfer --from 2 --to 3 --amount 50.00 --currency GBP --up-to available
-  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17")]
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --dry-run")]
 pub struct TransferArgs {
     /// The account that pays.
     #[arg(long, value_name = "ACCOUNT")]
@@ -50,6 +52,8 @@ pub struct TransferArgs {
     balancing: BalancingArgs,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// An outcome as scripts read it.
@@ -60,6 +64,9 @@ struct OutcomeLine<'a> {
     code: &'static str,
     explanation: String,
     repeat: bool,
+    /// It is what would become of it; the LSN is that of the state it was judged in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     lsn: u64,
     time: String,
     time_ns: u64,
@@ -115,20 +122,14 @@ pub struct Units {
 
 /// Runs `transfer`.
 pub async fn run(global: &Global, args: TransferArgs) -> Done {
-    let id = match args.id {
-        Some(id) => id,
-        None => {
-            let id = new_id()?;
-            eprintln!("ducat: transfer {id} (to repeat it safely: --id {id})");
-            id
-        }
-    };
+    let id = args.dry_run.id(args.id, "transfer")?;
     let request = request(id, &args);
     let mut client = net::ledger(global).await?;
     let response = client.transfer(request).await.map_err(|s| net::failed(&s))?;
     let outcome = response.into_inner().outcome.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
     })?;
+    args.dry_run.check(outcome.dry_run)?;
     let units = units(&mut client, &outcome, args.from, args.to).await;
     output::print(&text(&outcome, &units, None, global.json)?)?;
     let posted = outcome.code == proto::Code::Posted as i32;
@@ -154,6 +155,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
         currency: args.currency.clone(),
         kind: args.kind.wire(),
         terms: terms(&args.balancing, &args.require),
+        dry_run: args.dry_run.dry_run,
         ..Default::default()
     }
 }
@@ -214,7 +216,12 @@ pub fn text(
     if line.repeat {
         facts.push(("repeat", "yes: this id was decided before, nothing happened anew".into()));
     }
-    facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
+    let decided = if line.dry_run && !line.repeat {
+        ("dry run", format!("nothing was done; judged as of LSN {}, {}", line.lsn, line.time))
+    } else {
+        ("decided", format!("{} at LSN {}", line.time, line.lsn))
+    };
+    facts.push(decided);
     // Of an operation on a hold, the hold tells.
     if let Some(terms) = line.terms.filter(|_| line.posted && done.is_none()) {
         let unit = units.debit.as_ref().or(units.credit.as_ref());
@@ -248,6 +255,7 @@ fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'
         code: output::code_name(outcome.code),
         explanation: outcome.explanation.clone(),
         repeat: outcome.repeat,
+        dry_run: outcome.dry_run,
         lsn: outcome.lsn,
         time: output::time(outcome.time_ns),
         time_ns: outcome.time_ns,

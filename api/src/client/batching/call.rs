@@ -110,6 +110,7 @@ pub(super) fn validate(items: &[TransferRequest], group: bool) -> Result<(), Cli
 fn is_plain(item: &TransferRequest) -> bool {
     item.id | item.id_high != 0
         && item.terms.is_none()
+        && !item.dry_run
         && item.amount.is_empty()
         && item.currency.is_empty()
         && item.over_capture_max.is_empty()
@@ -203,6 +204,7 @@ mod tests {
             (TransferRequest { credit_account: 0, ..transfer() }, Some("ACCOUNT_ID_ZERO")),
             (TransferRequest { kind: 3, ..transfer() }, Some("KIND_UNKNOWN")),
             (TransferRequest { linked: true, ..transfer() }, Some("LAST_LINKED")),
+            (TransferRequest { dry_run: true, ..transfer() }, Some("DRY_RUN_IN_BATCH")),
             (TransferRequest { amount: "1".into(), ..transfer() }, Some("AMOUNT_TWICE")),
             (text("1.25", ""), Some("CURRENCY_MISSING")),
             (text("1.255", "GBP"), Some("AMOUNT_TOO_MANY_DECIMALS")),

@@ -28,6 +28,52 @@ pub(super) const fn is_of_terms(rejection: Rejection) -> bool {
     )
 }
 
+/// Which account an amount was too much for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Debit,
+    Credit,
+    /// It is not told which.
+    Either,
+}
+
+/// What had to be there, or to find room.
+pub(super) struct Needed<'a> {
+    pub amount: Amount<'a>,
+    /// It was no more than that, but how much it was followed from figures that are not told.
+    up_to: bool,
+}
+
+impl fmt::Display for Needed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let up_to = if self.up_to { "up to " } else { "" };
+        write!(f, "{up_to}{}", self.amount)
+    }
+}
+
+impl<'r> Asked<'r> {
+    /// What an account was asked to give or to take. A balanced transfer that is capped by this very
+    /// account is refused for the least that it moves; one that is not, for what it would have moved:
+    /// its amount, as far as the other account or other sources did not cap it.
+    pub(super) fn needed(&self, side: Side) -> Needed<'r> {
+        let of = |value, up_to| Needed { amount: Amount::of(value, self.currency), up_to };
+        let Some(balancing) = self.terms.and_then(|terms| terms.balancing) else {
+            return of(self.amount(), false);
+        };
+        let (debit, credit) = (balancing.debit.is_some(), balancing.credit.is_some());
+        if side == Side::Debit && debit || side == Side::Credit && credit {
+            return of(balancing.min, false);
+        }
+        of(self.amount(), debit || credit || balancing.source.is_some())
+    }
+
+    /// What all sources of a payment move together; 0 where it is none.
+    pub(super) fn total(&self) -> u128 {
+        let source = self.terms.and_then(|terms| terms.balancing?.source);
+        source.map_or(0, |source| source.total)
+    }
+}
+
 impl Asked<'_> {
     pub(super) fn write_of_terms(
         &self,

@@ -3,7 +3,9 @@
 
 use super::print::{accounts_text, details_text, kind_name, status_name};
 use crate::Global;
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::watch::condition_text;
 use crate::{net, output};
 use clap::Args;
 use ducat_api::proto::{self, account_event::Event};
@@ -48,6 +50,8 @@ pub struct SetArgs {
     /// A key of its metadata that goes; may be given again.
     #[arg(long, value_name = "KEY")]
     remove_meta: Vec<String>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `account status`.
@@ -61,6 +65,8 @@ pub struct StatusArgs {
     /// Why; kept with the account and in its history.
     #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
     reason: String,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `account history`.
@@ -87,6 +93,8 @@ pub struct LimitsArgs {
     /// The highest balance it may have; none takes it away.
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     ceiling: Option<String>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Which accounts are listed.
@@ -162,7 +170,14 @@ fn account_status(text: &str) -> Result<proto::AccountStatus, String> {
     })
 }
 
-fn print_changed(global: &Global, account: Option<proto::Account>) -> Done {
+/// Prints an account as it is after a change, or as it would be.
+fn print_changed(
+    global: &Global,
+    account: Option<proto::Account>,
+    dry: DryRunArg,
+    dry_run_lsn: u64,
+) -> Done {
+    dry.check(dry_run_lsn > 0)?;
     let account = account.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an account; see its log")
     })?;
@@ -170,6 +185,7 @@ fn print_changed(global: &Global, account: Option<proto::Account>) -> Done {
     if !global.json {
         details_text(&account).map_or(Ok(()), |text| output::print(&text))?;
     }
+    dry.tell(dry_run_lsn);
     Ok(Exit::Ok)
 }
 
@@ -183,15 +199,17 @@ pub async fn set(global: &Global, args: SetArgs) -> Done {
         label: args.label,
         set_metadata: args.meta.into_iter().collect(),
         remove_metadata: args.remove_meta,
+        dry_run: args.dry_run.dry_run,
     };
     let mut client = net::ledger(global).await?;
     let response = client.update_account(request).await.map_err(|s| net::failed(&s))?;
-    print_changed(global, response.into_inner().account)
+    let response = response.into_inner();
+    print_changed(global, response.account, args.dry_run, response.dry_run_lsn)
 }
 
 /// Runs `account status`.
 pub async fn status(global: &Global, args: StatusArgs) -> Done {
-    give(global, args.id, args.status, args.reason).await
+    give(global, args.id, args.status, args.reason, args.dry_run).await
 }
 
 /// Gives an account a status.
@@ -200,16 +218,19 @@ pub async fn give(
     id: AccountId,
     status: proto::AccountStatus,
     reason: String,
+    dry: DryRunArg,
 ) -> Done {
     let request = proto::SetAccountStatusRequest {
         id: id.low(),
         id_high: id.high(),
         status: status as i32,
         reason,
+        dry_run: dry.dry_run,
     };
     let mut client = net::ledger(global).await?;
     let response = client.set_account_status(request).await.map_err(|s| net::failed(&s))?;
-    print_changed(global, response.into_inner().account)
+    let response = response.into_inner();
+    print_changed(global, response.account, dry, response.dry_run_lsn)
 }
 
 /// Runs `account limits`.
@@ -221,10 +242,12 @@ pub async fn limits(global: &Global, args: LimitsArgs) -> Done {
         overdraft_limit: text(args.overdraft),
         floor: text(args.floor),
         ceiling: text(args.ceiling),
+        dry_run: args.dry_run.dry_run,
     };
     let mut client = net::ledger(global).await?;
     let response = client.set_account_limits(request).await.map_err(|s| net::failed(&s))?;
-    print_changed(global, response.into_inner().account)
+    let response = response.into_inner();
+    print_changed(global, response.account, args.dry_run, response.dry_run_lsn)
 }
 
 /// Runs `account history`.
@@ -266,7 +289,7 @@ struct HistoryLine<'a> {
     lsn: u64,
     time: String,
     time_ns: u64,
-    /// `opened`, `status`, `profile` or `limits`.
+    /// `opened`, `status`, `profile`, `limits`, `watch-added` or `watch-removed`.
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
@@ -293,6 +316,11 @@ struct HistoryLine<'a> {
     metadata: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     removed_metadata: &'a [String],
+    /// The watch that was defined or removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<String>,
 }
 
 fn some(text: &str) -> Option<&str> {
@@ -344,6 +372,15 @@ impl<'a> HistoryLine<'a> {
                 ceiling: some(&limits.ceiling),
                 ..line
             },
+            Some(Event::Watch(change)) => {
+                let condition = change.condition.as_ref();
+                Self {
+                    event: if condition.is_some() { "watch-added" } else { "watch-removed" },
+                    watch: some(&change.name),
+                    condition: condition.map(|condition| condition_text(Some(condition))),
+                    ..line
+                }
+            }
             // Of a server that knows more than this build.
             None => Self { event: "unknown", ..line },
         }
@@ -358,6 +395,8 @@ impl<'a> HistoryLine<'a> {
         parts.extend(self.floor.map(|floor| format!("floor {floor}")));
         parts.extend(self.ceiling.map(|ceiling| format!("ceiling {ceiling}")));
         parts.extend(self.status.map(str::to_owned));
+        parts.extend(self.watch.map(str::to_owned));
+        parts.extend(self.condition.clone());
         parts.extend(self.reason.map(|reason| format!("because: {reason}")));
         parts.extend(self.kind.map(|kind| format!("kind {kind}")));
         parts.extend(self.owner.map(|owner| format!("owner '{owner}'")));

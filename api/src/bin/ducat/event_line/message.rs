@@ -1,6 +1,7 @@
 //! Events as a server's feed gives them, in the words in which `ducat replay --print` gives those of
 //! a data directory.
 
+use super::watches::TriggerLine;
 use super::{EventLine, kind_name, status_name};
 use crate::output;
 use ducat_api::proto::account_event::Event as AccountEvent;
@@ -16,7 +17,9 @@ impl EventLine {
         let digits = u8::try_from(event.digits).unwrap_or_default();
         let account =
             |at: usize| event.accounts.get(at).map(|id| output::account_id(id.id_high, id.id));
-        let line = Self { lsn: event.lsn, time: output::time(event.time_ns), ..Self::default() };
+        let triggered = event.triggered.iter().map(TriggerLine::new).collect();
+        let time = output::time(event.time_ns);
+        let line = Self { lsn: event.lsn, time, triggered, ..Self::default() };
         if let Some(transfer) = &event.transfer {
             let line = Self { debit: account(0), credit: account(1), ..line };
             return line.decided(transfer, digits, &event.currency);
@@ -64,6 +67,7 @@ impl EventLine {
                 ceiling: some(&changed.ceiling),
                 ..self
             },
+            AccountEvent::Watch(changed) => self.of_watch(changed),
             AccountEvent::Status(changed) => Self {
                 event: "status-changed",
                 status: Some(status_name(status_of(changed.status()))),

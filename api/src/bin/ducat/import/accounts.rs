@@ -101,7 +101,7 @@ pub async fn open(
     if accounts.is_empty() {
         return Ok(());
     }
-    let request = proto::CreateAccountsRequest { accounts };
+    let request = proto::CreateAccountsRequest { accounts, dry_run: false };
     let response = patiently(async || client.create_accounts(request.clone()).await).await?;
     for result in response.results {
         match result.code() {
@@ -168,7 +168,7 @@ pub async fn open_rows(
     if openings.is_empty() {
         return Ok(());
     }
-    let request = proto::CreateTransfersRequest { transfers: openings };
+    let request = proto::CreateTransfersRequest { transfers: openings, dry_run: false };
     let response = patiently(async || client.create_transfers(request.clone()).await).await?;
     for (outcome, (number, record)) in response.outcomes.iter().zip(&opening_rows) {
         let at = (*number, record.as_ref());

@@ -158,7 +158,8 @@ impl Import {
         let mut summary = Summary::default();
         let mut book = Book::default();
         for (code, digits) in &self.mapping.assets {
-            let request = proto::DefineAssetRequest { code: code.clone(), digits: *digits };
+            let request =
+                proto::DefineAssetRequest { code: code.clone(), digits: *digits, dry_run: false };
             client.define_asset(request).await.map_err(|s| net::failed(&s))?;
         }
         accounts::open_externals(&mut client, &self.common).await?;

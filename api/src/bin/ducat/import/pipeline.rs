@@ -127,7 +127,12 @@ impl Pipeline<'_> {
             return self.count(&batch, &[]);
         }
         flight.tag += 1;
-        let request = proto::StreamTransfersRequest { tag: flight.tag, transfers, timeout_ms: 0 };
+        let request = proto::StreamTransfersRequest {
+            tag: flight.tag,
+            transfers,
+            timeout_ms: 0,
+            dry_run: false,
+        };
         flight.sent.push_back((flight.tag, batch));
         requests.send(request).await.map_err(|_| self.ended())
     }
