@@ -3,6 +3,7 @@
 //! writer) is nobody else's business.
 
 mod accounts;
+mod driven;
 mod past;
 mod snapshots;
 mod upkeep;
@@ -11,6 +12,7 @@ mod views;
 use crate::answers::Part;
 
 pub use crate::answers::Answers;
+pub use driven::{DRIVEN_PAGE_MAX, SagasPage, SchedulesPage};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
     HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, RefundView, RefundsPage,
@@ -319,7 +321,7 @@ impl Handle {
         self.shared.count_overloaded();
     }
 
-    fn enqueue(
+    pub(crate) fn enqueue(
         &self,
         requests: Vec<Request>,
         permit: OwnedSemaphorePermit,

@@ -23,6 +23,7 @@ mod backlog;
 mod clock;
 mod coordinator;
 pub mod copying;
+mod driven;
 mod entries;
 pub mod feed;
 pub mod handle;

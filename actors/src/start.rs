@@ -190,6 +190,7 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
+        coordinator.cast(CoordinatorMsg::Begin)?;
         let snapshotter = match &shared.options.snapshots {
             Some(options) => {
                 let due = remember(&shared, options, &origin, &tail);

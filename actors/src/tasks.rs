@@ -5,6 +5,7 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
+use crate::driven::{DrivenRead, DrivenTask};
 use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
 use ducat_engine::account_event::Opening;
 use ducat_engine::holds::Hold;
@@ -14,7 +15,7 @@ use ducat_engine::money::{Currency, CurrencyError};
 use ducat_engine::profile::{Details, Filter, ProfileChange};
 use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
-use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
+use ducat_engine::snapshot::{DrivenPiece, Head, IdsPiece, ProfilesPiece, RefundsPiece};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
 use std::sync::Arc;
 use std::time::Instant;
@@ -103,6 +104,8 @@ pub(crate) enum Task {
     },
     /// A snapshot that was begun and not given to its end is forgotten.
     EndSnapshot,
+    /// Something asked of schedules or sagas.
+    Driven(DrivenTask),
     DefineAsset {
         code: String,
         digits: u32,
@@ -135,6 +138,8 @@ impl Read {
             Self::Ids { reply } => reply.is_closed(),
             Self::Profiles { reply } => reply.is_closed(),
             Self::Refunds { reply } => reply.is_closed(),
+            Self::Driven(read) => read.is_abandoned(),
+            Self::DrivenPiece { reply } => reply.is_closed(),
         }
     }
 
@@ -184,4 +189,8 @@ pub(crate) enum Read {
     Profiles { reply: Reply<Option<ProfilesPiece>> },
     /// The next refunded transfers of the snapshot that was begun.
     Refunds { reply: Reply<Option<RefundsPiece>> },
+    /// Schedules or sagas.
+    Driven(DrivenRead),
+    /// The next schedules or sagas of the snapshot that was begun.
+    DrivenPiece { reply: Reply<Option<DrivenPiece>> },
 }

@@ -4,6 +4,7 @@ use crate::handle::StoredRequest;
 use crate::names::{Known, Name};
 use crate::requests::stored_request;
 use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_engine::driven::DrivenEvent;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::CurrencyId;
@@ -57,6 +58,8 @@ pub enum What {
         /// Decimal digits of its minor unit.
         digits: u8,
     },
+    /// Something happened to a schedule or a saga.
+    Driven(Box<DrivenEvent>),
 }
 
 /// The event, with what is known of its accounts; `None` when that is not enough.
@@ -98,6 +101,7 @@ pub(super) fn named(
                 changed(known.get(*slot)?, change.clone())
             }
         },
+        Record::Driven(event) => What::Driven(event.clone()),
         Record::AssetDefined { code, digits } => {
             What::AssetDefined { code: code.clone(), digits: *digits }
         }
