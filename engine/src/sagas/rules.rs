@@ -259,3 +259,20 @@ impl SagaState {
         }
     }
 }
+
+impl SagaChange {
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Begun { .. } => "begun",
+            Self::Waits { .. } => "waits",
+            Self::Answered { .. } => "answered",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Aborted { .. } => "aborted",
+            Self::IdTaken => "id-taken",
+            Self::Resolved { .. } => "resolved",
+        }
+    }
+}

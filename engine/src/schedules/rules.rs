@@ -255,3 +255,19 @@ impl Status {
         }
     }
 }
+
+impl ScheduleChange {
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Defined { .. } => "defined",
+            Self::Paused => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::Cancelled => "cancelled",
+            Self::Begun { .. } => "begun",
+            Self::Passed { .. } => "passed",
+            Self::IdTaken => "id-taken",
+        }
+    }
+}

@@ -54,6 +54,10 @@ enum Kind {
     Hold,
     /// Accounts of which something else was changed: what is known of them, their limits.
     AccountChanged,
+    /// Schedules that were defined, paused, resumed or cancelled, and runs of them that began.
+    Schedule,
+    /// Sagas that were started, answered or resolved, and steps of them that began.
+    Saga,
 }
 
 impl From<Kind> for proto::EventKind {
@@ -66,6 +70,8 @@ impl From<Kind> for proto::EventKind {
             Kind::AssetDefined => Self::AssetDefined,
             Kind::Hold => Self::Hold,
             Kind::AccountChanged => Self::AccountChanged,
+            Kind::Schedule => Self::Schedule,
+            Kind::Saga => Self::Saga,
         }
     }
 }

@@ -32,6 +32,8 @@ mod receipt;
 mod refund;
 mod replay;
 mod restore;
+mod saga;
+mod schedule;
 mod serve;
 mod snapshot;
 mod statement;
@@ -103,6 +105,12 @@ enum Command {
     Reverse(refund::ReverseArgs),
     /// List the refunds of a transfer, and how much was given back in all.
     Refunds(refund::RefundsArgs),
+    /// Define, list, show, pause, resume, cancel and run transfers that recur by a calendar.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Start, answer, list, show, abort and resolve flows of several steps, some of them outside.
+    #[command(subcommand)]
+    Saga(saga::SagaCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -190,6 +198,8 @@ fn run(cli: Cli) -> Done {
         Command::Refund(args) => block_on(refund::refund(&global, args)),
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),
         Command::Refunds(args) => block_on(refund::refunds(&global, args)),
+        Command::Schedule(command) => block_on(schedule::run(&global, command)),
+        Command::Saga(command) => block_on(saga::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),
