@@ -10,6 +10,7 @@ use ducat_engine::schedules::{
     Definition, Missed, Payment, Retry, RunEnd, RUNS_KEPT, ScheduleChange, ScheduleCommand,
     ScheduleRejection, Stage, Status,
 };
+use ducat_engine::testing::book::Event;
 use ducat_engine::testing::cases;
 use ducat_engine::testing::driven::{DAY_NS, Driver, HOUR_NS, OUTSIDE, payment, transfer};
 use proptest::prelude::*;
@@ -150,8 +151,7 @@ fn every_occurrence_runs_exactly_once_whatever_event_a_crash_comes_behind() {
             let mut driver = whole.restarted(crash, stopped_ns);
             if down_ns > 0 {
                 // Before anything of the schedules is decided, others' transfers push all ids out.
-                driver = Driver { events: whole.events[..crash].to_vec(), ..driver };
-                driver = forgetting(driver, stopped_ns + down_ns);
+                driver = forgetting(&whole.events[..crash], stopped_ns + down_ns);
             }
             driver.pass_until(end_ns + down_ns);
             assert_eq!(driver.ledger.coordinator.awaited_len(), 0);
@@ -166,16 +166,15 @@ fn every_occurrence_runs_exactly_once_whatever_event_a_crash_comes_behind() {
 }
 
 /// A start of these events at which ids are forgotten before what is awaited is asked for again.
-fn forgetting(driver: Driver, now_ns: u64) -> Driver {
-    let count = driver.events.len();
-    let events = driver.events.clone();
+fn forgetting(events: &[Event], now_ns: u64) -> Driver {
     let mut fresh = Driver::new(4, NEW_YEAR_NS, DAY_NS);
-    for event in &events[fresh.events.len()..count] {
+    for event in &events[fresh.events.len()..] {
         fresh.ledger.apply(event.lsn, event.time_ns, &event.record).expect("can be replayed");
         fresh.events.push(event.clone());
     }
-    for round in 0..4 {
-        fresh.now_ns = now_ns - (3 - round) * 2 * DAY_NS;
+    // A pause counts as an hour of the memory of ids at most.
+    for round in 0..60 {
+        fresh.now_ns = now_ns - (60 - round) * HOUR_NS;
         let outcomes = fresh.submit(&[transfer(1_000 + u128::from(round), OUTSIDE, 2, 1)]);
         assert_eq!(outcomes[0].rejection, None);
         fresh.submit(&[transfer(2_000 + u128::from(round), 2, OUTSIDE, 1)]);
@@ -194,8 +193,7 @@ fn what_is_awaited_is_paid_a_month_later_when_no_id_is_remembered() {
     // Behind the beginning of the run: it is paid now. Behind its transfer: it is not paid again,
     // although nobody remembers the id.
     for events in [posted_at, posted_at + 1] {
-        let stopped = Driver { events: whole.events[..events].to_vec(), ..whole.clone() };
-        let later = forgetting(stopped, NEW_YEAR_NS + 31 * DAY_NS);
+        let later = forgetting(&whole.events[..events], NEW_YEAR_NS + 31 * DAY_NS);
         assert_eq!(posted(&later)[&(id(7), 1)], 1);
         assert_eq!(later.balance(3)[0], 10);
         if events > posted_at {
@@ -254,7 +252,7 @@ fn an_id_that_somebody_else_used_ends_the_run_and_moves_nothing() {
     assert_eq!(begun.ledger.coordinator.awaited_requests(), events.requests);
     let time_ns = events.time_ns;
     begun.events.extend(events.events.into_iter().map(|(lsn, record)| {
-        ducat_engine::testing::book::Event { lsn, time_ns, record }
+        Event { lsn, time_ns, record }
     }));
     begun.submit(&events.requests);
     begun.submit(&events.requests);

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bounds;
+mod driven;
 mod feed;
 mod holds;
 mod overload;

@@ -86,8 +86,9 @@ pub(crate) fn derive_id(domain: &[u8], owner: u128, lsn: Lsn, place: [u64; 2]) -
     for number in [lsn.0, place[0], place[1]] {
         hasher.update(&number.to_le_bytes());
     }
-    let (half, _) = hasher.finalize().as_bytes().split_at(16);
-    let id = u128::from_le_bytes(half.try_into().expect("sixteen bytes"));
+    let hash = hasher.finalize();
+    let half = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+    let id = u128::from_le_bytes(*half);
     TransferId::new(id.max(1)).expect("it is not zero")
 }
 

@@ -78,10 +78,19 @@ impl Driver {
         for number in 1..=accounts {
             let (id, external) = (account(number), number == OUTSIDE);
             let spec = AccountSpec { id, currency: CURRENCY, overdraft_limit: 0, external };
-            let (lsn, record) = driver.ledger.open_account(&spec).expect("new");
-            driver.events.push(Event { lsn, time_ns: 0, record });
+            driver.open(&spec);
         }
         driver
+    }
+
+    /// Opens an account.
+    ///
+    /// # Panics
+    /// When there is one.
+    pub fn open(&mut self, spec: &AccountSpec) {
+        let (lsn, record) = self.ledger.open_account(spec).expect("new");
+        let time_ns = self.ledger.coordinator.last_time_ns();
+        self.events.push(Event { lsn, time_ns, record });
     }
 
     /// The ledger as replay of the first events makes it, at this time: what was asked for and is not

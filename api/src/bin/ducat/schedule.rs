@@ -318,7 +318,7 @@ fn asked(args: AddArgs) -> Result<proto::CreateScheduleRequest, Failure> {
             credit_account_high: args.to.high(),
             amount: args.amount,
             currency: args.currency,
-            kind: proto::TransferKind::from(args.kind).into(),
+            kind: args.kind.wire(),
         }),
         calendar: Some(args.calendar.calendar()?),
         start_ns: args.start.unwrap_or(0),
