@@ -84,9 +84,7 @@ pub(crate) enum DrivenTask {
         permit: OwnedSemaphorePermit,
     },
     /// The id of this request had been used before it was asked for.
-    GiveUp {
-        request: Request,
-    },
+    GiveUp { request: Request },
 }
 
 /// Some schedules or sagas, and behind which of them to go on; `None` at the end.
@@ -200,11 +198,7 @@ impl CoordinatorActor {
     }
 
     /// Does what is asked of a schedule or a saga.
-    pub(crate) fn attend_driven(
-        &self,
-        task: DrivenTask,
-        state: &mut CoordinatorState,
-    ) -> Done<()> {
+    pub(crate) fn attend_driven(&self, task: DrivenTask, state: &mut CoordinatorState) -> Done<()> {
         let now_ns = state.clock.now_ns();
         match task {
             DrivenTask::Define { definition, reply, permit } => {
@@ -306,7 +300,8 @@ impl CoordinatorActor {
                 self.tell_when_durable(reply, Found { what, lsn });
             }
             DrivenRead::Sagas { after, wanted, limit, reply } => {
-                let what = page(state.rules.sagas(after), |saga| saga.definition.id, &wanted, limit);
+                let what =
+                    page(state.rules.sagas(after), |saga| saga.definition.id, &wanted, limit);
                 self.tell_when_durable(reply, Found { what, lsn });
             }
         }

@@ -203,10 +203,8 @@ async fn a_saga_waits_is_answered_gets_stuck_and_is_resolved() {
         ]
     };
     let id = |number| SagaId::new(number).expect("not zero");
-    let answer = |done| SagaCommand::Answer {
-        step: 1,
-        answer: Answer { done, note: "17".to_owned() },
-    };
+    let answer =
+        |done| SagaCommand::Answer { step: 1, answer: Answer { done, note: "17".to_owned() } };
     for (number, done) in [(7, true), (8, false)] {
         handle.start_saga(saga(number, steps())).await.expect("up").expect("it can be");
         saga_until(&handle, number, "waiting").await;

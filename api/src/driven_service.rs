@@ -116,8 +116,7 @@ fn saga_refused(id: SagaId, why: &SagaRejection) -> Status {
 }
 
 fn page(asked: u32) -> Result<usize, Status> {
-    convert::page_size(asked, driven::PAGE_DEFAULT, DRIVEN_PAGE_MAX)
-        .map_err(Status::from)
+    convert::page_size(asked, driven::PAGE_DEFAULT, DRIVEN_PAGE_MAX).map_err(Status::from)
 }
 
 #[tonic::async_trait]
@@ -160,8 +159,7 @@ impl Schedules for DrivenService {
         let room = self.room(limit).await?;
         let found = self.handle.schedules(after, wanted, limit).await.map_err(status::request)?;
         let currencies = self.handle.currencies();
-        let message =
-            |schedule: &Arc<Schedule>| driven::schedule_to_proto(schedule, &currencies);
+        let message = |schedule: &Arc<Schedule>| driven::schedule_to_proto(schedule, &currencies);
         let next = found.next.map(|id| proto::Id { id: id.low(), id_high: id.high() });
         let schedules = found.schedules.iter().map(message).collect();
         Ok(answered(proto::ListSchedulesResponse { schedules, next }, room))

@@ -27,8 +27,7 @@ const YEAR_NS: u64 = 883_612_800_000_000_000;
 const DAYS: [u64; 13] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 31];
 
 /// Czech holidays of 1998, as days since 1970.
-const HOLIDAYS: [i32; 10] =
-    [10227, 10329, 10347, 10354, 10412, 10413, 10527, 10584, 10585, 10586];
+const HOLIDAYS: [i32; 10] = [10227, 10329, 10347, 10354, 10412, 10413, 10527, 10584, 10585, 10586];
 
 struct Order {
     id: u128,
@@ -130,12 +129,7 @@ fn year(part: usize) {
     driver.check();
 }
 
-fn pay(
-    driver: &mut Driver,
-    wages: &BTreeMap<u128, u128>,
-    short: &BTreeSet<u128>,
-    ids: &mut u128,
-) {
+fn pay(driver: &mut Driver, wages: &BTreeMap<u128, u128>, short: &BTreeSet<u128>, ids: &mut u128) {
     let wage = |(account, wage): (&u128, &u128)| {
         *ids += 1;
         let amount = if short.contains(account) { wage / 2 } else { *wage };
@@ -171,8 +165,10 @@ fn figures(driver: &Driver, orders: &[Order], short: &BTreeSet<u128>) {
     }
     let postings = driver.events.iter().filter_map(|event| event.record.posting());
     let outside = driver.ledger.coordinator.directory().get(account(OUTSIDE)).expect("listed").slot;
-    let paid: Vec<u128> =
-        postings.filter(|posting| posting.credit == outside).map(|posting| posting.amount).collect();
+    let paid: Vec<u128> = postings
+        .filter(|posting| posting.credit == outside)
+        .map(|posting| posting.amount)
+        .collect();
     assert_eq!((paid.len() as u64, paid.iter().sum::<u128>()), (posted, moved));
     assert_eq!(posted + refused, 12 * orders.len() as u64);
     eprintln!(

@@ -2,9 +2,7 @@
 //! and the stored snapshot that every future version must read.
 
 use ducat_engine::account_event::Opening;
-use ducat_engine::ids::{
-    AccountId, Epoch, Lsn, SagaId, ScheduleId, ShardId, Slot, TransferId,
-};
+use ducat_engine::ids::{AccountId, Epoch, Lsn, SagaId, ScheduleId, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
@@ -14,9 +12,7 @@ use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request,
 use ducat_engine::sagas::{Action, BackOff, SagaDefinition, Step, Undo};
 use ducat_engine::schedules::calendar::{Calendar, Rule};
 use ducat_engine::schedules::{Definition, Missed, Payment, Retry, ScheduleCommand};
-use ducat_engine::snapshot::{
-    PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS,
-};
+use ducat_engine::snapshot::{PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{

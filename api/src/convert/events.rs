@@ -177,9 +177,7 @@ impl Writer<'_> {
                 )),
                 ..message
             },
-            What::Driven(driven) => {
-                proto::Event { driven: Some(driven::event(driven)), ..message }
-            }
+            What::Driven(driven) => proto::Event { driven: Some(driven::event(driven)), ..message },
             What::AssetDefined { code, digits } => proto::Event {
                 digits: u32::from(*digits),
                 asset_defined: Some(proto::DefineAssetRequest {

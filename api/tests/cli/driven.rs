@@ -43,17 +43,22 @@ fn a_standing_order_survives_a_kill_and_pays_each_month_once() {
     let times = ["--start", "2024-01-01T00:00:00Z", "--end", "2024-06-15T00:00:00Z"];
     let add = [&line[..], &rule, &roll, &times].concat();
     let added = server.json(&add).swap_remove(0);
-    assert_eq!((&added["rule"], &added["label"]), (
-        &"every month on the last day at 09:00, the next business day".into(),
-        &"rent".into(),
-    ));
+    assert_eq!(
+        (&added["rule"], &added["label"]),
+        (&"every month on the last day at 09:00, the next business day".into(), &"rent".into(),)
+    );
     server.kill();
     let server = Server::start(dir.path(), 1);
     let ended = until(&server, &["schedule", "show", "7"], "status", "ended");
-    let due: Vec<&str> =
-        ended["runs"].as_array().expect("runs").iter().filter_map(|run| run["due"].as_str()).collect();
+    let due: Vec<&str> = ended["runs"]
+        .as_array()
+        .expect("runs")
+        .iter()
+        .filter_map(|run| run["due"].as_str())
+        .collect();
     // 31 March is Easter Sunday, and summer time begins.
-    let expected = ["2024-01-31T09", "2024-02-29T09", "2024-04-02T08", "2024-04-30T08", "2024-05-31T08"];
+    let expected =
+        ["2024-01-31T09", "2024-02-29T09", "2024-04-02T08", "2024-04-30T08", "2024-05-31T08"];
     assert!(due.iter().zip(expected).all(|(due, begin)| due.starts_with(begin)), "{due:?}");
     assert_eq!(due.len(), 5);
     assert_eq!(server.json(&["account", "show", "3"])[0]["posted"], "50.00");
@@ -118,8 +123,12 @@ fn a_saga_survives_a_kill_between_its_steps() {
     server.json(&answer);
     server.json(&answer);
     let done = until(&server, &show, "state", "compensated");
-    let states: Vec<&str> =
-        done["steps"].as_array().expect("steps").iter().filter_map(|step| step["state"].as_str()).collect();
+    let states: Vec<&str> = done["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .filter_map(|step| step["state"].as_str())
+        .collect();
     assert_eq!(states, ["stays", "stays", "undone", "failed"]);
     assert_eq!(done["steps"][3]["failure"], "INSUFFICIENT_FUNDS");
     assert_eq!(server.json(&["account", "show", "2"])[0]["available"], "500.00");

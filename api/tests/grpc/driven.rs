@@ -95,7 +95,8 @@ async fn a_schedule_is_defined_run_listed_and_changed() {
     };
     assert!(ended.runs.iter().all(|run| run.state() == RunState::Posted && run.lsn > 0));
     // Nine in Prague, in winter: eight.
-    let due: Vec<u64> = ended.runs.iter().map(|run| (run.due_ns - NEW_YEAR_NS) / 3_600_000_000_000).collect();
+    let due: Vec<u64> =
+        ended.runs.iter().map(|run| (run.due_ns - NEW_YEAR_NS) / 3_600_000_000_000).collect();
     assert_eq!(due, [8, 31 * 24 + 8, 60 * 24 + 8]);
     let of_run = ended.runs[0].transfer_id_high;
     let ids = [ducat_engine::ids::TransferId::from_halves(of_run, ended.runs[0].transfer_id)];
@@ -105,12 +106,12 @@ async fn a_schedule_is_defined_run_listed_and_changed() {
 
     assert_eq!(client.create_schedule(definition(7)).await.expect("the same"), ended);
     let other = proto::ScheduleDefinition { runs_max: 4, ..definition(7) };
+    refused(client.create_schedule(other).await, Grpc::AlreadyExists, "SCHEDULE_EXISTS_DIFFERENT");
     refused(
-        client.create_schedule(other).await,
-        Grpc::AlreadyExists,
-        "SCHEDULE_EXISTS_DIFFERENT",
+        client.pause_schedule(schedule_id(7)).await,
+        Grpc::FailedPrecondition,
+        "SCHEDULE_STATUS",
     );
-    refused(client.pause_schedule(schedule_id(7)).await, Grpc::FailedPrecondition, "SCHEDULE_STATUS");
     refused(client.get_schedule(schedule_id(9)).await, Grpc::NotFound, "SCHEDULE_UNKNOWN");
     let mut wrong = definition(8);
     wrong.calendar.as_mut().expect("there").rule = Some(Rule::Cron("hourly".to_owned()));
@@ -135,8 +136,15 @@ async fn a_schedule_is_defined_run_listed_and_changed() {
     assert_eq!(rest.expect("answered").schedules.len(), 1);
     let run = client.run_schedule(schedule_id(8), 1).await.expect("paused");
     assert_eq!((run.runs_begun, run.runs[0].by_hand), (1, true));
-    refused(client.run_schedule(schedule_id(8), 5).await, Grpc::FailedPrecondition, "SCHEDULE_RUN_NUMBER");
-    assert_eq!(client.resume_schedule(schedule_id(8)).await.expect("paused").status(), ScheduleStatus::Active);
+    refused(
+        client.run_schedule(schedule_id(8), 5).await,
+        Grpc::FailedPrecondition,
+        "SCHEDULE_RUN_NUMBER",
+    );
+    assert_eq!(
+        client.resume_schedule(schedule_id(8)).await.expect("paused").status(),
+        ScheduleStatus::Active
+    );
     let cancelled = client.cancel_schedule(schedule_id(8)).await.expect("active");
     assert_eq!(cancelled.status(), ScheduleStatus::Cancelled);
     server.stop().await;
@@ -192,13 +200,20 @@ async fn a_saga_is_answered_compensated_stuck_and_resolved() {
     let states: Vec<_> = done.steps.iter().map(proto::SagaStepRecord::state).collect();
     use SagaStepState::{Failed, Stays, Undone};
     assert_eq!(states, [Stays, Stays, Undone, Failed]);
-    assert_eq!((&*done.steps[1].note, done.steps[3].code()), ("17", proto::Code::InsufficientFunds));
+    assert_eq!(
+        (&*done.steps[1].note, done.steps[3].code()),
+        ("17", proto::Code::InsufficientFunds)
+    );
     refused(
         client.answer_saga(saga_id(7), 1, false, "17").await,
         Grpc::FailedPrecondition,
         "SAGA_ANSWERED_OTHERWISE",
     );
-    refused(client.answer_saga(saga_id(7), 0, true, "").await, Grpc::FailedPrecondition, "SAGA_NOT_WAITING");
+    refused(
+        client.answer_saga(saga_id(7), 0, true, "").await,
+        Grpc::FailedPrecondition,
+        "SAGA_NOT_WAITING",
+    );
     refused(client.abort_saga(saga_id(7), "").await, Grpc::FailedPrecondition, "SAGA_STATE");
     refused(client.get_saga(saga_id(9)).await, Grpc::NotFound, "SAGA_UNKNOWN");
 

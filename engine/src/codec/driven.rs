@@ -19,7 +19,9 @@ fn options() -> impl Options {
 
 /// Appends a value.
 pub(crate) fn put<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    options().serialize_into(out, value).expect("texts keep their bounds and a Vec takes all bytes");
+    options()
+        .serialize_into(out, value)
+        .expect("texts keep their bounds and a Vec takes all bytes");
 }
 
 /// Takes a value from the front; `None` where there is none.

@@ -6,9 +6,7 @@ use crate::coordinator::Coordinator;
 use crate::ids::{Lsn, SagaId, ScheduleId};
 use crate::record::Record;
 use crate::request::Request;
-use crate::sagas::{
-    Saga, SagaChange, SagaCommand, SagaDefinition, SagaEvent, SagaRejection,
-};
+use crate::sagas::{Saga, SagaChange, SagaCommand, SagaDefinition, SagaEvent, SagaRejection};
 use crate::schedules::{
     Definition, Schedule, ScheduleChange, ScheduleCommand, ScheduleEvent, ScheduleRejection,
 };

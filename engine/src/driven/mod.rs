@@ -18,8 +18,8 @@ mod commands;
 mod store;
 
 pub use commands::Begun;
-pub use store::{DrivenPiece, FINISHED_KEPT, KEPT_MAX, PIECE_DRIVEN};
 pub(crate) use store::{DrivenPart, Drives, Store};
+pub use store::{DrivenPiece, FINISHED_KEPT, KEPT_MAX, PIECE_DRIVEN};
 
 use crate::account::Impossible;
 use crate::coordinator::Coordinator;

@@ -490,10 +490,7 @@ impl Drives for Saga {
     }
 
     fn is_finished(&self) -> bool {
-        matches!(
-            self.state,
-            SagaState::Completed | SagaState::Compensated | SagaState::Resolved
-        )
+        matches!(self.state, SagaState::Completed | SagaState::Compensated | SagaState::Resolved)
     }
 
     fn changed_lsn(&self) -> Lsn {

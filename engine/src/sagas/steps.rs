@@ -180,8 +180,9 @@ impl Saga {
             return false;
         };
         match (undo, action) {
-            (Undo::Nothing, _)
-            | (Undo::Reverse, Action::Void { .. } | Action::Wait { .. }) => false,
+            (Undo::Nothing, _) | (Undo::Reverse, Action::Void { .. } | Action::Wait { .. }) => {
+                false
+            }
             (Undo::Reverse, Action::Hold { .. }) => !self.has_closed(step),
             (Undo::Transfer(_), _)
             | (Undo::Reverse, Action::Transfer(_) | Action::Capture { .. }) => true,

@@ -225,8 +225,7 @@ fn parse_cron(expression: &str) -> Result<Cron, CalendarFault> {
     if expression.len() > CRON_BYTES_MAX {
         return Err(CalendarFault::Range("the length of the cron expression"));
     }
-    let parser =
-        CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(expression).map_err(|error| CalendarFault::Cron(error.to_string()))
 }
 

@@ -305,9 +305,7 @@ impl Schedule {
                 self.status = Status::Active;
                 self.next = *next;
             }
-            ScheduleChange::Cancelled
-                if matches!(self.status, Status::Active | Status::Paused) =>
-            {
+            ScheduleChange::Cancelled if matches!(self.status, Status::Active | Status::Paused) => {
                 self.cancel(lsn, time_ns);
             }
             ScheduleChange::Begun { .. } => self.begin(time_ns, change)?,
@@ -324,9 +322,9 @@ impl Schedule {
                 }
                 _ => return Err("the schedule asks for nothing"),
             },
-            ScheduleChange::Paused
-            | ScheduleChange::Resumed { .. }
-            | ScheduleChange::Cancelled => return Err("the schedule is not in a state for it"),
+            ScheduleChange::Paused | ScheduleChange::Resumed { .. } | ScheduleChange::Cancelled => {
+                return Err("the schedule is not in a state for it");
+            }
         }
         self.changed_lsn = lsn;
         self.settle();

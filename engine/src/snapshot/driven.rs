@@ -30,7 +30,10 @@ pub fn put_driven(piece: &DrivenPiece, out: &mut Vec<u8>) {
     }
 }
 
-fn take_all<V: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<Vec<Arc<V>>, Malformed> {
+fn take_all<V: DeserializeOwned>(
+    bytes: &[u8],
+    what: &'static str,
+) -> Result<Vec<Arc<V>>, Malformed> {
     let mut rest = bytes;
     let mut values = Vec::new();
     while !rest.is_empty() {
@@ -114,4 +117,3 @@ impl RestoreAccounts {
         Ok(())
     }
 }
-

@@ -14,8 +14,8 @@ use ducat_engine::snapshot::codec::{
 use ducat_engine::snapshot::details::put_profiles;
 use ducat_engine::snapshot::driven::put_driven;
 use ducat_engine::snapshot::{
-    DrivenPiece, IdsPiece, PIECE_ACCOUNTS, PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS, ProfilesPiece,
-    RefundsPiece, Tally, Unsound,
+    DrivenPiece, IdsPiece, PIECE_ACCOUNTS, PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES,
+    PIECE_REFUNDS, ProfilesPiece, RefundsPiece, Tally, Unsound,
 };
 use std::io::{self, Write};
 use thiserror::Error;

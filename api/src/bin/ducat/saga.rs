@@ -212,11 +212,7 @@ fn asked(file: &std::path::Path, id: Option<SagaId>) -> Result<proto::StartSagaR
 }
 
 /// The number of a step that is named or numbered.
-async fn number(
-    client: &mut SagasClient<Channel>,
-    id: SagaId,
-    step: &str,
-) -> Result<u32, Failure> {
+async fn number(client: &mut SagasClient<Channel>, id: SagaId, step: &str) -> Result<u32, Failure> {
     if let Ok(number) = step.parse() {
         return Ok(number);
     }

@@ -263,8 +263,7 @@ fn holidays(text: &str) -> Vec<String> {
 pub async fn run(global: &Global, command: ScheduleCommand) -> Done {
     let mut client = SchedulesClient::new(net::connect(global).await?)
         .max_decoding_message_size(net::MESSAGE_BYTES_MAX);
-    let change =
-        |id: ScheduleId| proto::ChangeScheduleRequest { id: id.low(), id_high: id.high() };
+    let change = |id: ScheduleId| proto::ChangeScheduleRequest { id: id.low(), id_high: id.high() };
     let answer = match command {
         ScheduleCommand::List { status, limit } => {
             return list(global, &mut client, status, limit).await;

@@ -46,9 +46,12 @@ pub fn start(
         },
     };
     match id {
-        Some(id) => {
-            reader.violations.into_result(SagaDefinition { id, label: asked.label, steps, back_off })
-        }
+        Some(id) => reader.violations.into_result(SagaDefinition {
+            id,
+            label: asked.label,
+            steps,
+            back_off,
+        }),
         None => Err(reader.violations),
     }
 }

@@ -335,6 +335,7 @@ mod tests {
             retry_after_s: 3_600,
             missed: proto::Missed::RunOnce.into(),
             grace_s: 60,
+            ..Default::default()
         }
     }
 

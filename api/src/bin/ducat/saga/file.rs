@@ -90,7 +90,8 @@ pub fn definition(text: &str) -> Result<proto::SagaDefinition, String> {
         })
         .collect();
     let given = file.back_off.is_some() || file.back_off_max.is_some();
-    let defaults = if given || file.attempts_max.is_some() { ("1s", "1h", 20) } else { ("", "", 0) };
+    let defaults =
+        if given || file.attempts_max.is_some() { ("1s", "1h", 20) } else { ("", "", 0) };
     let time = |text: Option<String>, default: &str| match text.as_deref().unwrap_or(default) {
         "" => Ok(0),
         text => moment::timeout_ms(text),
