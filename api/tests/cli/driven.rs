@@ -38,8 +38,9 @@ fn a_standing_order_survives_a_kill_and_pays_each_month_once() {
     let file = dir.path().join("holidays");
     std::fs::write(&file, "# Easter\n2024-04-01 Easter Monday\n").expect("writes");
     let line = ["schedule", "add", "--from", "2", "--to", "3", "--amount", "10.00", "--id", "7"];
+    let path = path_text(&file);
     let rule = ["--currency", "GBP", "--monthly", "31", "--at", "09:00", "--zone", "Europe/London"];
-    let roll = ["--roll", "following", "--holidays", path_text(&file), "--label", "rent"];
+    let roll = ["--roll", "following", "--holidays", &path, "--label", "rent"];
     let times = ["--start", "2024-01-01T00:00:00Z", "--end", "2024-06-15T00:00:00Z"];
     let add = [&line[..], &rule, &roll, &times].concat();
     let added = server.json(&add).swap_remove(0);
@@ -91,10 +92,10 @@ fn a_standing_order_survives_a_kill_and_pays_each_month_once() {
     let events = stdout(&server.run(&["events", "--kind", "schedule"]));
     assert!(events.contains("schedule 7 begun: run 5"), "{events}");
     server.kill();
-    let ledger = dir.path().join("ledger");
-    let printed = run(&["replay", "--data-dir", path_text(&ledger), "--print"]);
+    let ledger = path_text(&dir.path().join("ledger"));
+    let printed = run(&["replay", "--data-dir", &ledger, "--print"]);
     assert!(stdout(&printed).contains("schedule 7 defined (rent)"), "{}", stdout(&printed));
-    assert_eq!(code(&run(&["verify", "--data-dir", path_text(&ledger)])), 0);
+    assert_eq!(code(&run(&["verify", "--data-dir", &ledger])), 0);
 }
 
 const NIGHT: &str = r#"{"label": "a night", "attempts_max": 1, "steps": [
@@ -111,7 +112,8 @@ fn a_saga_survives_a_kill_between_its_steps() {
     open_accounts(&server);
     let file = dir.path().join("night.json");
     std::fs::write(&file, NIGHT).expect("writes");
-    let start = ["saga", "start", path_text(&file), "--id", "9001"];
+    let path = path_text(&file);
+    let start = ["saga", "start", &path, "--id", "9001"];
     assert_eq!(server.json(&start)[0]["label"], "a night");
     let show = ["saga", "show", "9001"];
     until(&server, &show, "state", "waiting");

@@ -171,6 +171,7 @@ impl Driven {
         let known = self.sagas.get(event.id);
         let saga = match (&event.what, known) {
             (SagaChange::Started { definition }, None) if definition.id == event.id => {
+                definition.check().map_err(|_| "no saga can be so")?;
                 Saga::started(lsn, time_ns, (**definition).clone())
             }
             (_, None) => return Err("there is no such saga"),

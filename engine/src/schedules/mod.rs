@@ -362,7 +362,7 @@ impl Schedule {
                     return Err("the run was not due");
                 }
                 self.pass_on(next)?;
-                self.counted += 1;
+                self.counted = self.counted.saturating_add(1);
             }
         }
         if matches!(self.status, Status::Cancelled) {
@@ -437,7 +437,7 @@ impl Schedule {
     /// Whether a snapshot may hold it.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let Self { definition, runs, running, last_run, .. } = self;
-        rules::check(definition).map_err(|_| "a schedule has an impossible definition")?;
+        rules::check_fields(definition).map_err(|_| "a schedule has an impossible definition")?;
         let rising = runs.is_sorted_by(|a, b| a.run < b.run);
         let last = runs.last().map_or(0, |run| run.run);
         let open = running.map_or(last, |running| running.run);

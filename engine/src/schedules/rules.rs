@@ -82,8 +82,9 @@ pub enum ScheduleCommand {
     },
 }
 
-/// Whether there can be such a schedule.
-pub(super) fn check(definition: &Definition) -> Result<(), ScheduleRejection> {
+/// Whether there can be such a schedule, whatever its calendar says: what was decided with an earlier
+/// time zone database stays.
+pub(super) fn check_fields(definition: &Definition) -> Result<(), ScheduleRejection> {
     let Definition { label, payment, retry, start_ns, end_ns, .. } = definition;
     let checks = [
         (label.len() <= LABEL_BYTES_MAX, "the label"),
@@ -96,7 +97,6 @@ pub(super) fn check(definition: &Definition) -> Result<(), ScheduleRejection> {
     if let Some((_, what)) = checks.into_iter().find(|(right, _)| !right) {
         return Err(ScheduleRejection::Range(what));
     }
-    definition.calendar.from(*start_ns)?;
     Ok(())
 }
 
@@ -112,7 +112,7 @@ impl Definition {
         if self.start_ns == 0 {
             self.start_ns = now_ns;
         }
-        check(&self)?;
+        check_fields(&self)?;
         let first = self.calendar.from(self.start_ns)?.first();
         let first = first.filter(|first| first.due_ns <= self.end_ns);
         if first.is_none() {
@@ -207,11 +207,14 @@ impl Schedule {
         let due = self.next.filter(|next| next.due_ns <= now_ns)?;
         let grace_ns = self.definition.grace_ns;
         let missed = now_ns - due.due_ns > grace_ns;
+        let Definition { runs_max, .. } = self.definition;
+        let is_last = runs_max > 0 && self.counted + 1 >= runs_max;
         let next = match self.definition.missed {
             Missed::Skip if missed => {
                 let next = self.next_beyond((now_ns - grace_ns).saturating_sub(1));
                 return Some(ScheduleChange::Passed { next });
             }
+            _ if is_last => None,
             Missed::RunOnce if missed => self.next_beyond(now_ns),
             _ => self.next_after(),
         };
