@@ -386,6 +386,7 @@ impl Schedule {
 
     fn cancel(&mut self, lsn: Lsn, time_ns: u64) {
         self.status = Status::Cancelled;
+        self.next = None;
         // One that waits for funds waits no more; one that is asked for is decided.
         if let Some(Running { stage: Stage::RetryAt(_), run, attempt, .. }) = self.running {
             let id = self.transfer_id(run, attempt);

@@ -157,7 +157,8 @@ pub fn saga_text(saga: &proto::Saga, json: bool) -> Result<String, Failure> {
     facts.push(("changed", format!("{} at LSN {}", line.changed, line.changed_lsn)));
     let number = |lsn: Option<u64>| lsn.map(|lsn| lsn.to_string()).unwrap_or_default();
     let rows = line.steps.into_iter().enumerate().map(|(at, step)| {
-        let why = step.failure.map_or(step.note.unwrap_or_default(), str::to_owned);
+        let words = step.failure.map(str::to_owned).into_iter().chain(step.note);
+        let why = words.collect::<Vec<_>>().join(": ");
         let (action, state) = (step.action.to_owned(), step.state.to_owned());
         let (lsn, undone) = (number(step.lsn), number(step.undone_lsn));
         vec![at.to_string(), step.name, action, state, lsn, undone, why]
