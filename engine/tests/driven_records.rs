@@ -6,7 +6,8 @@ use ducat_engine::ids::{AccountId, SagaId, ScheduleId, TransferId};
 use ducat_engine::money::{AMOUNT_MAX, CurrencyId};
 use ducat_engine::record::Record;
 use ducat_engine::sagas::{
-    Action, Answer, BackOff, Resolution, SagaChange, SagaDefinition, SagaEvent, Step, Undo,
+    Action, Answer, BackOff, Resolution, SagaChange, SagaDefinition, SagaEvent, SagaRejection,
+    Step, Undo,
 };
 use ducat_engine::schedules::calendar::{Calendar, Place, Roll, Rule};
 use ducat_engine::schedules::{Definition, Missed, Payment, Retry, ScheduleChange, ScheduleEvent};
@@ -166,13 +167,17 @@ fn the_longest_events_fit_a_frame() {
         action: Action::Hold { payment, timeout_ns: u64::MAX },
         undo: Undo::Transfer(payment),
     };
-    let saga = SagaDefinition {
+    let saga = |steps| SagaDefinition {
         id: SagaId::new(u128::MAX).expect("not zero"),
         label: long(128),
-        steps: vec![step; 32],
+        steps: vec![step.clone(); steps],
         back_off: BackOff::default(),
     };
-    saga.check().expect("the widest saga can be");
+    let size = SagaRejection::Range("the size of the saga as a whole");
+    assert_eq!(saga(32).check(), Err(size), "steps cannot all be at their widest");
+    let most = (1..32).rev().find(|steps| saga(*steps).check().is_ok()).expect("some");
+    assert!(most >= 24, "{most}");
+    let saga = saga(most);
     let place = Place { nominal_s: i64::MAX, due_ns: u64::MAX };
     let events = [
         DrivenEvent::Schedule(ScheduleEvent {

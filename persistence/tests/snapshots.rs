@@ -295,6 +295,9 @@ fn the_stored_snapshots_are_read() {
     stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
     let digest = "2caaa1d8dcc4c7de175d8758e64deac6dbac4c8b6d1a7c85930418bf8f169244";
     stored(include_bytes!("fixtures/snapshot-v3.snap"), digest, with_holds(ledger(20, 60), 40));
+    let digest = "28e9b8799d699faa512cc8bd0f580c2fa36581baa8c0cef66dcac810f4805e2b";
+    let expected = with_driven(with_holds(ledger(20, 60), 40), 12);
+    stored(include_bytes!("fixtures/snapshot-v4.snap"), digest, expected);
 }
 
 /// The version of an account is in it since version 3, whatever moved it on last.
