@@ -31,6 +31,9 @@ type Done<T> = Result<T, ActorProcessingErr>;
 /// Most requests of schedules and sagas in flight.
 const ASKED_MAX: usize = 4_096;
 
+/// Requests in one submission: far fewer than the engine has room for.
+const SUBMISSION: usize = 1_024;
+
 /// Most events that one turn decides: some milliseconds of calendars at the very most.
 const TURN_EVENTS: usize = 128;
 
@@ -192,8 +195,8 @@ impl CoordinatorActor {
     }
 
     fn ask_for(&self, requests: Vec<Request>) {
-        if !requests.is_empty() {
-            tokio::spawn(ask(Arc::clone(&self.shared), requests));
+        for requests in requests.chunks(SUBMISSION) {
+            tokio::spawn(ask(Arc::clone(&self.shared), requests.to_vec()));
         }
     }
 

@@ -248,3 +248,71 @@ impl super::Driven {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SagaId;
+    use crate::sagas::{Action, BackOff, SagaDefinition, SagaState, Step, Undo};
+
+    fn saga(number: u128, note: &str) -> Saga {
+        let step = Step {
+            name: String::new(),
+            action: Action::Wait { timeout_ns: 1 },
+            undo: Undo::Nothing,
+        };
+        let definition = SagaDefinition {
+            id: SagaId::new(number).expect("not zero"),
+            label: String::new(),
+            steps: vec![step],
+            back_off: BackOff::default(),
+        };
+        let note = note.to_owned();
+        Saga { note, ..Saga::started(Lsn(u64::try_from(number).expect("small")), 1, definition) }
+    }
+
+    fn notes(piece: Option<Vec<Arc<Saga>>>) -> Vec<(u128, String)> {
+        let told = |saga: &Arc<Saga>| (saga.definition.id.get(), saga.note.clone());
+        piece.unwrap_or_default().iter().map(told).collect()
+    }
+
+    #[test]
+    fn pieces_show_one_moment_whatever_happens_meanwhile() {
+        let mut store = Store::default();
+        for number in [3, 5, 9] {
+            store.set(saga(number, "before"));
+        }
+        let part = store.part();
+        store.begin_export();
+        assert_eq!(notes(store.give(1)), [(3, "before".to_owned())]);
+        for number in [2, 3, 4, 9, 12] {
+            store.set(saga(number, "once"));
+            store.set(saga(number, "twice"));
+        }
+        let rest = [(5, "before".to_owned()), (9, "before".to_owned())];
+        assert_eq!(notes(store.give(5)), rest);
+        assert_eq!(store.give(5), None);
+        assert_ne!(store.part(), part);
+        store.begin_export();
+        assert_eq!(notes(store.give(9)).len(), 6);
+        let mut again = Store::default();
+        store.from(None).for_each(|saga| again.set((**saga).clone()));
+        assert_eq!(again.part(), store.part(), "the hash is that of what is there");
+    }
+
+    #[test]
+    fn of_those_that_are_over_the_last_are_kept() {
+        let mut store = Store::default();
+        store.set(saga(1, "under way"));
+        let many = FINISHED_KEPT as u128 + 3;
+        for number in 2..many {
+            let finished = Saga { state: SagaState::Completed, ..saga(number, "") };
+            store.set(finished);
+        }
+        assert_eq!(store.len(), FINISHED_KEPT + 1);
+        let id = |number| SagaId::new(number).expect("not zero");
+        let there = [1, 2, 3, many - 1].map(|number| store.get(id(number)).is_some());
+        assert_eq!(there, [true, false, true, true]);
+        assert_eq!(store.first_due(0).map(|saga| saga.definition.id), Some(id(1)));
+    }
+}

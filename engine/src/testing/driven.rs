@@ -94,7 +94,7 @@ impl Driver {
     }
 
     /// The ledger as replay of the first events makes it, at this time: what was asked for and is not
-    /// decided is asked for again.
+    /// decided is asked for again. As a snapshot there holds it, behind every other event.
     ///
     /// # Panics
     /// When the events cannot be replayed.
@@ -104,6 +104,10 @@ impl Driver {
         let mut ledger = book::empty(1, self.remember_ns);
         for event in &events {
             ledger.apply(event.lsn, event.time_ns, &event.record).expect("can be replayed");
+        }
+        // Every other time by way of a snapshot.
+        if events.len() % 2 == 1 {
+            ledger = restore(&mut ledger, self.remember_ns);
         }
         let mut driver = Self { ledger, events, now_ns, remember_ns: self.remember_ns };
         driver.ask(driver.ledger.coordinator.awaited_requests());
