@@ -10,7 +10,9 @@ use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
 use ducat_engine::record::Record;
-use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
+use ducat_engine::snapshot::{
+    Head, PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS,
+};
 use ducat_engine::transfer::AccountView;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::collections::{BTreeMap, HashMap};
@@ -55,6 +57,7 @@ impl CoordinatorActor {
                 state.rules.end_export();
                 Ok(())
             }
+            Task::Driven(task) => self.attend_driven(task, state),
             Task::DefineAsset { code, digits, reply, permit } => {
                 let defined = state.rules.define_asset(&code, digits);
                 let (events, result): (Vec<_>, AssetResult) = match defined {
@@ -149,6 +152,11 @@ impl CoordinatorActor {
                 // As ids are.
                 drop(reply.send(Ok(state.rules.give_refunds(PIECE_REFUNDS))));
             }
+            Read::Driven(read) => self.read_driven(read, state),
+            Read::DrivenPiece { reply } => {
+                // As ids are.
+                drop(reply.send(Ok(state.rules.give_driven(PIECE_DRIVEN))));
+            }
             Read::Memory { reply } => {
                 let bytes = state.memory().await?;
                 let counters = &self.shared.counters;
@@ -179,7 +187,7 @@ impl CoordinatorActor {
     }
 
     /// Reads gate on the journal like everything else: what is not durable is not shown.
-    fn tell_when_durable<T: AsOf + Send + 'static>(&self, reply: Reply<T>, value: T) {
+    pub(crate) fn tell_when_durable<T: AsOf + Send + 'static>(&self, reply: Reply<T>, value: T) {
         let lsn = value.as_of();
         if *self.shared.durable.borrow() >= lsn {
             drop(reply.send(Ok(value)));
@@ -194,7 +202,7 @@ impl CoordinatorActor {
 }
 
 /// A value that shows the state of one LSN.
-trait AsOf {
+pub(crate) trait AsOf {
     fn as_of(&self) -> Lsn;
 }
 

@@ -18,6 +18,7 @@ use crate::answers::{Leaving, Release};
 use crate::backlog::Pace;
 use crate::clock::Clock;
 use crate::decided::{Decided, PlainBatch, Reused};
+use crate::driven::Driving;
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
@@ -55,6 +56,10 @@ pub(crate) enum CoordinatorMsg {
     Work,
     /// Holds may have expired. Sent only while there are some that can.
     Tick,
+    /// The engine is whole: schedules and sagas go on.
+    Begin,
+    /// Schedules or sagas may be due. Sent only while there are some that will be.
+    Drive,
 }
 
 /// The actor.
@@ -84,6 +89,7 @@ pub(crate) struct CoordinatorState {
     held_over: Option<Task>,
     /// A tick is on its way.
     waking: bool,
+    pub driving: Driving,
 }
 
 impl Actor for CoordinatorActor {
@@ -109,6 +115,7 @@ impl Actor for CoordinatorActor {
             pace: Pace::default(),
             held_over: None,
             waking: false,
+            driving: Driving::default(),
         };
         state.publish(&self.shared);
         // Holds that expired while nobody was here do so now.
@@ -134,8 +141,11 @@ impl Actor for CoordinatorActor {
                 }
             }
             CoordinatorMsg::Tick => state.waking = false,
+            CoordinatorMsg::Begin => self.begin_driving(state),
+            CoordinatorMsg::Drive => Self::ticked(state),
         }
-        self.expire(&myself, state).await
+        self.expire(&myself, state).await?;
+        self.drive(&myself, state).await
     }
 }
 
@@ -435,7 +445,7 @@ impl CoordinatorState {
     }
 
     /// Shows the numbers that `Handle::status` reads.
-    fn publish(&self, shared: &Shared) {
+    pub fn publish(&self, shared: &Shared) {
         let counters = &shared.counters;
         let last = self.rules.next_lsn().0 - 1;
         counters.last_lsn.store(last, Ordering::Relaxed);

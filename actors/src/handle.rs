@@ -3,6 +3,7 @@
 //! writer) is nobody else's business.
 
 mod accounts;
+mod driven;
 mod dry_run;
 mod explain;
 mod past;
@@ -14,6 +15,7 @@ use crate::answers::Part;
 
 pub use crate::answers::Answers;
 pub use crate::dry_run::{DryAnswers, Judged};
+pub use driven::{DRIVEN_PAGE_MAX, SagasPage, SchedulesPage};
 pub use explain::{AccountThen, Explained};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
@@ -327,7 +329,7 @@ impl Handle {
         self.shared.count_overloaded();
     }
 
-    fn enqueue(
+    pub(crate) fn enqueue(
         &self,
         requests: Vec<Request>,
         permit: OwnedSemaphorePermit,

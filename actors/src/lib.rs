@@ -24,6 +24,7 @@ mod clock;
 mod coordinator;
 pub mod copying;
 mod decided;
+mod driven;
 mod dry_run;
 mod entries;
 pub mod feed;

@@ -188,6 +188,8 @@ impl Engine {
         let (coordinator, _) =
             Actor::spawn_linked(None, actor, args, supervisor.get_cell()).await?;
         shared.connect(coordinator.clone());
+        // One that has failed already is its supervisor's to tell.
+        drop(coordinator.cast(CoordinatorMsg::Begin));
         let snapshotter = match &shared.options.snapshots {
             Some(options) => {
                 let due = remember(&shared, options, &origin, &tail);

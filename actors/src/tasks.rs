@@ -5,6 +5,7 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
+use crate::driven::{DrivenRead, DrivenTask};
 use crate::dry_run::{Concerning, Copied};
 use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
 use ducat_engine::account_event::Opening;
@@ -15,7 +16,7 @@ use ducat_engine::money::{Currency, CurrencyError};
 use ducat_engine::profile::{Details, Filter, ProfileChange};
 use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
-use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
+use ducat_engine::snapshot::{DrivenPiece, Head, IdsPiece, ProfilesPiece, RefundsPiece};
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
 use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub(crate) enum Task {
     },
     /// A snapshot that was begun and not given to its end is forgotten.
     EndSnapshot,
+    /// Something asked of schedules or sagas.
+    Driven(DrivenTask),
     DefineAsset {
         code: String,
         digits: u32,
@@ -139,6 +142,8 @@ impl Read {
             Self::Ids { reply } => reply.is_closed(),
             Self::Profiles { reply } => reply.is_closed(),
             Self::Refunds { reply } => reply.is_closed(),
+            Self::Driven(read) => read.is_abandoned(),
+            Self::DrivenPiece { reply } => reply.is_closed(),
         }
     }
 
@@ -194,4 +199,8 @@ pub(crate) enum Read {
     Profiles { reply: Reply<Option<ProfilesPiece>> },
     /// The next refunded transfers of the snapshot that was begun.
     Refunds { reply: Reply<Option<RefundsPiece>> },
+    /// Schedules or sagas.
+    Driven(DrivenRead),
+    /// The next schedules or sagas of the snapshot that was begun.
+    DrivenPiece { reply: Reply<Option<DrivenPiece>> },
 }

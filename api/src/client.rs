@@ -10,6 +10,7 @@
 //! Cloning is cheap; all clones share one connection.
 
 mod batching;
+mod driven;
 mod dry_run;
 mod error;
 mod events;
@@ -24,6 +25,8 @@ pub use stream::{Answer, Answers, BatchSender};
 
 use crate::proto::ledger_client::LedgerClient;
 use crate::proto::operator_client::OperatorClient;
+use crate::proto::sagas_client::SagasClient;
+use crate::proto::schedules_client::SchedulesClient;
 use crate::proto::{self, Operation, Outcome, TransferRequest};
 use crate::server::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use ducat_engine::ids::{AccountId, TransferId};
@@ -55,6 +58,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Client {
     ledger: LedgerClient<Channel>,
     operator: OperatorClient<Channel>,
+    schedules: SchedulesClient<Channel>,
+    sagas: SagasClient<Channel>,
     channel: Channel,
 }
 
@@ -97,6 +102,9 @@ impl Client {
                 .max_decoding_message_size(RESPONSE_BYTES_MAX)
                 .max_encoding_message_size(REQUEST_BYTES_MAX),
             operator: OperatorClient::new(channel.clone()),
+            schedules: SchedulesClient::new(channel.clone())
+                .max_decoding_message_size(RESPONSE_BYTES_MAX),
+            sagas: SagasClient::new(channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX),
             channel,
         }
     }

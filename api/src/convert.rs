@@ -11,6 +11,7 @@
 
 pub mod accounts;
 pub mod cursor;
+pub mod driven;
 pub mod events;
 pub mod explain;
 pub mod explained;

@@ -142,7 +142,7 @@ const ANSWER_TEXT_BYTES_MAX: usize = crate::server::RESPONSE_BYTES_MAX / 2;
 
 /// The answer, with the room that its bytes need until they are sent. A message is encoded
 /// into a buffer that doubles as it grows.
-fn answered<T: Message>(message: T, room: Room) -> Response<T> {
+pub(crate) fn answered<T: Message>(message: T, room: Room) -> Response<T> {
     let bytes = 2 * message.encoded_len();
     with_room(message, room, bytes)
 }

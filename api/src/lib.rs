@@ -17,6 +17,7 @@ pub mod compose;
 pub mod connections;
 pub mod convert;
 pub mod deadline;
+pub mod driven_service;
 mod feed_stream;
 pub mod gate;
 pub mod import;

@@ -12,6 +12,7 @@ mod refunds;
 pub use refunds::RefundWords;
 
 use ducat_actors::proof::Receipt;
+use ducat_engine::ids::ScheduleId;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
 use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
 use ducat_engine::proof::{Statement, StatementError};
@@ -349,6 +350,12 @@ impl Words {
             Event::HoldExtended(extended) => words.hold_extended(&extended),
             Event::HoldExpired(expired) => words.hold_expired(&expired),
             Event::HoldRefused(refused) => words.hold_refused(&refused),
+            Event::Driven { saga, id, what } => Self {
+                event: if saga { "saga" } else { "schedule" }.to_owned(),
+                id: id_text(id),
+                change_sha256: Some(hex(&what)),
+                ..words
+            },
             Event::Refunded(refunded) => words.refunded(&refunded),
             Event::RefundRefused(refused) => words.refund_refused(&refused),
         }
@@ -379,6 +386,11 @@ const fn kind_word(kind: TransferKind) -> &'static str {
         TransferKind::Deposit => "deposit",
         TransferKind::Withdrawal => "withdrawal",
     }
+}
+
+/// The id of a schedule or a saga, written as all ids are.
+fn id_text(id: u128) -> Option<String> {
+    ScheduleId::new(id).ok().map(|id| id.to_string())
 }
 
 fn signed(minor: i128, digits: u8) -> String {

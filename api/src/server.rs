@@ -12,12 +12,15 @@
 
 use crate::budget::Budget;
 use crate::connections::Connections;
+use crate::driven_service::DrivenService;
 use crate::gate::Gate;
 use crate::ledger_service::LedgerService;
 use crate::operator_service::OperatorService;
 use crate::proto;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
+use crate::servers::sagas_server::SagasServer;
+use crate::servers::schedules_server::SchedulesServer;
 use crate::services::Services;
 use crate::serving;
 use crate::stream::{Draining, StreamOptions};
@@ -125,13 +128,19 @@ pub async fn serve(
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone());
+    let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
     let operator = OperatorServer::new(operator).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
     health.set_serving::<OperatorServer<OperatorService>>().await;
+    health.set_serving::<SchedulesServer<DrivenService>>().await;
+    health.set_serving::<SagasServer<DrivenService>>().await;
 
     let mut routes = Routes::builder();
     routes.add_service(operator).add_service(health_service);
+    let schedules = SchedulesServer::new(driven.clone());
+    routes.add_service(schedules.max_decoding_message_size(REQUEST_BYTES_MAX));
+    routes.add_service(SagasServer::new(driven).max_decoding_message_size(REQUEST_BYTES_MAX));
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
     let watch = Watch::new(options.unread_timeout);
@@ -169,7 +178,8 @@ fn add_reflection(routes: &mut tonic::service::RoutesBuilder) -> Result<(), Serv
 /// Tells everyone. Those who watch the health are told first and then let go, because an open
 /// watch would keep its connection open.
 async fn begin_drain(switch: &watch::Sender<bool>, mut health: HealthReporter) {
-    let services = ["", "ducat.v1.Ledger", "ducat.v1.Operator"];
+    let services =
+        ["", "ducat.v1.Ledger", "ducat.v1.Operator", "ducat.v1.Schedules", "ducat.v1.Sagas"];
     for service in services {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }

@@ -269,7 +269,8 @@ impl Checker<'_> {
                 AccountEvent::Changed { change: Change::Profile(_) | Change::Watch(_), .. } => {}
             },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
-            Record::AssetDefined { .. } => {}
+            // The requests that schedules and sagas make are events of their own.
+            Record::AssetDefined { .. } | Record::Driven(_) => {}
             Record::HoldRefused(_) => {
                 self.refuse(stored.as_ref().expect("it decides an operation"));
                 self.hold_event(event);

@@ -8,8 +8,11 @@
 //! (RUSTSEC-2025-0141), so nothing outside this file knows of it; a stored fixture holds the
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
+pub(crate) mod driven;
 mod holds;
 mod terms;
+
+pub use driven::{DRIVEN_BYTES_MAX, DRIVEN_EVENT_BYTES_MAX};
 
 use crate::ids::{Slot, TransferId};
 use crate::profile::{
@@ -21,7 +24,8 @@ use bincode::Options;
 use thiserror::Error;
 use unsigned_varint::encode as varint;
 
-/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`].
+/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`] and
+/// [`DRIVEN_EVENT_BYTES_MAX`].
 pub const RECORD_BYTES_MAX: usize = 512;
 
 /// No record of an account's opening or change is longer, in bytes: all its texts at their
@@ -53,6 +57,8 @@ const EXPIRED: u8 = 11;
 const ACCOUNT: u8 = 20;
 /// What was asked on terms; the record of what happened follows.
 const TERMED: u8 = 50;
+/// An event of a schedule or a saga.
+const DRIVEN: u8 = 80;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -130,6 +136,10 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
             terms::put(termed, out);
             return encode(&termed.record, out);
         }
+        Record::Driven(event) => {
+            out.push(DRIVEN);
+            return driven::put(&**event, out);
+        }
         Record::Account(event) => {
             out.push(ACCOUNT);
             let put = account_options().serialize_into(&mut *out, event);
@@ -180,6 +190,7 @@ fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
         }
         [OTHER] => match options().allow_trailing_bytes().deserialize_from(rest)? {
             Record::Termed(_) => Err(Malformed::Field("terms of an event")),
+            Record::Driven(_) => Err(Malformed::Field("events of a schedule or a saga")),
             record => Ok(record),
         },
         [POSTED_BELOW] => take_posted_below(rest).map(Record::Posted),
@@ -194,6 +205,7 @@ fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
             holds::take_voided(rest, tag == VOIDED_LINKED).map(Record::Voided)
         }
         [EXPIRED] => holds::take_expired(rest).map(Record::Expired),
+        [DRIVEN] => driven::take_event(rest),
         [tag] => Err(Malformed::Tag(tag)),
     }
 }

@@ -35,6 +35,7 @@ pub use terms::terms_after;
 
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
 use crate::directory::{Directory, Listing};
+use crate::driven::{Awaited, Driven};
 use crate::holds::{HoldAfter, Holds};
 use crate::ids::{Lsn, Slot};
 use crate::known::KnownIds;
@@ -61,6 +62,7 @@ pub struct Coordinator {
     pub(crate) refunds: Refunds,
     pub(crate) currencies: Currencies,
     pub(crate) profiles: Profiles,
+    pub(crate) driven: Driven,
     pub(crate) next_lsn: Lsn,
     pub(crate) last_time_ns: u64,
     /// Scatters the ids of holds that a batch changes.
@@ -112,6 +114,7 @@ impl Coordinator {
             refunds: Refunds::default(),
             currencies: Currencies::new(),
             profiles: Profiles::default(),
+            driven: Driven::default(),
             next_lsn: Lsn(1),
             last_time_ns: 0,
             seed: seed.rotate_left(48) ^ 0xaef1_7502_108e_f2d9,
@@ -172,6 +175,8 @@ impl Coordinator {
     pub fn begin(&mut self, now_ns: u64) -> Plan {
         let time_ns = self.time(now_ns);
         let mut plan = Plan::new(self.next_lsn, time_ns, self.seed);
+        // Whatever decides an id that a schedule or a saga awaits moves them on here.
+        plan.mixed = !self.driven.awaits_nothing();
         if !self.holds.is_empty() {
             self.add_expiries(&mut plan);
         }
@@ -382,6 +387,33 @@ impl Coordinator {
         legs: &[Vec<Legs>],
         mut emit: impl FnMut(Lsn, &Record),
     ) -> Vec<Answer> {
+        if self.driven.awaits_nothing() {
+            return self.conclude_all(plan, batch, submissions, legs, emit);
+        }
+        let awaited = self.driven.take_awaited();
+        let mut decided = Vec::new();
+        let notice = |lsn, record: &Record| {
+            if is_awaited(&awaited, record) {
+                decided.push((lsn, record.clone()));
+            }
+            emit(lsn, record);
+        };
+        let answers = self.conclude_all(plan, batch, submissions, legs, notice);
+        self.driven.put_awaited(awaited);
+        for (lsn, record) in decided {
+            self.follow_decided(lsn, plan.time_ns, &record);
+        }
+        answers
+    }
+
+    fn conclude_all<'a>(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        submissions: impl Iterator<Item = &'a [Request]>,
+        legs: &[Vec<Legs>],
+        mut emit: impl FnMut(Lsn, &Record),
+    ) -> Vec<Answer> {
         assert!(plan.undecided.is_empty(), "only a decided batch is concluded");
         self.conclude_expiries(plan, batch, legs, &mut emit);
         let mut places = plan.places.iter();
@@ -420,6 +452,10 @@ impl Coordinator {
             })
             .collect()
     }
+}
+
+fn is_awaited(awaited: &Awaited, record: &Record) -> bool {
+    record.transfer_id().is_some_and(|id| awaited.contains_key(&id))
 }
 
 /// A new request whose decision is known.

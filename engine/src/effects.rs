@@ -4,6 +4,7 @@
 //! A new kind of record is added in these matches and nowhere else in the readers.
 
 use crate::account_event::{AccountEvent, Change};
+use crate::driven::DrivenEvent;
 use crate::ids::Slot;
 use crate::record::{Party, PostedSide, Record};
 use crate::repeat::Named;
@@ -26,6 +27,10 @@ pub enum EventKind {
     Hold,
     /// What is known of an account, or how far it may go, was changed.
     AccountChanged,
+    /// A schedule was defined, paused, resumed, cancelled, or a run of it began.
+    Schedule,
+    /// A saga was started, answered or resolved, or a step of it began.
+    Saga,
 }
 
 /// What an event does to the balance of one account.
@@ -65,6 +70,10 @@ impl Record {
             Self::Held(_) | Self::Voided(_) | Self::Extended(_) | Self::Expired(_) => {
                 EventKind::Hold
             }
+            Self::Driven(event) => match **event {
+                DrivenEvent::Schedule(_) => EventKind::Schedule,
+                DrivenEvent::Saga(_) => EventKind::Saga,
+            },
             Self::Account(event) => match **event {
                 AccountEvent::Opened(_) => EventKind::AccountOpened,
                 AccountEvent::Changed { change: Change::Status { .. }, .. } => {
@@ -90,7 +99,7 @@ impl Record {
             Self::Refused(r) | Self::RefusedLinked(r) => [of(&r.debit), of(&r.credit)],
             Self::AccountOpened(spec) => [Some(Named::Id(spec.id)), None],
             Self::StatusChanged { slot, .. } => [Some(Named::Slot(*slot)), None],
-            Self::AssetDefined { .. } => [None, None],
+            Self::AssetDefined { .. } | Self::Driven(_) => [None, None],
             Self::Held(h) => [Some(Named::Slot(h.debit)), Some(Named::Slot(h.credit))],
             Self::Captured(c) => [Some(Named::Slot(c.debit)), Some(Named::Slot(c.credit))],
             Self::Voided(v) => [Some(Named::Slot(v.debit)), None],
@@ -130,6 +139,7 @@ impl Record {
             | Self::Expired(_)
             | Self::HoldRefused(_)
             | Self::RefundRefused(_)
+            | Self::Driven(_)
             | Self::Account(_) => return [None, None],
         };
         // No amount is above AMOUNT_MAX: far below the end of the range.

@@ -125,6 +125,14 @@ wide_id! {
     /// The caller's name for a transfer and its idempotency key (UUIDv7 recommended).
     TransferId
 }
+wide_id! {
+    /// The caller's name for a schedule and its idempotency key.
+    ScheduleId
+}
+wide_id! {
+    /// The caller's name for a saga and its idempotency key.
+    SagaId
+}
 
 /// An account's dense index in one shard, given in the order of opening, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ pub use holds::{HoldsDiffer, check_holds};
 use crate::account::{Account, Impossible};
 use crate::batch::Batch;
 use crate::coordinator::{Answer, Coordinator};
+use crate::driven::DrivenPart;
 use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
 use crate::limits::Bounds;
@@ -181,14 +182,15 @@ pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let holds = HoldsPart::of(&coordinator.holds);
     let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
     let refunds = RefundsPart::of(&coordinator.refunds);
-    hash_of_state(accounts, count, holds, &refunds, coordinator.next_lsn, assets, profiles)
+    let parts = (&refunds, &DrivenPart::of(&coordinator.driven));
+    hash_of_state(accounts, count, holds, parts, coordinator.next_lsn, assets, profiles)
 }
 
 pub(crate) fn hash_of_state(
     accounts: HashPart,
     count: u64,
     holds: HoldsPart,
-    refunds: &RefundsPart,
+    (refunds, driven): (&RefundsPart, &DrivenPart),
     next_lsn: Lsn,
     assets: &[Currency],
     profiles: &ProfilesHash,
@@ -215,6 +217,7 @@ pub(crate) fn hash_of_state(
         hasher.update(&refunds.count.to_le_bytes());
         refunds.hash.add_to(&mut hasher);
     }
+    driven.add_to(&mut hasher);
     profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
 }
@@ -342,6 +345,7 @@ impl Ledger {
                 self.apply_opened(lsn, spec, Bounds::default())?;
             }
             Record::Account(event) => self.apply_account(lsn, event)?,
+            Record::Driven(event) => self.coordinator.follow_driven(lsn, time_ns, event)?,
             Record::StatusChanged { slot, status } => {
                 self.check_slot(lsn, *slot)?;
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;
@@ -358,6 +362,7 @@ impl Ledger {
             }
         }
         self.coordinator.next_lsn = lsn.next();
+        self.coordinator.follow_decided(lsn, time_ns, record);
         Ok(())
     }
 

@@ -81,7 +81,7 @@ pub struct Plan {
     pub(crate) expired: usize,
     /// More holds are due than have room: requests wait for the next batch.
     pub(crate) full: bool,
-    /// Something else than a transfer without terms is in it.
+    /// Something else than a transfer without terms is in it, or may be awaited by who drives it.
     pub(crate) mixed: bool,
 }
 

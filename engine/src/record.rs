@@ -15,6 +15,7 @@ pub use refunds::{Found, RefundRefused, Refunded};
 pub use terms::TermedRecord;
 
 use crate::account_event::AccountEvent;
+use crate::driven::DrivenEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
@@ -68,6 +69,8 @@ pub enum Record {
     RefundRefused(Box<RefundRefused>),
     /// An event of a request that has terms.
     Termed(Box<TermedRecord>),
+    /// An event of a schedule or a saga.
+    Driven(Box<DrivenEvent>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, its currency is that
@@ -202,6 +205,7 @@ impl Record {
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
             | Self::Expired(_)
+            | Self::Driven(_)
             | Self::Account(_) => None,
             Self::Termed(termed) => termed.record.transfer_id(),
         }
@@ -225,6 +229,7 @@ impl Record {
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
             | Self::Expired(_)
+            | Self::Driven(_)
             | Self::Account(_) => false,
             Self::Termed(termed) => termed.record.is_linked(),
         }
@@ -249,6 +254,7 @@ impl Record {
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
             | Self::Expired(_)
+            | Self::Driven(_)
             | Self::Account(_) => false,
             Self::Termed(termed) => termed.record.is_done(),
         }

@@ -151,7 +151,7 @@ impl Asked {
 
     /// Whether `record` is of the request asked for, in all of its content. A currency that
     /// is named in only one of them makes no difference when it is that of the accounts.
-    fn is(&self, record: &Record) -> bool {
+    pub(crate) fn is(&self, record: &Record) -> bool {
         if record.transfer_id() != Some(self.request.id()) {
             return false;
         }

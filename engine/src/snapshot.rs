@@ -20,9 +20,11 @@
 
 pub mod codec;
 pub mod details;
+pub mod driven;
 mod restore;
 mod tally;
 
+pub use crate::driven::{DrivenPiece, PIECE_DRIVEN};
 pub use crate::holds::PIECE_HOLDS;
 pub use crate::known::{Age, IdsHead, IdsPiece, PIECE_IDS, Run};
 pub use crate::partition::{PIECE_ACCOUNTS, interleave};
@@ -104,6 +106,12 @@ pub enum Unsound {
         /// Why not.
         what: &'static str,
     },
+    /// A schedule or a saga that cannot be.
+    #[error("a schedule or a saga cannot be: {what}")]
+    Driven {
+        /// Why not.
+        what: &'static str,
+    },
     /// A remembered id that cannot be.
     #[error("transfer id {id}, remembered for event {lsn}, cannot be: {what}")]
     Id {
@@ -160,6 +168,7 @@ impl Coordinator {
     pub fn begin_export(&mut self) -> Head {
         self.profiles.begin_export();
         self.refunds.begin_export();
+        self.driven.begin_export();
         let own = self.currencies.own().iter();
         let asset = |asset: &crate::money::Currency| Asset {
             code: asset.code.clone(),
@@ -201,11 +210,19 @@ impl Coordinator {
         self.refunds.give(most)
     }
 
+    /// The next schedules or sagas, at most `most` ([`PIECE_DRIVEN`], outside of tests); `None` once
+    /// all are given.
+    #[must_use]
+    pub fn give_driven(&mut self, most: usize) -> Option<DrivenPiece> {
+        self.driven.give(most)
+    }
+
     /// Forgets a snapshot that was begun.
     pub fn end_export(&mut self) {
         self.holds.end_export();
         self.profiles.end_export();
         self.refunds.end_export();
+        self.driven.end_export();
         self.known.end_export();
     }
 }

@@ -2,14 +2,17 @@
 //! and the stored snapshot that every future version must read.
 
 use ducat_engine::account_event::Opening;
-use ducat_engine::ids::{AccountId, Epoch, Lsn, ShardId, Slot, TransferId};
+use ducat_engine::ids::{AccountId, Epoch, Lsn, SagaId, ScheduleId, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
 use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
-use ducat_engine::snapshot::{PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
+use ducat_engine::sagas::{Action, BackOff, SagaDefinition, Step, Undo};
+use ducat_engine::schedules::calendar::{Calendar, Rule};
+use ducat_engine::schedules::{Definition, Missed, Payment, Retry, ScheduleCommand};
+use ducat_engine::snapshot::{PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{
@@ -160,6 +163,55 @@ fn with_refunds(mut ledger: Ledger, count: u128) -> Ledger {
     ledger
 }
 
+/// The same with schedules and sagas, some of which have begun.
+fn with_driven(mut ledger: Ledger, count: u128) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    let payment = Payment {
+        debit: account(1 << 70 | 1),
+        credit: account(2 << 70 | 2),
+        amount: 12,
+        currency: None,
+        kind: TransferKind::Deposit,
+    };
+    for n in 1..=count {
+        let definition = Definition {
+            id: ScheduleId::new(n << 82).expect("not zero"),
+            label: format!("schedule {n}"),
+            payment,
+            calendar: Calendar {
+                zone: "Europe/Prague".to_owned(),
+                holidays: (0..20).collect(),
+                ..Calendar::new(Rule::Months { every: 1, day: 31 })
+            },
+            start_ns: n as u64 % 2 * (1 << 62),
+            end_ns: u64::MAX,
+            runs_max: 9,
+            retry: Retry::default(),
+            missed: Missed::RunOnce,
+            grace_ns: 1_000_000_000,
+        };
+        let id = definition.id;
+        ledger.coordinator.define_schedule(definition, now_ns).expect("it can be");
+        if n % 3 == 0 {
+            let run = ScheduleCommand::Run { number: None };
+            ledger.coordinator.command_schedule(id, run, now_ns).expect("it can run");
+        }
+        let step = |name: &str, action| Step { name: name.to_owned(), action, undo: Undo::Reverse };
+        let saga = SagaDefinition {
+            id: SagaId::new(n << 83).expect("not zero"),
+            label: format!("saga {n}"),
+            steps: vec![
+                step("ask", Action::Wait { timeout_ns: 1 << 60 }),
+                step("pay", Action::Transfer(payment)),
+            ],
+            back_off: BackOff::default(),
+        };
+        ledger.coordinator.start_saga(saga, now_ns).expect("it can be");
+    }
+    ledger.coordinator.drive(now_ns, count as usize);
+    ledger
+}
+
 fn header(ledger: &mut Ledger) -> SnapshotHeader {
     let state = ledger.begin_export();
     SnapshotHeader {
@@ -185,6 +237,9 @@ fn encoded(ledger: &mut Ledger) -> (Vec<u8>, Summary) {
     }
     while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
         encoder.refunds(&piece).expect("sound");
+    }
+    while let Some(piece) = ledger.coordinator.give_driven(PIECE_DRIVEN) {
+        encoder.driven(&piece).expect("sound");
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         encoder.ids(&piece).expect("sound");
@@ -221,6 +276,9 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
         file.refunds(&piece).expect("writes");
     }
+    while let Some(piece) = ledger.coordinator.give_driven(PIECE_DRIVEN) {
+        file.driven(&piece).expect("writes");
+    }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece).expect("writes");
     }
@@ -237,6 +295,9 @@ fn the_stored_snapshots_are_read() {
     stored(include_bytes!("fixtures/snapshot-v2.snap"), digest, with_holds(ledger(20, 60), 40));
     let digest = "2caaa1d8dcc4c7de175d8758e64deac6dbac4c8b6d1a7c85930418bf8f169244";
     stored(include_bytes!("fixtures/snapshot-v3.snap"), digest, with_holds(ledger(20, 60), 40));
+    let digest = "28e9b8799d699faa512cc8bd0f580c2fa36581baa8c0cef66dcac810f4805e2b";
+    let expected = with_driven(with_holds(ledger(20, 60), 40), 12);
+    stored(include_bytes!("fixtures/snapshot-v4.snap"), digest, expected);
 }
 
 /// The version of an account is in it since version 3, whatever moved it on last.
@@ -308,8 +369,8 @@ fn the_stored_snapshot_tells_how_holds_ended() {
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v3.snap");
-    let (bytes, summary) = encoded(&mut with_holds(ledger(20, 60), 40));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v4.snap");
+    let (bytes, summary) = encoded(&mut with_driven(with_holds(ledger(20, 60), 40), 12));
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);
 }
@@ -319,6 +380,7 @@ fn what_was_written_is_loaded_on_any_number_of_partitions() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
     let mut original = with_refunds(with_holds(ledger(9_000, 3_000), 9_000), 5_000);
+    original = with_driven(original, 200);
     let written = write(&store, &mut original);
     let lsn = written.header.lsn();
     assert_eq!(store.verify(lsn).expect("is whole"), written);

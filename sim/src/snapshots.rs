@@ -228,6 +228,7 @@ pub fn load(
             Part::Holds(holds) => restore.accounts.put_holds(&holds),
             Part::Profiles(piece) => restore.accounts.put_profiles(piece),
             Part::Refunds(piece) => restore.accounts.put_refunds(&piece),
+            Part::Driven(piece) => restore.accounts.put_driven(piece),
             Part::Ids(piece) => restore.ids.put(&piece),
         };
         put.map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@ use crate::handle::StoredRequest;
 use crate::names::{Known, Name};
 use crate::requests::stored_request;
 use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_engine::driven::DrivenEvent;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::CurrencyId;
@@ -72,6 +73,8 @@ pub enum What {
         /// Decimal digits of its minor unit.
         digits: u8,
     },
+    /// Something happened to a schedule or a saga.
+    Driven(Box<DrivenEvent>),
 }
 
 /// The event, with what is known of its accounts; `None` when that is not enough.
@@ -110,6 +113,7 @@ pub(super) fn named(seen: &Seen, known: &Known<'_>) -> Option<FeedEvent> {
                 changed(known.get(*slot)?, change.clone())
             }
         },
+        Record::Driven(event) => What::Driven(event.clone()),
         Record::AssetDefined { code, digits } => {
             What::AssetDefined { code: code.clone(), digits: *digits }
         }

@@ -5,7 +5,9 @@ use super::{Anchor, anchor};
 use crate::replay::Progress;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{Head, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
+use ducat_engine::snapshot::{
+    Head, PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS,
+};
 use ducat_persistence::snapshot::{SnapshotError, SnapshotHeader, SnapshotStore, Summary};
 use ducat_persistence::{Journal, JournalError};
 use thiserror::Error;
@@ -94,6 +96,9 @@ fn write(
     }
     while let Some(piece) = ledger.coordinator.give_refunds(PIECE_REFUNDS) {
         file.refunds(&piece)?;
+    }
+    while let Some(piece) = ledger.coordinator.give_driven(PIECE_DRIVEN) {
+        file.driven(&piece)?;
     }
     while let Some(piece) = ledger.coordinator.give(PIECE_IDS) {
         file.ids(&piece)?;

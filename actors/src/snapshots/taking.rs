@@ -115,6 +115,7 @@ impl Taking {
         self.give_holds(&mut file)?;
         self.give_profiles(&mut file)?;
         self.give_refunds(&mut file)?;
+        self.give_driven(&mut file)?;
         self.give_ids(&mut file)?;
         export.done = true;
         self.check_going_on()?;
@@ -188,6 +189,16 @@ impl Taking {
         };
         while let Some(piece) = self.ask(queue)? {
             self.paced(|| file.refunds(&piece))?;
+        }
+        Ok(())
+    }
+
+    fn give_driven(&self, file: &mut SnapshotFile) -> Result<(), Ended> {
+        let queue = |reply| {
+            self.shared.queue_read(WaitingRead { read: Read::DrivenPiece { reply }, place: None })
+        };
+        while let Some(piece) = self.ask(queue)? {
+            self.paced(|| file.driven(&piece))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The feed of events between the wire and the engine.
 
-use super::{accounts, transfers, watches};
+use super::{accounts, driven, transfers, watches};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, Trigger, What};
@@ -49,7 +49,7 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
                 Place::Item { list: "kinds", index },
                 "kind",
                 "EVENT_KIND_UNKNOWN",
-                || format!("{kind} is no kind of event; known are 1 to 7 and 70"),
+                || format!("{kind} is no kind of event; known are 1 to 7, 70, 80 and 81"),
             ),
         }
     }
@@ -67,6 +67,8 @@ fn kind_from_proto(kind: i32) -> Option<EventKind> {
         proto::EventKind::AssetDefined => Some(EventKind::AssetDefined),
         proto::EventKind::Hold => Some(EventKind::Hold),
         proto::EventKind::AccountChanged => Some(EventKind::AccountChanged),
+        proto::EventKind::Schedule => Some(EventKind::Schedule),
+        proto::EventKind::Saga => Some(EventKind::Saga),
     }
 }
 
@@ -79,6 +81,8 @@ const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
         EventKind::AssetDefined => proto::EventKind::AssetDefined,
         EventKind::Hold => proto::EventKind::Hold,
         EventKind::AccountChanged => proto::EventKind::AccountChanged,
+        EventKind::Schedule => proto::EventKind::Schedule,
+        EventKind::Saga => proto::EventKind::Saga,
     }
 }
 
@@ -183,6 +187,7 @@ impl Writer<'_> {
                 )),
                 ..message
             },
+            What::Driven(driven) => proto::Event { driven: Some(driven::event(driven)), ..message },
             What::AssetDefined { code, digits } => proto::Event {
                 digits: u32::from(*digits),
                 asset_defined: Some(proto::DefineAssetRequest {
@@ -233,8 +238,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_the_wire_but_none_is_one_of_the_engine() {
-        let known: Vec<_> = (0..10).filter_map(kind_from_proto).collect();
-        assert_eq!(known.len(), 7);
+        let known: Vec<_> = (0..100).filter_map(kind_from_proto).collect();
+        assert_eq!(known.len(), 9);
         assert!(
             known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind))
         );

@@ -199,7 +199,7 @@ pub(super) fn twice([text, minor]: [&'static str; 2], place: Place, violations: 
         .add(place, text, "AMOUNT_TWICE", || format!("set either `{text}` or `{minor}`, not both"));
 }
 
-const fn kind_from_proto(kind: i32) -> Option<TransferKind> {
+pub(super) const fn kind_from_proto(kind: i32) -> Option<TransferKind> {
     match kind {
         0 => Some(TransferKind::Transfer),
         1 => Some(TransferKind::Deposit),
@@ -208,7 +208,7 @@ const fn kind_from_proto(kind: i32) -> Option<TransferKind> {
     }
 }
 
-const fn kind_to_proto(kind: TransferKind) -> proto::TransferKind {
+pub(super) const fn kind_to_proto(kind: TransferKind) -> proto::TransferKind {
     match kind {
         TransferKind::Transfer => proto::TransferKind::Transfer,
         TransferKind::Deposit => proto::TransferKind::Deposit,

@@ -39,8 +39,14 @@ fn example(line: usize, command: &str) -> Example {
     let (command, ends) = command.split_once(" # ends with ").unwrap_or((command, "0"));
     let mut words = split(command).into_iter();
     assert_eq!(words.next().as_deref(), Some("ducat"), "line {line}: only ducat is run");
+    // Files are named as from the project's root.
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut words = words.map(|word| match word.starts_with("docs/") {
+        true => format!("{root}/{word}"),
+        false => word,
+    });
     let code = ends.trim().parse().expect("an exit code");
-    Example { line, words: words.collect(), code, printed: Vec::new() }
+    Example { line, words: words.by_ref().collect(), code, printed: Vec::new() }
 }
 
 /// Words as a shell makes them of plain text and double quotes.

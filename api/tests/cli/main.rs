@@ -3,6 +3,7 @@
 mod accounts;
 mod backup;
 mod books;
+mod driven;
 mod events;
 mod holds;
 mod import;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bounds;
+mod driven;
 mod dry_run;
 mod feed;
 mod holds;

@@ -44,6 +44,6 @@ pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
                 *slot = to(*slot);
             }
         }
-        Record::AccountOpened(_) | Record::AssetDefined { .. } => {}
+        Record::AccountOpened(_) | Record::AssetDefined { .. } | Record::Driven(_) => {}
     }
 }

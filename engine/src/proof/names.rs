@@ -8,6 +8,7 @@ mod watches;
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
 use super::texts;
 use crate::account_event::{AccountEvent, Change, LimitsFrom, Opening};
+use crate::driven::DrivenEvent;
 use crate::ids::{AccountId, Lsn, ShardId, Slot};
 use crate::ledger::Ledger;
 use crate::money::{Currencies, CurrencyId};
@@ -146,6 +147,13 @@ impl Names {
                 Event::StatusChanged { account, status: *status }
             }
             Record::Account(event) => self.account_event(lsn, event)?,
+            Record::Driven(event) => {
+                let (saga, id) = match &**event {
+                    DrivenEvent::Schedule(event) => (false, event.id.get()),
+                    DrivenEvent::Saga(event) => (true, event.id.get()),
+                };
+                Event::Driven { saga, id, what: texts::of_driven(event) }
+            }
             Record::AssetDefined { code, digits } => {
                 let what = || Unnamed { lsn, what: format!("asset {code}") };
                 Event::AssetDefined(CurrencyText::new(code, *digits).ok_or_else(what)?)

@@ -32,6 +32,7 @@
 //!   event 41, a refund refused:   id 16 │ linked 1 │ outcome 1 │ original 16 │ 1 │ if so: its LSN 8
 //!                                 │ 1 │ if so: amount 16 │ overdraft allowed 1 │ currency │ 1 │ if so:
 //!                                 its LSN 8 │ moved 16 │ refunded 16 │ reversed 1 │ side │ side
+//!   event 80, of a schedule or a saga:  saga 1 │ id 16 │ digest of the event 32
 //!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
@@ -157,6 +158,15 @@ pub enum Event {
         /// What they are from here on.
         limits: Limits,
     },
+    /// An event of a schedule or a saga.
+    Driven {
+        /// It is of a saga, not of a schedule.
+        saga: bool,
+        /// Whose.
+        id: u128,
+        /// [`super::texts::of_driven`].
+        what: Hash,
+    },
 }
 
 /// A decided transfer.
@@ -265,6 +275,7 @@ const PROFILE_CHANGED: u8 = 22;
 const LIMITS_CHANGED: u8 = 23;
 const REFUNDED: u8 = 40;
 const REFUND_REFUSED: u8 = 41;
+const DRIVEN: u8 = 80;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -326,6 +337,11 @@ impl Statement {
             Event::RefundRefused(refund) => {
                 out.push(REFUND_REFUSED);
                 refund.put(out);
+            }
+            Event::Driven { saga, id, what } => {
+                out.extend_from_slice(&[DRIVEN, u8::from(*saga)]);
+                out.extend_from_slice(&id.to_be_bytes());
+                out.extend_from_slice(what);
             }
             Event::OpenedInFull {
                 account,
@@ -438,6 +454,11 @@ impl Statement {
                     overdraft_limit: u128::from_be_bytes(rest.array()?),
                     bounds: rest.bounds()?,
                 },
+            },
+            DRIVEN => Event::Driven {
+                saga: rest.bool("flag of a saga")?,
+                id: u128::from_be_bytes(rest.array()?),
+                what: rest.array()?,
             },
             _ => return Err(StatementError::Field("event")),
         };

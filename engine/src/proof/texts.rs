@@ -8,9 +8,12 @@
 //!          │ keys set 2 │ each: key, value │ keys removed 2 │ each: key
 //!          owner, label: 1 (0: stays, and nothing follows) │ text       text: length 4 │ UTF-8
 //! opening: the change that makes the profile out of nothing
+//! schedules and sagas: their event as it stands in the journal
 //! ```
 
 use super::merkle::Hash;
+use crate::codec::driven;
+use crate::driven::DrivenEvent;
 use crate::profile::{AccountKind, Profile, ProfileChange};
 use sha2::{Digest, Sha256};
 
@@ -55,6 +58,14 @@ pub fn of_change(change: &ProfileChange) -> Hash {
         add_text(&mut hasher, key);
     }
     hasher.finalize().into()
+}
+
+/// The digest of an event of a schedule or a saga.
+#[must_use]
+pub fn of_driven(event: &DrivenEvent) -> Hash {
+    let mut bytes = Vec::new();
+    driven::put(event, &mut bytes);
+    Sha256::digest(&bytes).into()
 }
 
 fn add_count(hasher: &mut Sha256, count: usize) {

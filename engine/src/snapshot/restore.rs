@@ -87,6 +87,14 @@ impl Restore {
 }
 
 impl RestoreAccounts {
+    pub(super) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    pub(super) fn coordinator_mut(&mut self) -> &mut Coordinator {
+        &mut self.coordinator
+    }
+
     /// The slot of the next account.
     #[must_use]
     pub fn next_slot(&self) -> u64 {

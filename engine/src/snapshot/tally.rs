@@ -2,6 +2,7 @@
 //! figures, the sums of each currency, the state's hash. Whoever writes a snapshot gets its
 //! [`End`] from it, whoever reads one compares.
 
+use super::driven::DrivenTally;
 use super::{End, Head, IdsPiece, ProfilesPiece, RefundsPiece, Unsound};
 use crate::account::Account;
 use crate::holds::Hold;
@@ -37,6 +38,7 @@ pub struct Tally {
     refunds: RefundsPart,
     /// The last transfer that was refunded.
     last_refunded: Lsn,
+    driven: DrivenTally,
     ids: [u64; 2],
     last_id: Lsn,
     scratch: Vec<u8>,
@@ -77,6 +79,7 @@ impl Tally {
             next_profile: 0,
             refunds: RefundsPart::default(),
             last_refunded: Lsn::ZERO,
+            driven: DrivenTally::default(),
             ids: [0; 2],
             last_id: Lsn::ZERO,
             scratch: Vec::with_capacity(128),
@@ -87,6 +90,10 @@ impl Tally {
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    pub(super) fn driven_tally(&mut self) -> &mut DrivenTally {
+        &mut self.driven
     }
 
     pub(super) fn currencies(&self) -> &Currencies {
@@ -309,7 +316,7 @@ impl Tally {
             self.hash,
             self.slots,
             self.holds,
-            &self.refunds,
+            (&self.refunds, &self.driven.part),
             next,
             own,
             &self.profiles,

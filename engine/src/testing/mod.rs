@@ -7,6 +7,7 @@
 //! ```
 
 pub mod book;
+pub mod driven;
 pub mod rng;
 mod terms;
 pub mod workload;

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Holds = 5,
     Profiles = 20,
     Refunds = 40,
+    Schedules = 80,
+    Sagas = 81,
 }
 
 impl Kind {
@@ -42,6 +44,8 @@ impl Kind {
             Self::Holds,
             Self::Profiles,
             Self::Refunds,
+            Self::Schedules,
+            Self::Sagas,
             Self::Ids,
             Self::End,
         ];
@@ -55,6 +59,8 @@ impl Kind {
             Self::Holds => "open holds",
             Self::Profiles => "what is known of accounts",
             Self::Refunds => "refunded transfers",
+            Self::Schedules => "schedules",
+            Self::Sagas => "sagas",
             Self::Ids => "remembered ids",
             Self::End => "the end",
         }

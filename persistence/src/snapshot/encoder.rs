@@ -4,6 +4,7 @@ use super::Summary;
 use super::block::{CONTENT_BYTES_MAX, Kind, Sealer};
 use super::format::{self, SnapshotHeader};
 use ducat_engine::account::Account;
+use ducat_engine::codec::DRIVEN_BYTES_MAX;
 use ducat_engine::holds::Hold;
 use ducat_engine::profile::DETAILS_BYTES_MAX;
 use ducat_engine::snapshot::codec::{
@@ -11,15 +12,17 @@ use ducat_engine::snapshot::codec::{
     put_refunds,
 };
 use ducat_engine::snapshot::details::put_profiles;
+use ducat_engine::snapshot::driven::put_driven;
 use ducat_engine::snapshot::{
-    IdsPiece, PIECE_ACCOUNTS, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS, ProfilesPiece,
-    RefundsPiece, Tally, Unsound,
+    DrivenPiece, IdsPiece, PIECE_ACCOUNTS, PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES,
+    PIECE_REFUNDS, ProfilesPiece, RefundsPiece, Tally, Unsound,
 };
 use std::io::{self, Write};
 use thiserror::Error;
 
 const _: () = assert!(PIECE_ACCOUNTS * ACCOUNT_BYTES_MAX <= CONTENT_BYTES_MAX);
 const _: () = assert!(PIECE_HOLDS * HOLD_BYTES_MAX <= CONTENT_BYTES_MAX);
+const _: () = assert!(PIECE_DRIVEN * DRIVEN_BYTES_MAX <= CONTENT_BYTES_MAX);
 const _: () = assert!(PIECE_REFUNDS * REFUND_BYTES_MAX <= CONTENT_BYTES_MAX);
 // The details, and a slot.
 const _: () = assert!(PIECE_PROFILES * (DETAILS_BYTES_MAX + 5) <= CONTENT_BYTES_MAX);
@@ -136,6 +139,19 @@ impl<W: Write> Encoder<W> {
         self.tally.refunds(piece)?;
         put_refunds(piece, &mut self.content);
         Ok(self.block(Kind::Refunds)?)
+    }
+
+    /// The next schedules or sagas, after all refunded transfers: [`PIECE_DRIVEN`] at most.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn driven(&mut self, piece: &DrivenPiece) -> Result<(), EncodeError> {
+        self.tally.driven(piece)?;
+        put_driven(piece, &mut self.content);
+        Ok(self.block(match piece {
+            DrivenPiece::Schedules(_) => Kind::Schedules,
+            DrivenPiece::Sagas(_) => Kind::Sagas,
+        })?)
     }
 
     /// The next ids, after everything else.

@@ -8,7 +8,7 @@
 //! ```
 
 use super::block::Kind;
-use super::reader::{Block, BlockPlace, Blocks, damaged};
+use super::reader::{Block, BlockPlace, Blocks, damaged, take_driven};
 use super::{Fault, SnapshotError, Summary};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
@@ -78,6 +78,7 @@ fn build_accounts(
             Kind::Holds => put_holds(&mut accounts, &block.content),
             Kind::Profiles => put_profiles(&mut accounts, &block.content),
             Kind::Refunds => put_refunds(&mut accounts, &block.content),
+            Kind::Schedules | Kind::Sagas => put_driven(&mut accounts, &block),
             _ => put_accounts(&mut accounts, &block.content),
         };
         built.map_err(|fault| (block.place, fault))?;
@@ -101,6 +102,11 @@ fn put_profiles(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fa
 
 fn put_refunds(accounts: &mut RestoreAccounts, content: &[u8]) -> Result<(), Fault> {
     Ok(accounts.put_refunds(&take_refunds(content)?)?)
+}
+
+fn put_driven(accounts: &mut RestoreAccounts, block: &Block) -> Result<(), Fault> {
+    let Some(piece) = take_driven(block) else { return Ok(()) };
+    Ok(accounts.put_driven(piece?)?)
 }
 
 fn build_ids(mut ids: RestoreIds, from: &Receiver<Block>) -> Result<RestoreIds, Fell> {

@@ -12,7 +12,8 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
 use ducat_engine::snapshot::details::take_profiles;
-use ducat_engine::snapshot::{End, IdsPiece, ProfilesPiece, RefundsPiece, Tally};
+use ducat_engine::snapshot::driven::{take_sagas, take_schedules};
+use ducat_engine::snapshot::{DrivenPiece, End, IdsPiece, ProfilesPiece, RefundsPiece, Tally};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -128,8 +129,16 @@ impl<R: Read> Input<R> {
 }
 
 /// Kinds of blocks behind the head, in order; there may be several of a kind, or none.
-const ORDER: [Kind; 6] =
-    [Kind::Accounts, Kind::Holds, Kind::Profiles, Kind::Refunds, Kind::Ids, Kind::End];
+const ORDER: [Kind; 8] = [
+    Kind::Accounts,
+    Kind::Holds,
+    Kind::Profiles,
+    Kind::Refunds,
+    Kind::Schedules,
+    Kind::Sagas,
+    Kind::Ids,
+    Kind::End,
+];
 
 /// The blocks behind the head, in order.
 pub(super) struct Blocks<R> {
@@ -200,6 +209,16 @@ impl<R: Read> Blocks<R> {
     }
 }
 
+/// The schedules or sagas of a block; `None` for one of another kind.
+pub(super) fn take_driven(block: &Block) -> Option<Result<DrivenPiece, Fault>> {
+    let piece = match block.kind {
+        Kind::Schedules => take_schedules(&block.content),
+        Kind::Sagas => take_sagas(&block.content),
+        _ => return None,
+    };
+    Some(piece.map_err(Fault::from))
+}
+
 /// A verified part of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -211,6 +230,8 @@ pub enum Part {
     Profiles(ProfilesPiece),
     /// Refunded transfers, in the order of their events.
     Refunds(RefundsPiece),
+    /// Schedules or sagas, in the order of their ids.
+    Driven(DrivenPiece),
     /// Ids, in the order of their events.
     Ids(IdsPiece),
 }
@@ -277,6 +298,11 @@ impl<R: Read> Reader<R> {
             let piece = take_refunds(&block.content)?;
             self.tally.refunds(&piece)?;
             return Ok(Part::Refunds(piece));
+        }
+        if let Some(piece) = take_driven(block) {
+            let piece = piece?;
+            self.tally.driven(&piece)?;
+            return Ok(Part::Driven(piece));
         }
         let piece = take_ids(&block.content)?;
         self.tally.ids(&piece)?;

@@ -19,7 +19,7 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{IdsPiece, ProfilesPiece, RefundsPiece};
+use ducat_engine::snapshot::{DrivenPiece, IdsPiece, ProfilesPiece, RefundsPiece};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -329,6 +329,14 @@ impl SnapshotFile {
     /// [`SnapshotError`].
     pub fn refunds(&mut self, piece: &RefundsPiece) -> Result<(), SnapshotError> {
         self.encoder.refunds(piece).map_err(|error| encode_error(error, &self.path))
+    }
+
+    /// The next schedules or sagas, after all refunded transfers.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn driven(&mut self, piece: &DrivenPiece) -> Result<(), SnapshotError> {
+        self.encoder.driven(piece).map_err(|error| encode_error(error, &self.path))
     }
 
     /// The next ids, after everything else.

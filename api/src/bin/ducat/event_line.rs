@@ -1,6 +1,7 @@
 //! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
 //! decimal texts in the currency's digits.
 
+mod driven;
 mod holds;
 mod message;
 mod refunds;
@@ -31,7 +32,8 @@ pub struct EventLine {
     pub time: String,
     /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
     /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
-    /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`.
+    /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`; `schedule` or `saga`,
+    /// of which `what` says what happened.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -117,6 +119,24 @@ pub struct EventLine {
     /// The watches that it triggers; only a server's feed tells them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     triggered: Vec<TriggerLine>,
+    /// What happened to a schedule or a saga; its `id` is the event's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    /// The transfer or the operation that it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
+    /// The run of a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<u64>,
+    /// The step of a saga, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u32>,
+    /// The attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    /// Whether the step is being undone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    undo: bool,
 }
 
 /// A status in words.
@@ -162,7 +182,7 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
             AccountEvent::Opened(opening) => [Some(opening.spec.id), None],
             AccountEvent::Changed { slot, .. } => [of(*slot), None],
         },
-        Record::AssetDefined { .. } => [None, None],
+        Record::AssetDefined { .. } | Record::Driven(_) => [None, None],
         Record::Held(_)
         | Record::Captured(_)
         | Record::Voided(_)
@@ -229,6 +249,7 @@ impl EventLine {
                 status: Some(status_name(*status)),
                 ..line
             },
+            Record::Driven(event) => line.driven(event),
             Record::AssetDefined { code, digits } => Self {
                 event: "asset-defined",
                 currency: Some(code.clone()),
@@ -399,6 +420,7 @@ impl EventLine {
             "profile-changed" => {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
+            "schedule" | "saga" => self.driven_text(),
             _ if self.hold.is_some() => self.hold_text(),
             _ if self.original.is_some() => self.refund_text(),
             "asset-defined" => format!(

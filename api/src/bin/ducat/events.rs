@@ -56,6 +56,10 @@ enum Kind {
     AccountChanged,
     /// Events of any kind that trigger a watch.
     WatchTriggered,
+    /// Schedules that were defined, paused, resumed or cancelled, and runs of them that began.
+    Schedule,
+    /// Sagas that were started, answered or resolved, and steps of them that began.
+    Saga,
 }
 
 impl From<Kind> for proto::EventKind {
@@ -69,6 +73,8 @@ impl From<Kind> for proto::EventKind {
             Kind::Hold => Self::Hold,
             Kind::AccountChanged => Self::AccountChanged,
             Kind::WatchTriggered => Self::WatchTriggered,
+            Kind::Schedule => Self::Schedule,
+            Kind::Saga => Self::Saga,
         }
     }
 }

@@ -75,6 +75,7 @@ impl Figures {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_)
+            | Record::Driven(_)
             | Record::RefundRefused(_) => {}
         }
     }

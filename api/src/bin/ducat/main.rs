@@ -34,6 +34,8 @@ mod receipt;
 mod refund;
 mod replay;
 mod restore;
+mod saga;
+mod schedule;
 mod serve;
 mod snapshot;
 mod statement;
@@ -111,6 +113,12 @@ enum Command {
     /// Watch accounts for conditions that raise an event when they become true.
     #[command(subcommand)]
     Watch(watch::WatchCommand),
+    /// Define, list, show, pause, resume, cancel and run transfers that recur by a calendar.
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
+    /// Start, answer, list, show, abort and resolve flows of several steps, some of them outside.
+    #[command(subcommand)]
+    Saga(saga::SagaCommand),
     /// Import accounts and transfers from CSV files.
     Import(Box<import::ImportArgs>),
     /// Print what was decided, from any moment on, and follow what is being decided.
@@ -200,6 +208,8 @@ fn run(cli: Cli) -> Done {
         Command::Refunds(args) => block_on(refund::refunds(&global, args)),
         Command::Explain(args) => block_on(explain::run(&global, args)),
         Command::Watch(command) => block_on(watch::run(&global, command)),
+        Command::Schedule(command) => block_on(schedule::run(&global, command)),
+        Command::Saga(command) => block_on(saga::run(&global, command)),
         Command::Import(args) => block_on(import::run(&global, *args)),
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// Largest message taken from the server: 10,000 outcomes with explanations fit many times.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// The reason a server gives when its memory for transfer ids is full.
 const IDS_FULL: &str = "IDS_FULL";

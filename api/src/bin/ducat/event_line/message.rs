@@ -37,6 +37,9 @@ impl EventLine {
         if let Some(event) = event.account_event.as_ref().and_then(|event| event.event.as_ref()) {
             return Self { account: account(0), ..line.of_account(event) };
         }
+        if let Some(driven) = &event.driven {
+            return line.driven_message(event.kind(), driven);
+        }
         if let Some(asset) = &event.asset_defined {
             let currency = Some(asset.code.clone());
             return Self { event: "asset-defined", currency, digits: Some(digits), ..line };

@@ -1,0 +1,255 @@
+//! `ducat saga …`: flows of several steps, some of them outside of the ledger, through a running
+//! server.
+
+mod file;
+mod print;
+
+use crate::exit::{Done, Exit, Failure};
+use crate::transfer::new_id;
+use crate::{Global, net, output};
+use clap::{Subcommand, ValueEnum};
+use ducat_api::proto::sagas_client::SagasClient;
+use ducat_api::proto::{self, SagaResolution};
+use ducat_engine::ids::SagaId;
+use print::{saga_text, sagas_text};
+use std::path::PathBuf;
+use tonic::transport::Channel;
+
+/// What can be done with sagas.
+#[derive(Subcommand, Debug)]
+#[command(after_help = "\
+A saga does its steps in order. When one fails, what was done before is undone, the last first. For
+what is wholly inside the ledger use linked transfers or `ducat pay` instead: they happen together
+or not at all, and nothing has to be undone.
+
+The file of `start` is JSON:
+  {\"label\": \"a night\",
+   \"steps\": [
+     {\"name\": \"hold\",    \"hold\":     {\"from\": \"2\", \"to\": \"3\", \"amount\": \"100.00\", \"currency\": \"GBP\"},
+                          \"expires_in\": \"7d\"},
+     {\"name\": \"hotel\",   \"wait\": \"30m\"},
+     {\"name\": \"capture\", \"capture\": \"hold\", \"amount\": \"90.00\", \"currency\": \"GBP\", \"last\": true},
+     {\"name\": \"points\",  \"transfer\": {\"from\": \"5\", \"to\": \"2\", \"amount\": \"7.00\", \"currency\": \"GBP\"},
+                          \"undo\": \"nothing\"}]}
+
+Examples:
+  ducat saga start night.json --id 9001
+  ducat saga answer 9001 hotel --done --note 'booking 17'
+  ducat saga list --state stuck
+  ducat saga resolve 9001 skip --note 'case 812'")]
+pub enum SagaCommand {
+    /// Start a saga.
+    Start {
+        /// The file that says what it is; `-` reads it from stdin.
+        file: PathBuf,
+        /// The saga's id: a UUID or a whole number. A UUIDv7 is made when none is given.
+        #[arg(long)]
+        id: Option<SagaId>,
+    },
+    /// Give the outside's answer to the step that waits for it.
+    Answer {
+        /// The saga's id.
+        saga: SagaId,
+        /// The step: its name, or its number from 0.
+        step: String,
+        /// It was done.
+        #[arg(long, required_unless_present = "failed", conflicts_with = "failed")]
+        done: bool,
+        /// It was not done, and will not be.
+        #[arg(long)]
+        failed: bool,
+        /// What the outside calls it.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Give a saga up that waits: what was done is undone.
+    Abort {
+        /// The saga's id.
+        saga: SagaId,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Decide about a saga that is stuck.
+    Resolve {
+        /// The saga's id.
+        saga: SagaId,
+        /// What.
+        #[arg(value_enum)]
+        how: Resolution,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Show a saga and its steps.
+    Show {
+        /// The saga's id.
+        saga: SagaId,
+    },
+    /// List sagas, in the order of their ids.
+    List {
+        /// Only those in this state.
+        #[arg(long, value_enum)]
+        state: Option<State>,
+        /// The most sagas to list; 0 for all.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u64,
+    },
+}
+
+/// What is decided about a saga that is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Resolution {
+    /// The compensation is tried again.
+    Retry,
+    /// The step was undone by hand: go on with the one before.
+    Skip,
+    /// The saga is closed as it is.
+    Close,
+}
+
+/// A state, as it is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// A step is under way.
+    Running,
+    /// A step waits for the outside's answer.
+    Waiting,
+    /// What was done is being undone.
+    Compensating,
+    /// A compensation was refused and is tried again.
+    BackingOff,
+    /// A compensation was refused as often as it may be.
+    Stuck,
+    /// Every step was done.
+    Completed,
+    /// What was done was undone.
+    Compensated,
+    /// It was stuck, and somebody closed it.
+    Resolved,
+}
+
+impl From<State> for proto::SagaState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Running => Self::Running,
+            State::Waiting => Self::Waiting,
+            State::Compensating => Self::Compensating,
+            State::BackingOff => Self::BackingOff,
+            State::Stuck => Self::Stuck,
+            State::Completed => Self::Completed,
+            State::Compensated => Self::Compensated,
+            State::Resolved => Self::Resolved,
+        }
+    }
+}
+
+/// Runs a `saga` command.
+pub async fn run(global: &Global, command: SagaCommand) -> Done {
+    let mut client = SagasClient::new(net::connect(global).await?)
+        .max_decoding_message_size(net::MESSAGE_BYTES_MAX);
+    let answer = match command {
+        SagaCommand::List { state, limit } => {
+            return list(global, &mut client, state, limit).await;
+        }
+        SagaCommand::Start { file, id } => client.start_saga(asked(&file, id)?).await,
+        SagaCommand::Answer { saga, step, done, failed: _, note } => {
+            let step = number(&mut client, saga, &step).await?;
+            let (id, id_high) = (saga.low(), saga.high());
+            client.answer_saga(proto::AnswerSagaRequest { id, id_high, step, done, note }).await
+        }
+        SagaCommand::Abort { saga, note } => {
+            let (id, id_high) = (saga.low(), saga.high());
+            client.abort_saga(proto::AbortSagaRequest { id, id_high, note }).await
+        }
+        SagaCommand::Resolve { saga, how, note } => {
+            let resolution = match how {
+                Resolution::Retry => SagaResolution::Retry,
+                Resolution::Skip => SagaResolution::Skip,
+                Resolution::Close => SagaResolution::Close,
+            };
+            let (id, id_high, resolution) = (saga.low(), saga.high(), resolution.into());
+            client.resolve_saga(proto::ResolveSagaRequest { id, id_high, resolution, note }).await
+        }
+        SagaCommand::Show { saga } => get(&mut client, saga).await,
+    };
+    let answer = answer.map_err(|status| net::failed(&status))?.into_inner();
+    output::print(&saga_text(&saga(answer)?, global.json)?)?;
+    Ok(Exit::Ok)
+}
+
+fn saga(answer: proto::SagaResponse) -> Result<proto::Saga, Failure> {
+    answer.saga.ok_or_else(|| {
+        Failure::new(Exit::Internal, "the server answered without a saga; see its log")
+    })
+}
+
+async fn get(
+    client: &mut SagasClient<Channel>,
+    saga: SagaId,
+) -> Result<tonic::Response<proto::SagaResponse>, tonic::Status> {
+    client.get_saga(proto::GetSagaRequest { id: saga.low(), id_high: saga.high() }).await
+}
+
+fn asked(file: &std::path::Path, id: Option<SagaId>) -> Result<proto::StartSagaRequest, Failure> {
+    let read = match file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(file),
+    };
+    let cannot = |error| Failure::usage(format!("cannot read {}: {error}", file.display()));
+    let definition = file::definition(&read.map_err(cannot)?).map_err(Failure::usage)?;
+    let id = match id {
+        Some(id) => id,
+        None => {
+            let id = new_id()?;
+            eprintln!("ducat: saga {id} (to repeat it safely: --id {id})");
+            SagaId::from_halves(id.high(), id.low())
+                .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?
+        }
+    };
+    let definition = proto::SagaDefinition { id: id.low(), id_high: id.high(), ..definition };
+    Ok(proto::StartSagaRequest { definition: Some(definition) })
+}
+
+/// The number of a step that is named or numbered.
+async fn number(client: &mut SagasClient<Channel>, id: SagaId, step: &str) -> Result<u32, Failure> {
+    if let Ok(number) = step.parse() {
+        return Ok(number);
+    }
+    let found = get(client, id).await.map_err(|status| net::failed(&status))?.into_inner();
+    let steps = saga(found)?.definition.unwrap_or_default().steps;
+    let at = steps.iter().position(|known| known.name == step);
+    let at = at.and_then(|at| u32::try_from(at).ok());
+    at.ok_or_else(|| Failure::usage(format!("saga {id} has no step called `{step}`")))
+}
+
+async fn list(
+    global: &Global,
+    client: &mut SagasClient<Channel>,
+    state: Option<State>,
+    limit: u64,
+) -> Done {
+    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let request = proto::ListSagasRequest {
+            state: state.map_or(proto::SagaState::Unspecified, Into::into).into(),
+            page_size: u32::try_from(left.min(200)).unwrap_or(200),
+            after,
+        };
+        let page = client.list_sagas(request).await.map_err(|status| net::failed(&status))?;
+        let page = page.into_inner();
+        left = left.saturating_sub(page.sagas.len() as u64);
+        all.extend(page.sagas);
+        after = page.next;
+        if left == 0 || after.is_none() {
+            break;
+        }
+    }
+    output::print(&sagas_text(&all, global.json)?)?;
+    if after.is_some() {
+        eprintln!("ducat: more sagas may follow; --limit 0 lists all");
+    }
+    Ok(Exit::Ok)
+}
