@@ -74,6 +74,7 @@ fn outcomes() -> Vec<proto::Outcome> {
         hold: Some(Box::new(proto::HoldOutcome { id: 9, state: 1, ..Default::default() })),
         refund: None,
         terms: None,
+        dry_run: false,
     };
     vec![refused, proto::Outcome { id: 78, ..Default::default() }, Default::default()]
 }
