@@ -3,6 +3,7 @@
 //! writer) is nobody else's business.
 
 mod accounts;
+mod fees;
 mod past;
 mod snapshots;
 mod upkeep;
@@ -10,11 +11,14 @@ mod views;
 
 use crate::answers::Part;
 
+pub(crate) use views::value_date;
+
 pub use crate::answers::Answers;
+pub use fees::{FeeAttached, FeesPage};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
-    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, RefundView, RefundsPage,
-    StateSummary, Status, StoredRequest, StoredTransfer,
+    HistoryEvent, HistoryPage, HoldNow, HoldState, HoldView, HoldsAt, HoldsPage, Now, RefundView, RefundsPage,
+    StateSummary, Status, StoredRequest, StoredTransfer, ValuePage,
 };
 
 use crate::admission::Shared;
@@ -473,7 +477,7 @@ impl Handle {
     pub async fn event_of(&self, id: TransferId) -> Result<Option<Lsn>, RequestError> {
         let ids = vec![id];
         let found = self.read(|reply| Read::Events { ids, reply }).await?;
-        Ok(found.what.into_iter().next().flatten().map(|(lsn, _)| lsn))
+        Ok(found.what.into_iter().next().flatten().map(|decided| decided.lsn))
     }
 
     /// The receipt of a durable event, with the checkpoint that covers it; where none does yet,

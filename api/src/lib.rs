@@ -16,6 +16,7 @@ pub mod client;
 pub mod compose;
 pub mod connections;
 pub mod convert;
+pub mod day;
 pub mod deadline;
 mod feed_stream;
 pub mod gate;

@@ -9,7 +9,7 @@
 //! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
 //! concerns holds and refunds) lies apart, so that a batch of plain ones is no larger for it.
 
-use crate::proto::{Operation, Terms, TransferRequest};
+use crate::proto::{Note, Operation, Terms, TransferRequest};
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
@@ -88,6 +88,8 @@ pub struct More {
     pub allow_overdraft: bool,
     /// What must be so, and how much it moves.
     pub terms: Option<Box<Terms>>,
+    /// What is said about it.
+    pub note: Option<Box<Note>>,
 }
 
 impl More {
@@ -115,6 +117,7 @@ impl From<TransferRequest> for WireRequest {
             original_lsn: message.original_lsn,
             allow_overdraft: message.allow_overdraft,
             terms: message.terms,
+            note: message.note,
         };
         Self {
             id: message.id,
@@ -158,6 +161,7 @@ impl From<WireRequest> for TransferRequest {
             original_lsn: more.original_lsn,
             allow_overdraft: more.allow_overdraft,
             terms: more.terms,
+            note: more.note,
         }
     }
 }

@@ -499,9 +499,12 @@ impl SerialLedger {
             let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
             let about_holds = about_holds.or_else(|| terms::static_rule(asked));
             let rule = about_holds.or_else(|| match request {
-                Request::Termed(_) => unreachable!("terms are apart"),
+                Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => self.static_rule(transfer),
-                Request::Hold(hold) => self.static_rule(&hold.transfer()),
+                Request::Hold(hold) => {
+                    let rule = self.static_rule(&hold.transfer());
+                    rule.or((hold.kind.number() > 2).then_some(Rejection::KindMismatch))
+                }
                 Request::Refund(refund) => {
                     let held_in = |account| self.accounts[&account].spec.currency;
                     refunds.rule(refund, found[at], held_in)
@@ -621,6 +624,8 @@ impl SerialLedger {
                     TransferKind::Transfer => external(debit) || external(credit),
                     TransferKind::Deposit => !external(debit) || external(credit),
                     TransferKind::Withdrawal => external(debit) || !external(credit),
+                    TransferKind::Payment => external(debit) || external(credit),
+                    _ => external(debit) && external(credit),
                 },
             ),
         ];
@@ -667,7 +672,7 @@ impl SerialLedger {
             Request::Transfer(_) | Request::Capture(_) | Request::Refund(_) => true,
             Request::Hold(_) => rejection.is_some(),
             Request::Void(_) | Request::Extend(_) => false,
-            Request::Termed(_) => unreachable!("terms are apart"),
+            Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
         };
         let answered = Outcome {
             id: request.id(),
@@ -708,7 +713,7 @@ impl SerialLedger {
             Request::Void(void) => of(void.hold),
             Request::Extend(extend) => of(extend.hold),
             Request::Refund(refund) => RefundBook::parties(refund, found),
-            Request::Termed(_) => unreachable!("terms are apart"),
+            Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
         }
     }
 
@@ -727,7 +732,7 @@ impl SerialLedger {
         let meant = |request: &Request| {
             let mut request = request.plain().clone();
             match &mut request {
-                Request::Termed(_) => unreachable!("terms are apart"),
+                Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => {
                     transfer.currency = transfer.currency.or(answered.0.currency);
                 }
@@ -743,7 +748,9 @@ impl SerialLedger {
             }
             request
         };
-        meant(request) == meant(asked) && terms::of(request) == terms::of(asked)
+        meant(request) == meant(asked)
+            && terms::of(request) == terms::of(asked)
+            && request.note() == asked.note()
     }
 
     /// A known id: the first answer again if the content is the same; but what was done only

@@ -33,6 +33,7 @@ pub use tally::Tally;
 
 use crate::coordinator::Coordinator;
 use crate::holds::Hold;
+use crate::fees::Fees;
 use crate::ids::{Lsn, TransferId};
 use crate::ledger::{HoldsDiffer, Ledger, Totals};
 use crate::money::{CurrencyError, CurrencyId};
@@ -63,6 +64,8 @@ pub struct Head {
     pub ids: IdsHead,
     /// The assets defined on top of ISO 4217, in the order of their definition.
     pub assets: Vec<Asset>,
+    /// Schedules of fees, and what they are attached to.
+    pub fees: Fees,
 }
 
 /// What comes last: what all of it must add up to.
@@ -149,6 +152,9 @@ pub enum Unsound {
         /// By this ledger.
         expected: u64,
     },
+    /// Its schedules of fees cannot be.
+    #[error("{0}")]
+    Fees(&'static str),
     /// A ledger cannot have so many partitions.
     #[error("a ledger cannot have {0} partitions")]
     Partitions(usize),
@@ -171,6 +177,7 @@ impl Coordinator {
             accounts: self.directory.len() as u64,
             holds: self.holds.begin_export(),
             assets: own.map(asset).collect(),
+            fees: self.fees.clone(),
             ids: self.known.begin_export(),
         }
     }

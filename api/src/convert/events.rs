@@ -1,6 +1,6 @@
 //! The feed of events between the wire and the engine.
 
-use super::{accounts, transfers};
+use super::{accounts, fees, transfers};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, What};
@@ -45,7 +45,7 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
                 Place::Item { list: "kinds", index },
                 "kind",
                 "EVENT_KIND_UNKNOWN",
-                || format!("{kind} is no kind of event; known are 1 to 7"),
+                || format!("{kind} is no kind of event; known are 1 to 7, and 60"),
             ),
         }
     }
@@ -63,6 +63,7 @@ fn kind_from_proto(kind: i32) -> Option<EventKind> {
         proto::EventKind::AssetDefined => Some(EventKind::AssetDefined),
         proto::EventKind::Hold => Some(EventKind::Hold),
         proto::EventKind::AccountChanged => Some(EventKind::AccountChanged),
+        proto::EventKind::Fees => Some(EventKind::Fees),
     }
 }
 
@@ -75,6 +76,7 @@ const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
         EventKind::AssetDefined => proto::EventKind::AssetDefined,
         EventKind::Hold => proto::EventKind::Hold,
         EventKind::AccountChanged => proto::EventKind::AccountChanged,
+        EventKind::Fees => proto::EventKind::Fees,
     }
 }
 
@@ -97,7 +99,7 @@ fn named(request: &Request) -> Option<CurrencyId> {
         Request::Hold(hold) => hold.currency,
         Request::Capture(capture) => capture.currency,
         Request::Refund(refund) => refund.currency,
-        Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
+        Request::Void(_) | Request::Extend(_) | Request::Termed(_) | Request::Noted(_) => None,
     }
 }
 
@@ -154,6 +156,20 @@ impl Writer<'_> {
                     }),
                     ..message
                 }
+            }
+            What::Fee { leg, currency } => {
+                let found = self.currencies.by_id(*currency);
+                proto::Event {
+                    digits: self.digits(Some(*currency)),
+                    currency: self.code(*currency),
+                    fee: Some(fees::leg(event, leg, found.as_ref())),
+                    ..message
+                }
+            }
+            What::FeesChanged(change) => {
+                let mut message = message;
+                fees::changed(change, self.currencies, &mut message);
+                message
             }
             What::AccountOpened(opening) => proto::Event {
                 digits: self.digits(Some(opening.spec.currency)),
@@ -222,8 +238,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_the_wire_but_none_is_one_of_the_engine() {
-        let known: Vec<_> = (0..10).filter_map(kind_from_proto).collect();
-        assert_eq!(known.len(), 7);
+        let known: Vec<_> = (0..70).filter_map(kind_from_proto).collect();
+        assert_eq!(known.len(), 8);
         assert!(
             known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind))
         );

@@ -8,6 +8,7 @@
 
 pub mod book;
 pub mod rng;
+mod notes;
 mod terms;
 pub mod workload;
 

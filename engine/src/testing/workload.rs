@@ -6,7 +6,7 @@
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
-use super::terms;
+use super::{notes, terms};
 use crate::account_event::Opening;
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -380,6 +380,9 @@ impl Decoder {
         let mut requests = vec![deposit.into()];
         for word in &words[1.min(words.len())..] {
             let mut request = self.refund(Bits(word >> 30), self.transfer(*word));
+            if word >> 60 == 15 {
+                request = notes::noted(*word, request);
+            }
             request.set_linked(word % 4 == 3);
             self.refunds.push(request.id());
             requests.push(request.clone());
@@ -451,13 +454,16 @@ impl Decoder {
             let last = accounts().len() as u64 + 1 + self.events;
             fresh = terms::termed(word, last, fresh);
         }
+        if self.with_holds && word >> 44 & 7 == 7 {
+            fresh = notes::noted(word, fresh);
+        }
         if matches!(fresh.plain(), Request::Hold(_)) {
             self.holds.push(fresh.id());
         }
-        if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
+        if matches!(fresh.unnoted(), Request::Transfer(_) | Request::Capture(_)) {
             self.moves.push(fresh.id());
         }
-        match &fresh {
+        match fresh.unnoted() {
             Request::Transfer(t) if spec_of(t.debit).external && (1..99).contains(&t.amount) => {
                 self.deposits.push(t.id);
             }
@@ -500,6 +506,11 @@ impl Decoder {
             _ => Some(CurrencyId(1000)),
         };
         let kind = match bits.take(5) {
+            24 if self.with_holds => TransferKind::Payment,
+            25 if self.with_holds => TransferKind::Refund,
+            26 if self.with_holds => TransferKind::Fee,
+            27 if self.with_holds => TransferKind::Adjustment,
+            28 if self.with_holds => TransferKind::Interest,
             29 => TransferKind::Transfer,
             30 => TransferKind::Deposit,
             31 => TransferKind::Withdrawal,
@@ -625,7 +636,8 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
     let other_kind = |kind| match kind {
         TransferKind::Transfer => TransferKind::Deposit,
         TransferKind::Deposit => TransferKind::Withdrawal,
-        TransferKind::Withdrawal => TransferKind::Transfer,
+        TransferKind::Payment => TransferKind::Adjustment,
+        _ => TransferKind::Transfer,
     };
     let other_currency = |currency: Option<CurrencyId>| match currency {
         Some(_) => None,
@@ -663,6 +675,11 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,
+        (Request::Noted(noted), 55 | 60) => notes::changed(noted.note_mut()),
+        (Request::Noted(noted), _) => {
+            let other = changed(how, back, noted.request().clone());
+            *noted.request_mut() = other;
+        }
         (Request::Termed(termed), 55) => terms::changed(termed),
         (Request::Termed(termed), _) => {
             let other = changed(how, back, termed.request().clone());

@@ -3,6 +3,7 @@
 
 mod holds;
 mod message;
+mod notes;
 mod refunds;
 
 use crate::exit::Failure;
@@ -93,7 +94,16 @@ pub struct EventLine {
     ceiling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// `none` where it was taken away.
+    /// The user's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// What it is, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// The day on which it counts, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_date: Option<String>,
+    /// Of a transfer, where its accounts do not tell; of an account, `none` where it was taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +151,7 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
     };
     match record {
         Record::Termed(termed) => accounts(ledger, &termed.record),
+        Record::Noted(noted) => accounts(ledger, &noted.record),
         Record::Posted(p) | Record::PostedLinked(p) => [of(p.debit), of(p.credit)],
         Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
         Record::AccountOpened(spec) => [Some(spec.id), None],
@@ -174,6 +185,9 @@ impl EventLine {
             ..Self::default()
         };
         match event.record {
+            Record::Noted(noted) => {
+                Self::new(ledger, &Event { record: &noted.record, ..*event }).noted(noted)
+            }
             Record::Termed(termed) => {
                 let plain = Self::new(ledger, &Event { record: &termed.record, ..*event });
                 let debit = accounts(ledger, &termed.record)[0];
@@ -395,7 +409,8 @@ impl EventLine {
         };
         let terms = if self.terms { "  on terms" } else { "" };
         let linked = if self.linked { "  linked with the next" } else { "" };
-        format!("{}  {}  {what}{terms}{linked}", self.lsn, self.time)
+        let note = self.note_text();
+        format!("{}  {}  {what}{note}{terms}{linked}", self.lsn, self.time)
     }
 
     /// As text or JSON.

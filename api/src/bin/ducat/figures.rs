@@ -41,8 +41,8 @@ impl Figures {
     /// Takes an event's own figures.
     pub fn take(&mut self, event: &Event<'_>) {
         match event.record.plain() {
-            // Nothing has terms twice.
-            Record::Termed(_) => {}
+            // Nothing has terms or notes twice.
+            Record::Termed(_) | Record::Noted(_) => {}
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(event.lsn, posted),
             Record::AccountOpened(spec) => self.open(spec),
             Record::Account(account_event) => match &**account_event {

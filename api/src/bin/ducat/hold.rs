@@ -6,6 +6,7 @@ mod print;
 pub use print::HoldAfterLine;
 
 use crate::exit::{Done, Exit, Failure};
+use crate::note::NoteArgs;
 use crate::terms::{BalancingArgs, RequireArgs, terms};
 use crate::transfer::{Units, new_id, text, units};
 use crate::{Global, moment, net, output};
@@ -104,6 +105,8 @@ pub struct PlaceArgs {
     id: Option<TransferId>,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    note: NoteArgs,
 }
 
 /// Options of `hold capture`.
@@ -124,6 +127,8 @@ pub struct CaptureArgs {
     id: IdArg,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    note: NoteArgs,
 }
 
 /// Runs a `hold` command.
@@ -170,6 +175,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Done {
         timeout_ms: args.expires_in,
         over_capture_max: args.over_capture_max.unwrap_or_default(),
         terms: terms(&BalancingArgs::default(), &args.require),
+        note: args.note.wire(),
         ..Default::default()
     };
     let mut client = net::ledger(global).await?;
@@ -200,7 +206,8 @@ async fn capture(global: &Global, args: CaptureArgs) -> Done {
     };
     let asked = of_hold(Operation::Capture, own_id("capture", args.id.id)?, args.hold);
     let amount = args.amount.unwrap_or_default();
-    let asked = proto::TransferRequest { amount, currency, last: args.last, terms, ..asked };
+    let (last, note) = (args.last, args.note.wire());
+    let asked = proto::TransferRequest { amount, currency, last, terms, note, ..asked };
     ask(global, asked, "CAPTURED").await
 }
 

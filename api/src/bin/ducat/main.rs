@@ -24,6 +24,7 @@ mod import;
 mod key;
 mod moment;
 mod net;
+mod note;
 mod offline;
 mod output;
 mod pay;

@@ -2,6 +2,7 @@
 //! through a running server.
 
 use crate::exit::{Done, Exit, Failure};
+use crate::note::NoteArgs;
 use crate::transfer::{Unit, Units, new_id, text, units};
 use crate::{Global, net, output};
 use clap::Args;
@@ -33,6 +34,8 @@ struct BackArgs {
     /// The request's own id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<TransferId>,
+    #[command(flatten)]
+    note: NoteArgs,
 }
 
 /// Options of `refund`.
@@ -179,6 +182,7 @@ fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest
         original_id_high: args.original.of.high(),
         original_lsn: args.original.lsn.unwrap_or(0),
         allow_overdraft: args.allow_overdraft,
+        note: args.note.wire(),
         ..Default::default()
     })
 }

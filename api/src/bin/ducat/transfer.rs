@@ -3,6 +3,7 @@
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
 use crate::refund::RefundAfterLine;
+use crate::note::NoteArgs;
 use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
 use clap::Args;
@@ -26,7 +27,9 @@ Examples:
   ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --json \\
         --id 0192f3a4-5b6c-7d8e-9f01-23456789abcd
   ducat transfer --from 2 --to 3 --amount 50.00 --currency GBP --up-to available
-  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17")]
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --kind payment \\
+        --reference INV-2026-117 --description 'two chairs' --value-date 2026-01-31")]
 pub struct TransferArgs {
     /// The account that pays.
     #[arg(long, value_name = "ACCOUNT")]
@@ -40,7 +43,8 @@ pub struct TransferArgs {
     /// The currency of both accounts.
     #[arg(long, value_name = "CODE")]
     currency: String,
-    /// A deposit comes from an external account, a withdrawal goes to one.
+    /// What it is for. A deposit comes from an external account, a withdrawal goes to one, a transfer
+    /// and a payment touch none; of the others one side may be external.
     #[arg(long, value_enum, default_value_t = Kind::Transfer)]
     kind: Kind,
     /// The transfer's id: a UUID or a whole number. A UUIDv7 is made when none is given.
@@ -50,6 +54,8 @@ pub struct TransferArgs {
     balancing: BalancingArgs,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    note: NoteArgs,
 }
 
 /// An outcome as scripts read it.
@@ -154,6 +160,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
         currency: args.currency.clone(),
         kind: args.kind.wire(),
         terms: terms(&args.balancing, &args.require),
+        note: args.note.wire(),
         ..Default::default()
     }
 }

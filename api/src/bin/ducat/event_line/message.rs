@@ -108,6 +108,7 @@ impl EventLine {
             };
             Some(format_minor(minor, digits))
         });
+        let line = self.noted_so(&asked, done);
         let line = Self {
             up_to: named.clone().filter(|_| balanced),
             terms: asked.terms.is_some(),
@@ -116,7 +117,7 @@ impl EventLine {
             currency: (!asked.currency.is_empty()).then(|| asked.currency.clone()),
             debit_posted: after(&outcome.debit),
             linked: asked.linked,
-            ..self
+            ..line
         };
         if asked.operation() == Operation::Transfer {
             return Self {
