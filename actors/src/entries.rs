@@ -38,9 +38,10 @@ pub(crate) async fn transfers(
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
     let events = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let mut event = |at: Option<DecidedNow>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
-            at.map(|at| Ok((at.lsn, reader.event(at.lsn)?))).transpose()
-        };
+        let mut event =
+            |at: Option<DecidedNow>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
+                at.map(|at| Ok((at.lsn, reader.event(at.lsn)?))).transpose()
+            };
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })
     .await?;

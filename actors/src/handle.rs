@@ -17,8 +17,8 @@ pub use crate::answers::Answers;
 pub use fees::{FeeAttached, FeesPage};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
-    HistoryEvent, HistoryPage, HoldNow, HoldState, HoldView, HoldsAt, HoldsPage, Now, RefundView, RefundsPage,
-    StateSummary, Status, StoredRequest, StoredTransfer, ValuePage,
+    HistoryEvent, HistoryPage, HoldNow, HoldState, HoldView, HoldsAt, HoldsPage, Now, RefundView,
+    RefundsPage, StateSummary, Status, StoredRequest, StoredTransfer, ValuePage,
 };
 
 use crate::admission::Shared;

@@ -17,7 +17,9 @@ use ducat_engine::profile::{Details, Filter, ProfileChange};
 use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, RefundsPiece};
-use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView, TransferKind};
+use ducat_engine::transfer::{
+    AccountOutcome, AccountRejection, AccountStatus, AccountView, TransferKind,
+};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -201,12 +203,7 @@ pub(crate) enum Read {
     /// not known.
     RefundsOf { of: TransferId, at: Option<Lsn>, reply: Reply<Found<Option<Decided>>> },
     /// What would be due for a transfer; the schedule's name, and how much.
-    Quote {
-        kind: TransferKind,
-        debit: AccountId,
-        amount: u128,
-        reply: Reply<Found<QuoteResult>>,
-    },
+    Quote { kind: TransferKind, debit: AccountId, amount: u128, reply: Reply<Found<QuoteResult>> },
     /// All schedules of fees, and what they are attached to.
     Fees { reply: Reply<Found<Fees>> },
     /// Hash and totals.

@@ -12,6 +12,7 @@
 mod batching;
 mod error;
 mod events;
+mod fees;
 mod refunds;
 mod stream;
 

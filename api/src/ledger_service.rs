@@ -16,9 +16,7 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
-use ducat_actors::handle::{
-    AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, RequestError,
-};
+use ducat_actors::handle::{AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, RequestError};
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::profile::Details;
 use ducat_engine::transfer::{AccountRejection, AccountSpec};

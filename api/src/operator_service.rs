@@ -100,7 +100,7 @@ impl Operator for OperatorService {
         let asked = request.into_inner();
         let schedule = fees::schedule(asked.schedule.as_ref(), &self.handle.currencies())?;
         let defined = self.handle.define_fee(schedule).await.map_err(status::request)?;
-        let lsn = defined.map_err(fee_fault)?.map_or(0, |lsn| lsn.0);
+        let lsn = defined.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
         Ok(Response::new(proto::DefineFeeResponse { lsn }))
     }
 
@@ -112,7 +112,7 @@ impl Operator for OperatorService {
         let target = fees::target(asked.target.as_ref(), &self.handle.currencies())?;
         let name = Some(asked.name).filter(|name| !name.is_empty());
         let attached = self.handle.attach_fee(target, name).await.map_err(status::request)?;
-        let lsn = attached.map_err(fee_fault)?.map_or(0, |lsn| lsn.0);
+        let lsn = attached.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
         Ok(Response::new(proto::AttachFeeResponse { lsn }))
     }
 
@@ -137,9 +137,9 @@ impl Operator for OperatorService {
         let quote = self.handle.quote_fee(kind, debit, amount).await.map_err(status::request)?;
         let mut answer =
             proto::QuoteFeeResponse { currency: named.code.clone(), ..Default::default() };
-        if let Some((quote, schedule)) = quote.map_err(fee_fault)? {
+        if let Some((quote, schedule)) = quote.map_err(status::fee)? {
             if quote.currency != named.id {
-                return Err(fee_fault(FeeFault::AccountCurrency));
+                return Err(status::fee(FeeFault::AccountCurrency));
             }
             let minor = i128::try_from(quote.amount).unwrap_or(i128::MAX);
             answer.amount = format_minor(minor, named.digits);

@@ -13,7 +13,7 @@ pub use refunds::RefundWords;
 
 use ducat_actors::proof::Receipt;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
-use ducat_engine::proof::statement::{FeeDecided, CurrencyText, Event, Side, TransferEvent};
+use ducat_engine::proof::statement::{CurrencyText, Event, FeeDecided, Side, TransferEvent};
 use ducat_engine::proof::{Statement, StatementError};
 use ducat_engine::transfer::TransferKind;
 use ducat_persistence::LedgerId;

@@ -50,6 +50,10 @@ fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
         allow_overdraft: last && linked,
         terms: debit
             .map(|debit| Box::new(proto::Terms { debit: Some(debit), ..Default::default() })),
+        note: (linked && last).then(|| {
+            let reference = hold_id.to_string();
+            Box::new(proto::Note { reference, ..Default::default() })
+        }),
     }
 }
 

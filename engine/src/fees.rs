@@ -150,7 +150,9 @@ pub enum FeeFault {
     #[error("an amount of the schedule is larger than any amount can be")]
     AmountTooLarge,
     /// Too many tiers, or they do not rise from 0.
-    #[error("a schedule has at most {TIERS_MAX} tiers, the first above 0, each above the one before")]
+    #[error(
+        "a schedule has at most {TIERS_MAX} tiers, the first above 0, each above the one before"
+    )]
     Tiers,
     /// A rate is above the whole.
     #[error("a rate is at most {WHOLE_PPM} millionths")]

@@ -313,7 +313,13 @@ mod tests {
         }
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq((1..=23).chain(30..=33).chain(40..=46).chain(50..=56).chain(60..=61)));
+        assert!(
+            numbers.into_iter().eq((1..=23)
+                .chain(30..=33)
+                .chain(40..=46)
+                .chain(50..=56)
+                .chain(60..=61))
+        );
         // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
         assert!(first.is_sorted());

@@ -174,12 +174,7 @@ impl Asked {
         }
     }
 
-    fn is_termed(
-        &self,
-        asked: &Termed,
-        termed: &TermedRecord,
-        kind: Option<TransferKind>,
-    ) -> bool {
+    fn is_termed(&self, asked: &Termed, termed: &TermedRecord, kind: Option<TransferKind>) -> bool {
         if *asked.terms() != termed.terms {
             return false;
         }
@@ -304,7 +299,7 @@ pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
             outcome.credit = party_figures(r.credit);
         }
         Record::Refunded(_) | Record::RefundRefused(_) => {
-            refunds::stored_outcome(record, &mut outcome);
+            refunds::stored_outcome(record.plain(), &mut outcome);
         }
         operation => holds::stored_outcome(operation, &mut outcome),
     }

@@ -32,8 +32,8 @@ pub use restore::{Restore, RestoreAccounts, RestoreIds};
 pub use tally::Tally;
 
 use crate::coordinator::Coordinator;
-use crate::holds::Hold;
 use crate::fees::Fees;
+use crate::holds::Hold;
 use crate::ids::{Lsn, TransferId};
 use crate::ledger::{HoldsDiffer, Ledger, Totals};
 use crate::money::{CurrencyError, CurrencyId};

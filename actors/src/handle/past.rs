@@ -2,8 +2,8 @@
 
 use super::{BATCH_MAX, EntriesPage, Handle, RequestError, ValuePage};
 use crate::feed::{Feed, Subscription};
-use crate::history::{self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance};
 use crate::history::ValueQuery;
+use crate::history::{self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance};
 use ducat_engine::ids::{AccountId, Lsn};
 use std::sync::Arc;
 

@@ -49,7 +49,10 @@ pub struct BalanceAt {
 /// An account, where it is hosted, and the LSN at which it was looked at.
 type At = (Slot, AccountView, Lsn);
 
-pub(super) async fn look_up(handle: &Handle, account: AccountId) -> Result<Option<At>, RequestError> {
+pub(super) async fn look_up(
+    handle: &Handle,
+    account: AccountId,
+) -> Result<Option<At>, RequestError> {
     let ids = vec![account];
     let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
     let placed = found.what.into_iter().next().flatten();
@@ -170,7 +173,8 @@ pub(super) async fn named(
 
 fn entry(found: Found, external: bool, known: &Known<'_>) -> Option<Entry> {
     let other = known.get(found.counterparty)?;
-    let sides = if found.change < 0 { [external, other.external] } else { [other.external, external] };
+    let sides =
+        if found.change < 0 { [external, other.external] } else { [other.external, external] };
     let kind = found.kind.unwrap_or(TransferKind::between(sides[0], sides[1]));
     Some(Entry {
         lsn: found.lsn,

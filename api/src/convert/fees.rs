@@ -246,8 +246,7 @@ pub fn changed(event: &FeeEvent, currencies: &Currencies, message: &mut proto::E
                 Target::Account(_) => (0, None),
             };
             let currency = currency.map(|currency| currency.code).unwrap_or_default();
-            message.fee_attached =
-                Some(proto::FeeChange { kind, currency, schedule: *schedule });
+            message.fee_attached = Some(proto::FeeChange { kind, currency, schedule: *schedule });
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Operations on holds, and refunds, from the wire and back. A field that an operation does not have must be
 //! empty: what would be ignored is refused, so that nobody believes it was heeded.
 
-use super::{notes, terms};
 use super::transfers::{Reader, money_to_proto, transfer_to_proto};
+use super::{notes, terms};
 use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
 use crate::wire_requests::{More, WireRequest};

@@ -161,7 +161,8 @@ fn random_batches_encode_as_prost_does() {
                 }
             });
         }
-        assert_answers_same(&Answers { outcomes, holds, refunds, terms: Vec::new() }, &asked);
+        let answers = Answers { outcomes, holds, refunds, ..Answers::default() };
+        assert_answers_same(&answers, &asked);
     }
 }
 

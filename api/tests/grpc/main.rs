@@ -5,6 +5,7 @@ mod accounts;
 mod bounds;
 mod feed;
 mod holds;
+mod kinds;
 mod overload;
 mod past;
 mod refunds;

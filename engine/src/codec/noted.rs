@@ -74,9 +74,7 @@ pub(super) fn take_noted(rest: &mut &[u8]) -> Result<Record, Malformed> {
         let (schedule, amount) = (take(rest, decode::u32)?, take_u128(rest)?);
         let refused = match take_array::<1>(rest)? {
             [0] => None,
-            [number] => {
-                Some(Rejection::from_number(number).ok_or(impossible("rule of a fee"))?)
-            }
+            [number] => Some(Rejection::from_number(number).ok_or(impossible("rule of a fee"))?),
         };
         fee = Some(FeeNote { schedule, amount, refused });
     }

@@ -1,8 +1,6 @@
 //! The schedules there are, and what they are attached to.
 
-use super::{
-    ACCOUNTS_MAX, FeeFault, SCHEDULES_MAX, Schedule, assess,
-};
+use super::{ACCOUNTS_MAX, FeeFault, SCHEDULES_MAX, Schedule, assess};
 use crate::ids::Slot;
 use crate::money::CurrencyId;
 use crate::transfer::TransferKind;

@@ -77,13 +77,15 @@ fn rules() -> impl Strategy<Value = FeeRule> {
     let amount = prop_oneof![0..2_000_u128, 0..=AMOUNT_MAX];
     let tiers = prop::collection::btree_map(1..5_000_u128, 0..=WHOLE_PPM, 0..5);
     let ends = (0..200_u128, prop::option::of(200..2_000_u128));
-    (amount, 0..=WHOLE_PPM, tiers, ends, 0..4_u8).prop_map(|(flat, first, tiers, (min, max), how)| {
-        let first = Tier { above: 0, rate_ppm: first };
-        let more = tiers.into_iter().map(|(above, rate_ppm)| Tier { above, rate_ppm });
-        let tiers = [first].into_iter().chain(more).collect();
-        let rounding = Rounding::from_number(how).expect("four rules");
-        FeeRule { flat, tiers, min, max, rounding }
-    })
+    (amount, 0..=WHOLE_PPM, tiers, ends, 0..4_u8).prop_map(
+        |(flat, first, tiers, (min, max), how)| {
+            let first = Tier { above: 0, rate_ppm: first };
+            let more = tiers.into_iter().map(|(above, rate_ppm)| Tier { above, rate_ppm });
+            let tiers = [first].into_iter().chain(more).collect();
+            let rounding = Rounding::from_number(how).expect("four rules");
+            FeeRule { flat, tiers, min, max, rounding }
+        },
+    )
 }
 
 /// Minor unit by minor unit, in the plainest possible way.

@@ -79,10 +79,9 @@ impl HoldBook {
             return Some(Rejection::AmountTooLarge);
         }
         let id = match request {
-            Request::Transfer(_)
-            | Request::Refund(_)
-            | Request::Termed(_)
-            | Request::Noted(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
             Request::Hold(hold) => {
                 return self.open.contains_key(&hold.id).then_some(Rejection::HoldExists);
             }
@@ -163,10 +162,9 @@ impl HoldBook {
                 let (hold, nothing) = of(&void.hold);
                 Move { given_back: hold.remaining(), ..nothing }
             }
-            Request::Extend(_)
-            | Request::Refund(_)
-            | Request::Termed(_)
-            | Request::Noted(_) => return None,
+            Request::Extend(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
         })
     }
 
@@ -175,10 +173,9 @@ impl HoldBook {
         let moved = self.movement(request);
         let (captured, released) = moved.map_or((0, 0), |moved| (moved.amount, moved.given_back));
         let id = match request {
-            Request::Transfer(_)
-            | Request::Refund(_)
-            | Request::Termed(_)
-            | Request::Noted(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
             Request::Hold(asked) => {
                 let hold = OpenHold {
                     asked: **asked,

@@ -7,8 +7,9 @@
 //! ```
 
 pub mod book;
-pub mod rng;
+pub mod fees;
 mod notes;
+pub mod rng;
 mod terms;
 pub mod workload;
 

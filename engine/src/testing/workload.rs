@@ -6,6 +6,7 @@
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
+use super::fees::{self, FeeStep};
 use super::{notes, terms};
 use crate::account_event::Opening;
 use crate::ids::{AccountId, Lsn, TransferId};
@@ -53,6 +54,8 @@ pub enum Step {
     Open(Opening),
     /// An operator defines an asset.
     Define(&'static str, u32),
+    /// An operator does something with fees.
+    Fee(FeeStep),
 }
 
 /// A step before it is decoded: what kind it is, and a word for each transfer.
@@ -212,6 +215,8 @@ struct Decoder {
     /// Whether there are holds and terms at all, and the ids under which holds were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
+    /// Whether a schedule of fees was defined.
+    with_fees: bool,
     /// Whether there are refunds; the ids under which something was to be moved, those that only
     /// a blocked account keeps from it, and those of refunds.
     with_refunds: bool,
@@ -327,6 +332,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            244..=251 if self.with_holds => self.fee(words.first().copied().unwrap_or(0)),
             0..=39 if self.with_refunds => self.returns(words),
             160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
@@ -344,6 +350,13 @@ impl Decoder {
             }
             _ => self.submission(kind % 8 == 7, words),
         }
+    }
+
+    fn fee(&mut self, word: u64) -> Step {
+        let step = fees::step(word, self.with_fees);
+        self.with_fees = true;
+        self.events += 1;
+        Step::Fee(step)
     }
 
     fn submission(&mut self, all_linked: bool, words: &[u64]) -> Step {

@@ -1,6 +1,7 @@
 //! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
 //! decimal texts in the currency's digits.
 
+mod fees;
 mod holds;
 mod message;
 mod notes;
@@ -10,11 +11,12 @@ use crate::exit::Failure;
 use crate::output;
 use ducat_actors::replay::Event;
 use ducat_engine::account_event::{AccountEvent, Change, Opening};
+use ducat_engine::fees::Target;
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
 use ducat_engine::profile::AccountKind;
-use ducat_engine::record::{Party, Posted, Record, Refused};
+use ducat_engine::record::{FeeEvent, Party, Posted, Record, Refused};
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +30,8 @@ pub struct EventLine {
     pub time: String,
     /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
     /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
-    /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`.
+    /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`; `fee`, `fee-refused`,
+    /// `fee-defined`, `fee-attached` or `fee-detached`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -94,6 +97,12 @@ pub struct EventLine {
     ceiling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The transfer that a fee is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_of: Option<String>,
+    /// A schedule of fees: its number, or when it is defined its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
     /// The user's own name for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
@@ -168,6 +177,12 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         | Record::Expired(_)
         | Record::HoldRefused(_) => holds::accounts(ledger, record),
         Record::Refunded(r) => [of(r.debit), of(r.credit)],
+        Record::FeeEvent(event) => match **event {
+            FeeEvent::Defined { slot, .. } => [of(slot), None],
+            FeeEvent::Attached { target: Target::Account(slot), .. } => [of(slot), None],
+            FeeEvent::Attached { .. } => [None, None],
+        },
+        Record::FeeLeg(leg) => [of(leg.debit), of(leg.credit)],
         Record::RefundRefused(r) => match &r.found {
             Some(found) => [party(&found.debit), party(&found.credit)],
             None => [None, None],
@@ -242,6 +257,8 @@ impl EventLine {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
+            Record::FeeEvent(event) => line.fee_event(ledger, event),
+            Record::FeeLeg(leg) => line.fee_leg(ledger, leg),
             Record::Refunded(refunded) => line.refunded(ledger, refunded),
             Record::RefundRefused(refused) => {
                 line.refund_refused(ledger, refused, accounts(ledger, event.record))
@@ -398,6 +415,7 @@ impl EventLine {
             "profile-changed" => {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
+            _ if self.event.starts_with("fee") => self.fee_text(),
             _ if self.hold.is_some() => self.hold_text(),
             _ if self.original.is_some() => self.refund_text(),
             "asset-defined" => format!(

@@ -63,7 +63,13 @@ impl Figures {
             }
             Record::Captured(captured) => self.post(event.lsn, &captured.posted()),
             Record::Refunded(refunded) => self.post(event.lsn, &refunded.posted()),
+            Record::FeeLeg(leg) => {
+                if let Some(posted) = leg.posted() {
+                    self.post(event.lsn, &posted);
+                }
+            }
             // They move no posted balance.
+            Record::FeeEvent(_) => {}
             Record::Refused(_)
             | Record::RefusedLinked(_)
             | Record::AssetDefined { .. }

@@ -18,6 +18,7 @@ mod doctor;
 mod event_line;
 mod events;
 mod exit;
+mod fee;
 mod figures;
 mod hold;
 mod import;
@@ -89,6 +90,9 @@ enum Command {
     /// Define assets that ISO 4217 does not list.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
+    /// Define schedules of fees, attach them to accounts and kinds of transfers, quote what is due.
+    #[command(subcommand)]
+    Fee(Box<fee::FeeCommand>),
     /// Make one transfer and wait until it is durable.
     Transfer(transfer::TransferArgs),
     /// Pay one account out of several sources, in order: all of it or nothing.
@@ -184,6 +188,7 @@ fn run(cli: Cli) -> Done {
         Command::Serve(args) => serve::run(*args),
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
+        Command::Fee(command) => block_on(fee::run(&global, *command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Pay(args) => block_on(pay::pay(&global, args)),
         Command::Split(args) => block_on(pay::split(&global, args)),

@@ -4,8 +4,8 @@ use crate::exit::{Done, Exit, Failure};
 use crate::moment::At;
 use crate::{Global, moment, net, output};
 use clap::{Args, ValueEnum};
-use ducat_api::{day, proto};
 use ducat_api::proto::get_balance_at_request as balance_request;
+use ducat_api::{day, proto};
 use ducat_engine::ids::AccountId;
 use ducat_engine::note::Day;
 use ducat_engine::transfer::TransferKind;
@@ -252,7 +252,8 @@ fn entries_text(
 
 /// Entries in the order of value dates, as a table.
 fn by_value_text(entries: &[proto::Entry], currency: &str) -> String {
-    let header = ["value date", "lsn", "amount", "kind", "counterparty", "reference", "description"];
+    let header =
+        ["value date", "lsn", "amount", "kind", "counterparty", "reference", "description"];
     let nothing = proto::Note::default();
     let row = |e: &proto::Entry| {
         let note = e.note.as_ref().unwrap_or(&nothing);

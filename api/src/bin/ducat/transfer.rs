@@ -2,8 +2,8 @@
 
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
-use crate::refund::RefundAfterLine;
 use crate::note::NoteArgs;
+use crate::refund::RefundAfterLine;
 use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
 use clap::Args;
@@ -80,6 +80,18 @@ struct OutcomeLine<'a> {
     /// What is told of one with terms.
     #[serde(skip_serializing_if = "Option::is_none")]
     terms: Option<TermsLine>,
+    /// The fee that was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<FeeLine>,
+}
+
+/// A fee as scripts read it.
+#[derive(Serialize)]
+struct FeeLine {
+    schedule: u32,
+    amount_minor: String,
+    amount: Option<String>,
+    code: &'static str,
 }
 
 /// What is told of terms, as scripts read it.
@@ -231,6 +243,14 @@ pub fn text(
         };
         facts.push(("moved", moved));
     }
+    if let Some(fee) = line.fee.filter(|_| line.posted) {
+        let unit = units.debit.as_ref().or(units.credit.as_ref());
+        let amount = match (fee.amount, unit) {
+            (Some(amount), Some(unit)) => format!("{amount} {}", unit.currency),
+            _ => format!("{} minor units", fee.amount_minor),
+        };
+        facts.push(("fee", format!("{amount} by schedule {}", fee.schedule)));
+    }
     if let Some(hold) = line.hold {
         facts.extend(hold.facts());
     }
@@ -263,6 +283,22 @@ fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'
         hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
         refund: outcome.refund.as_ref().map(|r| RefundAfterLine::new(r, units.debit.as_ref())),
         terms: outcome.terms.as_ref().map(|told| terms_line(told, units)),
+        fee: outcome.fee.as_ref().map(|told| fee_line(told, units)),
+    }
+}
+
+fn fee_line(told: &proto::FeeOutcome, units: &Units) -> FeeLine {
+    let amount_minor = match told.amount_wide.as_str() {
+        "" => told.amount_minor.to_string(),
+        wide => wide.to_owned(),
+    };
+    let unit = units.debit.as_ref().or(units.credit.as_ref());
+    let amount = amount_minor.parse().ok().zip(unit);
+    FeeLine {
+        schedule: told.schedule,
+        amount: amount.map(|(minor, unit)| format_minor(minor, unit.digits)),
+        amount_minor,
+        code: output::code_name(told.code),
     }
 }
 

@@ -21,6 +21,16 @@ impl EventLine {
             let line = Self { debit: account(0), credit: account(1), ..line };
             return line.decided(transfer, digits, &event.currency);
         }
+        if let Some(fee) = &event.fee {
+            let line = Self { debit: account(0), credit: account(1), ..line };
+            return line.fee_of_message(fee, &event.currency);
+        }
+        if let Some(schedule) = &event.fee_defined {
+            return line.fee_defined(schedule);
+        }
+        if let Some(change) = &event.fee_attached {
+            return line.fee_attached(change, account(0));
+        }
         if let Some(expired) = &event.hold_expired {
             return Self {
                 event: "expired",

@@ -38,6 +38,7 @@ impl EventLine {
     pub(super) fn note_text(&self) -> String {
         let mut text = String::new();
         if self.account.is_none()
+            && self.schedule.is_none()
             && let Some(kind) = self.kind
         {
             text.push_str(&format!("  {kind}"));
