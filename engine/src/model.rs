@@ -22,7 +22,7 @@ mod terms;
 pub use known::Known;
 
 use crate::account_event::Opening;
-use crate::fees::{FeeFault, FeeNote};
+use crate::fees::FeeNote;
 use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -361,7 +361,10 @@ impl SerialLedger {
     /// # Errors
     /// Why not; nothing happened then.
     #[cfg(any(test, feature = "testing"))]
-    pub fn fee(&mut self, step: &crate::testing::fees::FeeStep) -> Result<Option<Lsn>, FeeFault> {
+    pub fn fee(
+        &mut self,
+        step: &crate::testing::fees::FeeStep,
+    ) -> Result<Option<Lsn>, crate::fees::FeeFault> {
         use crate::testing::fees::FeeStep;
         match step {
             FeeStep::Define(schedule) => self.define_fee(schedule),
