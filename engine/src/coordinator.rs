@@ -406,9 +406,10 @@ impl Coordinator {
                             let rejection = plan.verdicts[at];
                             let lsn = batch.lsn(at);
                             let item = &batch.items[at];
-                            let event = record(transfer, item, lsn, rejection, &legs);
+                            let mut event = record(transfer, item, lsn, rejection, &legs);
                             let fee = plan.fee_of(at);
-                            emit(lsn, &noted::kept(event, transfer.kind, fee));
+                            noted::keep(&mut event, transfer.kind, fee);
+                            emit(lsn, &event);
                             answer.fees.extend(fee.map(|fee| (answer.outcomes.len(), fee)));
                             let outcome = fresh(plan, request, lsn, rejection, *currency, &legs);
                             answer.outcomes.push(outcome);

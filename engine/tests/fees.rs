@@ -322,3 +322,68 @@ fn records_of_fees_are_read_back_and_held_against_the_ledger() {
         bank.events.iter().filter(|event| !defined(&event.record)).cloned().collect();
     assert!(replay(1, &without).is_err());
 }
+
+/// The workload that the ledger is compared with the serial model by has fees of every fate, and
+/// notes and kinds beside them: a test that never meets a rule shows nothing about it.
+#[test]
+fn the_workload_takes_fees_and_has_notes() {
+    use ducat_engine::model::SerialLedger;
+    use ducat_engine::testing::rng::Rng;
+    use ducat_engine::testing::workload::{self, Script, Step};
+    let mut rng = Rng::new(11);
+    let mut fates = std::collections::BTreeMap::new();
+    for _ in 0..400 {
+        let mut words = || -> Vec<u64> { (0..1 + rng.below(6)).map(|_| rng.next()).collect() };
+        let raw: Vec<_> = (0..24).map(|_| (words()[0] as u8, words())).collect();
+        let mut model = SerialLedger::new();
+        for spec in workload::accounts() {
+            model.open_account(&spec);
+        }
+        let mut count = |fate: &'static str| *fates.entry(fate).or_insert(0_u32) += 1;
+        for step in Script::in_full(&raw).0 {
+            match step {
+                Step::Fee(step) => match model.fee(&step) {
+                    Ok(Some(_)) => count("an event of schedules"),
+                    Ok(None) => count("so already"),
+                    Err(_) => count("no schedule"),
+                },
+                Step::Submit(requests) => {
+                    let answers = model.submit_in_full(1_000, &requests);
+                    for (request, (outcome, .., fee)) in requests.iter().zip(answers) {
+                        match (fee, outcome.rejection) {
+                            (Some(_), None) if outcome.repeat => count("taken, again"),
+                            (Some(_), None) => count("taken"),
+                            (Some(_), Some(_)) => count("refused"),
+                            (None, Some(Rejection::FeeOnBalanced)) => count("balanced"),
+                            _ => {}
+                        }
+                        match (request.note(), outcome.rejection) {
+                            (Some(_), None) => count("noted"),
+                            (Some(_), Some(Rejection::IdReused)) => count("another note"),
+                            _ => {}
+                        }
+                        let kind = request.transfer().map(|transfer| transfer.kind);
+                        if kind == Some(TransferKind::Interest) && outcome.rejection.is_none() {
+                            count("interest");
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for fate in [
+        "an event of schedules",
+        "so already",
+        "no schedule",
+        "taken",
+        "taken, again",
+        "refused",
+        "balanced",
+        "noted",
+        "another note",
+        "interest",
+    ] {
+        assert!(fates.get(fate).copied().unwrap_or(0) >= 5, "{fate}: {fates:?}");
+    }
+}

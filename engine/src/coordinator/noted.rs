@@ -12,14 +12,13 @@ use crate::request::Request;
 use crate::transfer::{TransferKind, TransferRequest};
 use std::borrow::Cow;
 
-/// The event of a plain transfer as it is written: with what is told of its fee around it, and the kind of a posted transfer that
-/// its accounts do not tell. Most are written as they are.
+/// Makes the event of a plain transfer what is written: with what is told of its fee around it, and the
+/// kind of a posted transfer that its accounts do not tell. Most are written as they are.
 #[inline]
-pub(super) fn kept(event: Record, kind: TransferKind, fee: Option<FeeNote>) -> Record {
-    if kind.follows_from_accounts() && fee.is_none() {
-        return event;
+pub(super) fn keep(event: &mut Record, kind: TransferKind, fee: Option<FeeNote>) {
+    if !kind.follows_from_accounts() || fee.is_some() {
+        *event = with_note(event.clone(), kind, None, fee);
     }
-    with_note(event, kind, None, fee)
 }
 
 #[cold]
