@@ -211,7 +211,7 @@ fn notes_stand_around_everything_that_moves_money() {
         let outcome = bank.ask(asked.clone());
         assert_eq!(outcome.rejection, None, "{asked:?}");
         assert_eq!(bank.last().note(), Some(&said));
-        assert_eq!(bank.ask(asked).repeat, true);
+        assert!(bank.ask(asked).repeat);
     }
     assert!(matches!(&bank.events[bank.events.len() - 4].record, Record::Noted(noted)
         if noted.kind == Some(TransferKind::Payment) && matches!(noted.record, Record::Termed(_))));
