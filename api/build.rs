@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .boxed(".ducat.v1.Outcome.hold")
         .boxed(".ducat.v1.Outcome.refund")
         .boxed(".ducat.v1.Outcome.terms")
+        .boxed(".ducat.v1.Outcome.fee")
         .boxed(".ducat.v1.TransferRequest.terms")
+        .boxed(".ducat.v1.TransferRequest.note")
         .compile_fds(descriptors.clone())?;
     let servers = out.join("servers");
     std::fs::create_dir_all(&servers)?;

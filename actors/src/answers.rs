@@ -11,6 +11,7 @@ use crate::handle::RequestError;
 use crate::journal::ReleasedTo;
 use crate::stored::StoredReader;
 use ducat_engine::coordinator::Answer;
+use ducat_engine::fees::FeeNote;
 use ducat_engine::holds::HoldAfter;
 use ducat_engine::ids::Lsn;
 use ducat_engine::refunds::RefundAfter;
@@ -118,6 +119,8 @@ pub struct Answers {
     pub refunds: Vec<(usize, RefundAfter)>,
     /// What is told of requests with terms besides, by place among the outcomes, in order.
     pub terms: Vec<(usize, TermsAfter)>,
+    /// What is told of the fees of transfers for which one was due, likewise.
+    pub fees: Vec<(usize, FeeNote)>,
 }
 
 impl Answers {
@@ -142,6 +145,13 @@ impl Answers {
         Some(&self.terms[found].1)
     }
 
+    /// What is told of the fee of the transfer at this place, if one was due.
+    #[must_use]
+    pub fn fee(&self, at: usize) -> Option<&FeeNote> {
+        let found = self.fees.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        Some(&self.fees[found].1)
+    }
+
     /// Adds the answers to the requests that follow.
     pub(crate) fn append(&mut self, more: Self) {
         let before = self.outcomes.len();
@@ -150,13 +160,14 @@ impl Answers {
         let refunds = more.refunds.into_iter();
         self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
         self.terms.extend(more.terms.into_iter().map(|(at, terms)| (before + at, terms)));
+        self.fees.extend(more.fees.into_iter().map(|(at, fee)| (before + at, fee)));
     }
 }
 
 impl From<Answer> for Answers {
     fn from(answer: Answer) -> Self {
-        let Answer { outcomes, repeats: _, holds, refunds, terms } = answer;
-        Self { outcomes, holds, refunds, terms }
+        let Answer { outcomes, repeats: _, holds, refunds, terms, fees } = answer;
+        Self { outcomes, holds, refunds, terms, fees }
     }
 }
 

@@ -2,10 +2,13 @@
 //! snapshots, and accounts, whose part is [`crate::accounts`]'s.
 
 use crate::coordinator::{CoordinatorActor, CoordinatorState};
-use crate::handle::{CurrencyTotal, HoldState, HoldView, StateSummary};
+use crate::handle::{CurrencyTotal, HoldNow, HoldState, HoldView, StateSummary};
 use crate::partition::PartitionMsg;
-use crate::tasks::{AssetResult, Found, HoldsOf, Read, Reply, Task};
+use crate::tasks::{
+    AssetResult, DecidedNow, FeeChange, FeeResult, Found, HoldsOf, Read, Reply, Task,
+};
 use ducat_engine::account_event::{AccountEvent, Change};
+use ducat_engine::coordinator::Coordinator;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::ledger::{HashPart, Totals, check_holds, merge_totals, state_hash};
@@ -25,6 +28,17 @@ type Done<T> = Result<T, ActorProcessingErr>;
 /// Places of the ledger's open holds that one page of an account's looks at, at most: a
 /// millisecond's work, roughly.
 const HOLDS_LOOKED_AT: usize = 16_384;
+
+/// How the hold stands that the event at `lsn` placed under this id, if it placed one. An open hold
+/// can have been placed under the id by an earlier request, which is forgotten.
+fn hold_now(rules: &Coordinator, id: TransferId, lsn: Lsn) -> Option<HoldNow> {
+    match rules.holds().get(id) {
+        Some(hold) if hold.placed_lsn == lsn => {
+            Some(HoldNow::Open { captured: hold.remaining < hold.amount })
+        }
+        _ => rules.known().closed(id).map(HoldNow::Closed),
+    }
+}
 
 impl CoordinatorActor {
     /// Does one task that is not a transfer.
@@ -58,6 +72,26 @@ impl CoordinatorActor {
                 Ok(())
             }
             Task::Driven(task) => self.attend_driven(task, state),
+            Task::ChangeFees { change, reply, permit } => {
+                let changed = match change {
+                    FeeChange::Define(schedule) => state.rules.define_fee(schedule),
+                    FeeChange::Attach(target, name) => {
+                        state.rules.attach_fee(target, name.as_deref())
+                    }
+                };
+                let (events, result): (Vec<_>, FeeResult) = match changed {
+                    Ok(event) => {
+                        let lsn = event.as_ref().map(|(lsn, _)| *lsn);
+                        (event.into_iter().collect(), Ok(lsn))
+                    }
+                    Err(why) => (Vec::new(), Err(why)),
+                };
+                let time_ns = state.rules.time(state.clock.now_ns());
+                state.journal(time_ns, &events, move || {
+                    drop(reply.send(Ok(result)));
+                    drop(permit);
+                })
+            }
             Task::DefineAsset { code, digits, reply, permit } => {
                 let defined = state.rules.define_asset(&code, digits);
                 let (events, result): (Vec<_>, AssetResult) = match defined {
@@ -110,7 +144,8 @@ impl CoordinatorActor {
             Read::Events { ids, reply } => {
                 let event = |id: &TransferId| {
                     let lsn = state.rules.known().get(*id)?;
-                    Some((lsn, state.rules.refunds().get(lsn).copied()))
+                    let refunded = state.rules.refunds().get(lsn).copied();
+                    Some(DecidedNow { lsn, refunded, hold: hold_now(&state.rules, *id, lsn) })
                 };
                 let found = ids.iter().map(event).collect();
                 self.tell_when_durable(reply, Found { what: found, lsn });
@@ -119,6 +154,14 @@ impl CoordinatorActor {
                 let at = at.or_else(|| state.rules.known().get(of));
                 let found = at.map(|at| (at, state.rules.refunds().get(at).copied()));
                 self.tell_when_durable(reply, Found { what: found, lsn });
+            }
+            Read::Quote { kind, debit, amount, reply } => {
+                let quote = state.rules.quote(kind, debit, amount);
+                self.tell_when_durable(reply, Found { what: quote, lsn });
+            }
+            Read::Fees { reply } => {
+                let fees = state.rules.fees().clone();
+                self.tell_when_durable(reply, Found { what: fees, lsn });
             }
             Read::Summary { reply } => {
                 let summary = state.summary(lsn).await?;

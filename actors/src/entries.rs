@@ -2,9 +2,9 @@
 
 use crate::admission::Shared;
 use crate::handle::{Handle, RequestError, StoredTransfer};
-use crate::names::Known;
+use crate::names::{Known, Name};
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::tasks::{Decided, Read};
+use crate::tasks::{DecidedNow, Read};
 use ducat_engine::ids::{Lsn, ShardId, TransferId};
 use ducat_engine::record::Record;
 use ducat_engine::repeat::{Named, content, stored_outcome};
@@ -38,9 +38,10 @@ pub(crate) async fn transfers(
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
     let events = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let mut event = |at: Option<Decided>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
-            at.map(|(lsn, _)| Ok((lsn, reader.event(lsn)?))).transpose()
-        };
+        let mut event =
+            |at: Option<DecidedNow>| -> Result<Option<(Lsn, StoredEvent)>, StoredError> {
+                at.map(|at| Ok((at.lsn, reader.event(at.lsn)?))).transpose()
+            };
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })
     .await?;
@@ -75,11 +76,8 @@ pub(crate) fn stored_transfer(
         Named::Id(id) => Some(id),
     };
     let (debit, credit) = (account(content.debit), account(content.credit));
-    let kind = match (debit, credit) {
-        (Some(debit), _) if debit.external => TransferKind::Deposit,
-        (_, Some(credit)) if credit.external => TransferKind::Withdrawal,
-        _ => TransferKind::Transfer,
-    };
+    let external = |name: Option<Name>| name.is_some_and(|name| name.external);
+    let kind = TransferKind::between(external(debit), external(credit));
     let held_in = debit.or(credit).map(|name| name.currency);
     let outcome = stored_outcome(lsn, time_ns, record);
     let request = TransferRequest {

@@ -6,6 +6,7 @@ mod accounts;
 mod driven;
 mod dry_run;
 mod explain;
+mod fees;
 mod past;
 mod snapshots;
 mod upkeep;
@@ -13,14 +14,17 @@ mod views;
 
 use crate::answers::Part;
 
+pub(crate) use views::value_date;
+
 pub use crate::answers::Answers;
 pub use crate::dry_run::{DryAnswers, Judged};
 pub use driven::{DRIVEN_PAGE_MAX, SagasPage, SchedulesPage};
 pub use explain::{AccountThen, Explained};
+pub use fees::{FeeAttached, FeesPage};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
-    HistoryEvent, HistoryPage, HoldState, HoldView, HoldsAt, HoldsPage, RefundView, RefundsPage,
-    StateSummary, Status, StoredRequest, StoredTransfer,
+    HistoryEvent, HistoryPage, HoldNow, HoldState, HoldView, HoldsAt, HoldsPage, Now, RefundView,
+    RefundsPage, StateSummary, Status, StoredRequest, StoredTransfer, ValuePage,
 };
 
 use crate::admission::Shared;
@@ -483,7 +487,7 @@ impl Handle {
     pub async fn event_of(&self, id: TransferId) -> Result<Option<Lsn>, RequestError> {
         let ids = vec![id];
         let found = self.read(|reply| Read::Events { ids, reply }).await?;
-        Ok(found.what.into_iter().next().flatten().map(|(lsn, _)| lsn))
+        Ok(found.what.into_iter().next().flatten().map(|decided| decided.lsn))
     }
 
     /// The receipt of a durable event, with the checkpoint that covers it; where none does yet,

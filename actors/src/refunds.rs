@@ -80,7 +80,9 @@ pub(crate) async fn list(
         let mut refunds = Vec::new();
         while next > Lsn::ZERO && refunds.len() < limit {
             let event = reader.event(next)?;
-            let Record::Refunded(refunded) = event.record else { return Ok(Some(Err(next))) };
+            let Record::Refunded(refunded) = event.record.unnoted() else {
+                return Ok(Some(Err(next)));
+            };
             if refunded.of_lsn != original {
                 return Ok(Some(Err(next)));
             }
@@ -132,7 +134,7 @@ pub(crate) async fn with_originals(
         unread.into_iter().map(original).collect::<Result<Vec<(usize, Original)>, _>>()
     });
     for (at, original) in read.await? {
-        if let Request::Refund(refund) = &mut requests[at] {
+        if let Some(refund) = requests[at].refund_mut() {
             refund.original = Some(original);
         }
     }

@@ -1,12 +1,13 @@
 //! Requests by id, transfers and operations on holds alike, read back from the journal.
 
 use crate::entries::{blocking, stored_transfer};
-use crate::handle::{Handle, RequestError, StoredRequest};
+use crate::handle::{Handle, Now, RequestError, StoredRequest};
 use crate::names::Known;
 use crate::stored::{StoredError, StoredEvent, StoredReader};
-use crate::tasks::{Decided, Read};
+use crate::tasks::{DecidedNow, Read};
 use ducat_engine::coordinator::hold_after;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::note::Noted;
 use ducat_engine::record::{Held, HoldRefused, Operation, Party, Record};
 use ducat_engine::repeat::{Named, content, refund_after, stored_outcome};
 use ducat_engine::request::{
@@ -16,8 +17,8 @@ use ducat_engine::terms::Termed;
 use ducat_engine::transfer::{Outcome, TransferKind};
 use std::sync::Arc;
 
-/// An event, and what was refunded of it.
-type Event = (Decided, StoredEvent);
+/// An event, and what became of it since.
+type Event = (DecidedNow, StoredEvent);
 
 /// Requests by id, with their answers.
 pub(crate) async fn requests(
@@ -28,8 +29,8 @@ pub(crate) async fn requests(
     let found = handle.read(|reply| Read::Events { ids, reply }).await?.what;
     let events = blocking(shared, move |journal, shard| {
         let mut reader = StoredReader::new(journal, shard);
-        let mut event = |decided: Option<Decided>| -> Result<Option<Event>, StoredError> {
-            decided.map(|decided| Ok((decided, reader.event(decided.0)?))).transpose()
+        let mut event = |decided: Option<DecidedNow>| -> Result<Option<Event>, StoredError> {
+            decided.map(|decided| Ok((decided, reader.event(decided.lsn)?))).transpose()
         };
         found.into_iter().map(&mut event).collect::<Result<Vec<_>, _>>()
     })
@@ -37,9 +38,10 @@ pub(crate) async fn requests(
     let slots = events.iter().flatten().flat_map(|(_, event)| slots(&event.record)).collect();
     shared.names.learn(handle, slots).await?;
     let known = shared.names.known();
-    let stored = |((lsn, refunded), event): Event| {
+    let stored = |(decided, event): Event| {
+        let DecidedNow { lsn, refunded, hold } = decided;
         let stored = stored_request(lsn, event.time_ns, &event.record, &known)?;
-        Some(StoredRequest { refunded, ..stored })
+        Some(StoredRequest { refunded, now: Some(Now { hold }), ..stored })
     };
     Ok(events.into_iter().map(|found| found.and_then(stored)).collect())
 }
@@ -74,6 +76,16 @@ pub(crate) fn stored_request(
     record: &Record,
     known: &Known<'_>,
 ) -> Option<StoredRequest> {
+    if let Record::Noted(noted) = record {
+        let mut plain = stored_request(lsn, time_ns, &noted.record, known)?;
+        if let Some(kind) = noted.kind {
+            plain.request.set_kind(kind);
+        }
+        if !noted.note.is_empty() {
+            plain.request = Noted::new(plain.request, noted.note.clone()).ok()?.into();
+        }
+        return Some(StoredRequest { fee: noted.fee, ..plain });
+    }
     if let Record::Termed(termed) = record {
         let plain = stored_request(lsn, time_ns, &termed.record, known)?;
         let mut request = plain.request;
@@ -88,7 +100,8 @@ pub(crate) fn stored_request(
         let request = stored.request.into();
         let outcome = stored.outcome;
         let (refund, refunded) = (None, None);
-        return Some(StoredRequest { request, outcome, hold: None, refund, refunded, terms: None });
+        let (hold, terms, fee, now) = (None, None, None, None);
+        return Some(StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now });
     }
     let request = operation(record, known)?;
     let stored = stored_outcome(lsn, time_ns, record);
@@ -100,7 +113,8 @@ pub(crate) fn stored_request(
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
     let hold = hold_after(time_ns, record);
     let refund = refund_after(record);
-    Some(StoredRequest { request, outcome, hold, refund, refunded: None, terms: None })
+    let (refunded, terms, fee, now) = (None, None, None, None);
+    Some(StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now })
 }
 
 /// What was asked of a hold, or to be given back.
@@ -151,11 +165,7 @@ fn operation(record: &Record, known: &Known<'_>) -> Option<Request> {
 
 fn placed(held: &Held, known: &Known<'_>) -> Option<HoldRequest> {
     let (debit, credit) = (known.get(held.debit)?, known.get(held.credit)?);
-    let kind = match (debit.external, credit.external) {
-        (true, _) => TransferKind::Deposit,
-        (_, true) => TransferKind::Withdrawal,
-        _ => TransferKind::Transfer,
-    };
+    let kind = TransferKind::between(debit.external, credit.external);
     Some(HoldRequest {
         id: held.id,
         debit: debit.id,

@@ -7,8 +7,10 @@
 use crate::answers::OutcomesSender;
 use crate::driven::{DrivenRead, DrivenTask};
 use crate::dry_run::{Concerning, Copied};
-use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
+use crate::handle::{HoldNow, HoldState, HoldView, RequestError, StateSummary};
 use ducat_engine::account_event::Opening;
+use ducat_engine::coordinator::{FeeQuote, FeeTarget};
+use ducat_engine::fees::{FeeFault, Fees, Schedule};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::limits::LimitsChange;
@@ -17,7 +19,9 @@ use ducat_engine::profile::{Details, Filter, ProfileChange};
 use ducat_engine::refunds::RefundState;
 use ducat_engine::request::Request;
 use ducat_engine::snapshot::{DrivenPiece, Head, IdsPiece, ProfilesPiece, RefundsPiece};
-use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus, AccountView};
+use ducat_engine::transfer::{
+    AccountOutcome, AccountRejection, AccountStatus, AccountView, TransferKind,
+};
 use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
 use std::time::Instant;
@@ -83,6 +87,16 @@ pub(crate) enum AccountChange {
 /// What becomes of a change of an account.
 pub(crate) type ChangeResult = Result<Described, AccountRejection>;
 
+/// What shall change of schedules of fees.
+pub(crate) enum FeeChange {
+    Define(Schedule),
+    /// The schedule of this name, or none any more.
+    Attach(FeeTarget, Option<String>),
+}
+
+/// What becomes of such a change: its event, `None` where it was so already.
+pub(crate) type FeeResult = Result<Option<Lsn>, FeeFault>;
+
 /// What becomes of an asset's definition: the asset, and whether it is new.
 pub(crate) type AssetResult = Result<(Currency, bool), CurrencyError>;
 
@@ -109,6 +123,12 @@ pub(crate) enum Task {
     EndSnapshot,
     /// Something asked of schedules or sagas.
     Driven(DrivenTask),
+    /// A schedule of fees is defined, attached or detached.
+    ChangeFees {
+        change: FeeChange,
+        reply: Reply<FeeResult>,
+        permit: OwnedSemaphorePermit,
+    },
     DefineAsset {
         code: String,
         digits: u32,
@@ -134,6 +154,8 @@ impl Read {
             Self::Page { reply, .. } => reply.is_closed(),
             Self::Events { reply, .. } => reply.is_closed(),
             Self::RefundsOf { reply, .. } => reply.is_closed(),
+            Self::Quote { reply, .. } => reply.is_closed(),
+            Self::Fees { reply } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
             Self::HoldsById { reply, .. } => reply.is_closed(),
@@ -161,8 +183,21 @@ impl Read {
     }
 }
 
+/// What is due for a transfer, `None` where no schedule is attached.
+pub(crate) type QuoteResult = Result<Option<FeeQuote>, FeeFault>;
+
 /// The event that decided a request, and what was refunded of it.
 pub(crate) type Decided = (Lsn, Option<RefundState>);
+
+/// The event that decided a request, and what became of that since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DecidedNow {
+    pub lsn: Lsn,
+    /// What was refunded of it, where anything was.
+    pub refunded: Option<RefundState>,
+    /// How the hold stands that it placed.
+    pub hold: Option<HoldNow>,
+}
 
 /// Some open holds and where to go on.
 pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
@@ -177,11 +212,15 @@ pub(crate) enum Read {
     Copies { concerning: Concerning, reply: Reply<Found<Copied>> },
     /// Accounts that a filter asks for, in the order of their slots, from one on.
     Page { filter: Arc<Filter>, from: Slot, limit: usize, reply: Reply<Found<Page>> },
-    /// The events of requests by id, and what was refunded of them.
-    Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<Decided>>>> },
+    /// The events of requests by id, and what became of those.
+    Events { ids: Vec<TransferId>, reply: Reply<Found<Vec<Option<DecidedNow>>>> },
     /// What was refunded of one transfer, found by its event or else by its id; `None` when it is
     /// not known.
     RefundsOf { of: TransferId, at: Option<Lsn>, reply: Reply<Found<Option<Decided>>> },
+    /// What would be due for a transfer; the schedule's name, and how much.
+    Quote { kind: TransferKind, debit: AccountId, amount: u128, reply: Reply<Found<QuoteResult>> },
+    /// All schedules of fees, and what they are attached to.
+    Fees { reply: Reply<Found<Fees>> },
     /// Hash and totals.
     Summary { reply: Reply<StateSummary> },
     /// Bytes of memory the partitions' slabs take.

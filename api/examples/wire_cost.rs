@@ -101,6 +101,7 @@ fn main() {
             holds: Vec::new(),
             refunds: Vec::new(),
             terms: Vec::new(),
+            fees: Vec::new(),
         };
         let encoded = outcomes::unary_answer(&outcomes, &read, &currencies);
         let wire = encoded.as_bytes();

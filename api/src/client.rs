@@ -14,6 +14,7 @@ mod driven;
 mod dry_run;
 mod error;
 mod events;
+mod fees;
 mod refunds;
 mod stream;
 mod watches;

@@ -17,7 +17,9 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
-use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, Judged, RequestError};
+use ducat_actors::handle::{
+    AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
+};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::Currencies;
 use ducat_engine::profile::Details;
@@ -58,6 +60,23 @@ impl LedgerService {
     }
 
     /// Room for an answer, before anything is done for it.
+    /// A page of entries in the order of value dates.
+    async fn entries_by_value(
+        &self,
+        id: AccountId,
+        request: &proto::ListEntriesRequest,
+    ) -> Result<Response<proto::ListEntriesResponse>, Status> {
+        let query = past::value_statement(id, request)?;
+        let room = self.room(query.limit * item::ENTRY).await?;
+        let page = self.handle.statement_by_value(id, query).await.map_err(status::request)?;
+        let page = page.ok_or_else(|| account_unknown(id))?;
+        let next = page.next.map(|at| cursor::entries_by_value(id, query.earliest_first, at));
+        let page = EntriesPage { entries: page.entries, next: None, currency: page.currency };
+        let currencies = self.handle.currencies();
+        let mut writer = accounts::Writer::new(&currencies);
+        Ok(answered(writer.entries(&page, next.unwrap_or_default()), room))
+    }
+
     async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
         let room = self.answers.room_within(bytes, wait).await;
@@ -165,7 +184,7 @@ mod item {
     pub const ACCOUNT_RESULT: usize = 384;
     pub const ACCOUNT: usize = 640;
     pub const TRANSFER: usize = 768;
-    pub const ENTRY: usize = 384;
+    pub const ENTRY: usize = 1024;
     pub const HISTORY: usize = 8 * 1024;
     pub const HOLD: usize = 640;
     pub const REFUND: usize = 384;
@@ -396,7 +415,7 @@ impl Ledger for LedgerService {
             .first()
             .ok_or_else(|| status::internal("a transfer was left without an outcome"))?;
         let (hold, refund, terms) = (answers.hold(0), answers.refund(0), answers.terms(0));
-        let told = Told { hold, refund, terms };
+        let told = Told { hold, refund, terms, fee: answers.fee(0) };
         let outcome = Some(outcomes::one(outcome, told, &asked, &currencies));
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
@@ -505,6 +524,9 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        if request.by_value {
+            return self.entries_by_value(id, &request).await;
+        }
         let query = past::statement(id, &request)?;
         let room = self.room(query.limit * item::ENTRY).await?;
         let page = self.handle.statement(id, query).await.map_err(status::request)?;

@@ -16,6 +16,7 @@ pub mod client;
 pub mod compose;
 pub mod connections;
 pub mod convert;
+pub mod day;
 pub mod deadline;
 pub mod driven_service;
 mod feed_stream;

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::convert::{past, snapshots, upkeep};
+use crate::convert::{self, cursor, fees, past, snapshots, upkeep};
 use crate::proto::{
     self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
     CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
@@ -15,7 +15,9 @@ use crate::stream::Draining;
 use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
+use ducat_engine::fees::FeeFault;
 use ducat_engine::ids::Lsn;
+use ducat_engine::money::format_minor;
 use std::fmt;
 use std::time::Instant;
 use tonic::{Request, Response, Status};
@@ -91,6 +93,61 @@ impl OperatorService {
 
 #[tonic::async_trait]
 impl Operator for OperatorService {
+    async fn define_fee(
+        &self,
+        request: Request<proto::DefineFeeRequest>,
+    ) -> Result<Response<proto::DefineFeeResponse>, Status> {
+        let asked = request.into_inner();
+        let schedule = fees::schedule(asked.schedule.as_ref(), &self.handle.currencies())?;
+        let defined = self.handle.define_fee(schedule).await.map_err(status::request)?;
+        let lsn = defined.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
+        Ok(Response::new(proto::DefineFeeResponse { lsn }))
+    }
+
+    async fn attach_fee(
+        &self,
+        request: Request<proto::AttachFeeRequest>,
+    ) -> Result<Response<proto::AttachFeeResponse>, Status> {
+        let asked = request.into_inner();
+        let target = fees::target(asked.target.as_ref(), &self.handle.currencies())?;
+        let name = Some(asked.name).filter(|name| !name.is_empty());
+        let attached = self.handle.attach_fee(target, name).await.map_err(status::request)?;
+        let lsn = attached.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
+        Ok(Response::new(proto::AttachFeeResponse { lsn }))
+    }
+
+    async fn list_fees(
+        &self,
+        request: Request<proto::ListFeesRequest>,
+    ) -> Result<Response<proto::ListFeesResponse>, Status> {
+        let asked = request.into_inner();
+        let limit = convert::page_size(asked.page_size, 100, 1000)?;
+        let from = cursor::read_fees(&asked.cursor)?;
+        let page = self.handle.fees(from, limit).await.map_err(status::request)?;
+        let next = page.next.map(cursor::fees).unwrap_or_default();
+        Ok(Response::new(fees::page(&page, next, &self.handle.currencies())))
+    }
+
+    async fn quote_fee(
+        &self,
+        request: Request<proto::QuoteFeeRequest>,
+    ) -> Result<Response<proto::QuoteFeeResponse>, Status> {
+        let currencies = self.handle.currencies();
+        let (kind, debit, amount, named) = fees::quoted(&request.into_inner(), &currencies)?;
+        let quote = self.handle.quote_fee(kind, debit, amount).await.map_err(status::request)?;
+        let mut answer =
+            proto::QuoteFeeResponse { currency: named.code.clone(), ..Default::default() };
+        if let Some((quote, schedule)) = quote.map_err(status::fee)? {
+            if quote.currency != named.id {
+                return Err(status::fee(FeeFault::AccountCurrency));
+            }
+            let minor = i128::try_from(quote.amount).unwrap_or(i128::MAX);
+            answer.amount = format_minor(minor, named.digits);
+            answer.name = schedule.name;
+        }
+        Ok(Response::new(answer))
+    }
+
     async fn get_status(
         &self,
         request: Request<GetStatusRequest>,

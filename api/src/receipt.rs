@@ -14,7 +14,7 @@ pub use refunds::RefundWords;
 use ducat_actors::proof::Receipt;
 use ducat_engine::ids::ScheduleId;
 use ducat_engine::proof::merkle::{self, PATH_MAX};
-use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
+use ducat_engine::proof::statement::{CurrencyText, Event, FeeDecided, Side, TransferEvent};
 use ducat_engine::proof::{Statement, StatementError};
 use ducat_engine::transfer::TransferKind;
 use ducat_persistence::LedgerId;
@@ -51,14 +51,16 @@ struct File {
 pub struct Words {
     /// `transfer`, `account-opened`, `status-changed`, `profile-changed`, `limits-changed`,
     /// `asset-defined`, or of a hold: `hold-placed`, `hold-captured`, `hold-voided`,
-    /// `hold-extended`, `hold-expired` or `hold-refused`; `refunded` or `refund-refused`.
+    /// `hold-extended`, `hold-expired` or `hold-refused`; `refunded` or `refund-refused`; `fee`, of the transfer with
+    /// the id, or `fees-changed`.
     pub event: String,
     /// When it was decided: RFC 3339 with nine decimals.
     pub time: String,
     /// The id of the transfer, or of the operation on a hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What it was for: `transfer`, `deposit` or `withdrawal`.
+    /// What it was for: `transfer`, `deposit`, `withdrawal`, `payment`, `refund`, `fee`, `adjustment`
+    /// or `interest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// `POSTED`, or `DONE` for an operation on a hold, or the rule it broke.
@@ -106,7 +108,10 @@ pub struct Words {
     /// SHA-256 of the reason of its status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason_sha256: Option<String>,
-    /// SHA-256 of the change of its profile.
+    /// The number of the schedule by which a fee was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<u32>,
+    /// SHA-256 of the change of its profile, or of schedules of fees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_sha256: Option<String>,
     /// The hold.
@@ -358,6 +363,28 @@ impl Words {
             },
             Event::Refunded(refunded) => words.refunded(&refunded),
             Event::RefundRefused(refused) => words.refund_refused(&refused),
+            Event::FeeDecided(fee) => words.fee_decided(&fee),
+            Event::FeesChanged { change } => Self {
+                event: "fees-changed".to_owned(),
+                change_sha256: Some(hex(&change)),
+                ..words
+            },
+        }
+    }
+
+    fn fee_decided(self, fee: &FeeDecided) -> Self {
+        let digits = fee.currency.digits();
+        Self {
+            event: "fee".to_owned(),
+            id: Some(fee.of.to_string()),
+            outcome: Some(fee.rejection.map_or("POSTED", |rule| rule.code()).to_owned()),
+            schedule: Some(fee.schedule),
+            amount: Some(decimal(false, fee.amount, digits)),
+            currency: Some(fee.currency.code().to_owned()),
+            digits: Some(digits),
+            debit: Some(side(&fee.debit, digits)),
+            credit: Some(side(&fee.credit, digits)),
+            ..self
         }
     }
 
@@ -381,11 +408,7 @@ impl Words {
 }
 
 const fn kind_word(kind: TransferKind) -> &'static str {
-    match kind {
-        TransferKind::Transfer => "transfer",
-        TransferKind::Deposit => "deposit",
-        TransferKind::Withdrawal => "withdrawal",
-    }
+    kind.name()
 }
 
 /// The id of a schedule or a saga, written as all ids are.

@@ -6,6 +6,7 @@ use crate::violation::ERROR_DOMAIN;
 use ducat_actors::handle::RequestError;
 use ducat_actors::snapshots::SnapshotFailed;
 use ducat_actors::upkeep::backing_up::BackupFailed;
+use ducat_engine::fees::FeeFault;
 use ducat_engine::ids::AccountId;
 use ducat_engine::money::CurrencyError;
 use ducat_engine::transfer::AccountRejection;
@@ -299,6 +300,22 @@ pub fn backup(failed: BackupFailed) -> Status {
         BackupFailed::Stopped => (Code::Unavailable, "ENGINE_STOPPED"),
     };
     Refusal::new(code, reason, failed.to_string()).into()
+}
+
+/// Why a schedule of fees was not defined, attached or quoted: a reason for each fault of the ledger's
+/// own knowledge.
+#[must_use]
+pub fn fee(fault: FeeFault) -> Status {
+    let code = match fault {
+        FeeFault::AccountUnknown | FeeFault::ScheduleUnknown => Code::NotFound,
+        _ => Code::FailedPrecondition,
+    };
+    let reason = match fault {
+        FeeFault::AccountUnknown => "ACCOUNT_UNKNOWN",
+        FeeFault::ScheduleUnknown => "SCHEDULE_UNKNOWN",
+        _ => "FEE_NOT_ALLOWED",
+    };
+    Refusal::new(code, reason, fault.to_string()).into()
 }
 
 /// The status of a request error.

@@ -9,7 +9,7 @@
 //! A [`WireRequest`] holds what a plain transfer has; what only others have (texts, and all that
 //! concerns holds and refunds) lies apart, so that a batch of plain ones is no larger for it.
 
-use crate::proto::{Operation, Terms, TransferRequest};
+use crate::proto::{Note, Operation, Terms, TransferRequest};
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{self, DecodeContext, WireType, skip_field};
 use prost::{DecodeError, Message};
@@ -92,6 +92,8 @@ pub struct More {
     pub allow_overdraft: bool,
     /// What must be so, and how much it moves.
     pub terms: Option<Box<Terms>>,
+    /// What is said about it.
+    pub note: Option<Box<Note>>,
     /// Only to be refused: in a batch it has no meaning of its own.
     pub dry_run: bool,
 }
@@ -121,6 +123,7 @@ impl From<TransferRequest> for WireRequest {
             original_lsn: message.original_lsn,
             allow_overdraft: message.allow_overdraft,
             terms: message.terms,
+            note: message.note,
             dry_run: message.dry_run,
         };
         Self {
@@ -165,6 +168,7 @@ impl From<WireRequest> for TransferRequest {
             original_lsn: more.original_lsn,
             allow_overdraft: more.allow_overdraft,
             terms: more.terms,
+            note: more.note,
             dry_run: more.dry_run,
         }
     }

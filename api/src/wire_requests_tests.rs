@@ -51,6 +51,10 @@ fn request(ids: Ids, rest: Rest, of_holds: OfHolds) -> TransferRequest {
         dry_run: last && !linked && operation == 1,
         terms: debit
             .map(|debit| Box::new(proto::Terms { debit: Some(debit), ..Default::default() })),
+        note: (linked && last).then(|| {
+            let reference = hold_id.to_string();
+            Box::new(proto::Note { reference, ..Default::default() })
+        }),
     }
 }
 

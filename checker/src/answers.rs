@@ -240,8 +240,15 @@ impl Checker<'_> {
             });
         }
         match event.record.plain() {
-            // Nothing has terms twice.
-            Record::Termed(_) => {}
+            // Nothing has terms or notes twice.
+            Record::Termed(_) | Record::Noted(_) => {}
+            // They change no account.
+            Record::FeeEvent(_) => {}
+            Record::FeeLeg(leg) => {
+                if let Some(posted) = leg.posted() {
+                    self.post(lsn, &posted);
+                }
+            }
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(lsn, posted),
             Record::Refused(_) | Record::RefusedLinked(_) => {
                 let stored = stored.as_ref().expect("it decides a transfer");

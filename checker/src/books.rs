@@ -7,7 +7,7 @@ use ducat_engine::limits::Bounds;
 use ducat_engine::money::{AMOUNT_MAX, BALANCE_MAX, CurrencyId};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{
-    AccountSpec, AccountStatus, AccountView, BalanceAfter, TransferRequest,
+    AccountSpec, AccountStatus, AccountView, BalanceAfter, TransferKind, TransferRequest,
 };
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, HashMap};
@@ -183,8 +183,14 @@ pub fn form_rule(
     if request.currency.is_some_and(|named| named != debit.spec.currency) {
         return Some(Rejection::CurrencyMismatch);
     }
-    let kind = crate::event::kind_of(debit.spec.external, credit.spec.external);
-    (kind != Some(request.kind)).then_some(Rejection::KindMismatch)
+    let external = [debit.spec.external, credit.spec.external];
+    let fits = match request.kind {
+        TransferKind::Transfer | TransferKind::Payment => external == [false, false],
+        TransferKind::Deposit => external == [true, false],
+        TransferKind::Withdrawal => external == [false, true],
+        _ => external != [true, true],
+    };
+    (!fits).then_some(Rejection::KindMismatch)
 }
 
 /// The first rule that it breaks, as the accounts stand, among the others: `moved` goes from the

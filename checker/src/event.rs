@@ -67,6 +67,12 @@ pub(crate) struct Stored {
 impl Stored {
     /// What an event says of a request; `None` for other events.
     pub fn of(event: &Event, books: &Books) -> Option<Self> {
+        let stored = Self::of_plain(event, books)?;
+        let kind = event.record.noted_kind().or(stored.kind);
+        Some(Self { kind, ..stored })
+    }
+
+    fn of_plain(event: &Event, books: &Books) -> Option<Self> {
         match event.record.plain() {
             Record::Posted(posted) => Some(Self::posted(event, books, posted, false)),
             Record::PostedLinked(posted) => Some(Self::posted(event, books, posted, true)),

@@ -124,7 +124,11 @@ pub(crate) fn effect_on(time_ns: u64, request: &Request, hold: &Hold) -> Effect 
             let expires_ns = expiry_ns(time_ns, extend.timeout_ns);
             now = Stands::Open(Hold { expires_ns, ..*hold });
         }
-        Request::Transfer(_) | Request::Hold(_) | Request::Refund(_) | Request::Termed(_) => {}
+        Request::Transfer(_)
+        | Request::Hold(_)
+        | Request::Refund(_)
+        | Request::Termed(_)
+        | Request::Noted(_) => {}
     }
     Effect {
         debit: hold.debit,

@@ -114,8 +114,8 @@ impl Out {
             Request::Void(_) => VOID,
             Request::Extend(_) => EXTEND,
             // No workload of which histories are made asks for either.
-            Request::Refund(_) | Request::Termed(_) => {
-                unimplemented!("histories hold no refunds and no terms")
+            Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                unimplemented!("histories hold no refunds, no terms and no notes")
             }
         };
         let linked = if request.linked() { LINKED } else { 0 };

@@ -9,10 +9,14 @@
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
 pub(crate) mod driven;
+mod fees;
 mod holds;
+mod noted;
 mod terms;
 
 pub use driven::{DRIVEN_BYTES_MAX, DRIVEN_EVENT_BYTES_MAX};
+pub(crate) use fees::{fees_bytes, fees_of};
+pub use noted::NOTE_BYTES_MAX;
 
 use crate::ids::{Slot, TransferId};
 use crate::profile::{
@@ -25,7 +29,7 @@ use thiserror::Error;
 use unsigned_varint::encode as varint;
 
 /// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`] and
-/// [`DRIVEN_EVENT_BYTES_MAX`].
+/// [`DRIVEN_EVENT_BYTES_MAX`], and by [`NOTE_BYTES_MAX`] where a note stands around it.
 pub const RECORD_BYTES_MAX: usize = 512;
 
 /// No record of an account's opening or change is longer, in bytes: all its texts at their
@@ -57,6 +61,10 @@ const EXPIRED: u8 = 11;
 const ACCOUNT: u8 = 20;
 /// What was asked on terms; the record of what happened follows.
 const TERMED: u8 = 50;
+/// What was said of a request; the record of what happened follows, with its terms.
+const NOTED: u8 = 60;
+const FEE_EVENT: u8 = 61;
+const FEE_LEG: u8 = 62;
 /// An event of a schedule or a saga.
 const DRIVEN: u8 = 80;
 
@@ -136,6 +144,19 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
             terms::put(termed, out);
             return encode(&termed.record, out);
         }
+        Record::Noted(noted) => {
+            out.push(NOTED);
+            noted::put(noted, out);
+            return encode(&noted.record, out);
+        }
+        Record::FeeEvent(event) => {
+            out.push(FEE_EVENT);
+            return fees::put(event, out);
+        }
+        Record::FeeLeg(leg) => {
+            out.push(FEE_LEG);
+            return fees::put(leg, out);
+        }
         Record::Driven(event) => {
             out.push(DRIVEN);
             return driven::put(&**event, out);
@@ -172,6 +193,15 @@ pub fn decode_all(payload: &[u8]) -> impl Iterator<Item = Result<Record, DecodeE
 }
 
 fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
+    if rest.first() == Some(&NOTED) {
+        *rest = &rest[1..];
+        return noted::take_noted(rest);
+    }
+    take_unnoted(rest)
+}
+
+/// A record without a note around it.
+fn take_unnoted(rest: &mut &[u8]) -> Result<Record, Malformed> {
     if rest.first() == Some(&TERMED) {
         *rest = &rest[1..];
         return terms::take(rest);
@@ -189,10 +219,13 @@ fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
             Ok(Record::Account(event))
         }
         [OTHER] => match options().allow_trailing_bytes().deserialize_from(rest)? {
-            Record::Termed(_) => Err(Malformed::Field("terms of an event")),
+            Record::Termed(_) | Record::Noted(_) => Err(Malformed::Field("terms of an event")),
+            Record::FeeEvent(_) | Record::FeeLeg(_) => Err(Malformed::Field("tag of a fee")),
             Record::Driven(_) => Err(Malformed::Field("events of a schedule or a saga")),
             record => Ok(record),
         },
+        [FEE_EVENT] => fees::take(rest, Record::FeeEvent),
+        [FEE_LEG] => fees::take(rest, Record::FeeLeg),
         [POSTED_BELOW] => take_posted_below(rest).map(Record::Posted),
         [POSTED_BELOW_LINKED] => take_posted_below(rest).map(Record::PostedLinked),
         [tag @ (HELD | HELD_LINKED)] => {

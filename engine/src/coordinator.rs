@@ -23,12 +23,16 @@
 //! refunds what one of them refunds, or asks for the version of an account that one may change: the
 //! rest belongs into the next batch, once this one is concluded ([`crate::rounds`]).
 
+mod fees;
 mod lookahead;
+mod noted;
 mod operations;
 mod plain;
 mod refunds;
 mod terms;
 
+pub(crate) use fees::FeeItem;
+pub use fees::{FeeChanged, FeeQuote, FeeTarget, fee_after};
 pub use operations::hold_after;
 pub use plain::conclude_plain;
 pub use terms::terms_after;
@@ -36,6 +40,7 @@ pub use terms::terms_after;
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op};
 use crate::directory::{Directory, Listing};
 use crate::driven::{Awaited, Driven};
+use crate::fees::{FeeNote, Fees};
 use crate::holds::{HoldAfter, Holds};
 use crate::ids::{Lsn, Slot};
 use crate::known::KnownIds;
@@ -60,6 +65,7 @@ pub struct Coordinator {
     pub(crate) known: KnownIds,
     pub(crate) holds: Holds,
     pub(crate) refunds: Refunds,
+    pub(crate) fees: Fees,
     pub(crate) currencies: Currencies,
     pub(crate) profiles: Profiles,
     pub(crate) driven: Driven,
@@ -82,6 +88,8 @@ pub struct Answer {
     pub refunds: Vec<(usize, RefundAfter)>,
     /// What is told of requests with terms besides, by place among the outcomes, in order.
     pub terms: Vec<(usize, TermsAfter)>,
+    /// What is told of the fees of transfers for which one was due, likewise.
+    pub fees: Vec<(usize, FeeNote)>,
 }
 
 impl Answer {
@@ -99,6 +107,7 @@ impl Answer {
         let refunds = more.refunds.into_iter();
         self.refunds.extend(refunds.map(|(at, refund)| (before + at, refund)));
         self.terms.extend(more.terms.into_iter().map(|(at, terms)| (before + at, terms)));
+        self.fees.extend(more.fees.into_iter().map(|(at, fee)| (before + at, fee)));
     }
 }
 
@@ -112,6 +121,7 @@ impl Coordinator {
             known: KnownIds::new(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15, remember_ns),
             holds: Holds::new(seed.rotate_left(16) ^ 0xd1b5_4a32_d192_ed03),
             refunds: Refunds::default(),
+            fees: Fees::default(),
             currencies: Currencies::new(),
             profiles: Profiles::default(),
             driven: Driven::default(),
@@ -202,6 +212,7 @@ impl Coordinator {
             while requests[end - 1].linked() {
                 end += 1;
             }
+            let first = plan.batch.items.len();
             match &requests[at..end] {
                 [Request::Transfer(transfer)] => {
                     let hashes = lookahead.at(at, self);
@@ -224,6 +235,9 @@ impl Coordinator {
                     }
                 }
             }
+            if self.fees.are_attached() {
+                self.add_fees(plan, &requests[at..end], first);
+            }
             at = end;
         }
         at
@@ -234,7 +248,11 @@ impl Coordinator {
             Request::Transfer(transfer) => self.add_transfer(plan, transfer, hashes),
             Request::Termed(termed) => {
                 plan.mixed = true;
-                self.add_termed(plan, termed, hashes);
+                self.add_termed(plan, termed, request, hashes);
+            }
+            Request::Noted(noted) => {
+                plan.mixed = true;
+                self.add_noted(plan, noted, request, hashes);
             }
             operation => {
                 plan.mixed = true;
@@ -417,6 +435,7 @@ impl Coordinator {
         assert!(plan.undecided.is_empty(), "only a decided batch is concluded");
         self.conclude_expiries(plan, batch, legs, &mut emit);
         let mut places = plan.places.iter();
+        let mut fees = plan.fees.iter().peekable();
         submissions
             .map(|requests| {
                 let mut answer = Answer::default();
@@ -432,19 +451,18 @@ impl Coordinator {
                             let at = *item as usize;
                             let legs = merge(legs, at);
                             let done = Done { plan, batch, at, legs, currency: *currency };
-                            match request {
-                                Request::Termed(termed) => {
-                                    self.conclude_termed(&done, termed, &mut answer, &mut emit);
-                                }
-                                operation => {
-                                    self.conclude_operation(
-                                        &done,
-                                        operation,
-                                        &mut answer,
-                                        &mut emit,
-                                    );
-                                }
-                            }
+                            self.conclude_other(&done, request, &mut answer, &mut emit);
+                        }
+                    }
+                    if let (Some(fee), Place::Fresh { item, .. }) = (fees.peek(), place)
+                        && fee.item == item + 1
+                    {
+                        let mut next = fee.item;
+                        while let Some(fee) = fees.next_if(|fee| fee.item == next) {
+                            let at = fee.item as usize;
+                            let leg = fees::fee_leg(plan, batch, fee, &merge(legs, at));
+                            emit(batch.lsn(at), &leg);
+                            next += 1;
                         }
                     }
                 }
@@ -497,7 +515,7 @@ fn touches_again(plan: &Plan, group: &[Request]) -> bool {
 }
 
 fn has_terms(group: &[Request]) -> bool {
-    group.iter().any(|request| matches!(request, Request::Termed(_)))
+    group.iter().any(|request| matches!(request.unnoted(), Request::Termed(_)))
 }
 
 fn known(lsn: Lsn, request: Request, debit: Option<Listing>, credit: Option<Listing>) -> Place {
@@ -524,7 +542,7 @@ fn stand(places: &mut [Place]) {
     }
 }
 
-/// The kind that a transfer between these two accounts can only have.
+/// The kind of a transfer between these two accounts that names no other.
 pub(crate) fn kind_between(debit: Listing, credit: Listing) -> Option<TransferKind> {
     match (debit.external, credit.external) {
         (false, false) => Some(TransferKind::Transfer),
@@ -569,7 +587,8 @@ fn refuse_parties(
     if request.currency.is_some_and(|named| named != debit.currency) {
         return Some(Rejection::CurrencyMismatch);
     }
-    (kind_between(debit, credit) != Some(request.kind)).then_some(Rejection::KindMismatch)
+    let allowed = request.kind.allows(debit.external, credit.external);
+    (!allowed).then_some(Rejection::KindMismatch)
 }
 
 /// What became of both accounts, whichever partitions host them.

@@ -11,7 +11,7 @@
 //! in slots of its own, and executes the requests at the LSNs and the time that they would get. So
 //! what it says is what the same requests are told when they come next. See `docs/adr/0026-dry-run.md`.
 //!
-//! What else decides about requests (a schedule of fees, say) belongs into the excerpt, and into the
+//! What else decides about requests, as schedules of fees do, belongs into the excerpt, and into the
 //! ledger that [`Excerpt::ledger`] builds: the legs it adds are then part of the answer.
 
 mod accounts;
@@ -20,6 +20,7 @@ mod slots;
 use crate::account::{Account, Impossible};
 use crate::account_event::Opening;
 use crate::coordinator::{Answer, Coordinator};
+use crate::fees::Fees;
 use crate::holds::{Closed, Hold};
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::ledger::Ledger;
@@ -47,6 +48,8 @@ pub struct Excerpt {
     /// What is known of accounts beside their money; for changes of accounts alone.
     details: Vec<(Slot, Arc<Details>)>,
     currencies: Currencies,
+    /// Schedules of fees; the accounts that get what is due for the requests are among the slots.
+    fees: Fees,
 }
 
 /// What would become of some requests.
@@ -77,6 +80,7 @@ impl Coordinator {
         for request in requests {
             let named = request.accounts().into_iter().flatten();
             excerpt.slots.extend(named.filter_map(|id| Some(self.directory.get(id)?.slot)));
+            excerpt.slots.extend(self.gets_fee(request));
             ids.push(request.id());
             ids.extend(request.hold());
             let Some(refund) = request.refund() else { continue };
@@ -121,6 +125,17 @@ impl Coordinator {
         excerpt
     }
 
+    /// The account that gets the fee of a request.
+    fn gets_fee(&self, request: &Request) -> Option<Slot> {
+        if !self.fees.are_attached() {
+            return None;
+        }
+        let transfer = request.transfer()?;
+        let listing = self.directory.get(transfer.debit)?;
+        let number = self.fees.schedule_for(transfer.kind, listing.slot, listing.currency)?;
+        self.fees.slot(number)
+    }
+
     fn excerpt_at(&self, now_ns: u64) -> Excerpt {
         Excerpt {
             as_of: Lsn(self.next_lsn.0 - 1),
@@ -131,6 +146,7 @@ impl Coordinator {
             known: Vec::new(),
             details: Vec::new(),
             currencies: self.currencies.clone(),
+            fees: self.fees.clone(),
         }
     }
 }
@@ -214,6 +230,8 @@ impl Excerpt {
             coordinator.profiles.restore(self.here(*slot), Arc::clone(details));
         }
         coordinator.currencies = self.currencies.clone();
+        coordinator.fees =
+            self.fees.relocated(|slot| self.slots.contains(&slot).then(|| self.here(slot)));
         coordinator.next_lsn = self.as_of.next();
         coordinator.last_time_ns = self.time_ns;
         ledger
@@ -221,7 +239,7 @@ impl Excerpt {
 
     /// Puts the throw-away ledger's slots into what the journal says of an original.
     fn localize(&self, request: &mut Request) {
-        if let Request::Refund(refund) = request
+        if let Some(refund) = request.refund_mut()
             && let Some(original) = &mut refund.original
             && let Did::Moved { debit, credit, .. } = &mut original.did
         {

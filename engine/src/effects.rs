@@ -5,8 +5,9 @@
 
 use crate::account_event::{AccountEvent, Change};
 use crate::driven::DrivenEvent;
+use crate::fees::Target;
 use crate::ids::Slot;
-use crate::record::{Party, PostedSide, Record};
+use crate::record::{FeeDid, FeeEvent, Party, PostedSide, Record};
 use crate::repeat::Named;
 use crate::transfer::{AccountSpec, AccountStatus};
 
@@ -31,6 +32,8 @@ pub enum EventKind {
     Schedule,
     /// A saga was started, answered or resolved, or a step of it began.
     Saga,
+    /// A schedule of fees was defined, attached or detached.
+    Fees,
 }
 
 /// What an event does to the balance of one account.
@@ -60,6 +63,7 @@ impl Record {
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Termed(termed) => termed.record.kind(),
+            Self::Noted(noted) => noted.record.kind(),
             Self::Posted(_) | Self::PostedLinked(_) => EventKind::Posted,
             Self::Refused(_) | Self::RefusedLinked(_) => EventKind::Refused,
             Self::AccountOpened(_) => EventKind::AccountOpened,
@@ -73,6 +77,11 @@ impl Record {
             Self::Driven(event) => match **event {
                 DrivenEvent::Schedule(_) => EventKind::Schedule,
                 DrivenEvent::Saga(_) => EventKind::Saga,
+            },
+            Self::FeeEvent(_) => EventKind::Fees,
+            Self::FeeLeg(leg) => match leg.did {
+                FeeDid::Taken { .. } => EventKind::Posted,
+                FeeDid::Refused { .. } => EventKind::Refused,
             },
             Self::Account(event) => match **event {
                 AccountEvent::Opened(_) => EventKind::AccountOpened,
@@ -93,6 +102,7 @@ impl Record {
         };
         match self {
             Self::Termed(termed) => termed.record.parties(),
+            Self::Noted(noted) => noted.record.parties(),
             Self::Posted(p) | Self::PostedLinked(p) => {
                 [Some(Named::Slot(p.debit)), Some(Named::Slot(p.credit))]
             }
@@ -111,6 +121,14 @@ impl Record {
                 Some(found) => [of(&found.debit), of(&found.credit)],
                 None => [None, None],
             },
+            Self::FeeEvent(event) => match **event {
+                FeeEvent::Defined { slot, .. } => [Some(Named::Slot(slot)), None],
+                FeeEvent::Attached { target: Target::Account(slot), .. } => {
+                    [Some(Named::Slot(slot)), None]
+                }
+                FeeEvent::Attached { .. } => [None, None],
+            },
+            Self::FeeLeg(leg) => [Some(Named::Slot(leg.debit)), Some(Named::Slot(leg.credit))],
             Self::Account(event) => match &**event {
                 AccountEvent::Opened(opening) => [Some(Named::Id(opening.spec.id)), None],
                 AccountEvent::Changed { slot, .. } => [Some(Named::Slot(*slot)), None],
@@ -123,16 +141,24 @@ impl Record {
     pub fn effects(&self) -> [Option<Effect<'_>>; 2] {
         let (debit, credit, amount, sides) = match self {
             Self::Termed(termed) => return termed.record.effects(),
+            Self::Noted(noted) => return noted.record.effects(),
             Self::Posted(p) | Self::PostedLinked(p) => {
                 (p.debit, p.credit, p.amount, [&p.debit_side, &p.credit_side])
             }
             Self::Captured(c) => (c.debit, c.credit, c.amount, [&c.debit_side, &c.credit_side]),
             Self::Refunded(r) => (r.debit, r.credit, r.amount, [&r.debit_side, &r.credit_side]),
+            Self::FeeLeg(leg) => match &leg.did {
+                FeeDid::Taken { debit_side, credit_side } => {
+                    (leg.debit, leg.credit, leg.amount, [debit_side, credit_side])
+                }
+                FeeDid::Refused { .. } => return [None, None],
+            },
             Self::Refused(_)
             | Self::RefusedLinked(_)
             | Self::AccountOpened(_)
             | Self::StatusChanged { .. }
             | Self::AssetDefined { .. }
+            | Self::FeeEvent(_)
             | Self::Held(_)
             | Self::Voided(_)
             | Self::Extended(_)

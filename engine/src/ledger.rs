@@ -5,15 +5,19 @@
 //! [`crate::account::Account::debit`] and [`crate::account::Account::credit`] as the live
 //! commit, and holds every figure it comes to against the one the live run journalled.
 
+mod fees;
 mod holds;
+mod noted;
 mod refunds;
 
 pub use holds::{HoldsDiffer, check_holds};
 
 use crate::account::{Account, Impossible};
 use crate::batch::Batch;
+use crate::codec;
 use crate::coordinator::{Answer, Coordinator};
 use crate::driven::DrivenPart;
+use crate::fees::Fees;
 use crate::holds::Holds;
 use crate::ids::{Lsn, Slot};
 use crate::limits::Bounds;
@@ -174,33 +178,42 @@ impl RefundsPart {
     }
 }
 
-/// The hash of a state: its accounts, what is known of them, open holds, refunds, assets and place
-/// in the journal.
+/// The hash of a state: its accounts, what is known of them, open holds, refunds, assets, schedules of
+/// fees and place in the journal.
 #[must_use]
 pub fn state_hash(accounts: HashPart, coordinator: &Coordinator) -> [u8; 32] {
     let count = coordinator.directory.len() as u64;
     let holds = HoldsPart::of(&coordinator.holds);
     let (assets, profiles) = (coordinator.currencies.own(), coordinator.profiles.hash());
     let refunds = RefundsPart::of(&coordinator.refunds);
-    let parts = (&refunds, &DrivenPart::of(&coordinator.driven));
-    hash_of_state(accounts, count, holds, parts, coordinator.next_lsn, assets, profiles)
+    let driven = DrivenPart::of(&coordinator.driven);
+    let known =
+        Known { next_lsn: coordinator.next_lsn, assets, fees: &coordinator.fees, driven: &driven };
+    hash_of_state(accounts, count, holds, &refunds, &known, profiles)
+}
+
+/// What a state's hash holds beside sums.
+pub(crate) struct Known<'s> {
+    pub next_lsn: Lsn,
+    pub assets: &'s [Currency],
+    pub fees: &'s Fees,
+    pub driven: &'s DrivenPart,
 }
 
 pub(crate) fn hash_of_state(
     accounts: HashPart,
     count: u64,
     holds: HoldsPart,
-    (refunds, driven): (&RefundsPart, &DrivenPart),
-    next_lsn: Lsn,
-    assets: &[Currency],
+    refunds: &RefundsPart,
+    known: &Known<'_>,
     profiles: &ProfilesHash,
 ) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"ducat state 1");
     accounts.add_to(&mut hasher);
     hasher.update(&count.to_le_bytes());
-    hasher.update(&next_lsn.0.to_le_bytes());
-    for asset in assets {
+    hasher.update(&known.next_lsn.0.to_le_bytes());
+    for asset in known.assets {
         hasher.update(&asset.id.0.to_le_bytes());
         hasher.update(&[asset.digits, u8::try_from(asset.code.len()).unwrap_or(u8::MAX)]);
         hasher.update(asset.code.as_bytes());
@@ -217,7 +230,12 @@ pub(crate) fn hash_of_state(
         hasher.update(&refunds.count.to_le_bytes());
         refunds.hash.add_to(&mut hasher);
     }
-    driven.add_to(&mut hasher);
+    // The same with fees.
+    if !known.fees.is_empty() {
+        hasher.update(b"fees");
+        hasher.update(&codec::fees_bytes(known.fees));
+    }
+    known.driven.add_to(&mut hasher);
     profiles.add_to(&mut hasher);
     *hasher.finalize().as_bytes()
 }
@@ -320,7 +338,10 @@ impl Ledger {
         {
             return differs(format!("transfer {id} was decided before, by event {before}"));
         }
-        if let Record::Termed(termed) = record
+        if let Record::Noted(noted) = record {
+            self.check_noted(lsn, noted)?;
+        }
+        if let Record::Termed(termed) = record.unnoted()
             && !termed.is_sound()
         {
             return differs("it moved other than its terms allow".to_owned());
@@ -340,7 +361,11 @@ impl Ledger {
             }
             Record::Refunded(refunded) => self.apply_refunded(lsn, refunded)?,
             Record::RefundRefused(refused) => self.apply_refund_refused(lsn, refused)?,
-            Record::Termed(_) => return differs("terms within terms".to_owned()),
+            Record::Termed(_) | Record::Noted(_) => {
+                return differs("terms or notes within their like".to_owned());
+            }
+            Record::FeeEvent(event) => self.coordinator.take_fee_event(lsn, event)?,
+            Record::FeeLeg(leg) => self.apply_fee_leg(lsn, leg)?,
             Record::AccountOpened(spec) => {
                 self.apply_opened(lsn, spec, Bounds::default())?;
             }

@@ -13,6 +13,7 @@
 //!                                        └──────────── equal? ──────────────┘
 //! ```
 
+mod fees;
 mod holds;
 mod known;
 mod refunds;
@@ -21,6 +22,7 @@ mod terms;
 pub use known::Known;
 
 use crate::account_event::Opening;
+use crate::fees::FeeNote;
 use crate::holds::{Closed, HoldAfter};
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -34,6 +36,7 @@ use crate::transfer::{
     AccountOutcome, AccountRejection, AccountSpec, AccountStatus, AccountView, BalanceAfter,
     Outcome, TransferKind, TransferRequest,
 };
+use fees::{Due, FeeBook};
 use holds::{HoldBook, Move};
 use refunds::{Found, RefundBook};
 use std::collections::{BTreeMap, HashMap};
@@ -52,8 +55,9 @@ struct Book {
 }
 
 /// The answer to a request, how the hold of an operation stands after it, how the original of a
-/// refund does, and what is told of its terms.
-pub type Answered = (Outcome, Option<HoldAfter>, Option<RefundAfter>, Option<TermsAfter>);
+/// refund does, and what is told of its terms and of its fee.
+pub type Answered =
+    (Outcome, Option<HoldAfter>, Option<RefundAfter>, Option<TermsAfter>, Option<FeeNote>);
 
 /// An id that was consumed: what was asked first and what was answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,6 +113,7 @@ pub struct SerialLedger {
     consumed: HashMap<TransferId, Consumed>,
     holds: HoldBook,
     refunds: RefundBook,
+    fees: FeeBook,
     forgetting: Forgetting,
     /// The linked groups that were done, by the id of their first member.
     done_groups: HashMap<TransferId, Vec<TransferId>>,
@@ -351,6 +356,22 @@ impl SerialLedger {
         Ok((asset, (!known).then(|| self.next_event())))
     }
 
+    /// Does something with fees.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn fee(
+        &mut self,
+        step: &crate::testing::fees::FeeStep,
+    ) -> Result<Option<Lsn>, crate::fees::FeeFault> {
+        use crate::testing::fees::FeeStep;
+        match step {
+            FeeStep::Define(schedule) => self.define_fee(schedule),
+            FeeStep::Attach(target, name) => self.attach_fee(*target, *name),
+        }
+    }
+
     /// Notes that an event was decided at `now_ns` and gives its journalled time, which never
     /// goes back.
     pub fn time(&mut self, now_ns: u64) -> u64 {
@@ -446,7 +467,7 @@ impl SerialLedger {
             // First the new ones: an id that the group names twice is new where it comes first.
             let new = group.iter().zip(&found).zip(&known).map(|((request, found), known)| {
                 let failed = Rejection::LinkedFailed;
-                (!known).then(|| self.consume(time_ns, request, *found, Err(failed)))
+                (!known).then(|| self.consume(time_ns, request, *found, Err(failed), None))
             });
             let new: Vec<Option<Answered>> = new.collect();
             let done_so = group.len() == 1 || self.was_done(group);
@@ -455,9 +476,27 @@ impl SerialLedger {
                 .map(|(request, new)| new.unwrap_or_else(|| self.answer_again(request, done_so)))
                 .collect();
         }
-        let moved = match self.first_static(time_ns, group, &found) {
-            None => self.try_out(time_ns, group, &found),
+        let due = match self.first_static(time_ns, group, &found) {
+            None => self.due(group),
             Some(broken) => Err(broken),
+        };
+        let (moved, fees, rule_of_fee) = match due {
+            Err(broken) => (Err(broken), vec![None; group.len()], None),
+            Ok(fees) => match self.try_out(time_ns, group, &found, &fees) {
+                Ok(moved) => (Ok(moved), fees, None),
+                Err((failing, rule, of_fee)) => (Err((failing, rule)), fees, of_fee),
+            },
+        };
+        // What was due is told where it was taken, and where it is why nothing happened.
+        let note = |at: usize| {
+            let told = fees[at].map(|due: Due| due.note);
+            match (&moved, rule_of_fee) {
+                (Ok(_), _) => told,
+                (Err((failing, _)), Some(rule)) if *failing == at => {
+                    told.map(|note| FeeNote { refused: Some(rule), ..note })
+                }
+                _ => None,
+            }
         };
         let answer = |(at, request): (usize, &Request)| {
             let judged = match &moved {
@@ -465,9 +504,16 @@ impl SerialLedger {
                 Err((failing, rule)) if *failing == at => Err(*rule),
                 Err(_) => Err(Rejection::LinkedFailed),
             };
-            self.consume(time_ns, request, found[at], judged)
+            self.consume(time_ns, request, found[at], judged, note(at))
         };
         let answers = group.iter().enumerate().map(answer).collect();
+        // Each fee is an event behind the group, taken or not.
+        for due in fees.iter().flatten() {
+            let lsn = self.next_event();
+            if moved.is_ok() {
+                self.force(lsn, due.debit, due.to, whole(due.note.amount));
+            }
+        }
         if group.len() > 1 && moved.is_ok() {
             let ids = group.iter().map(Request::id).collect();
             self.done_groups.insert(group[0].id(), ids);
@@ -499,9 +545,12 @@ impl SerialLedger {
             let about_holds = holds.rule(time_ns, request, |id| self.knows(id, time_ns), held_in);
             let about_holds = about_holds.or_else(|| terms::static_rule(asked));
             let rule = about_holds.or_else(|| match request {
-                Request::Termed(_) => unreachable!("terms are apart"),
+                Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => self.static_rule(transfer),
-                Request::Hold(hold) => self.static_rule(&hold.transfer()),
+                Request::Hold(hold) => {
+                    let rule = self.static_rule(&hold.transfer());
+                    rule.or((hold.kind.number() > 2).then_some(Rejection::KindMismatch))
+                }
                 Request::Refund(refund) => {
                     let held_in = |account| self.accounts[&account].spec.currency;
                     refunds.rule(refund, found[at], held_in)
@@ -525,7 +574,8 @@ impl SerialLedger {
         time_ns: u64,
         group: &[Request],
         found: &[Found],
-    ) -> Result<Vec<u128>, (usize, Rejection)> {
+        fees: &[Option<Due>],
+    ) -> Result<Vec<u128>, (usize, Rejection, Option<Rejection>)> {
         let mut trial = self.accounts.clone();
         let mut holds = self.holds.clone();
         let mut refunds = self.refunds.clone();
@@ -558,7 +608,7 @@ impl SerialLedger {
                     rules.extend(self.broken_terms(terms, (&debit, &credit), &holds, moved));
                 }
                 if let Some(rule) = rules.into_iter().min() {
-                    return Err((at, rule));
+                    return Err((at, rule, None));
                 }
                 told = moved.amount + moved.set_aside;
                 let amount = whole(moved.amount);
@@ -571,6 +621,17 @@ impl SerialLedger {
                 refunds.happen(refund, found[at]);
             }
             all.push(told);
+        }
+        for (at, due) in fees.iter().enumerate() {
+            let Some(Due { debit, to, note }) = *due else { continue };
+            let (from, credit, amount) = (trial[&debit], trial[&to], note.amount);
+            let (set_aside, given_back, overdraft) = (0, 0, false);
+            let moved = Move { debit, credit: to, amount, set_aside, given_back, overdraft };
+            if let Some(rule) = dynamic_rule(&from, &credit, holds.on_hold(debit), moved) {
+                return Err((at, Rejection::FeeRefused, Some(rule)));
+            }
+            trial.insert(debit, Book { posted: from.posted - whole(amount), ..from });
+            trial.insert(to, Book { posted: credit.posted + whole(amount), ..credit });
         }
         Ok(all)
     }
@@ -621,6 +682,8 @@ impl SerialLedger {
                     TransferKind::Transfer => external(debit) || external(credit),
                     TransferKind::Deposit => !external(debit) || external(credit),
                     TransferKind::Withdrawal => external(debit) || !external(credit),
+                    TransferKind::Payment => external(debit) || external(credit),
+                    _ => external(debit) && external(credit),
                 },
             ),
         ];
@@ -634,6 +697,7 @@ impl SerialLedger {
         asked: &Request,
         found: Found,
         judged: Result<u128, Rejection>,
+        fee: Option<FeeNote>,
     ) -> Answered {
         let request = asked.plain();
         let lsn = self.next_event();
@@ -667,7 +731,7 @@ impl SerialLedger {
             Request::Transfer(_) | Request::Capture(_) | Request::Refund(_) => true,
             Request::Hold(_) => rejection.is_some(),
             Request::Void(_) | Request::Extend(_) => false,
-            Request::Termed(_) => unreachable!("terms are apart"),
+            Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
         };
         let answered = Outcome {
             id: request.id(),
@@ -683,7 +747,7 @@ impl SerialLedger {
         let refund = self.refunds.told(request, found, amount);
         let versions = [version(debit), version(credit)];
         let told = terms::of(asked).map(|_| terms::after(lsn, asked, judged.ok(), versions));
-        let answered = (answered, hold, refund, told);
+        let answered = (answered, hold, refund, told, fee);
         if self.forgetting.comes(time_ns) {
             let oldest = self.forgetting.oldest_known(time_ns);
             self.consumed.retain(|_, consumed| consumed.generation >= oldest);
@@ -708,7 +772,7 @@ impl SerialLedger {
             Request::Void(void) => of(void.hold),
             Request::Extend(extend) => of(extend.hold),
             Request::Refund(refund) => RefundBook::parties(refund, found),
-            Request::Termed(_) => unreachable!("terms are apart"),
+            Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
         }
     }
 
@@ -727,7 +791,7 @@ impl SerialLedger {
         let meant = |request: &Request| {
             let mut request = request.plain().clone();
             match &mut request {
-                Request::Termed(_) => unreachable!("terms are apart"),
+                Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => {
                     transfer.currency = transfer.currency.or(answered.0.currency);
                 }
@@ -743,15 +807,17 @@ impl SerialLedger {
             }
             request
         };
-        meant(request) == meant(asked) && terms::of(request) == terms::of(asked)
+        meant(request) == meant(asked)
+            && terms::of(request) == terms::of(asked)
+            && request.note() == asked.note()
     }
 
     /// A known id: the first answer again if the content is the same; but what was done only
     /// where it was `done_so`, alone or in this very group.
     fn answer_again(&self, request: &Request, done_so: bool) -> Answered {
-        let (first, hold, refund, told) = self.consumed[&request.id()].answered;
+        let (first, hold, refund, told, fee) = self.consumed[&request.id()].answered;
         if self.is_same(request) && (done_so || first.rejection.is_some()) {
-            return (Outcome { repeat: true, ..first }, hold, refund, told);
+            return (Outcome { repeat: true, ..first }, hold, refund, told, fee);
         }
         let reused = Outcome {
             id: request.id(),
@@ -763,7 +829,7 @@ impl SerialLedger {
             debit: None,
             credit: None,
         };
-        (reused, None, None, None)
+        (reused, None, None, None, None)
     }
 
     /// The debit account's currency, or the credit account's where that is unknown.

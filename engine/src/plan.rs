@@ -7,6 +7,7 @@
 
 use crate::account::Account;
 use crate::batch::{Batch, Vote};
+use crate::coordinator::FeeItem;
 use crate::holds::{Closed, Hold};
 use crate::ids::{Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
@@ -73,6 +74,8 @@ pub struct Plan {
     /// The accounts that items of the batch may change, of so many items: looked at only for
     /// groups that ask for versions.
     pub(crate) changing: (HashSet<Slot, FixedState>, usize),
+    /// The legs that are fees, in the order of their items.
+    pub(crate) fees: Vec<FeeItem>,
     /// What balanced items move.
     pub(crate) moved: Vec<(usize, u128)>,
     /// How accounts stand at which a group with terms has come to the front.
@@ -128,12 +131,12 @@ impl Plan {
         self.expired
     }
 
-    /// Whether there are only transfers in it, without terms, new or known: what becomes of them
+    /// Whether there are only transfers in it, without terms, notes and fees, new or known: what becomes of them
     /// concerns nothing that the coordinator owns, so it can be concluded apart from it
     /// ([`crate::coordinator::conclude_plain`]).
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        !self.mixed && self.expired == 0
+        !self.mixed && self.expired == 0 && self.fees.is_empty()
     }
 
     /// Whether it is full of expiries, and no request can be taken up.
@@ -161,6 +164,7 @@ impl Plan {
             time_ns,
             batch: Batch { first_lsn, ..Batch::default() },
             places: Vec::new(),
+            fees: Vec::new(),
             verdicts: Vec::new(),
             undecided: BTreeMap::default(),
             touched: HashMap::with_hasher(scattered()),
@@ -265,12 +269,20 @@ impl Plan {
                 let all = group..batch.group_end(group);
                 self.verdicts[all].fill(Some(Rejection::LinkedFailed));
                 self.verdicts[at] = vote.rule();
+                self.blame(at);
                 return Some(false);
             }
             if !batch.items[at].linked {
                 return Some(true);
             }
             at += 1;
+        }
+    }
+
+    /// A leg that failed and is a fee is told of with its transfer.
+    fn blame(&mut self, failing: usize) {
+        if let Ok(found) = self.fees.binary_search_by_key(&failing, |fee| fee.item as usize) {
+            self.verdicts[self.fees[found].of as usize] = Some(Rejection::FeeRefused);
         }
     }
 
@@ -288,6 +300,7 @@ impl Plan {
             Err((failing, rule)) => {
                 self.verdicts[all].fill(Some(Rejection::LinkedFailed));
                 self.verdicts[failing] = Some(rule);
+                self.blame(failing);
                 Some(false)
             }
         }

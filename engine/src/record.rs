@@ -6,11 +6,15 @@
 //! repeat gets the answer of its first time, statements need no recomputing, and replay
 //! notices at once when it comes to other figures than the live run did.
 
+mod fees;
 mod holds;
+mod noted;
 mod refunds;
 mod terms;
 
+pub use fees::{FeeDid, FeeEvent, FeeLeg};
 pub use holds::{Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Voided};
+pub use noted::NotedRecord;
 pub use refunds::{Found, RefundRefused, Refunded};
 pub use terms::TermedRecord;
 
@@ -69,12 +73,18 @@ pub enum Record {
     RefundRefused(Box<RefundRefused>),
     /// An event of a request that has terms.
     Termed(Box<TermedRecord>),
+    /// An event of a request with a note, or of a kind that its accounts do not tell.
+    Noted(Box<NotedRecord>),
+    /// A schedule of fees was defined, attached or detached.
+    FeeEvent(Box<FeeEvent>),
+    /// A transfer's fee was taken, or was not since its group did not happen.
+    FeeLeg(Box<FeeLeg>),
     /// An event of a schedule or a saga.
     Driven(Box<DrivenEvent>),
 }
 
-/// A posted transfer. Its kind follows from which account is external, its currency is that
-/// of the accounts.
+/// A posted transfer. Its kind follows from which account is external, unless a [`NotedRecord`]
+/// around it names one; its currency is that of the accounts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Posted {
     /// The transfer's id.
@@ -206,8 +216,11 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
-            | Self::Account(_) => None,
+            | Self::Account(_)
+            | Self::FeeEvent(_)
+            | Self::FeeLeg(_) => None,
             Self::Termed(termed) => termed.record.transfer_id(),
+            Self::Noted(noted) => noted.record.transfer_id(),
         }
     }
 
@@ -230,8 +243,11 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
-            | Self::Account(_) => false,
+            | Self::Account(_)
+            | Self::FeeEvent(_)
+            | Self::FeeLeg(_) => false,
             Self::Termed(termed) => termed.record.is_linked(),
+            Self::Noted(noted) => noted.record.is_linked(),
         }
     }
 
@@ -255,18 +271,22 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
-            | Self::Account(_) => false,
+            | Self::Account(_)
+            | Self::FeeEvent(_)
+            | Self::FeeLeg(_) => false,
             Self::Termed(termed) => termed.record.is_done(),
+            Self::Noted(noted) => noted.record.is_done(),
         }
     }
 
-    /// The money it moved: the posting of a transfer, of a capture or of a refund.
+    /// The money it moved: the posting of a transfer, of a capture, of a refund or of a fee.
     #[must_use]
     pub fn posting(&self) -> Option<Posted> {
         match self.plain() {
             Self::Posted(posted) | Self::PostedLinked(posted) => Some(*posted),
             Self::Captured(captured) => Some(captured.posted()),
             Self::Refunded(refunded) => Some(refunded.posted()),
+            Self::FeeLeg(leg) => leg.posted(),
             _ => None,
         }
     }

@@ -65,7 +65,7 @@ impl Original {
     /// What a record says.
     #[must_use]
     pub fn of(lsn: Lsn, record: &Record) -> Self {
-        let did = match record {
+        let did = match record.unnoted() {
             Record::Refunded(_) => Did::Refund,
             record => match record.posting() {
                 // A balanced transfer may find nothing.

@@ -99,12 +99,16 @@ pub enum Rejection {
     SourcesFallShort = 55,
     /// The least that a balanced transfer moves is more than the most.
     AmountBelowMinimum = 56,
+    /// Its fee cannot be taken: the rule that it broke is told with the fee.
+    FeeRefused = 60,
+    /// It is balanced, and a fee is due that depends on what it moves.
+    FeeOnBalanced = 61,
 }
 
 impl Rejection {
     /// All, in order of precedence. The state of a hold, and of what is refunded, comes before
     /// anything about accounts: without it there are none to judge.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::LinkedFailed,
         Self::AmountZero,
         Self::AmountTooLarge,
@@ -129,6 +133,7 @@ impl Rejection {
         Self::AccountsDifferInCurrency,
         Self::CurrencyMismatch,
         Self::KindMismatch,
+        Self::FeeOnBalanced,
         Self::DebitAccountVersion,
         Self::CreditAccountVersion,
         Self::DebitAccountClosed,
@@ -145,6 +150,7 @@ impl Rejection {
         Self::SourcesFallShort,
         Self::DebitAccountCondition,
         Self::CreditAccountCondition,
+        Self::FeeRefused,
         Self::IdReused,
     ];
 
@@ -222,6 +228,8 @@ impl Rejection {
             Self::CreditAccountOwesLess => "CREDIT_ACCOUNT_OWES_LESS",
             Self::SourcesFallShort => "SOURCES_FALL_SHORT",
             Self::AmountBelowMinimum => "AMOUNT_BELOW_MINIMUM",
+            Self::FeeRefused => "FEE_REFUSED",
+            Self::FeeOnBalanced => "FEE_ON_BALANCED",
         }
     }
 
@@ -251,7 +259,9 @@ impl Rejection {
             | Self::DebitAccountCondition
             | Self::CreditAccountCondition
             | Self::CreditAccountOwesLess
-            | Self::SourcesFallShort => true,
+            | Self::SourcesFallShort
+            | Self::FeeRefused
+            | Self::FeeOnBalanced => true,
             // No account comes back to a version.
             Self::DebitAccountVersion
             | Self::CreditAccountVersion
@@ -303,7 +313,13 @@ mod tests {
         }
         assert!(Rejection::ALL.is_sorted_by(|a, b| a < b), "no two have one rank");
         numbers.sort_unstable();
-        assert!(numbers.into_iter().eq((1..=23).chain(30..=33).chain(40..=46).chain(50..=56)));
+        assert!(
+            numbers.into_iter().eq((1..=23)
+                .chain(30..=33)
+                .chain(40..=46)
+                .chain(50..=56)
+                .chain(60..=61))
+        );
         // As they were before there were holds and accounts blocked on one side.
         let first: Vec<Rejection> = (1..=16).filter_map(Rejection::from_number).collect();
         assert!(first.is_sorted());

@@ -25,7 +25,7 @@ mod refunds;
 
 pub use refunds::refund_after;
 
-use crate::coordinator::{Answer, hold_after, kind_between, terms_after};
+use crate::coordinator::{Answer, fee_after, hold_after, kind_between, terms_after};
 use crate::directory::Listing;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::money::CurrencyId;
@@ -123,11 +123,14 @@ pub fn resolve<E>(
             answer.refunds.extend(refund.map(|refund| (*at, refund)));
             let terms = terms_after(*lsn, record).filter(|_| stands);
             answer.terms.extend(terms.map(|terms| (*at, terms)));
+            let fee = fee_after(record).filter(|_| stands);
+            answer.fees.extend(fee.map(|fee| (*at, fee)));
         }
     }
     answer.holds.sort_unstable_by_key(|(at, _)| *at);
     answer.refunds.sort_unstable_by_key(|(at, _)| *at);
     answer.terms.sort_unstable_by_key(|(at, _)| *at);
+    answer.fees.sort_unstable_by_key(|(at, _)| *at);
     Ok(())
 }
 
@@ -158,11 +161,15 @@ impl Asked {
         if record.is_linked() != self.request.linked() {
             return false;
         }
-        match (&self.request, record) {
-            (Request::Termed(asked), Record::Termed(termed)) => self.is_termed(asked, termed),
+        if self.request.note() != record.note() {
+            return false;
+        }
+        let kind = record.noted_kind();
+        match (self.request.unnoted(), record.unnoted()) {
+            (Request::Termed(asked), Record::Termed(termed)) => self.is_termed(asked, termed, kind),
             (Request::Termed(_), _) | (_, Record::Termed(_)) => false,
             (Request::Transfer(asked), Record::Posted(posted) | Record::PostedLinked(posted)) => {
-                self.is_posted(asked, posted.debit, posted.credit, posted.amount)
+                self.is_posted(asked, posted.debit, posted.credit, posted.amount, kind)
             }
             (
                 Request::Transfer(asked),
@@ -174,7 +181,7 @@ impl Asked {
         }
     }
 
-    fn is_termed(&self, asked: &Termed, termed: &TermedRecord) -> bool {
+    fn is_termed(&self, asked: &Termed, termed: &TermedRecord, kind: Option<TransferKind>) -> bool {
         if *asked.terms() != termed.terms {
             return false;
         }
@@ -182,7 +189,7 @@ impl Asked {
             (Request::Transfer(asked), record) if asked.amount == termed.asked => match record {
                 // What it moved follows from what there was.
                 Record::Posted(p) | Record::PostedLinked(p) => {
-                    self.is_posted(asked, p.debit, p.credit, asked.amount)
+                    self.is_posted(asked, p.debit, p.credit, asked.amount, kind)
                 }
                 Record::Refused(refused) | Record::RefusedLinked(refused) => {
                     self.is_refused(asked, refused)
@@ -200,12 +207,13 @@ impl Asked {
         debit_slot: Slot,
         credit_slot: Slot,
         amount: u128,
+        kind: Option<TransferKind>,
     ) -> bool {
         let (Some(debit), Some(credit)) = (self.debit, self.credit) else { return false };
         debit.slot == debit_slot
             && credit.slot == credit_slot
             && asked.amount == amount
-            && kind_between(debit, credit) == Some(asked.kind)
+            && kind.or_else(|| kind_between(debit, credit)) == Some(asked.kind)
             && asked.currency.is_none_or(|named| named == debit.currency)
     }
 
@@ -298,7 +306,7 @@ pub fn stored_outcome(lsn: Lsn, time_ns: u64, record: &Record) -> Outcome {
             outcome.credit = party_figures(r.credit);
         }
         Record::Refunded(_) | Record::RefundRefused(_) => {
-            refunds::stored_outcome(record, &mut outcome);
+            refunds::stored_outcome(record.plain(), &mut outcome);
         }
         operation => holds::stored_outcome(operation, &mut outcome),
     }
@@ -340,7 +348,7 @@ pub struct Content {
     pub amount: u128,
     /// The currency that was named; not kept for a posted transfer, whose accounts hold it.
     pub currency: Option<CurrencyId>,
-    /// What it was for; not kept for a posted transfer, whose accounts tell.
+    /// What it was for; not kept for a posted transfer where its accounts tell.
     pub kind: Option<TransferKind>,
 }
 
@@ -351,6 +359,10 @@ pub fn content(record: &Record) -> Option<Content> {
         Party::Known { slot, .. } => Named::Slot(slot),
         Party::Unknown(id) => Named::Id(id),
     };
+    if let Record::Noted(noted) = record {
+        let plain = content(&noted.record)?;
+        return Some(Content { kind: noted.kind.or(plain.kind), ..plain });
+    }
     if let Record::Termed(termed) = record {
         let plain = content(&termed.record)?;
         return Some(Content { amount: termed.asked, ..plain });

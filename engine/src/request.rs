@@ -12,6 +12,7 @@
 
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::money::CurrencyId;
+use crate::note::Noted;
 use crate::refunds::Original;
 use crate::terms::Termed;
 use crate::transfer::{TransferKind, TransferRequest};
@@ -37,6 +38,8 @@ pub enum Request {
     Refund(Box<RefundRequest>),
     /// A transfer, a hold or a capture on terms.
     Termed(Box<Termed>),
+    /// A request with a note.
+    Noted(Box<Noted>),
 }
 
 /// Place a hold: set `amount` of the debit account aside for the credit account. The hold's id
@@ -142,6 +145,7 @@ impl Request {
             Self::Extend(extend) => extend.id,
             Self::Refund(refund) => refund.id,
             Self::Termed(termed) => termed.request().id(),
+            Self::Noted(noted) => noted.request().id(),
         }
     }
 
@@ -157,6 +161,7 @@ impl Request {
             Self::Extend(extend) => extend.linked,
             Self::Refund(refund) => refund.linked,
             Self::Termed(termed) => termed.request().linked(),
+            Self::Noted(noted) => noted.request().linked(),
         }
     }
 
@@ -170,6 +175,7 @@ impl Request {
             Self::Extend(extend) => extend.linked = linked,
             Self::Refund(refund) => refund.linked = linked,
             Self::Termed(termed) => termed.set_linked(linked),
+            Self::Noted(noted) => noted.set_linked(linked),
         }
     }
 
@@ -183,13 +189,28 @@ impl Request {
             Self::Extend(extend) => extend.id = id,
             Self::Refund(refund) => refund.id = id,
             Self::Termed(termed) => termed.set_id(id),
+            Self::Noted(noted) => noted.set_id(id),
         }
     }
 
-    /// What is asked for, apart from its terms.
+    /// Makes a transfer, on terms or not, one of another kind.
+    pub fn set_kind(&mut self, kind: TransferKind) {
+        match self {
+            Self::Transfer(transfer) => transfer.kind = kind,
+            Self::Termed(termed) => termed.set_kind(kind),
+            Self::Noted(noted) => noted.set_kind(kind),
+            Self::Hold(_)
+            | Self::Capture(_)
+            | Self::Void(_)
+            | Self::Extend(_)
+            | Self::Refund(_) => {}
+        }
+    }
+
+    /// What is asked for, apart from its terms and its note.
     #[must_use]
     pub fn plain(&self) -> &Self {
-        match self {
+        match self.unnoted() {
             Self::Termed(termed) => termed.request(),
             plain => plain,
         }
@@ -208,8 +229,18 @@ impl Request {
     #[must_use]
     #[inline]
     pub fn refund(&self) -> Option<&RefundRequest> {
+        match self.unnoted() {
+            Self::Refund(refund) => Some(refund),
+            _ => None,
+        }
+    }
+
+    /// The refund, if it is one, to be filled in.
+    #[must_use]
+    pub fn refund_mut(&mut self) -> Option<&mut RefundRequest> {
         match self {
             Self::Refund(refund) => Some(refund),
+            Self::Noted(noted) => noted.refund_mut(),
             _ => None,
         }
     }
@@ -225,6 +256,7 @@ impl Request {
             Self::Void(void) => Some(void.hold),
             Self::Extend(extend) => Some(extend.hold),
             Self::Termed(termed) => termed.request().hold(),
+            Self::Noted(noted) => noted.request().hold(),
         }
     }
 
@@ -237,6 +269,7 @@ impl Request {
             Self::Hold(hold) => Some([hold.debit, hold.credit]),
             Self::Capture(_) | Self::Void(_) | Self::Extend(_) | Self::Refund(_) => None,
             Self::Termed(termed) => termed.request().accounts(),
+            Self::Noted(noted) => noted.request().accounts(),
         }
     }
 }

@@ -34,6 +34,7 @@ pub use restore::{Restore, RestoreAccounts, RestoreIds};
 pub use tally::Tally;
 
 use crate::coordinator::Coordinator;
+use crate::fees::Fees;
 use crate::holds::Hold;
 use crate::ids::{Lsn, TransferId};
 use crate::ledger::{HoldsDiffer, Ledger, Totals};
@@ -65,6 +66,8 @@ pub struct Head {
     pub ids: IdsHead,
     /// The assets defined on top of ISO 4217, in the order of their definition.
     pub assets: Vec<Asset>,
+    /// Schedules of fees, and what they are attached to.
+    pub fees: Fees,
 }
 
 /// What comes last: what all of it must add up to.
@@ -157,6 +160,9 @@ pub enum Unsound {
         /// By this ledger.
         expected: u64,
     },
+    /// Its schedules of fees cannot be.
+    #[error("{0}")]
+    Fees(&'static str),
     /// A ledger cannot have so many partitions.
     #[error("a ledger cannot have {0} partitions")]
     Partitions(usize),
@@ -180,6 +186,7 @@ impl Coordinator {
             accounts: self.directory.len() as u64,
             holds: self.holds.begin_export(),
             assets: own.map(asset).collect(),
+            fees: self.fees.clone(),
             ids: self.known.begin_export(),
         }
     }

@@ -153,7 +153,11 @@ impl Termed {
             Request::Transfer(_) => {}
             Request::Hold(_) | Request::Capture(_) if terms.balancing.is_none() => {}
             Request::Hold(_) | Request::Capture(_) => return Err(TermsFault::Balancing),
-            Request::Void(_) | Request::Extend(_) | Request::Refund(_) | Request::Termed(_) => {
+            Request::Void(_)
+            | Request::Extend(_)
+            | Request::Refund(_)
+            | Request::Termed(_)
+            | Request::Noted(_) => {
                 return Err(TermsFault::Request);
             }
         }
@@ -184,6 +188,11 @@ impl Termed {
     /// Links it with the next request, or not.
     pub(crate) fn set_linked(&mut self, linked: bool) {
         self.request.set_linked(linked);
+    }
+
+    /// Makes it one of another kind.
+    pub(crate) fn set_kind(&mut self, kind: crate::transfer::TransferKind) {
+        self.request.set_kind(kind);
     }
 
     /// Gives it another id.

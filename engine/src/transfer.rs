@@ -8,7 +8,7 @@ use crate::profile::TextFault;
 use crate::rejection::Rejection;
 use serde::{Deserialize, Serialize};
 
-/// What a transfer is for; decides which side must be an external account.
+/// What a transfer is for; decides which sides may be external accounts ([`Self::allows`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum TransferKind {
     /// Between two accounts of the ledger.
@@ -18,6 +18,89 @@ pub enum TransferKind {
     Deposit,
     /// To an external account: money leaves.
     Withdrawal,
+    /// For goods or services, between two accounts of the ledger.
+    Payment,
+    /// Given back, without naming the transfer that moved it.
+    Refund,
+    /// The price of a service of whoever keeps the ledger, or of a bank outside.
+    Fee,
+    /// A correction.
+    Adjustment,
+    /// Interest, paid or charged.
+    Interest,
+}
+
+impl TransferKind {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Transfer,
+        Self::Deposit,
+        Self::Withdrawal,
+        Self::Payment,
+        Self::Refund,
+        Self::Fee,
+        Self::Adjustment,
+        Self::Interest,
+    ];
+
+    /// The number that stands for it in the journal, in statements and on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Deposit => "deposit",
+            Self::Withdrawal => "withdrawal",
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Fee => "fee",
+            Self::Adjustment => "adjustment",
+            Self::Interest => "interest",
+        }
+    }
+
+    /// Whether a transfer of this kind may go from and to such accounts. None goes between two
+    /// external ones: that moves nothing of the ledger's.
+    #[must_use]
+    #[inline]
+    pub const fn allows(self, debit_external: bool, credit_external: bool) -> bool {
+        match self {
+            Self::Transfer | Self::Payment => !debit_external && !credit_external,
+            Self::Deposit => debit_external && !credit_external,
+            Self::Withdrawal => !debit_external && credit_external,
+            Self::Refund | Self::Fee | Self::Adjustment | Self::Interest => {
+                !(debit_external && credit_external)
+            }
+        }
+    }
+
+    /// The kind of a transfer between such accounts that names no other.
+    #[must_use]
+    pub const fn between(debit_external: bool, credit_external: bool) -> Self {
+        match (debit_external, credit_external) {
+            (true, _) => Self::Deposit,
+            (_, true) => Self::Withdrawal,
+            _ => Self::Transfer,
+        }
+    }
+
+    /// Whether the accounts of a transfer tell that it is of this kind, and its record need not.
+    #[must_use]
+    #[inline]
+    pub const fn follows_from_accounts(self) -> bool {
+        matches!(self, Self::Transfer | Self::Deposit | Self::Withdrawal)
+    }
 }
 
 /// One transfer as asked for: move `amount` from the debit account to the credit account.

@@ -127,6 +127,7 @@ fn step(book: &mut Book, now_ns: &mut u64, step: &Step) {
             assert_eq!(said, done);
         }
         Step::Define(code, digits) => drop(book.define(now, code, *digits)),
+        Step::Fee(fee) => drop(book.fee(now, fee)),
     }
 }
 

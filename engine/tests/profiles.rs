@@ -121,6 +121,7 @@ proptest! {
                 Step::Submit(_)
                 | Step::Wait(_)
                 | Step::Define(..)
+                | Step::Fee(_)
                 | Step::ChangeLimits(..) => {}
             }
         }

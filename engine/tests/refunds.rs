@@ -62,7 +62,7 @@ impl Bank {
         let told = done
             .answers
             .into_iter()
-            .map(|answer| told(answer).map(|(outcome, _, refund, _)| (outcome, refund)).collect());
+            .map(|answer| told(answer).map(|(outcome, _, refund, ..)| (outcome, refund)).collect());
         told.collect()
     }
 

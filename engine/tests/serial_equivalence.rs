@@ -63,6 +63,7 @@ fn expected(script: &[Step]) -> (SerialLedger, Vec<Vec<Answered>>) {
             Step::ChangeLimits(id, change) => drop(model.change_limits(*id, change)),
             Step::Open(opening) => drop(model.open_with(opening)),
             Step::Define(code, digits) => drop(model.define_asset(code, *digits)),
+            Step::Fee(step) => drop(model.fee(step)),
         }
     }
     model.expire(now_ns);
@@ -109,6 +110,7 @@ fn in_batches(partitions: usize, script: &[Step], cuts: &mut Rng) -> (Book, Vec<
             Step::ChangeLimits(id, change) => drop(book.change_limits(now_ns, *id, change)),
             Step::Open(opening) => drop(book.open_with(now_ns, opening)),
             Step::Define(code, digits) => drop(book.define(now_ns, code, *digits)),
+            Step::Fee(step) => drop(book.fee(now_ns, step)),
         }
     }
     // Without submissions what is due expires all the same.
@@ -162,6 +164,7 @@ proptest! {
                 prop_assert_eq!(first.1, again.1, "another state of the hold");
                 prop_assert_eq!(first.2, again.2, "another state of the original");
                 prop_assert_eq!(first.3, again.3, "told otherwise of its terms");
+                prop_assert_eq!(first.4, again.4, "told otherwise of its fee");
             }
         }
         let mut cuts = Rng::new(cut);

@@ -17,6 +17,7 @@ use ducat_engine::snapshot::{
     Unsound, codec, details, interleave,
 };
 use ducat_engine::testing::book::{self, Event, filled};
+use ducat_engine::testing::fees::FeeStep;
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::testing::{cases, same_outcomes};
@@ -286,6 +287,18 @@ impl Live {
                 let Some(listing) = self.ledger.coordinator.directory().get(*id) else { return };
                 let changed = self.ledger.coordinator.change_profile(listing.slot, change);
                 if let Ok(Some((lsn, record))) = changed {
+                    self.note(lsn, record);
+                }
+            }
+            Step::Fee(FeeStep::Define(schedule)) => {
+                let defined = self.ledger.coordinator.define_fee(schedule.clone());
+                if let Ok(Some((lsn, record))) = defined {
+                    self.note(lsn, record);
+                }
+            }
+            Step::Fee(FeeStep::Attach(target, name)) => {
+                let attached = self.ledger.coordinator.attach_fee(*target, *name);
+                if let Ok(Some((lsn, record))) = attached {
                     self.note(lsn, record);
                 }
             }

@@ -68,6 +68,7 @@ fn play(script: &Script) -> Book {
             Step::ChangeLimits(id, change) => drop(book.change_limits(now_ns, *id, change)),
             Step::Open(opening) => drop(book.open_with(now_ns, opening)),
             Step::Define(code, digits) => drop(book.define(now_ns, code, *digits)),
+            Step::Fee(fee) => drop(book.fee(now_ns, fee)),
         }
     }
     book

@@ -396,6 +396,10 @@ impl<'a> World<'a> {
                 let got = self.shell.book.define(now_ns, code, *digits);
                 (format!("{got:?}"), format!("{defined:?}"))
             }
+            Step::Fee(step) => (
+                format!("{:?}", self.shell.book.fee(now_ns, step)),
+                format!("{:?}", self.model.fee(step)),
+            ),
             Step::Submit(_) | Step::Wait(_) => unreachable!("clients submit, and wait for nothing"),
         };
         if got != expected {

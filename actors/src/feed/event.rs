@@ -10,7 +10,7 @@ use ducat_engine::driven::DrivenEvent;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::record::Record;
+use ducat_engine::record::{FeeEvent, FeeLeg, Record};
 use ducat_engine::repeat::Named;
 use ducat_engine::transfer::Outcome;
 
@@ -57,6 +57,15 @@ pub enum What {
         /// Minor units given back.
         released: u128,
     },
+    /// A transfer's fee was taken, or was not since its group did not happen.
+    Fee {
+        /// The leg, with its accounts by slot.
+        leg: Box<FeeLeg>,
+        /// What its accounts hold.
+        currency: CurrencyId,
+    },
+    /// A schedule of fees was defined, attached or detached.
+    FeesChanged(Box<FeeEvent>),
     /// An account was opened.
     AccountOpened(Box<Opening>),
     /// An account was changed.
@@ -93,11 +102,17 @@ pub(super) fn named(seen: &Seen, known: &Known<'_>) -> Option<FeedEvent> {
         | Record::HoldRefused(_)
         | Record::Refunded(_)
         | Record::RefundRefused(_)
-        | Record::Termed(_) => {
+        | Record::Termed(_)
+        | Record::Noted(_) => {
             let stored = stored_request(lsn, time_ns, record, known)?;
             // The event itself, not an answer that comes again.
             let outcome = Outcome { repeat: false, ..stored.outcome };
             What::Decided(Box::new(StoredRequest { outcome, ..stored }))
+        }
+        Record::FeeEvent(event) => What::FeesChanged(event.clone()),
+        Record::FeeLeg(leg) => {
+            let currency = known.get(leg.debit)?.currency;
+            What::Fee { leg: leg.clone(), currency }
         }
         Record::Expired(expired) => {
             let currency = known.get(expired.debit)?.currency;

@@ -1,7 +1,8 @@
 //! The past through the door: statements, balances and sums of any moment, the feed of events.
 
-use super::{BATCH_MAX, EntriesPage, Handle, RequestError};
+use super::{BATCH_MAX, EntriesPage, Handle, RequestError, ValuePage};
 use crate::feed::{Feed, Subscription};
+use crate::history::ValueQuery;
 use crate::history::{self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance};
 use ducat_engine::ids::{AccountId, Lsn};
 use std::sync::Arc;
@@ -34,6 +35,20 @@ impl Handle {
     ) -> Result<Option<EntriesPage>, RequestError> {
         let limit = query.limit.clamp(1, BATCH_MAX);
         history::page(self, &self.shared, account, StatementQuery { limit, ..query }).await
+    }
+
+    /// A page of an account's entries in the order of value dates; `Ok(None)` when no account has
+    /// this id. Every page reads all of the account's entries between the query's moments.
+    ///
+    /// # Errors
+    /// [`RequestError`], among them [`RequestError::Trimmed`].
+    pub async fn statement_by_value(
+        &self,
+        account: AccountId,
+        query: ValueQuery,
+    ) -> Result<Option<ValuePage>, RequestError> {
+        let limit = query.limit.clamp(1, BATCH_MAX);
+        history::value_page(self, &self.shared, account, ValueQuery { limit, ..query }).await
     }
 
     /// An account's balance as it was at a moment; `Ok(None)` when no account has this id. A

@@ -1,20 +1,22 @@
 //! What the engine shows of itself: accounts, entries, transfers, sums, counters.
 
 use ducat_engine::account_event::{Change, Opening};
+use ducat_engine::fees::FeeNote;
 use ducat_engine::holds::{Closed, Hold, HoldAfter};
 use ducat_engine::ids::{AccountId, Epoch, Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::note::{Day, Note};
 use ducat_engine::profile::Details;
 use ducat_engine::refunds::{RefundAfter, RefundState};
 use ducat_engine::request::Request;
 use ducat_engine::terms::TermsAfter;
-use ducat_engine::transfer::{AccountView, Outcome, TransferRequest};
+use ducat_engine::transfer::{AccountView, Outcome, TransferKind, TransferRequest};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// An account's entry as read from the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The event.
     pub lsn: Lsn,
@@ -28,6 +30,34 @@ pub struct Entry {
     pub amount: i128,
     /// The account's posted balance after it, minor units.
     pub balance_after: i128,
+    /// What it is for.
+    pub kind: TransferKind,
+    /// What was said about it, where anything was.
+    pub note: Option<Box<Note>>,
+}
+
+impl Entry {
+    /// The day on which it counts: that of its note, or else that of its decision.
+    #[must_use]
+    pub fn value_date(&self) -> Day {
+        value_date(self.note.as_deref(), self.time_ns)
+    }
+}
+
+/// The day on which what was decided at this time counts.
+pub(crate) fn value_date(note: Option<&Note>, time_ns: u64) -> Day {
+    note.and_then(|note| note.value_date).unwrap_or_else(|| Day::of_time(time_ns))
+}
+
+/// A page of one account's entries in the order of their value dates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValuePage {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<(Day, Lsn)>,
+    /// The account's currency.
+    pub currency: CurrencyId,
 }
 
 /// A page of one account's entries, newest first.
@@ -65,6 +95,29 @@ pub struct StoredRequest {
     pub refunded: Option<RefundState>,
     /// What is told of its terms, if it has any.
     pub terms: Option<TermsAfter>,
+    /// What is told of its fee, if one was due.
+    pub fee: Option<FeeNote>,
+    /// What became of it since; `None` where that was not looked at.
+    pub now: Option<Now>,
+}
+
+/// What became of a request since it was decided, beside refunds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// How the hold stands that it placed; `None` of other requests.
+    pub hold: Option<HoldNow>,
+}
+
+/// How a hold stands by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldNow {
+    /// It is open.
+    Open {
+        /// A part of it was captured.
+        captured: bool,
+    },
+    /// It ended so.
+    Closed(Closed),
 }
 
 /// A refund of a transfer.

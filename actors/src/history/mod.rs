@@ -17,12 +17,15 @@ mod moment;
 mod search;
 mod statement;
 mod trial;
+mod value;
 
 pub use audit::{BalancesVerified, Difference};
 pub use moment::Moment;
 pub use statement::{BalanceAt, StatementQuery};
 pub use trial::{Sides, TrialBalance, TrialRow};
+pub use value::ValueQuery;
 
 pub(crate) use audit::verify_balances;
 pub(crate) use statement::{balance_at, page};
 pub(crate) use trial::trial_balance;
+pub(crate) use value::page as value_page;

@@ -22,7 +22,9 @@
 use crate::stored::{StoredError, StoredReader};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{Lsn, ShardId, Slot, TransferId};
+use ducat_engine::note::Note;
 use ducat_engine::record::Record;
+use ducat_engine::transfer::TransferKind;
 use ducat_persistence::{Frame, Journal};
 
 /// How far to walk and how wide to look.
@@ -55,7 +57,7 @@ const PACE: Pace = Pace {
 const WINDOW_ENTRIES: u64 = 4;
 
 /// An account's entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     pub lsn: Lsn,
     pub time_ns: u64,
@@ -67,6 +69,10 @@ pub(crate) struct Found {
     pub posted: i128,
     /// The account's entry before it.
     pub previous: Option<Lsn>,
+    /// What it is for, where its accounts do not tell.
+    pub kind: Option<TransferKind>,
+    /// What was said about it.
+    pub note: Option<Box<Note>>,
 }
 
 impl Found {
@@ -75,11 +81,13 @@ impl Found {
         Some(Self {
             lsn,
             time_ns,
-            transfer: record.transfer_id()?,
+            transfer: record.request_id()?,
             counterparty: effect.counterparty,
             change: effect.change,
             posted: effect.side.posted,
             previous: effect.side.previous(lsn),
+            kind: record.entry_kind(),
+            note: record.note().cloned().map(Box::new),
         })
     }
 

@@ -96,6 +96,8 @@ fn journal(events: u64, is_entry: impl Fn(u64) -> bool) -> (Counted, Vec<Found>)
                 change: 1,
                 posted,
                 previous: last,
+                kind: None,
+                note: None,
             });
         }
         buffer.push(lsn, |bytes| encode(&record, bytes)).expect("small");

@@ -10,7 +10,7 @@ use crate::stored::StoredError;
 use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, Slot};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::transfer::AccountView;
+use ducat_engine::transfer::{AccountView, TransferKind};
 use ducat_persistence::Journal;
 use std::sync::Arc;
 
@@ -49,7 +49,10 @@ pub struct BalanceAt {
 /// An account, where it is hosted, and the LSN at which it was looked at.
 type At = (Slot, AccountView, Lsn);
 
-async fn look_up(handle: &Handle, account: AccountId) -> Result<Option<At>, RequestError> {
+pub(super) async fn look_up(
+    handle: &Handle,
+    account: AccountId,
+) -> Result<Option<At>, RequestError> {
     let ids = vec![account];
     let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
     let placed = found.what.into_iter().next().flatten();
@@ -107,7 +110,7 @@ pub(crate) async fn page(
         {
             return Ok(Err(cursor));
         }
-        let (low, high) = bounds(journal, shard, &query, last)?;
+        let (low, high) = bounds(journal, shard, (query.from, query.to), last)?;
         // One more than is wanted tells where the next page begins.
         let most = query.limit + 1;
         let found = if newest == Lsn::ZERO || low > high {
@@ -127,29 +130,23 @@ pub(crate) async fn page(
     let mut found = walk.await?.map_err(RequestError::BadCursor)?;
     let next = found.get(query.limit).map(|entry| entry.lsn);
     found.truncate(query.limit);
-    let others = found.iter().map(|entry| entry.counterparty).collect();
-    shared.names.learn(handle, others).await?;
-    let known = shared.names.known();
-    let entries: Option<Vec<Entry>> = found.iter().map(|found| entry(found, &known)).collect();
-    let entries = entries.ok_or_else(|| {
-        RequestError::ReadFailed("an entry names an account that is not there".to_owned())
-    })?;
+    let entries = named(handle, shared, &view, found).await?;
     Ok(Some(EntriesPage { entries, next, currency: view.spec.currency }))
 }
 
 /// The first and the last LSN that are wanted.
-fn bounds(
+pub(super) fn bounds(
     journal: &dyn Journal,
     shard: ShardId,
-    query: &StatementQuery,
+    (from, to): (Option<Moment>, Option<Moment>),
     last: Lsn,
 ) -> Result<(Lsn, Lsn), StoredError> {
-    let low = match query.from {
+    let low = match from {
         None | Some(Moment::Time(0)) => Lsn(1),
         Some(Moment::Lsn(lsn)) => lsn.max(Lsn(1)),
         Some(Moment::Time(time_ns)) => last_decided_at(journal, shard, time_ns - 1, last)?.next(),
     };
-    let high = match query.to {
+    let high = match to {
         None => last,
         Some(Moment::Lsn(lsn)) => lsn.min(last),
         Some(Moment::Time(time_ns)) => last_decided_at(journal, shard, time_ns, last)?,
@@ -157,13 +154,36 @@ fn bounds(
     Ok((low, high))
 }
 
-fn entry(found: &Found, known: &Known<'_>) -> Option<Entry> {
+/// The entries that were found of this account, with what is known of the accounts behind them.
+pub(super) async fn named(
+    handle: &Handle,
+    shared: &Arc<Shared>,
+    view: &AccountView,
+    found: Vec<Found>,
+) -> Result<Vec<Entry>, RequestError> {
+    let others = found.iter().map(|entry| entry.counterparty).collect();
+    shared.names.learn(handle, others).await?;
+    let (known, external) = (shared.names.known(), view.spec.external);
+    let entries: Option<Vec<Entry>> =
+        found.into_iter().map(|found| entry(found, external, &known)).collect();
+    entries.ok_or_else(|| {
+        RequestError::ReadFailed("an entry names an account that is not there".to_owned())
+    })
+}
+
+fn entry(found: Found, external: bool, known: &Known<'_>) -> Option<Entry> {
+    let other = known.get(found.counterparty)?;
+    let sides =
+        if found.change < 0 { [external, other.external] } else { [other.external, external] };
+    let kind = found.kind.unwrap_or(TransferKind::between(sides[0], sides[1]));
     Some(Entry {
         lsn: found.lsn,
         time_ns: found.time_ns,
         transfer: found.transfer,
-        counterparty: known.get(found.counterparty)?.id,
+        counterparty: other.id,
         amount: found.change,
         balance_after: found.posted,
+        kind,
+        note: found.note,
     })
 }

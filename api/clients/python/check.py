@@ -496,6 +496,52 @@ class Checks:
         expect_outcome(found, "POSTED")
         expect_equal(self.posted(B), before + 6, "balance")
 
+    def check_notes(self):
+        note = pb.Note(reference="INV-1", description="two chairs", value_date="2026-01-31")
+        paid = transfer(A, B, 2, kind=pb.TRANSFER_KIND_PAYMENT, note=note)
+        expect_outcome(self.one(paid), "POSTED", of=paid)
+        other = transfer(A, B, 2, kind=pb.TRANSFER_KIND_PAYMENT, id=id_of(paid))
+        expect_outcome(self.one(other), "ID_REUSED")
+        request = pb.GetTransfersRequest(ids=[id_message(id_of(paid))])
+        found = self.ledger.GetTransfers(request, timeout=TIMEOUT_S).transfers[0]
+        expect_equal((found.transfer.kind, found.transfer.note), (paid.kind, note), "what was said")
+        expect_equal(found.status, pb.TRANSFER_STATUS_COMPLETED, "status")
+        low, high = halves(B)
+        request = pb.ListEntriesRequest(id=low, id_high=high, by_value=True, oldest_first=True,
+                                        page_size=1)
+        entry = self.ledger.ListEntries(request, timeout=TIMEOUT_S).entries[0]
+        expect_equal((entry.value_date, entry.note), ("2026-01-31", note), "the earliest entry")
+
+    def check_fees(self):
+        low, high = halves(B)
+        name = f"check-{BASE >> 64:x}"
+        schedule = pb.FeeSchedule(name=name, currency="GBP", account=low, account_high=high,
+                                  flat="0.01", tiers=[pb.FeeTier(above="0", rate_ppm=10_000)])
+        request = pb.DefineFeeRequest(schedule=schedule)
+        expect("an event", self.operator.DefineFee(request, timeout=TIMEOUT_S).lsn > 0)
+        low, high = halves(A)
+        target = pb.FeeTarget(account=low, account_high=high)
+        attach = pb.AttachFeeRequest(target=target, name=name)
+        expect("an event", self.operator.AttachFee(attach, timeout=TIMEOUT_S).lsn > 0)
+        quote = pb.QuoteFeeRequest(debit_account=low, debit_account_high=high, amount="1.00",
+                                   currency="GBP", kind=pb.TRANSFER_KIND_PAYMENT)
+        answer = self.operator.QuoteFee(quote, timeout=TIMEOUT_S)
+        expect_equal((answer.name, answer.amount), (name, "0.02"), "quote")
+        before = self.posted(A)
+        paid = self.one(transfer(A, WORLD, 1_00, kind=pb.TRANSFER_KIND_WITHDRAWAL))
+        expect_outcome(paid, "POSTED")
+        expect_equal((paid.fee.amount_minor, paid.fee.code), (2, pb.CODE_POSTED), "fee")
+        expect_equal(self.posted(A), before - 1_02, "balance")
+        rest = paid.debit.available_minor - 2
+        whole = transfer(A, WORLD, rest, kind=pb.TRANSFER_KIND_WITHDRAWAL)
+        refused = self.one(whole)
+        expect_outcome(refused, "FEE_REFUSED")
+        expect_equal(refused.fee.code, pb.CODE_INSUFFICIENT_FUNDS, "why")
+        up_to = pb.Terms(balancing=pb.Balancing(debit=pb.DEBIT_CAP_AVAILABLE))
+        expect_outcome(self.one(transfer(A, B, 1, currency="GBP", terms=up_to)), "FEE_ON_BALANCED")
+        detach = pb.AttachFeeRequest(target=target)
+        expect("an event", self.operator.AttachFee(detach, timeout=TIMEOUT_S).lsn > 0)
+
     def check_all_codes_seen(self):
         # Out of reach here: text amounts above 2^96 - 1 are malformed already, a balance
         # overflows after 2^24 transfers of the largest amount, and an open hold is in the way

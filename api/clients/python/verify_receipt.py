@@ -32,7 +32,7 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED", "DEBIT_ACCOUNT_FLOOR",
          "CREDIT_ACCOUNT_CEILING"]
 STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
-KINDS = ["transfer", "deposit", "withdrawal"]
+KINDS = ["transfer", "deposit", "withdrawal", "payment", "refund", "fee", "adjustment", "interest"]
 EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined", "hold-placed",
           "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"
           ] + [None] * 9 + [

@@ -214,6 +214,9 @@ impl<'a> Writer<'a> {
             counterparty_high: entry.counterparty.high(),
             amount: format_minor(entry.amount, digits),
             balance_after: format_minor(entry.balance_after, digits),
+            kind: super::transfers::kind_to_proto(entry.kind) as i32,
+            value_date: crate::day::text(entry.value_date()),
+            note: entry.note.as_deref().map(super::notes::to_proto),
         };
         proto::ListEntriesResponse {
             entries: page.entries.iter().map(entry).collect(),

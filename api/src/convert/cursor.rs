@@ -4,6 +4,7 @@
 
 use crate::violation::Violations;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::note::Day;
 use ducat_engine::profile::Filter;
 
 /// The cursor of a page of the accounts that this filter asks for, which begins at this slot.
@@ -47,8 +48,62 @@ pub fn read_entries(
     place.map(|place| Some(Lsn(place))).ok_or_else(invalid)
 }
 
+/// The cursor of a page of this account's entries in the order of value dates that begins at the
+/// entry of this day and LSN. The day is checked with the rest: it is bound into the list's name.
+#[must_use]
+pub fn entries_by_value(account: AccountId, oldest_first: bool, (day, lsn): (Day, Lsn)) -> String {
+    let list = entries_by_value_list(oldest_first, day);
+    format!("{}{:08x}", write(&list, account.get(), lsn.0), day.days().cast_unsigned())
+}
+
+/// The entry at which such a page begins; `None` (the first page) for an empty cursor.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_entries_by_value(
+    account: AccountId,
+    oldest_first: bool,
+    cursor: &str,
+) -> Result<Option<(Day, Lsn)>, Violations> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let place = || {
+        let (place, days) = cursor.split_at_checked(24)?;
+        let hex = days.len() == 8 && days.bytes().all(|b| b.is_ascii_hexdigit());
+        let days = u32::from_str_radix(days, 16).ok().filter(|_| hex)?;
+        let day = Day::new(days.cast_signed())?;
+        let lsn = read(&entries_by_value_list(oldest_first, day), account.get(), place)?;
+        Some((day, Lsn(lsn)))
+    };
+    place().map(Some).ok_or_else(invalid)
+}
+
+fn entries_by_value_list(oldest_first: bool, day: Day) -> String {
+    let order = if oldest_first { "earliest" } else { "latest" };
+    format!("entries by value, {order} first, {}", day.days())
+}
+
 const fn entries_list(oldest_first: bool) -> &'static str {
     if oldest_first { "entries, oldest first" } else { "entries" }
+}
+
+/// The cursor of a page of what fees are attached to that begins at this place.
+#[must_use]
+pub fn fees(next: usize) -> String {
+    write("fees", 0, next as u64)
+}
+
+/// The place such a page begins at; the first for an empty cursor.
+///
+/// # Errors
+/// One violation, reason `CURSOR_INVALID`.
+pub fn read_fees(cursor: &str) -> Result<usize, Violations> {
+    if cursor.is_empty() {
+        return Ok(0);
+    }
+    let place = read("fees", 0, cursor).and_then(|place| usize::try_from(place).ok());
+    place.ok_or_else(invalid)
 }
 
 /// The cursor of a page of this account's history that begins at this LSN.
@@ -172,6 +227,19 @@ mod tests {
         assert_eq!(read_entries(account(5), false, ""), Ok(None));
         let cursor = entries(account(5), false, Lsn(u64::MAX));
         assert_eq!(read_entries(account(5), false, &cursor), Ok(Some(Lsn(u64::MAX))));
+        let place = (Day::MIN, Lsn(8));
+        let by_value = entries_by_value(account(5), true, place);
+        assert_eq!(read_entries_by_value(account(5), true, &by_value), Ok(Some(place)));
+        assert_eq!(read_entries_by_value(account(5), true, ""), Ok(None));
+        assert!(read_entries_by_value(account(5), false, &by_value).is_err());
+        assert!(read_entries_by_value(account(6), true, &by_value).is_err());
+        assert!(read_entries(account(5), true, &by_value).is_err());
+        for at in 0..by_value.len() {
+            let mut altered = by_value.clone().into_bytes();
+            altered[at] = if altered[at] == b'0' { b'1' } else { b'0' };
+            let altered = String::from_utf8(altered).expect("ASCII");
+            assert!(read_entries_by_value(account(5), true, &altered).is_err(), "{altered}");
+        }
         assert_eq!(read_holds(account(5), ""), Ok(0));
         assert_eq!(read_holds(account(5), &holds(account(5), u32::MAX)), Ok(u32::MAX));
     }

@@ -1,6 +1,6 @@
 //! The feed of events between the wire and the engine.
 
-use super::{accounts, driven, transfers, watches};
+use super::{accounts, driven, fees, transfers, watches};
 use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, Trigger, What};
@@ -49,7 +49,7 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
                 Place::Item { list: "kinds", index },
                 "kind",
                 "EVENT_KIND_UNKNOWN",
-                || format!("{kind} is no kind of event; known are 1 to 7, 70, 80 and 81"),
+                || format!("{kind} is no kind of event; known are 1 to 7, 60, 70, 80 and 81"),
             ),
         }
     }
@@ -69,6 +69,7 @@ fn kind_from_proto(kind: i32) -> Option<EventKind> {
         proto::EventKind::AccountChanged => Some(EventKind::AccountChanged),
         proto::EventKind::Schedule => Some(EventKind::Schedule),
         proto::EventKind::Saga => Some(EventKind::Saga),
+        proto::EventKind::Fees => Some(EventKind::Fees),
     }
 }
 
@@ -83,6 +84,7 @@ const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
         EventKind::AccountChanged => proto::EventKind::AccountChanged,
         EventKind::Schedule => proto::EventKind::Schedule,
         EventKind::Saga => proto::EventKind::Saga,
+        EventKind::Fees => proto::EventKind::Fees,
     }
 }
 
@@ -105,7 +107,7 @@ fn named(request: &Request) -> Option<CurrencyId> {
         Request::Hold(hold) => hold.currency,
         Request::Capture(capture) => capture.currency,
         Request::Refund(refund) => refund.currency,
-        Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
+        Request::Void(_) | Request::Extend(_) | Request::Termed(_) | Request::Noted(_) => None,
     }
 }
 
@@ -168,6 +170,20 @@ impl Writer<'_> {
                     }),
                     ..message
                 }
+            }
+            What::Fee { leg, currency } => {
+                let found = self.currencies.by_id(*currency);
+                proto::Event {
+                    digits: self.digits(Some(*currency)),
+                    currency: self.code(*currency),
+                    fee: Some(fees::leg(event, leg, found.as_ref())),
+                    ..message
+                }
+            }
+            What::FeesChanged(change) => {
+                let mut message = message;
+                fees::changed(change, self.currencies, &mut message);
+                message
             }
             What::AccountOpened(opening) => proto::Event {
                 digits: self.digits(Some(opening.spec.currency)),
@@ -239,7 +255,7 @@ mod tests {
     #[test]
     fn every_kind_of_the_wire_but_none_is_one_of_the_engine() {
         let known: Vec<_> = (0..100).filter_map(kind_from_proto).collect();
-        assert_eq!(known.len(), 9);
+        assert_eq!(known.len(), 10);
         assert!(
             known.iter().all(|kind| kind_from_proto(kind_to_proto(*kind) as i32) == Some(*kind))
         );

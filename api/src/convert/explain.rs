@@ -5,6 +5,7 @@
 mod refunds;
 mod terms;
 
+use ducat_engine::fees::FeeNote;
 use terms::{Needed, Side};
 
 use ducat_engine::holds::HoldAfter;
@@ -26,6 +27,8 @@ pub struct Told<'a> {
     pub refund: Option<&'a RefundAfter>,
     /// What is told of terms.
     pub terms: Option<&'a TermsAfter>,
+    /// What is told of a transfer's fee.
+    pub fee: Option<&'a FeeNote>,
 }
 
 /// Writes the sentences of a batch, looking its currency up once.
@@ -50,7 +53,7 @@ impl<'a> Explainer<'a> {
         to: &mut String,
     ) {
         let Some(rejection) = outcome.rejection else { return };
-        let terms = match request {
+        let terms = match request.unnoted() {
             Request::Termed(termed) => Some(termed.terms()),
             _ => None,
         };
@@ -60,12 +63,13 @@ impl<'a> Explainer<'a> {
             Request::Hold(hold) => hold.currency,
             Request::Capture(capture) => capture.currency,
             Request::Refund(refund) => refund.currency,
-            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => None,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) | Request::Noted(_) => None,
         };
         let named = named.and_then(|id| self.currencies.by_id(id));
         let currency = self.currency(outcome.currency);
         let (hold, refund, named) = (told.hold, told.refund, named.as_ref());
-        let asked = Asked { outcome, hold, refund, request, terms, currency, named };
+        let fee = told.fee;
+        let asked = Asked { outcome, hold, refund, request, terms, fee, currency, named };
         if terms::is_of_terms(rejection) {
             let terms = terms.copied().unwrap_or_default();
             let sides = terms::Sides { terms: &terms, told: told.terms };
@@ -93,6 +97,8 @@ struct Asked<'a> {
     /// Without its terms.
     request: &'a Request,
     terms: Option<&'a Terms>,
+    /// What is told of its fee.
+    fee: Option<&'a FeeNote>,
     /// That of the accounts.
     currency: Option<&'a Currency>,
     /// The one that the request names.
@@ -180,6 +186,12 @@ impl Asked<'_> {
                 "moving {} from account {debit} to account {credit} would make a balance larger \
                  than the ledger can hold",
                 self.needed(Side::Either)
+            ),
+            Rejection::FeeRefused => self.fee_refused(debit, to),
+            Rejection::FeeOnBalanced => write!(
+                to,
+                "a fee is due for what account {debit} pays, and a balanced transfer does not say how \
+                 much that is; name the amount"
             ),
             Rejection::IdReused => self.id_reused(to),
             Rejection::HoldExists
@@ -311,7 +323,7 @@ impl Asked<'_> {
                 let remaining = self.refund.map(|after| after.moved - after.refunded);
                 refund.amount.or(remaining).unwrap_or(0)
             }
-            Request::Void(_) | Request::Extend(_) | Request::Termed(_) => 0,
+            Request::Void(_) | Request::Extend(_) | Request::Termed(_) | Request::Noted(_) => 0,
         }
     }
 
@@ -361,6 +373,19 @@ impl Asked<'_> {
         )
     }
 
+    fn fee_refused(&self, debit: AccountId, to: &mut String) -> fmt::Result {
+        let moved = Amount::of(self.amount(), self.currency);
+        let Some(FeeNote { schedule, amount, refused }) = self.fee else {
+            return write!(to, "the fee of moving {moved} could not be taken");
+        };
+        let fee = Amount::of(*amount, self.currency);
+        let rule = refused.map_or("", Rejection::code);
+        write!(to, "moving {moved} costs {fee} more by schedule {schedule}, refused for {rule}")?;
+        let Some(after) = &self.outcome.debit else { return Ok(()) };
+        let available = Amount { value: after.available, currency: self.currency };
+        write!(to, "; account {debit} has {available} available")
+    }
+
     fn id_reused(&self, to: &mut String) -> fmt::Result {
         write!(
             to,
@@ -377,7 +402,23 @@ impl Asked<'_> {
             Request::Transfer(transfer) => transfer.kind,
             _ => TransferKind::Transfer,
         };
+        if matches!(self.request, Request::Hold(_)) && !kind.follows_from_accounts() {
+            let kind = kind.name();
+            return write!(to, "a hold is a transfer, a deposit or a withdrawal, no {kind}");
+        }
         match kind {
+            TransferKind::Payment => write!(
+                to,
+                "a payment touches no external account, but account {debit} or {credit} is one; \
+                 use a deposit or a withdrawal"
+            ),
+            TransferKind::Refund
+            | TransferKind::Fee
+            | TransferKind::Adjustment
+            | TransferKind::Interest => write!(
+                to,
+                "accounts {debit} and {credit} are both external; nothing of the ledger's would move"
+            ),
             TransferKind::Transfer => write!(
                 to,
                 "a plain transfer touches no external account, but account {debit} or {credit} is \

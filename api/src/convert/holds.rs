@@ -38,7 +38,7 @@ pub fn closed(
     closed: Closed,
     currencies: &Currencies,
 ) -> Option<proto::Hold> {
-    let Request::Hold(hold) = &placed.request else { return None };
+    let Request::Hold(hold) = placed.request.plain() else { return None };
     let (currency, digits) = named(hold.currency?, currencies);
     let text = text(digits);
     Some(proto::Hold {

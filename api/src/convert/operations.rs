@@ -1,13 +1,14 @@
 //! Operations on holds, and refunds, from the wire and back. A field that an operation does not have must be
 //! empty: what would be ignored is refused, so that nobody believes it was heeded.
 
-use super::terms;
 use super::transfers::{Reader, money_to_proto, transfer_to_proto};
+use super::{notes, terms};
 use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
 use crate::wire_requests::{More, WireRequest};
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::money::Currencies;
+use ducat_engine::note::Noted;
 use ducat_engine::request::{
     CaptureRequest, ExtendRequest, HoldRequest, RefundRequest, Request, VoidRequest,
 };
@@ -43,6 +44,7 @@ impl Reader<'_> {
             code => self.money.currency(code, place, &mut Violations::default()).cloned(),
         };
         let terms = terms::read(more, operation, currency.as_ref(), place, violations);
+        let note = notes::read(more.note.as_deref(), operation, place, violations);
         refuse_foreign(item, more, operation, place, violations);
         if more.dry_run {
             violations.add(place, "dry_run", "DRY_RUN_IN_BATCH", || {
@@ -72,9 +74,13 @@ impl Reader<'_> {
             }
         };
         let request = request.filter(|_| violations.total() == before)?;
-        match terms {
+        let request = match terms {
+            None => request,
+            Some(terms) => Termed::new(request, terms).ok()?.into(),
+        };
+        match note {
             None => Some(request),
-            Some(terms) => Termed::new(request, terms).ok().map(Request::from),
+            Some(note) => Noted::new(request, note).ok().map(Request::from),
         }
     }
 
@@ -257,6 +263,10 @@ pub(super) fn to_proto(request: &Request, currencies: &Currencies) -> proto::Tra
         ..proto::TransferRequest::default()
     };
     match request {
+        Request::Noted(noted) => proto::TransferRequest {
+            note: Some(Box::new(notes::to_proto(noted.note()))),
+            ..to_proto(noted.request(), currencies)
+        },
         Request::Termed(termed) => {
             let plain = to_proto(termed.request(), currencies);
             let terms =

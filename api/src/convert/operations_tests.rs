@@ -122,7 +122,7 @@ fn every_malformed_field_is_named_with_its_reason() {
         (Operation::Void, |m| m.id = 0, "id", "TRANSFER_ID_ZERO"),
         (Operation::Hold, |m| m.debit_account = 0, "debit_account", "ACCOUNT_ID_ZERO"),
         (Operation::Hold, |m| m.credit_account = 0, "credit_account", "ACCOUNT_ID_ZERO"),
-        (Operation::Hold, |m| m.kind = 3, "kind", "KIND_UNKNOWN"),
+        (Operation::Hold, |m| m.kind = 8, "kind", "KIND_UNKNOWN"),
         (Operation::Capture, |m| m.hold_id = 0, "hold_id", "HOLD_ID_ZERO"),
         (Operation::Void, |m| m.hold_id = 0, "hold_id", "HOLD_ID_ZERO"),
         (Operation::Extend, |m| m.hold_id = 0, "hold_id", "HOLD_ID_ZERO"),

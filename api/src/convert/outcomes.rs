@@ -60,14 +60,20 @@ const OPERATION_BYTES: usize = 384;
 /// What terms take beyond that: as asked, in the engine's terms twice, and in the record.
 const TERMS_BYTES: usize = 1_664;
 
+/// What a note takes beyond that: as asked, in the engine's terms twice, and in the record.
+const NOTE_BYTES: usize = 1_536;
+
 /// Memory of a batch and its answer, roughly.
 #[must_use]
 pub fn batch_bytes(batch: &[Request]) -> usize {
     let operations = batch.iter().filter(|request| !matches!(request, Request::Transfer(_)));
-    let termed = batch.iter().filter(|request| matches!(request, Request::Termed(_)));
+    let terms = |request: &&Request| matches!(request.unnoted(), Request::Termed(_));
+    let termed = batch.iter().filter(terms);
+    let noted = batch.iter().filter(|request| request.note().is_some());
     batch.len() * TRANSFER_BYTES
         + operations.count() * OPERATION_BYTES
         + termed.count() * TERMS_BYTES
+        + noted.count() * NOTE_BYTES
 }
 
 /// The encoded `CreateTransfersResponse` to a batch, in its order. `asked` is the batch as it
@@ -110,14 +116,16 @@ fn encode(
     let mut holds = answers.holds.iter().peekable();
     let mut refunds = answers.refunds.iter().peekable();
     let mut terms = answers.terms.iter().peekable();
+    let mut fees = answers.fees.iter().peekable();
     for (at, (outcome, item)) in answers.outcomes.iter().zip(asked).enumerate() {
         let hold = holds.next_if(|(of, _)| *of == at).map(|(_, hold)| hold);
         let refund = refunds.next_if(|(of, _)| *of == at).map(|(_, refund)| refund);
         let terms = terms.next_if(|(of, _)| *of == at).map(|(_, terms)| terms);
-        let told = Told { hold, refund, terms };
+        let fee = fees.next_if(|(of, _)| *of == at).map(|(_, fee)| fee);
+        let told = Told { hold, refund, terms, fee };
         let wide = !is_narrow(outcome) || hold.is_some_and(|hold| narrow_hold(hold).is_none());
-        if wide || refund.is_some() || terms.is_some() {
-            // Figures beyond 2^63 minor units, refunds and terms are rare enough to go the long way.
+        if wide || refund.is_some() || terms.is_some() || fee.is_some() {
+            // Figures beyond 2^63 minor units, refunds, terms and fees are rare enough to go the long way.
             let request = reader.request(item, Place::Request, &mut Violations::default());
             let message = message(outcome, told, request.as_ref(), &mut explainer);
             wire::delimited(out, list, &[&message.encode_to_vec()]);
@@ -231,7 +239,7 @@ pub fn dry(
     let mut explainer = Explainer::new(currencies);
     let outcome = |(at, (outcome, item)): (usize, (&Outcome, &WireRequest))| {
         let (hold, refund, terms) = (answers.hold(at), answers.refund(at), answers.terms(at));
-        let told = Told { hold, refund, terms };
+        let told = Told { hold, refund, terms, fee: answers.fee(at) };
         let request = reader.request(item, Place::Request, &mut Violations::default());
         let message = message(outcome, told, request.as_ref(), &mut explainer);
         proto::Outcome { dry_run: true, ..message }
@@ -262,6 +270,7 @@ fn message(
         hold: told.hold.map(|hold| Box::new(hold_outcome(hold))),
         refund: told.refund.map(|refund| Box::new(refund_outcome(refund))),
         terms: told.terms.map(|terms| Box::new(super::terms::outcome(terms))),
+        fee: told.fee.map(|fee| Box::new(super::fees::outcome(fee))),
         dry_run: false,
     }
 }

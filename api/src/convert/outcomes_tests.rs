@@ -36,7 +36,8 @@ fn plain(answers: &Answers, asked: &[proto::TransferRequest]) -> Vec<proto::Outc
         let item = WireRequest::from(item.clone());
         let request = super::super::transfers::single(&item, &currencies).expect("well-formed");
         let (hold, refund, terms) = (answers.hold(at), answers.refund(at), answers.terms(at));
-        super::one(outcome, super::Told { hold, refund, terms }, &request, &currencies)
+        let told = super::Told { hold, refund, terms, fee: answers.fee(at) };
+        super::one(outcome, told, &request, &currencies)
     };
     answers.outcomes.iter().zip(asked).enumerate().map(one).collect()
 }
@@ -160,7 +161,8 @@ fn random_batches_encode_as_prost_does() {
                 }
             });
         }
-        assert_answers_same(&Answers { outcomes, holds, refunds, terms: Vec::new() }, &asked);
+        let answers = Answers { outcomes, holds, refunds, ..Answers::default() };
+        assert_answers_same(&answers, &asked);
     }
 }
 

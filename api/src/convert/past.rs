@@ -4,10 +4,11 @@ use super::cursor;
 use crate::proto;
 use crate::violation::Violations;
 use ducat_actors::history::{
-    BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance, TrialRow,
+    BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance, TrialRow, ValueQuery,
 };
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
+use ducat_engine::note::Day;
 
 /// Which entries are asked for.
 ///
@@ -17,6 +18,7 @@ pub fn statement(
     account: AccountId,
     asked: &proto::ListEntriesRequest,
 ) -> Result<StatementQuery, Violations> {
+    no_days(asked)?;
     Ok(StatementQuery {
         from: bound("from", asked.from_lsn, asked.from_time_ns)?,
         to: bound("to", asked.to_lsn, asked.to_time_ns)?,
@@ -24,6 +26,46 @@ pub fn statement(
         cursor: cursor::read_entries(account, asked.oldest_first, &asked.cursor)?,
         limit: super::page_size(asked.page_size, 100, 1000)?,
     })
+}
+
+/// Which entries are asked for, in the order of value dates.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn value_statement(
+    account: AccountId,
+    asked: &proto::ListEntriesRequest,
+) -> Result<ValueQuery, Violations> {
+    Ok(ValueQuery {
+        from: bound("from", asked.from_lsn, asked.from_time_ns)?,
+        to: bound("to", asked.to_lsn, asked.to_time_ns)?,
+        from_day: day("from_value_date", &asked.from_value_date)?,
+        to_day: day("to_value_date", &asked.to_value_date)?,
+        earliest_first: asked.oldest_first,
+        cursor: cursor::read_entries_by_value(account, asked.oldest_first, &asked.cursor)?,
+        limit: super::page_size(asked.page_size, 100, 1000)?,
+    })
+}
+
+fn day(field: &'static str, text: &str) -> Result<Option<Day>, Violations> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let malformed = || Violations::one(field, "VALUE_DATE_MALFORMED", super::notes::not_a_date());
+    crate::day::parse(text).map(Some).ok_or_else(malformed)
+}
+
+/// That bounds by value date come with the order they are of.
+fn no_days(asked: &proto::ListEntriesRequest) -> Result<(), Violations> {
+    for (field, text) in
+        [("from_value_date", &asked.from_value_date), ("to_value_date", &asked.to_value_date)]
+    {
+        if !text.is_empty() {
+            let sentence = "bounds by value date need `by_value`".to_owned();
+            return Err(Violations::one(field, "NOT_BY_VALUE", sentence));
+        }
+    }
+    Ok(())
 }
 
 fn bound(name: &'static str, lsn: u64, time_ns: u64) -> Result<Option<Moment>, Violations> {

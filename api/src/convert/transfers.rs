@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         }
         if kind.is_none() {
             violations.add(place, "kind", "KIND_UNKNOWN", || {
-                format!("{} is no kind of transfer; known are 0, 1 and 2", item.kind)
+                format!("{} is no kind of transfer; known are 0 to 7", item.kind)
             });
         }
         None
@@ -204,6 +204,11 @@ pub(super) const fn kind_from_proto(kind: i32) -> Option<TransferKind> {
         0 => Some(TransferKind::Transfer),
         1 => Some(TransferKind::Deposit),
         2 => Some(TransferKind::Withdrawal),
+        3 => Some(TransferKind::Payment),
+        4 => Some(TransferKind::Refund),
+        5 => Some(TransferKind::Fee),
+        6 => Some(TransferKind::Adjustment),
+        7 => Some(TransferKind::Interest),
         _ => None,
     }
 }
@@ -213,6 +218,11 @@ pub(super) const fn kind_to_proto(kind: TransferKind) -> proto::TransferKind {
         TransferKind::Transfer => proto::TransferKind::Transfer,
         TransferKind::Deposit => proto::TransferKind::Deposit,
         TransferKind::Withdrawal => proto::TransferKind::Withdrawal,
+        TransferKind::Payment => proto::TransferKind::Payment,
+        TransferKind::Refund => proto::TransferKind::Refund,
+        TransferKind::Fee => proto::TransferKind::Fee,
+        TransferKind::Adjustment => proto::TransferKind::Adjustment,
+        TransferKind::Interest => proto::TransferKind::Interest,
     }
 }
 
@@ -277,6 +287,7 @@ pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto
                 hold: stored.hold.as_ref(),
                 refund: stored.refund.as_ref(),
                 terms: stored.terms.as_ref(),
+                fee: stored.fee.as_ref(),
             },
             &stored.request,
             currencies,
@@ -284,6 +295,7 @@ pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto
         refunded: stored.refunded.map(|state| {
             super::outcomes::state_outcome(stored.outcome.id, stored.outcome.lsn, &state)
         }),
+        status: super::life::status(stored) as i32,
     }
 }
 

@@ -47,7 +47,7 @@ const MALFORMED: &[Case] = &[
     ("id 0", |t| t.id = 0, "id", "TRANSFER_ID_ZERO"),
     ("debit 0", |t| t.debit_account = 0, "debit_account", "ACCOUNT_ID_ZERO"),
     ("credit 0", |t| t.credit_account = 0, "credit_account", "ACCOUNT_ID_ZERO"),
-    ("kind 3", |t| t.kind = 3, "kind", "KIND_UNKNOWN"),
+    ("kind 8", |t| t.kind = 8, "kind", "KIND_UNKNOWN"),
     ("kind -1", |t| t.kind = -1, "kind", "KIND_UNKNOWN"),
     ("both amounts", |t| text(t, 1, "1.00", "GBP"), "amount", "AMOUNT_TWICE"),
     ("text, no currency", |t| text(t, 0, "1.00", ""), "currency", "CURRENCY_MISSING"),
@@ -209,7 +209,7 @@ fn a_batch_may_hold_many_currencies() {
 fn transfers_read_back_what_they_are_written_as() {
     let known = currencies();
     let gbp = known.by_code("GBP").expect("ISO").id;
-    for kind in [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal] {
+    for kind in TransferKind::ALL {
         for amount in [0, 1, u128::from(u64::MAX), u128::from(u64::MAX) + 1, (1 << 96) - 1] {
             let transfer = TransferRequest {
                 id: TransferId::new(u128::MAX).expect("not zero"),
@@ -240,7 +240,8 @@ fn a_record_holds_request_outcome_and_explanation() {
     };
     let (refund, refunded) = (None, None);
     let request = request.into();
-    let stored = StoredRequest { request, outcome, hold: None, refund, refunded, terms: None };
+    let (hold, terms, fee, now) = (None, None, None, None);
+    let stored = StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now };
     let record = record_to_proto(&stored, &currencies());
     assert_eq!(record.transfer, Some(good()));
     let outcome = record.outcome.expect("present");

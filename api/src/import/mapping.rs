@@ -123,6 +123,12 @@ pub struct Transfers {
     /// What the transfers are for.
     #[serde(default)]
     pub kind: Kind,
+    /// The user's own name for each, at most 64 bytes; none when absent.
+    pub reference: Option<Text>,
+    /// What each is, in words, at most 256 bytes; none when absent.
+    pub description: Option<Text>,
+    /// The day on which each counts, as 2026-01-31; the day of its decision when absent or empty.
+    pub value_date: Option<Text>,
     /// Rules by the value of columns; the first that fits sets kind, debit and credit.
     #[serde(default)]
     pub rules: Vec<Rule>,

@@ -10,6 +10,7 @@ pub mod common;
 mod failure;
 pub mod ids;
 pub mod mapping;
+mod notes;
 pub mod plan;
 pub mod reader;
 pub mod source;
@@ -30,6 +31,16 @@ pub enum Kind {
     Deposit,
     /// To an external account.
     Withdrawal,
+    /// For goods or services, between two accounts of the ledger.
+    Payment,
+    /// Given back, without naming what moved it.
+    Refund,
+    /// The price of a service.
+    Fee,
+    /// A correction.
+    Adjustment,
+    /// Interest, paid or charged.
+    Interest,
 }
 
 impl Kind {
@@ -40,6 +51,11 @@ impl Kind {
             Self::Transfer => proto::TransferKind::Transfer,
             Self::Deposit => proto::TransferKind::Deposit,
             Self::Withdrawal => proto::TransferKind::Withdrawal,
+            Self::Payment => proto::TransferKind::Payment,
+            Self::Refund => proto::TransferKind::Refund,
+            Self::Fee => proto::TransferKind::Fee,
+            Self::Adjustment => proto::TransferKind::Adjustment,
+            Self::Interest => proto::TransferKind::Interest,
         };
         kind as i32
     }
@@ -48,9 +64,9 @@ impl Kind {
     #[must_use]
     pub fn reversed(self) -> Self {
         match self {
-            Self::Transfer => Self::Transfer,
             Self::Deposit => Self::Withdrawal,
             Self::Withdrawal => Self::Deposit,
+            other => other,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::Kind;
 use super::common::{Common, CurrencyPlan, Unconvertible, index_of};
 use super::ids::{self, Purpose};
 use super::mapping::{self, IdRule, Mapping, Negative, OneOrMany, Text};
+use super::notes::NotePlan;
 use crate::proto;
 use csv::ByteRecord;
 use ducat_engine::ids::{AccountId, TransferId};
@@ -263,6 +264,7 @@ pub struct TransferPlan {
     currency: CurrencyPlan,
     rules: Vec<RulePlan>,
     default: Option<Sides>,
+    note: NotePlan,
 }
 
 /// Where a transfer's id comes from.
@@ -336,6 +338,7 @@ impl TransferPlan {
             currency: common.currency_plan(transfers.currency.as_ref(), header)?,
             rules,
             default,
+            note: NotePlan::of(transfers, header)?,
         })
     }
 
@@ -363,7 +366,8 @@ impl TransferPlan {
         }
         let id = self.id(common, row, record)?;
         let movement = Movement { kind, debit: debit.id, credit: credit.id };
-        let request = movement.request(id, amount.unsigned_abs(), &currency)?;
+        let mut request = movement.request(id, amount.unsigned_abs(), &currency)?;
+        request.note = self.note.read(common, record)?;
         Ok(TransferRow { request, debit, credit, currency })
     }
 

@@ -167,3 +167,32 @@ fn mappings_that_do_not_fit_the_file_say_so() {
     let failure = TransferPlan::of(&mapping, &common, None).err().expect("refused");
     assert!(failure.message.contains("by number"), "{failure}");
 }
+
+#[test]
+fn a_row_says_what_it_is_about() {
+    let map = "namespace='n'\ncurrency='JPY'\n[transfers]\nkind='payment'\ndebit={column='a'}\n\
+               credit={column='b'}\namount={column='c'}\nreference={column='d'}\n\
+               description='rent'\nvalue_date={column='e'}";
+    let long = format!("1,2,5,{},", "r".repeat(65));
+    let rows = ["1,2,5,INV-1,2026-01-31", "1,2,5,,", "1,2,5,x,31.1.2026", long.as_str()];
+    let rows = convert(map, "a,b,c,d,e", &rows);
+    let note = |at: usize| rows[at].as_ref().expect("converted").request.note.clone();
+    let said = |reference: &str, value_date: &str| {
+        Some(Box::new(proto::Note {
+            reference: reference.into(),
+            description: "rent".into(),
+            value_date: value_date.into(),
+        }))
+    };
+    assert_eq!(note(0), said("INV-1", "2026-01-31"));
+    assert_eq!(note(1), said("", ""));
+    let code = |at: usize| rows[at].as_ref().expect_err("refused").code;
+    assert_eq!((code(2), code(3)), ("VALUE_DATE_MALFORMED", "REFERENCE_MALFORMED"));
+    let kind = rows[0].as_ref().expect("converted").request.kind;
+    assert_eq!((kind, Kind::Payment.reversed()), (Kind::Payment.wire(), Kind::Payment));
+    assert!(
+        convert(AMLSIM, "sourceNodeId,targetNodeId,value,time", &["1,2,3,1"])[0]
+            .as_ref()
+            .is_ok_and(|row| row.request.note.is_none())
+    );
+}

@@ -7,6 +7,7 @@ mod driven;
 mod dry_run;
 mod feed;
 mod holds;
+mod kinds;
 mod overload;
 mod past;
 mod refunds;

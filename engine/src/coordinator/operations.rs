@@ -26,6 +26,7 @@ use crate::record::{
 };
 use crate::rejection::Rejection;
 use crate::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, expiry_ns};
+use crate::transfer::TransferKind;
 
 /// Holds that expire in one batch. With more, requests wait for the next one, so that no batch
 /// takes long.
@@ -110,7 +111,7 @@ impl Coordinator {
                 Ok((hold.remaining, hold.remaining, Err(Closed::Voided)))
             }),
             Request::Extend(extend) => self.judge_extend(plan, extend),
-            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
                 unreachable!("no operation on a hold")
             }
         };
@@ -152,7 +153,8 @@ impl Coordinator {
         let refused = refuse_amount(amount)
             .or(too_large)
             .or_else(exists)
-            .or_else(|| refuse_parties(&request.transfer(), debit, credit));
+            .or_else(|| refuse_parties(&request.transfer(), debit, credit))
+            .or_else(|| other_kind(request.kind));
         let currency = debit.or(credit).map(|listing| listing.currency);
         let slot = |listing: Option<Listing>| listing.map_or(NO_SLOT, |listing| listing.slot);
         let (debit, credit) = (slot(debit), slot(credit));
@@ -430,6 +432,11 @@ fn is_captured_so(hold: &Hold, captured: &Captured) -> bool {
         && remaining == hold.remaining - released
 }
 
+/// The kind of a hold follows from its accounts, since that of its captures does.
+fn other_kind(kind: TransferKind) -> Option<Rejection> {
+    (!kind.follows_from_accounts()).then_some(Rejection::KindMismatch)
+}
+
 fn add_step(batch: &mut Batch, step: Step) -> u32 {
     batch.steps.push(step);
     u32::try_from(batch.steps.len() - 1).expect("batches are far smaller")
@@ -511,7 +518,7 @@ impl Done<'_> {
                 remaining: step.remaining,
                 debit_after: figures(&self.legs),
             }),
-            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
                 unreachable!("no operation on a hold")
             }
         }
@@ -533,7 +540,7 @@ fn asked(request: &Request) -> Operation {
         Request::Extend(request) => {
             Operation::Extend { hold: request.hold, timeout_ns: request.timeout_ns }
         }
-        Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => {
+        Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
             unreachable!("no operation on a hold")
         }
     }

@@ -2,7 +2,7 @@
 //! alone. So a batch that holds nothing else need not be concluded where the coordinator is, which
 //! goes on with the next one meanwhile.
 
-use super::{Answer, fresh, merge, room};
+use super::{Answer, fresh, merge, noted, room};
 use crate::batch::{Batch, Item};
 use crate::ids::Lsn;
 use crate::partition::{Leg, Legs};
@@ -65,7 +65,11 @@ impl Plain<'_> {
                 let legs = merge(self.legs, at);
                 let rejection = self.plan.verdicts[at];
                 let lsn = self.batch.lsn(at);
-                emit(lsn, &record(transfer, &self.batch.items[at], lsn, rejection, &legs));
+                let mut event = record(transfer, &self.batch.items[at], lsn, rejection, &legs);
+                let fee = self.plan.fee_of(at);
+                noted::keep(&mut event, transfer.kind, fee);
+                emit(lsn, &event);
+                answer.fees.extend(fee.map(|fee| (answer.outcomes.len(), fee)));
                 let outcome = fresh(self.plan, request, lsn, rejection, *currency, &legs);
                 answer.outcomes.push(outcome);
             }

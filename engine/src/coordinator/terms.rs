@@ -15,9 +15,15 @@ use crate::request::Request;
 use crate::terms::{Balancing, Termed, TermsAfter};
 
 impl Coordinator {
-    /// Adds a request that has terms.
+    /// Adds a request that has terms, `asked` being all of it: it may have a note.
     #[inline(never)]
-    pub(super) fn add_termed(&mut self, plan: &mut Plan, termed: &Termed, hashes: Hashes) {
+    pub(super) fn add_termed(
+        &mut self,
+        plan: &mut Plan,
+        termed: &Termed,
+        asked: &Request,
+        hashes: Hashes,
+    ) {
         let places = plan.places.len();
         match termed.request() {
             Request::Transfer(transfer) => {
@@ -25,7 +31,7 @@ impl Coordinator {
                 let credit = self.directory.get_at(hashes.accounts[1], transfer.credit);
                 let (next, time_ns) = (self.next_lsn, plan.time_ns);
                 if let Some(lsn) = self.known.insert_at(hashes.id, transfer.id, next, time_ns) {
-                    plan.places.push(known(lsn, termed.clone().into(), debit, credit));
+                    plan.places.push(known(lsn, asked.clone(), debit, credit));
                     return;
                 }
                 let amount = transfer.amount;
@@ -37,10 +43,7 @@ impl Coordinator {
                 };
                 self.push_fresh(plan, transfer, debit, credit, refused);
             }
-            operation => {
-                let asked = termed.clone().into();
-                self.add_operation_as(plan, operation, &asked, hashes);
-            }
+            operation => self.add_operation_as(plan, operation, asked, hashes),
         }
         if let Some(Place::Fresh { item, .. }) = plan.places.get(places) {
             let at = *item;
@@ -55,7 +58,7 @@ impl Coordinator {
         if plan.batch.items.is_empty() {
             return false;
         }
-        let asked = group.iter().filter_map(|request| match request {
+        let asked = group.iter().filter_map(|request| match request.unnoted() {
             Request::Termed(termed) => Some(&**termed),
             _ => None,
         });
@@ -154,7 +157,7 @@ fn is_changing(plan: &mut Plan, slot: Slot) -> bool {
 /// What is told of a request with terms, as the record tells: the same for every repeat.
 #[must_use]
 pub fn terms_after(lsn: Lsn, record: &Record) -> Option<TermsAfter> {
-    match record {
+    match record.unnoted() {
         Record::Termed(termed) => Some(termed.after(lsn)),
         _ => None,
     }

@@ -2,8 +2,9 @@
 //! requests of a dry run are told from records of both alike.
 
 use crate::account_event::AccountEvent;
+use crate::fees::Target;
 use crate::ids::Slot;
-use crate::record::{Party, Record};
+use crate::record::{FeeEvent, Party, Record};
 
 /// Names every account of a record by the slot that `to` gives for the one it has.
 pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
@@ -38,6 +39,15 @@ pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
             }
         }
         Record::Termed(termed) => relocate(&mut termed.record, to),
+        Record::Noted(noted) => relocate(&mut noted.record, to),
+        Record::FeeLeg(leg) => both(&mut leg.debit, &mut leg.credit),
+        Record::FeeEvent(event) => match &mut **event {
+            FeeEvent::Defined { slot, .. }
+            | FeeEvent::Attached { target: Target::Account(slot), .. } => {
+                *slot = to(*slot);
+            }
+            FeeEvent::Attached { target: Target::Kind { .. }, .. } => {}
+        },
         Record::StatusChanged { slot, .. } => *slot = to(*slot),
         Record::Account(event) => {
             if let AccountEvent::Changed { slot, .. } = &mut **event {

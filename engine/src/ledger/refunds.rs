@@ -17,7 +17,7 @@ impl Ledger {
     ) {
         for request in requests {
             let Some(lsn) = self.coordinator.unread(request) else { continue };
-            let Request::Refund(refund) = request else { continue };
+            let Some(refund) = request.refund_mut() else { continue };
             refund.original = Some(match now.binary_search_by_key(&lsn, |(lsn, _)| *lsn) {
                 Ok(at) => Original::of(lsn, &now[at].1),
                 Err(_) => Original::of(lsn, &read(lsn)),

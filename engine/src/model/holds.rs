@@ -66,7 +66,7 @@ impl HoldBook {
             Request::Hold(hold) => Some(hold.amount),
             Request::Capture(capture) => capture.amount,
             Request::Void(_) | Request::Extend(_) | Request::Refund(_) => None,
-            Request::Termed(_) => unreachable!("terms are apart"),
+            Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
         };
         if named == Some(0) {
             return Some(Rejection::AmountZero);
@@ -79,7 +79,9 @@ impl HoldBook {
             return Some(Rejection::AmountTooLarge);
         }
         let id = match request {
-            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
             Request::Hold(hold) => {
                 return self.open.contains_key(&hold.id).then_some(Rejection::HoldExists);
             }
@@ -160,7 +162,9 @@ impl HoldBook {
                 let (hold, nothing) = of(&void.hold);
                 Move { given_back: hold.remaining(), ..nothing }
             }
-            Request::Extend(_) | Request::Refund(_) | Request::Termed(_) => return None,
+            Request::Extend(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
         })
     }
 
@@ -169,7 +173,9 @@ impl HoldBook {
         let moved = self.movement(request);
         let (captured, released) = moved.map_or((0, 0), |moved| (moved.amount, moved.given_back));
         let id = match request {
-            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) => return None,
+            Request::Transfer(_) | Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
+                return None;
+            }
             Request::Hold(asked) => {
                 let hold = OpenHold {
                     asked: **asked,

@@ -13,7 +13,7 @@ pub(super) type Side<'a> = (&'a Book, i128);
 
 /// The terms of a request.
 pub(super) fn of(request: &Request) -> Option<&Terms> {
-    match request {
+    match request.unnoted() {
         Request::Termed(termed) => Some(termed.terms()),
         _ => None,
     }

@@ -1,6 +1,7 @@
 //! What the journal's numbers stand for: slots are accounts, numbers are currencies. Both are
 //! only ever added, so what is known at one LSN holds for every LSN before.
 
+mod fees;
 mod holds;
 mod refunds;
 mod watches;
@@ -127,15 +128,19 @@ impl Names {
     ) -> Result<Statement, Unnamed> {
         // A statement says what happened, not on which terms it was asked for.
         let event = match record.plain() {
-            Record::Termed(_) => {
-                return Err(Unnamed { lsn, what: "terms within terms".to_owned() });
+            Record::Termed(_) | Record::Noted(_) => {
+                return Err(Unnamed { lsn, what: "terms or notes within their like".to_owned() });
             }
             Record::Posted(posted) | Record::PostedLinked(posted) => {
-                Event::Transfer(self.posted(lsn, posted, record.is_linked())?)
+                let posted = self.posted(lsn, posted, record.is_linked())?;
+                let kind = record.noted_kind().unwrap_or(posted.kind);
+                Event::Transfer(TransferEvent { kind, ..posted })
             }
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 Event::Transfer(self.refused(lsn, refused, record.is_linked())?)
             }
+            Record::FeeEvent(event) => Self::fees_changed(event),
+            Record::FeeLeg(leg) => Event::FeeDecided(self.fee_decided(lsn, leg)?),
             Record::AccountOpened(spec) => Event::AccountOpened {
                 account: spec.id,
                 currency: self.currency(lsn, spec.currency)?,
@@ -163,7 +168,7 @@ impl Names {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => self.hold_event(lsn, record)?,
+            | Record::HoldRefused(_) => self.hold_event(lsn, record.plain())?,
             Record::Refunded(refunded) => Event::Refunded(self.refunded(lsn, refunded)?),
             Record::RefundRefused(refused) => {
                 Event::RefundRefused(self.refund_refused(lsn, refused)?)

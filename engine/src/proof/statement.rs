@@ -32,16 +32,21 @@
 //!   event 41, a refund refused:   id 16 │ linked 1 │ outcome 1 │ original 16 │ 1 │ if so: its LSN 8
 //!                                 │ 1 │ if so: amount 16 │ overdraft allowed 1 │ currency │ 1 │ if so:
 //!                                 its LSN 8 │ moved 16 │ refunded 16 │ reversed 1 │ side │ side
+//!   event 60, a fee decided:      transfer 16 │ outcome 1 │ schedule 8 │ amount 16 │ currency
+//!                                 │ side (debit) │ side (credit)
+//!   event 61, schedules of fees changed:  digest of the change 32
 //!   event 80, of a schedule or a saga:  saga 1 │ id 16 │ digest of the event 32
 //!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
 //! ```
 
+mod fees;
 mod fields;
 mod holds;
 mod refunds;
 
+pub use fees::FeeDecided;
 pub use holds::{
     HoldAsked, HoldCaptured, HoldExpired, HoldExtended, HoldPlaced, HoldRefused, HoldVoided,
 };
@@ -118,6 +123,13 @@ pub enum Event {
     HoldRefused(HoldRefused),
     /// Money was given back.
     Refunded(RefundDone),
+    /// A transfer's fee was taken or was not.
+    FeeDecided(FeeDecided),
+    /// A schedule of fees was defined, attached or detached.
+    FeesChanged {
+        /// The digest of how: of the record's bytes.
+        change: Hash,
+    },
     /// A refund was refused.
     RefundRefused(RefundRefused),
     /// An account was opened, with a profile.
@@ -275,6 +287,8 @@ const PROFILE_CHANGED: u8 = 22;
 const LIMITS_CHANGED: u8 = 23;
 const REFUNDED: u8 = 40;
 const REFUND_REFUSED: u8 = 41;
+const FEE_DECIDED: u8 = 60;
+const FEES_CHANGED: u8 = 61;
 const DRIVEN: u8 = 80;
 
 impl Statement {
@@ -337,6 +351,14 @@ impl Statement {
             Event::RefundRefused(refund) => {
                 out.push(REFUND_REFUSED);
                 refund.put(out);
+            }
+            Event::FeeDecided(fee) => {
+                out.push(FEE_DECIDED);
+                fee.put(out);
+            }
+            Event::FeesChanged { change } => {
+                out.push(FEES_CHANGED);
+                out.extend_from_slice(change);
             }
             Event::Driven { saga, id, what } => {
                 out.extend_from_slice(&[DRIVEN, u8::from(*saga)]);
@@ -432,6 +454,8 @@ impl Statement {
             HOLD_REFUSED => Event::HoldRefused(HoldRefused::take(&mut rest)?),
             REFUNDED => Event::Refunded(RefundDone::take(&mut rest)?),
             REFUND_REFUSED => Event::RefundRefused(RefundRefused::take(&mut rest)?),
+            FEE_DECIDED => Event::FeeDecided(FeeDecided::take(&mut rest)?),
+            FEES_CHANGED => Event::FeesChanged { change: rest.array()? },
             OPENED_IN_FULL => Event::OpenedInFull {
                 account: rest.account()?,
                 currency: rest.some_currency()?,
@@ -470,11 +494,7 @@ impl Statement {
 }
 
 const fn kind_number(kind: TransferKind) -> u8 {
-    match kind {
-        TransferKind::Transfer => 0,
-        TransferKind::Deposit => 1,
-        TransferKind::Withdrawal => 2,
-    }
+    kind.number()
 }
 
 fn put_transfer(transfer: &TransferEvent, out: &mut Vec<u8>) {
@@ -596,9 +616,7 @@ impl Rest<'_> {
     }
 
     fn kind(&mut self) -> Result<TransferKind, StatementError> {
-        let kinds = [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
-        let kind = kinds.get(usize::from(self.u8()?)).copied();
-        kind.ok_or(StatementError::Field("kind"))
+        TransferKind::from_number(self.u8()?).ok_or(StatementError::Field("kind"))
     }
 
     fn maybe<T>(

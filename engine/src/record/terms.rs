@@ -62,10 +62,11 @@ impl TermedRecord {
 }
 
 impl Record {
-    /// What happened, apart from the terms on which it was asked for.
+    /// What happened, apart from the terms on which it was asked for and from what was said about
+    /// it.
     #[must_use]
     pub fn plain(&self) -> &Self {
-        match self {
+        match self.unnoted() {
             Self::Termed(termed) => &termed.record,
             plain => plain,
         }

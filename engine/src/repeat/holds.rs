@@ -11,7 +11,7 @@ impl Asked {
         match (request, record) {
             (Request::Hold(asked), Record::Held(held)) => {
                 let Held { debit, credit, amount, timeout_ns, over_capture_max, .. } = *held;
-                self.is_posted(&asked.transfer(), debit, credit, amount)
+                self.is_posted(&asked.transfer(), debit, credit, amount, None)
                     && asked.timeout_ns == timeout_ns
                     && asked.over_capture_max == over_capture_max
             }

@@ -53,7 +53,7 @@ pub(super) fn stored_outcome(record: &Record, outcome: &mut Outcome) {
 /// `None` for events of no refund, and for refusals that found no money moved.
 #[must_use]
 pub fn refund_after(record: &Record) -> Option<crate::refunds::RefundAfter> {
-    match record {
+    match record.unnoted() {
         Record::Refunded(refunded) => Some(refunded.after()),
         Record::RefundRefused(refused) => refused.after(),
         _ => None,

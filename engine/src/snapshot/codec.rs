@@ -23,7 +23,8 @@
 
 use super::{Age, Asset, End, Head, IdsHead, IdsPiece, RefundsPiece, Run, Unsound};
 use crate::account::{Account, Durable};
-use crate::codec::{unzigzag, zigzag};
+use crate::codec::{fees_bytes, fees_of, unzigzag, zigzag};
+use crate::fees::Fees;
 use crate::holds::{Closed, Hold};
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::ledger::Totals;
@@ -375,8 +376,11 @@ pub fn put_head(head: &Head, out: &mut Vec<u8>) {
         out.extend_from_slice(&[asset.digits, len]);
         out.extend_from_slice(asset.code.as_bytes());
     }
-    if head.holds > 0 {
+    if head.holds > 0 || !head.fees.is_empty() {
         put(u128::from(head.holds), out);
+    }
+    if !head.fees.is_empty() {
+        out.extend_from_slice(&fees_bytes(&head.fees));
     }
 }
 
@@ -407,10 +411,15 @@ pub fn take_head(bytes: &[u8]) -> Result<Head, Malformed> {
     }
     let none = bytes.rest.is_empty();
     let holds = if none { 0 } else { bytes.u64()? };
-    bytes.field("the number of open holds", (none || holds > 0).then_some(()))?;
-    bytes.end()?;
+    let more = !bytes.rest.is_empty();
+    bytes.field("the number of open holds", (none || holds > 0 || more).then_some(()))?;
+    let mut fees = Fees::default();
+    if more {
+        let read = fees_of(bytes.rest).filter(|fees| !fees.is_empty());
+        fees = bytes.field("the schedules of fees", read)?;
+    }
     let ids = IdsHead { remember_ns, young_age_ns, newest_ns, old, young };
-    Ok(Head { lsn, time_ns, accounts, holds, ids, assets })
+    Ok(Head { lsn, time_ns, accounts, holds, ids, assets, fees })
 }
 
 /// Appends an end.

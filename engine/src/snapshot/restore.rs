@@ -60,6 +60,7 @@ impl Restore {
         let tally = Tally::new(Head { ids, ..head.clone() })?;
         let mut coordinator = Coordinator::new(layout, seed, remember_ns);
         coordinator.currencies = tally.currencies().clone();
+        coordinator.fees = head.fees.clone();
         coordinator.next_lsn = head.lsn.next();
         coordinator.last_time_ns = head.time_ns;
         let known = coordinator.known.restoring(&head.ids);
@@ -80,6 +81,11 @@ impl Restore {
     pub fn finish(self, end: &End) -> Result<Ledger, Unsound> {
         let RestoreAccounts { tally, mut coordinator, partitions } = self.accounts;
         tally.check(end)?;
+        let hosts = |slot| {
+            let listing = coordinator.directory.at(slot)?;
+            Some((listing.currency, listing.external))
+        };
+        coordinator.fees.check_whole(hosts).map_err(Unsound::Fees)?;
         self.ids.tally.finish()?;
         coordinator.known = self.ids.known;
         Ok(Ledger { coordinator, partitions })

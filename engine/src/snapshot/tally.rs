@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::holds::Hold;
 use crate::ids::{Lsn, Slot};
 use crate::known::Age;
-use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, RefundsPart, Totals, hash_of_state};
+use crate::ledger::{HashPart, HoldsDiffer, HoldsPart, Known, RefundsPart, Totals, hash_of_state};
 use crate::money::{AMOUNT_MAX, Currencies, CurrencyId};
 use crate::profile::ProfilesHash;
 use foldhash::fast::FixedState;
@@ -312,15 +312,11 @@ impl Tally {
         }
         let next = self.head.lsn.next();
         let own = self.currencies.own();
-        let state_hash = hash_of_state(
-            self.hash,
-            self.slots,
-            self.holds,
-            (&self.refunds, &self.driven.part),
-            next,
-            own,
-            &self.profiles,
-        );
+        let known =
+            Known { next_lsn: next, assets: own, fees: &self.head.fees, driven: &self.driven.part };
+        let (slots, holds) = (self.slots, self.holds);
+        let state_hash =
+            hash_of_state(self.hash, slots, holds, &self.refunds, &known, &self.profiles);
         Ok(End { totals: self.totals.clone(), state_hash })
     }
 

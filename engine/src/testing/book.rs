@@ -1,11 +1,13 @@
 //! A ledger and the events it came to, for tests: what operators do, the world's beginning,
 //! replay, and repeats filled in from the events.
 
+use super::fees::FeeStep;
 use super::workload;
 use crate::account::Impossible;
 use crate::account_event::Opening;
 use crate::batch::{Batch, Item, NO_STEP, Op};
 use crate::coordinator::Answer;
+use crate::fees::FeeFault;
 use crate::ids::{AccountId, Lsn, Slot};
 use crate::ledger::Ledger;
 use crate::limits::LimitsChange;
@@ -240,6 +242,25 @@ impl Book {
         history
     }
 
+    /// Does something with fees, nothing else being on its way.
+    ///
+    /// # Errors
+    /// Why not; nothing happened then.
+    ///
+    /// # Panics
+    /// When the machines contradict themselves.
+    pub fn fee(&mut self, now_ns: u64, step: &FeeStep) -> Result<Option<Lsn>, FeeFault> {
+        let coordinator = &mut self.ledger.coordinator;
+        let event = match step {
+            FeeStep::Define(schedule) => coordinator.define_fee(schedule.clone())?,
+            FeeStep::Attach(target, name) => coordinator.attach_fee(*target, *name)?,
+        };
+        Ok(event.map(|(lsn, record)| {
+            self.note(now_ns, lsn, record);
+            lsn
+        }))
+    }
+
     /// Defines an asset, nothing else being on its way. No event when it was defined before.
     ///
     /// # Errors
@@ -280,7 +301,7 @@ pub fn filled_in_full(mut answer: Answer, events: &[Event]) -> Vec<Answered> {
     };
     resolve(&mut answer, read).expect("the events are at hand");
     let mut all: Vec<_> =
-        answer.outcomes.into_iter().map(|outcome| (outcome, None, None, None)).collect();
+        answer.outcomes.into_iter().map(|outcome| (outcome, None, None, None, None)).collect();
     for (at, hold) in answer.holds {
         assert!(all[at].1.replace(hold).is_none(), "told once");
     }
@@ -289,6 +310,9 @@ pub fn filled_in_full(mut answer: Answer, events: &[Event]) -> Vec<Answered> {
     }
     for (at, terms) in answer.terms {
         assert!(all[at].3.replace(terms).is_none(), "told once");
+    }
+    for (at, fee) in answer.fees {
+        assert!(all[at].4.replace(fee).is_none(), "told once");
     }
     all
 }

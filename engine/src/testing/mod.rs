@@ -8,6 +8,8 @@
 
 pub mod book;
 pub mod driven;
+pub mod fees;
+mod notes;
 pub mod rng;
 mod terms;
 pub mod workload;

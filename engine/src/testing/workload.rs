@@ -6,7 +6,8 @@
 //! second currency, an account one step from the largest balance and its counterpart, one
 //! with a huge overdraft, one that is opened late, one that never exists.
 
-use super::terms;
+use super::fees::{self, FeeStep};
+use super::{notes, terms};
 use crate::account_event::Opening;
 use crate::ids::{AccountId, Lsn, TransferId};
 use crate::limits::{Bounds, LimitsChange};
@@ -53,6 +54,8 @@ pub enum Step {
     Open(Opening),
     /// An operator defines an asset.
     Define(&'static str, u32),
+    /// An operator does something with fees.
+    Fee(FeeStep),
 }
 
 /// A step before it is decoded: what kind it is, and a word for each transfer.
@@ -212,6 +215,8 @@ struct Decoder {
     /// Whether there are holds and terms at all, and the ids under which holds were asked for.
     with_holds: bool,
     holds: Vec<TransferId>,
+    /// Whether a schedule of fees was defined.
+    with_fees: bool,
     /// Whether there are refunds; the ids under which something was to be moved, those that only
     /// a blocked account keeps from it, and those of refunds.
     with_refunds: bool,
@@ -327,6 +332,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
+            244..=251 if self.with_holds => self.fee(words.first().copied().unwrap_or(0)),
             0..=39 if self.with_refunds => self.returns(words),
             160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
@@ -344,6 +350,13 @@ impl Decoder {
             }
             _ => self.submission(kind % 8 == 7, words),
         }
+    }
+
+    fn fee(&mut self, word: u64) -> Step {
+        let step = fees::step(word, self.with_fees);
+        self.with_fees = true;
+        self.events += 1;
+        Step::Fee(step)
     }
 
     fn submission(&mut self, all_linked: bool, words: &[u64]) -> Step {
@@ -380,6 +393,9 @@ impl Decoder {
         let mut requests = vec![deposit.into()];
         for word in &words[1.min(words.len())..] {
             let mut request = self.refund(Bits(word >> 30), self.transfer(*word));
+            if word >> 60 == 15 {
+                request = notes::noted(*word, request);
+            }
             request.set_linked(word % 4 == 3);
             self.refunds.push(request.id());
             requests.push(request.clone());
@@ -451,13 +467,16 @@ impl Decoder {
             let last = accounts().len() as u64 + 1 + self.events;
             fresh = terms::termed(word, last, fresh);
         }
+        if self.with_holds && word >> 44 & 7 == 7 {
+            fresh = notes::noted(word, fresh);
+        }
         if matches!(fresh.plain(), Request::Hold(_)) {
             self.holds.push(fresh.id());
         }
-        if matches!(fresh, Request::Transfer(_) | Request::Capture(_)) {
+        if matches!(fresh.unnoted(), Request::Transfer(_) | Request::Capture(_)) {
             self.moves.push(fresh.id());
         }
-        match &fresh {
+        match fresh.unnoted() {
             Request::Transfer(t) if spec_of(t.debit).external && (1..99).contains(&t.amount) => {
                 self.deposits.push(t.id);
             }
@@ -500,6 +519,11 @@ impl Decoder {
             _ => Some(CurrencyId(1000)),
         };
         let kind = match bits.take(5) {
+            24 if self.with_holds => TransferKind::Payment,
+            25 if self.with_holds => TransferKind::Refund,
+            26 if self.with_holds => TransferKind::Fee,
+            27 if self.with_holds => TransferKind::Adjustment,
+            28 if self.with_holds => TransferKind::Interest,
             29 => TransferKind::Transfer,
             30 => TransferKind::Deposit,
             31 => TransferKind::Withdrawal,
@@ -625,7 +649,8 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
     let other_kind = |kind| match kind {
         TransferKind::Transfer => TransferKind::Deposit,
         TransferKind::Deposit => TransferKind::Withdrawal,
-        TransferKind::Withdrawal => TransferKind::Transfer,
+        TransferKind::Payment => TransferKind::Adjustment,
+        _ => TransferKind::Transfer,
     };
     let other_currency = |currency: Option<CurrencyId>| match currency {
         Some(_) => None,
@@ -663,6 +688,11 @@ fn changed(how: u64, back: usize, mut request: Request) -> Request {
         (Request::Void(void), _) => void.hold = void.id,
         (Request::Extend(extend), 55) => extend.hold = extend.id,
         (Request::Extend(extend), _) => extend.timeout_ns += 1,
+        (Request::Noted(noted), 55 | 60) => notes::changed(noted.note_mut()),
+        (Request::Noted(noted), _) => {
+            let other = changed(how, back, noted.request().clone());
+            *noted.request_mut() = other;
+        }
         (Request::Termed(termed), 55) => terms::changed(termed),
         (Request::Termed(termed), _) => {
             let other = changed(how, back, termed.request().clone());

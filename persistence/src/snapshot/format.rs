@@ -22,9 +22,9 @@ use ducat_engine::snapshot::{End, Head};
 
 /// The version this code writes. It reads version 1 too, which knew no holds and nothing of
 /// accounts beside their money, and version 2, which did not know by which event an account was
-/// changed without an entry; their bytes mean the same. Blocks of refunded transfers are there only
-/// where a transfer was refunded. Version 3 knew no schedules and no sagas; their blocks, too, are
-/// there only where there are some.
+/// changed without an entry, and version 3, whose head knew no schedules of fees; their bytes mean the
+/// same. Blocks of refunded transfers, and of schedules and sagas (version 3 knew none), are there only
+/// where there are some.
 pub const VERSION: u32 = 4;
 
 /// The oldest version this code reads.

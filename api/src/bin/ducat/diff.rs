@@ -106,10 +106,12 @@ impl Observer for Differ {
             | Record::PostedLinked(_)
             | Record::Captured(_)
             | Record::Refunded(_) => self.posted += 1,
+            Record::FeeLeg(leg) if leg.posted().is_some() => self.posted += 1,
             Record::Refused(_)
             | Record::RefusedLinked(_)
             | Record::HoldRefused(_)
-            | Record::RefundRefused(_) => self.refused += 1,
+            | Record::RefundRefused(_)
+            | Record::FeeLeg(_) => self.refused += 1,
             _ => self.other += 1,
         }
         self.printer.as_mut().map_or(Ok(()), |printer| printer.print(ledger, event))

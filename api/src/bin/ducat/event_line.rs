@@ -2,8 +2,10 @@
 //! decimal texts in the currency's digits.
 
 mod driven;
+mod fees;
 mod holds;
 mod message;
+mod notes;
 mod refunds;
 mod watches;
 
@@ -14,11 +16,12 @@ use crate::output;
 use ducat_actors::replay::Event;
 use ducat_api::convert::watches as to_message;
 use ducat_engine::account_event::{AccountEvent, Change, LimitsFrom, Opening};
+use ducat_engine::fees::Target;
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::{CurrencyId, format_minor};
 use ducat_engine::profile::AccountKind;
-use ducat_engine::record::{Party, Posted, Record, Refused};
+use ducat_engine::record::{FeeEvent, Party, Posted, Record, Refused};
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +36,8 @@ pub struct EventLine {
     /// `posted`, `refused`, `account-opened`, `status-changed`, `profile-changed`,
     /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
     /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`; `schedule` or `saga`,
-    /// of which `what` says what happened.
+    /// of which `what` says what happened; `fee`, `fee-refused`, `fee-defined`, `fee-attached` or
+    /// `fee-detached`.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -99,7 +103,22 @@ pub struct EventLine {
     ceiling: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// `none` where it was taken away.
+    /// The transfer that a fee is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_of: Option<String>,
+    /// A schedule of fees: its number, or when it is defined its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    /// The user's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// What it is, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// The day on which it counts, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_date: Option<String>,
+    /// Of a transfer, where its accounts do not tell; of an account, `none` where it was taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +193,7 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
     };
     match record {
         Record::Termed(termed) => accounts(ledger, &termed.record),
+        Record::Noted(noted) => accounts(ledger, &noted.record),
         Record::Posted(p) | Record::PostedLinked(p) => [of(p.debit), of(p.credit)],
         Record::Refused(r) | Record::RefusedLinked(r) => [party(&r.debit), party(&r.credit)],
         Record::AccountOpened(spec) => [Some(spec.id), None],
@@ -190,6 +210,12 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
         | Record::Expired(_)
         | Record::HoldRefused(_) => holds::accounts(ledger, record),
         Record::Refunded(r) => [of(r.debit), of(r.credit)],
+        Record::FeeEvent(event) => match **event {
+            FeeEvent::Defined { slot, .. } => [of(slot), None],
+            FeeEvent::Attached { target: Target::Account(slot), .. } => [of(slot), None],
+            FeeEvent::Attached { .. } => [None, None],
+        },
+        Record::FeeLeg(leg) => [of(leg.debit), of(leg.credit)],
         Record::RefundRefused(r) => match &r.found {
             Some(found) => [party(&found.debit), party(&found.credit)],
             None => [None, None],
@@ -207,6 +233,9 @@ impl EventLine {
             ..Self::default()
         };
         match event.record {
+            Record::Noted(noted) => {
+                Self::new(ledger, &Event { record: &noted.record, ..*event }).noted(noted)
+            }
             Record::Termed(termed) => {
                 let plain = Self::new(ledger, &Event { record: &termed.record, ..*event });
                 let debit = accounts(ledger, &termed.record)[0];
@@ -262,6 +291,8 @@ impl EventLine {
             | Record::Extended(_)
             | Record::Expired(_)
             | Record::HoldRefused(_) => line.of_hold(ledger, event.record),
+            Record::FeeEvent(event) => line.fee_event(ledger, event),
+            Record::FeeLeg(leg) => line.fee_leg(ledger, leg),
             Record::Refunded(refunded) => line.refunded(ledger, refunded),
             Record::RefundRefused(refused) => {
                 line.refund_refused(ledger, refused, accounts(ledger, event.record))
@@ -421,6 +452,7 @@ impl EventLine {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
             "schedule" | "saga" => self.driven_text(),
+            _ if self.event.starts_with("fee") => self.fee_text(),
             _ if self.hold.is_some() => self.hold_text(),
             _ if self.original.is_some() => self.refund_text(),
             "asset-defined" => format!(
@@ -432,8 +464,9 @@ impl EventLine {
         };
         let terms = if self.terms { "  on terms" } else { "" };
         let linked = if self.linked { "  linked with the next" } else { "" };
+        let note = self.note_text();
         let triggered: String = self.triggered.iter().map(TriggerLine::text).collect();
-        format!("{}  {}  {what}{terms}{linked}{triggered}", self.lsn, self.time)
+        format!("{}  {}  {what}{note}{terms}{linked}{triggered}", self.lsn, self.time)
     }
 
     /// As text or JSON.

@@ -41,8 +41,8 @@ impl Figures {
     /// Takes an event's own figures.
     pub fn take(&mut self, event: &Event<'_>) {
         match event.record.plain() {
-            // Nothing has terms twice.
-            Record::Termed(_) => {}
+            // Nothing has terms or notes twice.
+            Record::Termed(_) | Record::Noted(_) => {}
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(event.lsn, posted),
             Record::AccountOpened(spec) => self.open(spec),
             Record::Account(account_event) => match &**account_event {
@@ -66,7 +66,13 @@ impl Figures {
             }
             Record::Captured(captured) => self.post(event.lsn, &captured.posted()),
             Record::Refunded(refunded) => self.post(event.lsn, &refunded.posted()),
+            Record::FeeLeg(leg) => {
+                if let Some(posted) = leg.posted() {
+                    self.post(event.lsn, &posted);
+                }
+            }
             // They move no posted balance.
+            Record::FeeEvent(_) => {}
             Record::Refused(_)
             | Record::RefusedLinked(_)
             | Record::AssetDefined { .. }

@@ -7,6 +7,7 @@ pub use print::HoldAfterLine;
 
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::note::NoteArgs;
 use crate::terms::{BalancingArgs, RequireArgs, terms};
 use crate::transfer::{Units, text, units};
 use crate::{Global, moment, net, output};
@@ -109,6 +110,7 @@ pub struct PlaceArgs {
     require: RequireArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
+    note: NoteArgs,
 }
 
 /// Options of `hold capture`.
@@ -129,6 +131,8 @@ pub struct CaptureArgs {
     id: IdArg,
     #[command(flatten)]
     require: RequireArgs,
+    #[command(flatten)]
+    note: NoteArgs,
 }
 
 /// Runs a `hold` command.
@@ -166,6 +170,7 @@ async fn place(global: &Global, args: PlaceArgs) -> Done {
         over_capture_max: args.over_capture_max.unwrap_or_default(),
         terms: terms(&BalancingArgs::default(), &args.require),
         dry_run: args.dry_run.dry_run,
+        note: args.note.wire(),
         ..Default::default()
     };
     let mut client = net::ledger(global).await?;
@@ -196,7 +201,8 @@ async fn capture(global: &Global, args: CaptureArgs) -> Done {
     };
     let asked = of_hold(Operation::Capture, args.id, "capture", args.hold)?;
     let amount = args.amount.unwrap_or_default();
-    let asked = proto::TransferRequest { amount, currency, last: args.last, terms, ..asked };
+    let (last, note) = (args.last, args.note.wire());
+    let asked = proto::TransferRequest { amount, currency, last, terms, note, ..asked };
     ask(global, asked, "CAPTURED").await
 }
 

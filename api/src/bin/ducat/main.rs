@@ -20,12 +20,14 @@ mod event_line;
 mod events;
 mod exit;
 mod explain;
+mod fee;
 mod figures;
 mod hold;
 mod import;
 mod key;
 mod moment;
 mod net;
+mod note;
 mod offline;
 mod output;
 mod pay;
@@ -93,6 +95,9 @@ enum Command {
     /// Define assets that ISO 4217 does not list.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
+    /// Define schedules of fees, attach them to accounts and kinds of transfers, quote what is due.
+    #[command(subcommand)]
+    Fee(Box<fee::FeeCommand>),
     /// Make one transfer and wait until it is durable.
     Transfer(transfer::TransferArgs),
     /// Pay one account out of several sources, in order: all of it or nothing.
@@ -199,6 +204,7 @@ fn run(cli: Cli) -> Done {
         Command::Serve(args) => serve::run(*args),
         Command::Account(command) => block_on(account::run(&global, command)),
         Command::Asset(command) => block_on(asset::run(&global, command)),
+        Command::Fee(command) => block_on(fee::run(&global, *command)),
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Pay(args) => block_on(pay::pay(&global, args)),
         Command::Split(args) => block_on(pay::split(&global, args)),

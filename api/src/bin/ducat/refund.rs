@@ -3,6 +3,7 @@
 
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::note::NoteArgs;
 use crate::transfer::{Unit, Units, text, units};
 use crate::{Global, net, output};
 use clap::Args;
@@ -36,6 +37,7 @@ struct BackArgs {
     id: Option<TransferId>,
     #[command(flatten)]
     dry_run: DryRunArg,
+    note: NoteArgs,
 }
 
 /// Options of `refund`.
@@ -176,6 +178,7 @@ fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest
         original_lsn: args.original.lsn.unwrap_or(0),
         allow_overdraft: args.allow_overdraft,
         dry_run: args.dry_run.dry_run,
+        note: args.note.wire(),
         ..Default::default()
     })
 }

@@ -3,10 +3,12 @@
 use crate::exit::{Done, Exit, Failure};
 use crate::moment::At;
 use crate::{Global, moment, net, output};
-use clap::Args;
-use ducat_api::proto;
+use clap::{Args, ValueEnum};
 use ducat_api::proto::get_balance_at_request as balance_request;
+use ducat_api::{day, proto};
 use ducat_engine::ids::AccountId;
+use ducat_engine::note::Day;
+use ducat_engine::transfer::TransferKind;
 use serde::Serialize;
 
 /// Options of `account entries`.
@@ -18,7 +20,9 @@ Examples:
   ducat account entries 2                                   # the newest hundred
   ducat account entries 2 --from 5001 --to 9000 --limit 0   # between two LSNs
   ducat account entries 2 --from 2026-01-01T00:00:00Z --to 2026-01-31T23:59:59.999999999Z \\
-        --oldest-first --limit 0 --json                     # the statement of January")]
+        --oldest-first --limit 0 --json                     # the statement of January
+  ducat account entries 2 --by value --value-from 2026-01-01 --value-to 2026-01-31 --limit 0
+                                                            # January by value date")]
 pub struct EntriesArgs {
     /// The account's id.
     id: AccountId,
@@ -34,6 +38,25 @@ pub struct EntriesArgs {
     /// The oldest first instead of the newest.
     #[arg(long)]
     oldest_first: bool,
+    /// In the order in which they were booked, or in that of their value dates. By value, each page
+    /// reads all of the account's entries between the other bounds.
+    #[arg(long, value_enum, default_value_t = Order::Booking)]
+    by: Order,
+    /// From this value date on, such as 2026-01-01.
+    #[arg(long, value_name = "DATE", value_parser = crate::note::parse)]
+    value_from: Option<Day>,
+    /// Up to this value date.
+    #[arg(long, value_name = "DATE", value_parser = crate::note::parse)]
+    value_to: Option<Day>,
+}
+
+/// In which order entries are listed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// By the place of their decision.
+    Booking,
+    /// By value date.
+    Value,
 }
 
 /// Options of `account balance`.
@@ -63,6 +86,12 @@ struct EntryLine<'a> {
     amount: &'a str,
     balance_after: &'a str,
     currency: &'a str,
+    kind: &'static str,
+    value_date: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reference: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
 }
 
 /// A balance as scripts read it.
@@ -78,7 +107,10 @@ struct BalanceLine {
 
 /// Runs `account entries`.
 pub async fn entries(global: &Global, args: EntriesArgs) -> Done {
-    let EntriesArgs { id, limit, from, to, oldest_first } = args;
+    let EntriesArgs { id, limit, from, to, oldest_first, by, value_from, value_to } = args;
+    if by == Order::Booking && (value_from.is_some() || value_to.is_some()) {
+        return Err(Failure::usage("--value-from and --value-to need --by value"));
+    }
     let (from_lsn, from_time_ns) = halves(from)?;
     let (to_lsn, to_time_ns) = halves(to)?;
     let mut request = proto::ListEntriesRequest {
@@ -89,6 +121,9 @@ pub async fn entries(global: &Global, args: EntriesArgs) -> Done {
         to_lsn,
         to_time_ns,
         oldest_first,
+        by_value: by == Order::Value,
+        from_value_date: value_from.map(day::text).unwrap_or_default(),
+        to_value_date: value_to.map(day::text).unwrap_or_default(),
         ..proto::ListEntriesRequest::default()
     };
     let mut client = net::ledger(global).await?;
@@ -103,7 +138,8 @@ pub async fn entries(global: &Global, args: EntriesArgs) -> Done {
         entries.extend(response.entries);
         let ends = left == 0 || request.cursor.is_empty();
         if (global.json || ends) && (!entries.is_empty() || !global.json) {
-            output::print(&entries_text(id, &entries, &response.currency, global.json)?)?;
+            let text = entries_text(id, &entries, &response.currency, by, global.json)?;
+            output::print(&text)?;
             entries.clear();
         }
         if ends {
@@ -169,8 +205,10 @@ fn entries_text(
     account: AccountId,
     entries: &[proto::Entry],
     currency: &str,
+    by: Order,
     json: bool,
 ) -> Result<String, Failure> {
+    let nothing = proto::Note::default();
     if json {
         let line = |e: &proto::Entry| {
             output::json(&EntryLine {
@@ -183,10 +221,17 @@ fn entries_text(
                 amount: &e.amount,
                 balance_after: &e.balance_after,
                 currency,
+                kind: kind(e),
+                value_date: &e.value_date,
+                reference: &e.note.as_ref().unwrap_or(&nothing).reference,
+                description: &e.note.as_ref().unwrap_or(&nothing).description,
             })
         };
         let lines: Result<Vec<_>, _> = entries.iter().map(line).collect();
         return Ok(lines?.join("\n"));
+    }
+    if by == Order::Value {
+        return Ok(by_value_text(entries, currency));
     }
     let header = ["lsn", "time", "amount", "balance", "counterparty", "transfer"];
     let rows = entries
@@ -205,6 +250,32 @@ fn entries_text(
     Ok(output::table(&header, &[0, 2, 3, 4], rows))
 }
 
+/// Entries in the order of value dates, as a table.
+fn by_value_text(entries: &[proto::Entry], currency: &str) -> String {
+    let header =
+        ["value date", "lsn", "amount", "kind", "counterparty", "reference", "description"];
+    let nothing = proto::Note::default();
+    let row = |e: &proto::Entry| {
+        let note = e.note.as_ref().unwrap_or(&nothing);
+        vec![
+            e.value_date.clone(),
+            e.lsn.to_string(),
+            format!("{} {currency}", e.amount),
+            kind(e).to_owned(),
+            output::account_id(e.counterparty_high, e.counterparty),
+            note.reference.clone(),
+            note.description.clone(),
+        ]
+    };
+    output::table(&header, &[1, 2, 4], entries.iter().map(row).collect())
+}
+
+/// What an entry is for, in a word.
+fn kind(entry: &proto::Entry) -> &'static str {
+    let kind = u8::try_from(entry.kind).ok().and_then(TransferKind::from_number);
+    kind.map_or("unknown", TransferKind::name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,20 +289,25 @@ mod tests {
             counterparty: 1,
             amount: "12.34".into(),
             balance_after: "12.34".into(),
+            kind: 3,
+            value_date: "2025-01-02".into(),
+            note: Some(proto::Note { reference: "INV-1".into(), ..Default::default() }),
             ..Default::default()
         };
         let account = AccountId::new(2).expect("not zero");
         assert_eq!(
-            entries_text(account, std::slice::from_ref(&entry), "GBP", false).expect("text"),
+            entries_text(account, std::slice::from_ref(&entry), "GBP", Order::Booking, false)
+                .expect("text"),
             "lsn  time                               amount  balance  counterparty  transfer\n  \
              9  2025-01-01T00:00:00.000000000Z  12.34 GBP    12.34             1  77"
         );
         assert_eq!(
-            entries_text(account, &[entry], "GBP", true).expect("text"),
+            entries_text(account, &[entry], "GBP", Order::Booking, true).expect("text"),
             concat!(
                 r#"{"account":"2","lsn":9,"time":"2025-01-01T00:00:00.000000000Z","#,
                 r#""time_ns":1735689600000000000,"transfer":"77","counterparty":"1","#,
-                r#""amount":"12.34","balance_after":"12.34","currency":"GBP"}"#
+                r#""amount":"12.34","balance_after":"12.34","currency":"GBP","kind":"payment","#,
+                r#""value_date":"2025-01-02","reference":"INV-1"}"#
             )
         );
     }

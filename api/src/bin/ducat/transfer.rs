@@ -3,6 +3,7 @@
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::hold::HoldAfterLine;
+use crate::note::NoteArgs;
 use crate::refund::RefundAfterLine;
 use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
@@ -28,7 +29,9 @@ Examples:
         --id 0192f3a4-5b6c-7d8e-9f01-23456789abcd
   ducat transfer --from 2 --to 3 --amount 50.00 --currency GBP --up-to available
   ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --require debit.version=17
-  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --dry-run")]
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --dry-run
+  ducat transfer --from 2 --to 3 --amount 12.34 --currency GBP --kind payment \\
+        --reference INV-2026-117 --description 'two chairs' --value-date 2026-01-31")]
 pub struct TransferArgs {
     /// The account that pays.
     #[arg(long, value_name = "ACCOUNT")]
@@ -42,7 +45,8 @@ pub struct TransferArgs {
     /// The currency of both accounts.
     #[arg(long, value_name = "CODE")]
     currency: String,
-    /// A deposit comes from an external account, a withdrawal goes to one.
+    /// What it is for. A deposit comes from an external account, a withdrawal goes to one, a transfer
+    /// and a payment touch none; of the others one side may be external.
     #[arg(long, value_enum, default_value_t = Kind::Transfer)]
     kind: Kind,
     /// The transfer's id: a UUID or a whole number. A UUIDv7 is made when none is given.
@@ -54,6 +58,7 @@ pub struct TransferArgs {
     require: RequireArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
+    note: NoteArgs,
 }
 
 /// An outcome as scripts read it.
@@ -81,6 +86,18 @@ struct OutcomeLine<'a> {
     /// What is told of one with terms.
     #[serde(skip_serializing_if = "Option::is_none")]
     terms: Option<TermsLine>,
+    /// The fee that was due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<FeeLine>,
+}
+
+/// A fee as scripts read it.
+#[derive(Serialize)]
+struct FeeLine {
+    schedule: u32,
+    amount_minor: String,
+    amount: Option<String>,
+    code: &'static str,
 }
 
 /// What is told of terms, as scripts read it.
@@ -156,6 +173,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
         kind: args.kind.wire(),
         terms: terms(&args.balancing, &args.require),
         dry_run: args.dry_run.dry_run,
+        note: args.note.wire(),
         ..Default::default()
     }
 }
@@ -231,6 +249,14 @@ pub fn text(
         };
         facts.push(("moved", moved));
     }
+    if let Some(fee) = line.fee.filter(|_| line.posted) {
+        let unit = units.debit.as_ref().or(units.credit.as_ref());
+        let amount = match (fee.amount, unit) {
+            (Some(amount), Some(unit)) => format!("{amount} {}", unit.currency),
+            _ => format!("{} minor units", fee.amount_minor),
+        };
+        facts.push(("fee", format!("{amount} by schedule {}", fee.schedule)));
+    }
     if let Some(hold) = line.hold {
         facts.extend(hold.facts());
     }
@@ -264,6 +290,22 @@ fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'
         hold: outcome.hold.as_ref().map(|hold| HoldAfterLine::new(hold, units.debit.as_ref())),
         refund: outcome.refund.as_ref().map(|r| RefundAfterLine::new(r, units.debit.as_ref())),
         terms: outcome.terms.as_ref().map(|told| terms_line(told, units)),
+        fee: outcome.fee.as_ref().map(|told| fee_line(told, units)),
+    }
+}
+
+fn fee_line(told: &proto::FeeOutcome, units: &Units) -> FeeLine {
+    let amount_minor = match told.amount_wide.as_str() {
+        "" => told.amount_minor.to_string(),
+        wide => wide.to_owned(),
+    };
+    let unit = units.debit.as_ref().or(units.credit.as_ref());
+    let amount = amount_minor.parse().ok().zip(unit);
+    FeeLine {
+        schedule: told.schedule,
+        amount: amount.map(|(minor, unit)| format_minor(minor, unit.digits)),
+        amount_minor,
+        code: output::code_name(told.code),
     }
 }
 

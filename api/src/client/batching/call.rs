@@ -111,6 +111,7 @@ fn is_plain(item: &TransferRequest) -> bool {
     item.id | item.id_high != 0
         && item.terms.is_none()
         && !item.dry_run
+        && item.note.is_none()
         && item.amount.is_empty()
         && item.currency.is_empty()
         && item.over_capture_max.is_empty()
@@ -121,7 +122,7 @@ const fn moves(item: &TransferRequest) -> bool {
     item.debit_account | item.debit_account_high != 0
         && item.credit_account | item.credit_account_high != 0
         && 0 <= item.kind
-        && item.kind <= 2
+        && item.kind <= 7
         && item.hold_id | item.hold_id_high == 0
         && !item.last
         && !names_original(item)
@@ -202,7 +203,8 @@ mod tests {
             (TransferRequest { id: 0, ..transfer() }, Some("TRANSFER_ID_ZERO")),
             (TransferRequest { debit_account: 0, ..transfer() }, Some("ACCOUNT_ID_ZERO")),
             (TransferRequest { credit_account: 0, ..transfer() }, Some("ACCOUNT_ID_ZERO")),
-            (TransferRequest { kind: 3, ..transfer() }, Some("KIND_UNKNOWN")),
+            (TransferRequest { kind: 7, ..transfer() }, None),
+            (TransferRequest { kind: 8, ..transfer() }, Some("KIND_UNKNOWN")),
             (TransferRequest { linked: true, ..transfer() }, Some("LAST_LINKED")),
             (TransferRequest { dry_run: true, ..transfer() }, Some("DRY_RUN_IN_BATCH")),
             (TransferRequest { amount: "1".into(), ..transfer() }, Some("AMOUNT_TWICE")),
@@ -231,7 +233,7 @@ mod tests {
             ("id", |t| t.id = 0),
             ("debit", |t| t.debit_account ^= 2),
             ("credit", |t| t.credit_account_high = 7),
-            ("kind", |t| t.kind = 3),
+            ("kind", |t| t.kind = 8),
             ("amount", |t| t.amount_minor = 9),
             ("text", |t| t.amount = "1".into()),
             ("currency", |t| t.currency = "GBP".into()),

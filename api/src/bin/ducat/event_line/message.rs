@@ -24,6 +24,16 @@ impl EventLine {
             let line = Self { debit: account(0), credit: account(1), ..line };
             return line.decided(transfer, digits, &event.currency);
         }
+        if let Some(fee) = &event.fee {
+            let line = Self { debit: account(0), credit: account(1), ..line };
+            return line.fee_of_message(fee, &event.currency);
+        }
+        if let Some(schedule) = &event.fee_defined {
+            return line.fee_defined(schedule);
+        }
+        if let Some(change) = &event.fee_attached {
+            return line.fee_attached(change, account(0));
+        }
         if let Some(expired) = &event.hold_expired {
             return Self {
                 event: "expired",
@@ -115,6 +125,7 @@ impl EventLine {
             };
             Some(format_minor(minor, digits))
         });
+        let line = self.noted_so(&asked, done);
         let line = Self {
             up_to: named.clone().filter(|_| balanced),
             terms: asked.terms.is_some(),
@@ -123,7 +134,7 @@ impl EventLine {
             currency: (!asked.currency.is_empty()).then(|| asked.currency.clone()),
             debit_posted: after(&outcome.debit),
             linked: asked.linked,
-            ..self
+            ..line
         };
         if asked.operation() == Operation::Transfer {
             return Self {

@@ -1,0 +1,311 @@
+//! Kinds and notes, by example: which accounts a kind allows, what a note changes (nothing but the
+//! request's content), how both are written, and what replay refuses.
+
+use ducat_engine::account::Impossible;
+use ducat_engine::codec::{NOTE_BYTES_MAX, RECORD_BYTES_MAX, decode_all, encode};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ledger::Ledger;
+use ducat_engine::note::{DESCRIPTION_BYTES_MAX, Day, Note, Noted, REFERENCE_BYTES_MAX};
+use ducat_engine::record::{NotedRecord, Posted, PostedSide, Record};
+use ducat_engine::rejection::Rejection;
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request};
+use ducat_engine::terms::{Balancing, DebitCap, Termed, Terms};
+use ducat_engine::testing::book::{self, Event, filled};
+use ducat_engine::testing::workload::GBP;
+use ducat_engine::transfer::{AccountSpec, Outcome, TransferKind, TransferRequest};
+
+const OUTSIDE: u128 = 1;
+const BANK: u128 = 2;
+const ALICE: u128 = 3;
+const SHOP: u128 = 4;
+
+fn account(number: u128) -> AccountId {
+    AccountId::new(number).expect("not zero")
+}
+
+fn id(number: u128) -> TransferId {
+    TransferId::new(number).expect("not zero")
+}
+
+fn transfer(number: u128, debit: u128, credit: u128, kind: TransferKind) -> TransferRequest {
+    let (debit, credit) = (account(debit), account(credit));
+    TransferRequest {
+        id: id(number),
+        debit,
+        credit,
+        amount: 5,
+        currency: None,
+        kind,
+        linked: false,
+    }
+}
+
+fn note(reference: &str, value_date: Option<i32>) -> Note {
+    let value_date = value_date.map(|days| Day::new(days).expect("a day"));
+    Note { reference: reference.to_owned(), description: "two chairs".to_owned(), value_date }
+}
+
+fn noted(request: impl Into<Request>, note: Note) -> Request {
+    Noted::new(request, note).expect("it can be kept").into()
+}
+
+/// A ledger of two external and two other accounts, of which Alice has 100, and its journal.
+struct Bank {
+    ledger: Ledger,
+    events: Vec<Event>,
+}
+
+impl Bank {
+    fn new() -> Self {
+        let mut bank = Self { ledger: book::empty(2, u64::MAX), events: Vec::new() };
+        for number in [OUTSIDE, BANK, ALICE, SHOP] {
+            let (id, external) = (account(number), number <= BANK);
+            let spec = AccountSpec { id, currency: GBP, overdraft_limit: 0, external };
+            let (lsn, record) = bank.ledger.open_account(&spec).expect("new");
+            bank.events.push(Event { lsn, time_ns: 0, record });
+        }
+        let deposit = transfer(1 << 64, OUTSIDE, ALICE, TransferKind::Deposit);
+        bank.ask(TransferRequest { amount: 100, ..deposit });
+        bank
+    }
+
+    fn ask(&mut self, request: impl Into<Request>) -> Outcome {
+        let request: [Request; 1] = [request.into()];
+        let read = |lsn| book::read(&self.events, lsn);
+        let done = self.ledger.execute_reading(7, &[&request[..]], read).expect("possible");
+        let time_ns = done.time_ns;
+        let events = done.records.into_iter();
+        self.events.extend(events.map(|(lsn, record)| Event { lsn, time_ns, record }));
+        filled(done.answers.into_iter().next().expect("one"), &self.events)[0]
+    }
+
+    fn last(&self) -> &Record {
+        &self.events.last().expect("events").record
+    }
+}
+
+/// A ledger that replays these events.
+fn replay(partitions: usize, events: &[Event]) -> Result<Ledger, Impossible> {
+    let mut ledger = book::empty(partitions, u64::MAX);
+    events.iter().try_for_each(|event| ledger.apply(event.lsn, event.time_ns, &event.record))?;
+    Ok(ledger)
+}
+
+/// The table of the interface's description, row by row.
+#[test]
+fn each_kind_allows_the_accounts_it_says() {
+    use TransferKind::{Adjustment, Deposit, Fee, Interest, Payment, Refund, Transfer, Withdrawal};
+    let mut bank = Bank::new();
+    let mut number = 100;
+    for (kind, within, enters, leaves) in [
+        (Transfer, true, false, false),
+        (Payment, true, false, false),
+        (Deposit, false, true, false),
+        (Withdrawal, false, false, true),
+        (Refund, true, true, true),
+        (Fee, true, true, true),
+        (Adjustment, true, true, true),
+        (Interest, true, true, true),
+    ] {
+        for (debit, credit, allowed) in [
+            (ALICE, SHOP, within),
+            (OUTSIDE, ALICE, enters),
+            (ALICE, OUTSIDE, leaves),
+            (OUTSIDE, BANK, false),
+        ] {
+            number += 1;
+            let outcome = bank.ask(transfer(number, debit, credit, kind));
+            let expected = (!allowed).then_some(Rejection::KindMismatch);
+            assert_eq!(outcome.rejection, expected, "{kind:?} {debit} -> {credit}");
+            let told = bank.last().noted_kind();
+            let kept = allowed && !kind.follows_from_accounts();
+            assert_eq!(told, kept.then_some(kind), "{kind:?}");
+        }
+    }
+    replay(4, &bank.events).expect("what ran live replays");
+}
+
+/// Captures would not know of it.
+#[test]
+fn a_hold_is_of_a_kind_that_its_accounts_tell() {
+    let mut bank = Bank::new();
+    for (number, kind, expected) in [
+        (10, TransferKind::Transfer, None),
+        (11, TransferKind::Payment, Some(Rejection::KindMismatch)),
+        (12, TransferKind::Interest, Some(Rejection::KindMismatch)),
+    ] {
+        let hold = hold(number, kind);
+        assert_eq!(bank.ask(hold).rejection, expected);
+        assert_eq!(bank.ask(hold).rejection, expected, "again");
+    }
+}
+
+fn hold(number: u128, kind: TransferKind) -> HoldRequest {
+    let TransferRequest { id, debit, credit, amount, currency, kind, linked } =
+        transfer(number, ALICE, SHOP, kind);
+    let (timeout_ns, over_capture_max) = (0, 0);
+    HoldRequest { id, debit, credit, amount, currency, kind, timeout_ns, over_capture_max, linked }
+}
+
+#[test]
+fn the_same_id_with_another_note_or_kind_is_another_request() {
+    let mut bank = Bank::new();
+    let payment = transfer(10, ALICE, SHOP, TransferKind::Payment);
+    let asked = noted(payment, note("INV-1", Some(3)));
+    let first = bank.ask(asked.clone());
+    assert_eq!(first.rejection, None);
+    let again = bank.ask(asked);
+    assert_eq!(again, Outcome { repeat: true, ..first });
+    for other in [
+        payment.into(),
+        noted(payment, note("INV-2", Some(3))),
+        noted(payment, note("INV-1", Some(4))),
+        noted(payment, note("INV-1", None)),
+        noted(TransferRequest { kind: TransferKind::Fee, ..payment }, note("INV-1", Some(3))),
+        noted(TransferRequest { kind: TransferKind::Transfer, ..payment }, note("INV-1", Some(3))),
+    ] {
+        assert_eq!(bank.ask(other.clone()).rejection, Some(Rejection::IdReused), "{other:?}");
+    }
+    // A refusal is remembered with its note, too.
+    let refused = TransferRequest { amount: 1_000, ..transfer(11, ALICE, SHOP, payment.kind) };
+    let first = bank.ask(noted(refused, note("INV-3", None)));
+    assert_eq!(first.rejection, Some(Rejection::InsufficientFunds));
+    assert_eq!(bank.ask(noted(refused, note("INV-3", None))), Outcome { repeat: true, ..first });
+    assert_eq!(bank.ask(refused).rejection, Some(Rejection::IdReused));
+}
+
+/// Whatever can have a note is kept with it, with its terms inside.
+#[test]
+fn notes_stand_around_everything_that_moves_money() {
+    let mut bank = Bank::new();
+    let caps = Balancing { min: 1, debit: Some(DebitCap::Available), credit: None, source: None };
+    let terms = Terms { balancing: Some(caps), ..Terms::default() };
+    let most = TransferRequest { amount: 60, ..transfer(20, ALICE, SHOP, TransferKind::Payment) };
+    let capture = CaptureRequest {
+        id: id(22),
+        hold: id(21),
+        amount: None,
+        currency: None,
+        last: true,
+        linked: false,
+    };
+    let refund = RefundRequest {
+        id: id(23),
+        of: id(22),
+        of_lsn: None,
+        amount: Some(2),
+        currency: None,
+        allow_overdraft: false,
+        linked: false,
+        original: None,
+    };
+    let requests: [Request; 4] = [
+        Termed::new(most, terms).expect("a transfer").into(),
+        hold(21, TransferKind::Transfer).into(),
+        capture.into(),
+        refund.into(),
+    ];
+    for (at, request) in requests.into_iter().enumerate() {
+        let said = note(&format!("R-{at}"), Some(at as i32));
+        let asked = noted(request, said.clone());
+        let outcome = bank.ask(asked.clone());
+        assert_eq!(outcome.rejection, None, "{asked:?}");
+        assert_eq!(bank.last().note(), Some(&said));
+        assert!(bank.ask(asked).repeat);
+    }
+    assert!(matches!(&bank.events[bank.events.len() - 4].record, Record::Noted(noted)
+        if noted.kind == Some(TransferKind::Payment) && matches!(noted.record, Record::Termed(_))));
+    assert_eq!(bank.last().entry_kind(), Some(TransferKind::Refund));
+    let replayed = replay(8, &bank.events).expect("what ran live replays");
+    assert_eq!(replayed.summary().0, bank.ledger.summary().0);
+}
+
+fn bytes_of(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(record, &mut bytes);
+    bytes
+}
+
+fn posted() -> Record {
+    let side = |posted| PostedSide { back: 3, posted, room: 0 };
+    Record::Posted(Posted {
+        id: id(9),
+        debit: Slot(2),
+        credit: Slot(3),
+        amount: 5,
+        debit_side: side(95),
+        credit_side: side(5),
+    })
+}
+
+/// The bytes of an event with a note, as journals hold them; one without is written as ever.
+#[test]
+fn an_event_with_a_note_is_written_so_for_good() {
+    let note = Note {
+        reference: "INV-1".to_owned(),
+        description: "rent".to_owned(),
+        value_date: Day::new(-1),
+    };
+    let kind = Some(TransferKind::Payment);
+    let record = Record::Noted(Box::new(NotedRecord { kind, note, fee: None, record: posted() }));
+    let bytes = bytes_of(&record);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, STORED);
+    let plain = bytes_of(&posted());
+    assert!(bytes.ends_with(&plain), "the record as it would stand alone");
+    let read: Vec<_> = decode_all(&bytes).map(|read| read.expect("it was encoded")).collect();
+    assert_eq!(read, [record]);
+    let around = bytes.len() - plain.len();
+    let nested = [&bytes[..around], &bytes[..]].concat();
+    let nothing = [&[60, 0][..], &plain].concat();
+    let other_flag = [&[60, 0x10][..], &plain].concat();
+    let follows = [&[60, 1, 2][..], &plain].concat();
+    let empty_text = [&[60, 2, 0][..], &plain].concat();
+    let not_utf8 = [&[60, 2, 1, 0xff][..], &plain].concat();
+    let control = [&[60, 2, 1, 0x0a][..], &plain].concat();
+    let too_late = [&[60, 8, 0xff, 0xff, 0xff, 0x7f][..], &plain].concat();
+    for wrong in [
+        &nested[..],
+        &bytes[..bytes.len() - 1],
+        &bytes[..around],
+        &nothing,
+        &other_flag,
+        &follows,
+        &empty_text,
+        &not_utf8,
+        &control,
+        &too_late,
+    ] {
+        assert!(decode_all(wrong).any(|read| read.is_err()), "{wrong:02x?}");
+    }
+}
+
+const STORED: &str = "3c0f0305494e562d310472656e7401000900000000000000000000000000000002030503be01\
+00030a00";
+
+#[test]
+fn the_longest_note_keeps_its_bound() {
+    let note = Note {
+        reference: "r".repeat(REFERENCE_BYTES_MAX),
+        description: "d".repeat(DESCRIPTION_BYTES_MAX),
+        value_date: Some(Day::MIN),
+    };
+    let kind = Some(TransferKind::Interest);
+    let record = Record::Noted(Box::new(NotedRecord { kind, note, fee: None, record: posted() }));
+    let around = bytes_of(&record).len() - bytes_of(&posted()).len();
+    assert!(around <= NOTE_BYTES_MAX, "{around}");
+    assert!(NOTE_BYTES_MAX < RECORD_BYTES_MAX);
+}
+
+/// What no live run writes, replay refuses.
+#[test]
+fn a_kind_that_its_accounts_forbid_is_told_in_replay() {
+    let mut bank = Bank::new();
+    bank.ask(transfer(10, ALICE, BANK, TransferKind::Fee));
+    let last = bank.events.len() - 1;
+    let Record::Noted(noted) = &mut bank.events[last].record else { panic!("it has a kind") };
+    noted.kind = Some(TransferKind::Payment);
+    let refused = replay(1, &bank.events).expect_err("impossible").to_string();
+    assert!(refused.contains("its kind"), "{refused}");
+    assert_eq!(bank.events[last].lsn, Lsn(6));
+}
