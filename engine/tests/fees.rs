@@ -332,7 +332,7 @@ fn the_workload_takes_fees_and_has_notes() {
     use ducat_engine::testing::workload::{self, Script, Step};
     let mut rng = Rng::new(11);
     let mut fates = std::collections::BTreeMap::new();
-    for _ in 0..400 {
+    for _ in 0..1_600 {
         let mut words = || -> Vec<u64> { (0..1 + rng.below(6)).map(|_| rng.next()).collect() };
         let raw: Vec<_> = (0..24).map(|_| (words()[0] as u8, words())).collect();
         let mut model = SerialLedger::new();

@@ -605,7 +605,7 @@ fn the_workload_refunds() {
     use ducat_engine::testing::workload::{self, Script, Step};
     let mut rng = Rng::new(7);
     let mut fates = std::collections::BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..500 {
         let mut words = || -> Vec<u64> { (0..1 + rng.below(6)).map(|_| rng.next()).collect() };
         let raw: Vec<_> = (0..24).map(|_| (words()[0] as u8, words())).collect();
         let mut model = SerialLedger::new();
@@ -644,5 +644,27 @@ fn the_workload_refunds() {
     }
     for what in [(false, false), (false, true), (true, false), (true, true)] {
         assert!(fates[&("done", what.0, what.1)] > 20, "{what:?}: {fates:?}");
+    }
+}
+
+/// Found by the property tests: what a refund overdrew has nothing to give, and a balanced transfer
+/// that may find nothing is posted with nothing all the same.
+#[test]
+fn a_balanced_transfer_finds_nothing_on_an_account_that_a_refund_overdrew() {
+    use ducat_engine::terms::{Balancing, DebitCap, Termed, Terms};
+    for partitions in [1, 2, 8] {
+        let mut bank = Bank::new(partitions);
+        let sale = bank.paid(ALICE, SHOP, 50);
+        bank.paid(SHOP, SUPPLIER, 50);
+        let reversal = RefundRequest { allow_overdraft: true, ..refund(900, sale, None) };
+        assert_eq!(bank.tried(reversal), Ok((50, true)));
+        assert_eq!(bank.posted(SHOP), -50);
+        let debit = Some(DebitCap::Available);
+        let balancing = Some(Balancing { min: 0, debit, credit: None, source: None });
+        let terms = Terms { balancing, ..Terms::default() };
+        let asked = Termed::new(transfer(901, SHOP, ALICE, 10), terms).expect("a transfer");
+        bank.done(asked);
+        assert_eq!(bank.posted(SHOP), -50);
+        bank.replays(u64::MAX);
     }
 }

@@ -18,16 +18,24 @@ pub enum FeeStep {
 
 const NAMES: [&str; 3] = ["card", "wire", "a"];
 
-/// The step that a word stands for; `defined`: schedules were defined before.
+/// The step that a word stands for; `defined`: schedules were defined before. The first is one that
+/// can be, most later ones attach it to what is paid often.
 pub(super) fn step(word: u64, defined: bool) -> FeeStep {
     let mut rng = Rng::new(word);
-    if !defined || rng.once_in(3) {
+    if !defined || rng.once_in(8) {
+        let rule = FeeRule { flat: 1 + rng.below(3) as u128, ..schedule(&mut rng).rule };
+        let rule =
+            if rule.check().is_ok() { rule } else { FeeRule { flat: 1, ..FeeRule::default() } };
+        let (name, account) = (NAMES[0].to_owned(), account(4));
+        return FeeStep::Define(Schedule { name, currency: GBP, account, rule });
+    }
+    if rng.once_in(6) {
         return FeeStep::Define(schedule(&mut rng));
     }
-    let name = (!rng.once_in(5)).then(|| NAMES[[0, 0, 0, 0, 1, 2][rng.below(6)]]);
+    let name = (!rng.once_in(8)).then(|| NAMES[[0, 0, 0, 0, 0, 0, 1, 2][rng.below(8)]]);
     let target = match rng.below(8) {
-        0..=3 => FeeTarget::Account(account([1, 2, 3, 4, 1, 0, 6, 11][rng.below(8)])),
-        4 => FeeTarget::Kind(TransferKind::ALL[rng.below(8)], [GBP, USD][rng.below(2)]),
+        0 | 1 => FeeTarget::Account(account([1, 2, 3, 4, 1, 0, 6, 11][rng.below(8)])),
+        2 => FeeTarget::Kind(TransferKind::ALL[rng.below(8)], [GBP, USD][rng.below(2)]),
         _ => FeeTarget::Kind(TransferKind::ALL[rng.below(3)], GBP),
     };
     FeeStep::Attach(target, name)

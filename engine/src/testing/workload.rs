@@ -332,7 +332,7 @@ impl Decoder {
                         [bits.take(8) as usize % 5];
                 Step::Define(code, digits)
             }
-            244..=251 if self.with_holds => self.fee(words.first().copied().unwrap_or(0)),
+            242..=251 if self.with_holds => self.fee(words.first().copied().unwrap_or(0)),
             0..=39 if self.with_refunds => self.returns(words),
             160..=175 if self.with_holds => {
                 // Often as long as holds last, or to where several in a row end.
