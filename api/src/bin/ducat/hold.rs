@@ -110,6 +110,7 @@ pub struct PlaceArgs {
     require: RequireArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
+    #[command(flatten)]
     note: NoteArgs,
 }
 

@@ -37,6 +37,7 @@ struct BackArgs {
     id: Option<TransferId>,
     #[command(flatten)]
     dry_run: DryRunArg,
+    #[command(flatten)]
     note: NoteArgs,
 }
 

@@ -58,6 +58,7 @@ pub struct TransferArgs {
     require: RequireArgs,
     #[command(flatten)]
     dry_run: DryRunArg,
+    #[command(flatten)]
     note: NoteArgs,
 }
 
