@@ -185,7 +185,8 @@ async fn a_statement_has_all_entries_between_its_bounds_in_either_order() {
                         Some(Moment::Time(time_ns)) => entry.time_ns <= time_ns,
                     }
             };
-            let mut expected: Vec<Entry> = whole.iter().cloned().filter(is_in).collect();
+            let mut expected: Vec<Entry> =
+                whole.iter().filter(|entry| is_in(entry)).cloned().collect();
             for limit in [23, 10_000] {
                 let query = StatementQuery { from, to, limit, ..StatementQuery::default() };
                 assert_eq!(pages(&handle, id, query).await, expected, "{query:?}");

@@ -201,6 +201,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
             Event::HoldExpired(_) => "expired".to_owned(),
             Event::Refunded(_) | Event::RefundRefused(_) => "refunds".to_owned(),
             Event::Driven { saga, .. } => format!("driven {saga}"),
+            Event::FeeDecided(_) | Event::FeesChanged { .. } => "fees".to_owned(),
             Event::HoldRefused(refused) => {
                 format!("{:?} {}", refused.rejection, refused.debit.is_some())
             }
