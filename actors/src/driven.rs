@@ -318,7 +318,7 @@ async fn ask(shared: Arc<Shared>, requests: Vec<Request>) {
     let handle = Handle::new(Arc::clone(&shared));
     loop {
         let Ok(permit) = Arc::clone(&shared.room).acquire_many_owned(count).await else { return };
-        let answers = match handle.enqueue(requests.clone(), permit, None) {
+        let answers = match handle.enqueue(requests.clone(), permit, None, None) {
             Ok(pending) => pending.answers().await,
             Err(error) => Err(error),
         };

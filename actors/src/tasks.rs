@@ -8,6 +8,7 @@ use crate::answers::OutcomesSender;
 use crate::driven::{DrivenRead, DrivenTask};
 use crate::dry_run::{Concerning, Copied};
 use crate::handle::{HoldNow, HoldState, HoldView, RequestError, StateSummary};
+use crate::owners::OwnersSeen;
 use ducat_engine::account_event::Opening;
 use ducat_engine::coordinator::{FeeQuote, FeeTarget};
 use ducat_engine::fees::{FeeFault, Fees, Schedule};
@@ -38,6 +39,8 @@ pub(crate) struct Submission {
     pub deadline: Option<Instant>,
     /// The requests before these were decided already: nothing refuses these any more.
     pub goes_on: bool,
+    /// Owners that its caller's right to it depends on.
+    pub owners: Option<OwnersSeen>,
 }
 
 impl Submission {

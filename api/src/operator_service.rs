@@ -3,6 +3,7 @@
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::convert::{self, cursor, fees, past, snapshots, upkeep};
+use crate::identity::{Caller, checks};
 use crate::proto::{
     self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
     CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
@@ -64,6 +65,7 @@ pub struct OperatorService {
     requests: Budget,
     answers: Budget,
     draining: Draining,
+    guarded: bool,
 }
 
 impl OperatorService {
@@ -77,7 +79,13 @@ impl OperatorService {
         answers: Budget,
         draining: Draining,
     ) -> Self {
-        Self { handle, info, requests, answers, draining }
+        Self { handle, info, requests, answers, draining, guarded: false }
+    }
+
+    /// The same, behind a guard that says of every call who makes it.
+    #[must_use]
+    pub fn guarded(self, guarded: bool) -> Self {
+        Self { guarded, ..self }
     }
 
     /// Waits for snapshots' work, but not beyond the server's end.
@@ -152,7 +160,9 @@ impl Operator for OperatorService {
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
+        let caller = Caller::of(&request, self.guarded)?;
         let summary = if request.into_inner().with_state_hash {
+            checks::whole(&caller, "the hash of the whole state")?;
             Some(self.handle.summary().await.map_err(status::request)?)
         } else {
             None

@@ -17,7 +17,7 @@ use crate::account_event::{AccountEvent, Change};
 use crate::ids::{Lsn, Slot};
 use crate::money::{AMOUNT_MAX, BALANCE_MAX};
 use crate::profile::check_key;
-use crate::record::{Figures, PostedSide, Record};
+use crate::record::{FeeDid, Figures, PostedSide, Record};
 use crate::transfer::AccountRejection;
 use serde::{Deserialize, Serialize};
 
@@ -307,6 +307,13 @@ impl Record {
                 let amount = signed(p.amount);
                 [moves(p.debit, &p.debit_side, -amount), moves(p.credit, &p.credit_side, amount)]
             }
+            Self::FeeLeg(leg) => match &leg.did {
+                FeeDid::Taken { debit_side, credit_side } => {
+                    let amount = signed(leg.amount);
+                    [moves(leg.debit, debit_side, -amount), moves(leg.credit, credit_side, amount)]
+                }
+                FeeDid::Refused { .. } => [None, None],
+            },
             Self::Refunded(r) => {
                 let amount = signed(r.amount);
                 [moves(r.debit, &r.debit_side, -amount), moves(r.credit, &r.credit_side, amount)]

@@ -20,6 +20,7 @@ use ducat_persistence::{AppendBuffer, AppendError, RecordTooLarge, Writer};
 use ractor::{ActorRef, MessagingErr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use thiserror::Error;
 
 /// An append of fewer bytes waits until the answers of the one before have left, and with it
@@ -146,7 +147,9 @@ impl Committer {
         let releases = std::mem::take(&mut self.next.releases);
         if !records.is_empty() {
             let bytes = records.byte_len() as u64;
+            let begun = Instant::now();
             self.durable = self.writer.append(self.durable.next(), &mut records)?;
+            self.shared.counters.appends.observe(begun.elapsed());
             self.shared.counters.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.shared.durable.send_replace(self.durable);
             self.used.buffer(records);

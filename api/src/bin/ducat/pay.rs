@@ -6,6 +6,7 @@ use crate::terms::moved_minor;
 use crate::transfer::{Units, json_line, units};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::payments::{Amount, Payment, PaymentFault, Source};
 use ducat_api::proto::ledger_client::LedgerClient;
@@ -14,7 +15,6 @@ use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::{Currency, CurrencyId, format_minor, parse_amount};
 use ducat_engine::shares::{Percent, Share};
 use std::str::FromStr;
-use tonic::transport::Channel;
 
 /// Options of `pay`.
 #[derive(Args, Debug)]
@@ -182,7 +182,7 @@ fn payment(id: TransferId, currency: &str, kind: Kind) -> Payment {
 
 /// The digits that amounts in the account's currency have.
 async fn currency(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     account: AccountId,
     code: &str,
 ) -> Result<Currency, Failure> {
@@ -205,7 +205,7 @@ async fn currency(
 /// Sends the legs as one group and prints what became of each.
 async fn send(
     global: &Global,
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     legs: Vec<proto::TransferRequest>,
     dry: DryRunArg,
 ) -> Done {

@@ -7,12 +7,12 @@ use crate::note::NoteArgs;
 use crate::transfer::{Unit, Units, text, units};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Operation};
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use tonic::transport::Channel;
 
 /// What is given back, and how.
 #[derive(Args, Debug)]
@@ -186,7 +186,7 @@ fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest
 
 async fn ask(
     global: &Global,
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     args: &BackArgs,
     asked: proto::TransferRequest,
     done: &'static str,
@@ -206,7 +206,7 @@ async fn ask(
 /// is decided by now, so an outcome is printed in minor units rather than lost when the server
 /// cannot be asked.
 async fn units_of(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     outcome: &proto::Outcome,
     original: &OriginalArgs,
 ) -> Units {
@@ -230,7 +230,7 @@ fn parties(found: &proto::ListRefundsResponse) -> Option<(AccountId, AccountId)>
 }
 
 async fn list(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     original: &OriginalArgs,
     page_size: u32,
     cursor: String,

@@ -8,13 +8,13 @@ use crate::refund::RefundAfterLine;
 use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use tonic::transport::Channel;
 
 /// Options of `transfer`.
 #[derive(Args, Debug)]
@@ -183,7 +183,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
 /// need not be what the command line says. The transfer is decided by now, so an outcome is
 /// printed in minor units rather than lost when the server cannot be asked.
 pub async fn units(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     outcome: &proto::Outcome,
     from: AccountId,
     to: AccountId,

@@ -19,6 +19,7 @@ use super::rejects::Rejects;
 use super::tally::{Row, Tally};
 use crate::exit::{Exit, Failure};
 use crate::net;
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use indicatif::ProgressBar;
@@ -26,7 +27,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// How long a full engine is waited for before the import gives up.
@@ -40,7 +40,7 @@ pub type Chunks = mpsc::Receiver<Result<Vec<Row>, ducat_api::import::Failure>>;
 /// One import's stream of transfers.
 pub struct Pipeline<'a> {
     /// The server.
-    pub client: LedgerClient<Channel>,
+    pub client: LedgerClient<Connection>,
     /// The most batches in flight.
     pub in_flight_max: usize,
     /// What became of the rows.

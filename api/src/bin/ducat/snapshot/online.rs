@@ -6,12 +6,12 @@ use super::print::{
 use super::{Which, missing};
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::operator_client::OperatorClient;
 use ducat_engine::ids::Lsn;
-use tonic::transport::Channel;
 
-type Client = OperatorClient<Channel>;
+type Client = OperatorClient<Connection>;
 
 async fn client(global: &Global) -> Result<Client, Failure> {
     Ok(net::operator_on(net::connect(global).await?))
