@@ -198,6 +198,11 @@ fn events_of_watches_have_a_fixed_form() {
             hex(Change::Watch(WatchChange::Remove { name: name() })),
             hex(Change::LimitsFrom(from)),
         ],
-        ["", "", "", ""]
+        [
+            "1401030504".to_owned() + "00036c6f770001c7",
+            "1401030504".to_owned() + "00036c6f770202fbf401fc00943577",
+            "1401030504".to_owned() + "01036c6f77",
+            "1401030503".to_owned() + "0900010e080a0b",
+        ]
     );
 }
