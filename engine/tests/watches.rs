@@ -199,6 +199,11 @@ fn events_of_watches_have_a_fixed_form() {
             hex(Change::Watch(WatchChange::Remove { name: name() })),
             hex(Change::LimitsFrom(from)),
         ],
-        ["", "", "", ""]
+        [
+            "140103050400036c6f770001c7",
+            "140103050400036c6f770202fbf401fc00943577",
+            "140103050401036c6f77",
+            "14010305030900010e080a0b",
+        ]
     );
 }
