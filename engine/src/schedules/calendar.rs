@@ -117,6 +117,9 @@ pub enum CalendarFault {
     /// A number is out of range.
     #[error("{0} is out of range")]
     Range(&'static str),
+    /// Times of one day that are rolled to another would come among those of that one.
+    #[error("days are rolled only where the cron expression names one minute and one hour")]
+    RolledTimes,
     /// Holidays come in order, each once, and are not too many.
     #[error("holidays are at most {HOLIDAYS_MAX} days, each once, from the earliest to the latest")]
     Holidays,
@@ -161,7 +164,13 @@ impl Calendar {
     pub fn from(&self, start_ns: u64) -> Result<Times<'_>, CalendarFault> {
         self.check_numbers()?;
         let cron = match &self.rule {
-            Rule::Cron(expression) => Some(parse_cron(expression)?),
+            Rule::Cron(expression) => {
+                let moves = !matches!(self.roll, Roll::Stay | Roll::Skip);
+                if moves && !is_once_a_day(expression) {
+                    return Err(CalendarFault::RolledTimes);
+                }
+                Some(parse_cron(expression)?)
+            }
             _ => None,
         };
         let mut times = Times { calendar: self, cron, zone: zone(&self.zone)?, start_s: 0 };
@@ -227,6 +236,12 @@ fn parse_cron(expression: &str) -> Result<Cron, CalendarFault> {
     }
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(expression).map_err(|error| CalendarFault::Cron(error.to_string()))
+}
+
+/// Whether the expression names one minute and one hour.
+fn is_once_a_day(expression: &str) -> bool {
+    let mut fields = expression.split_whitespace().take(2);
+    fields.all(|field| field.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn zone(name: &str) -> Result<TimeZone, CalendarFault> {

@@ -126,6 +126,15 @@ fn what_is_no_calendar_is_refused() {
     }
     let unsorted = Calendar { holidays: vec![2, 1], ..Calendar::new(Rule::Once) };
     assert!(refused(unsorted).is_some());
+    for (expression, fits) in [("*/7 9 * * *", false), ("0 9,17 * * *", false), ("0 9 1 * *", true)]
+    {
+        let rule = Rule::Cron(expression.to_owned());
+        for roll in [Roll::Stay, Roll::Skip, Roll::Following, Roll::Preceding] {
+            let moves = matches!(roll, Roll::Following | Roll::Preceding);
+            let fault = refused(Calendar { roll, ..Calendar::new(rule.clone()) });
+            assert_eq!(fault.is_some(), moves && !fits, "{expression} {roll:?}");
+        }
+    }
     let no_business = Calendar { weekend: 127, ..Calendar::new(Rule::Once) };
     assert!(refused(no_business).is_some());
 }
@@ -146,13 +155,16 @@ fn calendars() -> impl Strategy<Value = Calendar> {
     let rolls = [Roll::Stay, Roll::Following, Roll::Preceding, Roll::ModifiedFollowing, Roll::Skip];
     let holidays = prop::collection::btree_set(19_000_i32..21_000, 0..40);
     (rules(), 0..zones.len(), 0..rolls.len(), 0_u32..86_400, 0_u8..127, holidays).prop_map(
-        move |(rule, zone, roll, time_of_day_s, weekend, holidays)| Calendar {
-            rule,
-            zone: zones[zone].to_owned(),
-            time_of_day_s,
-            roll: rolls[roll],
-            weekend,
-            holidays: holidays.into_iter().collect(),
+        move |(rule, zone, roll, time_of_day_s, weekend, holidays)| {
+            let times = matches!(&rule, Rule::Cron(expression) if expression.starts_with('*'));
+            Calendar {
+                rule,
+                zone: zones[zone].to_owned(),
+                time_of_day_s,
+                roll: if times { Roll::Skip } else { rolls[roll] },
+                weekend,
+                holidays: holidays.into_iter().collect(),
+            }
         },
     )
 }
