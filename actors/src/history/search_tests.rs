@@ -155,7 +155,7 @@ proptest! {
                 Some(*end)
             })
             .collect();
-        let events = ends.last().cloned().expect("there are some");
+        let events = ends.last().copied().expect("there are some");
         let is_entry = |lsn: u64| {
             let run = ends.partition_point(|end| *end < lsn);
             runs[run].1 != 8 && lsn.is_multiple_of(runs[run].1)
