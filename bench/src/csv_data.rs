@@ -259,11 +259,7 @@ fn movement(request: &proto::TransferRequest, collected: &Collected) -> anyhow::
         proto::TransferKind::Transfer => Kind::Transfer,
         proto::TransferKind::Deposit => Kind::Deposit,
         proto::TransferKind::Withdrawal => Kind::Withdrawal,
-        proto::TransferKind::Payment => Kind::Payment,
-        proto::TransferKind::Refund => Kind::Refund,
-        proto::TransferKind::Fee => Kind::Fee,
-        proto::TransferKind::Adjustment => Kind::Adjustment,
-        proto::TransferKind::Interest => Kind::Interest,
+        other => anyhow::bail!("workloads have no transfers of the kind {other:?}"),
     };
     Ok(Row {
         debit: collected.known(request.debit_account, request.debit_account_high)?,
