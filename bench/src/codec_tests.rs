@@ -62,6 +62,7 @@ fn outcomes() -> Vec<proto::Outcome> {
         wide: Some(Box::new(proto::WideBalance { posted_minor: "1".into(), ..Default::default() })),
     };
     let refused = proto::Outcome {
+        fee: None,
         id: 77,
         id_high: 5,
         lsn: 1 << 50,

@@ -259,6 +259,7 @@ fn movement(request: &proto::TransferRequest, collected: &Collected) -> anyhow::
         proto::TransferKind::Transfer => Kind::Transfer,
         proto::TransferKind::Deposit => Kind::Deposit,
         proto::TransferKind::Withdrawal => Kind::Withdrawal,
+        other => anyhow::bail!("workloads have no transfers of the kind {other:?}"),
     };
     Ok(Row {
         debit: collected.known(request.debit_account, request.debit_account_high)?,

@@ -294,6 +294,34 @@ impl ledger_server::Ledger for Fake {
 
 #[tonic::async_trait]
 impl operator_server::Operator for Fake {
+    async fn define_fee(
+        &self,
+        _: tonic::Request<ducat_api::proto::DefineFeeRequest>,
+    ) -> Result<tonic::Response<ducat_api::proto::DefineFeeResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("no fees here"))
+    }
+
+    async fn attach_fee(
+        &self,
+        _: tonic::Request<ducat_api::proto::AttachFeeRequest>,
+    ) -> Result<tonic::Response<ducat_api::proto::AttachFeeResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("no fees here"))
+    }
+
+    async fn list_fees(
+        &self,
+        _: tonic::Request<ducat_api::proto::ListFeesRequest>,
+    ) -> Result<tonic::Response<ducat_api::proto::ListFeesResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("no fees here"))
+    }
+
+    async fn quote_fee(
+        &self,
+        _: tonic::Request<ducat_api::proto::QuoteFeeRequest>,
+    ) -> Result<tonic::Response<ducat_api::proto::QuoteFeeResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("no fees here"))
+    }
+
     async fn verify_balances(
         &self,
         _: Request<proto::VerifyBalancesRequest>,

@@ -300,7 +300,7 @@ fn records_of_fees_are_read_back_and_held_against_the_ledger() {
         let mut bytes = Vec::new();
         encode(&event.record, &mut bytes);
         let read: Vec<_> = decode_all(&bytes).map(|read| read.expect("it was encoded")).collect();
-        assert_eq!(read, [event.record.clone()]);
+        assert_eq!(read, std::slice::from_ref(&event.record));
         assert!(decode_all(&bytes[..bytes.len() - 1]).any(|read| read.is_err()));
     }
     let last = bank.events.len() - 1;

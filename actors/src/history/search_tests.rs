@@ -165,7 +165,7 @@ proptest! {
         check(&entries, &mut search, 0..=events + 1);
         for (from, to) in (1..=events).step_by(7).zip((1..=events).rev().step_by(5)) {
             let within = |entry: &&Found| entry.lsn >= Lsn(from) && entry.lsn <= Lsn(to);
-            let expected: Vec<Found> = entries.iter().filter(within).take(limit).copied().collect();
+            let expected: Vec<Found> = entries.iter().filter(within).take(limit).cloned().collect();
             let found = search.forwards(Lsn(from), Lsn(to), newest(&entries), limit);
             prop_assert_eq!(found.expect("sound"), expected, "{} to {}", from, to);
         }
@@ -214,7 +214,7 @@ fn what_was_trimmed_is_an_error_and_what_is_left_is_found() {
     assert!(first > Lsn(1_000));
     let mut search = small(Search::new(&journal, SHARD, SLOT));
     let behind = search.first_behind(first, newest(&entries)).expect("it is there");
-    assert_eq!(behind, entries.iter().find(|entry| entry.lsn > first).copied());
+    assert_eq!(behind, entries.iter().find(|entry| entry.lsn > first).cloned());
     let error = search.first_behind(Lsn(10), newest(&entries)).expect_err("it is gone");
     let StoredError::Journal { source, .. } = &error else { panic!("{error:?}") };
     assert!(matches!(**source, JournalError::Trimmed { .. }), "{error:?}");

@@ -98,7 +98,7 @@ fn slowly(rule: &FeeRule, amount: u128) -> u128 {
     let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
     let rounded = match rule.rounding {
         Rounding::Down => whole,
-        Rounding::Up => (millionths + 999_999) / 1_000_000,
+        Rounding::Up => u128::div_ceil(millionths, 1_000_000),
         Rounding::HalfUp => (millionths + 500_000) / 1_000_000,
         Rounding::HalfEven if rest == 500_000 => whole + whole % 2,
         Rounding::HalfEven => (millionths + 500_000) / 1_000_000,
