@@ -63,6 +63,8 @@ pub(crate) struct Counters {
     /// Requests dropped undecided because their caller had gone.
     pub abandoned: AtomicU64,
     pub journal_bytes: AtomicU64,
+    /// How long appends took, each with the sync that makes it durable.
+    pub appends: crate::latency::Latency,
     pub accounts: AtomicU64,
     pub last_lsn: AtomicU64,
     pub known_ids: AtomicUsize,

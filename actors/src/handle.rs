@@ -19,6 +19,7 @@ pub use views::{
 
 use crate::admission::Shared;
 use crate::entries;
+use crate::latency::LatencyFigures;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::refunds;
 use crate::snapshots::SnapshotOptions;
@@ -523,6 +524,12 @@ impl Handle {
             queue_delay: self.shared.backlog.delay(Instant::now()),
             journal_bytes: of(&counters.journal_bytes),
         }
+    }
+
+    /// How long the appends to the journal took since the start, each with its sync.
+    #[must_use]
+    pub fn append_latency(&self) -> LatencyFigures {
+        self.shared.counters.appends.figures()
     }
 
     /// As [`Self::status`], with the bytes of memory that accounts, remembered ids and open holds take.

@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// An append of fewer bytes waits until the answers of the one before have left, and with it
 /// what callers ask next: it would cost as much as a larger one. More than that is worth an
@@ -81,9 +82,10 @@ impl Actor for JournalActor {
         args: JournalArgs,
     ) -> Result<JournalState, ActorProcessingErr> {
         let (to_thread, from_actor) = channel::bounded(1);
+        let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new()
             .name("ducat-journal".to_owned())
-            .spawn(move || append_all(args.writer, &from_actor, &myself))?;
+            .spawn(move || append_all(args.writer, &from_actor, &myself, &shared))?;
         Ok(JournalState {
             to_thread,
             thread: Some(thread),
@@ -191,14 +193,17 @@ fn append_all(
     mut writer: Box<dyn Writer>,
     from_actor: &channel::Receiver<(AppendBuffer, Lsn)>,
     actor: &ActorRef<JournalMsg>,
+    shared: &Shared,
 ) {
     while let Ok((mut records, expected)) = from_actor.recv() {
+        let begun = Instant::now();
         let append = catch_unwind(AssertUnwindSafe(|| writer.append(expected, &mut records)));
         let Ok(result) = append else {
             // Without a word from here everyone would wait for ever.
             drop(actor.cast(JournalMsg::Died));
             return;
         };
+        shared.counters.appends.observe(begun.elapsed());
         let failed = result.is_err();
         if actor.cast(JournalMsg::Done { records, result }).is_err() || failed {
             return;

@@ -28,6 +28,7 @@ pub mod feed;
 pub mod handle;
 pub mod history;
 mod journal;
+pub mod latency;
 mod names;
 mod partition;
 pub mod proof;

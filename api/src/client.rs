@@ -10,12 +10,14 @@
 //! Cloning is cheap; all clones share one connection.
 
 mod batching;
+mod connection;
 mod error;
 mod events;
 mod refunds;
 mod stream;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
+pub use connection::{Bearer, Connection, Credentials};
 pub use error::{ClientError, FieldError, Refused};
 pub use events::{EventFilter, EventStream};
 pub use stream::{Answer, Answers, BatchSender};
@@ -28,7 +30,7 @@ use ducat_engine::ids::{AccountId, TransferId};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 /// Bytes the server may send on one call before the client has read them.
 const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -51,9 +53,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection to a Ducat server.
 #[derive(Clone, Debug)]
 pub struct Client {
-    ledger: LedgerClient<Channel>,
-    operator: OperatorClient<Channel>,
-    channel: Channel,
+    ledger: LedgerClient<Connection>,
+    operator: OperatorClient<Connection>,
+    channel: Connection,
 }
 
 impl Client {
@@ -63,14 +65,26 @@ impl Client {
     /// [`ClientError::Endpoint`] for a malformed one, [`ClientError::Connect`] when nobody
     /// answers there within 5 s.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
+        Self::connect_with(endpoint, &Credentials::default()).await
+    }
+
+    /// Connects to `endpoint`, `https://ledger.example:4600`, with what the credentials say.
+    ///
+    /// # Errors
+    /// As [`Self::connect`]; [`ClientError::Credentials`] for those that cannot be used.
+    pub async fn connect_with(
+        endpoint: &str,
+        credentials: &Credentials,
+    ) -> Result<Self, ClientError> {
         let uri =
             if endpoint.contains("://") { endpoint.into() } else { format!("http://{endpoint}") };
         let malformed = |source| ClientError::Endpoint {
             endpoint: endpoint.to_owned(),
             source: Arc::new(source),
         };
-        let channel = Endpoint::from_shared(uri)
-            .map_err(malformed)?
+        let configured = Endpoint::from_shared(uri).map_err(malformed)?;
+        let (configured, bearer) = credentials.secure(configured)?;
+        let channel = configured
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -84,12 +98,13 @@ impl Client {
                 endpoint: endpoint.to_owned(),
                 source: Arc::new(source),
             })?;
-        Ok(Self::over(channel))
+        Ok(Self::over(Connection::new(channel, bearer)))
     }
 
-    /// A client over a channel of your own making.
+    /// A client over a channel of your own making, or a [`Connection`].
     #[must_use]
-    pub fn over(channel: Channel) -> Self {
+    pub fn over(channel: impl Into<Connection>) -> Self {
+        let channel = channel.into();
         Self {
             ledger: LedgerClient::new(channel.clone())
                 .max_decoding_message_size(RESPONSE_BYTES_MAX)
@@ -97,6 +112,12 @@ impl Client {
             operator: OperatorClient::new(channel.clone()),
             channel,
         }
+    }
+
+    /// The connection, for calls that have no method here.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.channel.clone()
     }
 
     /// Defines an asset; `created` tells whether it is new.

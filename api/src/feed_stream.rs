@@ -12,6 +12,7 @@
 
 use crate::budget::{Budget, Room};
 use crate::convert::events;
+use crate::identity::Caller;
 use crate::status::{self, Refusal};
 use crate::stream::{AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
@@ -37,11 +38,11 @@ pub(crate) fn start(
     options: StreamOptions,
     draining: Draining,
     budget: Budget,
-    deadline: Option<Instant>,
+    (deadline, caller): (Option<Instant>, Caller),
 ) -> AnswerStream {
     let (outbox, answers) = mpsc::channel(OUTBOX);
     let (end, ended_with) = oneshot::channel();
-    let publisher = Publisher { feed, handle, options, budget, outbox };
+    let publisher = Publisher { feed, handle, options, budget, outbox, caller };
     tokio::spawn(async move {
         let status = publisher.run(draining, deadline).await;
         // Fails when the client is gone, which needs to know nothing any more.
@@ -56,6 +57,7 @@ struct Publisher {
     options: StreamOptions,
     budget: Budget,
     outbox: mpsc::Sender<(Encoded, Vec<Room>)>,
+    caller: Caller,
 }
 
 impl Publisher {
@@ -88,6 +90,9 @@ impl Publisher {
                 Ok(batch) => batch,
                 Err(error) => return Some(status::request(error)),
             };
+            if let Err(over) = self.caller.still() {
+                return Some(over);
+            }
             let (answer, room) = match self.answer(&batch).await {
                 Ok(made) => made,
                 Err(status) => return Some(status),

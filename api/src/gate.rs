@@ -9,9 +9,12 @@
 
 use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::deadline::Deadline;
+use crate::identity::Guard;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::refusal_pace::RefusalPace;
 use crate::services::Services;
+use crate::tls::Peer;
 use crate::status::Refusal;
 use crate::unread::Unread;
 use ducat_actors::handle::{Handle, RequestError};
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic::body::Body;
 use tonic::codegen::http;
 
@@ -48,6 +51,8 @@ pub struct Gate {
     handle: Handle,
     requests: Budget,
     refusals: Arc<Refusals>,
+    guard: Option<Arc<Guard>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// The headers of answers that refuse, made once, and when those leave that the load refuses.
@@ -72,7 +77,19 @@ impl Gate {
             expired: headers(Refusal::from(RequestError::Expired)),
         };
         let calls = Arc::new(Semaphore::new(max));
-        Self { calls, handle, requests, refusals: Arc::new(refusals) }
+        Self { calls, handle, requests, refusals: Arc::new(refusals), guard: None, metrics: None }
+    }
+
+    /// The same, with a guard that asks who is calling.
+    #[must_use]
+    pub fn guarded_by(self, guard: Option<Arc<Guard>>) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// The same, with somebody who counts the calls.
+    #[must_use]
+    pub fn measured_by(self, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// A place for the call, or the headers of its refusal; that waits its turn where it has a
@@ -150,13 +167,35 @@ pub struct Gated {
     gate: Gate,
     services: Services,
     connection: Arc<Unread>,
+    peer: Option<Arc<Peer>>,
 }
 
 impl Gated {
     /// For a connection with these unread answers.
     #[must_use]
     pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
-        Self { gate, services, connection }
+        Self { gate, services, connection, peer: None }
+    }
+
+    /// The same, for a connection whose client has shown this certificate.
+    #[must_use]
+    pub fn of_peer(self, peer: Option<Peer>) -> Self {
+        Self { peer: peer.map(Arc::new), ..self }
+    }
+
+    /// Who is calling, for the services, or the headers of the refusal.
+    fn ask_who(&self, request: &mut http::Request<Incoming>) -> Result<(), http::HeaderMap> {
+        let Some(guard) = &self.gate.guard else { return Ok(()) };
+        let path = request.uri().path();
+        match guard.let_in(path, request.headers(), self.peer.as_deref()) {
+            Ok(caller) => {
+                // What was checked goes no further: not into logs, not into errors.
+                request.headers_mut().remove(http::header::AUTHORIZATION);
+                request.extensions_mut().insert(caller);
+                Ok(())
+            }
+            Err(status) => Err(status.into_http::<Body>().headers().clone()),
+        }
     }
 }
 
@@ -169,6 +208,21 @@ impl hyper::service::Service<http::Request<Incoming>> for Gated {
 
     fn call(&self, request: http::Request<Incoming>) -> Answering {
         let now = Instant::now();
+        let Some(metrics) = self.gate.metrics.clone() else { return self.begin(request, now) };
+        let path = request.uri().path().to_owned();
+        let answering = self.begin(request, now);
+        Box::pin(async move {
+            let Ok(response) = answering.await;
+            // An error that comes behind the first part of an answer is in none of the headers.
+            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+            metrics.call(&path, code, now.elapsed());
+            Ok(response)
+        })
+    }
+}
+
+impl Gated {
+    fn begin(&self, mut request: http::Request<Incoming>, now: Instant) -> Answering {
         let deadline = Deadline::from_headers(request.headers(), now);
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
@@ -180,6 +234,10 @@ impl hyper::service::Service<http::Request<Incoming>> for Gated {
                 return Box::pin(async move { Ok(refusing.await) });
             }
         };
+        if let Err(headers) = self.ask_who(&mut request) {
+            let refusing = refuse(headers, request.into_body(), None);
+            return Box::pin(async move { Ok(refusing.await) });
+        }
         let (mut request, intake) = self.gate.meter(request);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);

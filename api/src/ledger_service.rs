@@ -8,7 +8,9 @@ use crate::convert::{
 };
 use crate::deadline::Deadline;
 use crate::feed_stream;
+use crate::identity::{Caller, checks};
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::proto;
 use crate::receipt::RECEIPT_BYTES_MAX;
 use crate::servers::ledger_server::Ledger;
@@ -19,8 +21,9 @@ use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
 use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, RequestError};
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::profile::Details;
-use ducat_engine::transfer::{AccountRejection, AccountSpec};
+use ducat_engine::transfer::{AccountRejection, AccountSpec, Outcome};
 use prost::Message;
+use std::sync::Arc;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Most ids in one `GetTransfers`.
@@ -36,6 +39,8 @@ pub struct LedgerService {
     streams: StreamOptions,
     draining: Draining,
     answers: Budget,
+    guarded: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl LedgerService {
@@ -48,7 +53,30 @@ impl LedgerService {
         draining: Draining,
         answers: Budget,
     ) -> Self {
-        Self { handle, streams, draining, answers }
+        Self { handle, streams, draining, answers, guarded: false, metrics: None }
+    }
+
+    /// The same, behind a guard that says of every call who makes it.
+    #[must_use]
+    pub fn guarded(self, guarded: bool) -> Self {
+        Self { guarded, ..self }
+    }
+
+    /// The same, with somebody who counts batches.
+    #[must_use]
+    pub fn measured_by(self, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    fn count(&self, outcomes: &[Outcome]) {
+        if let Some(metrics) = &self.metrics {
+            metrics.batch(outcomes);
+        }
+    }
+
+    /// Who makes the call.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        Caller::of(request, self.guarded)
     }
 
     /// Room for an answer, before anything is done for it.
@@ -145,8 +173,12 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::CreateAccountsRequest>,
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
+        for opening in &openings {
+            checks::opening(&caller, opening.spec.id, &opening.profile.owner)?;
+        }
         let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
         let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
         let outcomes = self.handle.open_accounts(openings).await.map_err(status::request)?;
@@ -162,8 +194,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::GetAccountsRequest>,
     ) -> Result<Response<proto::GetAccountsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let asked = request.into_inner().ids;
         let ids = convert::account_ids(&asked, BATCH_MAX)?;
+        checks::accounts(&self.handle, &caller, &ids).await?;
         let room = self.room(ids.len() * item::ACCOUNT).await?;
         let at = self.handle.accounts(ids).await.map_err(status::request)?;
         let base = at.accounts.len() * item::ACCOUNT;
@@ -184,10 +218,15 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::ListAccountsRequest>,
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
         let currencies = self.handle.currencies();
         let filter = profiles::filter(request.filter, &currencies)?;
+        match filter.owner.as_deref() {
+            Some(owner) => checks::owner(&caller, owner)?,
+            None => checks::whole(&caller, "a list of all accounts, without an owner,")?,
+        }
         let from = cursor::read_accounts(&filter, &request.cursor)?;
         let room = self.room(size * item::ACCOUNT).await?;
         let page = self.handle.list_accounts(filter.clone(), from, size).await;
@@ -208,8 +247,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::SetAccountStatusRequest>,
     ) -> Result<Response<proto::SetAccountStatusResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         let wanted = accounts::status_from_proto(request.status)?;
         let reason = profiles::reason(request.reason)?;
         let shown = self.handle.set_status(id, wanted, reason).await.map_err(status::request)?;
@@ -221,8 +262,13 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::UpdateAccountRequest>,
     ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
+        if let Some(owner) = &request.owner {
+            checks::opening(&caller, id, owner)?;
+        }
         let change = profiles::change(request)?;
         let shown = self.handle.change_profile(id, change).await.map_err(status::request)?;
         let account = Some(self.changed(id, shown)?);
@@ -233,8 +279,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::SetAccountLimitsRequest>,
     ) -> Result<Response<proto::SetAccountLimitsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         // What it holds never changes, so it may be asked before.
         let at = self.handle.accounts(vec![id]).await.map_err(status::request)?;
         let shown = at.accounts.into_iter().next().flatten();
@@ -251,8 +299,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::ListAccountHistoryRequest>,
     ) -> Result<Response<proto::ListAccountHistoryResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_history(id, &request.cursor)?;
         let room = self.room(size * item::HISTORY).await?;
@@ -268,12 +318,16 @@ impl Ledger for LedgerService {
         request: Request<proto::TransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
         let deadline = Deadline::of(&request);
+        let caller = self.caller(&request)?;
         let currencies = self.handle.currencies();
         let asked = WireRequest::from(request.into_inner());
         let asked = transfers::single(&asked, &currencies)?;
         let batch = vec![asked.clone()];
+        let permit = checks::requests(&self.handle, &caller, &batch).await?;
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
-        let answers = pending.answers().await.map_err(status::request)?;
+        let mut answers = pending.answers().await.map_err(status::request)?;
+        self.count(&answers.outcomes);
+        permit.hide(&mut answers.outcomes);
         let outcome = answers
             .outcomes
             .first()
@@ -289,12 +343,16 @@ impl Ledger for LedgerService {
         request: Request<BatchRequest>,
     ) -> Result<Response<Encoded>, Status> {
         let deadline = Deadline::of(&request);
+        let caller = self.caller(&request)?;
         let asked = request.into_inner().transfers;
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
+        let permit = checks::requests(&self.handle, &caller, &batch).await?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
         let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
-        let answers = pending.answers().await.map_err(status::request)?;
+        let mut answers = pending.answers().await.map_err(status::request)?;
+        self.count(&answers.outcomes);
+        permit.hide(&mut answers.outcomes);
         if answers.outcomes.len() != asked.len() {
             return Err(status::internal("a batch got another number of outcomes"));
         }
@@ -310,14 +368,18 @@ impl Ledger for LedgerService {
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<AnswerStream>, Status> {
         let deadline = Deadline::of(&request);
+        let caller = self.caller(&request)?;
         let intake = Intake::of(&request, self.streams.room_timeout);
-        let requests = stream::Requests { batches: request.into_inner(), deadline, intake };
+        let batches = request.into_inner();
+        let requests = stream::Requests { batches, deadline, intake, caller };
+        let metrics = self.metrics.clone();
         let answers = stream::start(
             self.handle.clone(),
             requests,
             self.streams.clone(),
             self.draining.clone(),
             self.answers.clone(),
+            metrics,
         );
         let rooms = answers.rooms();
         let mut response = Response::new(answers);
@@ -329,10 +391,12 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::GetTransfersRequest>,
     ) -> Result<Response<proto::GetTransfersResponse>, Status> {
+        let caller = self.caller(&request)?;
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
         let room = self.room(ids.len() * item::TRANSFER).await?;
-        let stored = self.handle.requests(ids).await.map_err(status::request)?;
+        let mut stored = self.handle.requests(ids).await.map_err(status::request)?;
+        checks::hide_foreign(&self.handle, &caller, &mut stored).await?;
         let currencies = self.handle.currencies();
         let mut answer = proto::GetTransfersResponse::default();
         for (id, stored) in asked.into_iter().zip(&stored) {
@@ -379,8 +443,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::ListEntriesRequest>,
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         let query = past::statement(id, &request)?;
         let room = self.room(query.limit * item::ENTRY).await?;
         let page = self.handle.statement(id, query).await.map_err(status::request)?;
@@ -395,10 +461,12 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::GetHoldsRequest>,
     ) -> Result<Response<proto::GetHoldsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_HOLDS_MAX)?;
         let room = self.room(ids.len() * item::HOLD).await?;
-        let at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
+        let mut at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
+        checks::hide_foreign_holds(&self.handle, &caller, &ids, &mut at.holds).await?;
         let closed = ids.iter().zip(&at.holds).filter_map(|(id, state)| match state {
             Some(HoldState::Closed(_)) => Some(*id),
             _ => None,
@@ -431,8 +499,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::ListHoldsRequest>,
     ) -> Result<Response<proto::ListHoldsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_holds(id, &request.cursor)?;
         let room = self.room(size * item::HOLD).await?;
@@ -451,6 +521,7 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::ListRefundsRequest>,
     ) -> Result<Response<proto::ListRefundsResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::transfer_id(request.id_high, request.id)?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
@@ -458,10 +529,15 @@ impl Ledger for LedgerService {
         let at = (request.lsn > 0).then_some(Lsn(request.lsn));
         let room = self.room(size * item::REFUND).await?;
         let page = self.handle.refunds_of(id, at, from, size).await.map_err(status::request)?;
-        let page = page.ok_or_else(|| {
-            let sentence = format!("no transfer {id} that moved money is known");
-            Status::from(Refusal::new(Code::NotFound, "ORIGINAL_UNKNOWN", sentence))
-        })?;
+        let page = match page {
+            Some(page) if checks::sees(&self.handle, &caller, [page.debit, page.credit]).await? => {
+                page
+            }
+            _ => {
+                let sentence = format!("no transfer {id} that moved money is known");
+                return Err(Refusal::new(Code::NotFound, "ORIGINAL_UNKNOWN", sentence).into());
+            }
+        };
         let answer = refunds::page(id, &page, &self.handle.currencies());
         Ok(answered(answer, room))
     }
@@ -473,6 +549,7 @@ impl Ledger for LedgerService {
         request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<AnswerStream>, Status> {
         let deadline = Deadline::of(&request);
+        let caller = self.caller(&request)?;
         let subscription = events::subscription(request.get_ref())?;
         let feed = self.handle.subscribe(subscription).await.map_err(status::request)?;
         let answers = feed_stream::start(
@@ -481,7 +558,7 @@ impl Ledger for LedgerService {
             self.streams.clone(),
             self.draining.clone(),
             self.answers.clone(),
-            deadline,
+            (deadline, caller),
         );
         let rooms = answers.rooms();
         let mut response = Response::new(answers);
@@ -493,8 +570,10 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::GetBalanceAtRequest>,
     ) -> Result<Response<proto::GetBalanceAtResponse>, Status> {
+        let caller = self.caller(&request)?;
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(&self.handle, &caller, &[id]).await?;
         let moment = past::balance_moment(&request)?;
         let found = self.handle.balance_at(id, moment).await.map_err(status::request)?;
         let found = found.ok_or_else(|| account_unknown(id))?;

@@ -12,6 +12,7 @@
 
 pub mod allocator;
 pub mod budget;
+pub mod certs;
 pub mod client;
 pub mod compose;
 pub mod connections;
@@ -19,9 +20,11 @@ pub mod convert;
 pub mod deadline;
 mod feed_stream;
 pub mod gate;
+pub mod identity;
 pub mod import;
 pub mod intake;
 pub mod ledger_service;
+pub mod metrics;
 pub mod operator_service;
 pub mod payments;
 pub mod receipt;
@@ -32,6 +35,7 @@ mod serving;
 mod small_codec;
 pub mod status;
 pub mod stream;
+pub mod tls;
 pub mod unread;
 pub mod violation;
 pub mod wire;

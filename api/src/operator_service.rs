@@ -9,6 +9,7 @@ use crate::proto::{
     ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse, VerifySnapshotRequest,
     VerifySnapshotResponse,
 };
+use crate::identity::{Caller, checks};
 use crate::servers::operator_server::Operator;
 use crate::status::{self, Refusal};
 use crate::stream::Draining;
@@ -62,6 +63,7 @@ pub struct OperatorService {
     requests: Budget,
     answers: Budget,
     draining: Draining,
+    guarded: bool,
 }
 
 impl OperatorService {
@@ -75,7 +77,13 @@ impl OperatorService {
         answers: Budget,
         draining: Draining,
     ) -> Self {
-        Self { handle, info, requests, answers, draining }
+        Self { handle, info, requests, answers, draining, guarded: false }
+    }
+
+    /// The same, behind a guard that says of every call who makes it.
+    #[must_use]
+    pub fn guarded(self, guarded: bool) -> Self {
+        Self { guarded, ..self }
     }
 
     /// Waits for snapshots' work, but not beyond the server's end.
@@ -95,7 +103,9 @@ impl Operator for OperatorService {
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
+        let caller = Caller::of(&request, self.guarded)?;
         let summary = if request.into_inner().with_state_hash {
+            checks::whole(&caller, "the hash of the whole state")?;
             Some(self.handle.summary().await.map_err(status::request)?)
         } else {
             None

@@ -13,7 +13,9 @@
 use crate::budget::Budget;
 use crate::connections::Connections;
 use crate::gate::Gate;
+use crate::identity::Guard;
 use crate::ledger_service::LedgerService;
+use crate::metrics::{Metrics, Sources};
 use crate::operator_service::OperatorService;
 use crate::proto;
 use crate::servers::ledger_server::LedgerServer;
@@ -21,9 +23,11 @@ use crate::servers::operator_server::OperatorServer;
 use crate::services::Services;
 use crate::serving;
 use crate::stream::{Draining, StreamOptions};
+use crate::tls::Tls;
 use crate::unread::Watch;
 use ducat_actors::handle::Handle;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -70,6 +74,12 @@ pub struct ServerOptions {
     pub streams: StreamOptions,
     /// How long a drain may take before connections are cut. Default 10 s.
     pub drain_timeout: Duration,
+    /// Encrypts every connection. Default `None`: plain text.
+    pub tls: Option<Arc<Tls>>,
+    /// Asks who is calling. Default `None`: everybody may do everything.
+    pub guard: Option<Arc<Guard>>,
+    /// Counts calls and batches. Default `None`: nothing is counted.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl Default for ServerOptions {
@@ -83,6 +93,9 @@ impl Default for ServerOptions {
             unread_timeout: Duration::from_secs(60),
             streams: StreamOptions::default(),
             drain_timeout: Duration::from_secs(10),
+            tls: None,
+            guard: None,
+            metrics: None,
         }
     }
 }
@@ -117,16 +130,21 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, ServeError> {
     let (switch, draining) = Draining::new();
+    let engine = handle.clone();
     let (health, health_service) = tonic_health::server::health_reporter();
     let (streams, answers) = (options.streams.clone(), options.answers.clone());
+    let guarded = options.guard.is_some();
     let ledger = LedgerService::new(handle.clone(), streams, draining.clone(), answers);
+    let ledger = ledger.guarded(guarded).measured_by(options.metrics.clone());
     let ledger = LedgerServer::new(ledger)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
-    let gate = Gate::new(options.calls_max, handle.clone(), requests.clone());
+    let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
+        .guarded_by(options.guard.clone())
+        .measured_by(options.metrics.clone());
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
-    let operator = OperatorServer::new(operator).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let operator = OperatorServer::new(operator.guarded(guarded)).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
     health.set_serving::<OperatorServer<OperatorService>>().await;
 
@@ -134,6 +152,11 @@ pub async fn serve(
     routes.add_service(operator).add_service(health_service);
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
+    if let Some(metrics) = &options.metrics {
+        let (requests, answers) = (options.requests.clone(), options.answers.clone());
+        let guard = options.guard.clone();
+        metrics.ready(Sources { handle: engine, guard, requests, answers });
+    }
     let watch = Watch::new(options.unread_timeout);
     let connections = Connections::new(listener, options.connections_max, watch.clone());
     // Aborted as soon as serving ends, however it ends.
@@ -147,6 +170,9 @@ pub async fn serve(
     tokio::select! {
         () = &mut serving => return Ok(Drained::Completely),
         () = shutdown => {}
+    }
+    if let Some(metrics) = &options.metrics {
+        metrics.draining();
     }
     begin_drain(&switch, health).await;
     match tokio::time::timeout(options.drain_timeout, serving).await {

@@ -6,12 +6,15 @@
 
 use crate::connections::{Connection, Connections};
 use crate::gate::{Gate, Gated};
+use crate::metrics::Metrics;
 use crate::server::ServerOptions;
 use crate::services::Services;
+use crate::tls::Tls;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes a client may send on one call before the server has read them: one full batch.
@@ -47,8 +50,23 @@ pub(crate) async fn serve(
             connection = connections.next() => connection,
         };
         let calls = Gated::new(gate.clone(), services.clone(), connection.unread());
+        if let Some(tls) = &options.tls {
+            let (tls, http, watcher) = (Arc::clone(tls), http.clone(), graceful.watcher());
+            let metrics = options.metrics.clone();
+            tokio::spawn(async move {
+                let _open = metrics.as_ref().map(Metrics::connection);
+                if serve_encrypted(connection, tls, http, calls, watcher).await.is_err()
+                    && let Some(metrics) = metrics
+                {
+                    metrics.handshake_failed();
+                }
+            });
+            continue;
+        }
         let serving = graceful.watch(http.serve_connection(TokioIo::new(connection), calls));
+        let open = options.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
+            let _open = open;
             if let Err(error) = serving.await {
                 tracing::debug!(%error, "a connection has ended");
             }
@@ -57,6 +75,29 @@ pub(crate) async fn serve(
     // The listener is closed, so that who comes now is told at once.
     drop(connections);
     graceful.shutdown().await;
+}
+
+/// The handshake, then as without one; the calls know whose certificate was shown.
+async fn serve_encrypted(
+    connection: Connection,
+    tls: Arc<Tls>,
+    http: http2::Builder<TokioExecutor>,
+    calls: Gated,
+    watcher: Watcher,
+) -> std::io::Result<()> {
+    let address = connection.peer();
+    let (stream, peer) = match tls.accept(connection).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(%error, ?address, "a handshake has failed");
+            return Err(error);
+        }
+    };
+    let calls = calls.of_peer(peer);
+    if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), calls)).await {
+        tracing::debug!(%error, "a connection has ended");
+    }
+    Ok(())
 }
 
 fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {

@@ -18,7 +18,10 @@
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
+use crate::identity::checks::{self, Permit};
+use crate::identity::Caller;
 use crate::intake::Intake;
+use crate::metrics::Metrics;
 use crate::proto::{BatchError, StreamTransfersResponse};
 use crate::status::{self, Refusal};
 use crate::violation::Violations;
@@ -97,7 +100,13 @@ struct InFlight {
 /// What waits for its answer.
 enum Batch {
     /// Admitted: what was asked and where the outcomes will be.
-    Admitted { tag: u64, asked: Vec<WireRequest>, currencies: Arc<Currencies>, pending: Pending },
+    Admitted {
+        tag: u64,
+        asked: Vec<WireRequest>,
+        currencies: Arc<Currencies>,
+        pending: Pending,
+        permit: Permit,
+    },
     /// Refused as a whole.
     Refused { tag: u64, error: BatchError },
 }
@@ -161,6 +170,8 @@ pub struct Requests {
     pub deadline: Option<Instant>,
     /// The memory that reading takes.
     pub intake: Option<Intake>,
+    /// Who sends them.
+    pub caller: Caller,
 }
 
 /// Serves one stream on tasks of its own; they end with the stream.
@@ -171,6 +182,7 @@ pub fn start(
     options: StreamOptions,
     draining: Draining,
     budget: Budget,
+    metrics: Option<Arc<Metrics>>,
 ) -> AnswerStream {
     let (window, in_flight) = mpsc::channel(options.window.max(1));
     let (outbox, answers) = mpsc::channel(OUTBOX);
@@ -179,7 +191,8 @@ pub fn start(
     let room_timeout = options.room_timeout;
     let reader = Reader { handle, requests, window, room_timeout, share, budget };
     let reader = tokio::spawn(reader.run(draining));
-    let writer = Writer { in_flight, outbox, unread_timeout: options.unread_timeout };
+    let unread_timeout = options.unread_timeout;
+    let writer = Writer { in_flight, outbox, unread_timeout, metrics };
     tokio::spawn(async move {
         let outcome = writer.run().await;
         // The window is closed now, so the reader ends as soon as it looks.
@@ -233,6 +246,9 @@ impl Reader {
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             };
+            if let Err(over) = self.requests.caller.still() {
+                return Some(over);
+            }
             // A place before the engine: what is admitted can always be waited for.
             let place = tokio::select! {
                 biased;
@@ -278,10 +294,16 @@ impl Reader {
                 return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
             }
         };
+        let permit = match checks::requests(&self.handle, &self.requests.caller, &converted).await {
+            Ok(permit) => permit,
+            Err(denied) => {
+                return Ok(Batch::Refused { tag, error: denied.into_batch_error() });
+            }
+        };
         let submitted = self.handle.submit_when_room_by(converted, deadline);
         let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
             Ok(Ok(pending)) => {
-                return Ok(Batch::Admitted { tag, asked, currencies, pending });
+                return Ok(Batch::Admitted { tag, asked, currencies, pending, permit });
             }
             Ok(Err(error @ RequestError::Stopped(_))) => return Err(status::request(error)),
             Ok(Err(error)) => Refusal::from(error),
@@ -296,13 +318,14 @@ struct Writer {
     in_flight: mpsc::Receiver<InFlight>,
     outbox: mpsc::Sender<(Encoded, Vec<Room>)>,
     unread_timeout: Duration,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Writer {
     /// Answers until the reader has ended and everything read is answered.
     async fn run(mut self) -> Result<(), Status> {
         while let Some(InFlight { batch, mut rooms }) = self.in_flight.recv().await {
-            let answer = answer(batch).await?;
+            let answer = answer(batch, self.metrics.as_deref()).await?;
             // The outcomes and what was asked are gone now.
             rooms.iter_mut().for_each(|room| room.keep(answer.as_bytes().len()));
             let reserved = tokio::time::timeout(self.unread_timeout, self.outbox.reserve()).await;
@@ -323,14 +346,14 @@ impl Writer {
     }
 }
 
-async fn answer(batch: Batch) -> Result<Encoded, Status> {
+async fn answer(batch: Batch, metrics: Option<&Metrics>) -> Result<Encoded, Status> {
     match batch {
         Batch::Refused { tag, error } => {
             let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error: Some(error) };
             Ok(Encoded::of(&answer))
         }
-        Batch::Admitted { tag, asked, currencies, pending } => {
-            let answers = match pending.answers().await {
+        Batch::Admitted { tag, asked, currencies, pending, permit } => {
+            let mut answers = match pending.answers().await {
                 Ok(answers) => answers,
                 // Changed nothing and concerns no other batch.
                 Err(
@@ -344,6 +367,10 @@ async fn answer(batch: Batch) -> Result<Encoded, Status> {
                 }
                 Err(error) => return Err(status::request(error)),
             };
+            if let Some(metrics) = metrics {
+                metrics.batch(&answers.outcomes);
+            }
+            permit.hide(&mut answers.outcomes);
             if answers.outcomes.len() != asked.len() {
                 return Err(status::internal("a batch got another number of outcomes"));
             }

@@ -73,6 +73,9 @@ pub enum ClientError {
         /// Where its journal ends.
         durable_lsn: u64,
     },
+    /// Credentials that cannot be read, or do not go with the endpoint.
+    #[error("{0}")]
+    Credentials(String),
     /// Options that cannot be meant.
     #[error("{0}")]
     Options(&'static str),
@@ -146,7 +149,8 @@ impl ClientError {
             | Self::Closed
             | Self::OtherLedger { .. }
             | Self::LedgerForgot { .. }
-            | Self::Options(_) => false,
+            | Self::Options(_)
+            | Self::Credentials(_) => false,
         }
     }
 
@@ -172,7 +176,8 @@ impl ClientError {
             | Self::Closed
             | Self::OtherLedger { .. }
             | Self::LedgerForgot { .. }
-            | Self::Options(_) => false,
+            | Self::Options(_)
+            | Self::Credentials(_) => false,
         }
     }
 }

@@ -1,14 +1,13 @@
 //! A stream of batches with a window: the sender waits while `window` batches are without an
 //! answer, the receiver gives the answers back in the order of sending.
 
-use super::{ClientError, Refused};
+use super::{ClientError, Connection, Refused};
 use crate::proto::ledger_client::LedgerClient;
 use crate::proto::{Outcome, StreamTransfersRequest, StreamTransfersResponse, TransferRequest};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
 /// Batches that lie ready for the connection to send.
 const OUTBOX: usize = 2;
@@ -40,7 +39,7 @@ pub struct Answer {
 }
 
 pub(super) async fn open(
-    mut ledger: LedgerClient<Channel>,
+    mut ledger: LedgerClient<Connection>,
     window: usize,
 ) -> Result<(BatchSender, Answers), ClientError> {
     let room = Arc::new(Semaphore::new(window.clamp(1, Semaphore::MAX_PERMITS)));

@@ -15,7 +15,7 @@ use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Operation};
 use ducat_engine::ids::{AccountId, TransferId};
 use print::holds_text;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
 /// What can be done with holds.
 #[derive(Subcommand, Debug)]
@@ -230,7 +230,7 @@ async fn ask(global: &Global, asked: proto::TransferRequest, done: &'static str)
 /// Currency and digits of a hold's accounts. The operation is decided by now, so an outcome is
 /// printed in minor units rather than lost when the server cannot be asked.
 async fn units_of(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     outcome: &proto::Outcome,
     hold: TransferId,
 ) -> Units {
@@ -256,7 +256,7 @@ fn parties(hold: &proto::Hold) -> Option<(AccountId, AccountId)> {
 }
 
 async fn request(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     asked: proto::TransferRequest,
 ) -> Result<proto::Outcome, Failure> {
     let response = client.transfer(asked).await.map_err(|s| net::failed(&s))?;
@@ -266,7 +266,7 @@ async fn request(
 }
 
 async fn holds(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     ids: &[TransferId],
 ) -> Result<proto::GetHoldsResponse, Failure> {
     let ids = ids.iter().map(|&id| id.into()).collect();

@@ -12,7 +12,9 @@ mod backup;
 mod balances;
 mod books;
 mod causes;
+mod certs;
 mod checks;
+mod config;
 mod diff;
 mod doctor;
 mod event_line;
@@ -39,12 +41,13 @@ mod status;
 mod terms;
 #[cfg(test)]
 mod testing;
+mod token;
 mod transfer;
 mod verify;
 mod verify_ids;
 mod witness;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, Parser, Subcommand};
 use exit::{Done, Exit, Failure};
 use std::process::ExitCode;
 
@@ -76,6 +79,8 @@ pub struct Global {
     /// Print JSON for scripts: one object to a line, with stable field names.
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    pub credentials: net::CredentialArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -130,6 +135,15 @@ wrong. `ducat verify --data-dir DIR` checks the files, beside a server or withou
     /// Make the keys that sign checkpoints, and print the public ones.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Show, check and describe the configuration of `serve`.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Make certificates for development.
+    #[command(subcommand)]
+    Certs(certs::CertsCommand),
+    /// Issue bearer tokens, for development and for operators.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -166,8 +180,11 @@ Exit codes:
 
 fn main() -> ExitCode {
     ducat_api::allocator::keep_freed_memory();
-    let cli = Cli::parse();
-    match run(cli) {
+    let run = || {
+        let (cli, matches) = config::parse(std::env::args_os())?;
+        run(cli, &matches)
+    };
+    match run() {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprintln!("ducat: {failure}");
@@ -177,7 +194,7 @@ fn main() -> ExitCode {
 }
 
 /// Hands over to the command's module.
-fn run(cli: Cli) -> Done {
+fn run(cli: Cli, matches: &ArgMatches) -> Done {
     let global = cli.global;
     match cli.command {
         Command::Serve(args) => serve::run(*args),
@@ -200,6 +217,9 @@ fn run(cli: Cli) -> Done {
         Command::Backup(command) => block_on(backup::run(&global, &command)),
         Command::Receipt(args) => receipt::run(&global, *args),
         Command::Key(command) => key::run(&command),
+        Command::Config(command) => config::run(command, matches),
+        Command::Certs(command) => certs::run(&command),
+        Command::Token(command) => token::run(&command),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

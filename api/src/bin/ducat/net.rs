@@ -3,12 +3,15 @@
 
 use crate::Global;
 use crate::exit::{Exit, Failure};
+use clap::Args;
+use ducat_api::client::{ClientError, Connection, Credentials};
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::InvalidUri;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -21,12 +24,38 @@ const IDS_FULL: &str = "IDS_FULL";
 /// The reason of a refusal because the disk is nearly full.
 const DISK_FULL: &str = "DISK_FULL";
 
+/// Whom the commands trust, and what they show.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CredentialArgs {
+    /// The CA of the server's certificate, in PEM; needed for https.
+    #[arg(long, global = true, env = "DUCAT_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// The certificate to show to the server, in PEM.
+    #[arg(long, global = true, env = "DUCAT_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, global = true, env = "DUCAT_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// A bearer token to send with every call, as `ducat token issue` prints it.
+    #[arg(long, global = true, env = "DUCAT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl From<&CredentialArgs> for Credentials {
+    fn from(args: &CredentialArgs) -> Self {
+        let CredentialArgs { tls_ca, tls_cert, tls_key, token_file } = args.clone();
+        Self { ca: tls_ca, certificate: tls_cert, key: tls_key, token: token_file }
+    }
+}
+
 /// Connects to the server.
-pub async fn connect(global: &Global) -> Result<Channel, Failure> {
+pub async fn connect(global: &Global) -> Result<Connection, Failure> {
     let server = &global.server;
     let endpoint = Endpoint::from(address(server).map_err(Failure::usage)?);
+    let credentials = Credentials::from(&global.credentials);
+    let (endpoint, bearer) = credentials.secure(endpoint).map_err(|error| unusable(&error))?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
-    endpoint.connect().await.map_err(|e| {
+    let channel = endpoint.connect().await.map_err(|e| {
         Failure::new(
             Exit::Unavailable,
             format!(
@@ -35,7 +64,13 @@ pub async fn connect(global: &Global) -> Result<Channel, Failure> {
                 root_cause(&e)
             ),
         )
-    })
+    })?;
+    Ok(Connection::new(channel, bearer))
+}
+
+/// Credentials that cannot be used, with the flags that name them.
+fn unusable(error: &ClientError) -> Failure {
+    Failure::usage(format!("{error} (--tls-ca, --tls-cert, --tls-key, --token-file)"))
 }
 
 /// The address in `--server`, or why it is none. Nothing in it may be passed over in silence:
@@ -46,14 +81,8 @@ fn address(server: &str) -> Result<Uri, String> {
     };
     let uri: Uri = server.parse().map_err(|e: InvalidUri| none(&e.to_string()))?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(format!(
-                "`{server}` asks for TLS, which is not there yet: the connection would not be \
-                 encrypted. Use http:// inside a network that is trusted, or a tunnel"
-            ));
-        }
-        Some(scheme) => return Err(none(&format!("the scheme is http, not {scheme}"))),
+        Some("http" | "https") => {}
+        Some(scheme) => return Err(none(&format!("the scheme is http or https, not {scheme}"))),
         None => return Err(none("http:// is missing")),
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() || server.contains('#') {
@@ -74,19 +103,19 @@ fn address(server: &str) -> Result<Uri, String> {
 }
 
 /// A client of the service `Ledger`.
-pub async fn ledger(global: &Global) -> Result<LedgerClient<Channel>, Failure> {
+pub async fn ledger(global: &Global) -> Result<LedgerClient<Connection>, Failure> {
     Ok(ledger_on(connect(global).await?))
 }
 
 /// A client of the service `Ledger` on a connection that exists.
-pub fn ledger_on(channel: Channel) -> LedgerClient<Channel> {
+pub fn ledger_on(channel: Connection) -> LedgerClient<Connection> {
     LedgerClient::new(channel)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// A client of the service `Operator` on a connection that exists.
-pub fn operator_on(channel: Channel) -> OperatorClient<Channel> {
+pub fn operator_on(channel: Connection) -> OperatorClient<Connection> {
     OperatorClient::new(channel)
 }
 
@@ -191,12 +220,16 @@ mod tests {
 
     #[test]
     fn addresses_say_what_the_connection_does() {
-        for server in ["http://127.0.0.1:4600", "http://ledger:4600/", "http://[::1]:1", "http://a"]
-        {
+        for server in [
+            "http://127.0.0.1:4600",
+            "https://ledger:4600",
+            "http://ledger:4600/",
+            "http://[::1]:1",
+            "http://a",
+        ] {
             assert!(address(server).is_ok(), "{server}");
         }
         for (server, why) in [
-            ("https://127.0.0.1:4600", "TLS, which is not there yet"),
             ("ftp://127.0.0.1:4600", "not ftp"),
             ("127.0.0.1:4600", "no server address"),
             ("localhost:4600", "http:// is missing"),
@@ -249,7 +282,8 @@ mod tests {
 
     #[tokio::test]
     async fn no_server_says_what_to_do() {
-        let global = Global { server: "http://127.0.0.1:1".to_owned(), json: false };
+        let server = "http://127.0.0.1:1".to_owned();
+        let global = Global { server, json: false, credentials: CredentialArgs::default() };
         let failure = connect(&global).await.expect_err("nobody listens there");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("ducat serve"), "{failure}");

@@ -13,7 +13,7 @@ use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::{Currency, CurrencyId, format_minor, parse_amount};
 use ducat_engine::shares::{Percent, Share};
 use std::str::FromStr;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
 /// Options of `pay`.
 #[derive(Args, Debug)]
@@ -185,7 +185,7 @@ fn payment(id: Option<TransferId>, currency: &str, kind: Kind) -> Result<Payment
 
 /// The digits that amounts in the account's currency have.
 async fn currency(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     account: AccountId,
     code: &str,
 ) -> Result<Currency, Failure> {
@@ -208,7 +208,7 @@ async fn currency(
 /// Sends the legs as one group and prints what became of each.
 async fn send(
     global: &Global,
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     legs: Vec<proto::TransferRequest>,
 ) -> Done {
     let request = proto::CreateTransfersRequest { transfers: legs.clone() };

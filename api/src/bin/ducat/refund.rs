@@ -10,7 +10,7 @@ use ducat_api::proto::{self, Operation};
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
 /// What is given back, and how.
 #[derive(Args, Debug)]
@@ -185,7 +185,7 @@ fn asked(operation: Operation, args: &BackArgs) -> Result<proto::TransferRequest
 
 async fn ask(
     global: &Global,
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     args: &BackArgs,
     asked: proto::TransferRequest,
     done: &'static str,
@@ -204,7 +204,7 @@ async fn ask(
 /// is decided by now, so an outcome is printed in minor units rather than lost when the server
 /// cannot be asked.
 async fn units_of(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     outcome: &proto::Outcome,
     original: &OriginalArgs,
 ) -> Units {
@@ -228,7 +228,7 @@ fn parties(found: &proto::ListRefundsResponse) -> Option<(AccountId, AccountId)>
 }
 
 async fn list(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     original: &OriginalArgs,
     page_size: u32,
     cursor: String,

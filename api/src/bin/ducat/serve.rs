@@ -9,13 +9,17 @@
 //! can connect until the state is there.
 
 mod banner;
+mod logs;
 mod ready_file;
+mod reload;
 pub(crate) mod replay_bar;
+mod security;
 mod signals;
 mod snapshots;
 mod upkeep;
 
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
+use crate::config::File;
 use crate::exit::{Done, Exit, Failure};
 use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
@@ -23,24 +27,32 @@ use ducat_actors::handle::{BATCH_MAX, EngineOptions};
 use ducat_actors::start::{Engine, StartError};
 use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
+use ducat_api::identity::Guard;
+use ducat_api::metrics::Metrics;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
 use ready_file::ReadyFile;
 use signals::Signals;
 use snapshots::SnapshotArgs;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Options of `serve`. Every one can also be set by the environment variable it names.
+/// Options of `serve`. Every one can also be set by the environment variable it names, and but for
+/// `--config` in the file that names.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
+    /// The configuration file, in TOML; `ducat config print` prints one. Variables are
+    /// stronger than it, and flags stronger than these. SIGHUP has principals, keys and
+    /// certificates read again.
+    #[arg(long, env = "DUCAT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The directory that holds the ledger; created when it is not there.
     #[arg(long, env = "DUCAT_DATA_DIR", default_value = "./ducat-data", value_name = "DIR")]
     data_dir: PathBuf,
@@ -130,9 +142,22 @@ pub struct ServeArgs {
     ready_file: Option<PathBuf>,
     #[command(flatten)]
     upkeep: upkeep::UpkeepArgs,
+    #[command(flatten)]
+    security: security::SecurityArgs,
+    /// Serve figures for Prometheus (/metrics) and probes (/livez, /readyz) on this address, over
+    /// plain HTTP. None of them tells of an account.
+    #[arg(long, env = "DUCAT_METRICS_LISTEN", value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    logs: logs::LogArgs,
 }
 
 impl ServeArgs {
+    /// The configuration file, read.
+    pub fn file(&self) -> Result<Option<File>, Failure> {
+        self.config.as_deref().map(crate::config::read_again).transpose()
+    }
+
     fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(|| (cores() / 2).max(1), |threads| threads as usize)
@@ -150,8 +175,9 @@ enum DurabilityArg {
 
 /// Runs the server until it is told to stop.
 pub fn run(args: ServeArgs) -> Done {
-    check(&args)?;
-    start_logging();
+    let file = args.file()?;
+    check(&args, file.as_ref())?;
+    args.logs.start()?;
     let mut runtime = match args.threads() {
         // Without a second thread nothing is handed from one to the other, which small calls
         // feel.
@@ -164,7 +190,7 @@ pub fn run(args: ServeArgs) -> Done {
         .thread_name("ducat-serve")
         .build()
         .map_err(|error| internal("start the runtime", &error))?;
-    let done = runtime.block_on(run_async(args));
+    let done = runtime.block_on(run_async(args, file));
     // Connections that outlived the drain are cut here instead of being waited for.
     runtime.shutdown_background();
     done
@@ -178,8 +204,28 @@ fn partitions(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Checks everything that a start would, but for the data: what there is to say about it.
+pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
+    let file = args.file()?;
+    check(args, file.as_ref())?;
+    args.logs.check()?;
+    let tls = args.security.tls()?;
+    let trust = args.security.trust(file.as_ref())?;
+    let transport = match &tls {
+        None => "plain text".to_owned(),
+        Some(tls) => format!("TLS 1.3, client certificates {:?}", tls.clients()).to_lowercase(),
+    };
+    let tokens = trust.tokens.as_ref().map_or(0, |tokens| tokens.keys.len());
+    Ok(format!(
+        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens",
+        transport,
+        args.listen,
+        trust.rights.len()
+    ))
+}
+
 /// What the types of the flags cannot say.
-fn check(args: &ServeArgs) -> Result<(), Failure> {
+fn check(args: &ServeArgs, file: Option<&File>) -> Result<(), Failure> {
     if args.durability == DurabilityArg::None && !args.development {
         return Err(Failure::usage(
             "--durability none keeps the journal in memory: every account and every transfer is \
@@ -196,32 +242,21 @@ fn check(args: &ServeArgs) -> Result<(), Failure> {
         let inside = ducat_persistence::backup::refuse_inside(to, &args.data_dir);
         inside.map_err(|error| Failure::usage(with_causes(&error)))?;
     }
-    if !args.listen.ip().is_loopback() && !args.insecure_listen {
-        return Err(Failure::usage(format!(
-            "{} can be reached from other machines, and this server neither encrypts nor asks who \
-             is there: whoever reaches it can move money. Listen on 127.0.0.1, or add \
-             --insecure-listen where the network itself is trusted",
-            args.listen
-        )));
+    if args.sign.lacks_key() {
+        return Err(Failure::usage(
+            "checkpoints are to be signed, and no key is named: add --checkpoint-key",
+        ));
     }
-    Ok(())
+    security::check(args, file)
 }
 
-fn start_logging() {
-    // The actors' library opens a span for every message, which nobody reads.
-    let filter = tracing_subscriber::EnvFilter::try_from_env("DUCAT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ractor=warn"));
-    // Fails only when a subscriber is there already, which then is the one to keep.
-    let _installed = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .try_init();
-}
-
-async fn run_async(args: ServeArgs) -> Done {
+async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
+    let tls = args.security.tls()?;
+    let trust = args.security.trust(file.as_ref())?;
+    let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let socket = take_address(args.listen)?;
+    let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
     let durable = args.durability == DurabilityArg::PowerLoss;
     let signing = args.sign.prepare(&args.data_dir, durable)?;
     let (opened, durability) = open_journal(&args)?;
@@ -256,8 +291,18 @@ async fn run_async(args: ServeArgs) -> Done {
     let signals = Signals::listen();
     // Gone again when this function ends.
     let _written = ready_file.map(|file| file.write(address)).transpose()?;
-    banner::print(address, &args.data_dir, &info, &engine.handle().status());
-    serve_until_stopped(engine, listener, info, server_options(&args), signals).await
+    let door =
+        banner::Door { encrypted: tls.is_some(), guarded: guard.is_some(), metrics: figures_at };
+    banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
+    let options = ServerOptions {
+        tls: tls.clone(),
+        guard: guard.clone(),
+        metrics,
+        ..server_options(&args)
+    };
+    let (config, security) = (args.config, args.security);
+    reload::Reloader { config, at_start: file, security, tls, guard }.listen();
+    serve_until_stopped(engine, listener, info, options, signals).await
 }
 
 /// Serves until a signal comes or the engine fails, then stops what is still running.
@@ -300,6 +345,22 @@ async fn serve_until_stopped(
     engine.shutdown().await.map_err(|error| internal("stop the engine", &error))?;
     tracing::info!("stopped; nothing is left undone");
     Ok(Exit::Ok)
+}
+
+/// Answers probes from before the replay on, until the process ends.
+fn serve_metrics(address: SocketAddr) -> Result<(Arc<Metrics>, SocketAddr), Failure> {
+    let socket = take_address(address)?;
+    let listen = || {
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let listened: std::io::Result<(TcpListener, SocketAddr)> = listen();
+    let (listener, address) =
+        listened.map_err(|error| unavailable("listen on", address, &error))?;
+    let metrics = Metrics::new();
+    tokio::spawn(ducat_api::metrics::listener::serve(listener, Arc::clone(&metrics)));
+    Ok((metrics, address))
 }
 
 /// Binds the address without listening on it yet.
@@ -436,7 +497,7 @@ mod tests {
     #[test]
     fn the_defaults_are_safe() {
         let args = parse(&[]).expect("nothing is required");
-        assert!(check(&args).is_ok());
+        assert!(check(&args, None).is_ok());
         assert!(args.listen.ip().is_loopback());
         assert_eq!(args.durability, DurabilityArg::PowerLoss);
     }
@@ -451,7 +512,7 @@ mod tests {
             (vec!["--listen", "0.0.0.0:4600", "--insecure-listen"], true),
             (vec!["--listen", "[::1]:0"], true),
         ] {
-            let result = check(&parse(&flags).expect("parses"));
+            let result = check(&parse(&flags).expect("parses"), None);
             assert_eq!(result.is_ok(), allowed, "{flags:?}");
             if let Err(failure) = result {
                 assert_eq!(failure.exit, Exit::Usage);

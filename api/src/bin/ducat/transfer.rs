@@ -12,7 +12,7 @@ use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
 /// Options of `transfer`.
 #[derive(Args, Debug)]
@@ -162,7 +162,7 @@ fn request(id: TransferId, args: &TransferArgs) -> proto::TransferRequest {
 /// need not be what the command line says. The transfer is decided by now, so an outcome is
 /// printed in minor units rather than lost when the server cannot be asked.
 pub async fn units(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     outcome: &proto::Outcome,
     from: AccountId,
     to: AccountId,

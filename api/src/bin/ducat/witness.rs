@@ -59,6 +59,16 @@ pub struct Signing {
 }
 
 impl SignArgs {
+    /// Where the private key lies.
+    pub fn key_file(&self) -> Option<&Path> {
+        self.checkpoint_key.as_deref()
+    }
+
+    /// Whether a directory is named and no key: a file's settings can say so, flags cannot.
+    pub const fn lacks_key(&self) -> bool {
+        self.checkpoints.is_some() && self.checkpoint_key.is_none()
+    }
+
     /// Reads the key and holds the directory against the newest checkpoint, before anything is
     /// written to it.
     pub fn prepare(&self, data_dir: &Path, durable: bool) -> Result<Option<Signing>, Failure> {

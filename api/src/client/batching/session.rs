@@ -5,7 +5,7 @@ use super::codec::{Head, Outcomes, Outgoing, RawCodec, Unreadable, head};
 use super::message::{Entry, Message};
 use super::pauses::Pauses;
 use super::shared::Shared;
-use crate::client::{ClientError, FieldError, Refused};
+use crate::client::{ClientError, Connection, FieldError, Refused};
 use crate::proto::{BatchError, Outcome};
 use crate::server::RESPONSE_BYTES_MAX;
 use prost::bytes::Bytes;
@@ -15,7 +15,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 /// Outcomes brought to their calls under one lock.
@@ -37,7 +36,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Opens one for `places` messages in flight.
-    pub(super) async fn open(channel: &Channel, places: usize) -> Result<Self, ClientError> {
+    pub(super) async fn open(channel: &Connection, places: usize) -> Result<Self, ClientError> {
         let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX);
         let unready = |e: tonic::transport::Error| Status::from_error(e.into());
         grpc.ready().await.map_err(unready)?;
@@ -196,7 +195,7 @@ impl<'a> Session<'a> {
     /// A message was refused as a whole and changed nothing.
     fn refused(&mut self, message: Message, error: BatchError) {
         let refused = Refused::from(error);
-        if refused.code == Code::InvalidArgument {
+        if matches!(refused.code, Code::InvalidArgument | Code::PermissionDenied) {
             return self.malformed(message, &refused);
         }
         let error = ClientError::Refused(Box::new(refused.clone()));
@@ -208,7 +207,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Tells the calls whose fields are wrong so, and sends the others again.
+    /// Tells the calls whose fields are wrong, or who may not ask for them, so, and sends the others
+    /// again.
     fn malformed(&mut self, message: Message, refused: &Refused) {
         let mut wrong: BTreeMap<usize, Vec<FieldError>> = BTreeMap::new();
         for violation in &refused.violations {

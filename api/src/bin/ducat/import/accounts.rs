@@ -16,7 +16,7 @@ use ducat_engine::money::{CurrencyId, format_minor};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 use tonic::{Code, Status};
 
 /// Most accounts or transfers to one unary request.
@@ -76,7 +76,7 @@ pub struct AccountLine {
 
 /// Opens the external accounts of a mapping.
 pub async fn open_externals(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     common: &Common,
 ) -> Result<(), Failure> {
     let external = |e: &super::common::ExternalAccount| proto::NewAccount {
@@ -93,7 +93,7 @@ pub async fn open_externals(
 /// Opens accounts, at most [`CHUNK`] of them. One that exists with other content ends the
 /// import: going on would book into an account that is not what the mapping says.
 pub async fn open(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     accounts: Vec<proto::NewAccount>,
     opened: &mut Opened,
 ) -> Result<(), Failure> {
@@ -135,7 +135,7 @@ pub fn new_account(id: AccountId, currency: &str, overdraft_limit: &str) -> prot
 
 /// Opens the accounts of one chunk of a file and brings in their opening balances.
 pub async fn open_rows(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     lines: Vec<AccountLine>,
     book: &mut Book,
     opened: &mut Opened,
@@ -222,7 +222,7 @@ pub struct Final {
 
 /// Reads every account's balance.
 pub async fn read_balances(
-    client: &mut LedgerClient<Channel>,
+    client: &mut LedgerClient<Connection>,
     book: &Book,
     common: &Common,
 ) -> Result<Final, Failure> {

@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use summary::Summary;
 use tally::{Row, Tally};
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
 /// Runs `import`.
 pub async fn run(global: &Global, args: ImportArgs) -> Done {
@@ -152,7 +152,7 @@ impl Import {
     }
 
     /// Imports into the ledger behind `channel`.
-    async fn transfer_to_ledger(&self, channel: Channel) -> Result<Summary, Failure> {
+    async fn transfer_to_ledger(&self, channel: Connection) -> Result<Summary, Failure> {
         let mut client = net::ledger_on(channel.clone());
         let mut rejects = self.rejects()?;
         let mut summary = Summary::default();
@@ -193,7 +193,7 @@ impl Import {
     /// Opens the accounts of a file, with their opening balances.
     async fn open_from_file(
         &self,
-        client: &mut LedgerClient<Channel>,
+        client: &mut LedgerClient<Connection>,
         path: &Path,
         book: &mut Book,
         opened: &mut Opened,
@@ -211,7 +211,7 @@ impl Import {
     /// them if the mapping says so. Not needed when a file of accounts names them all.
     async fn open_from_transfers(
         &self,
-        client: &mut LedgerClient<Channel>,
+        client: &mut LedgerClient<Connection>,
         path: &Path,
         book: &mut Book,
         opened: &mut Opened,
@@ -251,8 +251,8 @@ impl Import {
     /// Reads back balances, sums and the state hash.
     async fn look_back(
         &self,
-        channel: Channel,
-        client: &mut LedgerClient<Channel>,
+        channel: Connection,
+        client: &mut LedgerClient<Connection>,
         book: &Book,
         summary: &mut Summary,
     ) -> Result<(), Failure> {

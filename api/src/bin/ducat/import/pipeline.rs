@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 use tonic::{Code, Status};
 
 /// How long a full engine is waited for before the import gives up.
@@ -40,7 +40,7 @@ pub type Chunks = mpsc::Receiver<Result<Vec<Row>, ducat_api::import::Failure>>;
 /// One import's stream of transfers.
 pub struct Pipeline<'a> {
     /// The server.
-    pub client: LedgerClient<Channel>,
+    pub client: LedgerClient<Connection>,
     /// The most batches in flight.
     pub in_flight_max: usize,
     /// What became of the rows.

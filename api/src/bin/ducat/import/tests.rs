@@ -36,7 +36,8 @@ fn chain(dir: &tempfile::TempDir, rows: usize) -> ImportArgs {
 }
 
 async fn import(ledger: &TestLedger, args: ImportArgs) -> Result<Summary, Failure> {
-    let global = Global { server: ledger.serve().await, json: false };
+    let credentials = Default::default();
+    let global = Global { server: ledger.serve().await, json: false, credentials };
     let mapping = args.mapping()?;
     let import = Import { common: Arc::new(Common::of(&mapping)?), mapping, args };
     import.transfer_to_ledger(net::connect(&global).await?).await

@@ -11,11 +11,22 @@ use std::path::Path;
 /// The address that the other commands ask by default.
 const DEFAULT_PORT: u16 = 4600;
 
+/// How one comes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    /// Connections are TLS.
+    pub encrypted: bool,
+    /// Everyone is asked who they are.
+    pub guarded: bool,
+    /// Where figures and probes are, if anywhere.
+    pub metrics: Option<SocketAddr>,
+}
+
 /// Prints it and flushes. A closed stdout is no reason not to serve.
-pub fn print(address: SocketAddr, data_dir: &Path, info: &ServerInfo, status: &Status) {
+pub fn print(address: SocketAddr, data_dir: &Path, info: &ServerInfo, status: &Status, door: Door) {
     let mut out = std::io::stdout().lock();
     let _unread = out
-        .write_all(text(address, data_dir, info, status, &program()).as_bytes())
+        .write_all(text(address, data_dir, info, status, &program(), door).as_bytes())
         .and_then(|()| out.flush());
 }
 
@@ -33,6 +44,7 @@ fn text(
     info: &ServerInfo,
     status: &Status,
     program: &str,
+    door: Door,
 ) -> String {
     let (place, survives) = match info.durability {
         Durability::PowerLoss => (
@@ -44,10 +56,17 @@ fn text(
             "NONE: EVERYTHING IS LOST WHEN THIS PROCESS ENDS. For development only".to_owned(),
         ),
     };
-    let server = if address.port() == DEFAULT_PORT && address.ip().is_loopback() {
+    let (scheme, connections) = match (door.encrypted, door.guarded) {
+        (true, true) => ("https", "TLS 1.3; everyone is asked who they are"),
+        (true, false) => ("https", "TLS 1.3; everyone may do everything"),
+        (false, true) => ("http", "plain text; everyone is asked who they are"),
+        (false, false) => ("http", "plain text; everyone may do everything"),
+    };
+    let default = address.port() == DEFAULT_PORT && address.ip().is_loopback();
+    let server = if default && !door.encrypted {
         String::new()
     } else {
-        format!(" --server http://{address}")
+        format!(" --server {scheme}://{address}")
     };
     let ledger = &info.ledger_id;
     let (accounts, lsn) = (status.accounts, status.durable_lsn);
@@ -55,8 +74,13 @@ fn text(
         "listening on {address}\n\
          data directory: {place}\n\
          durability:     {survives}\n\
+         connections:    {connections}\n\
          ledger:         {ledger}, {accounts} accounts, journal at LSN {lsn}\n"
     );
+    if let Some(metrics) = door.metrics {
+        writeln!(text, "metrics:        http://{metrics}/metrics, /livez, /readyz")
+            .expect("writing to a String never fails");
+    }
     for origin in &info.origins {
         writeln!(text, "made from:      {origin}").expect("writing to a String never fails");
     }
@@ -84,7 +108,8 @@ mod tests {
             started: std::time::Instant::now(),
         };
         let address = address.parse().expect("an address");
-        text(address, Path::new("./ducat-data"), &info, &Status::default(), "ducat")
+        let door = Door { encrypted: false, guarded: false, metrics: None };
+        text(address, Path::new("./ducat-data"), &info, &Status::default(), "ducat", door)
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::{Global, net, output};
 use ducat_api::proto;
 use ducat_api::proto::operator_client::OperatorClient;
 use ducat_engine::ids::Lsn;
-use tonic::transport::Channel;
+use ducat_api::client::Connection;
 
-type Client = OperatorClient<Channel>;
+type Client = OperatorClient<Connection>;
 
 async fn client(global: &Global) -> Result<Client, Failure> {
     Ok(net::operator_on(net::connect(global).await?))

@@ -1,0 +1,74 @@
+//! SIGHUP: what can be read again while serving is read again. All of it is read before any of it
+//! is used, so that a mistake leaves everything as it was.
+
+use super::security::SecurityArgs;
+use crate::causes::with_causes;
+use crate::config::{self, File};
+use crate::exit::Failure;
+use ducat_api::identity::Guard;
+use ducat_api::tls::Tls;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What is read again, and where it goes.
+pub struct Reloader {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// What it held when the server was started.
+    pub at_start: Option<File>,
+    /// Where keys and certificates lie.
+    pub security: SecurityArgs,
+    /// Certificates, if connections are encrypted.
+    pub tls: Option<Arc<Tls>>,
+    /// Principals and keys of tokens, if anybody is asked.
+    pub guard: Option<Arc<Guard>>,
+}
+
+impl Reloader {
+    /// Reads everything again at every SIGHUP from now on, without end.
+    pub fn listen(self) {
+        let hangup = signal(SignalKind::hangup()).expect("SIGHUP can always be handled");
+        tokio::spawn(self.run(hangup));
+    }
+
+    async fn run(self, mut hangup: Signal) {
+        while hangup.recv().await.is_some() {
+            match self.reload() {
+                Ok(need_restart) if need_restart.is_empty() => {
+                    tracing::info!("principals, keys and certificates were read again");
+                }
+                Ok(need_restart) => {
+                    let settings = need_restart.join(", ");
+                    tracing::warn!(settings, "read again; these settings need a restart");
+                }
+                Err(failure) => {
+                    tracing::error!(%failure, "could not read again; everything stays as it was");
+                }
+            }
+        }
+    }
+
+    /// The settings that have changed and that only a start takes over.
+    fn reload(&self) -> Result<Vec<String>, Failure> {
+        let file = self.config.as_deref().map(config::read_again).transpose()?;
+        let trust = self.security.trust(file.as_ref())?;
+        let grants_something = self.security.asks_who(file.as_ref());
+        if self.guard.is_some() && !grants_something {
+            return Err(Failure::usage("nothing would be granted to anybody any more"));
+        }
+        if let Some(tls) = &self.tls {
+            tls.reload().map_err(|error| Failure::usage(with_causes(&error)))?;
+        }
+        let mut need_restart = match (&self.at_start, &file) {
+            (Some(before), Some(now)) => config::need_restart(before, now),
+            _ => Vec::new(),
+        };
+        match &self.guard {
+            Some(guard) => guard.replace(trust),
+            None if grants_something => need_restart.push("principals".to_owned()),
+            None => {}
+        }
+        Ok(need_restart)
+    }
+}

@@ -1,0 +1,222 @@
+//! The flags of encryption and identity, and what a profile makes of all flags together.
+
+use crate::causes::with_causes;
+use crate::config::File;
+use crate::exit::Failure;
+use clap::{Args, ValueEnum};
+use ducat_api::identity::guard::Trust;
+use ducat_api::identity::keys::{TokenKeys, algorithm};
+use ducat_api::identity::tokens::TokenRules;
+use ducat_api::tls::{Clients, Tls, TlsFiles};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much is asked of the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// What helps to begin: plain text and everybody, on loopback.
+    Development,
+    /// What a ledger of real money needs; whatever falls short is refused.
+    Production,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientsArg {
+    /// Without one nobody connects.
+    Required,
+    /// They may.
+    Optional,
+    /// None is asked for.
+    Off,
+}
+
+/// Options of encryption and identity.
+#[derive(Args, Clone, Debug)]
+pub struct SecurityArgs {
+    /// What is asked of all settings together: production refuses whatever is not safe for real
+    /// money, and says which settings those are.
+    #[arg(long, env = "DUCAT_PROFILE", value_enum, default_value = "development")]
+    pub profile: Profile,
+    /// The server's certificate, in PEM, and those between it and its CA: with one, every
+    /// connection is TLS 1.3.
+    #[arg(long, env = "DUCAT_TLS_SERVER_CERT", value_name = "FILE")]
+    pub tls_server_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, env = "DUCAT_TLS_SERVER_KEY", value_name = "FILE")]
+    pub tls_server_key: Option<PathBuf>,
+    /// The CAs of clients' certificates, in PEM.
+    #[arg(long, env = "DUCAT_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients show a certificate.
+    #[arg(long, env = "DUCAT_TLS_CLIENTS", value_enum, default_value = "required")]
+    pub tls_clients: ClientsArg,
+    /// The public keys of bearer tokens: a JWKS file, or PEM.
+    #[arg(long, env = "DUCAT_TOKEN_KEYS", value_name = "FILE")]
+    pub token_keys: Option<PathBuf>,
+    /// Who must have issued a token: its `iss`.
+    #[arg(long, env = "DUCAT_TOKEN_ISSUER", value_name = "TEXT")]
+    pub token_issuer: Option<String>,
+    /// For whom a token must be: its `aud`.
+    #[arg(long, env = "DUCAT_TOKEN_AUDIENCE", default_value = "ducat", value_name = "TEXT")]
+    pub token_audience: String,
+    /// The algorithms that tokens may be signed with; all have public keys.
+    #[arg(long, env = "DUCAT_TOKEN_ALGORITHMS", default_values_t = ["EdDSA".to_owned(),
+          "ES256".to_owned()], value_delimiter = ',', value_parser = algorithm_name,
+          value_name = "NAMES")]
+    pub token_algorithms: Vec<String>,
+    /// A token that is valid for longer from now on is refused, seconds.
+    #[arg(long, env = "DUCAT_TOKEN_LIFETIME_MAX_S", default_value_t = 3600,
+          value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    pub token_lifetime_max_s: u64,
+}
+
+fn algorithm_name(name: &str) -> Result<String, String> {
+    algorithm(name).map(|_| name.to_owned())
+}
+
+impl SecurityArgs {
+    /// The files of TLS, if it is asked for.
+    pub fn tls_files(&self) -> Result<Option<TlsFiles>, Failure> {
+        let (certificate, key) = match (&self.tls_server_cert, &self.tls_server_key) {
+            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+            (None, None) if self.tls_client_ca.is_some() => {
+                return Err(Failure::usage(
+                    "--tls-client-ca is there and the server has no certificate of its own: add \
+                     --tls-server-cert and --tls-server-key",
+                ));
+            }
+            (None, None) => return Ok(None),
+            _ => {
+                return Err(Failure::usage(
+                    "--tls-server-cert and --tls-server-key go together, and one is missing",
+                ));
+            }
+        };
+        let clients = match self.tls_clients {
+            ClientsArg::Required => Clients::Required,
+            ClientsArg::Optional => Clients::Optional,
+            ClientsArg::Off => Clients::Off,
+        };
+        if clients != Clients::Off && self.tls_client_ca.is_none() {
+            return Err(Failure::usage(
+                "clients are asked for certificates, and nobody says whose are trusted: name their \
+                 CA with --tls-client-ca, or ask for none with --tls-clients off",
+            ));
+        }
+        Ok(Some(TlsFiles { certificate, key, client_ca: self.tls_client_ca.clone(), clients }))
+    }
+
+    /// TLS, read from its files.
+    pub fn tls(&self) -> Result<Option<Arc<Tls>>, Failure> {
+        let files = self.tls_files()?;
+        let tls = files.map(Tls::load).transpose();
+        tls.map_err(|error| Failure::usage(with_causes(&error)))
+    }
+
+    /// Whether anything is granted to anybody by name or by token: else everyone may do everything.
+    pub fn asks_who(&self, file: Option<&File>) -> bool {
+        self.token_keys.is_some() || file.is_some_and(|file| !file.rights.is_empty())
+    }
+
+    /// What the guard goes by, read from its files.
+    pub fn trust(&self, file: Option<&File>) -> Result<Trust, Failure> {
+        let rights = file.map(|file| file.rights.clone()).unwrap_or_default();
+        let Some(path) = &self.token_keys else { return Ok(Trust { rights, tokens: None }) };
+        let Some(issuer) = &self.token_issuer else {
+            return Err(Failure::usage(
+                "--token-keys is there and nobody says who issues tokens: add --token-issuer",
+            ));
+        };
+        let keys = TokenKeys::read(path).map_err(|error| Failure::usage(with_causes(&error)))?;
+        let algorithms = self.token_algorithms.iter().map(|name| algorithm(name));
+        let algorithms = algorithms.collect::<Result<_, _>>().map_err(Failure::usage)?;
+        let tokens = Some(TokenRules {
+            keys,
+            algorithms,
+            issuer: issuer.clone(),
+            audience: self.token_audience.clone(),
+            lifetime_max: Duration::from_secs(self.token_lifetime_max_s),
+        });
+        Ok(Trust { rights, tokens })
+    }
+}
+
+/// Refuses what the profile does not allow, and settings that do not fit together.
+pub fn check(args: &super::ServeArgs, file: Option<&File>) -> Result<(), Failure> {
+    let security = &args.security;
+    let tls = security.tls_files()?;
+    let asks_who = security.asks_who(file);
+    if let Some(tls) = &tls
+        && tls.clients != Clients::Off
+        && !asks_who
+    {
+        return Err(Failure::usage(
+            "clients are asked for certificates, and nothing is granted to anybody: add \
+             [[principals]] to the configuration (--config), or --token-keys",
+        ));
+    }
+    if security.profile == Profile::Production {
+        return check_production(args, tls.as_ref(), asks_who);
+    }
+    if args.listen.ip().is_loopback() || args.insecure_listen {
+        return Ok(());
+    }
+    let missing = match (tls.is_some(), asks_who) {
+        (true, true) => return Ok(()),
+        (false, false) => "neither encrypts nor asks who is there",
+        (true, false) => "does not ask who is there",
+        (false, true) => "does not encrypt",
+    };
+    Err(Failure::usage(format!(
+        "{} can be reached from other machines, and this server {missing}: whoever reaches it can \
+         move money. Listen on 127.0.0.1, add --tls-server-cert and [[principals]] or --token-keys, \
+         or --insecure-listen where the network itself is trusted",
+        args.listen
+    )))
+}
+
+fn check_production(
+    args: &super::ServeArgs,
+    tls: Option<&TlsFiles>,
+    asks_who: bool,
+) -> Result<(), Failure> {
+    let mut wrong: Vec<String> = Vec::new();
+    let mut add = |is_wrong: bool, text: &str| {
+        if is_wrong {
+            wrong.push(text.to_owned());
+        }
+    };
+    add(args.development, "server.development (--development): it allows what is not for real money");
+    add(args.durability == super::DurabilityArg::None, "journal.durability (--durability none): nothing survives the process");
+    add(args.insecure_listen, "server.insecure_listen (--insecure-listen): no network is trusted");
+    add(
+        tls.is_none() && !args.listen.ip().is_loopback(),
+        "server.listen (--listen): plain text beyond loopback; add tls.certificate_file and \
+         tls.key_file",
+    );
+    add(
+        tls.is_some_and(|tls| tls.clients != Clients::Required),
+        "tls.clients (--tls-clients): client certificates are required",
+    );
+    add(
+        !asks_who,
+        "principals, tokens.keys_file (--token-keys): nobody is asked who they are",
+    );
+    let keys = [args.security.tls_server_key.as_deref(), args.sign.key_file()];
+    for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
+        add(true, &format!("{}: others than its owner can read this key", key.display()));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let count = wrong.len();
+    let list: String = wrong.iter().map(|text| format!("\n  {text}")).collect();
+    Err(Failure::usage(format!("the profile production refuses {count} settings:{list}")))
+}
+
+fn others_can_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}

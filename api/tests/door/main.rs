@@ -1,0 +1,9 @@
+//! The door as gateways, auditors and attackers find it: identity, roles and scopes call by call,
+//! certificates and handshakes that must not be let in, configuration, figures.
+
+mod figures;
+mod handshakes;
+mod matrix;
+mod program;
+mod scopes;
+mod world;
