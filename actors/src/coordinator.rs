@@ -201,6 +201,10 @@ impl CoordinatorActor {
                 && let Some(full) = &disk_full
             {
                 drop(submission.reply.send(Err(full.clone())));
+            } else if let Some(seen) = &submission.owners
+                && let Some(account) = seen.changed(&state.rules)
+            {
+                drop(submission.reply.send(Err(RequestError::OwnerChanged(account))));
             } else if more > room && !submission.goes_on {
                 drop(submission.reply.send(Err(RequestError::IdsFull { limit })));
             } else {

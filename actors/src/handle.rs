@@ -20,6 +20,7 @@ pub use views::{
 use crate::admission::Shared;
 use crate::entries;
 use crate::latency::LatencyFigures;
+use crate::owners::OwnersSeen;
 use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::refunds;
 use crate::snapshots::SnapshotOptions;
@@ -82,6 +83,10 @@ pub enum RequestError {
         /// Bytes free when that was last looked at.
         free_bytes: u64,
     },
+    /// The account has got another owner since the caller's right to it was checked; nothing
+    /// changed, ask again.
+    #[error("the owner of account {0} has changed meanwhile; nothing was done")]
+    OwnerChanged(AccountId),
     /// More than [`BATCH_MAX`] items, or none.
     #[error("a batch holds 1 to {BATCH_MAX} items, not {0}")]
     BatchSize(usize),
@@ -248,11 +253,26 @@ impl Handle {
         requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
+        self.submit_owned(requests, deadline, None)
+    }
+
+    /// As [`Self::submit_by`], on condition that these accounts still have these owners where the
+    /// requests are decided, else [`RequestError::OwnerChanged`]. (Refunds that wait for their
+    /// originals are held against it with what stands before them.)
+    ///
+    /// # Errors
+    /// Every variant of [`RequestError`]; nothing changed then.
+    pub fn submit_owned<R: Into<Request>>(
+        &self,
+        requests: Vec<R>,
+        deadline: Option<Instant>,
+        owners: Option<OwnersSeen>,
+    ) -> Result<Pending, RequestError> {
         let requests = into_requests(requests);
         let count = check_batch(&requests)?;
         self.shared.admit(deadline)?;
         let permit = self.take_room(count)?;
-        self.enqueue(requests, permit, deadline)
+        self.enqueue(requests, permit, deadline, owners)
     }
 
     /// Like [`Self::submit`], but waits for room instead of answering [`RequestError::Busy`]
@@ -277,6 +297,19 @@ impl Handle {
         requests: Vec<R>,
         deadline: Option<Instant>,
     ) -> Result<Pending, RequestError> {
+        self.submit_when_room_owned(requests, deadline, None).await
+    }
+
+    /// As [`Self::submit_when_room_by`], on the condition of [`Self::submit_owned`].
+    ///
+    /// # Errors
+    /// As [`Self::submit_when_room`].
+    pub async fn submit_when_room_owned<R: Into<Request>>(
+        &self,
+        requests: Vec<R>,
+        deadline: Option<Instant>,
+        owners: Option<OwnersSeen>,
+    ) -> Result<Pending, RequestError> {
         let requests = into_requests(requests);
         let count = check_batch(&requests)?;
         let permit = async {
@@ -295,7 +328,8 @@ impl Handle {
                 })?
             }
         };
-        self.enqueue(requests, permit.map_err(|e| self.shared.stopped(&e))?, deadline)
+        let permit = permit.map_err(|e| self.shared.stopped(&e))?;
+        self.enqueue(requests, permit, deadline, owners)
     }
 
     /// Whether [`Self::submit_by`] would take a batch now, most likely: for saying no before a
@@ -325,11 +359,14 @@ impl Handle {
         requests: Vec<Request>,
         permit: OwnedSemaphorePermit,
         deadline: Option<Instant>,
+        owners: Option<OwnersSeen>,
     ) -> Result<Pending, RequestError> {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
-        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on: false };
+        let goes_on = false;
+        let submission =
+            Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }

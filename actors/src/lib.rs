@@ -29,6 +29,7 @@ pub mod handle;
 pub mod history;
 mod journal;
 pub mod latency;
+pub mod owners;
 mod names;
 mod partition;
 pub mod proof;

@@ -38,7 +38,9 @@ pub(crate) async fn go_on(
         shared.backlog.arrive(requests.len(), arrived);
         // Its deadline is over for nothing: a part of it is decided.
         let (permit, deadline, goes_on) = (rest.permit, None, true);
-        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on };
+        let owners = None;
+        let submission =
+            Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
         shared.queue(Task::Transfers(submission))?;
         let part = answer.await.map_err(|e| shared.stopped(&e))??;
         answers.append(part.answers);

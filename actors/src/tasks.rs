@@ -6,6 +6,7 @@
 
 use crate::answers::OutcomesSender;
 use crate::handle::{HoldState, HoldView, RequestError, StateSummary};
+use crate::owners::OwnersSeen;
 use ducat_engine::account_event::Opening;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
@@ -31,6 +32,8 @@ pub(crate) struct Submission {
     pub deadline: Option<Instant>,
     /// The requests before these were decided already: nothing refuses these any more.
     pub goes_on: bool,
+    /// Owners that its caller's right to it depends on.
+    pub owners: Option<OwnersSeen>,
 }
 
 impl Submission {

@@ -94,7 +94,11 @@ pub fn params(name: &str, names: Vec<SanType>) -> CertificateParams {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let day = |days: i64| {
         let date = today.saturating_add(jiff::Span::new().days(days));
-        rcgen::date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        rcgen::date_time_ymd(
+            date.year().into(),
+            date.month().unsigned_abs(),
+            date.day().unsigned_abs(),
+        )
     };
     params.not_before = day(-1);
     params.not_after = day(DAYS);

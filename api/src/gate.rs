@@ -14,8 +14,8 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::refusal_pace::RefusalPace;
 use crate::services::Services;
-use crate::tls::Peer;
 use crate::status::Refusal;
+use crate::tls::Peer;
 use crate::unread::Unread;
 use ducat_actors::handle::{Handle, RequestError};
 use http_body::{Body as _, Frame};
@@ -27,9 +27,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Code, Status};
 use tonic::body::Body;
 use tonic::codegen::http;
+use tonic::{Code, Status};
 
 /// Largest piece of an answer handed to the connection at a time: a client is not behind as
 /// long as it takes one of these within the time.

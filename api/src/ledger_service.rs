@@ -324,7 +324,8 @@ impl Ledger for LedgerService {
         let asked = transfers::single(&asked, &currencies)?;
         let batch = vec![asked.clone()];
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
-        let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
+        let pending = self.handle.submit_owned(batch, deadline, permit.owners());
+        let pending = pending.map_err(status::request)?;
         let mut answers = pending.answers().await.map_err(status::request)?;
         self.count(&answers.outcomes);
         permit.hide(&mut answers.outcomes);
@@ -349,7 +350,8 @@ impl Ledger for LedgerService {
         let batch = transfers::batch(&asked, &currencies)?;
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
-        let pending = self.handle.submit_by(batch, deadline).map_err(status::request)?;
+        let pending = self.handle.submit_owned(batch, deadline, permit.owners());
+        let pending = pending.map_err(status::request)?;
         let mut answers = pending.answers().await.map_err(status::request)?;
         self.count(&answers.outcomes);
         permit.hide(&mut answers.outcomes);
@@ -530,7 +532,9 @@ impl Ledger for LedgerService {
         let room = self.room(size * item::REFUND).await?;
         let page = self.handle.refunds_of(id, at, from, size).await.map_err(status::request)?;
         let page = match page {
-            Some(page) if checks::sees(&self.handle, &caller, [page.debit, page.credit]).await? => {
+            Some(page)
+                if checks::sees(&self.handle, &caller, [page.debit, page.credit]).await? =>
+            {
                 page
             }
             _ => {

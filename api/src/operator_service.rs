@@ -3,13 +3,13 @@
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::convert::{past, snapshots, upkeep};
+use crate::identity::{Caller, checks};
 use crate::proto::{
     self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
     CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
     ListSnapshotsResponse, PruneSnapshotsRequest, PruneSnapshotsResponse, VerifySnapshotRequest,
     VerifySnapshotResponse,
 };
-use crate::identity::{Caller, checks};
 use crate::servers::operator_server::Operator;
 use crate::status::{self, Refusal};
 use crate::stream::Draining;

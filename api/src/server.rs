@@ -144,7 +144,8 @@ pub async fn serve(
         .guarded_by(options.guard.clone())
         .measured_by(options.metrics.clone());
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
-    let operator = OperatorServer::new(operator.guarded(guarded)).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let operator =
+        OperatorServer::new(operator.guarded(guarded)).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
     health.set_serving::<OperatorServer<OperatorService>>().await;
 

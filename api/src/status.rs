@@ -175,6 +175,7 @@ impl From<RequestError> for Refusal {
             RequestError::DiskFull { .. } => {
                 (Code::ResourceExhausted, "DISK_FULL", Some(RETRY_DISK_FULL))
             }
+            RequestError::OwnerChanged(_) => (Code::Unavailable, "OWNER_CHANGED", Some(RETRY_BUSY)),
             RequestError::BatchSize(_) => (Code::InvalidArgument, "BATCH_SIZE", None),
             RequestError::OpenGroup => (Code::InvalidArgument, "LAST_LINKED", None),
             RequestError::BadCursor(_) => (Code::InvalidArgument, "CURSOR_INVALID", None),

@@ -18,8 +18,8 @@
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
-use crate::identity::checks::{self, Permit};
 use crate::identity::Caller;
+use crate::identity::checks::{self, Permit};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::proto::{BatchError, StreamTransfersResponse};
@@ -300,7 +300,8 @@ impl Reader {
                 return Ok(Batch::Refused { tag, error: denied.into_batch_error() });
             }
         };
-        let submitted = self.handle.submit_when_room_by(converted, deadline);
+        let owners = permit.owners();
+        let submitted = self.handle.submit_when_room_owned(converted, deadline, owners);
         let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
             Ok(Ok(pending)) => {
                 return Ok(Batch::Admitted { tag, asked, currencies, pending, permit });
@@ -359,7 +360,8 @@ async fn answer(batch: Batch, metrics: Option<&Metrics>) -> Result<Encoded, Stat
                 Err(
                     error @ (RequestError::Expired
                     | RequestError::IdsFull { .. }
-                    | RequestError::DiskFull { .. }),
+                    | RequestError::DiskFull { .. }
+                    | RequestError::OwnerChanged(_)),
                 ) => {
                     let error = Some(Refusal::from(error).into_batch_error());
                     let answer = StreamTransfersResponse { tag, outcomes: Vec::new(), error };

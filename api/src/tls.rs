@@ -149,8 +149,10 @@ impl Tls {
 
 fn configure(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let certificates = read_certificates("a certificate", &files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| {
-        TlsError::File { what: "a private key", path: files.key.clone(), source }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::File {
+        what: "a private key",
+        path: files.key.clone(),
+        source,
     })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let unfit = |what| move |error: rustls::Error| TlsError::Unfit { what, source: error.into() };

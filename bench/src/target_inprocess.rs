@@ -133,6 +133,7 @@ fn failure(error: RequestError) -> Failure {
             ("RESOURCE_EXHAUSTED", false)
         }
         RequestError::NoCheckpoints => ("FAILED_PRECONDITION", false),
+        RequestError::OwnerChanged(_) => ("UNAVAILABLE", true),
         RequestError::NotSigned(_) => ("UNAVAILABLE", false),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };

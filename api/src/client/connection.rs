@@ -187,7 +187,11 @@ mod tests {
         for (uri, credentials, says) in [
             ("http://ledger:1", token.clone(), "plain text"),
             ("http://10.0.0.1:1", token.clone(), "plain text"),
-            ("http://127.0.0.1:1", Credentials { ca: some("ca"), ..Credentials::default() }, "https"),
+            (
+                "http://127.0.0.1:1",
+                Credentials { ca: some("ca"), ..Credentials::default() },
+                "https",
+            ),
             ("https://127.0.0.1:1", token.clone(), "needs the CA"),
             (
                 "https://127.0.0.1:1",

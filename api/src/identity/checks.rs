@@ -8,9 +8,9 @@
 //! caller cannot capture in the same batch what that batch places. Terms that ask about the other
 //! account tell of it, so that one must be the caller's too.
 //!
-//! Who owns an account can change. A request is judged by the owner at the moment it is looked at: one
-//! that is sent after a change was answered meets the new owner, one that is on its way at that
-//! moment may still meet the old.
+//! Who owns an account can change. Transfers go on their way with the owners that they were let
+//! through for; where one has changed until its batch is decided, nothing is done, and the request may
+//! be sent again.
 
 use super::guard::Caller;
 use super::rights::Grant;
@@ -18,6 +18,7 @@ use crate::proto;
 use crate::status::Refusal;
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, StoredRequest};
+use ducat_actors::owners::OwnersSeen;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::request::{RefundRequest, Request};
 use ducat_engine::terms::Terms;
@@ -31,9 +32,16 @@ use tonic::{Code, Status};
 pub struct Permit {
     /// By request: the receiving account is not the caller's, so its figures are not shown.
     hidden: Vec<bool>,
+    owners: Option<OwnersSeen>,
 }
 
 impl Permit {
+    /// What must still be so where the batch is decided.
+    #[must_use]
+    pub fn owners(&self) -> Option<OwnersSeen> {
+        self.owners.clone()
+    }
+
     /// Takes out what the caller may not see.
     pub fn hide(&self, outcomes: &mut [Outcome]) {
         for (outcome, hidden) in outcomes.iter_mut().zip(&self.hidden) {
@@ -53,15 +61,18 @@ struct Sides {
     asks_of_receiver: bool,
 }
 
+impl Sides {
+    /// The accounts that must be the caller's.
+    fn asked(&self) -> impl Iterator<Item = AccountId> + use<> {
+        [Some(self.pays), self.asks_of_receiver.then_some(self.receives)].into_iter().flatten()
+    }
+}
+
 /// Refuses the call unless all these accounts are the caller's.
 ///
 /// # Errors
 /// `PERMISSION_DENIED`; the sentence names the first one that is not, and not whether it exists.
-pub async fn accounts(
-    handle: &Handle,
-    caller: &Caller,
-    ids: &[AccountId],
-) -> Result<(), Refusal> {
+pub async fn accounts(handle: &Handle, caller: &Caller, ids: &[AccountId]) -> Result<(), Refusal> {
     if caller.sees_all() {
         return Ok(());
     }
@@ -142,7 +153,11 @@ pub async fn requests(
     let ids: HashSet<AccountId> =
         sides.iter().flatten().flat_map(|sides| [sides.pays, sides.receives]).collect();
     let ids: Vec<AccountId> = ids.into_iter().collect();
-    let foreign = foreign(handle, caller, &ids).await.map_err(Denied::Failed)?;
+    let (foreign, mut owned) =
+        look_up(handle, caller, &ids).await.map_err(Denied::Failed)?;
+    // Of who only receives nothing but the figures depends.
+    let gives: HashSet<AccountId> = sides.iter().flatten().flat_map(Sides::asked).collect();
+    owned.retain(|(id, _)| gives.contains(id));
     let mut violations = Violations::default();
     let mut hidden = Vec::with_capacity(batch.len());
     for (index, (sides, request)) in sides.iter().zip(batch).enumerate() {
@@ -155,7 +170,8 @@ pub async fn requests(
     if violations.total() > 0 {
         caller.count_denied();
     }
-    violations.into_result(Permit { hidden }).map_err(Denied::Scope)
+    let permit = Permit { hidden, owners: OwnersSeen::new(owned) };
+    violations.into_result(permit).map_err(Denied::Scope)
 }
 
 /// What of a request is not its caller's, and the field that says so.
@@ -187,8 +203,7 @@ fn not_callers(
 /// # Errors
 /// `PERMISSION_DENIED`.
 pub fn opening(caller: &Caller, id: AccountId, owner: &str) -> Result<(), Refusal> {
-    let covers =
-        |grant: &Arc<Grant>| grant.scope.has_id(id) || grant.scope.has_owner(owner);
+    let covers = |grant: &Arc<Grant>| grant.scope.has_id(id) || grant.scope.has_owner(owner);
     if caller.grants().iter().all(covers) {
         return Ok(());
     }
@@ -308,19 +323,30 @@ async fn foreign(
     caller: &Caller,
     ids: &[AccountId],
 ) -> Result<HashSet<AccountId>, Refusal> {
+    Ok(look_up(handle, caller, ids).await?.0)
+}
+
+/// The same, and the owners of those that are the caller's because of them.
+async fn look_up(
+    handle: &Handle,
+    caller: &Caller,
+    ids: &[AccountId],
+) -> Result<(HashSet<AccountId>, Vec<(AccountId, String)>), Refusal> {
     let by_id = |id: &AccountId| caller.grants().iter().all(|grant| grant.scope.has_id(*id));
     let mut foreign: HashSet<AccountId> = ids.iter().filter(|id| !by_id(id)).copied().collect();
+    let mut owned = Vec::new();
     if foreign.is_empty() || !caller.grants().iter().any(|grant| grant.scope.names_owners()) {
-        return Ok(foreign);
+        return Ok((foreign, owned));
     }
     let asked: Vec<AccountId> = foreign.iter().copied().collect();
     for chunk in asked.chunks(BATCH_MAX) {
         let at = handle.accounts(chunk.to_vec()).await?;
         for shown in at.accounts.iter().flatten().filter(|shown| is_callers(caller, shown)) {
             foreign.remove(&shown.view.spec.id);
+            owned.push((shown.view.spec.id, owner_of(shown).to_owned()));
         }
     }
-    Ok(foreign)
+    Ok((foreign, owned))
 }
 
 /// The sides of every request, in order; `None` where they are not known.

@@ -257,8 +257,7 @@ fn may_call(caller: &Caller, path: &str) -> Result<(), Status> {
     let Some(call) = Call::find(path) else {
         return Err(denied("CALL_UNKNOWN", "this is no call that anybody may make"));
     };
-    let allowed =
-        |grant: &Arc<Grant>| grant.roles.iter().any(|role| call.allows(*role));
+    let allowed = |grant: &Arc<Grant>| grant.roles.iter().any(|role| call.allows(*role));
     if !caller.grants.iter().all(allowed) {
         let method = path.rsplit('/').next().unwrap_or_default();
         return Err(denied("ROLE_MISSING", format!("{} has no role for {method}", who())));

@@ -92,8 +92,7 @@ impl TokenKeys {
     /// # Errors
     /// A sentence about the first key that cannot be taken.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let keys =
-            if text.trim_start().starts_with('{') { of_jwks(text)? } else { of_pem(text)? };
+        let keys = if text.trim_start().starts_with('{') { of_jwks(text)? } else { of_pem(text)? };
         if keys.is_empty() {
             return Err("there are none".to_owned());
         }
@@ -170,14 +169,16 @@ fn of_jwk(jwk: &Jwk) -> Result<Key, String> {
     };
     let algorithms = match jwk.common.key_algorithm {
         None => possible,
-        Some(said) => {
-            possible.into_iter().filter(|algorithm| said.to_string() == name_of(*algorithm)).collect()
-        }
+        Some(said) => possible
+            .into_iter()
+            .filter(|algorithm| said.to_string() == name_of(*algorithm))
+            .collect(),
     };
     if algorithms.is_empty() {
         return Err(format!("the key {} is of no kind that is taken", named()));
     }
-    let key = DecodingKey::from_jwk(jwk).map_err(|error| format!("the key {}: {error}", named()))?;
+    let key =
+        DecodingKey::from_jwk(jwk).map_err(|error| format!("the key {}: {error}", named()))?;
     Ok(Key { kid, algorithms, key })
 }
 
@@ -263,7 +264,8 @@ mod tests {
     #[test]
     fn what_must_not_be_trusted_is_no_key() {
         let key = ed25519();
-        let okp = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+        let okp =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
         for (text, says) in [
             (String::new(), "none"),
             ("nonsense".to_owned(), "none"),
@@ -281,7 +283,9 @@ mod tests {
             let why = TokenKeys::parse(&text).expect_err(&text);
             assert!(why.contains(says), "{text}: {why}");
         }
-        assert!(TokenKeys::parse(&format!(r#"{{"keys":[{okp},"kid":"a","use":"sig"}}]}}"#)).is_ok());
+        assert!(
+            TokenKeys::parse(&format!(r#"{{"keys":[{okp},"kid":"a","use":"sig"}}]}}"#)).is_ok()
+        );
     }
 
     #[test]

@@ -71,8 +71,9 @@ impl Rights {
     /// # Errors
     /// A sentence about the first thing that cannot be meant.
     pub fn from_value(value: toml::Value) -> Result<Self, String> {
-        let written: Vec<Principal> =
-            value.try_into().map_err(|error| format!("[[principals]]: {}", error.to_string().trim()))?;
+        let written: Vec<Principal> = value
+            .try_into()
+            .map_err(|error| format!("[[principals]]: {}", error.to_string().trim()))?;
         let mut by_name = BTreeMap::new();
         for principal in &written {
             let Principal { name, roles, accounts, owners } = principal;

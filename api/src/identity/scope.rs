@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn a_scope_holds_what_it_names_and_nothing_else() {
         let some = scope(&["7", "10..20", "15..30"], &["cus_1"]).expect("well-formed");
-        for (value, held) in [(6, false), (7, true), (8, false), (10, true), (30, true), (31, false)]
+        for (value, held) in
+            [(6, false), (7, true), (8, false), (10, true), (30, true), (31, false)]
         {
             assert_eq!(some.has_id(id(value)), held, "{value}");
         }

@@ -139,12 +139,12 @@ impl TokenRules {
     /// # Errors
     /// [`TokenRefused`]; the first thing that is wrong.
     pub fn check(&self, token: &str, rights: &Rights, now_s: u64) -> Result<Checked, TokenRefused> {
-        if token.len() > TOKEN_BYTES_MAX || token.bytes().filter(|&byte| byte == b'.').count() != 2 {
+        if token.len() > TOKEN_BYTES_MAX || token.bytes().filter(|&byte| byte == b'.').count() != 2
+        {
             return Err(TokenRefused::Malformed);
         }
         let header = read_header(token)?;
-        let algorithm =
-            super::keys::algorithm(&header.alg).map_err(|_| TokenRefused::Algorithm)?;
+        let algorithm = super::keys::algorithm(&header.alg).map_err(|_| TokenRefused::Algorithm)?;
         if !self.algorithms.contains(&algorithm) {
             return Err(TokenRefused::Algorithm);
         }
@@ -186,8 +186,7 @@ fn read_header(token: &str) -> Result<HeaderRead, TokenRefused> {
     if !value.is_object() {
         return Err(TokenRefused::Malformed);
     }
-    let header: HeaderRead =
-        serde_json::from_slice(&bytes).map_err(|_| TokenRefused::Header)?;
+    let header: HeaderRead = serde_json::from_slice(&bytes).map_err(|_| TokenRefused::Header)?;
     match header.typ.as_deref() {
         None => Ok(header),
         Some(typ) if typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("at+jwt") => {

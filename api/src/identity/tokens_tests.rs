@@ -157,9 +157,21 @@ fn forged(world: &World) -> Vec<(&'static str, String)> {
         ("a second token", format!("{good} {good}")),
         ("a signature of zeros", format!("{message}.{zeros}")),
         ("a signature cut short", format!("{message}.{}", &signature[..40])),
-        ("a signature with a bit flipped", format!("{message}.{}", URL_SAFE_NO_PAD.encode(flipped))),
-        ("another's signature", format!("{message}.{}", of_stranger(&world.header()).rsplit_once('.').expect("three").1)),
-        ("a richer payload", format!("{}.{}.{signature}", parts[0], URL_SAFE_NO_PAD.encode(richer))),
+        (
+            "a signature with a bit flipped",
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(flipped)),
+        ),
+        (
+            "another's signature",
+            format!(
+                "{message}.{}",
+                of_stranger(&world.header()).rsplit_once('.').expect("three").1
+            ),
+        ),
+        (
+            "a richer payload",
+            format!("{}.{}.{signature}", parts[0], URL_SAFE_NO_PAD.encode(richer)),
+        ),
         ("padding", format!("{}==.{}.{signature}", parts[0], parts[1])),
         ("more than fits", format!("{message}{}.{signature}", "A".repeat(TOKEN_BYTES_MAX))),
         ("alg none", unsigned("none")),
@@ -210,7 +222,11 @@ fn mistaken(world: &World) -> Vec<(&'static str, String, TokenRefused)> {
         ("another type", world.with_header("typ", json!("JWE")), Header),
         ("a header that is a list", raw(&world.trusted, "[]", &text), Malformed),
         ("a header that is no JSON", raw(&world.trusted, "alg=EdDSA", &text), Malformed),
-        ("a payload that is no JSON", raw(&world.trusted, &header.to_string(), "sub=admin"), Claims),
+        (
+            "a payload that is no JSON",
+            raw(&world.trusted, &header.to_string(), "sub=admin"),
+            Claims,
+        ),
         ("a payload that is a list", raw(&world.trusted, &header.to_string(), "[]"), Claims),
         ("no exp", world.without_claim("exp"), Claims),
         ("expired", world.with_claim("exp", json!(now - 3600)), Expired),
@@ -222,7 +238,11 @@ fn mistaken(world: &World) -> Vec<(&'static str, String, TokenRefused)> {
         ("valid for a year", world.with_claim("exp", json!(now + 31_536_000)), Lifetime),
         ("no issuer", world.without_claim("iss"), Claims),
         ("another issuer", world.with_claim("iss", json!("https://evil.example")), Issuer),
-        ("an issuer that begins so", world.with_claim("iss", json!("https://bank.example.evil")), Issuer),
+        (
+            "an issuer that begins so",
+            world.with_claim("iss", json!("https://bank.example.evil")),
+            Issuer,
+        ),
         ("several issuers", world.with_claim("iss", json!(["https://bank.example"])), Claims),
         ("no audience", world.without_claim("aud"), Claims),
         ("another audience", world.with_claim("aud", json!("other")), Audience),

@@ -42,11 +42,26 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut to = To(encoder);
         let metrics = &self.metrics;
-        to.gauge("ready", "1 while the server takes calls", None, u64::from(metrics.stage() == Stage::Ready))?;
-        to.gauge("process_resident_memory", "Memory of the process", Some(Unit::Bytes), memory_bytes())?;
+        to.gauge(
+            "ready",
+            "1 while the server takes calls",
+            None,
+            u64::from(metrics.stage() == Stage::Ready),
+        )?;
+        to.gauge(
+            "process_resident_memory",
+            "Memory of the process",
+            Some(Unit::Bytes),
+            memory_bytes(),
+        )?;
         self.calls(&mut to)?;
         self.batches(&mut to)?;
-        to.gauge("connections", "Open connections", None, metrics.connections.load(Ordering::Relaxed))?;
+        to.gauge(
+            "connections",
+            "Open connections",
+            None,
+            metrics.connections.load(Ordering::Relaxed),
+        )?;
         let failed = metrics.handshakes_failed.load(Ordering::Relaxed);
         to.counter("tls_handshakes_failed", "TLS handshakes that failed", failed)?;
         if let (Some(sources), Some(status)) = (metrics.sources.get(), &self.status) {
@@ -62,8 +77,12 @@ impl Scrape {
     fn calls(&self, to: &mut To<'_>) -> fmt::Result {
         let names = CALLS.iter().map(|call| call.path.trim_start_matches('/')).chain(["unknown"]);
         let methods: Vec<_> = names.zip(&self.metrics.methods).collect();
-        let mut family =
-            to.0.encode_descriptor("calls", "Calls answered, by method and code", None, MetricType::Counter)?;
+        let mut family = to.0.encode_descriptor(
+            "calls",
+            "Calls answered, by method and code",
+            None,
+            MetricType::Counter,
+        )?;
         for (name, method) in &methods {
             for (number, counter) in (0_i32..).zip(&method.codes) {
                 let count = counter.load(Ordering::Relaxed);
@@ -75,7 +94,6 @@ impl Scrape {
                 }
             }
         }
-        drop(family);
         let help = "Time from a call's headers to the beginning of its answer";
         let mut family = to.0.encode_descriptor(
             "call_duration",
@@ -110,7 +128,6 @@ impl Scrape {
         let mut metric =
             to.0.encode_descriptor("batch_transfers", help, None, MetricType::Histogram)?;
         metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        drop(metric);
         let refusals = self.metrics.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         let help = "Transfers refused by a rule of the ledger, by reason; repeats not counted";
         let mut family =
@@ -154,11 +171,20 @@ fn engine(to: &mut To<'_>, now: &Status) -> fmt::Result {
     to.counter("requests_abandoned", "Requests dropped, their caller gone", now.abandoned)?;
     to.gauge("transfers_in_flight", "Admitted and not yet answered", None, now.in_flight)?;
     to.gauge("transfers_in_flight_limit", "The bound on them", None, now.in_flight_max)?;
-    to.seconds("queue_delay", "How long a transfer that comes now would wait", now.queue_delay.as_secs_f64())?;
+    to.seconds(
+        "queue_delay",
+        "How long a transfer that comes now would wait",
+        now.queue_delay.as_secs_f64(),
+    )?;
     to.gauge("accounts", "Accounts opened", None, now.accounts)?;
     to.gauge("accounts_memory", "Memory of the accounts", Some(Unit::Bytes), now.accounts_bytes)?;
     to.gauge("remembered_ids", "Transfer ids remembered", None, now.remembered_ids)?;
-    to.gauge("remembered_ids_memory", "Memory of the ids", Some(Unit::Bytes), now.remembered_ids_bytes)?;
+    to.gauge(
+        "remembered_ids_memory",
+        "Memory of the ids",
+        Some(Unit::Bytes),
+        now.remembered_ids_bytes,
+    )?;
     to.gauge("open_holds", "Open holds", None, now.open_holds)?;
     to.gauge("open_holds_memory", "Memory of the holds", Some(Unit::Bytes), now.open_holds_bytes)?;
     to.gauge("lsn_assigned", "The last LSN given out", None, now.last_lsn.0)?;
@@ -173,7 +199,6 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     let unit = Some(&Unit::Seconds);
     let mut metric = to.0.encode_descriptor("journal_append", help, unit, MetricType::Histogram)?;
     metric.encode_histogram::<NoLabelSet>(appends.sum_s, appends.count, &appends.buckets, None)?;
-    drop(metric);
     let bytes = |budget: &crate::budget::Budget| (budget.taken() as u64, budget.limit() as u64);
     let ((requests, requests_max), (answers, answers_max)) =
         (bytes(&sources.requests), bytes(&sources.answers));
@@ -197,7 +222,12 @@ fn upkeep(to: &mut To<'_>, sources: &Sources, now: &Status) -> fmt::Result {
     if let Some(archive) = health.archive {
         to.gauge("lsn_archive", "The last archived event", None, archive.last_lsn.0)?;
         to.gauge("archive_size", "Size of the archive", Some(Unit::Bytes), archive.bytes)?;
-        to.gauge("archive_failing", "1 while archiving fails", None, u64::from(archive.last_error.is_some()))?;
+        to.gauge(
+            "archive_failing",
+            "1 while archiving fails",
+            None,
+            u64::from(archive.last_error.is_some()),
+        )?;
     }
     if let Some(backup) = health.backup {
         let behind = now.durable_lsn.0.saturating_sub(backup.last_lsn.0);
@@ -208,8 +238,18 @@ fn upkeep(to: &mut To<'_>, sources: &Sources, now: &Status) -> fmt::Result {
     }
     if let Some(disk) = health.disk {
         to.gauge("disk_free", "Room on the journal's disk", Some(Unit::Bytes), disk.free_bytes)?;
-        to.gauge("disk_reserve", "Below it, transfers are refused", Some(Unit::Bytes), disk.reserve_bytes)?;
-        to.gauge("disk_refusing", "1 while transfers are refused for it", None, u64::from(disk.refusing))?;
+        to.gauge(
+            "disk_reserve",
+            "Below it, transfers are refused",
+            Some(Unit::Bytes),
+            disk.reserve_bytes,
+        )?;
+        to.gauge(
+            "disk_refusing",
+            "1 while transfers are refused for it",
+            None,
+            u64::from(disk.refusing),
+        )?;
     }
     if let Some(signed) = sources.handle.checkpoint_status() {
         to.gauge("lsn_checkpoint", "The event of the last checkpoint", None, signed.lsn.0)?;

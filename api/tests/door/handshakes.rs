@@ -40,7 +40,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A certificate chain and a key that may or may not belong to it.
 fn shown(chain: &[&str], key: &str) -> Arc<CertifiedKey> {
-    let chain = chain.iter().map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM"));
+    let chain =
+        chain.iter().map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM"));
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
     Arc::new(CertifiedKey::new(chain.collect(), key))
@@ -150,10 +151,12 @@ fn hostile_certificates(secrets: &Secrets) -> Vec<(&'static str, Arc<CertifiedKe
         let key = rcgen::KeyPair::from_pem(&good.key).expect("a key");
         let issuer = rcgen::Issuer::new(client_params(vec![uri(GATEWAY)]), key);
         let leaf = rcgen::KeyPair::generate().expect("random");
-        let certificate = client_params(vec![uri(GATEWAY)]).signed_by(&leaf, &issuer).expect("made");
+        let certificate =
+            client_params(vec![uri(GATEWAY)]).signed_by(&leaf, &issuer).expect("made");
         shown(&[&certificate.pem(), &good.certificate], &leaf.serialize_pem())
     };
-    let mut tampered = CertificateDer::from_pem_slice(good.certificate.as_bytes()).expect("PEM").to_vec();
+    let mut tampered =
+        CertificateDer::from_pem_slice(good.certificate.as_bytes()).expect("PEM").to_vec();
     *tampered.last_mut().expect("bytes") ^= 1;
     let key = PrivateKeyDer::from_pem_slice(good.key.as_bytes()).expect("PEM");
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("a key");
@@ -161,7 +164,10 @@ fn hostile_certificates(secrets: &Secrets) -> Vec<(&'static str, Arc<CertifiedKe
     let garbage = Arc::new(CertifiedKey::new(vec![vec![0x30, 0x03, 1, 2, 3].into()], key));
     vec![
         ("of another CA of the same name", own(&of_stranger)),
-        ("of another CA, with its chain", shown(&[&of_stranger.certificate, &stranger.certificate], &of_stranger.key)),
+        (
+            "of another CA, with its chain",
+            shown(&[&of_stranger.certificate, &stranger.certificate], &of_stranger.key),
+        ),
         ("signed by itself", self_signed()),
         ("expired", dated(2000, 2001)),
         ("not valid yet", dated(3000, 3001)),
@@ -180,9 +186,15 @@ fn hostile_certificates(secrets: &Secrets) -> Vec<(&'static str, Arc<CertifiedKe
         ("with a slash more", own(&named(vec![uri("spiffe://bank/gateway/")]))),
         ("in other letters", own(&named(vec![uri("spiffe://bank/GATEWAY")]))),
         ("with two URIs", own(&named(vec![uri(GATEWAY), uri("spiffe://bank/other")]))),
-        ("with the names of two principals", own(&named(vec![uri(GATEWAY), dns("gateway.bank.example")]))),
+        (
+            "with the names of two principals",
+            own(&named(vec![uri(GATEWAY), dns("gateway.bank.example")])),
+        ),
         ("with a wildcard", own(&named(vec![dns("*.bank.example")]))),
-        ("with the name as an e-mail address", own(&named(vec![SanType::Rfc822Name(GATEWAY.try_into().expect("ASCII"))]))),
+        (
+            "with the name as an e-mail address",
+            own(&named(vec![SanType::Rfc822Name(GATEWAY.try_into().expect("ASCII"))])),
+        ),
         ("with the name as a host", own(&named(vec![dns("spiffe.bank.gateway")]))),
     ]
 }
@@ -195,9 +207,8 @@ fn hostile_bytes() -> Vec<(&'static str, Vec<u8>)> {
     let mut hello = vec![0x03, 0x03];
     hello.extend([7_u8; 32]);
     hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
-    let extensions: &[u8] = &[
-        0, 10, 0, 4, 0, 2, 0, 29, 0, 11, 0, 2, 1, 0, 0, 13, 0, 6, 0, 4, 8, 4, 4, 1,
-    ];
+    let extensions: &[u8] =
+        &[0, 10, 0, 4, 0, 2, 0, 29, 0, 11, 0, 2, 1, 0, 0, 13, 0, 6, 0, 4, 8, 4, 4, 1];
     hello.extend([0, u8::try_from(extensions.len()).expect("short")]);
     hello.extend(extensions);
     let length = u8::try_from(hello.len()).expect("short");
@@ -273,7 +284,8 @@ async fn another_ca_is_trusted_once_its_file_was_read_again() {
     let trust = Trust { rights: rights(&principals), tokens: None };
     let server = Server::start(Some(Arc::clone(&tls)), Some(trust)).await;
     let other = Authority::new("the next CA").expect("made");
-    let (old, new) = (secrets.ca.client(GATEWAY).expect("made"), other.client(GATEWAY).expect("made"));
+    let (old, new) =
+        (secrets.ca.client(GATEWAY).expect("made"), other.client(GATEWAY).expect("made"));
     let may = async |pair: &Pair| {
         let certificate = shown(&[&pair.certificate], &pair.key);
         over_tls(server.address, config(&secrets, Some(certificate), b"h2")).await

@@ -130,16 +130,18 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
             let request = proto::SubscribeRequest { accounts, from_lsn: 1, ..Default::default() };
             ledger.subscribe(request).await.map(|_| true)?
         }
-        "Ledger/GetTrialBalance" => {
-            ledger.get_trial_balance(proto::GetTrialBalanceRequest::default()).await.map(|_| true)?
-        }
+        "Ledger/GetTrialBalance" => ledger
+            .get_trial_balance(proto::GetTrialBalanceRequest::default())
+            .await
+            .map(|_| true)?,
         "Ledger/DefineAsset" => {
             let request = proto::DefineAssetRequest { code: "POINTS".into(), digits: 0 };
             ledger.define_asset(request).await.map(|_| true)?
         }
         "Ledger/CreateAccounts" => {
             let owner = format!("cus_{about}");
-            let same = proto::NewAccount { owner, ..proto::NewAccount::new(account(id), "GBP", false) };
+            let same =
+                proto::NewAccount { owner, ..proto::NewAccount::new(account(id), "GBP", false) };
             let request = proto::CreateAccountsRequest { accounts: vec![same] };
             ledger.create_accounts(request).await.map(|_| true)?
         }
@@ -222,7 +224,10 @@ async fn prepare(client: &Client) {
             },
         ];
         let outcomes = client.create_transfers(asked).await.expect("well-formed");
-        assert!(outcomes.iter().all(|outcome| outcome.code() == proto::Code::Posted), "{outcomes:?}");
+        assert!(
+            outcomes.iter().all(|outcome| outcome.code() == proto::Code::Posted),
+            "{outcomes:?}"
+        );
     }
 }
 
@@ -234,10 +239,8 @@ async fn what_is_not_granted_is_denied() {
     let root = secrets.token("root", &["admin"], &["*"], &[]);
     prepare(&server.client(&secrets, None, Some(&root)).await).await;
     let expected = expected();
-    let listed: BTreeSet<&str> = CALLS
-        .iter()
-        .filter_map(|call| call.path.strip_prefix("/ducat.v1."))
-        .collect();
+    let listed: BTreeSet<&str> =
+        CALLS.iter().filter_map(|call| call.path.strip_prefix("/ducat.v1.")).collect();
     assert_eq!(listed, expected.keys().copied().collect(), "every call is held to something");
 
     let mut cells = 0;

@@ -61,7 +61,10 @@ impl Server {
         let mut child = child.expect("the server starts");
         let address = wait_for("the server is ready", || {
             if let Some(status) = child.try_wait().expect("a child") {
-                panic!("the server ended with {status}: {}", fs::read_to_string(&log).expect("a log"));
+                panic!(
+                    "the server ended with {status}: {}",
+                    fs::read_to_string(&log).expect("a log")
+                );
             }
             fs::read_to_string(&ready).ok()
         });
@@ -108,9 +111,11 @@ fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 fn flags_are_stronger_than_variables_and_these_than_the_file() {
     let dir = place();
     let file = dir.path().join("ducat.toml");
-    fs::write(&file, "[limits]\ncalls_max = 11\nrequests_mib = 21\nanswers_mib = 31\n").expect("writes");
+    fs::write(&file, "[limits]\ncalls_max = 11\nrequests_mib = 21\nanswers_mib = 31\n")
+        .expect("writes");
     let args = ["config", "print", "--config", text(&file), "--answers-mib", "33"];
-    let printed = stdout(&ducat_with(&args, &[("DUCAT_REQUESTS_MIB", "22"), ("DUCAT_ANSWERS_MIB", "32")]));
+    let printed =
+        stdout(&ducat_with(&args, &[("DUCAT_REQUESTS_MIB", "22"), ("DUCAT_ANSWERS_MIB", "32")]));
     for line in [
         "calls_max = 11   # the file",
         "requests_mib = 22   # DUCAT_REQUESTS_MIB",
@@ -183,14 +188,26 @@ fn mistakes_are_named_by_their_place() {
 #[test]
 fn production_says_all_that_it_refuses() {
     let refused = ducat(&[
-        "config", "check", "--profile", "production", "--development", "--durability", "none",
-        "--listen", "0.0.0.0:4600", "--insecure-listen",
+        "config",
+        "check",
+        "--profile",
+        "production",
+        "--development",
+        "--durability",
+        "none",
+        "--listen",
+        "0.0.0.0:4600",
+        "--insecure-listen",
     ]);
     let said = refusal(&refused);
     assert!(said.contains("refuses 5 settings"), "{said}");
-    for setting in
-        ["server.development", "journal.durability", "server.insecure_listen", "server.listen", "principals"]
-    {
+    for setting in [
+        "server.development",
+        "journal.durability",
+        "server.insecure_listen",
+        "server.listen",
+        "principals",
+    ] {
         assert!(said.contains(setting), "{setting}: {said}");
     }
     let dir = place();
@@ -279,8 +296,11 @@ fn a_server_in_production_asks_who_is_there_and_reads_again_what_is_granted() {
         let create = format!("account create {account} --currency GBP");
         stdout(&as_client("operator", &create.split(' ').collect::<Vec<_>>()));
     }
-    let deposit = "transfer --from 1 --to 2 --amount 100.00 --currency GBP --kind deposit";
-    stdout(&as_client("operator", &deposit.split(' ').collect::<Vec<_>>()));
+    for to in ["2", "3"] {
+        let line =
+            format!("transfer --from 1 --to {to} --amount 100.00 --currency GBP --kind deposit");
+        stdout(&as_client("operator", &line.split(' ').collect::<Vec<_>>()));
+    }
     let pay = |from: &str, to: &str| {
         let line = format!("transfer --from {from} --to {to} --amount 1.00 --currency GBP");
         as_client("gateway", &line.split(' ').collect::<Vec<_>>())
@@ -289,7 +309,10 @@ fn a_server_in_production_asks_who_is_there_and_reads_again_what_is_granted() {
     let denied = pay("3", "2");
     assert_eq!(denied.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&denied.stderr).contains("account 3 is not in the scope of"));
-    assert_eq!(as_client("gateway", &["account", "create", "9", "--currency", "GBP"]).status.code(), Some(1));
+    assert_eq!(
+        as_client("gateway", &["account", "create", "9", "--currency", "GBP"]).status.code(),
+        Some(1)
+    );
 
     // Without a certificate, and in plain text, nobody comes in.
     let without = ducat(&["--server", &url, "--tls-ca", text(&ca), "status"]);
@@ -304,7 +327,8 @@ fn a_server_in_production_asks_who_is_there_and_reads_again_what_is_granted() {
     fs::write(&file, config("\"nonsense\"")).expect("writes");
     server.reload("everything stays as it was");
     stdout(&pay("3", "2"));
-    fs::write(&file, config("\"2\"") .replace("[logs]", "[limits]\ncalls_max = 7\n[logs]")).expect("writes");
+    fs::write(&file, config("\"2\"").replace("[logs]", "[limits]\ncalls_max = 7\n[logs]"))
+        .expect("writes");
     server.reload("limits.calls_max");
     assert_eq!(pay("3", "2").status.code(), Some(1), "what was taken away is gone");
 
@@ -316,7 +340,10 @@ fn a_server_in_production_asks_who_is_there_and_reads_again_what_is_granted() {
     fs::write(&token, &issued).expect("writes");
     let both = as_client("gateway", &["--token-file", text(&token), "account", "show", "2"]);
     stdout(&both);
-    let moves = as_client("operator", &["--token-file", text(&token), "account", "create", "8", "--currency", "GBP"]);
+    let moves = as_client(
+        "operator",
+        &["--token-file", text(&token), "account", "create", "8", "--currency", "GBP"],
+    );
     assert_eq!(moves.status.code(), Some(1), "readers open no accounts");
     let log = server.log();
     assert!(!log.contains(issued.trim()), "the token is in the log");
@@ -330,7 +357,8 @@ fn tokens_are_enough_in_plain_text_on_loopback() {
     let keys = dir.path().join("tokens.pub");
     fs::write(&keys, stdout(&ducat(&["key", "generate", "--key", text(&key)]))).expect("writes");
     let args = ["--profile", "production", "--token-keys", text(&keys), "--token-issuer", "me"];
-    let server = Server::start(dir.path(), &[&args[..], &["--metrics-listen", "127.0.0.1:0"]].concat());
+    let server =
+        Server::start(dir.path(), &[&args[..], &["--metrics-listen", "127.0.0.1:0"]].concat());
     let url = format!("http://{}", server.address);
     assert_eq!(ducat(&["--server", &url, "status"]).status.code(), Some(1), "nobody");
     let token = dir.path().join("token");

@@ -159,7 +159,10 @@ async fn who_owns_an_account_decides_from_the_change_on() {
     let gateway = &ledger.gateway;
     let own = gateway.transfer(transfer(10, OWN, FOREIGN, 5)).await.expect("answered");
     assert_eq!(own.code(), Code::Posted);
-    assert_eq!(refused(gateway.transfer(transfer(11, FOREIGN, OWN, 5)).await), Grpc::PermissionDenied);
+    assert_eq!(
+        refused(gateway.transfer(transfer(11, FOREIGN, OWN, 5)).await),
+        Grpc::PermissionDenied
+    );
     let give = |id, owner: &str| proto::UpdateAccountRequest {
         id,
         owner: Some(owner.to_owned()),
@@ -169,10 +172,16 @@ async fn who_owns_an_account_decides_from_the_change_on() {
     ledger.root.update_account(give(OWN, "cus_9")).await.expect("changed");
     let now = gateway.transfer(transfer(11, FOREIGN, OWN, 5)).await.expect("answered");
     assert_eq!(now.code(), Code::Posted);
-    assert_eq!(refused(gateway.transfer(transfer(12, OWN, FOREIGN, 5)).await), Grpc::PermissionDenied);
+    assert_eq!(
+        refused(gateway.transfer(transfer(12, OWN, FOREIGN, 5)).await),
+        Grpc::PermissionDenied
+    );
     // An account without an owner is nobody's.
     ledger.root.update_account(give(FOREIGN, "")).await.expect("changed");
-    assert_eq!(refused(gateway.transfer(transfer(13, FOREIGN, OWN, 5)).await), Grpc::PermissionDenied);
+    assert_eq!(
+        refused(gateway.transfer(transfer(13, FOREIGN, OWN, 5)).await),
+        Grpc::PermissionDenied
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,9 +218,8 @@ async fn in_a_gateways_batches_only_the_foreign_call_fails() {
         let batching = batching.clone();
         let debit = if id % 10 == 0 { FOREIGN } else { OWN };
         let credit = if debit == OWN { FOREIGN } else { OWN };
-        calls.spawn(async move {
-            (debit, batching.transfer(transfer(id, debit, credit, 1)).await)
-        });
+        calls
+            .spawn(async move { (debit, batching.transfer(transfer(id, debit, credit, 1)).await) });
     }
     let (mut posted, mut denied) = (0, 0);
     while let Some(done) = calls.join_next().await {
@@ -253,7 +261,10 @@ async fn two_identities_may_do_what_both_may() {
     assert!(both.transfer(transfer(11, OWN, FOREIGN, 1)).await.is_ok());
     assert!(by_token.transfer(transfer(12, FOREIGN, OWN, 1)).await.is_ok());
     assert_eq!(refused(both.transfer(transfer(13, FOREIGN, OWN, 1)).await), Grpc::PermissionDenied);
-    assert_eq!(refused(cards.transfer(transfer(14, FOREIGN, OWN, 1)).await), Grpc::PermissionDenied);
+    assert_eq!(
+        refused(cards.transfer(transfer(14, FOREIGN, OWN, 1)).await),
+        Grpc::PermissionDenied
+    );
     let nobody = neither.transfer(transfer(15, OWN, FOREIGN, 1)).await.expect_err("nobody");
     assert_eq!(nobody.code(), Some(Grpc::Unauthenticated));
 }

@@ -130,14 +130,23 @@ impl Server {
         let (guard, metrics) = (trust.map(Guard::new), Metrics::new());
         let encrypted = tls.is_some();
         let counted = Some(Arc::clone(&metrics));
-        let options =
-            ServerOptions { tls, guard: guard.clone(), metrics: counted, ..ServerOptions::default() };
+        let options = ServerOptions {
+            tls,
+            guard: guard.clone(),
+            metrics: counted,
+            ..ServerOptions::default()
+        };
         tokio::spawn(serve(listener, engine.handle(), info, options, std::future::pending()));
         Self { address, guard, metrics, encrypted, _engine: engine }
     }
 
     /// A client with these credentials; the CA is added where it is needed.
-    pub async fn client(&self, secrets: &Secrets, cert: Option<&str>, token: Option<&Path>) -> Client {
+    pub async fn client(
+        &self,
+        secrets: &Secrets,
+        cert: Option<&str>,
+        token: Option<&Path>,
+    ) -> Client {
         let credentials = Credentials {
             ca: self.encrypted.then(|| secrets.path("ca.pem")),
             certificate: cert.map(|name| secrets.path(&format!("{name}.pem"))),

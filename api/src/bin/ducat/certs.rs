@@ -45,9 +45,8 @@ pub struct DevArgs {
 /// Runs `certs`.
 pub fn run(command: &CertsCommand) -> Done {
     let CertsCommand::Dev(args) = command;
-    let failed = |error: rcgen::Error| {
-        Failure::usage(format!("could not make the certificates: {error}"))
-    };
+    let failed =
+        |error: rcgen::Error| Failure::usage(format!("could not make the certificates: {error}"));
     let mut files: Vec<(String, String, bool)> = Vec::new();
     let mut add = |name: &str, pair: Pair| {
         files.push((format!("{name}.pem"), pair.certificate, false));

@@ -10,12 +10,12 @@ use crate::terms::{BalancingArgs, RequireArgs, terms};
 use crate::transfer::{Units, new_id, text, units};
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand};
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Operation};
 use ducat_engine::ids::{AccountId, TransferId};
 use print::holds_text;
-use ducat_api::client::Connection;
 
 /// What can be done with holds.
 #[derive(Subcommand, Debug)]

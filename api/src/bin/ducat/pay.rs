@@ -5,6 +5,7 @@ use crate::terms::moved_minor;
 use crate::transfer::{Units, json_line, new_id, units};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::payments::{Amount, Payment, PaymentFault, Source};
 use ducat_api::proto::ledger_client::LedgerClient;
@@ -13,7 +14,6 @@ use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::{Currency, CurrencyId, format_minor, parse_amount};
 use ducat_engine::shares::{Percent, Share};
 use std::str::FromStr;
-use ducat_api::client::Connection;
 
 /// Options of `pay`.
 #[derive(Args, Debug)]

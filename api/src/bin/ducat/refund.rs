@@ -5,12 +5,12 @@ use crate::exit::{Done, Exit, Failure};
 use crate::transfer::{Unit, Units, new_id, text, units};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Operation};
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use ducat_api::client::Connection;
 
 /// What is given back, and how.
 #[derive(Args, Debug)]

@@ -294,12 +294,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let door =
         banner::Door { encrypted: tls.is_some(), guarded: guard.is_some(), metrics: figures_at };
     banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
-    let options = ServerOptions {
-        tls: tls.clone(),
-        guard: guard.clone(),
-        metrics,
-        ..server_options(&args)
-    };
+    let options =
+        ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
     let (config, security) = (args.config, args.security);
     reload::Reloader { config, at_start: file, security, tls, guard }.listen();
     serve_until_stopped(engine, listener, info, options, signals).await

@@ -6,13 +6,13 @@ use crate::refund::RefundAfterLine;
 use crate::terms::{BalancingArgs, RequireArgs, moved_minor, terms};
 use crate::{Global, net, output};
 use clap::Args;
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::format_minor;
 use serde::Serialize;
-use ducat_api::client::Connection;
 
 /// Options of `transfer`.
 #[derive(Args, Debug)]

@@ -37,9 +37,8 @@ impl File {
             return Err(failed(&format!("it has {length} bytes, at most {BYTES_MAX} are read")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-        Self::parse(path, &text).map_err(|why| {
-            Failure::usage(format!("the configuration {}: {why}", path.display()))
-        })
+        Self::parse(path, &text)
+            .map_err(|why| Failure::usage(format!("the configuration {}: {why}", path.display())))
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, String> {

@@ -9,6 +9,7 @@ use crate::balances::BalanceOf;
 use crate::exit::{Exit, Failure};
 use crate::net;
 use csv::ByteRecord;
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_engine::ids::AccountId;
@@ -16,7 +17,6 @@ use ducat_engine::money::{CurrencyId, format_minor};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
-use ducat_api::client::Connection;
 use tonic::{Code, Status};
 
 /// Most accounts or transfers to one unary request.

@@ -24,6 +24,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, balances, net, output};
 use accounts::{AccountLine, Book, CHUNK, Opened};
 use common::Common;
+use ducat_api::client::Connection;
 use ducat_api::import::{common, mapping, plan, reader, source};
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
@@ -39,7 +40,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use summary::Summary;
 use tally::{Row, Tally};
-use ducat_api::client::Connection;
 
 /// Runs `import`.
 pub async fn run(global: &Global, args: ImportArgs) -> Done {

@@ -19,6 +19,7 @@ use super::rejects::Rejects;
 use super::tally::{Row, Tally};
 use crate::exit::{Exit, Failure};
 use crate::net;
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use indicatif::ProgressBar;
@@ -26,7 +27,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use ducat_api::client::Connection;
 use tonic::{Code, Status};
 
 /// How long a full engine is waited for before the import gives up.

@@ -189,8 +189,14 @@ fn check_production(
             wrong.push(text.to_owned());
         }
     };
-    add(args.development, "server.development (--development): it allows what is not for real money");
-    add(args.durability == super::DurabilityArg::None, "journal.durability (--durability none): nothing survives the process");
+    add(
+        args.development,
+        "server.development (--development): it allows what is not for real money",
+    );
+    add(
+        args.durability == super::DurabilityArg::None,
+        "journal.durability (--durability none): nothing survives the process",
+    );
     add(args.insecure_listen, "server.insecure_listen (--insecure-listen): no network is trusted");
     add(
         tls.is_none() && !args.listen.ip().is_loopback(),
@@ -201,10 +207,7 @@ fn check_production(
         tls.is_some_and(|tls| tls.clients != Clients::Required),
         "tls.clients (--tls-clients): client certificates are required",
     );
-    add(
-        !asks_who,
-        "principals, tokens.keys_file (--token-keys): nobody is asked who they are",
-    );
+    add(!asks_who, "principals, tokens.keys_file (--token-keys): nobody is asked who they are");
     let keys = [args.security.tls_server_key.as_deref(), args.sign.key_file()];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));

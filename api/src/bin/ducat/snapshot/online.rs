@@ -6,10 +6,10 @@ use super::print::{
 use super::{Which, missing};
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::operator_client::OperatorClient;
 use ducat_engine::ids::Lsn;
-use ducat_api::client::Connection;
 
 type Client = OperatorClient<Connection>;
 
