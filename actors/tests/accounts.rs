@@ -4,6 +4,7 @@
 mod support;
 
 use ducat_actors::handle::{Handle, HistoryEvent, RequestError};
+use ducat_actors::owners::OwnersSeen;
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::limits::{Bounds, Limits, LimitsChange};
@@ -282,5 +283,50 @@ async fn pages_of_long_texts_are_cut() {
         assert!(page.accounts.len() < MANY as usize, "{}", page.accounts.len());
         assert_eq!(found(&handle, &filter, 10_000).await.len(), MANY as usize);
     }
+    engine.shutdown().await.expect("drains");
+}
+
+/// Who owns an account is held against the change that was queued in front of the transfer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_depends_on_an_owner_meets_the_change_before_it() {
+    let engine = start(&journal(), 2).await;
+    let handle = engine.handle();
+    open(&handle, 3).await;
+    handle.open_accounts(vec![owned(10, "anna"), owned(11, "anna")]).await.expect("up");
+    submit(&handle, vec![transfer(1, BANK, 10, 100), transfer(2, BANK, 2, 100)]).await;
+    let seen = |of: &[(u128, &str)]| {
+        OwnersSeen::new(of.iter().map(|(id, owner)| (account(*id), (*owner).to_owned())).collect())
+    };
+    let ask = async |id: u128, debit: u128, seen: Option<OwnersSeen>| {
+        let pending = handle.submit_owned(vec![transfer(id, debit, 3, 1)], None, seen);
+        pending.expect("room").outcomes().await
+    };
+    assert!(ask(3, 10, seen(&[(10, "anna"), (11, "anna")])).await.is_ok());
+    let nobodys = ask(4, 2, seen(&[(2, "")])).await;
+    assert!(nobodys.is_ok(), "an account of which nothing is known has no owner");
+    let before = handle.status().last_lsn;
+    for wrong in [&[(10, "ben")][..], &[(10, "anna"), (11, "")], &[(99, "anna")]] {
+        let refused = ask(5, 10, seen(wrong)).await;
+        assert!(matches!(refused, Err(RequestError::OwnerChanged(_))), "{refused:?}");
+    }
+    assert_eq!(handle.status().last_lsn, before, "nothing was decided");
+
+    let to_ben = ProfileChange { owner: Some("ben".to_owned()), ..ProfileChange::default() };
+    let mut change = Box::pin(handle.change_profile(account(10), to_ben));
+    // Queues the change, and waits for nothing.
+    let mut changed = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match change.as_mut().poll(context) {
+            std::task::Poll::Ready(changed) => Some(changed),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await;
+    let behind = ask(6, 10, seen(&[(10, "anna")])).await;
+    assert_eq!(behind.map(|_| ()), Err(RequestError::OwnerChanged(account(10))));
+    if changed.is_none() {
+        changed = Some(change.await);
+    }
+    changed.expect("answered").expect("up").expect("allowed");
+    assert!(ask(6, 10, seen(&[(10, "ben")])).await.is_ok());
     engine.shutdown().await.expect("drains");
 }

@@ -326,12 +326,15 @@ async fn foreign(
     Ok(look_up(handle, caller, ids).await?.0)
 }
 
+/// Accounts with their owners.
+type Owned = Vec<(AccountId, String)>;
+
 /// The same, and the owners of those that are the caller's because of them.
 async fn look_up(
     handle: &Handle,
     caller: &Caller,
     ids: &[AccountId],
-) -> Result<(HashSet<AccountId>, Vec<(AccountId, String)>), Refusal> {
+) -> Result<(HashSet<AccountId>, Owned), Refusal> {
     let by_id = |id: &AccountId| caller.grants().iter().all(|grant| grant.scope.has_id(*id));
     let mut foreign: HashSet<AccountId> = ids.iter().filter(|id| !by_id(id)).copied().collect();
     let mut owned = Vec::new();
