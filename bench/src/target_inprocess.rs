@@ -133,7 +133,7 @@ fn failure(error: RequestError) -> Failure {
             ("RESOURCE_EXHAUSTED", false)
         }
         RequestError::NoCheckpoints => ("FAILED_PRECONDITION", false),
-        RequestError::OwnerChanged(_) => ("UNAVAILABLE", true),
+        RequestError::OwnerChanged(_) => ("UNAVAILABLE", false),
         RequestError::NotSigned(_) => ("UNAVAILABLE", false),
         RequestError::Stopped(_) => ("UNAVAILABLE", true),
     };
