@@ -365,8 +365,7 @@ impl Handle {
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
         let goes_on = false;
-        let submission =
-            Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
+        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer })
     }

@@ -153,8 +153,7 @@ pub async fn requests(
     let ids: HashSet<AccountId> =
         sides.iter().flatten().flat_map(|sides| [sides.pays, sides.receives]).collect();
     let ids: Vec<AccountId> = ids.into_iter().collect();
-    let (foreign, mut owned) =
-        look_up(handle, caller, &ids).await.map_err(Denied::Failed)?;
+    let (foreign, mut owned) = look_up(handle, caller, &ids).await.map_err(Denied::Failed)?;
     // Of who only receives nothing but the figures depends.
     let gives: HashSet<AccountId> = sides.iter().flatten().flat_map(Sides::asked).collect();
     owned.retain(|(id, _)| gives.contains(id));
