@@ -150,11 +150,14 @@ impl LedgerService {
     /// What would become of one request.
     async fn dry_transfer(
         &self,
+        caller: &Caller,
         asked: WireRequest,
         currencies: &Currencies,
     ) -> Result<Response<proto::TransferResponse>, Status> {
-        let request = transfers::single(&asked, currencies)?;
-        let judged = self.handle.dry_run(vec![request]).await.map_err(status::request)?;
+        let batch = vec![transfers::single(&asked, currencies)?];
+        let permit = checks::requests(&self.handle, caller, &batch).await?;
+        let mut judged = self.handle.dry_run(batch).await.map_err(status::request)?;
+        permit.hide(&mut judged.answers.outcomes);
         let outcome = outcomes::dry(&judged.answers, &[asked], currencies).pop();
         Ok(Response::new(proto::TransferResponse { outcome }))
     }
@@ -409,21 +412,24 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::AddWatchRequest>,
     ) -> Result<Response<proto::AddWatchResponse>, Status> {
-        self.add_one_watch(request.into_inner()).await.map(Response::new)
+        let caller = self.caller(&request)?;
+        self.add_one_watch(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_watch(
         &self,
         request: Request<proto::RemoveWatchRequest>,
     ) -> Result<Response<proto::RemoveWatchResponse>, Status> {
-        self.remove_one_watch(request.into_inner()).await.map(Response::new)
+        let caller = self.caller(&request)?;
+        self.remove_one_watch(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_watches(
         &self,
         request: Request<proto::ListWatchesRequest>,
     ) -> Result<Response<proto::ListWatchesResponse>, Status> {
-        self.watches_of(request.into_inner()).await.map(Response::new)
+        let caller = self.caller(&request)?;
+        self.watches_of(&caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn list_account_history(
@@ -455,7 +461,7 @@ impl Ledger for LedgerService {
         let dry_run = std::mem::take(&mut message.dry_run);
         let asked = WireRequest::from(message);
         if dry_run {
-            return self.dry_transfer(asked, &currencies).await;
+            return self.dry_transfer(&caller, asked, &currencies).await;
         }
         let asked = transfers::single(&asked, &currencies)?;
         let batch = vec![asked.clone()];
@@ -487,7 +493,8 @@ impl Ledger for LedgerService {
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
         let room = self.room(outcomes::batch_bytes(&batch)).await?;
         if dry_run {
-            let judged = self.handle.dry_run(batch).await.map_err(status::request)?;
+            let mut judged = self.handle.dry_run(batch).await.map_err(status::request)?;
+            permit.hide(&mut judged.answers.outcomes);
             let outcomes = outcomes::dry(&judged.answers, &asked, &currencies);
             let answer = Encoded::of(&proto::CreateTransfersResponse { outcomes });
             let bytes = answer.as_bytes().len();

@@ -1,6 +1,7 @@
 //! The part of the service `Ledger` that is about watches.
 
 use crate::convert::{self, limits, watches};
+use crate::identity::{Caller, checks};
 use crate::ledger_service::{LedgerService, tried};
 use crate::proto;
 use crate::status;
@@ -40,9 +41,11 @@ impl LedgerService {
 
     pub(crate) async fn add_one_watch(
         &self,
+        caller: &Caller,
         request: proto::AddWatchRequest,
     ) -> Result<proto::AddWatchResponse, Status> {
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(self.handle(), caller, &[id]).await?;
         // What it holds never changes, so it may be asked before.
         let (_, currency, _) = self.watchable(id).await?;
         let change = watches::addition(&request, &currency)?;
@@ -63,9 +66,11 @@ impl LedgerService {
 
     pub(crate) async fn remove_one_watch(
         &self,
+        caller: &Caller,
         request: proto::RemoveWatchRequest,
     ) -> Result<proto::RemoveWatchResponse, Status> {
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(self.handle(), caller, &[id]).await?;
         let change = watches::removal(&request.name)?;
         let (_, dry_run_lsn) = self.change_watch(id, change, request.dry_run).await?;
         Ok(proto::RemoveWatchResponse { dry_run_lsn })
@@ -73,9 +78,11 @@ impl LedgerService {
 
     pub(crate) async fn watches_of(
         &self,
+        caller: &Caller,
         request: proto::ListWatchesRequest,
     ) -> Result<proto::ListWatchesResponse, Status> {
         let id = convert::account_id(request.id_high, request.id)?;
+        checks::accounts(self.handle(), caller, &[id]).await?;
         let (shown, currency, lsn) = self.watchable(id).await?;
         let all = shown.details.as_deref().map_or(&[][..], |details| &details.watches);
         let there = all.iter().filter(|watch| watch.removed.is_none());

@@ -368,10 +368,7 @@ async fn sides(handle: &Handle, batch: &[Request]) -> Result<Vec<Option<Sides>>,
             (None, None, Some(refund)) => refund_accounts(handle, refund).await?,
             (None, None, None) => None,
         };
-        let asks_of_receiver = match request {
-            Request::Termed(termed) => asks_of_receiver(termed.terms()),
-            _ => false,
-        };
+        let asks_of_receiver = request.terms().is_some_and(asks_of_receiver);
         sides.push(accounts.map(|[pays, receives]| Sides { pays, receives, asks_of_receiver }));
     }
     Ok(sides)

@@ -102,6 +102,9 @@ const ANYONE: &[Role] = &[Gateway, Reader, Operator, Auditor];
 const MOVES: &[Role] = &[Gateway];
 const READS_MONEY: &[Role] = &[Gateway, Reader, Auditor];
 const RUNS: &[Role] = &[Operator];
+/// What moves no money, or keeps it from moving.
+const STOPS: &[Role] = &[Gateway, Operator];
+const WATCHES: &[Role] = &[Gateway, Operator];
 const LOOKS_AFTER: &[Role] = &[Operator, Auditor];
 const CHECKS: &[Role] = &[Auditor];
 
@@ -132,6 +135,29 @@ pub const CALLS: &[Call] = &[
     call("/ducat.v1.Ledger/SetAccountStatus", RUNS, Accounts),
     call("/ducat.v1.Ledger/UpdateAccount", RUNS, Accounts),
     call("/ducat.v1.Ledger/SetAccountLimits", RUNS, Accounts),
+    // What it answers with are both accounts' figures.
+    call("/ducat.v1.Ledger/Explain", READS_MONEY, Whole),
+    call("/ducat.v1.Ledger/AddWatch", WATCHES, Accounts),
+    call("/ducat.v1.Ledger/RemoveWatch", WATCHES, Accounts),
+    call("/ducat.v1.Ledger/ListWatches", ANYONE, Accounts),
+    // What the engine does by itself pays out of whatever account it was told to, so far.
+    call("/ducat.v1.Schedules/CreateSchedule", MOVES, Whole),
+    call("/ducat.v1.Schedules/GetSchedule", ANYONE, Whole),
+    call("/ducat.v1.Schedules/ListSchedules", ANYONE, Whole),
+    call("/ducat.v1.Schedules/PauseSchedule", STOPS, Whole),
+    call("/ducat.v1.Schedules/ResumeSchedule", MOVES, Whole),
+    call("/ducat.v1.Schedules/CancelSchedule", STOPS, Whole),
+    call("/ducat.v1.Schedules/RunSchedule", MOVES, Whole),
+    call("/ducat.v1.Sagas/StartSaga", MOVES, Whole),
+    call("/ducat.v1.Sagas/AnswerSaga", MOVES, Whole),
+    call("/ducat.v1.Sagas/AbortSaga", STOPS, Whole),
+    call("/ducat.v1.Sagas/ResolveSaga", RUNS, Whole),
+    call("/ducat.v1.Sagas/GetSaga", ANYONE, Whole),
+    call("/ducat.v1.Sagas/ListSagas", ANYONE, Whole),
+    call("/ducat.v1.Operator/DefineFee", RUNS, Whole),
+    call("/ducat.v1.Operator/AttachFee", RUNS, Whole),
+    call("/ducat.v1.Operator/ListFees", ANYONE, Whole),
+    call("/ducat.v1.Operator/QuoteFee", ANYONE, Whole),
     call("/ducat.v1.Operator/GetStatus", ANYONE, Accounts),
     call("/ducat.v1.Operator/CreateSnapshot", RUNS, Whole),
     call("/ducat.v1.Operator/ListSnapshots", LOOKS_AFTER, Whole),

@@ -6,6 +6,8 @@ use ducat_api::identity::guard::Trust;
 use ducat_api::identity::roles::CALLS;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
+use ducat_api::proto::sagas_client::SagasClient;
+use ducat_api::proto::schedules_client::SchedulesClient;
 use ducat_api::proto::{self, TransferRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::{Code, Status};
@@ -50,6 +52,27 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Ledger/SetAccountStatus", ("o", Own)),
         ("Ledger/UpdateAccount", ("o", Own)),
         ("Ledger/SetAccountLimits", ("o", Own)),
+        ("Ledger/Explain", ("gra", Never)),
+        ("Ledger/AddWatch", ("go", Own)),
+        ("Ledger/RemoveWatch", ("go", Own)),
+        ("Ledger/ListWatches", ("groa", Own)),
+        ("Schedules/CreateSchedule", ("g", Never)),
+        ("Schedules/GetSchedule", ("groa", Never)),
+        ("Schedules/ListSchedules", ("groa", Never)),
+        ("Schedules/PauseSchedule", ("go", Never)),
+        ("Schedules/ResumeSchedule", ("g", Never)),
+        ("Schedules/CancelSchedule", ("go", Never)),
+        ("Schedules/RunSchedule", ("g", Never)),
+        ("Sagas/StartSaga", ("g", Never)),
+        ("Sagas/AnswerSaga", ("g", Never)),
+        ("Sagas/AbortSaga", ("go", Never)),
+        ("Sagas/ResolveSaga", ("o", Never)),
+        ("Sagas/GetSaga", ("groa", Never)),
+        ("Sagas/ListSagas", ("groa", Never)),
+        ("Operator/DefineFee", ("o", Never)),
+        ("Operator/AttachFee", ("o", Never)),
+        ("Operator/ListFees", ("groa", Never)),
+        ("Operator/QuoteFee", ("groa", Never)),
         ("Operator/GetStatus", ("groa", Any)),
         ("Operator/CreateSnapshot", ("o", Never)),
         ("Operator/ListSnapshots", ("oa", Never)),
@@ -76,7 +99,7 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
     Ok(match call {
         "Ledger/Transfer" => ledger.transfer(again).await.map(|_| true)?,
         "Ledger/CreateTransfers" => {
-            let request = proto::CreateTransfersRequest { transfers: vec![again] };
+            let request = proto::CreateTransfersRequest { transfers: vec![again], dry_run: false };
             ledger.create_transfers(request).await.map(|_| true)?
         }
         "Ledger/StreamTransfers" => stream(client, again).await?,
@@ -135,14 +158,15 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
             .await
             .map(|_| true)?,
         "Ledger/DefineAsset" => {
-            let request = proto::DefineAssetRequest { code: "POINTS".into(), digits: 0 };
+            let request =
+                proto::DefineAssetRequest { code: "POINTS".into(), digits: 0, dry_run: false };
             ledger.define_asset(request).await.map(|_| true)?
         }
         "Ledger/CreateAccounts" => {
             let owner = format!("cus_{about}");
             let same =
                 proto::NewAccount { owner, ..proto::NewAccount::new(account(id), "GBP", false) };
-            let request = proto::CreateAccountsRequest { accounts: vec![same] };
+            let request = proto::CreateAccountsRequest { accounts: vec![same], dry_run: false };
             ledger.create_accounts(request).await.map(|_| true)?
         }
         "Ledger/SetAccountStatus" => {
@@ -181,6 +205,86 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
         }
         "Operator/VerifyBalances" => {
             operator.verify_balances(proto::VerifyBalancesRequest::default()).await.map(|_| true)?
+        }
+        "Ledger/Explain" => {
+            let request = proto::ExplainRequest { id: decided, ..Default::default() };
+            ledger.explain(request).await.map(|_| true)?
+        }
+        "Ledger/AddWatch" => {
+            let name = "no bound".to_owned();
+            let request = proto::AddWatchRequest { id, name, ..Default::default() };
+            ledger.add_watch(request).await.map(|_| true)?
+        }
+        "Ledger/RemoveWatch" => {
+            let name = "not there".to_owned();
+            let request = proto::RemoveWatchRequest { id, name, ..Default::default() };
+            ledger.remove_watch(request).await.map(|_| true)?
+        }
+        "Ledger/ListWatches" => {
+            let request = proto::ListWatchesRequest { id, ..Default::default() };
+            ledger.list_watches(request).await.map(|_| true)?
+        }
+        "Operator/DefineFee" => {
+            operator.define_fee(proto::DefineFeeRequest::default()).await.map(|_| true)?
+        }
+        "Operator/AttachFee" => {
+            operator.attach_fee(proto::AttachFeeRequest::default()).await.map(|_| true)?
+        }
+        "Operator/ListFees" => {
+            operator.list_fees(proto::ListFeesRequest::default()).await.map(|_| true)?
+        }
+        "Operator/QuoteFee" => {
+            operator.quote_fee(proto::QuoteFeeRequest::default()).await.map(|_| true)?
+        }
+        driven => ask_driven(client, driven).await?,
+    })
+}
+
+/// The same for calls about what the engine does by itself; what they ask for is not there.
+async fn ask_driven(client: &Client, call: &str) -> Result<bool, Status> {
+    let mut schedules = SchedulesClient::new(client.connection());
+    let mut sagas = SagasClient::new(client.connection());
+    let change = proto::ChangeScheduleRequest { id: 4711, ..Default::default() };
+    let any = |response: tonic::Response<proto::ScheduleResponse>| {
+        response.into_inner().schedule.is_some()
+    };
+    Ok(match call {
+        "Schedules/CreateSchedule" => {
+            schedules.create_schedule(proto::CreateScheduleRequest::default()).await.map(any)?
+        }
+        "Schedules/GetSchedule" => {
+            let request = proto::GetScheduleRequest { id: 4711, ..Default::default() };
+            schedules.get_schedule(request).await.map(any)?
+        }
+        "Schedules/ListSchedules" => {
+            let request = proto::ListSchedulesRequest::default();
+            schedules.list_schedules(request).await.map(|_| true)?
+        }
+        "Schedules/PauseSchedule" => schedules.pause_schedule(change).await.map(any)?,
+        "Schedules/ResumeSchedule" => schedules.resume_schedule(change).await.map(any)?,
+        "Schedules/CancelSchedule" => schedules.cancel_schedule(change).await.map(any)?,
+        "Schedules/RunSchedule" => {
+            let request = proto::RunScheduleRequest { id: 4711, ..Default::default() };
+            schedules.run_schedule(request).await.map(any)?
+        }
+        "Sagas/StartSaga" => {
+            sagas.start_saga(proto::StartSagaRequest::default()).await.map(|_| true)?
+        }
+        "Sagas/AnswerSaga" => {
+            sagas.answer_saga(proto::AnswerSagaRequest::default()).await.map(|_| true)?
+        }
+        "Sagas/AbortSaga" => {
+            sagas.abort_saga(proto::AbortSagaRequest::default()).await.map(|_| true)?
+        }
+        "Sagas/ResolveSaga" => {
+            sagas.resolve_saga(proto::ResolveSagaRequest::default()).await.map(|_| true)?
+        }
+        "Sagas/GetSaga" => {
+            let request = proto::GetSagaRequest { id: 4711, ..Default::default() };
+            sagas.get_saga(request).await.map(|_| true)?
+        }
+        "Sagas/ListSagas" => {
+            sagas.list_sagas(proto::ListSagasRequest::default()).await.map(|_| true)?
         }
         other => panic!("{other} is new: say here how it is made, and what is expected of it"),
     })

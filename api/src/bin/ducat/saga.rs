@@ -8,12 +8,12 @@ use crate::exit::{Done, Exit, Failure};
 use crate::transfer::new_id;
 use crate::{Global, net, output};
 use clap::{Subcommand, ValueEnum};
+use ducat_api::client::Connection;
 use ducat_api::proto::sagas_client::SagasClient;
 use ducat_api::proto::{self, SagaResolution};
 use ducat_engine::ids::SagaId;
 use print::{saga_text, sagas_text};
 use std::path::PathBuf;
-use tonic::transport::Channel;
 
 /// What can be done with sagas.
 #[derive(Subcommand, Debug)]
@@ -185,7 +185,7 @@ fn saga(answer: proto::SagaResponse) -> Result<proto::Saga, Failure> {
 }
 
 async fn get(
-    client: &mut SagasClient<Channel>,
+    client: &mut SagasClient<Connection>,
     saga: SagaId,
 ) -> Result<tonic::Response<proto::SagaResponse>, tonic::Status> {
     client.get_saga(proto::GetSagaRequest { id: saga.low(), id_high: saga.high() }).await
@@ -212,7 +212,11 @@ fn asked(file: &std::path::Path, id: Option<SagaId>) -> Result<proto::StartSagaR
 }
 
 /// The number of a step that is named or numbered.
-async fn number(client: &mut SagasClient<Channel>, id: SagaId, step: &str) -> Result<u32, Failure> {
+async fn number(
+    client: &mut SagasClient<Connection>,
+    id: SagaId,
+    step: &str,
+) -> Result<u32, Failure> {
     if let Ok(number) = step.parse() {
         return Ok(number);
     }
@@ -225,7 +229,7 @@ async fn number(client: &mut SagasClient<Channel>, id: SagaId, step: &str) -> Re
 
 async fn list(
     global: &Global,
-    client: &mut SagasClient<Channel>,
+    client: &mut SagasClient<Connection>,
     state: Option<State>,
     limit: u64,
 ) -> Done {

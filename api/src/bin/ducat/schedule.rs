@@ -6,13 +6,13 @@ use crate::exit::{Done, Exit, Failure};
 use crate::transfer::new_id;
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand, ValueEnum};
+use ducat_api::client::Connection;
 use ducat_api::import::Kind;
 use ducat_api::proto::schedules_client::SchedulesClient;
 use ducat_api::proto::{self, schedule_calendar::Rule};
 use ducat_engine::ids::{AccountId, ScheduleId};
 use print::{schedule_text, schedules_text};
 use std::path::PathBuf;
-use tonic::transport::Channel;
 
 /// What can be done with schedules.
 #[derive(Subcommand, Debug)]
@@ -333,7 +333,7 @@ fn asked(args: AddArgs) -> Result<proto::CreateScheduleRequest, Failure> {
 
 async fn list(
     global: &Global,
-    client: &mut SchedulesClient<Channel>,
+    client: &mut SchedulesClient<Connection>,
     status: Option<Status>,
     limit: u64,
 ) -> Done {
