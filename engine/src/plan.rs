@@ -84,7 +84,8 @@ pub struct Plan {
     pub(crate) expired: usize,
     /// More holds are due than have room: requests wait for the next batch.
     pub(crate) full: bool,
-    /// Something else than a transfer without terms is in it, or may be awaited by who drives it.
+    /// Something else than a transfer without terms is in it, was left out of it, or may be awaited by
+    /// a schedule or a saga.
     pub(crate) mixed: bool,
 }
 
