@@ -244,6 +244,8 @@ impl CoordinatorActor {
             if records.is_none() && rounds.are_over() && plan.is_plain() {
                 let legs = state.take_legs();
                 let decided = PlainBatch { plan, batch, rounds, submissions, legs };
+                // Whoever gets an answer finds its event counted.
+                state.publish(&self.shared);
                 return state.hand_on(Decided::Plain(Box::new(decided))).await;
             }
             let records = records.get_or_insert_with(|| state.reused.buffer());
@@ -261,6 +263,7 @@ impl CoordinatorActor {
             })
             .collect();
         let records = records.unwrap_or_default();
+        state.publish(&self.shared);
         state.hand_on(Decided::Made { records, releases }).await
     }
 

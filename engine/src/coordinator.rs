@@ -205,6 +205,7 @@ impl Coordinator {
                 group if plan.changes_something() && touches_again(plan, group) => return at,
                 group if self.is_unread(group) => {
                     plan.unread = true;
+                    plan.mixed = true;
                     return at;
                 }
                 group if has_terms(group) && self.asks_for_changing(plan, group) => return at,
