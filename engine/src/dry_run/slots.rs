@@ -4,7 +4,7 @@
 use crate::account_event::AccountEvent;
 use crate::fees::Target;
 use crate::ids::Slot;
-use crate::record::{FeeEvent, Party, Record};
+use crate::record::{FeeDid, FeeEvent, Party, Record};
 
 /// Names every account of a record by the slot that `to` gives for the one it has.
 pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
@@ -40,7 +40,13 @@ pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
         }
         Record::Termed(termed) => relocate(&mut termed.record, to),
         Record::Noted(noted) => relocate(&mut noted.record, to),
-        Record::FeeLeg(leg) => both(&mut leg.debit, &mut leg.credit),
+        Record::FeeLeg(leg) => {
+            both(&mut leg.debit, &mut leg.credit);
+            if let FeeDid::Refused { debit, credit, .. } = &mut leg.did {
+                party(debit);
+                party(credit);
+            }
+        }
         Record::FeeEvent(event) => match &mut **event {
             FeeEvent::Defined { slot, .. }
             | FeeEvent::Attached { target: Target::Account(slot), .. } => {
