@@ -89,7 +89,9 @@ async fn all_given_back(budget: &Budget) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_pages_take_what_the_budget_holds_and_then_the_connection_is_cut() {
-    let options = options(Duration::from_secs(30), Duration::from_secs(3));
+    let mut options = options(Duration::from_secs(30), Duration::from_secs(6));
+    // While pages are made they need more room than they keep: on a busy machine, for longer.
+    options.streams.room_timeout = Duration::from_secs(2);
     let budget = options.answers.clone();
     let server = Server::with(EngineOptions::default(), options).await;
     let accounts = (1..=10_000).map(|id| NewAccount::new(account(id), "GBP", false));
@@ -115,10 +117,9 @@ async fn unread_pages_take_what_the_budget_holds_and_then_the_connection_is_cut(
         }
     }
     let count = begun.len();
-    // How many get their turn before the cut is the machine's; that not all do, the budget's.
-    assert!(count >= 2 && refused >= 20, "{count} begun, {refused} refused");
+    assert!(count >= 5 && refused >= 20, "{count} begun, {refused} refused");
     assert!(peak > budget.limit() / 4 && peak <= budget.limit(), "{peak} bytes taken");
-    let cut = tokio::time::timeout(Duration::from_secs(10), deaf.connection).await;
+    let cut = tokio::time::timeout(Duration::from_secs(20), deaf.connection).await;
     let _how_it_ended = cut.expect("the connection was cut").expect("no panic");
     all_given_back(&budget).await;
     let page = server.client.list_accounts(10, "").await.expect("there is room again");
