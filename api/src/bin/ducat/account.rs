@@ -6,6 +6,7 @@ mod print;
 use crate::Global;
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::pages::{self, Pages};
 use crate::{net, output, statement};
 use clap::{Args, Subcommand};
 use ducat_api::proto;
@@ -237,28 +238,22 @@ async fn show(global: &Global, ids: &[AccountId]) -> Done {
 async fn list(global: &Global, limit: u64, filter: FilterArgs) -> Done {
     let mut client = net::ledger(global).await?;
     let filter = filter.into_filter();
-    let mut left = if limit == 0 { u64::MAX } else { limit };
-    let mut cursor = String::new();
+    let mut pages = Pages::of(limit, 10_000);
     let mut accounts = Vec::new();
-    loop {
-        let page_size = u32::try_from(left.min(10_000)).unwrap_or(10_000);
+    while let Some((page_size, from)) = pages.next_page() {
+        let cursor = from.unwrap_or_default();
         let request = proto::ListAccountsRequest { page_size, cursor, filter: filter.clone() };
         let response = client.list_accounts(request).await;
         let response = response.map_err(|s| net::failed(&s))?.into_inner();
-        left = left.saturating_sub(response.accounts.len() as u64);
-        cursor = response.next_cursor;
+        pages.came(response.accounts.len(), pages::cursor(response.next_cursor));
         accounts.extend(response.accounts);
-        let ends = left == 0 || cursor.is_empty();
         // Scripts get each page as it comes; a table needs all rows for its widths.
-        if (global.json || ends) && (!accounts.is_empty() || !global.json) {
+        if (global.json || pages.are_over()) && (!accounts.is_empty() || !global.json) {
             output::print(&accounts_text(&accounts, global.json)?)?;
             accounts.clear();
         }
-        if ends {
-            break;
-        }
     }
-    if !cursor.is_empty() {
+    if pages.follow() {
         eprintln!("ducat: more accounts follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)

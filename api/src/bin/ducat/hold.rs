@@ -8,6 +8,7 @@ pub use print::HoldAfterLine;
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::note::NoteArgs;
+use crate::pages::{self, Pages};
 use crate::terms::{BalancingArgs, RequireArgs, terms};
 use crate::transfer::{Units, text, units};
 use crate::{Global, moment, net, output};
@@ -308,28 +309,22 @@ async fn show(global: &Global, ids: &[TransferId]) -> Done {
 
 async fn list(global: &Global, account: AccountId, limit: u64) -> Done {
     let mut client = net::ledger(global).await?;
-    let mut left = if limit == 0 { u64::MAX } else { limit };
-    let mut cursor = String::new();
+    let mut pages = Pages::of(limit, 1000);
     let mut holds = Vec::new();
-    loop {
-        let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
+    while let Some((page_size, from)) = pages.next_page() {
+        let cursor = from.unwrap_or_default();
         let (id, id_high) = (account.low(), account.high());
         let request = proto::ListHoldsRequest { id, id_high, page_size, cursor };
         let response = client.list_holds(request).await.map_err(|s| net::failed(&s))?.into_inner();
-        left = left.saturating_sub(response.holds.len() as u64);
-        cursor = response.next_cursor;
+        pages.came(response.holds.len(), pages::cursor(response.next_cursor));
         holds.extend(response.holds);
-        let ends = left == 0 || cursor.is_empty();
         // Scripts get each page as it comes; a table needs all rows for its widths.
-        if (global.json || ends) && (!holds.is_empty() || !global.json) {
+        if (global.json || pages.are_over()) && (!holds.is_empty() || !global.json) {
             output::print(&holds_text(&holds, global.json)?)?;
             holds.clear();
         }
-        if ends {
-            break;
-        }
     }
-    if !cursor.is_empty() {
+    if pages.follow() {
         eprintln!("ducat: more holds may follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)

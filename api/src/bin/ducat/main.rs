@@ -32,6 +32,7 @@ mod net;
 mod note;
 mod offline;
 mod output;
+mod pages;
 mod pay;
 mod printer;
 mod receipt;

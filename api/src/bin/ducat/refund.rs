@@ -4,6 +4,7 @@
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::note::NoteArgs;
+use crate::pages::{self, Pages};
 use crate::transfer::{Unit, Units, text, units};
 use crate::{Global, net, output};
 use clap::Args;
@@ -263,25 +264,20 @@ struct RefundLine<'a> {
 /// Runs `refunds`.
 pub async fn refunds(global: &Global, args: RefundsArgs) -> Done {
     let mut client = net::ledger(global).await?;
-    let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
+    let mut pages = Pages::of(args.limit, 1000);
     let mut found = proto::ListRefundsResponse::default();
-    let mut cursor = String::new();
-    loop {
-        let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
-        let page = list(&mut client, &args.original, page_size, cursor.clone()).await?;
-        left = left.saturating_sub(page.refunds.len() as u64);
-        cursor.clone_from(&page.next_cursor);
+    while let Some((page_size, from)) = pages.next_page() {
+        let cursor = from.unwrap_or_default();
+        let page = list(&mut client, &args.original, page_size, cursor).await?;
+        pages.came(page.refunds.len(), pages::cursor(page.next_cursor.clone()));
         let before = std::mem::take(&mut found.refunds);
         found = proto::ListRefundsResponse {
             refunds: before.into_iter().chain(page.refunds.clone()).collect(),
             ..page
         };
-        if left == 0 || cursor.is_empty() {
-            break;
-        }
     }
     output::print(&refunds_text(&found, global.json)?)?;
-    if !cursor.is_empty() {
+    if pages.follow() {
         eprintln!("ducat: more refunds follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)

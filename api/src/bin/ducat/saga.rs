@@ -5,6 +5,7 @@ mod file;
 mod print;
 
 use crate::exit::{Done, Exit, Failure};
+use crate::pages::Pages;
 use crate::transfer::new_id;
 use crate::{Global, net, output};
 use clap::{Subcommand, ValueEnum};
@@ -233,26 +234,18 @@ async fn list(
     state: Option<State>,
     limit: u64,
 ) -> Done {
-    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut pages = Pages::of(limit, 200);
     let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let request = proto::ListSagasRequest {
-            state: state.map_or(proto::SagaState::Unspecified, Into::into).into(),
-            page_size: u32::try_from(left.min(200)).unwrap_or(200),
-            after,
-        };
+    while let Some((page_size, after)) = pages.next_page() {
+        let state = state.map_or(proto::SagaState::Unspecified, Into::into).into();
+        let request = proto::ListSagasRequest { state, page_size, after };
         let page = client.list_sagas(request).await.map_err(|status| net::failed(&status))?;
         let page = page.into_inner();
-        left = left.saturating_sub(page.sagas.len() as u64);
+        pages.came(page.sagas.len(), page.next);
         all.extend(page.sagas);
-        after = page.next;
-        if left == 0 || after.is_none() {
-            break;
-        }
     }
     output::print(&sagas_text(&all, global.json)?)?;
-    if after.is_some() {
+    if pages.follow() {
         eprintln!("ducat: more sagas may follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)

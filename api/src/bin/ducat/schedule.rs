@@ -3,6 +3,7 @@
 mod print;
 
 use crate::exit::{Done, Exit, Failure};
+use crate::pages::Pages;
 use crate::transfer::new_id;
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand, ValueEnum};
@@ -337,26 +338,18 @@ async fn list(
     status: Option<Status>,
     limit: u64,
 ) -> Done {
-    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut pages = Pages::of(limit, 200);
     let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let request = proto::ListSchedulesRequest {
-            status: status.map_or(proto::ScheduleStatus::Unspecified, Into::into).into(),
-            page_size: u32::try_from(left.min(200)).unwrap_or(200),
-            after,
-        };
+    while let Some((page_size, after)) = pages.next_page() {
+        let status = status.map_or(proto::ScheduleStatus::Unspecified, Into::into).into();
+        let request = proto::ListSchedulesRequest { status, page_size, after };
         let page = client.list_schedules(request).await.map_err(|status| net::failed(&status))?;
         let page = page.into_inner();
-        left = left.saturating_sub(page.schedules.len() as u64);
+        pages.came(page.schedules.len(), page.next);
         all.extend(page.schedules);
-        after = page.next;
-        if left == 0 || after.is_none() {
-            break;
-        }
     }
     output::print(&schedules_text(&all, global.json)?)?;
-    if after.is_some() {
+    if pages.follow() {
         eprintln!("ducat: more schedules may follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)

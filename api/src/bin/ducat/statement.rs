@@ -2,6 +2,7 @@
 
 use crate::exit::{Done, Exit, Failure};
 use crate::moment::At;
+use crate::pages::{self, Pages};
 use crate::{Global, moment, net, output};
 use clap::{Args, ValueEnum};
 use ducat_api::proto::get_balance_at_request as balance_request;
@@ -127,26 +128,22 @@ pub async fn entries(global: &Global, args: EntriesArgs) -> Done {
         ..proto::ListEntriesRequest::default()
     };
     let mut client = net::ledger(global).await?;
-    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut pages = Pages::of(limit, 1000);
     let mut entries = Vec::new();
-    loop {
-        request.page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
+    while let Some((page_size, from)) = pages.next_page() {
+        request.page_size = page_size;
+        request.cursor = from.unwrap_or_default();
         let response = client.list_entries(request.clone()).await;
         let response = response.map_err(|s| net::failed(&s))?.into_inner();
-        left = left.saturating_sub(response.entries.len() as u64);
-        request.cursor = response.next_cursor;
+        pages.came(response.entries.len(), pages::cursor(response.next_cursor));
         entries.extend(response.entries);
-        let ends = left == 0 || request.cursor.is_empty();
-        if (global.json || ends) && (!entries.is_empty() || !global.json) {
+        if (global.json || pages.are_over()) && (!entries.is_empty() || !global.json) {
             let text = entries_text(id, &entries, &response.currency, by, global.json)?;
             output::print(&text)?;
             entries.clear();
         }
-        if ends {
-            break;
-        }
     }
-    if !request.cursor.is_empty() {
+    if pages.follow() {
         let follow = if oldest_first { "newer" } else { "older" };
         eprintln!("ducat: {follow} entries follow; --limit 0 lists all");
     }

@@ -5,6 +5,7 @@ use super::print::{accounts_text, details_text, kind_name, status_name};
 use crate::Global;
 use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
+use crate::pages::{self, Pages};
 use crate::watch::condition_text;
 use crate::{net, output};
 use clap::Args;
@@ -254,29 +255,23 @@ pub async fn limits(global: &Global, args: LimitsArgs) -> Done {
 pub async fn history(global: &Global, args: HistoryArgs) -> Done {
     let HistoryArgs { id, limit } = args;
     let mut client = net::ledger(global).await?;
-    let mut left = if limit == 0 { u64::MAX } else { limit };
-    let mut cursor = String::new();
+    let mut pages = Pages::of(limit, 1000);
     let mut events = Vec::new();
-    loop {
-        let page_size = u32::try_from(left.min(1000)).unwrap_or(1000);
+    while let Some((page_size, from)) = pages.next_page() {
+        let cursor = from.unwrap_or_default();
         let (low, high) = (id.low(), id.high());
         let request =
             proto::ListAccountHistoryRequest { id: low, id_high: high, page_size, cursor };
         let response = client.list_account_history(request).await;
         let response = response.map_err(|s| net::failed(&s))?.into_inner();
-        left = left.saturating_sub(response.events.len() as u64);
-        cursor = response.next_cursor;
+        pages.came(response.events.len(), pages::cursor(response.next_cursor));
         events.extend(response.events);
-        let ends = left == 0 || cursor.is_empty();
-        if (global.json || ends) && (!events.is_empty() || !global.json) {
+        if (global.json || pages.are_over()) && (!events.is_empty() || !global.json) {
             output::print(&history_text(id, &events, global.json)?)?;
             events.clear();
         }
-        if ends {
-            break;
-        }
     }
-    if !cursor.is_empty() {
+    if pages.follow() {
         eprintln!("ducat: older events follow; --limit 0 lists all");
     }
     Ok(Exit::Ok)
