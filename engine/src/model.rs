@@ -13,6 +13,7 @@
 //!                                        └──────────── equal? ──────────────┘
 //! ```
 
+mod driven;
 mod fees;
 mod holds;
 mod known;

@@ -2,7 +2,7 @@
 //! field, and the same accounts, whatever the batching and the number of partitions. The order
 //! of messages and crashes are the simulator's (`sim/`).
 //!
-//! `DUCAT_CASES` sets the number of cases of all properties together (default 10,000). A
+//! `DUCAT_CASES` sets the number of cases of all properties together (default 20,000). A
 //! failure prints the smallest case that proptest could find.
 
 use ducat_engine::account_event::{AccountEvent, Opening};
@@ -21,7 +21,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn config(share_percent: u32) -> ProptestConfig {
-    let cases = cases(10_000, share_percent);
+    let cases = cases(20_000, share_percent);
     ProptestConfig {
         cases,
         failure_persistence: None,

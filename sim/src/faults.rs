@@ -78,11 +78,19 @@ pub enum Fault {
     TrimTooFar,
     /// Segments are removed before the mark says so.
     TrimBeforeMark,
+    /// A snapshot holds nothing of what was given back.
+    SnapshotWithoutRefunds,
+    /// A snapshot holds no sagas.
+    SnapshotWithoutSagas,
+    /// A start does not ask again for what sagas had asked for.
+    AwaitedForgotten,
+    /// A saga's request is sent under another id.
+    SagaUnderOtherId,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::SkipDedupe,
         Self::ForgetIdsAtRestart,
         Self::ForgetTooEarly,
@@ -119,5 +127,9 @@ impl Fault {
         Self::SnapshotUnsynced,
         Self::TrimTooFar,
         Self::TrimBeforeMark,
+        Self::SnapshotWithoutRefunds,
+        Self::SnapshotWithoutSagas,
+        Self::AwaitedForgotten,
+        Self::SagaUnderOtherId,
     ];
 }

@@ -44,10 +44,17 @@ pub struct Plan {
     pub fault: Fault,
     /// Whether clients place holds. Then there is one batch at a time, as in the engine.
     pub with_holds: bool,
+    /// Whether clients give money back; only where there are holds.
+    pub with_refunds: bool,
+    /// So many sagas are started; only where there are refunds.
+    pub sagas: usize,
 }
 
 /// Tells which seeds have holds.
 const HOLDS: u64 = 0x7f4a_7c15_9e37_79b9;
+
+/// Tells which of those have refunds, and sagas.
+const SAGAS: u64 = 0x94d0_49bb_1331_11eb;
 
 impl Plan {
     /// The run this seed stands for.
@@ -72,10 +79,20 @@ impl Plan {
             .collect();
         // Its own numbers, so that the runs of other seeds stay what they were.
         let with_holds = Rng::new(seed ^ HOLDS).once_in(2);
+        let mut more = Rng::new(seed ^ SAGAS);
+        let with_refunds = with_holds && more.once_in(2);
+        let sagas = if with_refunds { more.below(4) } else { 0 };
         let pick = |rng: &mut Rng, of: &[usize]| of[rng.below(of.len())];
         Self {
-            script: if with_holds { Script::new(&raw) } else { Script::of_transfers(&raw) }.0,
+            script: match (with_holds, with_refunds) {
+                (_, true) => Script::in_full(&raw),
+                (true, false) => Script::new(&raw),
+                (false, false) => Script::of_transfers(&raw),
+            }
+            .0,
             with_holds,
+            with_refunds,
+            sagas,
             partitions: 1 << rng.below(if long { 2 } else { 4 }),
             crashes: match rng.below(4) {
                 0 => Crashes::AtEnd,

@@ -13,6 +13,7 @@ use ducat_engine::coordinator::Answer;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::partition::{Legs, Told};
 use ducat_engine::plan::{Decided, Plan};
+use ducat_engine::refunds::Original;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::Request;
 use ducat_engine::rounds::Rounds;
@@ -193,7 +194,7 @@ impl Shell {
                 _ => {}
             }
         }
-        let rounds = Rounds::of(submissions.len());
+        let rounds = Rounds::in_order(submissions.len());
         self.launch(now_ns, submissions, rounds, None);
     }
 
@@ -201,10 +202,13 @@ impl Shell {
     fn launch(
         &mut self,
         now_ns: u64,
-        submissions: Vec<(usize, Vec<Request>)>,
+        mut submissions: Vec<(usize, Vec<Request>)>,
         mut rounds: Rounds,
         begun: Option<usize>,
     ) {
+        if let Some((submission, from)) = rounds.unread() {
+            self.read_originals(&mut submissions[submission].1[from..]);
+        }
         let coordinator = &mut self.book.ledger.coordinator;
         let mut plan = coordinator.begin(now_ns);
         rounds.fill(coordinator, &mut plan, |at| &submissions[at].1[..]);
@@ -225,6 +229,16 @@ impl Shell {
             phase: Phase::Queued,
         });
         self.prepare_next();
+    }
+
+    /// Puts what the journal says of their originals into the refunds among these requests.
+    fn read_originals(&self, requests: &mut [Request]) {
+        for request in requests {
+            let Some(lsn) = self.book.ledger.coordinator.unread(request) else { continue };
+            let Some(refund) = request.refund_mut() else { continue };
+            let record = &self.book.events[lsn.0 as usize - 1].record;
+            refund.original = Some(Original::of(lsn, record));
+        }
     }
 
     /// Sends the next batch out, once the one before it is decided.
@@ -402,7 +416,7 @@ impl Shell {
         let events = self.book.events[first..].to_vec();
         let lsn = Lsn(batch.first_lsn.0 + batch.items.len() as u64 - 1);
         let answers = rounds.answers().into_iter().map(|(answer, unread)| {
-            assert_eq!(unread, None, "nothing is refunded here");
+            assert_eq!(unread, None, "taken up in order");
             answer
         });
         Some(Concluded { answers: keys.zip(answers).collect(), events, lsn })

@@ -12,7 +12,9 @@ use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Epoch, Lsn};
 use ducat_engine::ledger::Ledger;
-use ducat_engine::snapshot::{Head, IdsPiece, ProfilesPiece, Restore, interleave};
+use ducat_engine::snapshot::{
+    DrivenPiece, Head, IdsPiece, ProfilesPiece, RefundsPiece, Restore, interleave,
+};
 use ducat_persistence::chain::ChainPoint;
 use ducat_persistence::snapshot::{Encoder, Part, Reader, SnapshotHeader, Summary};
 use ducat_persistence::{Frame, LedgerId};
@@ -35,6 +37,10 @@ pub struct Taking {
     /// By piece.
     pub profiles: Vec<ProfilesPiece>,
     /// By piece.
+    pub refunds: Vec<RefundsPiece>,
+    /// By piece.
+    pub driven: Vec<DrivenPiece>,
+    /// By piece.
     pub ids: Vec<IdsPiece>,
     /// Which partitions have given all.
     pub given: Vec<bool>,
@@ -42,24 +48,32 @@ pub struct Taking {
     pub holds_given: bool,
     /// Whether all that is known of accounts was given.
     pub profiles_given: bool,
+    /// Whether all that is known of refunds was given.
+    pub refunds_given: bool,
+    /// Whether all schedules and sagas were given.
+    pub driven_given: bool,
     /// Whether all ids were given.
     pub ids_given: bool,
 }
 
 impl Taking {
-    /// Nothing was given yet.
+    /// Nothing was given yet. `with_refunds`: there may be refunds and sagas to be given.
     #[must_use]
-    pub fn new(head: Head, partitions: usize) -> Self {
+    pub fn new(head: Head, partitions: usize, with_refunds: bool) -> Self {
         let accounts = vec![Vec::new(); partitions];
         Self {
             head,
             accounts,
             holds: Vec::new(),
             profiles: Vec::new(),
+            refunds: Vec::new(),
+            driven: Vec::new(),
             ids: Vec::new(),
             given: vec![false; partitions],
             holds_given: false,
             profiles_given: false,
+            refunds_given: !with_refunds,
+            driven_given: !with_refunds,
             ids_given: false,
         }
     }
@@ -67,7 +81,13 @@ impl Taking {
     /// Whether every piece is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let parts = [self.holds_given, self.profiles_given, self.ids_given];
+        let parts = [
+            self.holds_given,
+            self.profiles_given,
+            self.refunds_given,
+            self.driven_given,
+            self.ids_given,
+        ];
         parts.iter().chain(&self.given).all(|given| *given)
     }
 
@@ -88,6 +108,8 @@ impl Taking {
                 (self.head.ids.old, self.head.ids.young) = (0, 0);
                 self.ids.clear();
             }
+            Fault::SnapshotWithoutRefunds => self.refunds.clear(),
+            Fault::SnapshotWithoutSagas => self.driven.clear(),
             Fault::CountPausesInFull => self.head.ids.young_age_ns = self.head.ids.remember_ns,
             Fault::SnapshotOfWrongLsn => self.head.lsn = frame.last_lsn(),
             _ => {}
@@ -114,6 +136,12 @@ impl Taking {
         }
         for piece in &self.profiles {
             encoder.profiles(piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.refunds {
+            encoder.refunds(piece).map_err(|e| wrong(&e))?;
+        }
+        for piece in &self.driven {
+            encoder.driven(piece).map_err(|e| wrong(&e))?;
         }
         for piece in &self.ids {
             encoder.ids(piece).map_err(|e| wrong(&e))?;

@@ -10,9 +10,11 @@
 //!
 //! * `checks`: answers and states against the model;
 //! * `steps`: the journal, snapshots and the clock, step by step;
-//! * `start`: crashes, damage and starts.
+//! * `start`: crashes, damage and starts;
+//! * `sagas`: sagas, and what they must have come to.
 
 mod checks;
+mod sagas;
 mod start;
 mod steps;
 
@@ -75,6 +77,8 @@ struct Submission {
     told: bool,
     /// Nobody waits for the answer any more.
     abandoned: bool,
+    /// A saga asks for it, and nobody else.
+    driven: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +92,14 @@ enum Action {
     Give(usize),
     GiveHolds,
     GiveProfiles,
+    GiveRefunds,
+    GiveDriven,
     GiveIds,
     Encode,
     WriteSnapshot,
+    StartSaga,
+    TellSaga,
+    Drive,
 }
 
 /// An append that is durable and not told yet.
@@ -123,6 +132,7 @@ struct World<'a> {
     writing: Option<Writing>,
     acknowledged: HashMap<TransferId, Outcome>,
     acknowledged_lsn: u64,
+    sagas_started: usize,
     now_ns: u64,
     faulty: bool,
     report: Report,
@@ -164,12 +174,13 @@ fn play_all(plan: &Plan) -> Result<Report, String> {
     let mut unsure = Vec::new();
     for at in 0..world.submissions.len() {
         let told = world.submissions[at].told;
-        if told && world.rng.once_in(3) && !world.arrived.contains(&at) {
+        let client = told && !world.submissions[at].driven;
+        if client && world.rng.once_in(3) && !world.arrived.contains(&at) {
             unsure.push(at);
         }
     }
     world.arrived.extend(unsure);
-    let all = (world.arrived.len() + world.script.len()) as u64;
+    let all = (world.arrived.len() + world.script.len() + 20 * plan.sagas) as u64;
     world.run(DRAIN_STEPS + DRAIN_STEPS_EACH * all)?;
     world.check_end()?;
     Ok(world.report)
@@ -205,6 +216,7 @@ impl<'a> World<'a> {
             writing: None,
             acknowledged: HashMap::new(),
             acknowledged_lsn: 0,
+            sagas_started: 0,
             now_ns: 1_000,
             faulty: false,
             report: Report { seeds: 1, ..Report::default() },
@@ -290,6 +302,7 @@ impl<'a> World<'a> {
                 actions.push(Action::Append);
             }
         }
+        self.possible_saga_steps(actions);
     }
 
     fn act(&mut self, action: Action) -> Result<(), String> {
@@ -297,8 +310,8 @@ impl<'a> World<'a> {
             Action::Next => match self.script.pop_front().expect("a step") {
                 Step::Submit(requests) => {
                     self.arrived.push_back(self.submissions.len());
-                    let (told, abandoned) = (false, false);
-                    self.submissions.push(Submission { requests, told, abandoned });
+                    let (told, abandoned, driven) = (false, false, false);
+                    self.submissions.push(Submission { requests, told, abandoned, driven });
                 }
                 Step::Wait(ns) => self.wait(ns),
                 operation => self.operate(operation)?,
@@ -317,6 +330,7 @@ impl<'a> World<'a> {
             }
             Action::Append => self.append()?,
             Action::Acknowledge => self.acknowledge()?,
+            Action::StartSaga | Action::TellSaga | Action::Drive => self.saga_step(action)?,
             other => self.snapshot_step(other)?,
         }
         Ok(())
@@ -327,7 +341,7 @@ impl<'a> World<'a> {
         let many = 1 + self.rng.below(self.arrived.len());
         let mut batch = Vec::with_capacity(many);
         for submission in self.arrived.drain(..many).collect::<Vec<_>>() {
-            if self.faulty && self.rng.once_in(12) {
+            if self.faulty && !self.submissions[submission].driven && self.rng.once_in(12) {
                 // The caller has gone, or its deadline has passed: dropped undecided.
                 self.submissions[submission].abandoned = true;
                 self.report.count("dropped before the decision");

@@ -168,6 +168,8 @@ impl World<'_> {
         }
         self.report.events = events.len() as u64;
         self.check_events(events)?;
+        self.check_sagas()?;
+        let events = &self.shell.book.events;
         let summary = self.shell.book.ledger.summary();
         for partitions in [1, 4] {
             let again = book::replay(partitions, self.plan.remember_ns, events);

@@ -283,7 +283,9 @@ impl World<'_> {
     fn ask_again(&mut self) {
         let mut again = Vec::new();
         for (at, submission) in self.submissions.iter_mut().enumerate() {
-            let wanted = if submission.told || submission.abandoned {
+            let wanted = if submission.driven {
+                false
+            } else if submission.told || submission.abandoned {
                 self.faulty && self.rng.once_in(6)
             } else {
                 true
@@ -295,6 +297,7 @@ impl World<'_> {
         }
         self.rng.shuffle(&mut again);
         self.arrived.extend(again);
+        self.ask_for_sagas_again();
     }
 }
 

@@ -135,7 +135,7 @@ impl World<'_> {
         let head = self.shell.begin_export(piece);
         note(|| format!("      a snapshot of LSN {} begins", head.lsn));
         self.report.count(if busy { "snapshot begun behind commits" } else { "snapshot begun" });
-        self.taking = Some(Taking::new(head, self.shell.partitions()));
+        self.taking = Some(Taking::new(head, self.shell.partitions(), self.plan.with_refunds));
     }
 
     pub(super) fn possible_snapshot_steps(&self, actions: &mut Vec<Action>) {
@@ -150,6 +150,12 @@ impl World<'_> {
             }
             if !taking.profiles_given {
                 actions.push(Action::GiveProfiles);
+            }
+            if !taking.refunds_given {
+                actions.push(Action::GiveRefunds);
+            }
+            if !taking.driven_given {
+                actions.push(Action::GiveDriven);
             }
             if !taking.ids_given {
                 actions.push(Action::GiveIds);
@@ -180,6 +186,24 @@ impl World<'_> {
                 match piece {
                     Some(piece) => taking.profiles.push(piece),
                     None => taking.profiles_given = true,
+                }
+            }
+            Action::GiveRefunds => {
+                let most = 1 + self.rng.below(3);
+                let piece = self.shell.book.ledger.coordinator.give_refunds(most);
+                let taking = self.taking.as_mut().expect("a snapshot is being taken");
+                match piece {
+                    Some(piece) => taking.refunds.push(piece),
+                    None => taking.refunds_given = true,
+                }
+            }
+            Action::GiveDriven => {
+                let most = 1 + self.rng.below(2);
+                let piece = self.shell.book.ledger.coordinator.give_driven(most);
+                let taking = self.taking.as_mut().expect("a snapshot is being taken");
+                match piece {
+                    Some(piece) => taking.driven.push(piece),
+                    None => taking.driven_given = true,
                 }
             }
             Action::GiveIds => {
