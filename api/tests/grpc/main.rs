@@ -8,6 +8,7 @@ mod dry_run;
 mod feed;
 mod holds;
 mod kinds;
+mod known_mistakes;
 mod overload;
 mod past;
 mod refunds;
