@@ -247,7 +247,7 @@ pub struct RunArgs {
         value_name = "FILE",
         requires = "mapping",
         conflicts_with_all = [
-            "accounts", "amount_max", "linked_share", "repeat_share", "zipf_exponent", "seed"
+            "accounts", "amount_max", "linked_share", "linked_legs", "repeat_share", "zipf_exponent", "seed"
         ]
     )]
     pub csv: Option<PathBuf>,
@@ -264,9 +264,12 @@ pub struct RunArgs {
     /// Amounts are 1 to this many minor units.
     #[arg(long, default_value_t = 1000)]
     pub amount_max: u64,
-    /// Share of transfers that are half of a linked pair, 0 to 1.
+    /// Share of transfers that are legs of a linked group, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     pub linked_share: f64,
+    /// Legs of a linked group, 2 to 1,000.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub linked_legs: usize,
     /// Share of transfers that repeat an earlier one word for word, 0 up to 1.
     #[arg(long, default_value_t = 0.0)]
     pub repeat_share: f64,
@@ -370,7 +373,12 @@ impl RunArgs {
         ensure!(self.amount_max >= 1 && self.amount_max < 1 << 32, "--amount-max: 1 to 2^32 - 1");
         ensure!((0.0..=1.0).contains(&self.linked_share), "--linked-share must be 0 to 1");
         ensure!((0.0..1.0).contains(&self.repeat_share), "--repeat-share must be 0 up to 1");
-        ensure!(self.linked_share == 0.0 || batch >= 2, "--linked-share needs batches of 2");
+        ensure!((2..=1_000).contains(&self.linked_legs), "--linked-legs must be 2 to 1,000");
+        let legs = self.linked_legs;
+        ensure!(
+            self.linked_share == 0.0 || batch >= legs,
+            "--linked-share needs batches of {legs}"
+        );
         ensure!(self.zipf_exponent > 0.0, "--zipf-exponent must be above 0");
         ensure!(
             self.rate.is_none_or(|rate| rate > 0.0 && rate <= 1e9),
@@ -492,6 +500,7 @@ impl RunArgs {
             batch: self.batch(),
             amount_max: self.amount_max,
             linked_share: self.linked_share,
+            linked_legs: self.linked_legs,
             repeat_share: self.repeat_share,
             read_share: self.read_share(),
             read_accounts: self.read_accounts(),

@@ -176,6 +176,7 @@ pub async fn transfers(
         batch: arguments.batch,
         amount_max: 1000,
         linked_share: 0.0,
+        linked_legs: 2,
         repeat_share: 0.0,
         read_share: 0.0,
         hold_share: 0.0,

@@ -132,8 +132,10 @@ pub struct Shape {
     pub batch: usize,
     /// Amounts are 1 to this many minor units.
     pub amount_max: u64,
-    /// Share of transfers that are half of a linked pair, 0 to 1.
+    /// Share of transfers that are legs of a linked group, 0 to 1.
     pub linked_share: f64,
+    /// Legs of a linked group, 2 at least.
+    pub linked_legs: usize,
     /// Share of transfers that repeat an earlier one word for word, 0 to 1.
     pub repeat_share: f64,
     /// Share of requests that read accounts, 0 to 1.
@@ -211,8 +213,9 @@ impl Generator {
         }
         self.filled += 1;
         self.finish_holds(batch, count);
-        // A pair takes two places, so pairs begin less often than their share.
-        let pair_chance = self.shape.linked_share / (2.0 - self.shape.linked_share);
+        // A group takes several places, so groups begin less often than their share.
+        let (share, legs) = (self.shape.linked_share, self.shape.linked_legs);
+        let group_chance = share / (legs as f64 - share * (legs - 1) as f64);
         while batch.items.len() < count {
             if self.rng.chance(self.shape.repeat_share) && !self.sent.is_empty() {
                 let again = self.rng.below(self.sent.len() as u64) as usize;
@@ -221,10 +224,12 @@ impl Generator {
             }
             let room = count - batch.items.len();
             let mut item = self.item();
-            if room >= 2 && self.rng.chance(pair_chance) {
-                item.linked = true;
-                batch.items.push(item);
-                item = self.item();
+            if room >= legs && self.rng.chance(group_chance) {
+                for _ in 1..legs {
+                    item.linked = true;
+                    batch.items.push(item);
+                    item = self.item();
+                }
             } else {
                 if self.shape.hold_share > 0.0 {
                     item = self.perhaps_held(item);
@@ -305,6 +310,7 @@ mod tests {
             batch: 100,
             amount_max: 1000,
             linked_share: 0.0,
+            linked_legs: 2,
             repeat_share: 0.0,
             read_share: 0.0,
             read_accounts: 1,
@@ -357,6 +363,18 @@ mod tests {
         let all = items(Shape { linked_share: 0.3, ..shape() }, 0, 1000);
         let pairs = all.iter().filter(|item| item.linked).count();
         assert!((14_000..16_000).contains(&pairs), "{pairs} pairs in {}", all.len());
+    }
+
+    #[test]
+    fn linked_groups_have_their_legs_and_end_with_their_batch() {
+        let all = items(Shape { linked_share: 1.0, linked_legs: 4, ..shape() }, 0, 1000);
+        let groups = all.chunk_by(|before, _| before.linked);
+        assert!(groups.clone().all(|group| group.len() == 4));
+        assert_eq!(groups.count(), all.len() / 4);
+        let some = items(Shape { linked_share: 0.3, linked_legs: 4, ..shape() }, 0, 1000);
+        let groups = some.chunk_by(|before, _| before.linked).filter(|group| group.len() == 4);
+        let legs = 4 * groups.count();
+        assert!((28_000..32_000).contains(&legs), "{legs} legs in {}", some.len());
     }
 
     #[test]

@@ -236,6 +236,9 @@ pub struct Setup {
     pub amount_max: u64,
     /// Share of linked transfers.
     pub linked_share: f64,
+    /// Legs of a linked group; 0 in reports that do not say so: 2.
+    #[serde(default)]
+    pub linked_legs: usize,
     /// Share of repeats.
     pub repeat_share: f64,
     /// The seed.

@@ -218,6 +218,7 @@ fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
         warmup_s: arguments.warmup,
         amount_max: arguments.amount_max,
         linked_share: arguments.linked_share,
+        linked_legs: arguments.linked_legs,
         repeat_share: arguments.repeat_share,
         seed: arguments.seed,
         sharing: session.backend.sharing().into(),

@@ -116,7 +116,11 @@ fn workload(setup: &Setup) -> String {
     let holds = setup.hold_share.map(|share| {
         format!(" ({:.0}% of transfers in two steps, each an operation)", share * 100.0)
     });
-    let shares = [("linked", setup.linked_share), ("repeated", setup.repeat_share)];
+    let linked = match setup.linked_legs {
+        0 | 2 => "linked".to_owned(),
+        legs => format!("linked by {legs}"),
+    };
+    let shares = [(&linked[..], setup.linked_share), ("repeated", setup.repeat_share)];
     let shares = shares.iter().filter(|(_, share)| *share > 0.0);
     let shares: String =
         shares.map(|(name, share)| format!(", {:.0}% {name}", share * 100.0)).collect();

@@ -50,6 +50,7 @@ pub fn report() -> Report {
         warmup_s: 2.0,
         amount_max: 1000,
         linked_share: 0.0,
+        linked_legs: 2,
         repeat_share: 0.1,
         seed: 1,
         sharing: "client and server on the same machine".into(),

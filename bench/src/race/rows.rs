@@ -130,6 +130,17 @@ fn throughput() -> Vec<Row> {
             1.4e6,
         )
         .peer(227e3, 24.0, 95.0),
+        // 250,000 groups.
+        Row::rate(
+            "groups",
+            "legs of linked groups of 4; 10k accounts, batches of 8,192, 3 in flight",
+            Job::Run(
+                "--workload uniform --accounts 10000 --batch 8192 --in-flight 3 --linked-share 1 \
+                 --linked-legs 4",
+            ),
+            1.0e6,
+            1.2e6,
+        ),
         Row::rate(
             "batch100-1",
             "batches of 100, 1 client, 8 in flight",
