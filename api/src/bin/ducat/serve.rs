@@ -29,6 +29,7 @@ use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
 use ducat_api::identity::Guard;
 use ducat_api::metrics::Metrics;
+use ducat_api::rates::Limits;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
@@ -296,8 +297,10 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
+    let limits = Limits::new(&file.as_ref().map(|file| file.rates.clone()).unwrap_or_default());
+    let options = ServerOptions { limits: Some(Arc::clone(&limits)), ..options };
     let (config, security) = (args.config, args.security);
-    reload::Reloader { config, at_start: file, security, tls, guard }.listen();
+    reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
     serve_until_stopped(engine, listener, info, options, signals).await
 }
 
