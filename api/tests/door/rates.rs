@@ -2,6 +2,7 @@
 //! buckets fill so slowly that nothing comes back during a test.
 
 use crate::figures::{ask, listen};
+use crate::program::{self, ducat, place, stdout, text};
 use crate::world::{BANK, Secrets, Server, account, open, transfer};
 use ducat_api::client::{Client, ClientError, Refused};
 use ducat_api::identity::guard::Trust;
@@ -182,4 +183,50 @@ async fn figures_tell_which_rates_were_used_up_and_not_by_whom() {
         assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
     }
     assert!(!text.contains("cards"), "{text}");
+}
+
+#[test]
+fn the_configurations_rates_are_read_again() {
+    let dir = place();
+    let file = dir.path().join("ducat.toml");
+    let config = |rates: &str| std::fs::write(&file, rates).expect("writes");
+    let reads = ["GetAccounts"];
+    config(&rule(&reads, 1));
+    let sound = stdout(&ducat(&["config", "check", "--config", text(&file)]));
+    assert!(sound.contains("1 rates"), "{sound}");
+    let printed = stdout(&ducat(&["config", "print", "--config", text(&file)]));
+    assert!(printed.contains("[[rates]]\nprincipal = \"*\""), "{printed}");
+    let server = program::Server::start(dir.path(), &["--config", text(&file)]);
+    let url = format!("http://{}", server.address);
+    stdout(&ducat(&["--server", &url, "account", "create", "2", "--currency", "GBP"]));
+    let show = || ducat(&["--server", &url, "account", "show", "2"]);
+    let used_up = || {
+        let shown = show();
+        assert!(!shown.status.success(), "{shown:?}");
+        let error = String::from_utf8_lossy(&shown.stderr).into_owned();
+        assert!(error.contains("the rate of GetAccounts is used up"), "{error}");
+    };
+    stdout(&show());
+    used_up();
+    // As it was: what was taken stays taken.
+    server.reload("were read again");
+    used_up();
+    config(&rule(&reads, 2));
+    server.reload("were read again");
+    stdout(&show());
+    stdout(&show());
+    used_up();
+    config(&rule(&["GetAcounts"], 100));
+    server.reload("everything stays as it was");
+    used_up();
+    config("");
+    server.reload("were read again");
+    for _ in 0..4 {
+        stdout(&show());
+    }
+    // From nothing to something, without a restart.
+    config(&rule(&reads, 1));
+    server.reload("were read again");
+    stdout(&show());
+    used_up();
 }

@@ -50,7 +50,7 @@ const BACKLOG: u32 = 1024;
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// The configuration file, in TOML; `ducat config print` prints one. Variables are
-    /// stronger than it, and flags stronger than these. SIGHUP has principals, keys and
+    /// stronger than it, and flags stronger than these. SIGHUP has principals, rates, keys and
     /// certificates read again.
     #[arg(long, env = "DUCAT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -218,10 +218,11 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     };
     let tokens = trust.tokens.as_ref().map_or(0, |tokens| tokens.keys.len());
     Ok(format!(
-        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens",
+        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} rates",
         transport,
         args.listen,
-        trust.rights.len()
+        trust.rights.len(),
+        file.map_or(0, |file| file.rates.len())
     ))
 }
 
