@@ -9,9 +9,10 @@
 
 use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::deadline::Deadline;
-use crate::identity::Guard;
+use crate::identity::{Caller, Guard};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::rates::{self, Limits};
 use crate::refusal_pace::RefusalPace;
 use crate::services::Services;
 use crate::status::Refusal;
@@ -52,6 +53,7 @@ pub struct Gate {
     requests: Budget,
     refusals: Arc<Refusals>,
     guard: Option<Arc<Guard>>,
+    limits: Option<Arc<Limits>>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -77,13 +79,20 @@ impl Gate {
             expired: headers(Refusal::from(RequestError::Expired)),
         };
         let calls = Arc::new(Semaphore::new(max));
-        Self { calls, handle, requests, refusals: Arc::new(refusals), guard: None, metrics: None }
+        let refusals = Arc::new(refusals);
+        Self { calls, handle, requests, refusals, guard: None, limits: None, metrics: None }
     }
 
     /// The same, with a guard that asks who is calling.
     #[must_use]
     pub fn guarded_by(self, guard: Option<Arc<Guard>>) -> Self {
         Self { guard, ..self }
+    }
+
+    /// The same, with rates for everybody.
+    #[must_use]
+    pub fn limited_by(self, limits: Option<Arc<Limits>>) -> Self {
+        Self { limits, ..self }
     }
 
     /// The same, with somebody who counts the calls.
@@ -197,6 +206,18 @@ impl Gated {
             Err(status) => Err(status.into_http::<Body>().headers().clone()),
         }
     }
+
+    /// Counts the call, or the headers of its refusal. Batches are counted by their transfers, where
+    /// these are known.
+    fn count(&self, request: &http::Request<Incoming>) -> Result<(), http::HeaderMap> {
+        let Some(limits) = &self.gate.limits else { return Ok(()) };
+        let path = request.uri().path();
+        if path == rates::BATCH || path == rates::STREAM {
+            return Ok(());
+        }
+        let taken = limits.take(request.extensions().get::<Caller>(), path, 1);
+        taken.map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
+    }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answer>, Infallible>> + Send>>;
@@ -234,7 +255,7 @@ impl Gated {
                 return Box::pin(async move { Ok(refusing.await) });
             }
         };
-        if let Err(headers) = self.ask_who(&mut request) {
+        if let Err(headers) = self.ask_who(&mut request).and_then(|()| self.count(&request)) {
             let refusing = refuse(headers, request.into_body(), None);
             return Box::pin(async move { Ok(refusing.await) });
         }

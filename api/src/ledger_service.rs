@@ -13,6 +13,7 @@ use crate::identity::{Caller, checks};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::proto;
+use crate::rates::{self, Limits};
 use crate::receipt::RECEIPT_BYTES_MAX;
 use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
@@ -44,6 +45,7 @@ pub struct LedgerService {
     draining: Draining,
     answers: Budget,
     guarded: bool,
+    limits: Option<Arc<Limits>>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -57,13 +59,19 @@ impl LedgerService {
         draining: Draining,
         answers: Budget,
     ) -> Self {
-        Self { handle, streams, draining, answers, guarded: false, metrics: None }
+        Self { handle, streams, draining, answers, guarded: false, limits: None, metrics: None }
     }
 
     /// The same, behind a guard that says of every call who makes it.
     #[must_use]
     pub fn guarded(self, guarded: bool) -> Self {
         Self { guarded, ..self }
+    }
+
+    /// The same, with rates for everybody.
+    #[must_use]
+    pub fn limited_by(self, limits: Option<Arc<Limits>>) -> Self {
+        Self { limits, ..self }
     }
 
     /// The same, with somebody who counts batches.
@@ -488,6 +496,9 @@ impl Ledger for LedgerService {
         let deadline = Deadline::of(&request);
         let caller = self.caller(&request)?;
         let BatchRequest { transfers: asked, dry_run } = request.into_inner();
+        if let Some(limits) = &self.limits {
+            limits.take(Some(&caller), rates::BATCH, asked.len())?;
+        }
         let currencies = self.handle.currencies();
         let batch = transfers::batch(&asked, &currencies)?;
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
@@ -523,7 +534,8 @@ impl Ledger for LedgerService {
         let caller = self.caller(&request)?;
         let intake = Intake::of(&request, self.streams.room_timeout);
         let batches = request.into_inner();
-        let requests = stream::Requests { batches, deadline, intake, caller };
+        let limits = self.limits.clone();
+        let requests = stream::Requests { batches, deadline, intake, caller, limits };
         let metrics = self.metrics.clone();
         let answers = stream::start(
             self.handle.clone(),

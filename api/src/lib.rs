@@ -29,6 +29,7 @@ pub mod ledger_service;
 pub mod metrics;
 pub mod operator_service;
 pub mod payments;
+pub mod rates;
 pub mod receipt;
 mod refusal_pace;
 pub mod server;

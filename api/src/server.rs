@@ -19,6 +19,7 @@ use crate::ledger_service::LedgerService;
 use crate::metrics::{Metrics, Sources};
 use crate::operator_service::OperatorService;
 use crate::proto;
+use crate::rates::Limits;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::servers::sagas_server::SagasServer;
@@ -81,6 +82,8 @@ pub struct ServerOptions {
     pub tls: Option<Arc<Tls>>,
     /// Asks who is calling. Default `None`: everybody may do everything.
     pub guard: Option<Arc<Guard>>,
+    /// How much each caller may ask for. Default `None`: whatever the bounds of all leave.
+    pub limits: Option<Arc<Limits>>,
     /// Counts calls and batches. Default `None`: nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
 }
@@ -98,6 +101,7 @@ impl Default for ServerOptions {
             drain_timeout: Duration::from_secs(10),
             tls: None,
             guard: None,
+            limits: None,
             metrics: None,
         }
     }
@@ -138,13 +142,15 @@ pub async fn serve(
     let (streams, answers) = (options.streams.clone(), options.answers.clone());
     let guarded = options.guard.is_some();
     let ledger = LedgerService::new(handle.clone(), streams, draining.clone(), answers);
-    let ledger = ledger.guarded(guarded).measured_by(options.metrics.clone());
+    let ledger = ledger.guarded(guarded).limited_by(options.limits.clone());
+    let ledger = ledger.measured_by(options.metrics.clone());
     let ledger = LedgerServer::new(ledger)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
         .guarded_by(options.guard.clone())
+        .limited_by(options.limits.clone())
         .measured_by(options.metrics.clone());
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
@@ -164,8 +170,8 @@ pub async fn serve(
     let services = Services::new(ledger, routes.routes());
     if let Some(metrics) = &options.metrics {
         let (requests, answers) = (options.requests.clone(), options.answers.clone());
-        let guard = options.guard.clone();
-        metrics.ready(Sources { handle: engine, guard, requests, answers });
+        let (guard, limits) = (options.guard.clone(), options.limits.clone());
+        metrics.ready(Sources { handle: engine, guard, limits, requests, answers });
     }
     let watch = Watch::new(options.unread_timeout);
     let connections = Connections::new(listener, options.connections_max, watch.clone());

@@ -140,11 +140,13 @@ impl Refusal {
     /// The refusal in a stream's answer.
     #[must_use]
     pub fn into_batch_error(self) -> proto::BatchError {
+        let retry_ms = self.retry.map_or(0, |delay| delay.as_millis());
         proto::BatchError {
             grpc_code: self.code as i32,
             reason: self.reason.to_owned(),
             message: self.message,
             violations: Vec::new(),
+            retry_after_ms: u64::try_from(retry_ms).unwrap_or(u64::MAX),
         }
     }
 }

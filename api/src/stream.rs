@@ -23,6 +23,7 @@ use crate::identity::checks::{self, Permit};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::proto::{BatchError, StreamTransfersResponse};
+use crate::rates::{self, Limits};
 use crate::status::{self, Refusal};
 use crate::violation::Violations;
 use crate::wire::Encoded;
@@ -181,6 +182,8 @@ pub struct Requests {
     pub intake: Option<Intake>,
     /// Who sends them.
     pub caller: Caller,
+    /// How many of them they may send.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// Serves one stream on tasks of its own; they end with the stream.
@@ -297,13 +300,19 @@ impl Reader {
         deadline: Option<Instant>,
     ) -> Result<Batch, Status> {
         let StreamRequest { tag, transfers: asked, timeout_ms: _, dry_run } = batch;
+        let (caller, count) = (&self.requests.caller, asked.len());
+        if let Some(limits) = &self.requests.limits
+            && let Err(refusal) = limits.take(Some(caller), rates::STREAM, count)
+        {
+            return Ok(Batch::Refused { tag, error: refusal.into_batch_error() });
+        }
         let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {
                 return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
             }
         };
-        let permit = match checks::requests(&self.handle, &self.requests.caller, &converted).await {
+        let permit = match checks::requests(&self.handle, caller, &converted).await {
             Ok(permit) => permit,
             Err(denied) => {
                 return Ok(Batch::Refused { tag, error: denied.into_batch_error() });

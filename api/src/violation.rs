@@ -128,6 +128,7 @@ impl Violations {
     pub fn into_batch_error(self) -> proto::BatchError {
         proto::BatchError {
             grpc_code: Code::InvalidArgument as i32,
+            retry_after_ms: 0,
             reason: self.reason().to_owned(),
             message: self.message(),
             violations: self

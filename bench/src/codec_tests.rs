@@ -94,6 +94,7 @@ fn what_is_read_by_hand_is_what_the_generated_code_reads() {
         reason: "ENGINE_FULL".into(),
         message: "try again".into(),
         violations: Vec::new(),
+        retry_after_ms: 25,
     };
     let response = proto::StreamTransfersResponse {
         tag: 9,

@@ -229,7 +229,8 @@ impl From<BatchError> for Refused {
             reason: error.reason,
             message: error.message,
             violations: error.violations.into_iter().map(field).collect(),
-            retry_after: None,
+            retry_after: (error.retry_after_ms > 0)
+                .then(|| Duration::from_millis(error.retry_after_ms)),
         }
     }
 }

@@ -67,6 +67,7 @@ impl Collector for Scrape {
         if let (Some(sources), Some(status)) = (metrics.sources.get(), &self.status) {
             engine(&mut to, status)?;
             server(&mut to, sources)?;
+            limits(&mut to, sources)?;
             upkeep(&mut to, sources, status)?;
         }
         Ok(())
@@ -210,6 +211,22 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     let (unauthenticated, denied) = sources.guard.as_ref().map_or((0, 0), |guard| guard.refused());
     to.counter("calls_unauthenticated", "Calls refused for want of an identity", unauthenticated)?;
     to.counter("calls_denied", "Calls refused for want of a right", denied)
+}
+
+/// Refusals by rate: by method, never by whom.
+fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
+    let Some(limits) = &sources.limits else { return Ok(()) };
+    let (rules, buckets) = limits.kept();
+    to.gauge("limits_rules", "Rates that are configured", None, rules as u64)?;
+    to.gauge("limits_buckets", "Callers whose rates are counted, by rule", None, buckets as u64)?;
+    let help = "Calls and batches refused because their caller's rate was used up, by method";
+    let mut family = to.0.encode_descriptor("limits_refused", help, None, MetricType::Counter)?;
+    for (method, count) in limits.refused() {
+        let labels = [("method", method)];
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+    }
+    Ok(())
 }
 
 fn upkeep(to: &mut To<'_>, sources: &Sources, now: &Status) -> fmt::Result {

@@ -16,6 +16,7 @@ pub mod listener;
 use crate::budget::Budget;
 use crate::identity::Guard;
 use crate::identity::roles::CALLS;
+use crate::rates::Limits;
 use ducat_actors::handle::Handle;
 use ducat_actors::latency::Latency;
 use ducat_engine::transfer::Outcome;
@@ -54,6 +55,7 @@ struct Method {
 pub(crate) struct Sources {
     pub handle: Handle,
     pub guard: Option<Arc<Guard>>,
+    pub limits: Option<Arc<Limits>>,
     pub requests: Budget,
     pub answers: Budget,
 }

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-async fn listen(metrics: Arc<Metrics>) -> SocketAddr {
+pub async fn listen(metrics: Arc<Metrics>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     tokio::spawn(listener::serve(listener, metrics));
     address
 }
 
-/// Status line and body.
-async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
+/// Status and body.
+pub async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.expect("listens");
     let text = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).await.expect("sent");

@@ -5,5 +5,6 @@ mod figures;
 mod handshakes;
 mod matrix;
 mod program;
+mod rates;
 mod scopes;
 mod world;

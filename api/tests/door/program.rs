@@ -12,7 +12,7 @@ fn binary() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ducat")), PathBuf::from)
 }
 
-fn ducat(args: &[&str]) -> Output {
+pub fn ducat(args: &[&str]) -> Output {
     ducat_with(args, &[])
 }
 
@@ -22,7 +22,7 @@ fn ducat_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
     command.output().expect("the binary runs")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
@@ -34,23 +34,23 @@ fn refusal(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
-fn place() -> tempfile::TempDir {
+pub fn place() -> tempfile::TempDir {
     tempfile::tempdir().expect("a place for tests")
 }
 
 /// A server of its own, killed when it is dropped.
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    pub address: String,
     log: PathBuf,
 }
 
 impl Server {
-    fn start(dir: &Path, args: &[&str]) -> Self {
+    pub fn start(dir: &Path, args: &[&str]) -> Self {
         let (ready, log) = (dir.join("ready"), dir.join("log"));
         let mut command = Command::new(binary());
         command.args(["serve", "--data-dir"]).arg(dir.join("ledger"));
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Hangs up, and waits until the log says this.
-    fn reload(&self, says: &str) {
+    pub fn reload(&self, says: &str) {
         let before = self.log().len();
         self.hang_up();
         wait_for(says, || self.log()[before..].contains(says).then_some(()));

@@ -13,6 +13,7 @@ use ducat_api::identity::rights::Rights;
 use ducat_api::identity::tokens::TokenRules;
 use ducat_api::metrics::Metrics;
 use ducat_api::proto::{NewAccount, TransferKind, TransferRequest};
+use ducat_api::rates::{Limits, Rates};
 use ducat_api::server::{Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::tls::{Clients, Tls, TlsFiles};
 use ducat_engine::ids::{AccountId, TransferId};
@@ -107,6 +108,7 @@ pub fn rights(text: &str) -> Rights {
 pub struct Server {
     pub address: SocketAddr,
     pub guard: Option<Arc<Guard>>,
+    pub limits: Arc<Limits>,
     pub metrics: Arc<Metrics>,
     encrypted: bool,
     _engine: Engine,
@@ -114,6 +116,11 @@ pub struct Server {
 
 impl Server {
     pub async fn start(tls: Option<Arc<Tls>>, trust: Option<Trust>) -> Self {
+        Self::limited(tls, trust, &Rates::default()).await
+    }
+
+    /// The same, where callers may ask for so much.
+    pub async fn limited(tls: Option<Arc<Tls>>, trust: Option<Trust>, rates: &Rates) -> Self {
         let opened = compose::in_memory().expect("randomness");
         let options = EngineOptions::default();
         let engine = Engine::start(options, opened.journal, "test", Box::new(|_| {}));
@@ -128,16 +135,18 @@ impl Server {
             started: Instant::now(),
         };
         let (guard, metrics) = (trust.map(Guard::new), Metrics::new());
+        let limits = Limits::new(rates);
         let encrypted = tls.is_some();
         let counted = Some(Arc::clone(&metrics));
         let options = ServerOptions {
             tls,
             guard: guard.clone(),
+            limits: Some(Arc::clone(&limits)),
             metrics: counted,
             ..ServerOptions::default()
         };
         tokio::spawn(serve(listener, engine.handle(), info, options, std::future::pending()));
-        Self { address, guard, metrics, encrypted, _engine: engine }
+        Self { address, guard, limits, metrics, encrypted, _engine: engine }
     }
 
     /// A client with these credentials; the CA is added where it is needed.

@@ -29,6 +29,7 @@ use ducat_api::budget::Budget;
 use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
 use ducat_api::identity::Guard;
 use ducat_api::metrics::Metrics;
+use ducat_api::rates::Limits;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
 use ducat_api::stream::StreamOptions;
 use ducat_persistence::DataDirError;
@@ -49,7 +50,7 @@ const BACKLOG: u32 = 1024;
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// The configuration file, in TOML; `ducat config print` prints one. Variables are
-    /// stronger than it, and flags stronger than these. SIGHUP has principals, keys and
+    /// stronger than it, and flags stronger than these. SIGHUP has principals, rates, keys and
     /// certificates read again.
     #[arg(long, env = "DUCAT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -217,10 +218,11 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     };
     let tokens = trust.tokens.as_ref().map_or(0, |tokens| tokens.keys.len());
     Ok(format!(
-        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens",
+        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} rates",
         transport,
         args.listen,
-        trust.rights.len()
+        trust.rights.len(),
+        file.map_or(0, |file| file.rates.len())
     ))
 }
 
@@ -296,8 +298,10 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
+    let limits = Limits::new(&file.as_ref().map(|file| file.rates.clone()).unwrap_or_default());
+    let options = ServerOptions { limits: Some(Arc::clone(&limits)), ..options };
     let (config, security) = (args.config, args.security);
-    reload::Reloader { config, at_start: file, security, tls, guard }.listen();
+    reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
     serve_until_stopped(engine, listener, info, options, signals).await
 }
 

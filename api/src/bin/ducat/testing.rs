@@ -150,6 +150,7 @@ impl Model {
                 reason: if ids_full { "IDS_FULL" } else { "ENGINE_FULL" }.into(),
                 message: "full".into(),
                 violations: vec![],
+                retry_after_ms: 0,
             });
             return Ok(response);
         }

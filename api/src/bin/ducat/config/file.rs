@@ -1,16 +1,21 @@
-//! Reading a configuration file: its settings as the flags take them, and the rights of
+//! Reading a configuration file: its settings as the flags take them, and the rights and rates of
 //! principals, which no flag can hold. Whatever is not known is refused, with the nearest name
 //! that is.
 
 use super::settings::{self, SETTINGS, Setting};
 use crate::exit::Failure;
 use ducat_api::identity::rights::{PRINCIPAL_KEYS, Rights};
+use ducat_api::rates::Rates;
+use ducat_api::rates::rules::RATE_KEYS;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The array of tables that says who may do what.
 const PRINCIPALS: &str = "principals";
+
+/// The array of tables that says who may ask for how much.
+const RATES: &str = "rates";
 
 /// More than any configuration has.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -24,6 +29,8 @@ pub struct File {
     pub values: BTreeMap<&'static str, String>,
     /// Who may do what.
     pub rights: Rights,
+    /// Who may ask for how much.
+    pub rates: Rates,
 }
 
 impl File {
@@ -46,13 +53,18 @@ impl File {
         let mut file = Self { path: path.to_owned(), ..Self::default() };
         for (section, value) in table {
             if section == PRINCIPALS {
-                check_principal_keys(&value)?;
+                check_keys(PRINCIPALS, &PRINCIPAL_KEYS, &value)?;
                 file.rights = Rights::from_value(value)?;
+                continue;
+            }
+            if section == RATES {
+                check_keys(RATES, &RATE_KEYS, &value)?;
+                file.rates = Rates::from_value(value)?;
                 continue;
             }
             let known = settings::sections();
             if !known.contains(&section.as_str()) {
-                let names = known.into_iter().chain([PRINCIPALS]);
+                let names = known.into_iter().chain([PRINCIPALS, RATES]);
                 return Err(unknown("table", &section, names));
             }
             let Value::Table(keys) = value else {
@@ -100,11 +112,12 @@ fn text_of(setting: &Setting, value: &Value) -> Result<String, String> {
     }
 }
 
-fn check_principal_keys(value: &Value) -> Result<(), String> {
+/// Refuses keys of an array of tables that are not known.
+fn check_keys(array: &str, known: &[&str], value: &Value) -> Result<(), String> {
     let tables = value.as_array().into_iter().flatten().filter_map(Value::as_table);
     for key in tables.flat_map(Table::keys) {
-        if !PRINCIPAL_KEYS.contains(&key.as_str()) {
-            return Err(unknown("key in [[principals]]", key, PRINCIPAL_KEYS.iter().copied()));
+        if !known.contains(&key.as_str()) {
+            return Err(unknown(&format!("key in [[{array}]]"), key, known.iter().copied()));
         }
     }
     Ok(())
@@ -156,6 +169,8 @@ mod tests {
             ("[limits]\ncall_max = 1", "did you mean `calls_max`?"),
             ("[disk]\nzzz = 1", "known are every_ms, reserve_mib, resume_mib"),
             ("[[principals]]\nnam = \"a\"", "[[principals]]: `nam`; did you mean `name`?"),
+            ("[[rates]]\nbrust = 1", "[[rates]]: `brust`; did you mean `burst`?"),
+            ("[[rates]]\nburst = 1", "exactly one of per_second"),
             ("listen = \"a\"", "unknown table: `listen`"),
             ("server = 1", "`server` is a table"),
             ("[server]\ndevelopment = \"yes\"", "`server.development` is true or false"),

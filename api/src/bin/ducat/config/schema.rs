@@ -4,6 +4,7 @@ use super::settings::{SETTINGS, sections};
 use super::{is_list, is_switch};
 use clap::{Arg, CommandFactory as _};
 use ducat_api::identity::rights;
+use ducat_api::rates::rules;
 use serde_json::{Map, Value, json};
 
 /// The schema.
@@ -23,6 +24,7 @@ pub fn schema() -> Value {
         );
     }
     properties.insert("principals".to_owned(), rights::schema());
+    properties.insert("rates".to_owned(), rules::schema());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of `ducat serve`",

@@ -6,6 +6,7 @@ use crate::causes::with_causes;
 use crate::config::{self, File};
 use crate::exit::Failure;
 use ducat_api::identity::Guard;
+use ducat_api::rates::Limits;
 use ducat_api::tls::Tls;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Reloader {
     pub tls: Option<Arc<Tls>>,
     /// Principals and keys of tokens, if anybody is asked.
     pub guard: Option<Arc<Guard>>,
+    /// How much each caller may ask for.
+    pub limits: Arc<Limits>,
 }
 
 impl Reloader {
@@ -36,7 +39,7 @@ impl Reloader {
         while hangup.recv().await.is_some() {
             match self.reload() {
                 Ok(need_restart) if need_restart.is_empty() => {
-                    tracing::info!("principals, keys and certificates were read again");
+                    tracing::info!("principals, rates, keys and certificates were read again");
                 }
                 Ok(need_restart) => {
                     let settings = need_restart.join(", ");
@@ -64,6 +67,7 @@ impl Reloader {
             (Some(before), Some(now)) => config::need_restart(before, now),
             _ => Vec::new(),
         };
+        self.limits.replace(&file.map(|file| file.rates).unwrap_or_default());
         match &self.guard {
             Some(guard) => guard.replace(trust),
             None if grants_something => need_restart.push("principals".to_owned()),
