@@ -130,11 +130,8 @@ async fn split_shares_losing_a_cent() {
     let currency = Currencies::new().by_code("GBP").expect("ISO");
     let third = Share::Percent("33.33".parse().expect("a percentage"));
     let shares = [(account(3), third), (account(4), third), (account(5), Share::Rest)];
-    let payment = Payment {
-        id: transfer_id(10),
-        kind: TransferKind::Transfer,
-        currency: "GBP".to_owned(),
-    };
+    let payment =
+        Payment { id: transfer_id(10), kind: TransferKind::Transfer, currency: "GBP".to_owned() };
     let legs = payment.in_shares(account(2), 1_000, &currency, &shares).expect("shares");
     let outcomes = server.client.create_transfers(legs).await.expect("answered");
     assert!(outcomes.iter().all(Outcome::is_posted), "{:?}", codes(&outcomes));
