@@ -45,7 +45,7 @@ impl Ledger {
             let token = secrets.token(name, &[role], &["*"], &[]);
             clients.push(server.client(&secrets, None, Some(&token)).await);
         }
-        let [root, cards, salaries] = clients.try_into().ok().expect("three");
+        let [root, cards, salaries] = clients.try_into().expect("three");
         open(&root, 3).await;
         let money = transfer(1, BANK, 2, 100_000);
         assert_eq!(root.transfer(money).await.expect("answered").code(), Code::Posted);
