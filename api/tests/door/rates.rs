@@ -234,7 +234,8 @@ fn the_configurations_rates_are_read_again() {
         let shown = show();
         assert!(!shown.status.success(), "{shown:?}");
         let error = String::from_utf8_lossy(&shown.stderr).into_owned();
-        assert!(error.contains("the rate of GetAccounts is used up"), "{error}");
+        assert!(error.contains("ducat: the rate of GetAccounts is used up"), "{error}");
+        assert!(!error.contains("shortly"), "{error}");
     };
     stdout(&show());
     used_up();
