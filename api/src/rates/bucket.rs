@@ -107,12 +107,27 @@ mod tests {
     use super::super::Rates;
     use super::*;
 
-    #[test]
-    fn principals_beyond_the_bound_share_one_bucket() {
-        let text = "[[rates]]\nper_hour = 1\nburst = 1";
+    fn rule(text: &str) -> Rule {
         let mut table: toml::Table = text.parse().expect("TOML");
         let rates = Rates::from_value(table.remove("rates").expect("there")).expect("well-formed");
-        let rule = Rule::with_room(&rates.rules()[0], 2);
+        Rule::with_room(&rates.rules()[0], 2)
+    }
+
+    #[test]
+    fn full_buckets_make_room() {
+        // Full again long before the sleep ends, which is never early.
+        let rule = rule("[[rates]]\nper_second = 1000000\nburst = 1");
+        for name in ["a", "b"] {
+            assert_eq!(rule.take(name, NonZeroU32::MIN), Ok(()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(rule.take("c", NonZeroU32::MIN), Ok(()));
+        assert_eq!(rule.buckets(), 1, "a and b are forgotten");
+    }
+
+    #[test]
+    fn principals_beyond_the_bound_share_one_bucket() {
+        let rule = rule("[[rates]]\nper_hour = 1\nburst = 1");
         let one = NonZeroU32::MIN;
         for (name, passes) in
             [("a", true), ("b", true), ("a", false), ("c", true), ("d", false), ("b", false)]

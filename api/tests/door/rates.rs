@@ -3,11 +3,12 @@
 
 use crate::figures::{ask, listen};
 use crate::program::{self, ducat, place, stdout, text};
-use crate::world::{BANK, Secrets, Server, account, open, transfer};
+use crate::world::{BANK, Secrets, Server, account, open, rights, transfer};
 use ducat_api::client::{Client, ClientError, Refused};
 use ducat_api::identity::guard::Trust;
 use ducat_api::proto::{Code, TransferRequest};
 use ducat_api::rates::Rates;
+use ducat_api::tls::Clients;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code as Grpc;
@@ -44,7 +45,7 @@ impl Ledger {
             let token = secrets.token(name, &[role], &["*"], &[]);
             clients.push(server.client(&secrets, None, Some(&token)).await);
         }
-        let Ok([root, cards, salaries]) = <[_; 3]>::try_from(clients) else { panic!("three") };
+        let [root, cards, salaries] = clients.try_into().expect("three");
         open(&root, 3).await;
         let money = transfer(1, BANK, 2, 100_000);
         assert_eq!(root.transfer(money).await.expect("answered").code(), Code::Posted);
@@ -150,6 +151,35 @@ async fn a_principals_own_rate_goes_before_everybodys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_two_identities_takes_from_both() {
+    let secrets = Secrets::new();
+    let name = "spiffe://bank/cards";
+    secrets.write_pair("cards", &secrets.ca.client(name).expect("made"));
+    let trust = Trust {
+        rights: rights(&format!(
+            "[[principals]]\nname = \"{name}\"\nroles = [\"admin\"]\naccounts = [\"*\"]"
+        )),
+        tokens: Some(secrets.token_rules()),
+    };
+    let tls = secrets.tls(Clients::Required);
+    let server = Server::limited(Some(tls), Some(trust), &rates(&rule(&["GetAccounts"], 2))).await;
+    let mut clients = Vec::new();
+    for person in ["anna", "bert"] {
+        let token = secrets.token(person, &["admin"], &["*"], &[]);
+        clients.push(server.client(&secrets, Some("cards"), Some(&token)).await);
+    }
+    let alone = server.client(&secrets, Some("cards"), None).await;
+    clients[0].get_accounts(&[account(2)]).await.expect("1 of the 2 of cards, 1 of anna's");
+    clients[1].get_accounts(&[account(2)]).await.expect("2 of the 2 of cards, 1 of bert's");
+    limited(clients[0].get_accounts(&[account(2)]).await);
+    limited(alone.get_accounts(&[account(2)]).await);
+    server.limits.replace(&rates("[[rates]]\nprincipal = \"anna\"\nper_hour = 1\nburst = 1"));
+    clients[0].get_accounts(&[account(2)]).await.expect("1 of anna's 1");
+    limited(clients[0].get_accounts(&[account(2)]).await);
+    clients[1].get_accounts(&[account(2)]).await.expect("no rate is about these two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_is_asked_everybody_is_one_caller() {
     let secrets = Secrets::new();
     let server = Server::limited(None, None, &rates(&rule(&["GetAccounts"], 2))).await;
@@ -204,7 +234,8 @@ fn the_configurations_rates_are_read_again() {
         let shown = show();
         assert!(!shown.status.success(), "{shown:?}");
         let error = String::from_utf8_lossy(&shown.stderr).into_owned();
-        assert!(error.contains("the rate of GetAccounts is used up"), "{error}");
+        assert!(error.contains("ducat: the rate of GetAccounts is used up"), "{error}");
+        assert!(!error.contains("shortly"), "{error}");
     };
     stdout(&show());
     used_up();

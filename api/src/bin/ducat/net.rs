@@ -129,6 +129,8 @@ pub fn failed(status: &Status) -> Failure {
         Code::ResourceExhausted if reason_is(status, DISK_FULL) => {
             format!("{}. It goes on by itself once there is room", status.message())
         }
+        // It says when there is room again: shortly would be wrong.
+        Code::ResourceExhausted if reason_is(status, "RATE_LIMITED") => status.message().to_owned(),
         Code::ResourceExhausted => {
             format!("the engine is full: {}; repeat the command shortly", status.message())
         }
