@@ -214,6 +214,7 @@ pub struct Handle {
 pub struct Pending {
     shared: Arc<Shared>,
     answer: oneshot::Receiver<Result<Part, RequestError>>,
+    terms: refunds::Terms,
 }
 
 impl Pending {
@@ -237,7 +238,7 @@ impl Pending {
         let part = self.answer.await.map_err(|e| self.shared.stopped(&e))??;
         match part.rest {
             None => Ok(part.answers),
-            Some(rest) => refunds::go_on(&self.shared, part.answers, *rest).await,
+            Some(rest) => refunds::go_on(&self.shared, part.answers, *rest, self.terms).await,
         }
     }
 }
@@ -271,8 +272,9 @@ impl Handle {
     }
 
     /// As [`Self::submit_by`], on condition that these accounts still have these owners where the
-    /// requests are decided, else [`RequestError::OwnerChanged`]. (Refunds that wait for their
-    /// originals are held against it with what stands before them.)
+    /// requests are decided, else [`RequestError::OwnerChanged`]. Refunds that wait for their originals
+    /// are held against it where they are decided themselves; what stands before them may have been
+    /// decided then, as a repeat tells.
     ///
     /// # Errors
     /// Every variant of [`RequestError`]; nothing changed then.
@@ -378,10 +380,10 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
-        let goes_on = false;
+        let (goes_on, terms) = (false, refunds::Terms { deadline, owners: owners.clone() });
         let submission = Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
         self.shared.queue(Task::Transfers(submission))?;
-        Ok(Pending { shared: Arc::clone(&self.shared), answer })
+        Ok(Pending { shared: Arc::clone(&self.shared), answer, terms })
     }
 
     fn check_disk(&self) -> Result<(), RequestError> {

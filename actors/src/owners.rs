@@ -5,16 +5,17 @@
 
 use ducat_engine::coordinator::Coordinator;
 use ducat_engine::ids::AccountId;
+use std::sync::Arc;
 
 /// Owners of accounts as somebody saw them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnersSeen(Box<[(AccountId, String)]>);
+pub struct OwnersSeen(Arc<[(AccountId, String)]>);
 
 impl OwnersSeen {
     /// These; `None` where there are none to hold anything against.
     #[must_use]
     pub fn new(seen: Vec<(AccountId, String)>) -> Option<Self> {
-        (!seen.is_empty()).then(|| Self(seen.into_boxed_slice()))
+        (!seen.is_empty()).then(|| Self(seen.into()))
     }
 
     /// The first account that has another owner by now.

@@ -14,6 +14,7 @@ use crate::admission::Shared;
 use crate::answers::{Answers, Rest};
 use crate::entries::blocking;
 use crate::handle::{Handle, RefundView, RefundsPage, RequestError};
+use crate::owners::OwnersSeen;
 use crate::stored::StoredReader;
 use crate::tasks::{Read, Submission, Task};
 use ducat_engine::ids::{Lsn, TransferId};
@@ -24,21 +25,32 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
+/// On what terms a submission is decided, in every turn of it.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// From when on nobody wants the answer any more.
+    pub deadline: Option<Instant>,
+    /// Owners that its caller's right to it depends on.
+    pub owners: Option<OwnersSeen>,
+}
+
 /// Has the rest of a submission decided, in as many turns as it takes: one, unless it refunds
 /// what it moves itself. Adds the answers to those there are.
 pub(crate) async fn go_on(
     shared: &Arc<Shared>,
     mut answers: Answers,
     mut rest: Rest,
+    terms: Terms,
 ) -> Result<Answers, RequestError> {
     loop {
         let requests = with_originals(shared, rest.requests, rest.unread).await?;
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         shared.backlog.arrive(requests.len(), arrived);
-        // Its deadline is over for nothing: a part of it is decided.
-        let (permit, deadline, goes_on) = (rest.permit, None, true);
-        let owners = None;
+        // Once a part of it is decided nothing refuses the rest, but a right that is gone.
+        let goes_on = !answers.outcomes.is_empty();
+        let deadline = terms.deadline.filter(|_| !goes_on);
+        let (permit, owners) = (rest.permit, terms.owners.clone());
         let submission = Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
         shared.queue(Task::Transfers(submission))?;
         let part = answer.await.map_err(|e| shared.stopped(&e))??;

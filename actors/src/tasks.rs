@@ -37,7 +37,7 @@ pub(crate) struct Submission {
     pub arrived: Instant,
     /// From when on nobody wants the answer any more.
     pub deadline: Option<Instant>,
-    /// The requests before these were decided already: nothing refuses these any more.
+    /// Requests before these were decided already: no deadline and no full engine refuses these.
     pub goes_on: bool,
     /// Owners that its caller's right to it depends on.
     pub owners: Option<OwnersSeen>,

@@ -4,7 +4,9 @@
 mod support;
 
 use ducat_actors::handle::{Answers, Handle, RefundView, RequestError};
+use ducat_actors::owners::OwnersSeen;
 use ducat_engine::ids::Lsn;
+use ducat_engine::profile::ProfileChange;
 use ducat_engine::refunds::RefundState;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{RefundRequest, Request};
@@ -92,6 +94,39 @@ async fn a_submission_that_refunds_what_it_moves_is_as_if_sent_one_by_one() {
         assert_eq!(handle.status().last_lsn, last);
         engine.shutdown().await.expect("in order");
     }
+}
+
+/// Its first turn decides nothing, since the original is to be read: the second looks at owners again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_meets_the_change_of_owner_between_its_turns() {
+    let engine = start(&journal(), 2).await;
+    let handle = engine.handle();
+    open(&handle, 4).await;
+    let sale = transfer(2, 2, 3, 30);
+    submit(&handle, vec![transfer(1, BANK, 2, 100), sale]).await;
+    let owned_by = async |owner: &str| {
+        let owner = Some(owner.to_owned());
+        let change = ProfileChange { owner, ..ProfileChange::default() };
+        handle.change_profile(support::account(3), change).await.expect("up").expect("allowed");
+    };
+    owned_by("anna").await;
+    let seen = |owner: &str| OwnersSeen::new(vec![(support::account(3), owner.to_owned())]);
+    for (number, before) in [(10, vec![]), (20, vec![Request::from(transfer(21, 2, 4, 1))])] {
+        let mut asked = before;
+        asked.push(refund(number, 2, Some(1)).into());
+        let pending = handle.submit_owned(asked, None, seen("anna")).expect("room");
+        // Behind its first turn; the second comes when somebody waits for it.
+        owned_by("ben").await;
+        let refused = pending.outcomes().await;
+        assert_eq!(refused.map(|_| ()), Err(RequestError::OwnerChanged(support::account(3))));
+        let page = handle.refunds_of(id(2), None, None, 10).await.expect("up").expect("known");
+        assert!(page.refunds.is_empty());
+        owned_by("anna").await;
+    }
+    let pending = handle.submit_owned(vec![refund(10, 2, Some(1))], None, seen("anna"));
+    let outcomes = pending.expect("room").outcomes().await.expect("it may");
+    assert_eq!((outcomes[0].rejection, outcomes[0].repeat), (None, false));
+    engine.shutdown().await.expect("in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Schedules and sagas over a real connection. What is due lies in the past, so that no test waits
 //! for a clock.
 
-use crate::support::{BANK, Server, transfer};
+use crate::support::{Server, transfer};
 use ducat_api::client::{ClientError, EventFilter};
 use ducat_api::proto::{
     self, EventKind, RunState, SagaResolution, SagaState, SagaStepState, SagaUndo, ScheduleStatus,
@@ -52,15 +52,6 @@ fn saga_id(id: u64) -> SagaId {
     SagaId::new(u128::from(id)).expect("not zero")
 }
 
-/// A server with accounts 1 (the bank) to 4, of which the second has 10.00.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(4).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 async fn saga_until(server: &Server, id: u64, state: SagaState) -> proto::Saga {
     let end = Instant::now() + HANG;
     loop {
@@ -80,7 +71,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, grpc: Grpc, reaso
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_is_defined_run_listed_and_changed() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let created = client.create_schedule(definition(7)).await.expect("it can be");
     assert_eq!(created.definition, Some(definition(7)));
@@ -187,7 +178,7 @@ fn saga(id: u64) -> proto::SagaDefinition {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_is_answered_compensated_stuck_and_resolved() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let started = client.start_saga(saga(7)).await.expect("it can be");
     assert_eq!(started.definition, Some(saga(7)));

@@ -5,15 +5,6 @@ use crate::support::{BANK, Server, account, codes, transfer, transfer_id};
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Code, NewAccount, Outcome, TransferRequest};
 
-/// A server with accounts 1 (the bank) to 4, of which the second has 1,000.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(4).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 fn linked(request: TransferRequest) -> TransferRequest {
     TransferRequest { linked: true, ..request }
 }
@@ -52,7 +43,7 @@ fn told(outcome: &Outcome) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_told_what_would_become_of_it_and_then_becomes_that() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let before = client.get_status(true).await.expect("answered");
     let dry = client.dry_run(mixed()).await.expect("well-formed");
@@ -75,7 +66,7 @@ async fn a_batch_is_told_what_would_become_of_it_and_then_becomes_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_request_and_a_batch_on_a_stream_are_tried_as_well() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let request = TransferRequest { dry_run: true, ..transfer(10, 2, 3, 400) };
     let dry = client.transfer(request.clone()).await.expect("answered");
@@ -110,7 +101,7 @@ async fn a_single_request_and_a_batch_on_a_stream_are_tried_as_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_are_tried_and_left_as_they_are() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let before = client.get_status(true).await.expect("answered");
     let (new, other) = (NewAccount::new(account(9), "GBP", false), "EUR");
@@ -168,7 +159,7 @@ async fn accounts_are_tried_and_left_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_with_the_figures_of_its_moment() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let hold = TransferRequest::hold(transfer_id(10), account(2), account(3), 400, None);
     client.transfer(hold).await.expect("answered");
@@ -216,7 +207,7 @@ async fn a_refusal_is_explained_with_the_figures_of_its_moment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_balanced_transfer_tells_what_was_needed_and_not_its_minimum() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let balanced = |id, amount, balancing| TransferRequest {
         terms: Some(Box::new(proto::Terms { balancing: Some(balancing), ..Default::default() })),

@@ -37,15 +37,6 @@ fn linked(request: TransferRequest) -> TransferRequest {
     TransferRequest { linked: true, ..request }
 }
 
-/// A server with accounts 1 (the bank) to 5, of which the second has 1,000.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(5).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 /// What an outcome tells of its hold: state, captured, released, remaining.
 fn told(outcome: &Outcome) -> (HoldState, u64, u64, u64) {
     let hold = outcome.hold.as_ref().unwrap_or_else(|| panic!("no hold in {outcome:?}"));
@@ -72,7 +63,7 @@ fn texts(posted: &str, held: &str, available: &str) -> (String, String, String) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_placed_captured_in_parts_and_closed_by_the_last() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     let placed = client.hold(hold(10, 2, 3, 600, HOUR)).await.expect("answered");
     assert_eq!((placed.code(), told(&placed)), (Code::Posted, (HoldState::Open, 0, 0, 600)));
@@ -106,7 +97,7 @@ async fn a_hold_is_placed_captured_in_parts_and_closed_by_the_last() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_refusal_has_its_code_and_says_how_the_hold_stands() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     refused(&server, hold(9, 2, 3, 1_001, None), Code::InsufficientFunds).await;
     refused(&server, hold(8, 2, 2, 1, None), Code::SameAccount).await;
@@ -151,7 +142,7 @@ async fn each_refusal_has_its_code_and_says_how_the_hold_stands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_hold_is_refused_as_such_and_needs_no_traffic_to_expire() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     let short = Some(Duration::from_millis(1));
     client.hold(hold(10, 2, 3, 600, short)).await.expect("answered");
@@ -171,7 +162,7 @@ async fn an_expired_hold_is_refused_as_such_and_needs_no_traffic_to_expire() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repeats_get_the_first_answer_whole_and_are_found_by_id() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     let batch = vec![
         hold(10, 2, 3, 600, HOUR),
@@ -220,7 +211,7 @@ async fn repeats_get_the_first_answer_whole_and_are_found_by_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_mix_transfers_and_operations_all_or_none() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     // Placed, captured and passed on within one group.
     let all = vec![
@@ -255,7 +246,7 @@ async fn groups_mix_transfers_and_operations_all_or_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_of_other_operations_are_refused_by_name_and_change_nothing() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let before = server.client.get_status(true).await.expect("answered");
     let mut batch = vec![hold(10, 2, 3, 1, None), void(11, 10), capture(12, 10, 1)];
     batch[1].amount_minor = 5;
@@ -281,7 +272,7 @@ async fn fields_of_other_operations_are_refused_by_name_and_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_are_read_by_id_and_listed_by_account() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let client = &server.client;
     let places = (0..250).map(|n| hold(1_000 + n, 2, 3 + n % 2, 1 + n % 3, HOUR));
     let placed = client.create_transfers(places.collect()).await.expect("well-formed");

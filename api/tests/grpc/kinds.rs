@@ -18,15 +18,6 @@ fn payment(id: u64, debit: u64, credit: u64, minor: u64) -> TransferRequest {
     TransferRequest { kind, ..transfer(id, debit, credit, minor) }
 }
 
-/// A server with accounts 1 (the bank) to 4, of which the second has 1,000.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(4).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 async fn code(server: &Server, request: TransferRequest) -> Code {
     server.client.transfer(request).await.expect("answered").code()
 }
@@ -37,7 +28,7 @@ fn reason(error: ClientError) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_comes_back_everywhere_and_is_part_of_the_request() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let said = note("INV-1", "2026-01-31");
     let asked = payment(10, 2, 3, 100).with_note(said.clone());
     assert_eq!(code(&server, asked.clone()).await, Code::Posted);
@@ -69,7 +60,7 @@ async fn what_is_said_comes_back_everywhere_and_is_part_of_the_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_that_cannot_be_kept_changes_nothing_and_is_named() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let plain = || payment(10, 2, 3, 1);
     let void = TransferRequest::void(transfer_id(10), transfer_id(9));
     for (request, expected) in [
@@ -92,7 +83,7 @@ async fn a_note_that_cannot_be_kept_changes_nothing_and_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_a_request_is_told_as_it_stands_now() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let status = async |id: u64| {
         let found = client.get_transfers(&[transfer_id(id)]).await.expect("answered");
@@ -129,7 +120,7 @@ async fn the_life_of_a_request_is_told_as_it_stands_now() {
 /// Every order and every page of them, against the entries sorted by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_by_value_are_the_entries_sorted() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let days = ["2026-03-01", "2026-01-31", "", "1999-12-31", "2026-01-31", "2026-02-02", ""];
     for (at, day) in days.into_iter().enumerate() {
         let request = payment(10 + at as u64, 2, 3, 1);
@@ -216,7 +207,7 @@ fn payments() -> FeeTarget {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fee_is_quoted_taken_told_and_listed() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let defined = client.define_fee(schedule("card")).await.expect("allowed");
     assert!(defined > 0);
@@ -279,7 +270,7 @@ async fn a_fee_is_quoted_taken_told_and_listed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_fee_is_told() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     for (schedule, expected) in [
         (FeeSchedule { account: 0, ..schedule("a") }, "ACCOUNT_ID_ZERO"),

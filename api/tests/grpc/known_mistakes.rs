@@ -8,15 +8,6 @@ use ducat_engine::money::Currencies;
 use ducat_engine::shares::Share;
 use std::num::NonZeroU64;
 
-/// A server with accounts 1 (the bank) to 5, of which the second has 1,000.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(5).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 fn hold(id: u64, debit: u64, credit: u64, minor: u64) -> TransferRequest {
     TransferRequest::hold(transfer_id(id), account(debit), account(credit), minor, None)
 }
@@ -47,7 +38,7 @@ async fn stands(server: &Server, id: u64) -> (i64, i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_captured_hold_above_its_amount() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let asked = vec![hold(10, 2, 3, 600), capture(11, 10, 400), capture(12, 10, 201)];
     assert_eq!(ask(&server, asked).await, [Code::Posted, Code::Posted, Code::HoldExceeded]);
     assert_eq!(stands(&server, 3).await, (400, 400));
@@ -58,7 +49,7 @@ async fn a_captured_hold_above_its_amount() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voided_hold_revived() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let void = |id| TransferRequest::void(transfer_id(id), transfer_id(10));
     let extend = TransferRequest::extend(transfer_id(13), transfer_id(10), None);
     let asked = vec![hold(10, 2, 3, 600), void(11), capture(12, 10, 1), extend, void(14)];
@@ -73,7 +64,7 @@ async fn a_voided_hold_revived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bulk_hold_that_cannot_be_committed() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let linked = |at: u64, request| TransferRequest { linked: at + 1 < 100, ..request };
     let held = (0..100).map(|at| linked(at, hold(100 + at, 2, 3 + at % 3, 10))).collect();
     let held = server.client.create_transfers(held).await.expect("answered");
@@ -88,7 +79,7 @@ async fn a_bulk_hold_that_cannot_be_committed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refund_that_undoes_another() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let first = vec![transfer(10, 2, 3, 300), refund(11, 10, 100)];
     assert_eq!(ask(&server, first).await, [Code::Posted, Code::Posted]);
     // One that is refused, and one that is given back itself, leave the first as it was.
@@ -101,7 +92,7 @@ async fn a_refund_that_undoes_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_refund_answered_wrongly() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     server.client.transfer(transfer(10, 2, 3, 300)).await.expect("answered");
     let first = server.client.transfer(refund(11, 10, 100)).await.expect("answered");
     server.client.transfer(refund(12, 10, 200)).await.expect("answered");
@@ -114,7 +105,7 @@ async fn a_repeated_refund_answered_wrongly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_ignored_in_available_funds() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let asked = vec![hold(10, 2, 3, 600), transfer(11, 2, 4, 401), hold(12, 2, 4, 401)];
     let lack = Code::InsufficientFunds;
     assert_eq!(ask(&server, asked).await, [Code::Posted, lack, lack]);
@@ -126,7 +117,7 @@ async fn holds_ignored_in_available_funds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn split_shares_losing_a_cent() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let currency = Currencies::new().by_code("GBP").expect("ISO");
     let third = Share::Percent("33.33".parse().expect("a percentage"));
     let shares = [(account(3), third), (account(4), third), (account(5), Share::Rest)];
@@ -145,7 +136,7 @@ async fn split_shares_losing_a_cent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_transfer_burning_its_id_without_an_explanation() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let refused = server.client.transfer(transfer(10, 2, 3, 1_001)).await.expect("answered");
     assert_eq!(refused.code(), Code::InsufficientFunds);
     assert!(!refused.explanation.is_empty());
@@ -161,7 +152,7 @@ async fn a_refused_transfer_burning_its_id_without_an_explanation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_not_found_just_after_a_success() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     for id in 10..110 {
         let posted = server.client.transfer(transfer(id, 2, 3, 1)).await.expect("answered");
         let found = server.client.get_transfers(&[transfer_id(id)]).await.expect("answered");
@@ -174,7 +165,7 @@ async fn a_not_found_just_after_a_success() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_id_twice_in_one_batch() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let (same, other) = (transfer(10, 2, 3, 100), transfer(10, 2, 3, 101));
     let batch = vec![same.clone(), same, other];
     let outcomes = server.client.create_transfers(batch).await.expect("answered");

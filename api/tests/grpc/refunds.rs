@@ -1,6 +1,6 @@
 //! Refunds and reversals: by themselves, in batches, on streams, and looked back at.
 
-use crate::support::{BANK, Server, codes, transfer, transfer_id};
+use crate::support::{Server, codes, transfer, transfer_id};
 use ducat_api::proto::{Code, Outcome, TransferRequest};
 use ducat_engine::ids::Lsn;
 
@@ -16,15 +16,6 @@ fn linked(request: TransferRequest) -> TransferRequest {
     TransferRequest { linked: true, ..request }
 }
 
-/// A server with accounts 1 (the bank) to 4, of which the second has 1,000.
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(4).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 /// What an outcome tells of its original: given back now, in all, moved, whether it is reversed.
 fn told(outcome: &Outcome) -> (u64, u64, u64, bool) {
     let refund = outcome.refund.as_ref().unwrap_or_else(|| panic!("no refund in {outcome:?}"));
@@ -33,7 +24,7 @@ fn told(outcome: &Outcome) -> (u64, u64, u64, bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_is_refunded_in_parts_and_reversed_once() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     client.transfer(transfer(10, 2, 3, 300)).await.expect("answered");
     let part = client.refund(transfer_id(11), transfer_id(10), 100).await.expect("answered");
@@ -62,7 +53,7 @@ async fn a_transfer_is_refunded_in_parts_and_reversed_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_may_refund_what_it_moves_and_a_group_is_reversed_or_not() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     let outcomes = client
         .create_transfers(vec![
@@ -105,7 +96,7 @@ async fn a_batch_may_refund_what_it_moves_and_a_group_is_reversed_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overdraft_is_allowed_for_it_or_not() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     for request in [transfer(10, 2, 3, 300), transfer(11, 3, 4, 250)] {
         assert!(client.transfer(request).await.expect("answered").is_posted());
@@ -120,7 +111,7 @@ async fn an_overdraft_is_allowed_for_it_or_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refunds_are_listed_a_page_at_a_time() {
-    let server = funded().await;
+    let server = Server::funded(4).await;
     let client = &server.client;
     client.transfer(transfer(10, 2, 3, 300)).await.expect("answered");
     for id in 20..25 {

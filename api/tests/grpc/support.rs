@@ -68,6 +68,15 @@ impl Server {
         assert!(results.iter().all(|r| r.code == 0), "{results:?}");
     }
 
+    /// A server with accounts 1 (the bank) to `last`, of which the second has 10.00.
+    pub async fn funded(last: u64) -> Self {
+        let server = Self::start().await;
+        server.open(last).await;
+        let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
+        assert!(deposit.is_posted());
+        server
+    }
+
     /// Tells the server to stop and waits for it, then for the engine.
     pub async fn stop(self) -> Drained {
         drop(self.stop);

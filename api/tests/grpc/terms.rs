@@ -27,17 +27,9 @@ fn told(outcome: &proto::Outcome) -> &proto::TermsOutcome {
     outcome.terms.as_ref().unwrap_or_else(|| panic!("nothing of terms in {outcome:?}"))
 }
 
-async fn funded() -> Server {
-    let server = Server::start().await;
-    server.open(5).await;
-    let deposit = server.client.transfer(transfer(1, BANK, 2, 1_000)).await.expect("answered");
-    assert!(deposit.is_posted());
-    server
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_balanced_transfer_moved_is_told_each_time() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let all = up_to(transfer(2, 2, 3, 5_000), DebitCap::Available, CreditCap::None);
     let first = server.client.transfer(all.clone()).await.expect("answered");
     assert_eq!((first.code(), told(&first).moved_minor), (Code::Posted, 1_000));
@@ -67,7 +59,7 @@ async fn what_a_balanced_transfer_moved_is_told_each_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_what_was_expected_and_what_was_found() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let found = server.client.get_accounts(&[account(2)]).await.expect("answered");
     let version = found.accounts[0].version;
     assert_eq!(version, found.accounts[0].last_lsn);
@@ -101,7 +93,7 @@ async fn refusals_say_what_was_expected_and_what_was_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_pay_in_order_or_not_at_all() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let funds = server.client.transfer(transfer(2, BANK, 3, 300)).await.expect("answered");
     assert!(funds.is_posted());
     let source = |id, most: Option<u64>| Source {
@@ -132,7 +124,7 @@ async fn sources_pay_in_order_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_legs_of_all_kinds_are_one_group() {
-    let server = funded().await;
+    let server = Server::funded(5).await;
     let leg = |first: u64, at: u64| {
         let id = first + at;
         let request = match at % 4 {

@@ -23,6 +23,14 @@ pub(super) fn push(buffer: &mut AppendBuffer, events: &[Event]) -> Result<(), St
     Ok(())
 }
 
+/// Takes the next piece of a part of a snapshot; with none left, all of it was given.
+fn keep<P>(piece: Option<P>, pieces: &mut Vec<P>, given: &mut bool) {
+    match piece {
+        Some(piece) => pieces.push(piece),
+        None => *given = true,
+    }
+}
+
 impl World<'_> {
     /// Time passes, mostly forwards; the clock is set ahead, set back and stands still.
     pub(super) fn tick(&mut self) -> u64 {
@@ -174,54 +182,36 @@ impl World<'_> {
             Action::Give(at) => {
                 let piece = self.shell.give(at);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.accounts[at].push(piece),
-                    None => taking.given[at] = true,
-                }
+                keep(piece, &mut taking.accounts[at], &mut taking.given[at]);
             }
             Action::GiveProfiles => {
                 let most = 1 + self.rng.below(3);
                 let piece = self.shell.book.ledger.coordinator.give_profiles(most);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.profiles.push(piece),
-                    None => taking.profiles_given = true,
-                }
+                keep(piece, &mut taking.profiles, &mut taking.profiles_given);
             }
             Action::GiveRefunds => {
                 let most = 1 + self.rng.below(3);
                 let piece = self.shell.book.ledger.coordinator.give_refunds(most);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.refunds.push(piece),
-                    None => taking.refunds_given = true,
-                }
+                keep(piece, &mut taking.refunds, &mut taking.refunds_given);
             }
             Action::GiveDriven => {
                 let most = 1 + self.rng.below(2);
                 let piece = self.shell.book.ledger.coordinator.give_driven(most);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.driven.push(piece),
-                    None => taking.driven_given = true,
-                }
+                keep(piece, &mut taking.driven, &mut taking.driven_given);
             }
             Action::GiveIds => {
                 let most = 1 + self.rng.below(8);
                 let piece = self.shell.book.ledger.coordinator.give(most);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.ids.push(piece),
-                    None => taking.ids_given = true,
-                }
+                keep(piece, &mut taking.ids, &mut taking.ids_given);
             }
             Action::GiveHolds => {
                 let piece = self.shell.book.ledger.coordinator.give_holds(2);
                 let taking = self.taking.as_mut().expect("a snapshot is being taken");
-                match piece {
-                    Some(piece) => taking.holds.push(piece),
-                    None => taking.holds_given = true,
-                }
+                keep(piece, &mut taking.holds, &mut taking.holds_given);
             }
             Action::Encode => self.encode_snapshot()?,
             Action::WriteSnapshot => self.write_snapshot()?,
