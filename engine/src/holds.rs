@@ -21,6 +21,7 @@ use crate::ids::{Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
 use crate::rejection::Rejection;
 use crate::request::NEVER_NS;
+use crate::transfer::TransferKind;
 use index::Index;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -56,6 +57,8 @@ pub struct Hold {
     pub credit: Slot,
     /// What both accounts hold.
     pub currency: CurrencyId,
+    /// What it is for, and so each of its captures, where that does not follow from its accounts.
+    pub kind: Option<TransferKind>,
 }
 
 /// How a hold ended.
@@ -157,6 +160,8 @@ impl Hold {
         out.extend_from_slice(&self.placed_lsn.0.to_le_bytes());
         out.extend_from_slice(&self.debit.0.to_le_bytes());
         out.extend_from_slice(&self.credit.0.to_le_bytes());
+        // One whose kind follows from its accounts has the bytes it always had.
+        out.extend(self.kind.map(TransferKind::number));
     }
 }
 

@@ -355,7 +355,9 @@ impl Ledger {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => self.apply_hold(lsn, time_ns, record.plain())?,
+            | Record::HoldRefused(_) => {
+                self.apply_hold(lsn, time_ns, record.plain(), record.noted_kind())?;
+            }
             Record::Refused(refused) | Record::RefusedLinked(refused) => {
                 self.apply_refused(lsn, refused)?;
             }

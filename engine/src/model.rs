@@ -548,10 +548,7 @@ impl SerialLedger {
             let rule = about_holds.or_else(|| match request {
                 Request::Termed(_) | Request::Noted(_) => unreachable!("terms are apart"),
                 Request::Transfer(transfer) => self.static_rule(transfer),
-                Request::Hold(hold) => {
-                    let rule = self.static_rule(&hold.transfer());
-                    rule.or((hold.kind.number() > 2).then_some(Rejection::KindMismatch))
-                }
+                Request::Hold(hold) => self.static_rule(&hold.transfer()),
                 Request::Refund(refund) => {
                     let held_in = |account| self.accounts[&account].spec.currency;
                     refunds.rule(refund, found[at], held_in)

@@ -177,7 +177,7 @@ impl Asked {
             ) => self.is_refused(asked, refused),
             (Request::Transfer(_), _) => false,
             (Request::Refund(asked), record) => Self::is_refund(asked, record),
-            (operation, record) => self.is_operation(operation, record),
+            (operation, record) => self.is_operation(operation, record, kind),
         }
     }
 
@@ -197,7 +197,7 @@ impl Asked {
                 _ => false,
             },
             (Request::Transfer(_), _) => false,
-            (operation, record) => self.is_operation(operation, record),
+            (operation, record) => self.is_operation(operation, record, kind),
         }
     }
 

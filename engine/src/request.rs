@@ -193,14 +193,14 @@ impl Request {
         }
     }
 
-    /// Makes a transfer, on terms or not, one of another kind.
+    /// Makes a transfer, on terms or not, or a hold, one of another kind.
     pub fn set_kind(&mut self, kind: TransferKind) {
         match self {
             Self::Transfer(transfer) => transfer.kind = kind,
             Self::Termed(termed) => termed.set_kind(kind),
             Self::Noted(noted) => noted.set_kind(kind),
-            Self::Hold(_)
-            | Self::Capture(_)
+            Self::Hold(hold) => hold.kind = kind,
+            Self::Capture(_)
             | Self::Void(_)
             | Self::Extend(_)
             | Self::Refund(_) => {}

@@ -101,6 +101,13 @@ impl TransferKind {
     pub const fn follows_from_accounts(self) -> bool {
         matches!(self, Self::Transfer | Self::Deposit | Self::Withdrawal)
     }
+
+    /// The kind, where it must be said beside the accounts.
+    #[must_use]
+    #[inline]
+    pub fn unless_it_follows(self) -> Option<Self> {
+        (!self.follows_from_accounts()).then_some(self)
+    }
 }
 
 /// One transfer as asked for: move `amount` from the debit account to the credit account.

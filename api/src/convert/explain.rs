@@ -402,10 +402,6 @@ impl Asked<'_> {
             Request::Transfer(transfer) => transfer.kind,
             _ => TransferKind::Transfer,
         };
-        if matches!(self.request, Request::Hold(_)) && !kind.follows_from_accounts() {
-            let kind = kind.name();
-            return write!(to, "a hold is a transfer, a deposit or a withdrawal, no {kind}");
-        }
         match kind {
             TransferKind::Payment => write!(
                 to,

@@ -29,8 +29,7 @@ fn with_note(
     note: Option<&Note>,
     fee: Option<FeeNote>,
 ) -> Record {
-    let posted = matches!(event.plain(), Record::Posted(_) | Record::PostedLinked(_));
-    let kind = (posted && !kind.follows_from_accounts()).then_some(kind);
+    let kind = (event.plain().can_have_kind() && !kind.follows_from_accounts()).then_some(kind);
     if kind.is_none() && note.is_none() && fee.is_none() {
         return event;
     }
@@ -81,7 +80,7 @@ impl Coordinator {
         answer: &mut Answer,
         emit: &mut impl FnMut(Lsn, &Record),
     ) {
-        let (note, kind) = (request.note(), request.transfer().map(|t| t.kind).unwrap_or_default());
+        let (note, kind) = (request.note(), self.kind_of(request));
         let fee = done.plan.fee_of(done.at);
         answer.fees.extend(fee.map(|fee| (answer.outcomes.len(), fee)));
         let mut emit = |lsn: Lsn, event: &Record| {
@@ -99,6 +98,18 @@ impl Coordinator {
             Request::Termed(termed) => self.conclude_termed(done, termed, answer, &mut emit),
             operation => self.conclude_operation(done, operation, answer, &mut emit),
         }
+    }
+
+    /// What a request is for; a capture is for what its hold is. Nothing is known of other
+    /// operations.
+    fn kind_of(&self, request: &Request) -> TransferKind {
+        let kind = match request.plain() {
+            Request::Transfer(transfer) => Some(transfer.kind),
+            Request::Hold(hold) => Some(hold.kind),
+            Request::Capture(capture) => self.holds.get(capture.hold).and_then(|hold| hold.kind),
+            _ => None,
+        };
+        kind.unwrap_or_default()
     }
 
     /// The event of a transfer that has a note, and its answer.

@@ -153,8 +153,7 @@ impl Coordinator {
         let refused = refuse_amount(amount)
             .or(too_large)
             .or_else(exists)
-            .or_else(|| refuse_parties(&request.transfer(), debit, credit))
-            .or_else(|| other_kind(request.kind));
+            .or_else(|| refuse_parties(&request.transfer(), debit, credit));
         let currency = debit.or(credit).map(|listing| listing.currency);
         let slot = |listing: Option<Listing>| listing.map_or(NO_SLOT, |listing| listing.slot);
         let (debit, credit) = (slot(debit), slot(credit));
@@ -172,6 +171,7 @@ impl Coordinator {
                 debit,
                 credit,
                 currency: currency.expect("judged"),
+                kind: request.kind.unless_it_follows(),
             };
             (step, Ok(hold))
         });
@@ -282,7 +282,11 @@ impl Coordinator {
         let mut told = fresh(done.plan, request, lsn, rejection, done.currency, &done.legs);
         match &record {
             Record::Held(held) => {
-                let opened = self.open_hold(lsn, time_ns, held, done.held_in());
+                let kind = match request {
+                    Request::Hold(asked) => asked.kind.unless_it_follows(),
+                    _ => None,
+                };
+                let opened = self.open_hold(lsn, time_ns, held, done.held_in(), kind);
                 opened.expect("judged when it was added");
             }
             Record::HoldRefused(refused) => {
@@ -330,7 +334,7 @@ impl Coordinator {
         }
     }
 
-    /// Takes in that a hold was placed.
+    /// Takes in that a hold was placed; `kind` where it does not follow from the accounts.
     ///
     /// # Errors
     /// [`Impossible`] when no sequence of decided events leads here; nothing changed then.
@@ -340,6 +344,7 @@ impl Coordinator {
         time_ns: u64,
         held: &Held,
         currency: CurrencyId,
+        kind: Option<TransferKind>,
     ) -> Result<(), Impossible> {
         let Held { id, debit, credit, amount, timeout_ns, over_capture_max, .. } = *held;
         let opened = self.holds.insert(Hold {
@@ -352,6 +357,7 @@ impl Coordinator {
             debit,
             credit,
             currency,
+            kind,
         });
         let what = || format!("hold {id} is open already");
         opened.then_some(()).ok_or_else(|| Impossible::Differs { lsn, what: what() })
@@ -430,11 +436,6 @@ fn is_captured_so(hold: &Hold, captured: &Captured) -> bool {
         && (!all || amount == hold.remaining)
         && released == expected
         && remaining == hold.remaining - released
-}
-
-/// The kind of a hold follows from its accounts, since that of its captures does.
-fn other_kind(kind: TransferKind) -> Option<Rejection> {
-    (!kind.follows_from_accounts()).then_some(Rejection::KindMismatch)
 }
 
 fn add_step(batch: &mut Batch, step: Step) -> u32 {

@@ -19,6 +19,7 @@ fn hold(n: u64, expires_ns: u64) -> Hold {
         debit: Slot(1),
         credit: Slot(2),
         currency: CurrencyId(826),
+        kind: None,
     }
 }
 

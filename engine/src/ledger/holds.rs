@@ -8,6 +8,7 @@ use crate::ids::{Lsn, Slot};
 use crate::partition::Leg;
 use crate::record::{Captured, Figures, Held, Record};
 use crate::request::{NEVER_NS, expiry_ns};
+use crate::transfer::TransferKind;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use thiserror::Error;
@@ -59,19 +60,28 @@ impl Ledger {
         check_holds(self.coordinator.holds(), on_hold)
     }
 
+    /// Applies an event of a hold; `kind` is what stands around it.
     pub(super) fn apply_hold(
         &mut self,
         lsn: Lsn,
         time_ns: u64,
         record: &Record,
+        kind: Option<TransferKind>,
     ) -> Result<(), Impossible> {
         match record {
-            Record::Held(held) => return self.apply_held(lsn, time_ns, held),
+            Record::Held(held) => return self.apply_held(lsn, time_ns, held, kind),
             Record::HoldRefused(refused) => {
                 let parties = refused.debit.into_iter().chain(refused.credit);
                 return self.check_refusal(lsn, refused.rejection, parties);
             }
             _ => {}
+        }
+        if let Record::Captured(captured) = record
+            && let Some(hold) = self.coordinator.holds().get(captured.hold)
+            && hold.kind != kind
+        {
+            let what = format!("a capture of hold {} is of another kind", hold.id);
+            return Err(Impossible::Differs { lsn, what });
         }
         // Names an open hold, and so an account that exists, or nothing happens.
         self.coordinator.follow(lsn, time_ns, record)?;
@@ -87,7 +97,13 @@ impl Ledger {
         }
     }
 
-    fn apply_held(&mut self, lsn: Lsn, time_ns: u64, held: &Held) -> Result<(), Impossible> {
+    fn apply_held(
+        &mut self,
+        lsn: Lsn,
+        time_ns: u64,
+        held: &Held,
+        kind: Option<TransferKind>,
+    ) -> Result<(), Impossible> {
         let Held { debit, credit, amount, timeout_ns, over_capture_max, debit_after, .. } = *held;
         check_range(lsn, amount)?;
         check_range(lsn, over_capture_max)?;
@@ -101,7 +117,7 @@ impl Ledger {
             let what = "no hold can be so".to_owned();
             return Err(Impossible::Differs { lsn, what });
         }
-        self.coordinator.open_hold(lsn, time_ns, held, currency(debit))?;
+        self.coordinator.open_hold(lsn, time_ns, held, currency(debit), kind)?;
         let leg = self.host_mut(debit).apply_set_aside(debit, lsn, amount)?;
         check_after(lsn, &debit_after, leg)
     }

@@ -15,13 +15,19 @@ impl Ledger {
         if !noted.is_sound() {
             return differs("its note is none that is kept");
         }
-        if let Some(kind) = noted.kind
-            && let Record::Posted(posted) | Record::PostedLinked(posted) = noted.record.plain()
-        {
+        let between = match noted.record.plain() {
+            Record::Posted(posted) | Record::PostedLinked(posted) => {
+                Some((posted.debit, posted.credit))
+            }
+            Record::Held(held) => Some((held.debit, held.credit)),
+            Record::Captured(captured) => Some((captured.debit, captured.credit)),
+            _ => None,
+        };
+        if let (Some(kind), Some((debit, credit))) = (noted.kind, between) {
             let directory = &self.coordinator.directory;
             let external = |slot| directory.at(slot).map(|listing| listing.external);
-            let allowed = external(posted.debit)
-                .zip(external(posted.credit))
+            let allowed = external(debit)
+                .zip(external(credit))
                 .is_some_and(|(debit, credit)| kind.allows(debit, credit));
             if !allowed {
                 return differs("its accounts cannot be those of its kind");

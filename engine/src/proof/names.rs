@@ -6,6 +6,8 @@ mod holds;
 mod refunds;
 mod watches;
 
+use holds::kind_said;
+
 use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
 use super::texts;
 use crate::account_event::{AccountEvent, Change, LimitsFrom, Opening};
@@ -168,7 +170,10 @@ impl Names {
             | Record::Voided(_)
             | Record::Extended(_)
             | Record::Expired(_)
-            | Record::HoldRefused(_) => self.hold_event(lsn, record.plain())?,
+            | Record::HoldRefused(_) => {
+                let event = self.hold_event(lsn, record.plain())?;
+                kind_said(event, record.noted_kind())
+            }
             Record::Refunded(refunded) => Event::Refunded(self.refunded(lsn, refunded)?),
             Record::RefundRefused(refused) => {
                 Event::RefundRefused(self.refund_refused(lsn, refused)?)

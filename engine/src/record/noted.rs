@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 /// An event of a request with a note, or of a kind that its accounts do not tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotedRecord {
-    /// What a transfer that was posted is for, where that does not follow from its accounts. A
-    /// refused one says so itself.
+    /// What a posted transfer, a hold or its capture is for, where that does not follow from its
+    /// accounts. A refused one says so itself.
     pub kind: Option<TransferKind>,
     /// What was said; empty where nothing was.
     pub note: Note,
@@ -40,7 +40,8 @@ impl NotedRecord {
                     | Record::Refunded(_)
                     | Record::RefundRefused(_)
             );
-        let kind = self.kind.is_none_or(|kind| posted && !kind.follows_from_accounts());
+        let may = self.record.plain().can_have_kind();
+        let kind = self.kind.is_none_or(|kind| may && !kind.follows_from_accounts());
         let says = self.kind.is_some() || !self.note.is_empty() || self.fee.is_some();
         let of_fee = self.record.rejection() == Some(Rejection::FeeRefused);
         let fee = match &self.fee {
@@ -97,7 +98,16 @@ impl Record {
         }
     }
 
-    /// What a posted transfer is for, where that does not follow from its accounts.
+    /// Whether a kind can stand around it: around what was posted, held or captured.
+    pub(crate) fn can_have_kind(&self) -> bool {
+        matches!(
+            self,
+            Self::Posted(_) | Self::PostedLinked(_) | Self::Held(_) | Self::Captured(_)
+        )
+    }
+
+    /// What a posted transfer, a hold or its capture is for, where that does not follow from its
+    /// accounts.
     #[must_use]
     pub fn noted_kind(&self) -> Option<TransferKind> {
         match self {

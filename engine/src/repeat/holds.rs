@@ -3,15 +3,21 @@
 use super::{Asked, figures, party_figures, side};
 use crate::record::{Captured, Extended, Figures, Held, HoldRefused, Operation, Record, Refused};
 use crate::request::{CaptureRequest, Request};
-use crate::transfer::Outcome;
+use crate::transfer::{Outcome, TransferKind};
 
 impl Asked {
     /// Whether `record` is of the operation asked for; id and link are known to be the same.
-    pub(super) fn is_operation(&self, request: &Request, record: &Record) -> bool {
+    /// `kind` is what stands around the record.
+    pub(super) fn is_operation(
+        &self,
+        request: &Request,
+        record: &Record,
+        kind: Option<TransferKind>,
+    ) -> bool {
         match (request, record) {
             (Request::Hold(asked), Record::Held(held)) => {
                 let Held { debit, credit, amount, timeout_ns, over_capture_max, .. } = *held;
-                self.is_posted(&asked.transfer(), debit, credit, amount, None)
+                self.is_posted(&asked.transfer(), debit, credit, amount, kind)
                     && asked.timeout_ns == timeout_ns
                     && asked.over_capture_max == over_capture_max
             }

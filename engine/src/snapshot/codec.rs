@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Of a refunded transfer: its event's LSN, what it moved, what was given back, the last refund's LSN
-//! (varints), whether it was reversed (1). Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance, expiry and
-//! the LSN of its placing (varints). Of a piece of ids: the generation and whether holds were
+//! (varints), whether it was reversed (1). Of an open hold: the id (16), debit and credit slot, amount, remaining, tolerance (from bit
+//! 96 on the number of its kind where its accounts do not tell), expiry and the LSN of its placing (varints). Of a piece of ids: the generation and whether holds were
 //! closed (1), the number of runs, each run's first LSN and count, for closed holds their number
 //! and for each its place among the ids and how it ended, then the ids, 16 bytes each.
 //!
@@ -31,7 +31,7 @@ use crate::ledger::Totals;
 use crate::limits::Bounds;
 use crate::money::CurrencyId;
 use crate::refunds::RefundState;
-use crate::transfer::{AccountSpec, AccountStatus};
+use crate::transfer::{AccountSpec, AccountStatus, TransferKind};
 use crate::varint as decode;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -41,7 +41,7 @@ use unsigned_varint::encode as varint;
 pub const ACCOUNT_BYTES_MAX: usize = 16 + 3 + 1 + 19 + 14 + 10 + 10 + 19 + 19 + 19 + 10;
 
 /// Most bytes that one open hold takes.
-pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 10 + 10;
+pub const HOLD_BYTES_MAX: usize = 16 + 2 * 5 + 3 * 14 + 1 + 10 + 10;
 
 /// Most bytes that one refunded transfer takes.
 pub const REFUND_BYTES_MAX: usize = 2 * 10 + 2 * 14 + 1;
@@ -206,6 +206,27 @@ fn take_account(bytes: &mut Bytes<'_>) -> Result<Durable, Malformed> {
     Ok(Durable { spec, status, posted, on_hold, bounds, opened_lsn, last_lsn, changed_lsn })
 }
 
+/// The bit above all amounts, from which a hold's kind stands in its tolerance's number: one whose
+/// kind follows from its accounts has the bytes it always had.
+const KIND_BIT: u32 = 96;
+
+fn kind_above_tolerance(kind: Option<TransferKind>) -> u128 {
+    kind.map_or(0, |kind| u128::from(kind.number()) << KIND_BIT)
+}
+
+/// The kind and the tolerance; no kind for a number that is none, or that is never said.
+fn take_kind(number: u128) -> (Option<Option<TransferKind>>, u128) {
+    let tolerance = number & ((1 << KIND_BIT) - 1);
+    let kind = match number >> KIND_BIT {
+        0 => Some(None),
+        said => {
+            let kind = u8::try_from(said).ok().and_then(TransferKind::from_number);
+            kind.and_then(TransferKind::unless_it_follows).map(Some)
+        }
+    };
+    (kind, tolerance)
+}
+
 /// Appends an open hold.
 pub fn put_hold(hold: &Hold, out: &mut Vec<u8>) {
     out.extend_from_slice(&hold.id.get().to_le_bytes());
@@ -213,7 +234,7 @@ pub fn put_hold(hold: &Hold, out: &mut Vec<u8>) {
     put(u128::from(hold.credit.0), out);
     put(hold.amount, out);
     put(hold.remaining, out);
-    put(hold.over_capture_max, out);
+    put(hold.over_capture_max | kind_above_tolerance(hold.kind), out);
     put(u128::from(hold.expires_ns), out);
     put(u128::from(hold.placed_lsn.0), out);
 }
@@ -238,6 +259,8 @@ pub fn take_holds(
         let mut amount = || bytes.number(decode::u128);
         let (amount, remaining, over_capture_max) = (amount()?, amount()?, amount()?);
         let (expires_ns, placed_lsn) = (bytes.u64()?, bytes.lsn()?);
+        let (kind, over_capture_max) = take_kind(over_capture_max);
+        let kind = bytes.field("what a hold is for", kind)?;
         let wrong = |what| Unsound::Hold { id, what };
         let currency = currency(debit).ok_or_else(|| wrong("no account pays for it"))?;
         holds.push(Hold {
@@ -250,6 +273,7 @@ pub fn take_holds(
             debit,
             credit,
             currency,
+            kind,
         });
     }
     Ok(holds)

@@ -7,6 +7,7 @@ use crate::proof::statement::{
     Side,
 };
 use crate::record::{self, Figures, Operation, PostedSide, Record};
+use crate::transfer::TransferKind;
 
 impl Names {
     /// What happened, by a record of a hold.
@@ -120,5 +121,15 @@ impl Names {
     ) -> Result<Side, Unnamed> {
         let (account, _) = self.account(lsn, slot)?;
         Ok(Side { account, after: figures(after.posted, after.room) })
+    }
+}
+
+/// The event with the kind that stands around a hold's record.
+pub(super) fn kind_said(event: Event, said: Option<TransferKind>) -> Event {
+    match event {
+        Event::HoldPlaced(placed) => {
+            Event::HoldPlaced(HoldPlaced { kind: said.unwrap_or(placed.kind), ..placed })
+        }
+        other => other,
     }
 }
