@@ -84,7 +84,9 @@ pub(crate) fn stored_request(
         if !noted.note.is_empty() {
             plain.request = Noted::new(plain.request, noted.note.clone()).ok()?.into();
         }
-        return Some(StoredRequest { fee: noted.fee, ..plain });
+        let captured_as =
+            noted.kind.filter(|_| matches!(plain.request.plain(), Request::Capture(_)));
+        return Some(StoredRequest { fee: noted.fee, captured_as, ..plain });
     }
     if let Record::Termed(termed) = record {
         let plain = stored_request(lsn, time_ns, &termed.record, known)?;
@@ -100,8 +102,18 @@ pub(crate) fn stored_request(
         let request = stored.request.into();
         let outcome = stored.outcome;
         let (refund, refunded) = (None, None);
-        let (hold, terms, fee, now) = (None, None, None, None);
-        return Some(StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now });
+        let (hold, terms, fee, captured_as, now) = (None, None, None, None, None);
+        return Some(StoredRequest {
+            request,
+            outcome,
+            hold,
+            refund,
+            refunded,
+            terms,
+            fee,
+            captured_as,
+            now,
+        });
     }
     let request = operation(record, known)?;
     let stored = stored_outcome(lsn, time_ns, record);
@@ -113,8 +125,8 @@ pub(crate) fn stored_request(
     let outcome = Outcome { currency: stored.currency.or(held_in), ..stored };
     let hold = hold_after(time_ns, record);
     let refund = refund_after(record);
-    let (refunded, terms, fee, now) = (None, None, None, None);
-    Some(StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now })
+    let (refunded, terms, fee, captured_as, now) = (None, None, None, None, None);
+    Some(StoredRequest { request, outcome, hold, refund, refunded, terms, fee, captured_as, now })
 }
 
 /// What was asked of a hold, or to be given back.

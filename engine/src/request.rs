@@ -200,10 +200,7 @@ impl Request {
             Self::Termed(termed) => termed.set_kind(kind),
             Self::Noted(noted) => noted.set_kind(kind),
             Self::Hold(hold) => hold.kind = kind,
-            Self::Capture(_)
-            | Self::Void(_)
-            | Self::Extend(_)
-            | Self::Refund(_) => {}
+            Self::Capture(_) | Self::Void(_) | Self::Extend(_) | Self::Refund(_) => {}
         }
     }
 

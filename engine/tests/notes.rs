@@ -9,6 +9,7 @@ use ducat_engine::note::{DESCRIPTION_BYTES_MAX, Day, Note, Noted, REFERENCE_BYTE
 use ducat_engine::record::{NotedRecord, Posted, PostedSide, Record};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request};
+use ducat_engine::snapshot::codec;
 use ducat_engine::terms::{Balancing, DebitCap, Termed, Terms};
 use ducat_engine::testing::book::{self, Event, filled};
 use ducat_engine::testing::workload::GBP;
@@ -125,19 +126,91 @@ fn each_kind_allows_the_accounts_it_says() {
     replay(4, &bank.events).expect("what ran live replays");
 }
 
-/// Captures would not know of it.
+/// Of a hold's kind are all of its captures, whatever stands around them; its accounts must be those
+/// of the kind, and the kind is part of what was asked.
 #[test]
-fn a_hold_is_of_a_kind_that_its_accounts_tell() {
+fn a_hold_gives_its_kind_to_its_captures() {
     let mut bank = Bank::new();
-    for (number, kind, expected) in [
-        (10, TransferKind::Transfer, None),
-        (11, TransferKind::Payment, Some(Rejection::KindMismatch)),
-        (12, TransferKind::Interest, Some(Rejection::KindMismatch)),
-    ] {
-        let hold = hold(number, kind);
-        assert_eq!(bank.ask(hold).rejection, expected);
-        assert_eq!(bank.ask(hold).rejection, expected, "again");
+    let kinds = [TransferKind::Transfer, TransferKind::Payment, TransferKind::Interest];
+    for (number, kind) in (10..).step_by(10).zip(kinds) {
+        let said = kind.unless_it_follows();
+        let placed = hold(number, kind);
+        assert_eq!(bank.ask(placed).rejection, None);
+        assert_eq!(bank.last().noted_kind(), said);
+        assert!(bank.ask(placed).repeat);
+        let other = HoldRequest { kind: TransferKind::Fee, ..placed };
+        assert_eq!(bank.ask(other).rejection, Some(Rejection::IdReused));
+        assert_eq!(bank.ledger.coordinator.holds().get(placed.id).expect("open").kind, said);
+        assert_eq!(bank.ask(capture(number + 1, number, Some(1))).rejection, None);
+        assert_eq!(bank.last().entry_kind(), said);
+        let noted = noted(capture(number + 2, number, Some(1)), note("PART", None));
+        assert_eq!(bank.ask(noted.clone()).rejection, None);
+        assert_eq!((bank.last().entry_kind(), bank.last().note().is_some()), (said, true));
+        assert_eq!(bank.ask(capture(number + 3, number, None)).rejection, None);
+        assert_eq!(bank.last().entry_kind(), said, "the one that closes it");
+        assert!(bank.ask(noted).repeat, "closed or not");
     }
+    let abroad = HoldRequest { credit: account(BANK), ..hold(50, TransferKind::Payment) };
+    assert_eq!(bank.ask(abroad).rejection, Some(Rejection::KindMismatch));
+    assert!(bank.ask(abroad).repeat);
+    let replayed = replay(4, &bank.events).expect("what ran live replays");
+    assert_eq!(replayed.summary().0, bank.ledger.summary().0);
+}
+
+/// An open hold keeps its kind through a snapshot; the state's hash tells it.
+#[test]
+fn an_open_hold_keeps_its_kind() {
+    let placed = |kind| {
+        let mut bank = Bank::new();
+        assert_eq!(bank.ask(hold(10, kind)).rejection, None);
+        bank
+    };
+    let (plain, payment) = (placed(TransferKind::Transfer), placed(TransferKind::Payment));
+    assert_ne!(plain.ledger.summary().0, payment.ledger.summary().0);
+    let replayed = replay(1, &payment.events).expect("what ran live replays");
+    assert_eq!(replayed.summary().0, payment.ledger.summary().0);
+    let bytes = |bank: &Bank| {
+        let open = *bank.ledger.coordinator.holds().get(id(10)).expect("open");
+        let mut bytes = Vec::new();
+        codec::put_hold(&open, &mut bytes);
+        assert!(bytes.len() <= codec::HOLD_BYTES_MAX);
+        assert_eq!(codec::take_holds(&bytes, |_| Some(GBP)).expect("encoded"), [open]);
+        bytes
+    };
+    bytes(&payment);
+    let plain = bytes(&plain);
+    // The tolerance, 0, is the 22nd byte: a number of kinds that is none, and one never said.
+    assert_eq!(plain[20], 0);
+    for wrong in [8u128, 1] {
+        let mut number = unsigned_varint::encode::u128_buffer();
+        let number = unsigned_varint::encode::u128(wrong << 96, &mut number);
+        let wrong = [&plain[..20], number, &plain[21..]].concat();
+        let refused = codec::take_holds(&wrong, |_| Some(GBP)).expect_err("no kind");
+        assert!(refused.to_string().contains("what a hold is for"), "{refused}");
+    }
+}
+
+/// What no live run writes, replay refuses.
+#[test]
+fn a_capture_of_another_kind_than_its_hold_is_told_in_replay() {
+    let mut bank = Bank::new();
+    bank.ask(hold(10, TransferKind::Payment));
+    bank.ask(capture(11, 10, Some(1)));
+    let last = bank.events.len() - 1;
+    let Record::Noted(noted) = &bank.events[last].record else { panic!("it has a kind") };
+    let plain = noted.record.clone();
+    let Record::Noted(noted) = &mut bank.events[last].record else { panic!("it has a kind") };
+    noted.kind = Some(TransferKind::Fee);
+    for wrong in [bank.events[last].record.clone(), plain] {
+        bank.events[last].record = wrong;
+        let refused = replay(1, &bank.events).expect_err("impossible").to_string();
+        assert!(refused.contains("of another kind"), "{refused}");
+    }
+}
+
+fn capture(number: u128, hold: u128, amount: Option<u128>) -> CaptureRequest {
+    let last = amount.is_none();
+    CaptureRequest { id: id(number), hold: id(hold), amount, currency: None, last, linked: false }
 }
 
 fn hold(number: u128, kind: TransferKind) -> HoldRequest {

@@ -97,6 +97,8 @@ pub struct StoredRequest {
     pub terms: Option<TermsAfter>,
     /// What is told of its fee, if one was due.
     pub fee: Option<FeeNote>,
+    /// What a capture is for, which its hold said, where the accounts do not tell.
+    pub captured_as: Option<TransferKind>,
     /// What became of it since; `None` where that was not looked at.
     pub now: Option<Now>,
 }

@@ -279,8 +279,12 @@ pub(super) fn money_to_proto(
 /// A remembered request as a message, with its explanation when it was refused.
 #[must_use]
 pub fn record_to_proto(stored: &StoredRequest, currencies: &Currencies) -> proto::TransferRecord {
+    let mut transfer = to_proto(&stored.request, currencies);
+    if let Some(kind) = stored.captured_as {
+        transfer.kind = kind_to_proto(kind) as i32;
+    }
     proto::TransferRecord {
-        transfer: Some(to_proto(&stored.request, currencies)),
+        transfer: Some(transfer),
         outcome: Some(super::outcomes::one(
             &stored.outcome,
             Told {

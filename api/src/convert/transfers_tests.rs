@@ -241,7 +241,9 @@ fn a_record_holds_request_outcome_and_explanation() {
     let (refund, refunded) = (None, None);
     let request = request.into();
     let (hold, terms, fee, now) = (None, None, None, None);
-    let stored = StoredRequest { request, outcome, hold, refund, refunded, terms, fee, now };
+    let captured_as = None;
+    let stored =
+        StoredRequest { request, outcome, hold, refund, refunded, terms, fee, captured_as, now };
     let record = record_to_proto(&stored, &currencies());
     assert_eq!(record.transfer, Some(good()));
     let outcome = record.outcome.expect("present");

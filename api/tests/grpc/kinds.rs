@@ -117,6 +117,27 @@ async fn the_life_of_a_request_is_told_as_it_stands_now() {
     assert_eq!(status(28).await, TransferStatus::Completed);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_is_of_its_holds_kind_wherever_it_is_shown() {
+    let server = Server::funded(4).await;
+    let client = &server.client;
+    let hold = TransferRequest::hold(transfer_id(30), account(2), account(3), 100, None);
+    let kind = TransferKind::Payment as i32;
+    let hold = TransferRequest { kind, ..hold }.with_note(note("INV-30", ""));
+    assert_eq!(client.hold(hold).await.expect("answered").code(), Code::Posted);
+    let captured = client.capture(transfer_id(31), transfer_id(30), NonZeroU64::new(40)).await;
+    assert_eq!(captured.expect("answered").code(), Code::Posted);
+    let found = client.get_transfers(&[transfer_id(30), transfer_id(31)]).await.expect("answered");
+    let kinds = found.transfers.iter().map(|found| found.transfer.as_ref().expect("set").kind());
+    assert_eq!(kinds.collect::<Vec<_>>(), [TransferKind::Payment; 2]);
+    let page = client.list_entries(account(3), 1, "").await.expect("answered");
+    assert_eq!(page.entries[0].kind(), TransferKind::Payment);
+    let outside = TransferRequest::hold(transfer_id(32), account(1), account(3), 1, None);
+    let outside = client.hold(TransferRequest { kind, ..outside }).await.expect("answered");
+    assert_eq!(outside.code(), Code::KindMismatch);
+    assert!(outside.explanation.contains("a payment touches no external account"));
+}
+
 /// Every order and every page of them, against the entries sorted by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_by_value_are_the_entries_sorted() {

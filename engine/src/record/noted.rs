@@ -100,10 +100,7 @@ impl Record {
 
     /// Whether a kind can stand around it: around what was posted, held or captured.
     pub(crate) fn can_have_kind(&self) -> bool {
-        matches!(
-            self,
-            Self::Posted(_) | Self::PostedLinked(_) | Self::Held(_) | Self::Captured(_)
-        )
+        matches!(self, Self::Posted(_) | Self::PostedLinked(_) | Self::Held(_) | Self::Captured(_))
     }
 
     /// What a posted transfer, a hold or its capture is for, where that does not follow from its

@@ -95,7 +95,7 @@ pub struct PlaceArgs {
     /// The currency of both accounts.
     #[arg(long, value_name = "CODE")]
     currency: String,
-    /// A deposit comes from an external account, a withdrawal goes to one.
+    /// A deposit comes from an external account, a withdrawal goes to one; captures are of the same kind.
     #[arg(long, value_enum, default_value_t = Kind::Transfer)]
     kind: Kind,
     /// It expires so long after now, as in 7d, 90m or 1h30m; `never` for never.
