@@ -183,6 +183,8 @@ pub struct Holds {
     index: Index,
     /// Those that can expire.
     queue: BTreeSet<Due>,
+    /// Whether one was ever placed here whose kind its accounts do not tell.
+    kinds: bool,
     /// The snapshot for which holds are being given up, if there is one.
     export: Option<Box<Export>>,
 }
@@ -197,6 +199,7 @@ impl Holds {
             len: 0,
             index: Index::new(seed),
             queue: BTreeSet::new(),
+            kinds: false,
             export: None,
         }
     }
@@ -231,6 +234,14 @@ impl Holds {
             return None;
         }
         self.hold_at(self.find(id)?)
+    }
+
+    /// What the open hold with this id is for, where its accounts do not tell. Where no hold says
+    /// so, nothing is looked up.
+    #[must_use]
+    #[inline]
+    pub fn kind(&self, id: TransferId) -> Option<TransferKind> {
+        if self.kinds { self.get(id)?.kind } else { None }
     }
 
     /// All of them, in no particular order.
@@ -284,6 +295,7 @@ impl Holds {
         if self.get(hold.id).is_some() {
             return false;
         }
+        self.kinds |= hold.kind.is_some();
         let at = match self.free.pop() {
             Some(vacant) => {
                 self.preserve(vacant);

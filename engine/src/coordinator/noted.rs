@@ -106,7 +106,7 @@ impl Coordinator {
         let kind = match request.plain() {
             Request::Transfer(transfer) => Some(transfer.kind),
             Request::Hold(hold) => Some(hold.kind),
-            Request::Capture(capture) => self.holds.get(capture.hold).and_then(|hold| hold.kind),
+            Request::Capture(capture) => self.holds.kind(capture.hold),
             _ => None,
         };
         kind.unwrap_or_default()
