@@ -16,6 +16,7 @@ pub mod events;
 pub mod explain;
 pub mod explained;
 pub mod fees;
+pub mod health;
 pub mod holds;
 mod life;
 pub mod limits;

@@ -57,6 +57,7 @@ struct VerifiedLine {
     totals: Vec<TotalLine>,
     differences: Vec<DifferenceLine>,
     difference_count: u64,
+    overdrawn: u64,
 }
 
 /// A difference as scripts read it.
@@ -179,6 +180,7 @@ fn verified_text(found: &proto::VerifyBalancesResponse, json: bool) -> Result<St
             totals: found.totals.iter().map(TotalLine::from).collect(),
             differences: found.differences.iter().map(difference).collect(),
             difference_count: found.difference_count,
+            overdrawn: found.overdrawn,
         });
     }
     let (accounts, lsn) = (output::count(found.accounts), found.lsn);
@@ -191,6 +193,10 @@ fn verified_text(found: &proto::VerifyBalancesResponse, json: bool) -> Result<St
     for total in &found.totals {
         let (internal, external) = (&total.internal, &total.external);
         text += &format!("\n{}: {internal} in accounts, {external} outside", total.currency);
+    }
+    if found.overdrawn > 0 {
+        let count = output::count(found.overdrawn);
+        text += &format!("\n{count} accounts are overdrawn beyond their limit");
     }
     for difference in &found.differences {
         let whose = account(difference).map(|id| format!(", account {id}")).unwrap_or_default();
@@ -258,6 +264,7 @@ mod tests {
             totals: vec![],
             differences,
             difference_count: 1,
+            overdrawn: 0,
             ..sound
         };
         assert_eq!(
@@ -270,7 +277,7 @@ mod tests {
             concat!(
                 r#"{"sound":false,"lsn":9,"accounts":3,"totals":[],"#,
                 r#""differences":[{"lsn":7,"account":"2","what":"its balance is 5"}],"#,
-                r#""difference_count":1}"#
+                r#""difference_count":1,"overdrawn":0}"#
             )
         );
     }

@@ -8,6 +8,7 @@
 //! The address is taken before the replay, so that one in use is told at once, but nobody
 //! can connect until the state is there.
 
+mod alerts;
 mod banner;
 mod logs;
 mod ready_file;
@@ -149,6 +150,13 @@ pub struct ServeArgs {
     /// plain HTTP. None of them tells of an account.
     #[arg(long, env = "DUCAT_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    /// Time between two verifications of all balances against the journal, such as 1h, while
+    /// transfers go on. Each reads the whole journal, archive included.
+    #[arg(long, env = "DUCAT_VERIFY_EVERY", default_value = "off", value_parser = snapshots::every,
+          value_name = "TIME")]
+    verify_every: snapshots::Every,
+    #[command(flatten)]
+    alerts: alerts::AlertArgs,
     #[command(flatten)]
     logs: logs::LogArgs,
 }
@@ -210,6 +218,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     let file = args.file()?;
     check(args, file.as_ref())?;
     args.logs.check()?;
+    args.alerts.webhook()?;
     let tls = args.security.tls()?;
     let trust = args.security.trust(file.as_ref())?;
     let transport = match &tls {
@@ -257,6 +266,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let trust = args.security.trust(file.as_ref())?;
     let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
+    let webhook = args.alerts.webhook()?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
     let durable = args.durability == DurabilityArg::PowerLoss;
@@ -282,9 +292,10 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
     let address =
         listener.local_addr().map_err(|error| unavailable("listen on", args.listen, &error))?;
+    let ledger = opened.ledger.to_string();
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ledger_id: opened.ledger.to_string(),
+        ledger_id: ledger.clone(),
         origins: crate::restore::descent(&opened.origins),
         durability,
         started,
@@ -299,7 +310,16 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
     let limits = Limits::new(&file.as_ref().map(|file| file.rates.clone()).unwrap_or_default());
-    let options = ServerOptions { limits: Some(Arc::clone(&limits)), ..options };
+    let alerts = webhook.map(|webhook| args.alerts.watching(webhook, &ledger, address));
+    let options = ServerOptions {
+        limits: Some(Arc::clone(&limits)),
+        breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
+        // Alerts go by what is counted, whoever else looks at it.
+        metrics: options.metrics.or_else(|| alerts.is_some().then(Metrics::new)),
+        alerts,
+        verify_every: args.verify_every,
+        ..options
+    };
     let (config, security) = (args.config, args.security);
     reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
     serve_until_stopped(engine, listener, info, options, signals).await
