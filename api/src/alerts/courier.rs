@@ -55,9 +55,13 @@ async fn bring(alerts: &Alerts) {
                     let host = alerts.options.webhook.host();
                     tracing::warn!(%error, host, failures, "alerts could not be told");
                 }
-                let pause = pauses.next().unwrap_or(PAUSE_MAX);
-                let stays = matches!(error, PostError::Status(status) if !may_change(status));
-                tokio::time::sleep(if stays { PAUSE_MAX } else { pause }).await;
+                tokio::time::sleep(match error {
+                    // Nothing was called: the breaker sets the pace.
+                    PostError::BreakerOpen => PAUSE_MIN,
+                    PostError::Status(status) if !may_change(status) => PAUSE_MAX,
+                    _ => pauses.next().unwrap_or(PAUSE_MAX),
+                })
+                .await;
             }
         }
     }

@@ -96,7 +96,7 @@ impl Drop for Server {
     }
 }
 
-fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(done) = done() {
