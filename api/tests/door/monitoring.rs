@@ -16,6 +16,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What promtool plays.
+const TESTS: [&str; 2] = ["ducat.rules.test.yml", "ducat.week.test.yml"];
+
 /// Labels by metric, of a scrape; and those that Prometheus itself adds.
 type Exported = BTreeMap<String, BTreeSet<String>>;
 
@@ -206,7 +209,8 @@ fn the_server_and_prometheus_know_the_same_alerts() {
         );
         assert!(rule.annotations["description"].len() > 20, "{}", rule.alert);
     }
-    let tests = fs::read_to_string(deploy("prometheus/ducat.rules.test.yml")).expect("there");
+    let tests = TESTS.map(|file| fs::read_to_string(deploy("prometheus").join(file)));
+    let tests: String = tests.map(|text| text.expect("there")).concat();
     for name in names {
         let tested = format!("alertname: {name}\n        exp_alerts:\n");
         assert!(tests.contains(&tested), "nothing makes {name} fire");
@@ -228,7 +232,8 @@ fn promtool_finds_the_rules_sound_and_its_tests_pass() {
     for args in [
         &["check", "rules", "ducat.rules.yml"][..],
         &["check", "config", "prometheus.yml"],
-        &["test", "rules", "ducat.rules.test.yml"],
+        &["test", "rules", TESTS[0]],
+        &["test", "rules", TESTS[1]],
     ] {
         let (passed, said) = run(args);
         assert!(passed, "promtool {args:?}:\n{said}");
