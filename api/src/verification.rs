@@ -19,8 +19,6 @@ pub struct LastProof {
     pub unbalanced: u64,
     /// Accounts that are overdrawn beyond their limit.
     pub overdrawn: u64,
-    /// A sentence about the first contradiction.
-    pub first: Option<String>,
 }
 
 /// How the proofs do.
@@ -80,7 +78,6 @@ impl Verifications {
                     differences: found.difference_count,
                     unbalanced: unbalanced.count() as u64,
                     overdrawn: found.overdrawn,
-                    first: found.differences.first().map(|difference| difference.what.clone()),
                 });
             }
             // Another one is being made, or the server ends: this one was none.

@@ -57,8 +57,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let posts = Arc::<Mutex<Vec<Post>>>::default();
-        let (seen, mut answers) = (Arc::clone(&posts), answers.to_vec().into_iter());
-        let mut answers: Vec<String> = answers.by_ref().map(str::to_owned).rev().collect();
+        let seen = Arc::clone(&posts);
+        let mut answers: Vec<String> = answers.iter().rev().map(|&text| text.to_owned()).collect();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("accepted");
@@ -195,7 +195,10 @@ fn a_receiver_that_fails_is_left_alone_for_a_while_and_hears_of_it_later() {
     assert!(receiver.posts()[3].alert("DucatThroughputLow").is_some());
     let status = status(&server);
     let [alert] = &status["alerts"].as_array().expect("a list")[..] else { panic!("{status}") };
-    assert_eq!((&alert["name"], &alert["severity"]), (&"DucatThroughputLow".into(), &"warning".into()));
+    assert_eq!(
+        (&alert["name"], &alert["severity"]),
+        (&"DucatThroughputLow".into(), &"warning".into())
+    );
     let people = printed(&server, &["status"]);
     assert!(people.contains("DucatThroughputLow (warning) since "), "{people}");
     assert!(people.contains("alerts-webhook: breaker closed, "), "{people}");
@@ -289,7 +292,10 @@ fn mistakes_about_alerts_are_told_before_anything_is_started() {
     fs::write(&bad, "my-canary-secret").expect("written");
     let good = secret(dir.path());
     for (args, says) in [
-        (&["--alerts-webhook", "http://example.com/canary"][..], "beyond this machine it must be https"),
+        (
+            &["--alerts-webhook", "http://example.com/canary"][..],
+            "beyond this machine it must be https",
+        ),
         (&["--alerts-secret", text(&good)], "none is named: add --alerts-webhook"),
         (
             &["--alerts-webhook", "https://example.com/", "--alerts-secret", text(&bad)],

@@ -95,7 +95,9 @@ impl ExprVisitor for Asks<'_> {
         match expression {
             Expr::VectorSelector(selector) => self.selector(selector),
             Expr::MatrixSelector(matrix) => self.selector(&matrix.vs),
-            Expr::Aggregate(AggregateExpr { modifier: Some(LabelModifier::Include(by)), .. }) => {
+            Expr::Aggregate(AggregateExpr {
+                modifier: Some(LabelModifier::Include(by)), ..
+            }) => {
                 let known: BTreeSet<&String> = self.exported.values().flatten().collect();
                 let unknown = by.labels.iter().filter(|label| !known.contains(label));
                 self.wrong.extend(unknown.map(|label| format!("nothing has the label {label}")));
@@ -134,7 +136,8 @@ async fn scrape() -> Exported {
     let (dir, receiver) = (place(), Receiver::start(&[]));
     let at = |name: &str| dir.path().join(name);
     let config = at("ducat.toml");
-    let rates = "[[rates]]\nmethods = [\"ducat.v1.Operator/VerifyBalances\"]\nper_hour = 1\nburst = 1\n";
+    let rates =
+        "[[rates]]\nmethods = [\"ducat.v1.Operator/VerifyBalances\"]\nper_hour = 1\nburst = 1\n";
     fs::write(&config, rates).expect("written");
     let key = at("key");
     stdout(&ducat(&["key", "generate", "--key", text(&key)]));
@@ -226,7 +229,8 @@ fn promtool_finds_the_rules_sound_and_its_tests_pass() {
     let run = |args: &[&str]| {
         let output = Command::new("promtool").args(args).current_dir(deploy("prometheus")).output();
         let output = output.expect("it runs");
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        let said =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         (output.status.success(), said.into_owned())
     };
     for args in [
