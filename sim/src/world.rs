@@ -38,6 +38,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Steps of a whole run at most: more means that it never ends.
 const STEPS_MAX: u64 = 100_000;
+
+/// Most crashes between two steps of one run: a machine that is always killed before a long batch
+/// ends, as some seeds have it, gets nowhere, which is nobody's fault.
+const CRASHES_MAX: u64 = 400;
 /// Steps in which everything drains once faults have stopped, beside so many for each submission.
 const DRAIN_STEPS: u64 = 1_000;
 const DRAIN_STEPS_EACH: u64 = 500;
@@ -135,6 +139,8 @@ struct World<'a> {
     sagas_started: usize,
     now_ns: u64,
     faulty: bool,
+    /// How often it was killed between two steps.
+    crashes_between: u64,
     report: Report,
 }
 
@@ -219,6 +225,7 @@ impl<'a> World<'a> {
             sagas_started: 0,
             now_ns: 1_000,
             faulty: false,
+            crashes_between: 0,
             report: Report { seeds: 1, ..Report::default() },
             shell,
         };
@@ -259,9 +266,12 @@ impl<'a> World<'a> {
                 && match self.plan.crashes {
                     Crashes::AtEnd => false,
                     Crashes::After(at) => step == at as u64,
-                    Crashes::OnceIn(times) => self.rng.once_in(times),
+                    Crashes::OnceIn(times) => {
+                        self.rng.once_in(times) && self.crashes_between < CRASHES_MAX
+                    }
                 };
             if crash {
+                self.crashes_between += 1;
                 self.report.count("crash between steps");
                 self.crash()?;
             }
