@@ -22,6 +22,7 @@ use crate::operator_service::OperatorService;
 use crate::outside::Breaker;
 use crate::proto;
 use crate::rates::Limits;
+use crate::rates::places::Places;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::servers::sagas_server::SagasServer;
@@ -85,6 +86,9 @@ pub struct ServerOptions {
     pub tls: Option<Arc<Tls>>,
     /// Asks who is calling. Default `None`: everybody may do everything.
     pub guard: Option<Arc<Guard>>,
+    /// Most calls at a time of one principal, streams included; more are refused with
+    /// `PRINCIPAL_CALLS_FULL`. Without a guard nobody is told from others. Default 4,096.
+    pub calls_per_principal_max: usize,
     /// How much each caller may ask for. Default `None`: whatever the bounds of all leave.
     pub limits: Option<Arc<Limits>>,
     /// Counts calls and batches. Default `None`: nothing is counted.
@@ -110,6 +114,7 @@ impl Default for ServerOptions {
             drain_timeout: Duration::from_secs(10),
             tls: None,
             guard: None,
+            calls_per_principal_max: 4096,
             limits: None,
             metrics: None,
             alerts: None,
@@ -160,9 +165,11 @@ pub async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
+    let places = options.guard.as_ref().map(|_| Places::new(options.calls_per_principal_max));
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
+        .with_places(places.clone())
         .measured_by(options.metrics.clone());
     let verifications = Arc::<Verifications>::default();
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
@@ -193,6 +200,7 @@ pub async fn serve(
             handle: engine,
             guard: options.guard.clone(),
             limits: options.limits.clone(),
+            places,
             requests: options.requests.clone(),
             answers: options.answers.clone(),
             verifications,

@@ -222,6 +222,12 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
 
 /// Refusals by rate: by method, never by whom.
 fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
+    if let Some(places) = &sources.places {
+        let help = "Principals with an open call";
+        to.gauge("limits_calling_principals", help, None, places.principals() as u64)?;
+        let help = "Calls refused because their principal had too many open";
+        to.counter("limits_principal_calls_refused", help, places.refused())?;
+    }
     let Some(limits) = &sources.limits else { return Ok(()) };
     let (rules, buckets) = limits.kept();
     to.gauge("limits_rules", "Rates that are configured", None, rules as u64)?;

@@ -20,6 +20,7 @@ use crate::identity::Guard;
 use crate::identity::roles::CALLS;
 use crate::outside::Breaker;
 use crate::rates::Limits;
+use crate::rates::places::Places;
 use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
 use ducat_actors::latency::Latency;
@@ -62,6 +63,7 @@ pub(crate) struct Sources {
     pub handle: Handle,
     pub guard: Option<Arc<Guard>>,
     pub limits: Option<Arc<Limits>>,
+    pub places: Option<Arc<Places>>,
     pub requests: Budget,
     pub answers: Budget,
     pub verifications: Arc<Verifications>,

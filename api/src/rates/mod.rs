@@ -12,6 +12,7 @@
 //! that stay as they were stay too ([decision 35](../../../docs/adr/0035-rates.md)).
 
 mod bucket;
+pub mod places;
 pub mod rules;
 
 pub use rules::Rates;

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod figures;
+mod floods;
 mod handshakes;
 mod matrix;
 mod monitoring;

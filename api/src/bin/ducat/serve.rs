@@ -98,6 +98,11 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_CALLS_MAX", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
     calls_max: u32,
+    /// Most calls at a time of one principal, open streams included; more are refused. Where nobody is
+    /// asked who they are, the bound of all holds alone.
+    #[arg(long, env = "DUCAT_CALLS_PER_PRINCIPAL_MAX", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
+    calls_per_principal_max: u32,
     /// Memory for requests being read and worked on, in MiB; calls that find none are refused,
     /// streams wait. A request takes 8 times its bytes.
     #[arg(long, env = "DUCAT_REQUESTS_MIB", default_value_t = 512,
@@ -485,6 +490,7 @@ fn server_options(args: &ServeArgs) -> ServerOptions {
     ServerOptions {
         connections_max: args.connections_max as usize,
         calls_max: args.calls_max as usize,
+        calls_per_principal_max: args.calls_per_principal_max as usize,
         requests: mebibytes(args.requests_mib),
         answers: mebibytes(args.answers_mib),
         streams: StreamOptions {

@@ -64,6 +64,7 @@ pub const SETTINGS: &[Setting] = &[
     of("limits", "in_flight_max", "in_flight_max"),
     of("limits", "queue_delay_max_ms", "queue_delay_max_ms"),
     of("limits", "calls_max", "calls_max"),
+    of("limits", "calls_per_principal_max", "calls_per_principal_max"),
     of("limits", "connections_max", "connections_max"),
     of("limits", "subscribers_max", "subscribers_max"),
     of("limits", "requests_mib", "requests_mib"),
