@@ -310,8 +310,12 @@ async fn captures_are_members_and_fees_stay_where_they_were_paid() {
     engine.shutdown().await.expect("in order");
 }
 
-/// The same events up to one of them, as if they had been decided earlier.
-fn copied(from: &MemoryJournal, upto: Lsn, earlier_ns: u64) -> Arc<MemoryJournal> {
+/// The same events up to one of them, as if each had been decided so much earlier.
+fn copied(
+    from: &MemoryJournal,
+    upto: Lsn,
+    earlier_ns: impl Fn(Lsn) -> u64,
+) -> Arc<MemoryJournal> {
     let shard = ShardId(0);
     let copy = MemoryJournal::new(LedgerId::random().expect("randomness"));
     let mut writer = copy.open_writer(shard, "test").expect("opens").0;
@@ -321,7 +325,7 @@ fn copied(from: &MemoryJournal, upto: Lsn, earlier_ns: u64) -> Arc<MemoryJournal
             break;
         }
         let mut buffer = AppendBuffer::new();
-        buffer.begin_batch(frame.header().time_ns - earlier_ns);
+        buffer.begin_batch(frame.header().time_ns - earlier_ns(frame.first_lsn()));
         for (at, record) in (0..).zip(decode_all(frame.payload())) {
             let (lsn, record) = (frame.first_lsn().plus(at), record.expect("sound"));
             assert!(lsn <= upto, "no batch is cut");
@@ -344,7 +348,7 @@ async fn behind_a_crash_it_happened_whole_or_not_and_asking_again_makes_it_once(
     let after = balances(&handle, 5).await;
     engine.shutdown().await.expect("in order");
     for (upto, repeat) in [(done.outcomes[0].lsn.0 - 1, false), (done.outcomes[2].lsn.0, true)] {
-        let left = copied(&journal, Lsn(upto), 0);
+        let left = copied(&journal, Lsn(upto), |_| 0);
         let engine = start(&left, 4).await;
         let handle = engine.handle();
         let again = reverse(&handle, reversal(50, 21)).await.expect("a group");
@@ -357,21 +361,24 @@ async fn behind_a_crash_it_happened_whole_or_not_and_asking_again_makes_it_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_whose_ids_are_forgotten_is_named_by_its_event_and_a_repeat_by_its_own_id() {
-    const TEN_DAYS_NS: u64 = 10 * 24 * 3_600 * 1_000_000_000;
+    const HOUR_NS: u64 = 3_600 * 1_000_000_000;
     let journal = journal();
     let engine = start(&journal, 2).await;
     let handle = engine.handle();
     three_groups(&handle).await;
     let stored = handle.requests(vec![id(21)]).await.expect("up");
     let lsn = stored[0].as_ref().expect("remembered").outcome.lsn;
+    let groups = handle.status().last_lsn;
+    // One an hour, for ten days: what is older than two of them is forgotten.
+    for hour in 0..240 {
+        submit(&handle, vec![transfer(100 + hour, BANK, 2, 1)]).await;
+    }
     let last = handle.status().last_lsn;
     engine.shutdown().await.expect("in order");
 
-    let old = copied(&journal, last, TEN_DAYS_NS);
+    let old = copied(&journal, last, |lsn| HOUR_NS * (240 - lsn.0.saturating_sub(groups.0)));
     let engine = start(&old, 2).await;
     let handle = engine.handle();
-    submit(&handle, vec![transfer(100, BANK, 2, 1)]).await;
-    submit(&handle, vec![transfer(101, BANK, 2, 1)]).await;
     let unknown = Err(ReversalError::Group(GroupFault::Unknown(id(21))));
     assert_eq!(reverse(&handle, reversal(50, 21)).await.map(|_| ()), unknown);
     let named = GroupReversal { of_lsn: Some(lsn), ..reversal(50, 21) };
