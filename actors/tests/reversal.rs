@@ -18,7 +18,9 @@ use ducat_engine::testing::rng::Rng;
 use ducat_engine::transfer::{TransferKind, TransferRequest};
 use ducat_persistence::{AppendBuffer, Journal, LedgerId, MemoryJournal};
 use std::sync::Arc;
-use support::{BANK, GBP, account, capture, hold, id, journal, open, start, submit, transfer, void};
+use support::{
+    BANK, GBP, account, capture, hold, id, journal, open, start, submit, transfer, void,
+};
 
 fn reversal(number: u128, of: u128) -> GroupReversal {
     let (id, of) = (id(number), id(of));
@@ -311,11 +313,7 @@ async fn captures_are_members_and_fees_stay_where_they_were_paid() {
 }
 
 /// The same events up to one of them, as if each had been decided so much earlier.
-fn copied(
-    from: &MemoryJournal,
-    upto: Lsn,
-    earlier_ns: impl Fn(Lsn) -> u64,
-) -> Arc<MemoryJournal> {
+fn copied(from: &MemoryJournal, upto: Lsn, earlier_ns: impl Fn(Lsn) -> u64) -> Arc<MemoryJournal> {
     let shard = ShardId(0);
     let copy = MemoryJournal::new(LedgerId::random().expect("randomness"));
     let mut writer = copy.open_writer(shard, "test").expect("opens").0;
