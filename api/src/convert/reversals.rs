@@ -84,11 +84,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_it_is_named() {
         let note = proto::Note { reference: "a\nb".into(), ..Default::default() };
-        let request = proto::ReverseGroupRequest {
-            original_lsn: 7,
-            note: Some(note),
-            ..Default::default()
-        };
+        let request =
+            proto::ReverseGroupRequest { original_lsn: 7, note: Some(note), ..Default::default() };
         let error = asked(&request).expect_err("malformed").into_batch_error();
         let fields: Vec<_> = error.violations.iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["id", "original_id", "note.reference"]);
