@@ -85,7 +85,7 @@ async fn what_cannot_be_given_is_refused_with_its_reason() {
     let mut client = LedgerClient::new(server.channel().await);
     let mut ask = async |from_lsn, kinds: Vec<i32>, id| {
         let accounts = vec![proto::Id { id, id_high: 0 }];
-        let asked = SubscribeRequest { from_lsn, kinds, accounts };
+        let asked = SubscribeRequest { from_lsn, kinds, accounts, ..SubscribeRequest::default() };
         client.subscribe(asked).await.map(tonic::Response::into_inner)
     };
     for (from, kinds, id, code, why) in [
