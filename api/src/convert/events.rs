@@ -9,6 +9,7 @@ use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::request::Request;
+use ducat_engine::transfer::TransferKind;
 
 /// Most accounts that one subscription names.
 pub const ACCOUNTS_MAX: usize = 1000;
@@ -27,6 +28,9 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
     }
     if !asked.kinds.is_empty() {
         super::check_count("kinds", asked.kinds.len(), KINDS_MAX)?;
+    }
+    if !asked.transfer_kinds.is_empty() {
+        super::check_count("transfer_kinds", asked.transfer_kinds.len(), KINDS_MAX)?;
     }
     let mut violations = Violations::default();
     for (index, id) in asked.accounts.iter().enumerate() {
