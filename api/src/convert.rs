@@ -26,6 +26,7 @@ pub mod outcomes;
 pub mod past;
 pub mod profiles;
 pub mod refunds;
+pub mod reversals;
 pub mod snapshots;
 mod terms;
 pub mod transfers;

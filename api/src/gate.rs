@@ -41,7 +41,8 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 const REST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls that cost a decision, and can wait too long for it.
-const TRANSFERS: [&str; 2] = ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers"];
+const TRANSFERS: [&str; 3] =
+    ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers", rates::REVERSAL];
 
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";

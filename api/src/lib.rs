@@ -34,6 +34,7 @@ pub mod payments;
 pub mod rates;
 pub mod receipt;
 mod refusal_pace;
+mod reversal_service;
 pub mod server;
 mod services;
 mod serving;

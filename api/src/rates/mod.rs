@@ -31,6 +31,9 @@ use tonic::Code;
 /// The batch call: its service counts its transfers.
 pub(crate) const BATCH: &str = "/ducat.v1.Ledger/CreateTransfers";
 
+/// Groups given back, which take a token for each leg: the first with the call.
+pub(crate) const REVERSAL: &str = "/ducat.v1.Ledger/ReverseGroup";
+
 /// The stream of batches: every batch counts its transfers, and opening it counts nothing.
 pub(crate) const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 
