@@ -115,6 +115,9 @@ fn random_run(seed: u64, mix: Mix) -> Run {
     let mut rng = Rng(seed);
     let mut run = Run::new();
     run.submit((2..=6).map(|id| transfer(10_000 + id, support::WORLD, id, 100)).collect());
+    if mix == Mix::All && rng.below(2) == 0 {
+        (0..6).for_each(|_| run.some_fee(&mut rng));
+    }
     let ids = u128::from(10 + rng.below(60));
     // Some runs outlast the memory of ids.
     let long = rng.below(4) == 0;
@@ -129,7 +132,12 @@ fn random_run(seed: u64, mix: Mix) -> Run {
             11..14 => {
                 let many = 1 + u128::from(rng.below(3));
                 let base = 20_000 + 10 * run.calls.len() as u128;
-                let asked = (0..many).map(|nth| on_holds(&mut rng, &run, base + nth)).collect();
+                let mut asked = Vec::new();
+                for nth in 0..many {
+                    let one = on_holds(&mut rng, &run, base + nth);
+                    let on_any = mix == Mix::All && rng.below(3) == 0;
+                    asked.push(if on_any { on_terms(&mut rng, one, 20) } else { one });
+                }
                 let asked = if rng.below(3) == 0 { linked(asked) } else { asked };
                 run.submit_all(&[asked], &[rng.below(5) == 0]);
             }

@@ -125,7 +125,15 @@ impl Run {
                 let all: Vec<_> = self.events.iter().filter(posted).collect();
                 let event = all[rng.below(all.len() as u64) as usize];
                 let of = event.record.request_id().expect("it is one of a request").get();
-                vec![some_refund(rng, first, of, few, event.lsn)]
+                // Sometimes all that it moved.
+                let moved = event.record.posting().map_or(1, |posted| posted.amount.max(1));
+                let few = if rng.below(4) == 0 { moved - 1 } else { few };
+                let one = some_refund(rng, first, of, few, event.lsn);
+                match rng.below(4) {
+                    0 => super::linked(vec![one, refund(first + 1, of, Some(few + 1))]),
+                    1 => vec![one, refund(first + 1, of, Some(1))],
+                    _ => vec![one],
+                }
             }
             5 => sources(first, &[debit, 2, 3], credit, 40 * few),
             6 => vec![balanced(first, debit, credit, 20 * few, few / 2)],
