@@ -31,6 +31,8 @@ mod kill;
 mod ledger;
 mod load;
 mod model;
+mod money;
+mod money_load;
 mod mounts;
 mod observe;
 mod older;
