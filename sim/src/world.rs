@@ -11,10 +11,11 @@
 //! * `checks`: answers and states against the model;
 //! * `steps`: the journal, snapshots and the clock, step by step;
 //! * `start`: crashes, damage and starts;
-//! * `sagas`: sagas, and what they must have come to.
+//! * `sagas`: sagas, and what they must have come to; `schedules`: schedules, likewise.
 
 mod checks;
 mod sagas;
+mod schedules;
 mod start;
 mod steps;
 
@@ -101,6 +102,8 @@ enum Action {
     GiveIds,
     Encode,
     WriteSnapshot,
+    DefineSchedule,
+    TellSchedule,
     StartSaga,
     TellSaga,
     Drive,
@@ -137,6 +140,9 @@ struct World<'a> {
     acknowledged: HashMap<TransferId, Outcome>,
     acknowledged_lsn: u64,
     sagas_started: usize,
+    schedules_defined: usize,
+    /// How often something was asked of schedules.
+    schedules_told: usize,
     now_ns: u64,
     faulty: bool,
     /// How often it was killed between two steps.
@@ -186,7 +192,8 @@ fn play_all(plan: &Plan) -> Result<Report, String> {
         }
     }
     world.arrived.extend(unsure);
-    let all = (world.arrived.len() + world.script.len() + 20 * plan.sagas) as u64;
+    let all =
+        (world.arrived.len() + world.script.len() + 20 * (plan.sagas + plan.schedules)) as u64;
     world.run(DRAIN_STEPS + DRAIN_STEPS_EACH * all)?;
     world.check_end()?;
     Ok(world.report)
@@ -223,6 +230,8 @@ impl<'a> World<'a> {
             acknowledged: HashMap::new(),
             acknowledged_lsn: 0,
             sagas_started: 0,
+            schedules_defined: 0,
+            schedules_told: 0,
             now_ns: 1_000,
             faulty: false,
             crashes_between: 0,
@@ -341,6 +350,7 @@ impl<'a> World<'a> {
             Action::Append => self.append()?,
             Action::Acknowledge => self.acknowledge()?,
             Action::StartSaga | Action::TellSaga | Action::Drive => self.saga_step(action)?,
+            Action::DefineSchedule | Action::TellSchedule => self.schedule_step(action)?,
             other => self.snapshot_step(other)?,
         }
         Ok(())
