@@ -141,7 +141,8 @@ async fn what_begins_and_what_ends_is_posted_and_signed() {
     let more = ["--alerts-secret", text(&secret), "--alerts-window-s", "1"];
     let server = Server::start(dir.path(), &watching(&url, &more));
     let client = opened(&server).await;
-    assert!(receiver.posts().is_empty(), "all is well");
+    let refusals = |post: &Post| post.alert("DucatRefusalsHigh").is_some();
+    assert!(!receiver.posts().iter().any(refusals), "nothing was refused yet");
     // Refused by the rules: twenty at least within one window.
     let mut id = 0;
     let began = loop {
@@ -149,7 +150,7 @@ async fn what_begins_and_what_ends_is_posted_and_signed() {
         id += 30;
         client.create_transfers(refused).await.expect("answered");
         let told = receiver.posts();
-        if let Some(post) = told.into_iter().find(|p| p.alert("DucatRefusalsHigh").is_some()) {
+        if let Some(post) = told.into_iter().find(refusals) {
             break post;
         }
         assert!(id < 1_000_000, "nobody is told");
@@ -194,11 +195,11 @@ fn a_receiver_that_fails_is_left_alone_for_a_while_and_hears_of_it_later() {
     assert!(receiver.posts().len() >= 4);
     assert!(receiver.posts()[3].alert("DucatThroughputLow").is_some());
     let status = status(&server);
-    let [alert] = &status["alerts"].as_array().expect("a list")[..] else { panic!("{status}") };
-    assert_eq!(
-        (&alert["name"], &alert["severity"]),
-        (&"DucatThroughputLow".into(), &"warning".into())
-    );
+    // Others may have begun on a slow machine.
+    let alerts = status["alerts"].as_array().expect("a list");
+    let alert =
+        alerts.iter().find(|alert| alert["name"] == "DucatThroughputLow").expect("it goes on");
+    assert_eq!(alert["severity"], "warning");
     let people = printed(&server, &["status"]);
     assert!(people.contains("DucatThroughputLow (warning) since "), "{people}");
     assert!(people.contains("alerts-webhook: breaker closed, "), "{people}");
