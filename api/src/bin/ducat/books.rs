@@ -194,10 +194,6 @@ fn verified_text(found: &proto::VerifyBalancesResponse, json: bool) -> Result<St
         let (internal, external) = (&total.internal, &total.external);
         text += &format!("\n{}: {internal} in accounts, {external} outside", total.currency);
     }
-    if found.overdrawn > 0 {
-        let count = output::count(found.overdrawn);
-        text += &format!("\n{count} accounts are overdrawn beyond their limit");
-    }
     for difference in &found.differences {
         let whose = account(difference).map(|id| format!(", account {id}")).unwrap_or_default();
         text += &format!("\nevent {}{whose}: {}", difference.lsn, difference.what);
