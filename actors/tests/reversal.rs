@@ -12,23 +12,20 @@ use ducat_engine::fees::{FeeRule, Schedule};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::note::Note;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::request::{RefundRequest, Request};
+use ducat_engine::request::Request;
 use ducat_engine::terms::{Balancing, DebitCap, Termed, Terms, leg_id};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::transfer::{TransferKind, TransferRequest};
 use ducat_persistence::{AppendBuffer, Journal, LedgerId, MemoryJournal};
 use std::sync::Arc;
 use support::{
-    BANK, GBP, account, capture, hold, id, journal, open, start, submit, transfer, void,
+    BANK, GBP, account, ask, capture, hold, id, journal, open, refund, start, submit, transfer,
+    void,
 };
 
 fn reversal(number: u128, of: u128) -> GroupReversal {
     let (id, of) = (id(number), id(of));
     GroupReversal { id, of, of_lsn: None, allow_overdraft: false, note: Note::default() }
-}
-
-async fn ask(handle: &Handle, requests: Vec<Request>) -> Answers {
-    handle.submit(requests).expect("room").answers().await.expect("up")
 }
 
 /// Takes the group apart and has it given back.
@@ -40,19 +37,6 @@ async fn reverse(handle: &Handle, asked: GroupReversal) -> Result<Answers, Rever
 
 fn rejections(answers: &Answers) -> Vec<Option<Rejection>> {
     answers.outcomes.iter().map(|outcome| outcome.rejection).collect()
-}
-
-fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
-    RefundRequest {
-        id: id(number),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
-    }
 }
 
 /// Links all but the last.

@@ -17,7 +17,7 @@ mod rules;
 mod sample;
 
 pub use board::{Board, Firing};
-pub use rules::{NAMES, Severity, Thresholds};
+pub use rules::{RULES, Rule, Severity, Thresholds};
 pub use sample::Sample;
 
 use crate::metrics::Metrics;
@@ -28,18 +28,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
-
-/// How urgent the alert of this name is; `None` when there is none.
-#[must_use]
-pub fn severity(name: &str) -> Option<Severity> {
-    rules::RULES.iter().find(|rule| rule.name == name).map(|rule| rule.severity)
-}
-
-/// What the alert of this name means, in a few words; `None` when there is none.
-#[must_use]
-pub fn summary(name: &str) -> Option<&'static str> {
-    rules::RULES.iter().find(|rule| rule.name == name).map(|rule| rule.summary)
-}
 
 /// How alerts are watched for and told.
 #[derive(Debug)]

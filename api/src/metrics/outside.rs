@@ -77,7 +77,7 @@ fn firing(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     let firing = watching.firing();
     let help = "1 while the server itself tells of an alert";
     let mut family = to.0.encode_descriptor("alert_firing", help, None, MetricType::Gauge)?;
-    for name in alerts::NAMES {
+    for name in alerts::RULES.each_ref().map(|rule| rule.name) {
         let fires = firing.iter().any(|firing| firing.rule.name == name);
         let labels = [("alert", name)];
         let mut metric = family.encode_family(&labels)?;

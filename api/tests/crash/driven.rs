@@ -14,14 +14,14 @@ use ducat_engine::ids::{SagaId, ScheduleId};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Schedules; each pays an account of its own.
-const SCHEDULES: u64 = 3;
+/// Accounts that schedules pay; each run begins one schedule.
+const PAID: u64 = 3;
 
 /// Runs of each; all of them are due from the beginning, one after another.
 const RUNS: u32 = 150;
 
-/// Sagas. Each other one waits in vain in the end, and is undone.
-const SAGAS: u64 = 60;
+/// Sagas that each run begins. Each other one waits in vain in the end, and is undone.
+const SAGAS_EACH: u64 = 20;
 
 /// Account pairs that sagas share.
 const PAIRS: u64 = 4;
@@ -48,7 +48,7 @@ fn planned(debit: u64, credit: u64, amount: &str) -> proto::PlannedTransfer {
 fn schedule(number: u64) -> proto::ScheduleDefinition {
     proto::ScheduleDefinition {
         id: number + 1,
-        transfer: Some(planned(WORLD_GBP, COLD.start + number, "0.05")),
+        transfer: Some(planned(WORLD_GBP, COLD.start + number % PAID, "0.05")),
         calendar: Some(proto::ScheduleCalendar {
             rule: Some(Rule::Cron("* * * * *".to_owned())),
             time_zone: "UTC".to_owned(),
@@ -62,7 +62,7 @@ fn schedule(number: u64) -> proto::ScheduleDefinition {
 
 /// The accounts of a saga: the first is paid from outside and pays the second.
 fn pair(number: u64) -> (u64, u64) {
-    let first = COLD.start + SCHEDULES + 2 * (number % PAIRS);
+    let first = COLD.start + PAID + 2 * (number % PAIRS);
     (first, first + 1)
 }
 
@@ -98,40 +98,43 @@ fn killed_while_schedules_run_and_sagas_advance_each_is_done_once() {
     let mut row = Row::new("SIGKILL while schedules run and sagas advance");
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");
-    let mut amid = 0;
-    for run in 0..tries("DUCAT_KILLS", 4) {
+    let (kills, mut amid) = (tries("DUCAT_KILLS", 4), 0);
+    for run in 0..kills {
         let launch = Launch::with(&["--partitions", ["1", "2", "4"][run % 3]]);
         let server = launch.start(&data).expect("it starts");
-        let open = runtime.block_on(begin(&server)).expect("the server answers");
+        // Each run has something new to do, so that every kill comes amid work.
+        let begun = run as u64 + 1;
+        amid += runtime.block_on(begin(&server, begun)).expect("the server answers");
         Attack::pause(&mut dice, 120);
-        amid += open;
         server.kill();
         row.runs += 1;
     }
     let server = Launch::default().start(&data).expect("it starts");
-    runtime.block_on(begin(&server)).expect("the server answers");
-    runtime.block_on(ended(&server)).expect("the server answers");
-    runtime.block_on(check(&server)).expect("the server answers");
+    let all = kills as u64;
+    runtime.block_on(begin(&server, all)).expect("the server answers");
+    runtime.block_on(ended(&server, all)).expect("the server answers");
+    runtime.block_on(check(&server, all)).expect("the server answers");
     server.terminate();
     assert_eq!(server.wait().status.code(), Some(0));
     row.note(format!(
-        "{SCHEDULES} schedules of {RUNS} runs, {SAGAS} sagas, half of them undone; {amid} not over \
-         when the server was killed"
+        "{all} schedules of {RUNS} runs, {} sagas, half of them undone; {amid} not over when they \
+         were asked for before a kill",
+        all * SAGAS_EACH
     ));
     row.finish();
 }
 
-/// Opens accounts, defines and starts everything, to the letter as before; gives how many of it was
-/// not over then.
-async fn begin(server: &Server) -> Result<usize, ClientError> {
+/// Opens accounts, defines and starts what so many runs begin, to the letter as before; gives how
+/// many of it was not over then.
+async fn begin(server: &Server, runs: u64) -> Result<usize, ClientError> {
     let client = Client::connect(server.address()).await?;
     open(&client).await?;
     let mut open = 0;
-    for number in 0..SCHEDULES {
+    for number in 0..runs {
         let found = client.create_schedule(schedule(number)).await?;
         open += usize::from(found.status() == ScheduleStatus::Active);
     }
-    for number in 0..SAGAS {
+    for number in 0..runs * SAGAS_EACH {
         let found = client.start_saga(saga(number)).await?;
         open += usize::from(!is_over(found.state()));
     }
@@ -143,10 +146,10 @@ const fn is_over(state: SagaState) -> bool {
 }
 
 /// Waits until every schedule and every saga has come to its end.
-async fn ended(server: &Server) -> Result<(), ClientError> {
+async fn ended(server: &Server, runs: u64) -> Result<(), ClientError> {
     let client = Client::connect(server.address()).await?;
     let since = Instant::now();
-    for number in 0..SCHEDULES {
+    for number in 0..runs {
         let id = ScheduleId::new(u128::from(number + 1)).expect("not zero");
         loop {
             let found = client.get_schedule(id).await?;
@@ -158,7 +161,7 @@ async fn ended(server: &Server) -> Result<(), ClientError> {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    for number in 0..SAGAS {
+    for number in 0..runs * SAGAS_EACH {
         let id = SagaId::new(u128::from(number + 1)).expect("not zero");
         loop {
             let found = client.get_saga(id).await?;
@@ -176,25 +179,31 @@ async fn ended(server: &Server) -> Result<(), ClientError> {
 
 /// The amounts of an account's entries, minor units, sorted.
 async fn amounts(client: &Client, id: u64) -> Result<Vec<i128>, ClientError> {
-    let page = client.list_entries(account(id), 1_000, "").await?;
-    assert!(page.next_cursor.is_empty(), "one page holds them");
-    let mut amounts: Vec<i128> =
-        page.entries.iter().map(|entry| crate::standing::minor(&entry.amount)).collect();
+    let (mut amounts, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.list_entries(account(id), 1_000, &cursor).await?;
+        amounts.extend(page.entries.iter().map(|entry| crate::standing::minor(&entry.amount)));
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
     amounts.sort_unstable();
     Ok(amounts)
 }
 
 /// Every run and every step is one entry, and what was undone was so once.
-async fn check(server: &Server) -> Result<(), ClientError> {
+async fn check(server: &Server, runs: u64) -> Result<(), ClientError> {
     let client = Client::connect(server.address()).await?;
-    for number in 0..SCHEDULES {
-        let found = amounts(&client, COLD.start + number).await?;
-        assert_eq!(found, vec![5; RUNS as usize], "schedule {number}");
+    for paid in 0..PAID {
+        let schedules = (0..runs).filter(|number| number % PAID == paid).count();
+        let found = amounts(&client, COLD.start + paid).await?;
+        assert_eq!(found, vec![5; schedules * RUNS as usize], "account {paid}");
     }
     for pair_number in 0..PAIRS {
         let (first, second) = pair(pair_number);
         let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
-        for number in (0..SAGAS).filter(|number| number % PAIRS == pair_number) {
+        for number in (0..runs * SAGAS_EACH).filter(|number| number % PAIRS == pair_number) {
             of_first.extend([7, -3]);
             of_second.push(3);
             if is_undone(number) {

@@ -5,7 +5,7 @@ use crate::alerts::Receiver;
 use crate::figures::ask;
 use crate::program::{Server, ducat, place, stdout, text};
 use crate::world::{BANK, open, transfer};
-use ducat_api::alerts::NAMES;
+use ducat_api::alerts::RULES;
 use ducat_api::client::Client;
 use promql_parser::label::Matchers;
 use promql_parser::parser::{self, AggregateExpr, Expr, LabelModifier, VectorSelector};
@@ -196,22 +196,15 @@ fn the_server_and_prometheus_know_the_same_alerts() {
     let outside = ["DucatDown", "DucatNotReady"];
     let rules = rules();
     let names: BTreeSet<&str> = rules.iter().map(|rule| rule.alert.as_str()).collect();
-    let own: BTreeSet<&str> = NAMES.into_iter().chain(outside).collect();
-    assert_eq!(names, own);
     assert_eq!(names.len(), rules.len());
-    for rule in &rules {
-        let severity = ducat_api::alerts::severity(&rule.alert);
-        let severity = severity.map_or("critical", ducat_api::alerts::Severity::name);
-        assert_eq!(rule.labels["severity"], severity, "{}", rule.alert);
-        let summary = ducat_api::alerts::summary(&rule.alert);
-        assert_eq!(
-            rule.annotations["summary"],
-            summary.unwrap_or(&rule.annotations["summary"]),
-            "{}",
-            rule.alert
-        );
-        assert!(rule.annotations["description"].len() > 20, "{}", rule.alert);
+    for own in &RULES {
+        let twin = rules.iter().find(|rule| rule.alert == own.name).expect(own.name);
+        assert_eq!(twin.labels["severity"], own.severity.name(), "{}", own.name);
+        assert_eq!(twin.annotations["summary"], own.summary, "{}", own.name);
+        assert!(twin.annotations["description"].len() > 20, "{}", own.name);
     }
+    let own: BTreeSet<&str> = RULES.iter().map(|rule| rule.name).chain(outside).collect();
+    assert_eq!(names, own);
     let tests = TESTS.map(|file| fs::read_to_string(deploy("prometheus").join(file)));
     let tests: String = tests.map(|text| text.expect("there")).concat();
     for name in names {

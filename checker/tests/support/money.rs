@@ -18,17 +18,7 @@ pub const FEES: u128 = 5;
 
 /// A refund, of all that remains without an amount.
 pub fn refund(this: u128, of: u128, amount: Option<u128>) -> Request {
-    RefundRequest {
-        id: id(this),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
-    }
-    .into()
+    RefundRequest::plain(id(this), id(of), amount).into()
 }
 
 /// A transfer of what the debit account can spend, up to an amount.
