@@ -10,7 +10,9 @@
 
 mod alerts;
 mod banner;
+mod failures;
 mod logs;
+mod options;
 mod ready_file;
 mod reload;
 pub(crate) mod replay_bar;
@@ -19,28 +21,27 @@ mod signals;
 mod snapshots;
 mod upkeep;
 
-use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
+use crate::causes::with_causes;
 use crate::config::File;
 use crate::exit::{Done, Exit, Failure};
 use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
-use ducat_actors::start::{Engine, StartError};
-use ducat_api::budget::Budget;
-use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
+use ducat_actors::start::Engine;
+use ducat_api::compose::{self, OpenJournal, Opening};
 use ducat_api::identity::Guard;
 use ducat_api::metrics::Metrics;
 use ducat_api::rates::Limits;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
-use ducat_api::stream::StreamOptions;
-use ducat_persistence::DataDirError;
+use failures::{internal, open_failure, start_failure, unavailable};
+use options::{engine_options, server_options};
 use ready_file::ReadyFile;
 use signals::Signals;
 use snapshots::SnapshotArgs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted.
@@ -415,93 +416,6 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
                 .map_err(|error| open_failure(&error, &args.data_dir))?;
             Ok((opened, Durability::PowerLoss))
         }
-    }
-}
-
-/// How a data directory that cannot be opened ends the command.
-fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
-    let exit = match error {
-        error if error.is_in_use() => Exit::Held,
-        // Its text says what to restore.
-        OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
-        error if error.is_damage() => return damaged_look_closer(error, data_dir),
-        _ => Exit::CannotCreate,
-    };
-    Failure::new(exit, with_causes(error))
-}
-
-/// How an engine that does not start ends the command.
-fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
-    let exit = match error {
-        StartError::Options(_) => Exit::Usage,
-        StartError::Replay(replay) if compose::is_replay_damage(replay) => {
-            return damaged_look_closer(error, data_dir);
-        }
-        StartError::Snapshots(rebuild) if compose::is_rebuild_damage(rebuild) => {
-            return damaged_snapshots(rebuild, data_dir);
-        }
-        StartError::Snapshots(_) => Exit::CannotCreate,
-        StartError::Checkpoints(contradiction) if contradiction.is_damage() => Exit::Damaged,
-        StartError::Checkpoints(_) => Exit::CannotCreate,
-        // The disk refused: it cannot be read, or the new epoch cannot be written.
-        StartError::Replay(_) => Exit::CannotCreate,
-        StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
-            Exit::Internal
-        }
-    };
-    Failure::new(exit, with_causes(error))
-}
-
-fn unavailable(verb: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::Unavailable,
-        format!("could not {verb} {address}: {error}. Choose another address with --listen"),
-    )
-}
-
-fn internal(verb: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::new(Exit::Internal, format!("could not {verb}: {}", with_causes(error)))
-}
-
-fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
-    let size = |value: u64, flag: &str| {
-        usize::try_from(value)
-            .map_err(|_| Failure::usage(format!("{flag} is larger than this machine can count")))
-    };
-    Ok(EngineOptions {
-        partitions: args.partitions,
-        in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
-        queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
-        remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
-        subscribers_max: args.subscribers_max as usize,
-        snapshots: None,
-        archive: None,
-        backup: None,
-        disk: None,
-        checkpoints: None,
-    })
-}
-
-fn mebibytes(count: u32) -> Budget {
-    Budget::new(count as usize * 1024 * 1024)
-}
-
-fn server_options(args: &ServeArgs) -> ServerOptions {
-    ServerOptions {
-        connections_max: args.connections_max as usize,
-        calls_max: args.calls_max as usize,
-        calls_per_principal_max: args.calls_per_principal_max as usize,
-        requests: mebibytes(args.requests_mib),
-        answers: mebibytes(args.answers_mib),
-        streams: StreamOptions {
-            window: args.stream_window as usize,
-            room_timeout: Duration::from_millis(args.room_timeout_ms),
-            unread_timeout: Duration::from_millis(args.unread_timeout_ms),
-        },
-        drain_timeout: Duration::from_millis(args.drain_timeout_ms),
-        // After the stream's own end, so that its status can still arrive.
-        unread_timeout: Duration::from_millis(args.unread_timeout_ms) * 2,
-        ..ServerOptions::default()
     }
 }
 
