@@ -8,6 +8,7 @@ mod dry_run;
 mod explain;
 mod fees;
 mod past;
+mod reversal;
 mod snapshots;
 mod upkeep;
 mod views;
@@ -21,6 +22,7 @@ pub use crate::dry_run::{DryAnswers, Judged};
 pub use driven::{DRIVEN_PAGE_MAX, SagasPage, SchedulesPage};
 pub use explain::{AccountThen, Explained};
 pub use fees::{FeeAttached, FeesPage};
+pub use reversal::{GroupFault, GroupReversal, Reversal, ReversalError, ReversalLeg};
 pub use views::{
     AccountShown, AccountsAt, AccountsPage, CurrencyTotal, EntriesPage, Entry, HistoryEntry,
     HistoryEvent, HistoryPage, HoldNow, HoldState, HoldView, HoldsAt, HoldsPage, Now, RefundView,

@@ -5,7 +5,7 @@
 mod support;
 
 use ducat_actors::feed::Subscription;
-use ducat_actors::handle::{EngineOptions, Handle};
+use ducat_actors::handle::{EngineOptions, GroupReversal, Handle};
 use ducat_actors::history::{Moment, StatementQuery};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::snapshots::{SnapshotOptions, offline, rebuild};
@@ -14,6 +14,7 @@ use ducat_actors::upkeep::archiving::ArchiveOptions;
 use ducat_engine::ids::{Lsn, ShardId, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
+use ducat_engine::note::Note;
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::archive::{Step, TrimError, TrimOptions, Trimmer, archive_after_snapshot};
 use ducat_persistence::snapshot::SnapshotStore;
@@ -290,6 +291,45 @@ async fn an_engine_archives_by_itself_and_answers_from_the_archive() {
         }
     }
     look_back(&handle, &opened, first[0].lsn).await;
+    engine.shutdown().await.expect("drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_lies_in_the_archive_is_given_back() {
+    let home = tempfile::tempdir().expect("a directory");
+    let root = home.path().join("data");
+    fill(&root, 1).await;
+    let group = {
+        let opened = opened(&root);
+        let engine = engine(&opened, options(&opened)).await;
+        let mut group =
+            vec![transfer(11, 2, 3, 50), transfer(12, 3, BANK, 20), transfer(13, 2, 3, 5)];
+        group[..2].iter_mut().for_each(|member| member.linked = true);
+        let outcomes = submit(&engine.handle(), group).await;
+        engine.shutdown().await.expect("drains");
+        outcomes
+    };
+    fill(&root, 2).await;
+    fill(&root, 3).await;
+    let opened = opened(&root);
+    let (snapshots, archive) = (&opened.snapshots, &opened.archive);
+    archive_after_snapshot(&*opened.view, SHARD, snapshots, archive, ALL).expect("archives");
+    assert!(opened.view.trimmed_to(SHARD).expect("known").lsn > group[2].lsn);
+    let engine = engine(&opened, options(&opened)).await;
+    let handle = engine.handle();
+    let of = group[1].id;
+    for (number, of_lsn, done) in [(21, Some(group[1].lsn), true), (22, None, false)] {
+        let id = TransferId::new(number).expect("not zero");
+        let (allow_overdraft, note) = (false, Note::default());
+        let asked = GroupReversal { id, of, of_lsn, allow_overdraft, note };
+        let reversal = handle.reversal(&asked).await.expect("a group");
+        let members: Vec<_> = reversal.legs.iter().map(|leg| leg.original).collect();
+        assert_eq!(members, [group[2].id, group[1].id, group[0].id]);
+        let outcomes = handle.submit(reversal.requests).expect("room").outcomes().await;
+        let outcomes = outcomes.expect("up");
+        // Account 3 has 35 of the 55 it got, and pays the 50 once the bank has given back the 20.
+        assert!(outcomes.iter().all(|o| o.rejection.is_none() == done), "{number}: {outcomes:?}");
+    }
     engine.shutdown().await.expect("drains");
 }
 

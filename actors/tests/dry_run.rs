@@ -5,22 +5,9 @@ mod support;
 
 use ducat_actors::handle::{Answers, Handle};
 use ducat_engine::ids::Lsn;
-use ducat_engine::request::{RefundRequest, Request};
+use ducat_engine::request::Request;
 use ducat_engine::testing::rng::Rng;
-use support::{BANK, capture, hold, id, journal, open, start, submit, transfer};
-
-fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
-    RefundRequest {
-        id: id(number),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
-    }
-}
+use support::{BANK, capture, hold, journal, open, refund, start, submit, transfer};
 
 /// What does not depend on when it was decided, or whether it was.
 fn plain(answers: &Answers) -> Answers {

@@ -26,7 +26,7 @@ fn from(lsn: u64) -> Subscription {
 
 fn of(accounts: &[u128], kinds: &[EventKind]) -> Subscription {
     let accounts = accounts.iter().map(|id| account(*id)).collect();
-    let filter = FeedFilter { accounts, kinds: kinds.to_vec(), fired: false };
+    let filter = FeedFilter { accounts, kinds: kinds.to_vec(), ..FeedFilter::default() };
     Subscription { filter, ..from(1) }
 }
 

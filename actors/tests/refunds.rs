@@ -3,7 +3,7 @@
 
 mod support;
 
-use ducat_actors::handle::{Answers, Handle, RefundView, RequestError};
+use ducat_actors::handle::{Answers, RefundView, RequestError};
 use ducat_actors::owners::OwnersSeen;
 use ducat_engine::ids::Lsn;
 use ducat_engine::profile::ProfileChange;
@@ -11,24 +11,7 @@ use ducat_engine::refunds::RefundState;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{RefundRequest, Request};
 use std::collections::BTreeMap;
-use support::{BANK, capture, hold, id, journal, open, start, submit, transfer};
-
-fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
-    RefundRequest {
-        id: id(number),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
-    }
-}
-
-async fn ask(handle: &Handle, requests: Vec<Request>) -> Answers {
-    handle.submit(requests).expect("room").answers().await.expect("up")
-}
+use support::{BANK, ask, capture, hold, id, journal, open, refund, start, submit, transfer};
 
 fn rejections(answers: &Answers) -> Vec<Option<Rejection>> {
     answers.outcomes.iter().map(|outcome| outcome.rejection).collect()

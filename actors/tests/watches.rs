@@ -9,7 +9,7 @@ use ducat_actors::snapshots::{SnapshotOptions, SnapshotSchedule};
 use ducat_actors::start::Engine;
 use ducat_engine::ids::{AccountId, Lsn, ShardId};
 use ducat_engine::limits::LimitsChange;
-use ducat_engine::request::{HoldRequest, RefundRequest, Request};
+use ducat_engine::request::{HoldRequest, Request};
 use ducat_engine::testing::rng::Rng;
 use ducat_engine::transfer::{AccountRejection, BalanceAfter};
 use ducat_engine::watch::{Condition, Figure, Flow, WATCHES_MAX, WatchChange};
@@ -17,7 +17,7 @@ use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{Journal, LedgerId};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{BANK, account, capture, hold, id, journal, open, start, submit, transfer, void};
+use support::{BANK, account, capture, hold, journal, open, refund, start, submit, transfer, void};
 
 const HOUR_NS: u64 = 3_600 * 1_000_000_000;
 
@@ -224,19 +224,6 @@ impl Reading {
                 self.told.push((lsn, account(2), name.clone(), sum));
             }
         }
-    }
-}
-
-fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
-    RefundRequest {
-        id: id(number),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::deadline::Deadline;
 use crate::identity::{Caller, Guard};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::rates::places::{Place, Places};
 use crate::rates::{self, Limits};
 use crate::refusal_pace::RefusalPace;
 use crate::services::Services;
@@ -40,7 +41,8 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 const REST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls that cost a decision, and can wait too long for it.
-const TRANSFERS: [&str; 2] = ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers"];
+const TRANSFERS: [&str; 3] =
+    ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers", rates::REVERSAL];
 
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
@@ -54,6 +56,7 @@ pub struct Gate {
     refusals: Arc<Refusals>,
     guard: Option<Arc<Guard>>,
     limits: Option<Arc<Limits>>,
+    places: Option<Arc<Places>>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -80,7 +83,8 @@ impl Gate {
         };
         let calls = Arc::new(Semaphore::new(max));
         let refusals = Arc::new(refusals);
-        Self { calls, handle, requests, refusals, guard: None, limits: None, metrics: None }
+        let (guard, limits, places, metrics) = (None, None, None, None);
+        Self { calls, handle, requests, refusals, guard, limits, places, metrics }
     }
 
     /// The same, with a guard that asks who is calling.
@@ -93,6 +97,12 @@ impl Gate {
     #[must_use]
     pub fn limited_by(self, limits: Option<Arc<Limits>>) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same, with so many places for each principal.
+    #[must_use]
+    pub fn with_places(self, places: Option<Arc<Places>>) -> Self {
+        Self { places, ..self }
     }
 
     /// The same, with somebody who counts the calls.
@@ -220,6 +230,18 @@ impl Gated {
     }
 }
 
+impl Gated {
+    /// One of its principal's places for the call, or the headers of its refusal.
+    fn place(&self, request: &http::Request<Incoming>) -> Result<Option<Place>, http::HeaderMap> {
+        let caller = request.extensions().get::<Caller>();
+        let Some((places, caller)) = self.gate.places.as_ref().zip(caller) else { return Ok(None) };
+        let place = places.take(caller);
+        place
+            .map(Some)
+            .map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
+    }
+}
+
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answer>, Infallible>> + Send>>;
 
 impl hyper::service::Service<http::Request<Incoming>> for Gated {
@@ -255,15 +277,22 @@ impl Gated {
                 return Box::pin(async move { Ok(refusing.await) });
             }
         };
-        if let Err(headers) = self.ask_who(&mut request).and_then(|()| self.count(&request)) {
-            let refusing = refuse(headers, request.into_body(), None);
-            return Box::pin(async move { Ok(refusing.await) });
-        }
+        // A call that finds no place takes nothing from its caller's rate.
+        let own = self.ask_who(&mut request).and_then(|()| self.place(&request));
+        let own = own.and_then(|own| self.count(&request).map(|()| own));
+        let own = match own {
+            Ok(own) => own,
+            Err(headers) => {
+                let refusing = refuse(headers, request.into_body(), None);
+                return Box::pin(async move { Ok(refusing.await) });
+            }
+        };
         let (mut request, intake) = self.gate.meter(request);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let call = Arc::new(Call { connection: Arc::clone(&self.connection), _place: place });
+        let connection = Arc::clone(&self.connection);
+        let call = Arc::new(Call { connection, _place: place, _own: own });
         let answering = self.services.call(request);
         Box::pin(async move {
             let Ok(mut response) = match deadline {
@@ -292,6 +321,7 @@ fn too_late() -> http::Response<Body> {
 struct Call {
     connection: Arc<Unread>,
     _place: OwnedSemaphorePermit,
+    _own: Option<Place>,
 }
 
 /// An answer's body in pieces, each of which keeps its room, its call and its age.

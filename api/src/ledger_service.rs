@@ -80,10 +80,14 @@ impl LedgerService {
         Self { metrics, ..self }
     }
 
-    fn count(&self, outcomes: &[Outcome]) {
+    pub(crate) fn count(&self, outcomes: &[Outcome]) {
         if let Some(metrics) = &self.metrics {
             metrics.batch(outcomes);
         }
+    }
+
+    pub(crate) fn limits(&self) -> Option<&Limits> {
+        self.limits.as_deref()
     }
 
     /// Who makes the call.
@@ -113,7 +117,7 @@ impl LedgerService {
         Ok(answered(writer.entries(&page, next.unwrap_or_default()), room))
     }
 
-    async fn room(&self, bytes: usize) -> Result<Room, Status> {
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
         let room = self.answers.room_within(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
@@ -709,6 +713,15 @@ impl Ledger for LedgerService {
         };
         let answer = refunds::page(id, &page, &self.handle.currencies());
         Ok(answered(answer, room))
+    }
+
+    async fn reverse_group(
+        &self,
+        request: Request<proto::ReverseGroupRequest>,
+    ) -> Result<Response<proto::ReverseGroupResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let caller = self.caller(&request)?;
+        self.reverse_one_group(&caller, deadline, request.into_inner()).await
     }
 
     type SubscribeStream = AnswerStream;

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod alerts;
 pub mod allocator;
 pub mod budget;
 pub mod certs;
@@ -28,10 +29,12 @@ pub mod intake;
 pub mod ledger_service;
 pub mod metrics;
 pub mod operator_service;
+pub mod outside;
 pub mod payments;
 pub mod rates;
 pub mod receipt;
 mod refusal_pace;
+mod reversal_service;
 pub mod server;
 mod services;
 mod serving;
@@ -40,6 +43,7 @@ pub mod status;
 pub mod stream;
 pub mod tls;
 pub mod unread;
+pub mod verification;
 pub mod violation;
 mod watch_service;
 pub mod wire;

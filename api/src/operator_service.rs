@@ -1,9 +1,11 @@
 //! The service `Operator`: what the engine is doing, for those who run it.
 
+use crate::alerts::Alerts;
 use crate::budget::Budget;
 use crate::convert::accounts::Writer;
-use crate::convert::{self, cursor, fees, past, snapshots, upkeep};
+use crate::convert::{self, cursor, fees, health, past, snapshots, upkeep};
 use crate::identity::{Caller, checks};
+use crate::outside::Breaker;
 use crate::proto::{
     self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
     CreateSnapshotResponse, GetStatusRequest, GetStatusResponse, ListSnapshotsRequest,
@@ -13,6 +15,7 @@ use crate::proto::{
 use crate::servers::operator_server::Operator;
 use crate::status::{self, Refusal};
 use crate::stream::Draining;
+use crate::verification::Verifications;
 use crate::violation::Violations;
 use ducat_actors::handle::Handle;
 use ducat_actors::snapshots::SnapshotFailed;
@@ -20,6 +23,7 @@ use ducat_engine::fees::FeeFault;
 use ducat_engine::ids::Lsn;
 use ducat_engine::money::format_minor;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -66,20 +70,45 @@ pub struct OperatorService {
     answers: Budget,
     draining: Draining,
     guarded: bool,
+    verifications: Arc<Verifications>,
+    breakers: Vec<Arc<Breaker>>,
+    alerts: Option<Arc<Alerts>>,
 }
 
 impl OperatorService {
     /// The service over this engine; the budgets are those of the server. What takes long is
     /// given up when `draining` says so.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         handle: Handle,
         info: ServerInfo,
         requests: Budget,
         answers: Budget,
         draining: Draining,
     ) -> Self {
-        Self { handle, info, requests, answers, draining, guarded: false }
+        Self {
+            handle,
+            info,
+            requests,
+            answers,
+            draining,
+            guarded: false,
+            verifications: Arc::default(),
+            breakers: Vec::new(),
+            alerts: None,
+        }
+    }
+
+    /// The same, whose proofs are remembered here.
+    #[must_use]
+    pub fn verifying_with(self, verifications: Arc<Verifications>) -> Self {
+        Self { verifications, ..self }
+    }
+
+    /// The same, in a server that calls these outside itself and watches for alerts.
+    #[must_use]
+    pub fn calling(self, breakers: Vec<Arc<Breaker>>, alerts: Option<Arc<Alerts>>) -> Self {
+        Self { breakers, alerts, ..self }
     }
 
     /// The same, behind a guard that says of every call who makes it.
@@ -209,11 +238,15 @@ impl Operator for OperatorService {
             }),
             ..GetStatusResponse::default()
         };
-        let health = self.handle.health();
-        answer.archive = health.archive.map(upkeep::archive_health);
+        let upkept = self.handle.health();
+        answer.archive = upkept.archive.map(upkeep::archive_health);
         answer.backup =
-            health.backup.map(|backup| upkeep::backup_health(backup, answer.durable_lsn));
-        answer.disk = health.disk.map(upkeep::disk_health);
+            upkept.backup.map(|backup| upkeep::backup_health(backup, answer.durable_lsn));
+        answer.disk = upkept.disk.map(upkeep::disk_health);
+        answer.verification = health::verification_health(self.verifications.figures());
+        answer.dependencies = self.breakers.iter().map(|b| health::dependency(b)).collect();
+        let firing = self.alerts.iter().flat_map(|alerts| alerts.firing());
+        answer.alerts = firing.map(health::firing).collect();
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
             let mut writer = Writer::new(&currencies);
@@ -280,7 +313,7 @@ impl Operator for OperatorService {
         &self,
         _request: Request<proto::VerifyBalancesRequest>,
     ) -> Result<Response<proto::VerifyBalancesResponse>, Status> {
-        let found = self.unless_draining(self.handle.verify_balances()).await?;
+        let found = self.unless_draining(self.verifications.make(&self.handle)).await?;
         let found = found.map_err(status::request)?;
         Ok(Response::new(past::verified(&found, &self.handle.currencies())))
     }

@@ -10,6 +10,7 @@
 //! told to go away, `StreamTransfers` stops reading and answers what is in flight, and after
 //! a bounded time whatever is still open is cut.
 
+use crate::alerts::Alerts;
 use crate::budget::Budget;
 use crate::connections::Connections;
 use crate::driven_service::DrivenService;
@@ -18,8 +19,10 @@ use crate::identity::Guard;
 use crate::ledger_service::LedgerService;
 use crate::metrics::{Metrics, Sources};
 use crate::operator_service::OperatorService;
+use crate::outside::Breaker;
 use crate::proto;
 use crate::rates::Limits;
+use crate::rates::places::Places;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::servers::sagas_server::SagasServer;
@@ -29,6 +32,7 @@ use crate::serving;
 use crate::stream::{Draining, StreamOptions};
 use crate::tls::Tls;
 use crate::unread::Watch;
+use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
 use std::future::Future;
 use std::sync::Arc;
@@ -82,10 +86,19 @@ pub struct ServerOptions {
     pub tls: Option<Arc<Tls>>,
     /// Asks who is calling. Default `None`: everybody may do everything.
     pub guard: Option<Arc<Guard>>,
+    /// Most calls at a time of one principal, streams included; more are refused with
+    /// `PRINCIPAL_CALLS_FULL`. Without a guard nobody is told from others. Default 4,096.
+    pub calls_per_principal_max: usize,
     /// How much each caller may ask for. Default `None`: whatever the bounds of all leave.
     pub limits: Option<Arc<Limits>>,
     /// Counts calls and batches. Default `None`: nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
+    /// Watches for alerts in what `metrics` counts, and tells them. Default `None`.
+    pub alerts: Option<Arc<Alerts>>,
+    /// The breakers before what is called outside, for status and metrics. Default: none.
+    pub breakers: Vec<Arc<Breaker>>,
+    /// Time between two verifications of all balances. Default `None`: only when asked for.
+    pub verify_every: Option<Duration>,
 }
 
 impl Default for ServerOptions {
@@ -101,8 +114,12 @@ impl Default for ServerOptions {
             drain_timeout: Duration::from_secs(10),
             tls: None,
             guard: None,
+            calls_per_principal_max: 4096,
             limits: None,
             metrics: None,
+            alerts: None,
+            breakers: Vec::new(),
+            verify_every: None,
         }
     }
 }
@@ -137,7 +154,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, ServeError> {
     let (switch, draining) = Draining::new();
-    let engine = handle.clone();
+    let (engine, started) = (handle.clone(), info.started);
     let (health, health_service) = tonic_health::server::health_reporter();
     let (streams, answers) = (options.streams.clone(), options.answers.clone());
     let guarded = options.guard.is_some();
@@ -148,12 +165,17 @@ pub async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
+    let places = options.guard.as_ref().map(|_| Places::new(options.calls_per_principal_max));
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
+        .with_places(places.clone())
         .measured_by(options.metrics.clone());
+    let verifications = Arc::<Verifications>::default();
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
-    let operator = OperatorService::new(handle, info, requests, answers, draining.clone());
+    let operator = OperatorService::new(handle, info, requests, answers, draining.clone())
+        .verifying_with(Arc::clone(&verifications))
+        .calling(options.breakers.clone(), options.alerts.clone());
     let operator =
         OperatorServer::new(operator.guarded(guarded)).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
@@ -168,15 +190,30 @@ pub async fn serve(
     routes.add_service(SagasServer::new(driven).max_decoding_message_size(REQUEST_BYTES_MAX));
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
+    // Aborted as soon as serving ends, however it ends.
+    let mut watching = JoinSet::new();
+    if let Some(period) = options.verify_every {
+        watching.spawn(Arc::clone(&verifications).every(engine.clone(), period));
+    }
     if let Some(metrics) = &options.metrics {
-        let (requests, answers) = (options.requests.clone(), options.answers.clone());
-        let (guard, limits) = (options.guard.clone(), options.limits.clone());
-        metrics.ready(Sources { handle: engine, guard, limits, requests, answers });
+        metrics.ready(Sources {
+            handle: engine,
+            guard: options.guard.clone(),
+            limits: options.limits.clone(),
+            places,
+            requests: options.requests.clone(),
+            answers: options.answers.clone(),
+            verifications,
+            breakers: options.breakers.clone(),
+            alerts: options.alerts.clone(),
+            started,
+        });
+        if let Some(alerts) = &options.alerts {
+            watching.spawn(Arc::clone(alerts).run(Arc::clone(metrics)));
+        }
     }
     let watch = Watch::new(options.unread_timeout);
     let connections = Connections::new(listener, options.connections_max, watch.clone());
-    // Aborted as soon as serving ends, however it ends.
-    let mut watching = JoinSet::new();
     watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = serving::serve(connections, gate, services, &options, async move {

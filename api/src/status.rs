@@ -21,6 +21,9 @@ const RETRY_BUSY: Duration = Duration::from_millis(25);
 /// The longest time a client is told to stay away from an engine that is behind.
 const RETRY_OVERLOADED_MAX: Duration = Duration::from_secs(1);
 
+/// How long to wait before asking again when one's own calls take all the places that one has.
+const RETRY_PRINCIPAL_FULL: Duration = Duration::from_secs(1);
+
 /// How long to wait before asking again when unread answers fill their memory.
 const RETRY_ANSWERS_FULL: Duration = Duration::from_secs(1);
 
@@ -100,6 +103,19 @@ impl Refusal {
                      of what its deadline leaves; nothing was done",
                     queue_delay_max.as_millis()
                 ),
+            )
+        }
+    }
+
+    /// The caller has as many calls open as one principal may.
+    #[must_use]
+    pub fn principal_calls_full(each: usize) -> Self {
+        Self {
+            retry: Some(RETRY_PRINCIPAL_FULL),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "PRINCIPAL_CALLS_FULL",
+                format!("a principal has at most {each} calls open at a time, streams included"),
             )
         }
     }

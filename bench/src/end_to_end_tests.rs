@@ -235,6 +235,13 @@ impl ledger_server::Ledger for Fake {
         Err(Status::unimplemented("fake"))
     }
 
+    async fn reverse_group(
+        &self,
+        _: Request<proto::ReverseGroupRequest>,
+    ) -> Answer<proto::ReverseGroupResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn explain(&self, _: Request<proto::ExplainRequest>) -> Answer<proto::ExplainResponse> {
         Err(Status::unimplemented("fake"))
     }

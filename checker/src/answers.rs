@@ -1,223 +1,17 @@
 //! One event: by the rules, by its figures, and by what was told of it.
 
-use crate::books::{Book, Books, form_rule, funds_rule, whole};
+use crate::books::{Book, whole};
 use crate::check::{Asked, Checker};
-use crate::event::{Event, Side, Stored};
+use crate::event::{Event, Stored};
 use crate::fault::Kind;
-use crate::history::{AccountChange, BadHistory, SeenEntry, Told};
-use crate::holds::{Effect, Stands, effect_on, hold_rule};
+use crate::history::{AccountChange, BadHistory, Beside, SeenEntry, Told};
 use ducat_engine::account_event::{AccountEvent, Change, LimitsFrom};
-use ducat_engine::holds::Hold;
-use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::limits::{Bounds, Limits};
-use ducat_engine::money::AMOUNT_MAX;
 use ducat_engine::record::{Posted, Record};
-use ducat_engine::rejection::Rejection;
-use ducat_engine::request::{Request, expiry_ns};
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
-use std::collections::HashMap;
-
-/// What the rules give. A hold that was closed so long ago that its id may be forgotten may be
-/// called unknown too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Verdict {
-    rule: Option<Rejection>,
-    or_unknown: bool,
-}
-
-/// The member that fails, why, and whether its hold may be forgotten.
-type Broken = (usize, Rejection, bool);
-
-impl Verdict {
-    fn of(rule: Option<Rejection>) -> Self {
-        Self { rule, or_unknown: false }
-    }
-
-    /// Whether it is what became of the request.
-    pub fn allows(self, rejection: Option<Rejection>) -> bool {
-        self.rule == rejection || (self.or_unknown && rejection == Some(Rejection::HoldUnknown))
-    }
-}
-
-/// The account of one side, whether or not the event says that it exists.
-fn book<'b>(books: &'b Books, side: &Side, id: AccountId) -> Option<&'b Book> {
-    match side.slot {
-        Some(slot) => books.get(slot),
-        None => books.of(id),
-    }
-}
 
 impl Checker<'_> {
-    /// What the rules give for a request that is not linked, now.
-    pub(crate) fn judge_one(&mut self, request: &Request, stored: &Stored) -> Verdict {
-        let Request::Transfer(transfer) = request else {
-            return match self.first_broken(&[request], std::slice::from_ref(stored)) {
-                Some((_, rule, or_unknown)) => Verdict { rule: Some(rule), or_unknown },
-                None => Verdict::of(None),
-            };
-        };
-        let debit = book(&self.books, &stored.debit, transfer.debit);
-        let credit = book(&self.books, &stored.credit, transfer.credit);
-        let form = form_rule(transfer, debit, credit);
-        let rule = form.or_else(|| {
-            let (debit, credit) = debit.zip(credit)?;
-            let amount = whole(transfer.amount);
-            funds_rule(debit, credit, amount, amount)
-        });
-        Verdict::of(rule)
-    }
-
-    /// What the rules give for the new members of a group, whose events these are. `mixed`: it
-    /// has known members as well. `None` when the events are of other requests.
-    pub(crate) fn judge(
-        &mut self,
-        requests: &[&Request],
-        stored: &[Stored],
-        mixed: bool,
-    ) -> Option<Vec<Verdict>> {
-        let same = requests.iter().zip(stored).all(|(request, stored)| stored.is(request));
-        if !same || requests.len() != stored.len() {
-            return None;
-        }
-        let failed = Verdict::of(Some(Rejection::LinkedFailed));
-        if mixed {
-            return Some(vec![failed; requests.len()]);
-        }
-        let broken = self.first_broken(requests, stored);
-        let verdict = |at| match broken {
-            None => Verdict::of(None),
-            Some((failing, rule, or_unknown)) if failing == at => {
-                Verdict { rule: Some(rule), or_unknown }
-            }
-            Some(_) => failed,
-        };
-        Some((0..requests.len()).map(verdict).collect())
-    }
-
-    /// The first member that breaks a rule which needs no balance and no status, else the first
-    /// that cannot happen after those before it.
-    fn first_broken(&mut self, requests: &[&Request], stored: &[Stored]) -> Option<Broken> {
-        // Each finds the holds as those before it leave them.
-        let mut touched: HashMap<TransferId, Stands> = HashMap::new();
-        for (at, (request, stored)) in requests.iter().zip(stored).enumerate() {
-            let id = request.hold();
-            let known = id.and_then(|id| touched.get(&id).copied());
-            let stands = known.unwrap_or_else(|| self.stands_of(request));
-            if let Some(rule) = self.form_of(request, stored, stands) {
-                let forgotten = matches!(stands, Stands::Closed(_, placed)
-                    if !self.ids.remembers(placed, stored.lsn));
-                return Some((at, rule, forgotten));
-            }
-            touched.extend(self.effect(request, stored, stands).and_then(|effect| effect.hold));
-        }
-        let broken = self.first_short(requests, stored);
-        broken.map(|(at, rule)| (at, rule, false))
-    }
-
-    fn stands_of(&self, request: &Request) -> Stands {
-        request.hold().map_or(Stands::Unknown, |id| self.holds.stands(id))
-    }
-
-    /// The first rule that it breaks among those that need no balance and no status.
-    fn form_of(&self, request: &Request, stored: &Stored, stands: Stands) -> Option<Rejection> {
-        let transfer = match request {
-            Request::Transfer(transfer) => *transfer,
-            Request::Hold(hold) => hold.transfer(),
-            Request::Capture(capture) => match capture.amount {
-                Some(0) => return Some(Rejection::AmountZero),
-                Some(amount) if amount > AMOUNT_MAX => return Some(Rejection::AmountTooLarge),
-                _ => return hold_rule(stored.time_ns, request, stands),
-            },
-            _ => return hold_rule(stored.time_ns, request, stands),
-        };
-        if let Request::Hold(hold) = request {
-            if transfer.amount == 0 {
-                return Some(Rejection::AmountZero);
-            }
-            if transfer.amount.max(hold.over_capture_max) > AMOUNT_MAX {
-                return Some(Rejection::AmountTooLarge);
-            }
-            if let Some(rule) = hold_rule(stored.time_ns, request, stands) {
-                return Some(rule);
-            }
-        }
-        let debit = book(&self.books, &stored.debit, transfer.debit);
-        let credit = book(&self.books, &stored.credit, transfer.credit);
-        form_rule(&transfer, debit, credit)
-    }
-
-    /// What a request does that breaks none of these; `None` when the journal names accounts that
-    /// are not there.
-    fn effect(&self, request: &Request, stored: &Stored, stands: Stands) -> Option<Effect> {
-        let Some([debit, credit]) = request.accounts() else {
-            let Stands::Open(hold) = stands else { return None };
-            return Some(effect_on(stored.time_ns, request, &hold));
-        };
-        let slot = |side: &Side, id| side.slot.or_else(|| self.books.slot(id));
-        let (debit, credit) = (slot(&stored.debit, debit)?, slot(&stored.credit, credit)?);
-        let nothing = Effect { debit, credit, moved: 0, on_hold: 0, hold: None };
-        let hold = match request {
-            Request::Hold(hold) => hold,
-            Request::Transfer(transfer) => {
-                return Some(Effect { moved: whole(transfer.amount), ..nothing });
-            }
-            _ => return None,
-        };
-        let now = Hold {
-            id: hold.id,
-            amount: hold.amount,
-            remaining: hold.amount,
-            over_capture_max: hold.over_capture_max,
-            expires_ns: expiry_ns(stored.time_ns, hold.timeout_ns),
-            placed_lsn: stored.lsn,
-            debit,
-            credit,
-            currency: self.books.get(debit)?.spec.currency,
-        };
-        let placed = Some((hold.id, Stands::Open(now)));
-        Some(Effect { on_hold: whole(hold.amount), hold: placed, ..nothing })
-    }
-
-    /// The first member that cannot happen after those before it, and why. Tries it out, and
-    /// takes it back.
-    fn first_short(
-        &mut self,
-        requests: &[&Request],
-        stored: &[Stored],
-    ) -> Option<(usize, Rejection)> {
-        let mut tried: Vec<(Effect, Stands)> = Vec::with_capacity(requests.len());
-        let mut broken = None;
-        for (at, (request, stored)) in requests.iter().zip(stored).enumerate() {
-            let stands = self.stands_of(request);
-            let Some(effect) = self.effect(request, stored, stands) else { break };
-            let sides = (self.books.get(effect.debit), self.books.get(effect.credit));
-            let (Some(from), Some(to)) = sides else { break };
-            let asks_nothing = matches!(request, Request::Void(_) | Request::Extend(_));
-            let needed = effect.moved.saturating_add(effect.on_hold);
-            let rule = funds_rule(from, to, effect.moved, needed);
-            if let Some(rule) = rule.filter(|_| !asks_nothing) {
-                broken = Some((at, rule));
-                break;
-            }
-            self.happen(&effect, 1);
-            let before = effect.hold.map(|(id, now)| self.holds.set(id, now));
-            tried.push((effect, before.unwrap_or(Stands::Unknown)));
-        }
-        for (effect, before) in tried.into_iter().rev() {
-            self.happen(&effect, -1);
-            effect.hold.map(|(id, _)| self.holds.set(id, before));
-        }
-        broken
-    }
-
-    /// Moves the money and what is on hold; `sign` is -1 to take it back.
-    fn happen(&mut self, effect: &Effect, sign: i128) {
-        self.books.shift(effect.debit, effect.credit, effect.moved.wrapping_mul(sign));
-        if let Some(book) = self.books.get_mut(effect.debit) {
-            book.on_hold = book.on_hold.wrapping_add(effect.on_hold.wrapping_mul(sign));
-        }
-    }
-
     /// Replays one event and holds it against whatever is known of it.
     pub(crate) fn replay(&mut self, event: &Event, asked: Asked<'_>) -> Result<(), BadHistory> {
         let lsn = event.lsn;
@@ -233,22 +27,16 @@ impl Checker<'_> {
             });
         }
         if let (Some(stored), Some(verdict)) = (&stored, asked.verdict)
-            && !verdict.allows(stored.rejection)
+            && let Some(kind) = verdict.broken_by(stored)
         {
-            self.report.add(Kind::WrongOutcome, lsn, || {
-                format!("the rules give {:?}, decided was {stored:?}", verdict.rule)
-            });
+            self.report.add(kind, lsn, || format!("the rules give {verdict:?}, not {stored:?}"));
         }
+        self.legs_before(event);
         match event.record.plain() {
             // Nothing has terms or notes twice.
             Record::Termed(_) | Record::Noted(_) => {}
-            // They change no account.
-            Record::FeeEvent(_) => {}
-            Record::FeeLeg(leg) => {
-                if let Some(posted) = leg.posted() {
-                    self.post(lsn, &posted);
-                }
-            }
+            Record::FeeEvent(event) => self.fees.take(event),
+            Record::FeeLeg(leg) => self.fee_leg(lsn, leg),
             Record::Posted(posted) | Record::PostedLinked(posted) => self.post(lsn, posted),
             Record::Refused(_) | Record::RefusedLinked(_) => {
                 let stored = stored.as_ref().expect("it decides a transfer");
@@ -288,11 +76,15 @@ impl Checker<'_> {
             | Record::Extended(_)
             | Record::Expired(_) => self.hold_event(event),
             Record::Refunded(_) | Record::RefundRefused(_) => {
-                self.refund_event(lsn, &event.record);
+                self.refund_event(lsn, event.record.plain(), stored.as_ref());
             }
         }
-        if let (Some(stored), Some(told)) = (&stored, asked.told) {
-            self.told(stored, told);
+        if let Some(stored) = &stored {
+            self.note_original(event, stored);
+            self.versions_then(stored);
+            if let Some(told) = asked.told {
+                self.told(stored, told);
+            }
         }
         self.repeats_at(lsn, stored);
         self.reads_at(lsn)
@@ -311,6 +103,7 @@ impl Checker<'_> {
         };
         book.overdraft_limit = limits.overdraft_limit;
         book.bounds = limits.bounds;
+        book.version = lsn;
         let book = *book;
         if book.is_outside() {
             self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} lies beyond its limits"));
@@ -334,6 +127,7 @@ impl Checker<'_> {
         let empty = book.posted == 0 && book.on_hold == 0;
         let unpaid = status == AccountStatus::Closed && !empty;
         book.status = status;
+        book.version = lsn;
         if unpaid {
             let book = *book;
             self.report.add(Kind::WrongOutcome, lsn, || format!("{book:?} cannot become so"));
@@ -361,6 +155,7 @@ impl Checker<'_> {
         {
             let Some(book) = self.books.get_mut(slot) else { continue };
             book.last_lsn = lsn;
+            book.version = lsn;
             let now = *book;
             let back = if before.last_lsn == Lsn::ZERO { 0 } else { lsn.0 - before.last_lsn.0 };
             if side.posted != now.posted || side.room != now.room() || side.back != back {
@@ -378,7 +173,7 @@ impl Checker<'_> {
     }
 
     /// Nothing moves, and the figures told with it are those of the moment.
-    fn refuse(&mut self, stored: &Stored) {
+    pub(crate) fn refuse(&mut self, stored: &Stored) {
         for side in [&stored.debit, &stored.credit] {
             let now = side.slot.and_then(|slot| self.books.get(slot)).map(Book::figures);
             if side.after != now {
@@ -415,6 +210,26 @@ impl Checker<'_> {
             self.report.add(Kind::WrongHold, lsn, || {
                 format!("told was {:?}, the hold stands at {after:?}", told.hold)
             });
+        }
+        self.told_beside(stored, told);
+    }
+
+    fn told_beside(&mut self, stored: &Stored, told: &Told) {
+        if told.beside.as_deref() == stored.beside() {
+            return;
+        }
+        let was = told.beside.as_deref().copied().unwrap_or_default();
+        let Beside { refund, terms, fee } = stored.beside().copied().unwrap_or_default();
+        for (same, kind) in [
+            (was.refund == refund, Kind::WrongRefund),
+            (was.terms == terms, Kind::WrongTerms),
+            (was.fee == fee, Kind::WrongFee),
+        ] {
+            if !same {
+                self.report.add(kind, stored.lsn, || {
+                    format!("told was {:?} beside {stored:?}", told.beside)
+                });
+            }
         }
     }
 }

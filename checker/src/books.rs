@@ -31,6 +31,9 @@ pub struct Book {
     pub opened_lsn: Lsn,
     /// The last event that changed its balance; [`Lsn::ZERO`] for none.
     pub last_lsn: Lsn,
+    /// The last event that changed it in a way that counts for conditions: not an extension, and
+    /// nothing that is known of it beside money, status and limits.
+    pub version: Lsn,
 }
 
 impl Book {
@@ -83,6 +86,7 @@ impl Books {
                 on_hold: whole(view.on_hold),
                 opened_lsn: view.opened_lsn,
                 last_lsn: view.last_lsn,
+                version: view.version,
             });
         }
         books
@@ -126,6 +130,7 @@ impl Books {
                 on_hold: 0,
                 opened_lsn: lsn,
                 last_lsn: Lsn::ZERO,
+                version: lsn,
             });
         }
         fresh
@@ -194,9 +199,16 @@ pub fn form_rule(
 }
 
 /// The first rule that it breaks, as the accounts stand, among the others: `moved` goes from the
-/// one to the other, and the debit account can spend `needed` less.
+/// one to the other, and the debit account can spend `needed` less, below its overdraft limit too
+/// where that is `overdraft`.
 #[must_use]
-pub fn funds_rule(debit: &Book, credit: &Book, moved: i128, needed: i128) -> Option<Rejection> {
+pub fn funds_rule(
+    debit: &Book,
+    credit: &Book,
+    moved: i128,
+    needed: i128,
+    overdraft: bool,
+) -> Option<Rejection> {
     for (status, if_debit, if_credit) in [
         (AccountStatus::Closed, Rejection::DebitAccountClosed, Rejection::CreditAccountClosed),
         (AccountStatus::Frozen, Rejection::DebitAccountFrozen, Rejection::CreditAccountFrozen),
@@ -218,7 +230,8 @@ pub fn funds_rule(debit: &Book, credit: &Book, moved: i128, needed: i128) -> Opt
     if debit.bounds.floor.is_some_and(|floor| left < floor) {
         return Some(Rejection::DebitAccountFloor);
     }
-    if !debit.covers(needed) {
+    // A capture of what is set aside takes nothing away, however a refund has overdrawn the account.
+    if needed > 0 && !overdraft && !debit.covers(needed) {
         return Some(Rejection::InsufficientFunds);
     }
     let ceiling = credit.bounds.ceiling;

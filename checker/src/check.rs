@@ -6,10 +6,13 @@ use crate::calls::{Calls, Items, group_of};
 use crate::duplicates::IdsAt;
 use crate::event::{Event, Stored};
 use crate::fault::{Kind, Report};
+use crate::fees::{FeeBook, Leg};
 use crate::history::{AccountChange, BadHistory, History, SeenEntry, Told};
 use crate::holds::HoldBook;
 use crate::index::{Index, Open};
+use crate::judge::Verdict;
 use crate::order;
+use crate::refunds::{Did, Given};
 use ducat_engine::codec::{DecodeError, decode_all};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, Slot, TransferId};
@@ -34,7 +37,7 @@ pub struct Options {
     /// How long ids are remembered at least, nanoseconds of journalled time. A pause between two
     /// new ids counts as a 24th of it at most.
     pub remember_ns: u64,
-    /// The accounts as they stood when the journal's first event came.
+    /// The accounts as they stood when the journal's first event came; no fees were attached then.
     pub books: Books,
     /// The open holds as they stood then.
     pub holds: Vec<Hold>,
@@ -78,8 +81,14 @@ pub struct Checker<'h> {
     pub(crate) holds: HoldBook,
     /// The changes of accounts so far.
     pub(crate) changes: HashMap<Lsn, (AccountId, AccountChange), FixedState>,
-    /// What was given back of transfers, by their events, minor units.
-    pub(crate) refunded: HashMap<Lsn, u128, FixedState>,
+    /// What was given back of transfers, by their events.
+    pub(crate) refunded: HashMap<Lsn, Given, FixedState>,
+    /// What the events did that decided the originals of refunds, oldest first.
+    pub(crate) originals: HashMap<TransferId, Vec<(Lsn, Did)>, FixedState>,
+    /// Schedules of fees.
+    pub(crate) fees: FeeBook,
+    /// The legs that come next, if that is known.
+    pub(crate) legs: Option<VecDeque<Leg>>,
     pub(crate) ids: IdsAt,
     next_lsn: Lsn,
     last_time_ns: u64,
@@ -123,7 +132,7 @@ struct Head {
 pub(crate) struct Asked<'a> {
     pub request: Option<&'a Request>,
     pub told: Option<&'a Told>,
-    pub verdict: Option<crate::answers::Verdict>,
+    pub verdict: Option<Verdict>,
 }
 
 impl<'h> Checker<'h> {
@@ -149,6 +158,9 @@ impl<'h> Checker<'h> {
             holds: HoldBook::begin_with(&options.holds),
             changes: HashMap::default(),
             refunded: HashMap::default(),
+            originals: HashMap::default(),
+            fees: FeeBook::default(),
+            legs: Some(VecDeque::new()),
             next_lsn: options.first_lsn,
             ids: IdsAt::new(options.remember_ns),
             options,
@@ -205,6 +217,7 @@ impl<'h> Checker<'h> {
     /// [`BadHistory`].
     pub fn finish(mut self) -> Result<Report, BadHistory> {
         self.drain(true)?;
+        self.no_legs_left(self.next_lsn);
         if self.report.events == 0 {
             self.reads_before(self.next_lsn)?;
         }
@@ -246,7 +259,7 @@ impl<'h> Checker<'h> {
                 return Ok(());
             }
             match head.asker {
-                Asker::NoTransfer => self.take(&[Asked::default()])?,
+                Asker::NoTransfer => self.take(&[Asked::default()], None)?,
                 Asker::Told(items, group) => self.told_group(&items[group], head.events)?,
                 Asker::Open(candidates) => self.open_group(&candidates)?,
                 Asker::Nobody => self.nobody()?,
@@ -290,8 +303,9 @@ impl<'h> Checker<'h> {
             // By far the most.
             let stored = self.queue.front().and_then(|event| Stored::of(event, &self.books));
             let stored = stored.filter(|stored| stored.is(request));
-            let verdict = stored.map(|stored| self.judge_one(request, &stored));
-            return self.take(&[Asked { request: Some(request), told: Some(told), verdict }]);
+            let judged = stored.map(|stored| self.judge_one(request, &stored));
+            let (verdict, legs) = judged.unzip();
+            return self.take(&[Asked { request: Some(request), told: Some(told), verdict }], legs);
         }
         let stored = self.stored(many);
         let fresh: Vec<&(Request, Told)> = group.iter().filter(|(_, told)| !told.repeat).collect();
@@ -303,10 +317,10 @@ impl<'h> Checker<'h> {
                 format!("{many} events of one linked group are not in one piece: {group:?}")
             });
             let (request, told) = (Some(&fresh[0].0), Some(&fresh[0].1));
-            return self.take(&[Asked { request, told, verdict: None }]);
+            return self.take(&[Asked { request, told, verdict: None }], None);
         }
         let requests: Vec<&Request> = fresh.iter().map(|(request, _)| request).collect();
-        let verdicts = self.judge(&requests, &stored, many < group.len());
+        let (verdicts, legs) = self.judge(&requests, &stored, many < group.len()).unzip();
         let asked: Vec<Asked<'_>> = (0..many)
             .map(|at| Asked {
                 request: Some(&fresh[at].0),
@@ -314,7 +328,7 @@ impl<'h> Checker<'h> {
                 verdict: verdicts.as_ref().map(|verdicts| verdicts[at]),
             })
             .collect();
-        self.take(&asked)
+        self.take(&asked, legs)
     }
 
     /// A group that was not answered: one of several requests perhaps, each of which may have
@@ -322,6 +336,7 @@ impl<'h> Checker<'h> {
     fn open_group(&mut self, candidates: &[Open]) -> Result<(), BadHistory> {
         let open = std::mem::take(&mut self.index.open);
         let mut best: Option<(Vec<&Request>, Vec<&Request>, bool)> = None;
+        let mut best_legs = None;
         for (call, item) in candidates {
             let (requests, moment) = &open[*call];
             let group = &requests[group_of(requests, *item, |request| request.linked())];
@@ -337,12 +352,11 @@ impl<'h> Checker<'h> {
             if !fits || self.index.moments[*moment].floor >= stored[0].lsn {
                 continue;
             }
-            let verdicts = self.judge(&fresh, &stored[..fresh.len()], !known.is_empty());
+            let judged = self.judge(&fresh, &stored[..fresh.len()], !known.is_empty());
+            let (verdicts, legs) = judged.unzip();
             let right = verdicts.is_some_and(|verdicts| {
-                verdicts
-                    .iter()
-                    .zip(&stored)
-                    .all(|(verdict, stored)| verdict.allows(stored.rejection))
+                let mut pairs = verdicts.iter().zip(&stored);
+                pairs.all(|(verdict, stored)| verdict.broken_by(stored).is_none())
             });
             // Where several would be right, the one that explains most events: a group that is
             // taken for one of which the rest was known leaves members behind that fit nowhere.
@@ -350,6 +364,7 @@ impl<'h> Checker<'h> {
             let before = best.as_ref().map(|(fresh, _, right)| rank(*right, fresh));
             if before.is_none_or(|before| rank(right, &fresh) > before) {
                 best = Some((fresh, known, right));
+                best_legs = legs.filter(|_| right);
             }
         }
         let Some((fresh, known, right)) = best else {
@@ -357,7 +372,7 @@ impl<'h> Checker<'h> {
             self.report.add(Kind::UnknownId, stored[0].lsn, || {
                 format!("its id was sent with other content, or later: {:?}", stored[0])
             });
-            self.take(&[Asked::default()])?;
+            self.take(&[Asked::default()], None)?;
             self.index.open = open;
             return Ok(());
         };
@@ -376,7 +391,7 @@ impl<'h> Checker<'h> {
             .into_iter()
             .map(|request| Asked { request: Some(request), ..Asked::default() })
             .collect();
-        self.take(&asked)?;
+        self.take(&asked, best_legs)?;
         self.index.open = open;
         Ok(())
     }
@@ -396,11 +411,13 @@ impl<'h> Checker<'h> {
         } else if !repeated && self.options.complete {
             self.report.add(Kind::UnknownId, lsn, || format!("nobody sent {:?}", stored[0]));
         }
-        self.take(&[Asked::default()])
+        self.take(&[Asked::default()], None)
     }
 
-    /// Takes the next events, one for each request, off the queue.
-    fn take(&mut self, asked: &[Asked<'_>]) -> Result<(), BadHistory> {
+    /// Takes the next events, one for each request, off the queue. `legs`: the fees that follow
+    /// them, where that is known.
+    fn take(&mut self, asked: &[Asked<'_>], mut legs: Option<Vec<Leg>>) -> Result<(), BadHistory> {
+        let many = asked.len();
         for (nth, asked) in asked.iter().enumerate() {
             let Some(event) = self.queue.pop_front() else { return Ok(()) };
             if nth > 0 {
@@ -409,6 +426,9 @@ impl<'h> Checker<'h> {
                 self.orphans.extend(claims.orphans);
             }
             self.replay(&event, *asked)?;
+            if event.record.transfer_id().is_some() {
+                self.legs = legs.take_if(|_| nth + 1 == many).map(VecDeque::from);
+            }
         }
         Ok(())
     }

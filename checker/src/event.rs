@@ -1,5 +1,6 @@
 //! The journal's side: its events, and what each says of a transfer.
 
+use crate::around::{Around, AskedBack};
 use crate::books::Books;
 use ducat_engine::coordinator::hold_after;
 use ducat_engine::holds::HoldAfter;
@@ -58,10 +59,14 @@ pub(crate) struct Stored {
     pub linked: bool,
     /// Of an operation on a hold.
     pub on_hold: Option<Box<OnHold>>,
+    /// Of a refund.
+    pub refund: Option<Box<AskedBack>>,
+    /// Its terms and its note, and what is told beside its outcome.
+    pub around: Option<Box<Around>>,
     /// As named, or that of the accounts that existed then.
-    currency: Option<CurrencyId>,
+    pub(crate) currency: Option<CurrencyId>,
     /// That of the accounts that existed then.
-    currency_then: Option<CurrencyId>,
+    pub(crate) currency_then: Option<CurrencyId>,
 }
 
 impl Stored {
@@ -69,7 +74,7 @@ impl Stored {
     pub fn of(event: &Event, books: &Books) -> Option<Self> {
         let stored = Self::of_plain(event, books)?;
         let kind = event.record.noted_kind().or(stored.kind);
-        Some(Self { kind, ..stored })
+        Some(Self { kind, around: Around::of(event), ..stored })
     }
 
     fn of_plain(event: &Event, books: &Books) -> Option<Self> {
@@ -78,6 +83,8 @@ impl Stored {
             Record::PostedLinked(posted) => Some(Self::posted(event, books, posted, true)),
             Record::Refused(refused) => Some(Self::refused(event, books, refused, false)),
             Record::RefusedLinked(refused) => Some(Self::refused(event, books, refused, true)),
+            Record::Refunded(refunded) => Some(Self::given_back(event, books, refunded)),
+            Record::RefundRefused(refused) => Some(Self::not_given_back(event, books, refused)),
             record => Self::operation(event, books, record),
         }
     }
@@ -101,6 +108,8 @@ impl Stored {
             kind: None,
             linked,
             on_hold: on_hold(asked),
+            refund: None,
+            around: None,
             currency,
             currency_then: currency,
         };
@@ -158,12 +167,8 @@ impl Stored {
             Record::HoldRefused(refused) => {
                 let HoldRefused { id, linked, rejection, asked, held_in, debit, credit, .. } =
                     *refused;
-                let side = |party: Option<Party>| match party {
-                    Some(Party::Known { slot, posted, room }) => {
-                        known(slot, &Figures { posted, room })
-                    }
-                    Some(Party::Unknown(id)) => Side { account: Some(id), ..Side::default() },
-                    None => Side::default(),
+                let side = |party: Option<Party>| {
+                    party.map_or(Side::default(), |party| side_of(books, party))
                 };
                 let (debit, credit) = (side(debit), side(credit));
                 let (amount, currency, kind) = match asked {
@@ -182,7 +187,7 @@ impl Stored {
         })
     }
 
-    fn posted(event: &Event, books: &Books, posted: &Posted, linked: bool) -> Self {
+    pub(crate) fn posted(event: &Event, books: &Books, posted: &Posted, linked: bool) -> Self {
         let side = |slot: Slot, side: &PostedSide| {
             let account = books.get(slot).map(|book| book.spec.id);
             Side { account, slot: Some(slot), after: Some(figures(side.posted, side.room)) }
@@ -201,20 +206,15 @@ impl Stored {
             kind,
             linked,
             on_hold: None,
+            refund: None,
+            around: None,
             currency,
             currency_then: currency,
         }
     }
 
     fn refused(event: &Event, books: &Books, refused: &Refused, linked: bool) -> Self {
-        let side = |party: Party| match party {
-            Party::Known { slot, posted, room } => {
-                let account = books.get(slot).map(|book| book.spec.id);
-                Side { account, slot: Some(slot), after: Some(figures(posted, room)) }
-            }
-            Party::Unknown(id) => Side { account: Some(id), slot: None, after: None },
-        };
-        let (debit, credit) = (side(refused.debit), side(refused.credit));
+        let (debit, credit) = (side_of(books, refused.debit), side_of(books, refused.credit));
         let existing = debit.slot.or(credit.slot).and_then(|slot| books.get(slot));
         let currency_then = existing.map(|book| book.spec.currency);
         Self {
@@ -228,6 +228,8 @@ impl Stored {
             kind: Some(refused.kind),
             linked,
             on_hold: None,
+            refund: None,
+            around: None,
             currency: refused.currency.or(currency_then),
             currency_then,
         }
@@ -236,9 +238,13 @@ impl Stored {
     /// Whether it is of what was asked for, in all of its content. To leave the currency out
     /// means that of the accounts.
     pub fn is(&self, request: &Request) -> bool {
-        match (request, &self.on_hold) {
+        if !self.is_around(request) {
+            return false;
+        }
+        match (request.plain(), &self.on_hold) {
             (Request::Transfer(transfer), None) => self.is_transfer(transfer),
-            (Request::Transfer(_), Some(_)) | (_, None) => false,
+            (Request::Refund(refund), None) => self.is_refund(refund),
+            (Request::Transfer(_) | Request::Refund(_), Some(_)) | (_, None) => false,
             (Request::Hold(hold), Some(on_hold)) => {
                 let Operation::Hold { timeout_ns, over_capture_max, .. } = on_hold.asked else {
                     return false;
@@ -272,7 +278,8 @@ impl Stored {
         self.id == request.id
             && self.debit.account == Some(request.debit)
             && self.credit.account == Some(request.credit)
-            && self.amount == request.amount
+            && self.asked_amount() == request.amount
+            && self.refund.is_none()
             && self.kind == Some(request.kind)
             && self.linked == request.linked
             && self.currency == request.currency.or(self.currency_then)
@@ -286,6 +293,16 @@ pub(crate) fn hold_of(refused: &HoldRefused) -> TransferId {
         Operation::Capture { hold, .. }
         | Operation::Void { hold }
         | Operation::Extend { hold, .. } => hold,
+    }
+}
+
+pub(crate) fn side_of(books: &Books, party: Party) -> Side {
+    match party {
+        Party::Known { slot, posted, room } => {
+            let account = books.get(slot).map(|book| book.spec.id);
+            Side { account, slot: Some(slot), after: Some(figures(posted, room)) }
+        }
+        Party::Unknown(id) => Side { account: Some(id), slot: None, after: None },
     }
 }
 

@@ -38,13 +38,21 @@ pub enum Kind {
     HoldLeftBehind,
     /// A hold is not what was done to it: lost, back after its end, at another amount or time.
     WrongHold,
+    /// Money was given back that its original did not move, or that was given back before; or a
+    /// reply tells so.
+    WrongRefund,
+    /// A transfer on terms moved another amount than they give, or a reply tells another one.
+    WrongTerms,
+    /// A fee is not what its schedule gives: missing, of another amount, from or to another
+    /// account, or a reply tells another one.
+    WrongFee,
     /// A request never got an answer, though the history claims that all did.
     Unanswered,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::LostAcknowledgement,
         Self::DoubleEffect,
         Self::StaleRead,
@@ -60,6 +68,9 @@ impl Kind {
         Self::Gap,
         Self::HoldLeftBehind,
         Self::WrongHold,
+        Self::WrongRefund,
+        Self::WrongTerms,
+        Self::WrongFee,
         Self::Unanswered,
     ];
 
@@ -82,6 +93,9 @@ impl Kind {
             Self::Gap => "gap in the journal",
             Self::HoldLeftBehind => "hold left behind",
             Self::WrongHold => "wrong hold",
+            Self::WrongRefund => "wrong refund",
+            Self::WrongTerms => "wrong terms",
+            Self::WrongFee => "wrong fee",
             Self::Unanswered => "unanswered",
         }
     }

@@ -5,12 +5,18 @@
 //! while the load runs. A history can be kept in a file and checked again later.
 
 use crate::log::{In, Out};
+use ducat_engine::coordinator::{fee_after, terms_after};
+use ducat_engine::fees::FeeNote;
 use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::limits::Limits;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::record::Record;
+use ducat_engine::refunds::RefundAfter;
 use ducat_engine::rejection::Rejection;
+use ducat_engine::repeat::refund_after;
 use ducat_engine::request::Request;
+use ducat_engine::terms::TermsAfter;
 use ducat_engine::transfer::{AccountSpec, AccountStatus, BalanceAfter, Outcome, TransferKind};
 use std::io::{self, Read, Write};
 use thiserror::Error;
@@ -44,12 +50,39 @@ pub struct Told {
     pub credit: Option<BalanceAfter>,
     /// How the hold of an operation stands after it.
     pub hold: Option<Box<HoldAfter>>,
+    /// What else is told of it; `None` where nothing is.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// What a reply says of a request beside its outcome and its hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Beside {
+    /// How the original of a refund stands after it.
+    pub refund: Option<RefundAfter>,
+    /// What was moved on its terms, and the accounts' versions.
+    pub terms: Option<TermsAfter>,
+    /// The fee that was due.
+    pub fee: Option<FeeNote>,
+}
+
+impl Beside {
+    /// Boxed; `None` where nothing is told.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+
+    /// What is told of the event at `lsn`, to whoever asks.
+    pub(crate) fn of(lsn: Lsn, record: &Record) -> Option<Box<Self>> {
+        let (refund, terms) = (refund_after(record), terms_after(lsn, record));
+        Self { refund, terms, fee: fee_after(record) }.boxed()
+    }
 }
 
 impl From<&Outcome> for Told {
     fn from(outcome: &Outcome) -> Self {
         let Outcome { id, lsn, time_ns, rejection, repeat, debit, credit, .. } = *outcome;
-        Self { id, lsn, time_ns, rejection, repeat, debit, credit, hold: None }
+        Self { id, lsn, time_ns, rejection, repeat, debit, credit, hold: None, beside: None }
     }
 }
 
@@ -244,9 +277,6 @@ impl History {
     }
 
     /// Notes requests to which no answer came; they may have happened at any time since.
-    ///
-    /// # Panics
-    /// For refunds and requests with terms, which histories do not hold.
     pub fn unanswered<R: Into<Request>>(
         &mut self,
         sent_at: u64,
@@ -257,9 +287,6 @@ impl History {
     }
 
     /// Notes any call that was answered.
-    ///
-    /// # Panics
-    /// As [`Self::unanswered`].
     pub fn note(&mut self, span: Span, call: &Call) {
         match call {
             Call::Transfers(items) => self.transfers(span, items.iter().cloned()),

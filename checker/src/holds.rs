@@ -5,6 +5,7 @@ use crate::books::{Book, whole};
 use crate::check::Checker;
 use crate::event::{Event, figures};
 use crate::fault::Kind;
+use crate::refunds::Given;
 use ducat_engine::holds::{Closed, Hold, Standing};
 use ducat_engine::ids::{Lsn, Slot, TransferId};
 use ducat_engine::money::CurrencyId;
@@ -40,8 +41,12 @@ pub(crate) struct Effect {
     pub moved: i128,
     /// How much more the debit account has on hold, minor units.
     pub on_hold: i128,
+    /// The debit account may go below its overdraft limit for it.
+    pub overdraft: bool,
     /// The hold, and how it stands then.
     pub hold: Option<(TransferId, Stands)>,
+    /// The original of a refund, and what was given back of it then.
+    pub refund: Option<(Lsn, Given)>,
 }
 
 impl HoldBook {
@@ -135,7 +140,9 @@ pub(crate) fn effect_on(time_ns: u64, request: &Request, hold: &Hold) -> Effect 
         credit: hold.credit,
         moved: whole(moved),
         on_hold: -whole(released),
+        overdraft: false,
         hold: Some((hold.id, now)),
+        refund: None,
     }
 }
 
@@ -157,7 +164,7 @@ impl Checker<'_> {
     /// Replays an event of a hold, and holds what it says against what it comes to.
     pub(crate) fn hold_event(&mut self, event: &Event) {
         let lsn = event.lsn;
-        match &event.record {
+        match event.record.plain() {
             Record::Held(held) => self.placed(event, held),
             Record::Captured(captured) => {
                 self.captured(lsn, captured);
@@ -303,6 +310,7 @@ impl Checker<'_> {
             return;
         };
         book.on_hold = book.on_hold.saturating_add(change);
+        book.version = lsn;
         let book = *book;
         // What is given back may leave an account outside that a refund has overdrawn.
         if book.on_hold < 0 || change > 0 && book.is_outside() {

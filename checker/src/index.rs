@@ -6,7 +6,7 @@ use crate::order::Moment;
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::request::Request;
 use foldhash::fast::FixedState;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// A request under a known id, alone in its group.
@@ -39,6 +39,8 @@ pub(crate) struct Index {
     pub open: Vec<(Vec<Request>, usize)>,
     /// The ids in them.
     pub open_ids: HashMap<TransferId, Vec<Open>, FixedState>,
+    /// The originals of refunds.
+    pub originals: HashSet<TransferId, FixedState>,
     /// When each call was sent and answered, and which LSNs it brought.
     pub moments: Vec<Moment>,
     pub transfers: u64,
@@ -85,6 +87,7 @@ impl Index {
             Call::Transfers(items) => self.transfers(offset, &items, moment),
             Call::Unanswered(requests) => {
                 self.transfers += requests.len() as u64;
+                requests.iter().for_each(|request| self.may_be_refund(request));
                 for (at, request) in requests.iter().enumerate() {
                     let open = self.open_ids.entry(request.id()).or_default();
                     open.push((self.open.len(), at));
@@ -128,12 +131,17 @@ impl Index {
         }
     }
 
+    fn may_be_refund(&mut self, request: &Request) {
+        self.originals.extend(request.refund().map(|refund| refund.of));
+    }
+
     fn transfers(&mut self, offset: usize, items: &[(Request, Told)], moment: &mut Moment) {
         self.transfers += items.len() as u64;
         self.answered += items.len() as u64;
         let mut first: Option<Lsn> = None;
         let mut repeats = 0;
-        for (_, told) in items {
+        for (request, told) in items {
+            self.may_be_refund(request);
             moment.tells(told.lsn);
             if told.repeat {
                 repeats += 1;

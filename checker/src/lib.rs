@@ -18,22 +18,26 @@
 //! given: `examples/speed.rs` checks ten million.
 
 mod answers;
+mod around;
 pub mod books;
 mod calls;
 mod check;
 mod duplicates;
 pub mod event;
 pub mod fault;
+mod fees;
 pub mod history;
 mod holds;
 mod index;
+mod judge;
 mod log;
 mod order;
 mod reads;
 mod refunds;
 mod repeats;
+mod terms;
 
 pub use check::{CheckError, Checker, Options, check_journal};
 pub use event::Event;
 pub use fault::{Fault, Kind, Report};
-pub use history::{BadHistory, History, Span, Told};
+pub use history::{BadHistory, Beside, History, Span, Told};

@@ -1,6 +1,7 @@
 //! How calls become bytes and back: numbers of seven bits a byte, ids and places relative to
 //! the one before. Each call is decoded by itself.
 
+mod around;
 mod holds;
 
 use crate::history::{
@@ -11,7 +12,7 @@ use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request, VoidRequest};
-use ducat_engine::transfer::{AccountSpec, BalanceAfter, TransferRequest};
+use ducat_engine::transfer::{AccountSpec, BalanceAfter, TransferKind, TransferRequest};
 use unsigned_varint::{decode, encode};
 
 // The flags of a reply; the rule's number stands behind them where it was refused.
@@ -20,6 +21,7 @@ const HAS_DEBIT: u8 = 2;
 const HAS_CREDIT: u8 = 4;
 const REFUSED: u8 = 8;
 const HAS_HOLD: u8 = 16;
+const HAS_BESIDE: u8 = 32;
 
 const LINKED: u8 = 1;
 const KIND_SHIFT: u8 = 1;
@@ -32,6 +34,14 @@ const HOLD: u8 = 1;
 const CAPTURE: u8 = 2;
 const VOID: u8 = 3;
 const EXTEND: u8 = 4;
+const REFUND: u8 = 5;
+/// Terms, a note or a rarer kind, and behind them the request.
+const AROUND: u8 = 6;
+
+/// Whether the two bits of a transfer have no room for its kind.
+fn is_rare(kind: TransferKind) -> bool {
+    !KINDS.contains(&kind)
+}
 
 /// Bytes being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +114,13 @@ impl Out {
     #[inline]
     fn request(&mut self, request: &Request, flags: u8, before: &mut Before) {
         let operation = match request {
+            Request::Transfer(transfer) if is_rare(transfer.kind) => {
+                return self.around(request, flags, before);
+            }
             Request::Transfer(transfer) => return self.transfer(transfer, flags, before),
+            Request::Hold(hold) if is_rare(hold.kind) => {
+                return self.around(request, flags, before);
+            }
             Request::Hold(hold) => {
                 self.transfer(&hold.transfer(), flags | (HOLD << OPERATION_SHIFT), before);
                 self.number(hold.timeout_ns.into());
@@ -113,10 +129,8 @@ impl Out {
             Request::Capture(_) => CAPTURE,
             Request::Void(_) => VOID,
             Request::Extend(_) => EXTEND,
-            // No workload of which histories are made asks for either.
-            Request::Refund(_) | Request::Termed(_) | Request::Noted(_) => {
-                unimplemented!("histories hold no refunds, no terms and no notes")
-            }
+            Request::Refund(refund) => return self.refund(refund, flags, before),
+            Request::Termed(_) | Request::Noted(_) => return self.around(request, flags, before),
         };
         let linked = if request.linked() { LINKED } else { 0 };
         self.byte(linked | flags | (operation << OPERATION_SHIFT));
@@ -158,7 +172,8 @@ impl Out {
         let credit = if told.credit.is_some() { HAS_CREDIT } else { 0 };
         let refused = if told.rejection.is_some() { REFUSED } else { 0 };
         let hold = if told.hold.is_some() { HAS_HOLD } else { 0 };
-        self.byte(repeat | debit | credit | refused | hold);
+        let beside = if told.beside.is_some() { HAS_BESIDE } else { 0 };
+        self.byte(repeat | debit | credit | refused | hold | beside);
         told.rejection.into_iter().for_each(|rejection| self.byte(rejection.number()));
         if other_id {
             self.number(told.id.get());
@@ -171,6 +186,9 @@ impl Out {
         }
         if let Some(hold) = &told.hold {
             self.hold_after(hold);
+        }
+        if let Some(beside) = &told.beside {
+            self.beside(beside);
         }
     }
 
@@ -345,6 +363,8 @@ impl In<'_> {
                 }
                 .into()
             }
+            REFUND => self.refund(flags, before)?.into(),
+            AROUND => self.around(before)?,
             operation => {
                 let linked = flags & LINKED != 0;
                 let id = TransferId::new(self.near(&mut before.id)?).ok()?;
@@ -392,8 +412,9 @@ impl In<'_> {
         let debit = if flags & HAS_DEBIT == 0 { None } else { Some(self.figures()?) };
         let credit = if flags & HAS_CREDIT == 0 { None } else { Some(self.figures()?) };
         let hold = if flags & HAS_HOLD == 0 { None } else { Some(Box::new(self.hold_after()?)) };
+        let beside = if flags & HAS_BESIDE == 0 { None } else { Some(Box::new(self.beside()?)) };
         let repeat = flags & REPEAT != 0;
-        Some(Told { id, lsn, time_ns, rejection, repeat, debit, credit, hold })
+        Some(Told { id, lsn, time_ns, rejection, repeat, debit, credit, hold, beside })
     }
 
     #[inline]

@@ -64,7 +64,9 @@ impl Checker<'_> {
         };
         let after = stored.on_hold.as_ref().and_then(|on_hold| on_hold.after);
         let same_hold = told.hold.as_deref() == after.as_ref().filter(|_| stands);
-        if (told.rejection, told.debit, told.credit) != expected || !same_hold {
+        let same_beside = told.beside.as_deref() == stored.beside().filter(|_| stands);
+        let same = (told.rejection, told.debit, told.credit) == expected;
+        if !same || !same_hold || !same_beside {
             self.report.add(Kind::ChangedOutcome, lsn, || {
                 format!("{told:?} is told of {stored:?}, it should be {expected:?}")
             });

@@ -7,13 +7,14 @@ use ducat_checker::{History, Options};
 use ducat_engine::limits::LimitsChange;
 use ducat_engine::record::Record;
 use ducat_engine::request::Request;
-use ducat_engine::transfer::AccountStatus;
+use ducat_engine::transfer::{AccountStatus, TransferKind};
+use support::money::{noted, of_kind, on_terms, refund};
 use support::{
     ACCOUNTS, NOBODY, REMEMBER_NS, Rng, Run, capture, extend, hold, linked, plain, transfer, void,
 };
 
 /// A request under an id that is new, or was used before, with the same content or another.
-fn request(rng: &mut Rng, ids: u128) -> Request {
+fn request(rng: &mut Rng, ids: u128, mix: Mix) -> Request {
     let id = u128::from(rng.below(u64::try_from(ids).expect("small"))) + 1;
     // The content follows from the id, mostly.
     let mut content = Rng(u64::try_from(id).expect("small") * 77);
@@ -40,6 +41,10 @@ fn request(rng: &mut Rng, ids: u128) -> Request {
         5 => return extend(id, spoken_of, 4 * timeout_ns + u64::from(other)),
         _ => {}
     }
+    if mix == Mix::All && content.below(8) == 0 {
+        let of = u128::from(content.below(u64::try_from(ids).expect("small"))) + 1;
+        return refund(id, of, (content.below(4) > 0).then_some(few + u128::from(other)));
+    }
     let mut request = transfer(id, debit, credit, amount).into();
     if other {
         plain(&mut request).amount += 1;
@@ -47,7 +52,25 @@ fn request(rng: &mut Rng, ids: u128) -> Request {
     if rng.below(6) == 0 {
         plain(&mut request).currency = Some(support::GBP);
     }
-    request
+    if mix == Mix::Plain {
+        return request;
+    }
+    if content.below(8) == 0 {
+        request = of_kind(TransferKind::ALL[content.below(8) as usize], request);
+    }
+    if content.below(6) == 0 {
+        request = on_terms(&mut content, request, 20);
+    }
+    if content.below(9) == 0 { noted(request, "invoice 7") } else { request }
+}
+
+/// What the clients send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mix {
+    /// Transfers and operations on holds.
+    Plain,
+    /// Refunds, terms, kinds and notes as well; and fees are attached.
+    All,
 }
 
 fn limits(rng: &mut Rng) -> LimitsChange {
@@ -60,11 +83,11 @@ fn limits(rng: &mut Rng) -> LimitsChange {
     }
 }
 
-fn submission(rng: &mut Rng, ids: u128) -> Vec<Request> {
+fn submission(rng: &mut Rng, ids: u128, mix: Mix) -> Vec<Request> {
     let mut all = Vec::new();
     for _ in 0..=rng.below(3) {
         let many = if rng.below(3) == 0 { 2 + rng.below(3) } else { 1 };
-        all.extend(linked((0..many).map(|_| request(rng, ids)).collect()));
+        all.extend(linked((0..many).map(|_| request(rng, ids, mix)).collect()));
     }
     all
 }
@@ -88,20 +111,33 @@ fn on_holds(rng: &mut Rng, run: &Run, id: u128) -> Request {
     }
 }
 
-fn random_run(seed: u64) -> Run {
+fn random_run(seed: u64, mix: Mix) -> Run {
     let mut rng = Rng(seed);
     let mut run = Run::new();
     run.submit((2..=6).map(|id| transfer(10_000 + id, support::WORLD, id, 100)).collect());
+    if mix == Mix::All && rng.below(2) == 0 {
+        (0..6).for_each(|_| run.some_fee(&mut rng));
+    }
     let ids = u128::from(10 + rng.below(60));
     // Some runs outlast the memory of ids.
     let long = rng.below(4) == 0;
     for _ in 0..rng.below(if long { 150 } else { 25 }) {
         run.now_ns += if long { REMEMBER_NS / 24 } else { 0 };
-        match rng.below(14) {
-            11.. => {
+        match rng.below(if mix == Mix::All { 19 } else { 14 }) {
+            18 => run.some_fee(&mut rng),
+            14..18 => {
+                let asked = run.some_money(&mut rng, 40_000 + 10 * run.calls.len() as u128);
+                run.submit_all(&[asked], &[rng.below(5) == 0]);
+            }
+            11..14 => {
                 let many = 1 + u128::from(rng.below(3));
                 let base = 20_000 + 10 * run.calls.len() as u128;
-                let asked = (0..many).map(|nth| on_holds(&mut rng, &run, base + nth)).collect();
+                let mut asked = Vec::new();
+                for nth in 0..many {
+                    let one = on_holds(&mut rng, &run, base + nth);
+                    let on_any = mix == Mix::All && rng.below(3) == 0;
+                    asked.push(if on_any { on_terms(&mut rng, one, 20) } else { one });
+                }
                 let asked = if rng.below(3) == 0 { linked(asked) } else { asked };
                 run.submit_all(&[asked], &[rng.below(5) == 0]);
             }
@@ -126,7 +162,7 @@ fn random_run(seed: u64) -> Run {
             4 => run.now_ns += rng.below(3) * REMEMBER_NS / 20,
             _ => {
                 let many = 1 + rng.below(3);
-                let all: Vec<_> = (0..many).map(|_| submission(&mut rng, ids)).collect();
+                let all: Vec<_> = (0..many).map(|_| submission(&mut rng, ids, mix)).collect();
                 let lost: Vec<bool> = all.iter().map(|_| rng.below(5) == 0).collect();
                 let first = run.submit_all(&all, &lost);
                 if !lost[0] && rng.below(3) == 0 {
@@ -144,7 +180,8 @@ fn cases() -> u32 {
 
 /// Runs from the first seed on, so that the gate plays the same ones each time.
 fn runs() -> impl Iterator<Item = (u64, Run)> {
-    (0..u64::from(cases())).map(|seed| (seed, random_run(seed)))
+    let mix = |seed| if seed % 2 == 0 { Mix::All } else { Mix::Plain };
+    (0..u64::from(cases())).map(move |seed| (seed, random_run(seed, mix(seed))))
 }
 
 #[test]
@@ -173,7 +210,7 @@ fn a_history_is_read_as_it_was_written() {
 /// Once the checker found a fault in this honest run.
 #[test]
 fn a_run_of_which_the_checker_was_wrong() {
-    let report = random_run(14_966_033_415_536_996_963).check();
+    let report = random_run(14_966_033_415_536_996_963, Mix::Plain).check();
     assert!(report.is_clean(), "{report}");
 }
 
@@ -182,7 +219,7 @@ fn a_run_of_which_the_checker_was_wrong() {
 fn honest_runs_do_everything_to_holds() {
     let mut counts = [0; 8];
     for seed in 0..400 {
-        let run = random_run(seed);
+        let run = random_run(seed, Mix::Plain);
         for event in &run.events {
             let nth = match &event.record {
                 Record::Held(_) => 0,
@@ -201,9 +238,74 @@ fn honest_runs_do_everything_to_holds() {
     assert!(counts.iter().all(|many| *many >= 20), "{counts:?}");
 }
 
+/// Nor what they do to money beside transfers.
+#[test]
+fn honest_runs_do_everything_to_money() {
+    use std::collections::BTreeMap;
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..600 {
+        for event in &random_run(seed, Mix::All).events {
+            let plain = event.record.plain();
+            let mut see = |what: String| *counts.entry(what).or_default() += 1;
+            if let Some(rule) = plain.rejection() {
+                see(rule.code().to_owned());
+            }
+            match plain {
+                Record::Refunded(refunded) if refunded.reversal => see("reversal".to_owned()),
+                Record::Refunded(refunded) if refunded.by_lsn => see("by LSN".to_owned()),
+                Record::Refunded(refunded) if refunded.linked => see("linked".to_owned()),
+                Record::Refunded(_) => see("refund".to_owned()),
+                Record::FeeLeg(leg) if leg.posted().is_some() => see("fee".to_owned()),
+                Record::FeeLeg(_) => see("fee not taken".to_owned()),
+                _ => {}
+            }
+            if let Record::Termed(termed) = event.record.unnoted() {
+                let (asked, moved) = (termed.asked, termed.record.posting());
+                if moved.is_some_and(|moved| moved.amount < asked) {
+                    see("balanced".to_owned());
+                }
+                match &termed.record {
+                    Record::Held(_) => see("a hold on terms".to_owned()),
+                    Record::Captured(_) => see("a capture on terms".to_owned()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    let expected = [
+        "refund",
+        "by LSN",
+        "linked",
+        "reversal",
+        "balanced",
+        "fee",
+        "fee not taken",
+        "ORIGINAL_UNKNOWN",
+        "ORIGINAL_REFUSED",
+        "ORIGINAL_MOVED_NOTHING",
+        "ORIGINAL_IS_REFUND",
+        "ORIGINAL_REVERSED",
+        "ORIGINAL_REFUNDED",
+        "REFUND_EXCEEDED",
+        "DEBIT_ACCOUNT_VERSION",
+        "DEBIT_ACCOUNT_CONDITION",
+        "CREDIT_ACCOUNT_CONDITION",
+        "SOURCES_FALL_SHORT",
+        "AMOUNT_BELOW_MINIMUM",
+        "FEE_REFUSED",
+        "FEE_ON_BALANCED",
+        "a hold on terms",
+        "a capture on terms",
+        "CREDIT_ACCOUNT_OWES_LESS",
+    ];
+    let rare: Vec<_> =
+        expected.iter().filter(|what| counts.get(**what).copied().unwrap_or(0) < 5).collect();
+    assert!(rare.is_empty(), "{rare:?} of {counts:?}");
+}
+
 #[test]
 fn histories_of_several_clients_are_one() {
-    let run = random_run(7);
+    let run = random_run(7, Mix::All);
     let (mut even, mut odd) = (History::new(), History::new());
     for (at, (span, call)) in run.calls.iter().enumerate() {
         if at % 2 == 0 { even.note(*span, call) } else { odd.note(*span, call) }

@@ -1,6 +1,8 @@
 //! Faults on purpose: a true history passes, and each lie planted in it, or in the journal, is
 //! found and called by its name. `--nocapture` prints the table.
 
+#[path = "planted/money.rs"]
+mod money;
 mod support;
 
 use ducat_checker::history::{AccountChange, Call};
@@ -390,9 +392,53 @@ fn every_planted_fault_is_found_and_named() {
         println!("| {kind} | {name} | found |");
         found.insert(*kind);
     }
+    for (kind, name, plant) in money::PLANTS {
+        let (mut run, calls) = money::good();
+        plant(&mut run, &calls);
+        let report = check(&run);
+        assert!(report.has(*kind), "{kind}: {name}: {report}");
+        println!("| {kind} | {name} | found |");
+        found.insert(*kind);
+    }
     let all: BTreeSet<Kind> = Kind::ALL.into_iter().collect();
     assert_eq!(found, all, "every kind of fault is planted");
-    println!("{} of {} planted faults found, {} kinds", PLANTS.len(), PLANTS.len(), found.len());
+    let planted = PLANTS.len() + money::PLANTS.len();
+    println!("{planted} of {planted} planted faults found, {} kinds", found.len());
+}
+
+#[test]
+fn the_good_run_with_refunds_terms_and_fees_is_good() {
+    let (mut run, calls) = money::good();
+    let report = check(&run);
+    assert!(report.is_clean(), "{report}");
+    let codes: Vec<_> = [
+        calls.too_much,
+        calls.reversed,
+        calls.after_it,
+        calls.stale,
+        calls.group,
+        calls.short,
+        calls.payment,
+    ]
+    .map(|call| run.told(call)[0].1.rejection)
+    .to_vec();
+    let expected = [
+        Some(Rejection::RefundExceeded),
+        None,
+        Some(Rejection::OriginalReversed),
+        Some(Rejection::DebitAccountVersion),
+        None,
+        Some(Rejection::FeeRefused),
+        None,
+    ];
+    assert_eq!(codes, expected);
+    let moved = |run: &mut Run, call: usize| {
+        let told = run.told(call).iter();
+        let beside = told.map(|(_, told)| told.beside.as_ref()?.terms);
+        beside.map(|terms| terms.map_or(0, |terms| terms.moved)).collect::<Vec<_>>()
+    };
+    assert_eq!(moved(&mut run, calls.balanced), [50]);
+    assert_eq!(moved(&mut run, calls.sources), [50, 10]);
 }
 
 #[test]

@@ -132,6 +132,17 @@ pub struct RefundRequest {
     pub original: Option<Original>,
 }
 
+impl RefundRequest {
+    /// A refund of so many minor units, or a reversal without an amount, of an original that is found by
+    /// its id; alone, and within the limits of whoever pays.
+    #[must_use]
+    pub const fn plain(id: TransferId, of: TransferId, amount: Option<u128>) -> Self {
+        let (of_lsn, currency, original) = (None, None, None);
+        let (allow_overdraft, linked) = (false, false);
+        Self { id, of, of_lsn, amount, currency, allow_overdraft, linked, original }
+    }
+}
+
 impl Request {
     /// The caller's id.
     #[must_use]

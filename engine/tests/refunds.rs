@@ -169,16 +169,7 @@ fn transfer(number: u128, debit: u128, credit: u128, amount: u128) -> TransferRe
 }
 
 fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
-    RefundRequest {
-        id: id(number),
-        of: id(of),
-        of_lsn: None,
-        amount,
-        currency: None,
-        allow_overdraft: false,
-        linked: false,
-        original: None,
-    }
+    RefundRequest::plain(id(number), id(of), amount)
 }
 
 #[test]

@@ -408,6 +408,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
                 from_lsn: 9,
                 accounts: vec![proto::Id { id: 1, id_high: 0 }],
                 kinds: vec![1, 5],
+                ..Default::default()
             }
             .encode_to_vec(),
         ),

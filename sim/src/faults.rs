@@ -86,11 +86,17 @@ pub enum Fault {
     AwaitedForgotten,
     /// A saga's request is sent under another id.
     SagaUnderOtherId,
+    /// A snapshot holds no schedules.
+    SnapshotWithoutSchedules,
+    /// A start does not ask again for the runs of schedules that it finds begun.
+    RunForgotten,
+    /// The transfer of a schedule's run is sent under another id.
+    ScheduleUnderOtherId,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 43] = [
         Self::SkipDedupe,
         Self::ForgetIdsAtRestart,
         Self::ForgetTooEarly,
@@ -131,5 +137,8 @@ impl Fault {
         Self::SnapshotWithoutSagas,
         Self::AwaitedForgotten,
         Self::SagaUnderOtherId,
+        Self::SnapshotWithoutSchedules,
+        Self::RunForgotten,
+        Self::ScheduleUnderOtherId,
     ];
 }

@@ -48,6 +48,8 @@ pub struct Plan {
     pub with_refunds: bool,
     /// So many sagas are started; only where there are refunds.
     pub sagas: usize,
+    /// So many schedules are defined; likewise.
+    pub schedules: usize,
 }
 
 /// Tells which seeds have holds.
@@ -55,6 +57,9 @@ const HOLDS: u64 = 0x7f4a_7c15_9e37_79b9;
 
 /// Tells which of those have refunds, and sagas.
 const SAGAS: u64 = 0x94d0_49bb_1331_11eb;
+
+/// Tells which of those have schedules.
+const SCHEDULES: u64 = 0xbf58_476d_1ce4_e5b9;
 
 impl Plan {
     /// The run this seed stands for.
@@ -82,6 +87,8 @@ impl Plan {
         let mut more = Rng::new(seed ^ SAGAS);
         let with_refunds = with_holds && more.once_in(2);
         let sagas = if with_refunds { more.below(4) } else { 0 };
+        let mut yet_more = Rng::new(seed ^ SCHEDULES);
+        let schedules = if with_refunds { yet_more.below(3) } else { 0 };
         let pick = |rng: &mut Rng, of: &[usize]| of[rng.below(of.len())];
         Self {
             script: match (with_holds, with_refunds) {
@@ -93,6 +100,7 @@ impl Plan {
             with_holds,
             with_refunds,
             sagas,
+            schedules,
             partitions: 1 << rng.below(if long { 2 } else { 4 }),
             crashes: match rng.below(4) {
                 0 => Crashes::AtEnd,

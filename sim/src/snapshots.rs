@@ -110,6 +110,9 @@ impl Taking {
             }
             Fault::SnapshotWithoutRefunds => self.refunds.clear(),
             Fault::SnapshotWithoutSagas => self.driven.clear(),
+            Fault::SnapshotWithoutSchedules => {
+                self.driven.retain(|piece| !matches!(piece, DrivenPiece::Schedules(_)));
+            }
             Fault::CountPausesInFull => self.head.ids.young_age_ns = self.head.ids.remember_ns,
             Fault::SnapshotOfWrongLsn => self.head.lsn = frame.last_lsn(),
             _ => {}

@@ -4,11 +4,13 @@
 //! has no slot: it is awaited, and looked up when the event that opens it comes by, before any
 //! event can name its slot.
 
+use super::transfer_kinds::TransferKinds;
 use super::watching::Fired;
 use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Slot};
 use ducat_engine::record::Record;
 use ducat_engine::repeat::Named;
+use ducat_engine::transfer::TransferKind;
 use std::collections::HashSet;
 
 /// Which events are wanted: those of one of the kinds that touch one of the accounts. A refused
@@ -21,6 +23,9 @@ pub struct FeedFilter {
     pub kinds: Vec<EventKind>,
     /// Those that trigger a watch, too; alone where no kind is named.
     pub fired: bool,
+    /// Of those, only events about money that is for one of these: transfers, holds that are placed,
+    /// captures, refunds and fees, done or refused. All, and all other events, when empty.
+    pub transfer_kinds: Vec<TransferKind>,
 }
 
 /// A filter at work.
@@ -29,6 +34,8 @@ pub(super) struct Filter {
     /// All when empty and none is asked for because of a watch.
     kinds: Vec<EventKind>,
     fired: bool,
+    /// What the record does not tell of these is asked of its accounts, once they are known.
+    pub transfer_kinds: TransferKinds,
     accounts: Option<Accounts>,
 }
 
@@ -48,7 +55,8 @@ impl Filter {
             ids,
             slots: HashSet::new(),
         });
-        Self { kinds: filter.kinds.clone(), fired: filter.fired, accounts }
+        let transfer_kinds = TransferKinds::new(&filter.transfer_kinds);
+        Self { kinds: filter.kinds.clone(), fired: filter.fired, transfer_kinds, accounts }
     }
 
     /// The accounts that have no slot yet.
@@ -74,11 +82,14 @@ impl Filter {
         opened.is_some_and(|(accounts, spec)| accounts.awaited.contains(&spec.id))
     }
 
-    /// Whether the event is wanted.
+    /// Whether the event is wanted, as far as its record tells ([`TransferKinds::may_take`]).
     pub fn takes(&self, record: &Record, fired: &[Fired]) -> bool {
         let all = self.kinds.is_empty() && !self.fired;
         let fires = self.fired && !fired.is_empty();
         if !all && !fires && !self.kinds.contains(&record.kind()) {
+            return false;
+        }
+        if !self.transfer_kinds.may_take(record) {
             return false;
         }
         let Some(accounts) = &self.accounts else { return true };

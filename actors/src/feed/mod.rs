@@ -15,6 +15,7 @@
 mod event;
 mod filter;
 mod taking;
+mod transfer_kinds;
 mod watching;
 
 pub use event::{FeedEvent, Trigger, What};
@@ -177,7 +178,15 @@ impl Feed {
         if awaited {
             self.find_awaited().await?;
         }
-        named(&self.handle, &self.shared, &records).await
+        let events = named(&self.handle, &self.shared, &records).await?;
+        let kinds = self.filter.transfer_kinds;
+        if !kinds.narrows() {
+            return Ok(events);
+        }
+        let known = self.shared.names.known();
+        let events = records.iter().zip(events);
+        let wanted = events.filter(|(seen, _)| kinds.takes(&seen.record, &known));
+        Ok(wanted.map(|(_, event)| event).collect())
     }
 
     /// Looks up the accounts that are wanted and were not there yet.

@@ -62,6 +62,9 @@ pub struct BalancesVerified {
     pub differences: Vec<Difference>,
     /// How many there are.
     pub difference_count: u64,
+    /// Accounts of the ledger's own that are overdrawn beyond their limit: since it was lowered, or
+    /// by a reversal that was allowed to.
+    pub overdrawn: u64,
 }
 
 /// As [`Handle::verify_balances`].
@@ -103,7 +106,7 @@ fn audit(
         books.take(lsn, record, &mut wrong);
         Ok(())
     })?;
-    let (mut from, mut accounts, mut last) = (Slot(0), 0, durable);
+    let (mut from, mut accounts, mut last, mut overdrawn) = (Slot(0), 0, durable, 0);
     loop {
         wanted.check()?;
         let filter = Arc::new(Filter::default());
@@ -117,6 +120,7 @@ fn audit(
         let (described, next) = page.what;
         for account in &described {
             books.compare(account.slot, &account.view, &mut wrong);
+            overdrawn += u64::from(!account.view.spec.external && account.view.available < 0);
         }
         accounts += described.len() as u64;
         let Some(next) = next else { break };
@@ -135,7 +139,7 @@ fn audit(
         let what = format!("all accounts of currency {} come to {sum}", total.currency.0);
         wrong(Difference { lsn: last, slot: None, account: None, what });
     }
-    Ok(BalancesVerified { lsn: last, accounts, totals, differences, difference_count })
+    Ok(BalancesVerified { lsn: last, accounts, totals, differences, difference_count, overdrawn })
 }
 
 fn totals(books: &Books) -> Vec<CurrencyTotal> {

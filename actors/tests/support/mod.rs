@@ -5,11 +5,11 @@
 
 pub mod valve;
 
-use ducat_actors::handle::{EngineOptions, Handle};
+use ducat_actors::handle::{Answers, EngineOptions, Handle};
 use ducat_actors::start::Engine;
 use ducat_engine::ids::{AccountId, TransferId};
 use ducat_engine::money::CurrencyId;
-use ducat_engine::request::{CaptureRequest, HoldRequest, VoidRequest};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
 use ducat_engine::transfer::{AccountOutcome, AccountSpec, Outcome, TransferKind, TransferRequest};
 use ducat_persistence::{Journal, LedgerId, MemoryJournal};
 use std::sync::Arc;
@@ -78,6 +78,15 @@ pub fn capture(number: u128, hold: u128, amount: Option<u128>) -> CaptureRequest
 
 pub fn void(number: u128, hold: u128) -> VoidRequest {
     VoidRequest { id: id(number), hold: id(hold), linked: false }
+}
+
+/// A refund of so much, or a reversal.
+pub fn refund(number: u128, of: u128, amount: Option<u128>) -> RefundRequest {
+    RefundRequest::plain(id(number), id(of), amount)
+}
+
+pub async fn ask(handle: &Handle, requests: Vec<Request>) -> Answers {
+    handle.submit(requests).expect("room").answers().await.expect("up")
 }
 
 pub async fn submit(handle: &Handle, transfers: Vec<TransferRequest>) -> Vec<Outcome> {

@@ -6,7 +6,7 @@
 
 use super::batching::pauses::Pauses;
 use super::{BatchingOptions, Client, ClientError};
-use crate::proto::{EventKind, SubscribeRequest, SubscribeResponse};
+use crate::proto::{EventKind, SubscribeRequest, SubscribeResponse, TransferKind};
 use ducat_engine::ids::AccountId;
 use tonic::{Code, Streaming};
 
@@ -17,6 +17,10 @@ pub struct EventFilter {
     pub accounts: Vec<AccountId>,
     /// Those of these kinds; all when empty.
     pub kinds: Vec<EventKind>,
+    /// Of those, only events about money that is for one of these (see
+    /// [`SubscribeRequest::transfer_kinds`]); all when empty. A server that does not know this filter
+    /// gives all.
+    pub transfer_kinds: Vec<TransferKind>,
 }
 
 impl EventFilter {
@@ -50,6 +54,7 @@ impl EventStream {
             from_lsn,
             accounts: filter.accounts.iter().map(|&id| id.into()).collect(),
             kinds: filter.kinds.iter().map(|&kind| kind as i32).collect(),
+            transfer_kinds: filter.transfer_kinds.iter().map(|&kind| kind as i32).collect(),
         };
         let ledger = client.get_status(false).await?.ledger_id;
         let answers = client.ledger.clone().subscribe(asked.clone()).await?.into_inner();

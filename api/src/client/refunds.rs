@@ -32,7 +32,32 @@ impl TransferRequest {
     }
 }
 
+impl proto::ReverseGroupRequest {
+    /// Gives back all of the group that `of` is a member of. Set `original_lsn` where its id is not
+    /// remembered any more, `allow_overdraft` to let payers go below their overdraft limits, `dry_run` to
+    /// be told only.
+    #[must_use]
+    pub fn new(id: TransferId, of: TransferId) -> Self {
+        let (id, id_high) = (id.low(), id.high());
+        let (original_id, original_id_high) = (of.low(), of.high());
+        Self { id, id_high, original_id, original_id_high, ..Self::default() }
+    }
+}
+
 impl Client {
+    /// Gives back all that a linked group moved, all or none and once: a refund of each member, the last
+    /// one first. Final and durable when it returns, but for a dry run.
+    ///
+    /// # Errors
+    /// [`ClientError`], among them what is no group that can be given back (`ORIGINAL_UNKNOWN`,
+    /// `GROUP_HAS_HOLDS` …). A refused group is told in its outcomes.
+    pub async fn reverse_group(
+        &self,
+        request: proto::ReverseGroupRequest,
+    ) -> Result<Vec<proto::MemberRefund>, ClientError> {
+        Ok(self.ledger.clone().reverse_group(request).await?.into_inner().refunds)
+    }
+
     /// Gives back a part of what a transfer or a capture moved. More is said by
     /// [`TransferRequest::refund`] and [`Self::transfer`]. Final and durable when it returns.
     ///

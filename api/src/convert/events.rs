@@ -9,6 +9,7 @@ use ducat_engine::effects::EventKind;
 use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::request::Request;
+use ducat_engine::transfer::TransferKind;
 
 /// Most accounts that one subscription names.
 pub const ACCOUNTS_MAX: usize = 1000;
@@ -27,6 +28,9 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
     }
     if !asked.kinds.is_empty() {
         super::check_count("kinds", asked.kinds.len(), KINDS_MAX)?;
+    }
+    if !asked.transfer_kinds.is_empty() {
+        super::check_count("transfer_kinds", asked.transfer_kinds.len(), KINDS_MAX)?;
     }
     let mut violations = Violations::default();
     for (index, id) in asked.accounts.iter().enumerate() {
@@ -51,6 +55,17 @@ pub fn subscription(asked: &proto::SubscribeRequest) -> Result<Subscription, Vio
                 "EVENT_KIND_UNKNOWN",
                 || format!("{kind} is no kind of event; known are 1 to 7, 60, 70, 80 and 81"),
             ),
+        }
+    }
+    for (index, number) in asked.transfer_kinds.iter().enumerate() {
+        match u8::try_from(*number).ok().and_then(TransferKind::from_number) {
+            Some(kind) => filter.transfer_kinds.push(kind),
+            None => {
+                let place = Place::Item { list: "transfer_kinds", index };
+                violations.add(place, "kind", "KIND_UNKNOWN", || {
+                    format!("{number} is no kind of transfer; known are 0 to 7")
+                });
+            }
         }
     }
     let filter = violations.into_result(filter)?;
@@ -237,11 +252,21 @@ mod tests {
             from_lsn: 7,
             accounts: vec![proto::Id { id: 1, id_high: 0 }, proto::Id::default()],
             kinds: vec![1, 0, 99],
+            transfer_kinds: vec![0, 8, 7, -1],
         };
         let violations = subscription(&asked).expect_err("malformed");
         let error = violations.into_batch_error();
         let fields: Vec<_> = error.violations.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(fields, ["accounts[1].id", "kinds[1].kind", "kinds[2].kind"]);
+        assert_eq!(
+            fields,
+            [
+                "accounts[1].id",
+                "kinds[1].kind",
+                "kinds[2].kind",
+                "transfer_kinds[1].kind",
+                "transfer_kinds[3].kind"
+            ]
+        );
         let many = proto::SubscribeRequest {
             accounts: vec![proto::Id { id: 1, id_high: 0 }; ACCOUNTS_MAX + 1],
             ..proto::SubscribeRequest::default()

@@ -178,6 +178,7 @@ pub fn verified(
         totals: found.totals.iter().map(|total| writer.total(total)).collect(),
         differences: differences.collect(),
         difference_count: found.difference_count,
+        overdrawn: found.overdrawn,
     }
 }
 

@@ -12,6 +12,8 @@
 //! through for; where one has changed until its batch is decided, nothing is done, and the request may
 //! be sent again.
 
+pub mod reversal;
+
 use super::guard::Caller;
 use super::rights::Grant;
 use crate::proto;

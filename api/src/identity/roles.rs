@@ -117,6 +117,7 @@ pub const CALLS: &[Call] = &[
     call("/ducat.v1.Ledger/Transfer", MOVES, Accounts),
     call("/ducat.v1.Ledger/CreateTransfers", MOVES, Accounts),
     call("/ducat.v1.Ledger/StreamTransfers", MOVES, Accounts),
+    call("/ducat.v1.Ledger/ReverseGroup", MOVES, Accounts),
     call("/ducat.v1.Ledger/GetAccounts", ANYONE, Accounts),
     call("/ducat.v1.Ledger/ListAccounts", &[Reader, Operator, Auditor], Accounts),
     call("/ducat.v1.Ledger/GetTransfers", READS_MONEY, Accounts),

@@ -69,6 +69,7 @@ impl Collector for Scrape {
             server(&mut to, sources)?;
             limits(&mut to, sources)?;
             upkeep(&mut to, sources, status)?;
+            super::outside::figures(&mut to, sources)?;
         }
         Ok(())
     }
@@ -143,15 +144,21 @@ impl Scrape {
 }
 
 /// The encoder, for figures that have no labels.
-struct To<'a>(DescriptorEncoder<'a>);
+pub(super) struct To<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl To<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         metric.encode_counter::<NoLabelSet, u64, f64>(&value, None)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: u64) -> fmt::Result {
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        value: u64,
+    ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
         metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX))
     }
@@ -215,6 +222,12 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
 
 /// Refusals by rate: by method, never by whom.
 fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
+    if let Some(places) = &sources.places {
+        let help = "Principals with an open call";
+        to.gauge("limits_calling_principals", help, None, places.principals() as u64)?;
+        let help = "Calls refused because their principal had too many open";
+        to.counter("limits_principal_calls_refused", help, places.refused())?;
+    }
     let Some(limits) = &sources.limits else { return Ok(()) };
     let (rules, buckets) = limits.kept();
     to.gauge("limits_rules", "Rates that are configured", None, rules as u64)?;
@@ -235,6 +248,12 @@ fn upkeep(to: &mut To<'_>, sources: &Sources, now: &Status) -> fmt::Result {
     to.gauge("lsn_snapshot", "The event of the newest snapshot", None, lsn)?;
     to.counter("snapshots_taken", "Snapshots taken since the start", snapshots.taken)?;
     to.counter("snapshots_failed", "Snapshots that failed since the start", snapshots.failures)?;
+    to.gauge(
+        "snapshot_failing",
+        "1 while the last snapshot failed",
+        None,
+        u64::from(snapshots.failed.is_some()),
+    )?;
     let health = sources.handle.health();
     if let Some(archive) = health.archive {
         to.gauge("lsn_archive", "The last archived event", None, archive.last_lsn.0)?;
@@ -250,6 +269,11 @@ fn upkeep(to: &mut To<'_>, sources: &Sources, now: &Status) -> fmt::Result {
         let behind = now.durable_lsn.0.saturating_sub(backup.last_lsn.0);
         to.gauge("lsn_backup", "The last event in the backup", None, backup.last_lsn.0)?;
         to.gauge("backup_lag_events", "Durable events not in the backup", None, behind)?;
+        to.seconds(
+            "backup_lag",
+            "For how long something durable has not been in the backup",
+            sources.backup_lag(&backup, now.durable_lsn).as_secs_f64(),
+        )?;
         to.counter("backups_made", "Backups made since the start", backup.runs)?;
         to.counter("backups_failed", "Backups that failed since the start", backup.failures)?;
     }

@@ -12,19 +12,26 @@
 
 mod figures;
 pub mod listener;
+mod outside;
 
+use crate::alerts::Alerts;
 use crate::budget::Budget;
 use crate::identity::Guard;
 use crate::identity::roles::CALLS;
+use crate::outside::Breaker;
 use crate::rates::Limits;
+use crate::rates::places::Places;
+use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
 use ducat_actors::latency::Latency;
+use ducat_actors::upkeep::backing_up::BackupHealth;
+use ducat_engine::ids::Lsn;
 use ducat_engine::transfer::Outcome;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use tonic::Code;
 
 /// Upper bounds of the sizes of batches, transfers.
@@ -56,9 +63,45 @@ pub(crate) struct Sources {
     pub handle: Handle,
     pub guard: Option<Arc<Guard>>,
     pub limits: Option<Arc<Limits>>,
+    pub places: Option<Arc<Places>>,
     pub requests: Budget,
     pub answers: Budget,
+    pub verifications: Arc<Verifications>,
+    pub breakers: Vec<Arc<Breaker>>,
+    pub alerts: Option<Arc<Alerts>>,
+    pub started: Instant,
 }
+
+impl Sources {
+    /// For how long something durable has not been in the backup: since the last run that came to
+    /// its end began, or since the start.
+    pub fn backup_lag(&self, backup: &BackupHealth, durable: Lsn) -> Duration {
+        if durable <= backup.last_lsn {
+            return Duration::ZERO;
+        }
+        if backup.runs == 0 {
+            return self.started.elapsed();
+        }
+        let run = SystemTime::UNIX_EPOCH + Duration::from_nanos(backup.last_run_ns);
+        // A clock that was set back says nothing.
+        run.elapsed().unwrap_or_default()
+    }
+}
+
+/// All calls together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CallTotals {
+    /// Calls answered.
+    pub answered: u64,
+    /// Those that failed for a reason of the server's.
+    pub failed: u64,
+    /// Time to the answer of the ledger's own calls: upper bounds in seconds, and how many.
+    pub latency: Vec<(f64, u64)>,
+}
+
+/// The codes that say that the server failed, not its caller.
+pub(crate) const FAILURES: [Code; 4] =
+    [Code::Unknown, Code::Internal, Code::Unavailable, Code::DataLoss];
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +149,32 @@ impl Metrics {
     /// The server takes no more calls.
     pub fn draining(&self) {
         self.stage.store(Stage::Draining as u8, Ordering::Release);
+    }
+
+    /// Whom to ask; `None` before the server takes calls.
+    pub(crate) fn sources(&self) -> Option<&Sources> {
+        self.sources.get()
+    }
+
+    /// All calls together.
+    pub(crate) fn call_totals(&self) -> CallTotals {
+        let mut totals = CallTotals::default();
+        let names = CALLS.iter().map(|call| call.path).chain([""]);
+        for (path, method) in names.zip(&self.methods) {
+            let count = |code: Code| method.codes[code as usize].load(Ordering::Relaxed);
+            totals.answered +=
+                method.codes.iter().map(|code| code.load(Ordering::Relaxed)).sum::<u64>();
+            totals.failed += FAILURES.into_iter().map(count).sum::<u64>();
+            if !path.starts_with("/ducat.v1.Ledger/") {
+                continue;
+            }
+            let buckets = method.latency.figures().buckets;
+            totals.latency.resize(buckets.len(), (0.0, 0));
+            for (total, (bound, count)) in totals.latency.iter_mut().zip(buckets) {
+                *total = (bound, total.1 + count);
+            }
+        }
+        totals
     }
 
     /// How far it has come.

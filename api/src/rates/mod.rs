@@ -12,6 +12,7 @@
 //! that stay as they were stay too ([decision 35](../../../docs/adr/0035-rates.md)).
 
 mod bucket;
+pub mod places;
 pub mod rules;
 
 pub use rules::Rates;
@@ -29,6 +30,9 @@ use tonic::Code;
 
 /// The batch call: its service counts its transfers.
 pub(crate) const BATCH: &str = "/ducat.v1.Ledger/CreateTransfers";
+
+/// Groups given back, which take a token for each leg: the first with the call.
+pub(crate) const REVERSAL: &str = "/ducat.v1.Ledger/ReverseGroup";
 
 /// The stream of batches: every batch counts its transfers, and opening it counts nothing.
 pub(crate) const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";

@@ -7,6 +7,7 @@ mod driven;
 mod events;
 mod holds;
 mod import;
+mod import_dry;
 mod known;
 mod ledger_doc;
 mod past;

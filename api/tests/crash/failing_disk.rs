@@ -52,6 +52,26 @@ fn half_of_any_write_is_the_last_call() {
     at_each(Class::Write, Action::Torn, CALLS);
 }
 
+/// All of them in the short form too: what a start writes and syncs is little.
+#[test]
+fn an_error_at_any_call_of_a_start_is_the_last_call() {
+    const NAME: &str = "EIO at each write and sync of a first start";
+    if let Err(reason) = Faults::none() {
+        return skip(NAME, &reason);
+    }
+    let mut attack = Attack::new(NAME);
+    for class in [Class::Write, Class::Sync] {
+        for nth in 1.. {
+            attack.row.runs += 1;
+            if !at_one(&mut attack, class, nth, Action::Eio) {
+                assert!(nth > 5, "a start has more calls than that");
+                break;
+            }
+        }
+    }
+    attack.finish();
+}
+
 #[test]
 fn no_space_for_any_file_ends_the_start() {
     at_each(Class::Name, Action::Enospc, NAME_CALLS);

@@ -1,9 +1,12 @@
 //! The door as gateways, auditors and attackers find it: identity, roles and scopes call by call,
-//! certificates and handshakes that must not be let in, configuration, figures.
+//! certificates and handshakes that must not be let in, configuration, figures, alerts.
 
+mod alerts;
 mod figures;
+mod floods;
 mod handshakes;
 mod matrix;
+mod monitoring;
 mod program;
 mod rates;
 mod scopes;

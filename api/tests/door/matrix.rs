@@ -35,6 +35,7 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Ledger/Transfer", ("g", Own)),
         ("Ledger/CreateTransfers", ("g", Own)),
         ("Ledger/StreamTransfers", ("g", Own)),
+        ("Ledger/ReverseGroup", ("g", Own)),
         ("Ledger/GetAccounts", ("groa", Own)),
         ("Ledger/ListAccounts", ("roa", Own)),
         ("Ledger/GetTransfers", ("gra", Hides)),
@@ -103,6 +104,13 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
             ledger.create_transfers(request).await.map(|_| true)?
         }
         "Ledger/StreamTransfers" => stream(client, again).await?,
+        // What entered the account: it would pay. Only tried, so that it stays to be tried.
+        "Ledger/ReverseGroup" => {
+            let (id, original_id, dry_run) = (9_000 + about, about, true);
+            let request =
+                proto::ReverseGroupRequest { id, original_id, dry_run, ..Default::default() };
+            ledger.reverse_group(request).await.map(|_| true)?
+        }
         "Ledger/GetAccounts" => {
             ledger.get_accounts(proto::GetAccountsRequest { ids }).await.map(|_| true)?
         }

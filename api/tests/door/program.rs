@@ -71,6 +71,14 @@ impl Server {
         Self { child, address: address.trim().to_owned(), log }
     }
 
+    /// Memory of the process, MiB.
+    pub fn memory_mib(&self) -> u64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") / 1024
+    }
+
     fn hang_up(&self) {
         let id = libc::pid_t::try_from(self.child.id()).expect("an id of a process");
         // SAFETY: kill(2) touches no memory, and the child's id is not reused before it is reaped.
@@ -96,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(done) = done() {

@@ -3,10 +3,10 @@
 
 use crate::figures::{ask, listen};
 use crate::program::{self, ducat, place, stdout, text};
-use crate::world::{BANK, Secrets, Server, account, open, rights, transfer};
+use crate::world::{BANK, Secrets, Server, account, open, rights, transfer, transfer_id};
 use ducat_api::client::{Client, ClientError, Refused};
 use ducat_api::identity::guard::Trust;
-use ducat_api::proto::{Code, TransferRequest};
+use ducat_api::proto::{Code, ReverseGroupRequest, TransferRequest};
 use ducat_api::rates::Rates;
 use ducat_api::tls::Clients;
 use std::sync::Arc;
@@ -191,6 +191,20 @@ async fn where_nobody_is_asked_everybody_is_one_caller() {
     limited(one.get_accounts(&[account(2)]).await);
     server.limits.replace(&Rates::default());
     one.get_accounts(&[account(2)]).await.expect("not limited any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_given_back_counts_by_its_legs() {
+    let ledger = Ledger::new(&rule(&["ReverseGroup"], 3)).await;
+    let mut group = batch(10, 2);
+    group[0].linked = true;
+    ledger.cards.create_transfers(group).await.expect("not limited");
+    let reverse = |id| ReverseGroupRequest {
+        dry_run: true,
+        ..ReverseGroupRequest::new(transfer_id(id), transfer_id(10))
+    };
+    assert_eq!(ledger.cards.reverse_group(reverse(20)).await.expect("2 of 3").len(), 2);
+    limited(ledger.cards.reverse_group(reverse(21)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

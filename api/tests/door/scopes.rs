@@ -100,6 +100,46 @@ async fn money_leaves_only_accounts_of_the_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_given_back_only_by_whom_all_of_its_receivers_belong_to() {
+    let ledger = Ledger::new(&["2"], &[]).await;
+    let linked = |request| TransferRequest { linked: true, ..request };
+    let own = vec![linked(transfer(10, FOREIGN, OWN, 5)), transfer(11, BANK, OWN, 5)];
+    let mixed = vec![linked(transfer(20, FOREIGN, OWN, 5)), transfer(21, OWN, FOREIGN, 5)];
+    for group in [own, mixed] {
+        let posted = ledger.root.create_transfers(group).await.expect("well-formed");
+        assert!(posted.iter().all(proto::Outcome::is_posted), "{posted:?}");
+    }
+    let refund = TransferRequest::refund(transfer_id(30), transfer_id(20), 1);
+    assert!(ledger.gateway.transfer(refund).await.expect("answered").is_posted());
+    let reverse = async |id, of| {
+        let asked = proto::ReverseGroupRequest::new(transfer_id(id), transfer_id(of));
+        ledger.gateway.reverse_group(asked).await
+    };
+    let mut said = Vec::new();
+    // A foreign member, asked for by either; a refund that the foreign account got; nothing at all.
+    for of in [20, 21, 30, 999] {
+        match reverse(40, of).await {
+            Err(ClientError::Refused(refused)) => {
+                assert_eq!(
+                    (refused.code, &*refused.reason),
+                    (Grpc::PermissionDenied, "OUT_OF_SCOPE")
+                );
+                said.push(refused.message.replace(&of.to_string(), "…"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    said.dedup();
+    assert_eq!(said.len(), 1, "nothing tells one from the other: {said:?}");
+    assert_eq!((ledger.balance(OWN).await, ledger.balance(FOREIGN).await), (1_009, 996));
+    let done = reverse(41, 10).await.expect("all of it is paid by the own account");
+    let outcomes: Vec<_> = done.iter().filter_map(|refund| refund.outcome.as_ref()).collect();
+    assert!(outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome.is_posted()));
+    assert!(outcomes.iter().all(|outcome| outcome.debit.is_some() && outcome.credit.is_none()));
+    assert_eq!((ledger.balance(OWN).await, ledger.balance(FOREIGN).await), (999, 1_001));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_with_something_foreign_does_nothing() {
     let ledger = Ledger::new(&["2"], &[]).await;
     let batch = vec![transfer(10, OWN, FOREIGN, 5), transfer(11, FOREIGN, OWN, 5)];

@@ -121,6 +121,21 @@ impl Server {
 
     /// The same, where callers may ask for so much.
     pub async fn limited(tls: Option<Arc<Tls>>, trust: Option<Trust>, rates: &Rates) -> Self {
+        Self::with(tls, trust, rates, ServerOptions::default()).await
+    }
+
+    /// One where a principal has so many calls open at most.
+    pub async fn with_places(trust: Trust, calls_per_principal_max: usize) -> Self {
+        let options = ServerOptions { calls_per_principal_max, ..ServerOptions::default() };
+        Self::with(None, Some(trust), &Rates::default(), options).await
+    }
+
+    async fn with(
+        tls: Option<Arc<Tls>>,
+        trust: Option<Trust>,
+        rates: &Rates,
+        bounds: ServerOptions,
+    ) -> Self {
         let opened = compose::in_memory().expect("randomness");
         let options = EngineOptions::default();
         let engine = Engine::start(options, opened.journal, "test", Box::new(|_| {}));
@@ -143,7 +158,7 @@ impl Server {
             guard: guard.clone(),
             limits: Some(Arc::clone(&limits)),
             metrics: counted,
-            ..ServerOptions::default()
+            ..bounds
         };
         tokio::spawn(serve(listener, engine.handle(), info, options, std::future::pending()));
         Self { address, guard, limits, metrics, encrypted, _engine: engine }

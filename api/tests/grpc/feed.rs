@@ -73,7 +73,18 @@ async fn events_carry_what_was_asked_and_what_became_of_it() {
     let mut mine = server.client.subscribe(1, &filter.only_posted()).await.expect("a place");
     let lsns: Vec<_> = rest(&mut mine).await.iter().map(|event| event.lsn).collect();
     assert_eq!(lsns, [4, 8]);
-    drop((events, mine));
+    let transfer_kinds = vec![proto::TransferKind::Deposit];
+    let filter = EventFilter { transfer_kinds, ..EventFilter::default() };
+    let mut deposits = server.client.subscribe(1, &filter).await.expect("a place");
+    for event in rest(&mut deposits).await {
+        let transfer = event.transfer.and_then(|record| record.transfer).expect("a transfer");
+        assert_eq!(transfer.kind(), proto::TransferKind::Deposit);
+    }
+    let kinds = vec![proto::TransferKind::Payment];
+    let filter = EventFilter { transfer_kinds: kinds, ..EventFilter::default() };
+    let mut payments = server.client.subscribe(1, &filter).await.expect("a place");
+    assert_eq!(rest(&mut payments).await, [], "there is none, and that is told");
+    drop((events, mine, deposits, payments));
     server.stop().await;
 }
 
@@ -85,7 +96,7 @@ async fn what_cannot_be_given_is_refused_with_its_reason() {
     let mut client = LedgerClient::new(server.channel().await);
     let mut ask = async |from_lsn, kinds: Vec<i32>, id| {
         let accounts = vec![proto::Id { id, id_high: 0 }];
-        let asked = SubscribeRequest { from_lsn, kinds, accounts };
+        let asked = SubscribeRequest { from_lsn, kinds, accounts, ..SubscribeRequest::default() };
         client.subscribe(asked).await.map(tonic::Response::into_inner)
     };
     for (from, kinds, id, code, why) in [

@@ -12,6 +12,7 @@ mod known_mistakes;
 mod overload;
 mod past;
 mod refunds;
+mod reversals;
 mod slow;
 mod snapshots;
 mod streams;

@@ -17,7 +17,7 @@ impl Out {
         self.maybe(hold.expires_ns.map(u128::from));
     }
 
-    fn maybe(&mut self, value: Option<u128>) {
+    pub(super) fn maybe(&mut self, value: Option<u128>) {
         self.byte(u8::from(value.is_some()));
         value.into_iter().for_each(|value| self.number(value));
     }
@@ -68,7 +68,7 @@ impl In<'_> {
         }
     }
 
-    fn maybe<T>(&mut self, value: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub(super) fn maybe<T>(&mut self, value: impl Fn(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.byte()? {
             0 => Some(None),
             _ => Some(Some(value(self)?)),

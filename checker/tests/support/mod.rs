@@ -5,9 +5,10 @@
 #![allow(dead_code)]
 
 pub mod good;
+pub mod money;
 
 use ducat_checker::history::{AccountChange, Call, Seen, SeenEntry, SeenHold, SeenMore};
-use ducat_checker::{Checker, Event, History, Options, Report, Span, Told};
+use ducat_checker::{Beside, Checker, Event, History, Options, Report, Span, Told};
 use ducat_engine::account_event::{AccountEvent, Change};
 use ducat_engine::holds::Closed;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
@@ -146,7 +147,9 @@ impl Run {
     pub fn submit_all(&mut self, submissions: &[Vec<Request>], lost: &[bool]) -> usize {
         self.now_ns += 10;
         let slices: Vec<&[Request]> = submissions.iter().map(Vec::as_slice).collect();
-        let done = self.ledger.execute(self.now_ns, &slices).expect("possible");
+        let events = &self.events;
+        let read = |lsn: Lsn| events[lsn.0 as usize - 1].record.clone();
+        let done = self.ledger.execute_reading(self.now_ns, &slices, read).expect("possible");
         let time_ns = done.time_ns;
         let events = done.records.into_iter();
         self.events.extend(events.map(|(lsn, record)| Event { lsn, time_ns, record }));
@@ -167,6 +170,13 @@ impl Run {
             let mut told: Vec<Told> = answer.outcomes.iter().map(Told::from).collect();
             for (place, after) in &answer.holds {
                 told[*place].hold = Some(Box::new(*after));
+            }
+            let mut beside = vec![Beside::default(); told.len()];
+            answer.refunds.iter().for_each(|(at, refund)| beside[*at].refund = Some(*refund));
+            answer.terms.iter().for_each(|(at, terms)| beside[*at].terms = Some(*terms));
+            answer.fees.iter().for_each(|(at, fee)| beside[*at].fee = Some(*fee));
+            for (told, beside) in told.iter_mut().zip(beside) {
+                told.beside = beside.boxed();
             }
             let items = requests.iter().cloned().zip(told).collect();
             self.calls.push((span, Call::Transfers(items)));
@@ -204,7 +214,7 @@ impl Run {
     pub fn read_holds(&mut self, ids: &[u128]) -> usize {
         let mut ended: std::collections::HashMap<TransferId, Closed> = Default::default();
         for event in &self.events {
-            let (hold, how) = match &event.record {
+            let (hold, how) = match event.record.plain() {
                 Record::Captured(c) if c.remaining == 0 => (c.hold, Closed::Captured),
                 Record::Voided(voided) => (voided.hold, Closed::Voided),
                 Record::Expired(expired) => (expired.hold, Closed::Expired),
@@ -281,11 +291,7 @@ impl Run {
         let mut posted = 0;
         let mut lines = Vec::new();
         for event in &self.events {
-            let p = match &event.record {
-                Record::Posted(posted) | Record::PostedLinked(posted) => *posted,
-                Record::Captured(captured) => captured.posted(),
-                _ => continue,
-            };
+            let Some(p) = event.record.posting() else { continue };
             let amount = p.amount.cast_signed();
             let amount = match (p.debit == slot, p.credit == slot) {
                 (true, _) => -amount,

@@ -14,6 +14,7 @@ use crate::data_dir::DataDir;
 use crate::files::{io_error, sync_dir, tree_bytes};
 use crate::frame::{Frame, genesis_hash};
 use crate::mark::{Mark, MarkError, MarkFile};
+use crate::with_causes;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fs;
 use std::io;
@@ -39,17 +40,6 @@ pub(super) struct Writing {
     pub(super) fences: Fences,
     /// Appends since the last look for blob files.
     pub(super) unchecked: u32,
-}
-
-impl WriteState {
-    /// Nothing is written any more, not even while closing.
-    pub(super) fn poison(&mut self, what: String) {
-        if let Some(writing) = &self.writing {
-            writing.segment.abandon();
-        }
-        tracing::error!(what, "the journal is poisoned");
-        self.poisoned.get_or_insert(what);
-    }
 }
 
 /// Reads a shard's mark and checks that it is this ledger's.
@@ -136,6 +126,13 @@ impl Shard {
         }
     }
 
+    /// Nothing is written any more, not even while closing.
+    pub(super) fn poison(&self, state: &mut WriteState, what: String) {
+        self.table.abandon();
+        tracing::error!(what, "the journal is poisoned");
+        state.poisoned.get_or_insert(what);
+    }
+
     fn lock_open(&self) -> Result<MutexGuard<'_, WriteState>, JournalError> {
         self.lock_write().map_err(|since| JournalError::Poisoned { shard: self.id, since })
     }
@@ -178,6 +175,7 @@ impl Shard {
         let segment = self.last_segment(&tail)?;
         if tail.dropped.is_some() {
             segment.remove_from(tail.next_lsn).map_err(|error| {
+                self.poison(&mut state, with_causes(&error));
                 self.store_error("drop the torn tail", tail.next_lsn, &segment.dir, error)
             })?;
         }
@@ -212,7 +210,7 @@ impl Shard {
 
     fn write_mark(&self, state: &mut WriteState, mark: Mark) -> Result<(), JournalError> {
         if let Err(error) = state.mark_file.write(&mark) {
-            state.poison(error.to_string());
+            self.poison(state, error.to_string());
             let place = Place::in_path(self.id, mark.durable.lsn, state.mark_file.path());
             return Err(JournalError::Store {
                 verb: "write the mark",

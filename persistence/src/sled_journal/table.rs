@@ -8,6 +8,7 @@ use super::segment::{Segment, StoreError, parse_dir_name};
 use ducat_engine::ids::Lsn;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::{fs, io};
 
@@ -35,6 +36,8 @@ pub(super) struct Table {
     slots: RwLock<BTreeMap<Lsn, Arc<Slot>>>,
     /// Closed for writing and kept open, the least recently used in front.
     recent: Mutex<VecDeque<Lsn>>,
+    /// Nothing of any segment is written any more.
+    abandoned: AtomicBool,
 }
 
 impl Table {
@@ -52,6 +55,7 @@ impl Table {
             options,
             slots: RwLock::new(slots),
             recent: Mutex::default(),
+            abandoned: AtomicBool::new(false),
         })
     }
 
@@ -116,6 +120,18 @@ impl Table {
         self.slots.write().expect(LOCK).insert(segment.first, slot);
     }
 
+    /// From now on nothing of any segment is written, not even while it is closed: sled syncs what it
+    /// closes, whether it was written or not.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        for slot in self.slots.read().expect(LOCK).values() {
+            let state = slot.state.lock().expect(LOCK);
+            if let Some(segment) = state.used.upgrade() {
+                segment.abandon();
+            }
+        }
+    }
+
     /// The segment is not written any more: it may be closed when it is not read.
     pub(super) fn release(&self, first: Lsn) {
         self.touch(first);
@@ -139,6 +155,10 @@ impl Table {
                 Arc::new(Segment::open(&self.journal, first, &self.options, last)?)
             }
         };
+        // Under the lock of the slot, which whoever abandons all of them takes as well.
+        if self.abandoned.load(Ordering::Acquire) {
+            segment.abandon();
+        }
         state.used = Arc::downgrade(&segment);
         if keep {
             state.open = Some(segment.clone());

@@ -49,11 +49,12 @@ impl Writer for SledWriter {
         let _watch = self.watchdog.watch(what);
         self.shard.roll_if_full(&mut state, expected).map_err(|error| {
             let reason = format!("could not start a new segment: {}", with_causes(&error));
-            state.poison(reason.clone());
+            self.shard.poison(&mut state, reason.clone());
             AppendError::NotAppended { place: place(), reason }
         })?;
         self.shard.write_batch(&mut state, batch).map_err(|(verb, source)| {
-            state.poison(format!("could not {verb}: {}", with_causes(&*source)));
+            let what = format!("could not {verb}: {}", with_causes(&*source));
+            self.shard.poison(&mut state, what);
             AppendError::InDoubt { place: place(), verb, source }
         })
     }

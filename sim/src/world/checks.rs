@@ -169,6 +169,7 @@ impl World<'_> {
         self.report.events = events.len() as u64;
         self.check_events(events)?;
         self.check_sagas()?;
+        self.check_schedules()?;
         let events = &self.shell.book.events;
         let summary = self.shell.book.ledger.summary();
         for partitions in [1, 4] {

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 /// No compensation is tried so often.
 const ATTEMPTS: u16 = 200;
 
-fn payment(rng: &mut Rng) -> Payment {
+pub(super) fn payment(rng: &mut Rng) -> Payment {
     let from = rng.below(5) as u8;
     let to = 1 + (usize::from(from) + rng.below(3)) as u8 % 4;
     let kind = if from == 0 { TransferKind::Deposit } else { TransferKind::Transfer };
@@ -81,9 +81,10 @@ const fn is_over(state: SagaState) -> bool {
 impl World<'_> {
     /// What can be done with sagas, nothing being on its way; `actions` is all else that can be.
     pub(super) fn possible_saga_steps(&self, actions: &mut Vec<Action>) {
-        if self.plan.sagas == 0 || !self.shell.is_quiet() {
+        if self.plan.sagas + self.plan.schedules == 0 || !self.shell.is_quiet() {
             return;
         }
+        self.possible_schedule_steps(actions);
         let coordinator = &self.shell.book.ledger.coordinator;
         if self.sagas_started < self.plan.sagas {
             actions.push(Action::StartSaga);
@@ -155,8 +156,8 @@ impl World<'_> {
         self.driven(now_ns, begun.events, begun.requests)
     }
 
-    /// These events of sagas were decided, and ask for these requests.
-    fn driven(
+    /// These events of schedules or sagas were decided, and ask for these requests.
+    pub(super) fn driven(
         &mut self,
         now_ns: u64,
         events: Vec<(ducat_engine::ids::Lsn, Record)>,
@@ -183,7 +184,12 @@ impl World<'_> {
 
     fn ask_for(&mut self, requests: Vec<Request>) {
         for mut request in requests {
-            if self.plan.fault == Fault::SagaUnderOtherId {
+            let other = match self.plan.fault {
+                Fault::SagaUnderOtherId => true,
+                Fault::ScheduleUnderOtherId => self.is_of_schedule(request.id()),
+                _ => false,
+            };
+            if other {
                 let other = request.id().get() ^ 1;
                 request.set_id(TransferId::new(other.max(1)).expect("not zero"));
             }
@@ -203,8 +209,15 @@ impl World<'_> {
             submission.abandoned |= !submission.told;
         }
         if self.plan.fault != Fault::AwaitedForgotten {
-            let awaited = self.shell.book.ledger.coordinator.awaited_requests();
-            self.report.count_many("sagas interrupted by a crash", awaited.len() as u64);
+            let mut awaited = self.shell.book.ledger.coordinator.awaited_requests();
+            let all = awaited.len();
+            awaited.retain(|request| !self.is_of_schedule(request.id()));
+            let of_sagas = awaited.len();
+            if self.plan.fault != Fault::RunForgotten {
+                awaited = self.shell.book.ledger.coordinator.awaited_requests();
+            }
+            self.report.count_many("sagas interrupted by a crash", of_sagas as u64);
+            self.report.count_many("runs interrupted by a crash", (all - of_sagas) as u64);
             self.ask_for(awaited);
         }
     }

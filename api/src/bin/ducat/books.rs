@@ -57,6 +57,7 @@ struct VerifiedLine {
     totals: Vec<TotalLine>,
     differences: Vec<DifferenceLine>,
     difference_count: u64,
+    overdrawn: u64,
 }
 
 /// A difference as scripts read it.
@@ -179,6 +180,7 @@ fn verified_text(found: &proto::VerifyBalancesResponse, json: bool) -> Result<St
             totals: found.totals.iter().map(TotalLine::from).collect(),
             differences: found.differences.iter().map(difference).collect(),
             difference_count: found.difference_count,
+            overdrawn: found.overdrawn,
         });
     }
     let (accounts, lsn) = (output::count(found.accounts), found.lsn);
@@ -258,6 +260,7 @@ mod tests {
             totals: vec![],
             differences,
             difference_count: 1,
+            overdrawn: 0,
             ..sound
         };
         assert_eq!(
@@ -270,7 +273,7 @@ mod tests {
             concat!(
                 r#"{"sound":false,"lsn":9,"accounts":3,"totals":[],"#,
                 r#""differences":[{"lsn":7,"account":"2","what":"its balance is 5"}],"#,
-                r#""difference_count":1}"#
+                r#""difference_count":1,"overdrawn":0}"#
             )
         );
     }

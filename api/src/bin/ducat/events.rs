@@ -6,6 +6,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net};
 use clap::{Args, ValueEnum};
 use ducat_api::client::{Client, ClientError, EventFilter};
+use ducat_api::import::Kind as TransferKind;
 use ducat_api::proto;
 use ducat_engine::ids::AccountId;
 use std::io::{self, BufWriter};
@@ -21,7 +22,8 @@ Examples:
   ducat events                                     # all there are
   ducat events --from 5001 --follow --json         # from LSN 5001 on, for ever
   ducat events --from 0 --follow --account 17      # what happens to account 17 from now on
-  ducat events --kind refused                      # transfers that were refused")]
+  ducat events --kind refused                      # transfers that were refused
+  ducat events --transfer-kind refund --follow     # money given back, and refunds that were refused")]
 pub struct EventsArgs {
     /// The first event: 1 for the first there is, 0 for those decided from now on.
     #[arg(long, value_name = "LSN", default_value_t = 1)]
@@ -35,6 +37,10 @@ pub struct EventsArgs {
     /// Only events of this kind; may be given more than once.
     #[arg(long = "kind", value_enum, value_name = "KIND")]
     kinds: Vec<Kind>,
+    /// Only events about money that is for this: transfers, holds placed, captures, refunds, fees, done
+    /// or refused; may be given more than once.
+    #[arg(long = "transfer-kind", value_enum, value_name = "KIND")]
+    transfer_kinds: Vec<TransferKind>,
 }
 
 /// A kind of event, named as in what is printed.
@@ -85,6 +91,11 @@ pub async fn run(global: &Global, args: EventsArgs) -> Done {
     let filter = EventFilter {
         accounts: args.accounts,
         kinds: args.kinds.into_iter().map(Into::into).collect(),
+        transfer_kinds: args
+            .transfer_kinds
+            .into_iter()
+            .filter_map(|kind| proto::TransferKind::try_from(kind.wire()).ok())
+            .collect(),
     };
     let mut events = client.subscribe(args.from, &filter).await.map_err(|e| failed(&e))?;
     let mut out = BufWriter::new(io::stdout());

@@ -39,6 +39,7 @@ mod receipt;
 mod refund;
 mod replay;
 mod restore;
+mod reverse_group;
 mod saga;
 mod schedule;
 mod serve;

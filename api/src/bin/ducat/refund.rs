@@ -6,7 +6,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::note::NoteArgs;
 use crate::pages::{self, Pages};
 use crate::transfer::{Unit, Units, text, units};
-use crate::{Global, net, output};
+use crate::{Global, net, output, reverse_group};
 use clap::Args;
 use ducat_api::client::Connection;
 use ducat_api::proto::ledger_client::LedgerClient;
@@ -66,12 +66,18 @@ pub struct RefundArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 A reversal gives back all that was not refunded yet, once: nothing can be refunded after it.
+Of a group, any member leads to all: they are given back whole, all or none, unless a part of one was
+given back already.
 
-Example:
-  ducat reverse 0192f3a4-5b6c-7d8e-9f01-23456789abcd")]
+Examples:
+  ducat reverse 0192f3a4-5b6c-7d8e-9f01-23456789abcd
+  ducat reverse 0192f3a4-5b6c-7d8e-9f01-23456789abcd --group --dry-run")]
 pub struct ReverseArgs {
     #[command(flatten)]
     back: BackArgs,
+    /// Give back the whole linked group that it is a member of.
+    #[arg(long)]
+    group: bool,
 }
 
 /// Options of `refunds`.
@@ -163,6 +169,21 @@ pub async fn refund(global: &Global, args: RefundArgs) -> Done {
 
 /// Runs `reverse`.
 pub async fn reverse(global: &Global, args: ReverseArgs) -> Done {
+    if args.group {
+        let BackArgs { original, allow_overdraft, id, dry_run, note } = args.back;
+        let id = dry_run.id(id, "reversal")?;
+        let asked = proto::ReverseGroupRequest {
+            id: id.low(),
+            id_high: id.high(),
+            original_id: original.of.low(),
+            original_id_high: original.of.high(),
+            original_lsn: original.lsn.unwrap_or(0),
+            allow_overdraft,
+            note: note.wire().map(|note| *note),
+            dry_run: dry_run.dry_run,
+        };
+        return reverse_group::run(global, dry_run, asked).await;
+    }
     let mut client = net::ledger(global).await?;
     let asked = asked(Operation::Reverse, &args.back)?;
     ask(global, &mut client, &args.back, asked, "REVERSED").await

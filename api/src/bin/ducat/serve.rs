@@ -8,8 +8,11 @@
 //! The address is taken before the replay, so that one in use is told at once, but nobody
 //! can connect until the state is there.
 
+mod alerts;
 mod banner;
+mod failures;
 mod logs;
+mod options;
 mod ready_file;
 mod reload;
 pub(crate) mod replay_bar;
@@ -18,28 +21,27 @@ mod signals;
 mod snapshots;
 mod upkeep;
 
-use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
+use crate::causes::with_causes;
 use crate::config::File;
 use crate::exit::{Done, Exit, Failure};
 use crate::witness::SignArgs;
 use clap::{Args, ValueEnum};
 use ducat_actors::handle::{BATCH_MAX, EngineOptions};
-use ducat_actors::start::{Engine, StartError};
-use ducat_api::budget::Budget;
-use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
+use ducat_actors::start::Engine;
+use ducat_api::compose::{self, OpenJournal, Opening};
 use ducat_api::identity::Guard;
 use ducat_api::metrics::Metrics;
 use ducat_api::rates::Limits;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
-use ducat_api::stream::StreamOptions;
-use ducat_persistence::DataDirError;
+use failures::{internal, open_failure, start_failure, unavailable};
+use options::{engine_options, server_options};
 use ready_file::ReadyFile;
 use signals::Signals;
 use snapshots::SnapshotArgs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that wait to be accepted.
@@ -97,6 +99,11 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_CALLS_MAX", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
     calls_max: u32,
+    /// Most calls at a time of one principal, open streams included; more are refused. Where nobody is
+    /// asked who they are, the bound of all holds alone.
+    #[arg(long, env = "DUCAT_CALLS_PER_PRINCIPAL_MAX", default_value_t = 4096,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
+    calls_per_principal_max: u32,
     /// Memory for requests being read and worked on, in MiB; calls that find none are refused,
     /// streams wait. A request takes 8 times its bytes.
     #[arg(long, env = "DUCAT_REQUESTS_MIB", default_value_t = 512,
@@ -149,6 +156,13 @@ pub struct ServeArgs {
     /// plain HTTP. None of them tells of an account.
     #[arg(long, env = "DUCAT_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    /// Time between two verifications of all balances against the journal, such as 1h, while
+    /// transfers go on. Each reads the whole journal, archive included.
+    #[arg(long, env = "DUCAT_VERIFY_EVERY", default_value = "off", value_parser = snapshots::every,
+          value_name = "TIME")]
+    verify_every: snapshots::Every,
+    #[command(flatten)]
+    alerts: alerts::AlertArgs,
     #[command(flatten)]
     logs: logs::LogArgs,
 }
@@ -210,6 +224,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     let file = args.file()?;
     check(args, file.as_ref())?;
     args.logs.check()?;
+    args.alerts.webhook()?;
     let tls = args.security.tls()?;
     let trust = args.security.trust(file.as_ref())?;
     let transport = match &tls {
@@ -257,6 +272,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let trust = args.security.trust(file.as_ref())?;
     let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
+    let webhook = args.alerts.webhook()?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
     let durable = args.durability == DurabilityArg::PowerLoss;
@@ -282,9 +298,10 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         socket.listen(BACKLOG).map_err(|error| unavailable("listen on", args.listen, &error))?;
     let address =
         listener.local_addr().map_err(|error| unavailable("listen on", args.listen, &error))?;
+    let ledger = opened.ledger.to_string();
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ledger_id: opened.ledger.to_string(),
+        ledger_id: ledger.clone(),
         origins: crate::restore::descent(&opened.origins),
         durability,
         started,
@@ -299,7 +316,16 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
     let limits = Limits::new(&file.as_ref().map(|file| file.rates.clone()).unwrap_or_default());
-    let options = ServerOptions { limits: Some(Arc::clone(&limits)), ..options };
+    let alerts = webhook.map(|webhook| args.alerts.watching(webhook, &ledger, address));
+    let options = ServerOptions {
+        limits: Some(Arc::clone(&limits)),
+        breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
+        // Alerts go by what is counted, whoever else looks at it.
+        metrics: options.metrics.or_else(|| alerts.is_some().then(Metrics::new)),
+        alerts,
+        verify_every: args.verify_every,
+        ..options
+    };
     let (config, security) = (args.config, args.security);
     reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
     serve_until_stopped(engine, listener, info, options, signals).await
@@ -390,92 +416,6 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
                 .map_err(|error| open_failure(&error, &args.data_dir))?;
             Ok((opened, Durability::PowerLoss))
         }
-    }
-}
-
-/// How a data directory that cannot be opened ends the command.
-fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
-    let exit = match error {
-        error if error.is_in_use() => Exit::Held,
-        // Its text says what to restore.
-        OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
-        error if error.is_damage() => return damaged_look_closer(error, data_dir),
-        _ => Exit::CannotCreate,
-    };
-    Failure::new(exit, with_causes(error))
-}
-
-/// How an engine that does not start ends the command.
-fn start_failure(error: &StartError, data_dir: &Path) -> Failure {
-    let exit = match error {
-        StartError::Options(_) => Exit::Usage,
-        StartError::Replay(replay) if compose::is_replay_damage(replay) => {
-            return damaged_look_closer(error, data_dir);
-        }
-        StartError::Snapshots(rebuild) if compose::is_rebuild_damage(rebuild) => {
-            return damaged_snapshots(rebuild, data_dir);
-        }
-        StartError::Snapshots(_) => Exit::CannotCreate,
-        StartError::Checkpoints(contradiction) if contradiction.is_damage() => Exit::Damaged,
-        StartError::Checkpoints(_) => Exit::CannotCreate,
-        // The disk refused: it cannot be read, or the new epoch cannot be written.
-        StartError::Replay(_) => Exit::CannotCreate,
-        StartError::Spawn(_) | StartError::Threads(_) | StartError::Interrupted(_) => {
-            Exit::Internal
-        }
-    };
-    Failure::new(exit, with_causes(error))
-}
-
-fn unavailable(verb: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::Unavailable,
-        format!("could not {verb} {address}: {error}. Choose another address with --listen"),
-    )
-}
-
-fn internal(verb: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::new(Exit::Internal, format!("could not {verb}: {}", with_causes(error)))
-}
-
-fn engine_options(args: &ServeArgs) -> Result<EngineOptions, Failure> {
-    let size = |value: u64, flag: &str| {
-        usize::try_from(value)
-            .map_err(|_| Failure::usage(format!("{flag} is larger than this machine can count")))
-    };
-    Ok(EngineOptions {
-        partitions: args.partitions,
-        in_flight_max: size(args.in_flight_max, "--in-flight-max")?,
-        queue_delay_max: Duration::from_millis(args.queue_delay_max_ms),
-        remembered_ids_max: size(args.remembered_ids_max, "--remembered-ids-max")?,
-        subscribers_max: args.subscribers_max as usize,
-        snapshots: None,
-        archive: None,
-        backup: None,
-        disk: None,
-        checkpoints: None,
-    })
-}
-
-fn mebibytes(count: u32) -> Budget {
-    Budget::new(count as usize * 1024 * 1024)
-}
-
-fn server_options(args: &ServeArgs) -> ServerOptions {
-    ServerOptions {
-        connections_max: args.connections_max as usize,
-        calls_max: args.calls_max as usize,
-        requests: mebibytes(args.requests_mib),
-        answers: mebibytes(args.answers_mib),
-        streams: StreamOptions {
-            window: args.stream_window as usize,
-            room_timeout: Duration::from_millis(args.room_timeout_ms),
-            unread_timeout: Duration::from_millis(args.unread_timeout_ms),
-        },
-        drain_timeout: Duration::from_millis(args.drain_timeout_ms),
-        // After the stream's own end, so that its status can still arrive.
-        unread_timeout: Duration::from_millis(args.unread_timeout_ms) * 2,
-        ..ServerOptions::default()
     }
 }
 

@@ -1,10 +1,12 @@
 //! `ducat status`: what the engine is doing, how far its journal has come, and on request the
 //! hash and the sums of the whole state.
 
+mod alerts;
 pub mod health;
 
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
+use alerts::{AlertLine, DependencyLine, VerificationLine};
 use clap::Args;
 use ducat_api::proto;
 use health::{ArchiveLine, BackupLine, DiskLine};
@@ -61,6 +63,9 @@ struct StatusLine<'a> {
     backup: Option<BackupLine<'a>>,
     disk: Option<DiskLine>,
     checkpoints: Option<CheckpointLine<'a>>,
+    verification: Option<VerificationLine<'a>>,
+    dependencies: Vec<DependencyLine<'a>>,
+    alerts: Vec<AlertLine<'a>>,
     state_hash: Option<&'a str>,
     state_lsn: Option<u64>,
     totals: Option<Vec<TotalLine>>,
@@ -228,6 +233,9 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
             backup: s.backup.as_ref().map(BackupLine::from),
             disk: s.disk.as_ref().map(DiskLine::from),
             checkpoints: s.checkpoints.as_ref().map(CheckpointLine::from),
+            verification: s.verification.as_ref().map(VerificationLine::from),
+            dependencies: s.dependencies.iter().map(DependencyLine::from).collect(),
+            alerts: s.alerts.iter().map(AlertLine::from).collect(),
             state_hash: hashed.then_some(s.state_hash.as_str()),
             state_lsn: hashed.then_some(s.state_lsn),
             totals: hashed.then(|| s.totals.iter().map(TotalLine::from).collect()),
@@ -270,6 +278,7 @@ fn text(s: &proto::GetStatusResponse, json: bool) -> Result<String, Failure> {
     if let Some(status) = &s.checkpoints {
         facts.push(("checkpoints", checkpoint_text(status)));
     }
+    facts.extend(alerts::facts(s));
     if hashed {
         facts.push(("state hash", format!("{} at LSN {}", s.state_hash, s.state_lsn)));
         for t in &s.totals {

@@ -47,7 +47,9 @@ pub struct ImportArgs {
     /// Write lines `id,balance_in_minor_units` of the import's accounts here at the end.
     #[arg(long, value_name = "FILE")]
     pub balances_out: Option<PathBuf>,
-    /// Convert every row and count, but send nothing; needs no server.
+    /// Say what would become of it in an empty ledger: what would be opened and moved, and what refused and
+    /// why (each row in --rejects). Done in memory, with the rules themselves; nothing is sent, no server is
+    /// needed. What a ledger in use holds already it does not know.
     #[arg(long)]
     pub dry_run: bool,
     /// End with 1 unless every row was posted.

@@ -6,12 +6,15 @@
 //!                                        ─▶ tally, rejects ─▶ summary
 //! ```
 //!
+//! A dry run goes the same way, into an empty ledger of this process's own (`rehearsal.rs`).
+//!
 //! Every id is taken from the file or derived from the mapping's namespace and the row, so a
 //! second run sends the same ids and doubles nothing.
 
 mod accounts;
 mod args;
 mod pipeline;
+mod rehearsal;
 mod rejects;
 mod summary;
 mod tally;
@@ -32,6 +35,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mapping::Mapping;
 use pipeline::Pipeline;
 use plan::{AccountPlan, TransferPlan};
+use rehearsal::Rehearsal;
 use rejects::Rejects;
 use source::Rows;
 use std::path::Path;
@@ -103,52 +107,16 @@ struct Import {
 }
 
 impl Import {
-    /// Converts, and sends unless it is a dry run.
+    /// Imports into the server's ledger, or for a dry run into an empty one of its own.
     async fn run(&self, global: &Global) -> Result<Summary, Failure> {
-        match self.args.dry_run {
-            true => self.dry_run().await,
-            false => self.transfer_to_ledger(net::connect(global).await?).await,
+        if !self.args.dry_run {
+            return self.transfer_to_ledger(net::connect(global).await?).await;
         }
-    }
-
-    /// Converts every row and sends nothing.
-    async fn dry_run(&self) -> Result<Summary, Failure> {
-        let mut summary = Summary { dry_run: true, ..Summary::default() };
-        let mut rejects = self.rejects()?;
-        let started = Instant::now();
-        if let Some(path) = &self.args.accounts {
-            let (mut chunks, bar) = self.account_chunks(path)?;
-            while let Some(chunk) = chunks.recv().await {
-                for line in chunk? {
-                    let tally = &mut summary.accounts.openings;
-                    let at = (line.number, line.record.as_ref());
-                    match line.result {
-                        Ok(_) => tally.rows += 1,
-                        Err(why) => tally.unconvertible("accounts", at, &why, rejects.as_mut())?,
-                    }
-                }
-            }
-            bar.finish_and_clear();
-        }
-        if let Some(path) = &self.args.transfers {
-            let (mut chunks, bar) = self.transfer_chunks(path)?;
-            while let Some(chunk) = chunks.recv().await {
-                for row in chunk? {
-                    let at = (row.number, row.record.as_ref());
-                    match row.result {
-                        Ok(_) => summary.transfers.rows += 1,
-                        Err(why) => {
-                            let tally = &mut summary.transfers;
-                            tally.unconvertible("transfers", at, &why, rejects.as_mut())?;
-                        }
-                    }
-                }
-            }
-            bar.finish_and_clear();
-        }
-        flush(rejects.as_mut())?;
-        summary.time(started.elapsed());
-        Ok(summary)
+        let (rehearsal, channel) = Rehearsal::start().await?;
+        let ended = self.transfer_to_ledger(channel).await;
+        rehearsal.end().await?;
+        // A state that nobody has is compared with nothing.
+        Ok(Summary { dry_run: true, state_hash: None, state_lsn: None, ..ended? })
     }
 
     /// Imports into the ledger behind `channel`.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// The whole account of one run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
-    /// Nothing was sent.
+    /// It was done on an empty ledger in memory, and nothing was sent.
     pub dry_run: bool,
     /// What became of the accounts.
     pub accounts: Opened,
@@ -50,6 +50,10 @@ impl Summary {
             return output::json(self);
         }
         let mut facts: Vec<(&str, String)> = Vec::new();
+        if self.dry_run {
+            let text = "on an empty ledger in memory; nothing was sent, nothing is kept";
+            facts.push(("dry run", text.to_owned()));
+        }
         let a = &self.accounts;
         if a.opened + a.existed > 0 {
             let text = format!("{} opened, {} were open", count(a.opened), count(a.existed));
@@ -68,23 +72,19 @@ impl Summary {
         push_codes(&mut facts, &a.openings.unconvertible_by_code);
         let t = &self.transfers;
         facts.push(("rows read", count(t.rows)));
-        if self.dry_run {
-            facts.push(("converted", count(t.rows - t.unconvertible)));
-        } else {
-            facts.push(("posted", count(t.posted)));
-            facts.push(("refused", count(t.refused)));
-        }
+        facts.push(("posted", count(t.posted)));
+        facts.push(("refused", count(t.refused)));
         push_codes(&mut facts, &t.refused_by_code);
-        if !self.dry_run {
-            let text = format!(
-                "{} decided in an earlier run ({} posted, {} refused)",
-                count(t.repeats),
-                count(t.repeats_posted),
-                count(t.repeats_refused)
-            );
-            facts.push(("repeats", text));
-            push_codes(&mut facts, &t.repeats_refused_by_code);
-        }
+        // An empty ledger knows none from before: in a dry run they are ids that come again.
+        let when = if self.dry_run { "decided before" } else { "decided in an earlier run" };
+        let text = format!(
+            "{} {when} ({} posted, {} refused)",
+            count(t.repeats),
+            count(t.repeats_posted),
+            count(t.repeats_refused)
+        );
+        facts.push(("repeats", text));
+        push_codes(&mut facts, &t.repeats_refused_by_code);
         facts.push(("unconvertible", count(t.unconvertible)));
         push_codes(&mut facts, &t.unconvertible_by_code);
         let seconds = self.duration_ms as f64 / 1000.0;
@@ -164,5 +164,7 @@ mod tests {
         assert_eq!(json["transfers"]["refused_by_code"]["INSUFFICIENT_FUNDS"], 72_873);
         assert_eq!(json["balances"][0]["sum"], "1.00");
         assert!(!summary.all_posted());
+        let text = Summary { dry_run: true, ..summary }.text(false).expect("text");
+        assert!(text.starts_with("dry run           on an empty ledger in memory;"), "{text}");
     }
 }

@@ -1,0 +1,15 @@
+//! Calls that leave the process: every dependency outside it stands behind a breaker of its own.
+//!
+//! ```text
+//! alerts ▸ Webhook::post ▸ Breaker ▸ HTTPS ─▶ somebody else's machine
+//!                            └ status, metrics
+//! ```
+//!
+//! Nothing on the path of a transfer waits for what is outside
+//! ([decision 37](../../../docs/adr/0037-alerts.md)).
+
+pub mod breaker;
+pub mod webhook;
+
+pub use breaker::{Breaker, BreakerFigures, BreakerRules, BreakerState};
+pub use webhook::{Secret, Webhook, WebhookError, WebhookOptions};

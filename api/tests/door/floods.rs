@@ -1,0 +1,219 @@
+//! Clients that speak HTTP/2 to do harm: streams opened and reset at once, headers without end,
+//! thousands of streams left idle. The server lives, its memory stays bounded, others are answered.
+
+use crate::program;
+use crate::world::{Secrets, Server, open};
+use ducat_api::client::{Client, ClientError};
+use ducat_api::identity::guard::Trust;
+use h2::Reason;
+use h2::client::SendRequest;
+use prost::bytes::Bytes;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tonic::Code as Grpc;
+use tonic::codegen::http;
+
+/// What a flood may cost, MiB: far more than it does, far less than what was sent.
+const MEMORY_MIB_MAX: u64 = 256;
+
+/// A server of its own process, whose memory can be looked at, and somebody who wants to be served.
+struct Attacked {
+    server: program::Server,
+    honest: Client,
+    before: u64,
+    _dir: tempfile::TempDir,
+}
+
+impl Attacked {
+    async fn new() -> Self {
+        let dir = program::place();
+        let server = program::Server::start(dir.path(), &[]);
+        let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
+        open(&honest, 2).await;
+        let before = server.memory_mib();
+        Self { server, honest, before, _dir: dir }
+    }
+
+    async fn connect(&self) -> Option<SendRequest<Bytes>> {
+        let socket = TcpStream::connect(&self.server.address).await.expect("listens");
+        let (calls, connection) = h2::client::handshake(socket).await.ok()?;
+        tokio::spawn(connection);
+        Some(calls)
+    }
+
+    /// Others are served, and the memory is what it was, more or less.
+    async fn stands(&self) {
+        self.honest.get_status(false).await.expect("others are served");
+        let grown = self.server.memory_mib().saturating_sub(self.before);
+        assert!(grown < MEMORY_MIB_MAX, "{grown} MiB more");
+    }
+}
+
+fn call() -> http::Request<()> {
+    http::Request::post("http://ducat/ducat.v1.Ledger/StreamTransfers")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .expect("a request")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_reset_at_once_cost_the_connection() {
+    let attacked = Attacked::new().await;
+    let (mut resets, mut ended) = (0, 0);
+    // Twenty connections, each until the server has had enough of it.
+    for _ in 0..20 {
+        let Some(mut calls) = attacked.connect().await else { continue };
+        for _ in 0..5_000 {
+            let Ok(ready) = calls.clone().ready().await else { break };
+            calls = ready;
+            let Ok((_answer, mut body)) = calls.send_request(call(), false) else { break };
+            body.send_reset(Reason::CANCEL);
+            resets += 1;
+        }
+        let over = async {
+            while calls.clone().ready().await.is_ok() {
+                tokio::task::yield_now().await
+            }
+        };
+        ended += u32::from(tokio::time::timeout(Duration::from_millis(200), over).await.is_ok());
+        attacked.stands().await;
+    }
+    println!("{resets} resets over 20 connections, {ended} of which the server ended");
+    assert!(resets > 1_000, "it was a flood: {resets}");
+    attacked.stands().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_without_end_are_not_kept() {
+    let attacked = Attacked::new().await;
+    // Larger than headers may be, though well-formed: refused, and the next call is served.
+    let mut calls = attacked.connect().await.expect("HTTP/2").ready().await.expect("room");
+    let mut large = call();
+    for nth in 0..40 {
+        let name =
+            http::HeaderName::from_bytes(format!("x-flood-{nth}").as_bytes()).expect("a name");
+        large
+            .headers_mut()
+            .insert(name, http::HeaderValue::from_str(&"x".repeat(8_000)).expect("text"));
+    }
+    let refused = match calls.send_request(large, true) {
+        Ok((answer, _)) => answer.await.map_or(true, |answer| answer.status() == 431),
+        Err(_) => true,
+    };
+    assert!(refused, "300 KiB of headers are taken");
+    // A header block that never ends, in raw frames: 64 MiB are offered.
+    let mut socket = TcpStream::connect(&attacked.server.address).await.expect("listens");
+    socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    socket.write_all(&frame(4, 0, 0, &[])).await.expect("sent");
+    socket.write_all(&frame(1, 0, 1, &[0x82])).await.expect("sent");
+    // A literal header field, never indexed, whose name is one letter and whose value is long.
+    let mut field = vec![0x10, 1, b'x', 0x7f, 0x81, 0x7d];
+    field.resize(16_000, b'x');
+    let mut sent = 0_usize;
+    let continuation = frame(9, 0, 1, &field);
+    let flooding = async {
+        while sent < 64 << 20 {
+            if socket.write_all(&continuation).await.is_err() {
+                return true;
+            }
+            sent += continuation.len();
+        }
+        // All of it was taken off the wire: then at least nothing is kept.
+        false
+    };
+    let _cut = flooding.await;
+    attacked.stands().await;
+    drop(socket);
+    attacked.stands().await;
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_streams_are_borne_and_given_up() {
+    let attacked = Attacked::new().await;
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut calls = attacked.connect().await.expect("HTTP/2");
+        let mut answers = Vec::new();
+        for _ in 0..250 {
+            let Ok(ready) = calls.clone().ready().await else { break };
+            calls = ready;
+            let Ok((answer, body)) = calls.send_request(call(), false) else { break };
+            answers.push((answer, body));
+        }
+        let mut open = Vec::new();
+        for (answer, body) in answers {
+            let answer = answer.await.expect("headers");
+            // A refusal says so in its headers; what was opened has no status yet.
+            if answer.headers().contains_key("grpc-status") {
+                refused += 1;
+            } else {
+                open.push((answer, body));
+            }
+        }
+        held.push((calls, open));
+    }
+    let open: usize = held.iter().map(|(_, open)| open.len()).sum();
+    println!("{open} streams idle, {refused} refused");
+    assert_eq!(open + refused, 10_000);
+    assert!(open > 8_000, "{open}");
+    let grown = attacked.server.memory_mib().saturating_sub(attacked.before);
+    println!("{grown} MiB more");
+    assert!(grown < MEMORY_MIB_MAX, "{grown} MiB for {open} idle streams");
+    drop(held);
+    let served = async {
+        while attacked.honest.get_status(false).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), served).await.expect("the places came free");
+    attacked.stands().await;
+}
+
+fn refused(error: ClientError) -> (Grpc, String, Option<Duration>) {
+    match error {
+        ClientError::Refused(why) => (why.code, why.reason.clone(), why.retry_after),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_principal_does_not_take_everybodys_places() {
+    let secrets = Secrets::new();
+    let trust = Trust { tokens: Some(secrets.token_rules()), ..Trust::default() };
+    let server = Server::with_places(trust, 3).await;
+    let token = |name: &str| secrets.token(name, &["admin"], &["*"], &[]);
+    let greedy = server.client(&secrets, None, Some(&token("greedy"))).await;
+    let again = server.client(&secrets, None, Some(&token("greedy"))).await;
+    let other = server.client(&secrets, None, Some(&token("other"))).await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(greedy.stream(1).await.expect("opens"));
+    }
+    for client in [&greedy, &again] {
+        let (code, reason, retry) = refused(client.get_status(false).await.expect_err("a fourth"));
+        assert_eq!((code, reason.as_str()), (Grpc::ResourceExhausted, "PRINCIPAL_CALLS_FULL"));
+        assert!(retry.is_some_and(|wait| wait > Duration::ZERO));
+    }
+    other.get_status(false).await.expect("others have their own places");
+    drop(open.pop());
+    let served = async {
+        while greedy.get_status(false).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), served).await.expect("a place came free");
+    drop(open);
+}
