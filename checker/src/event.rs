@@ -319,3 +319,9 @@ pub(crate) fn kind_of(debit_external: bool, credit_external: bool) -> Option<Tra
         (true, true) => None,
     }
 }
+
+/// A kind that the accounts do not tell, as records and open holds say it.
+pub(crate) fn said_kind(kind: TransferKind) -> Option<TransferKind> {
+    let told = [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
+    (!told.contains(&kind)).then_some(kind)
+}

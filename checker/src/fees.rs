@@ -78,9 +78,18 @@ impl FeeBook {
         let own = self.attached.get(&Target::Account(debit));
         let of_kind = self.attached.get(&Target::Kind { kind: kind.number(), currency });
         let number = *own.or(of_kind).filter(|_| kind != TransferKind::Fee)?;
+        self.if_paid(number, debit)
+    }
+
+    /// The schedule for what this account gives back.
+    pub fn of_refund(&self, debit: Slot, currency: CurrencyId) -> Option<(u32, &FeeRule, Slot)> {
+        let kind = TransferKind::Refund.number();
+        self.if_paid(*self.attached.get(&Target::Kind { kind, currency })?, debit)
+    }
+
+    fn if_paid(&self, number: usize, debit: Slot) -> Option<(u32, &FeeRule, Slot)> {
         let (schedule, gets) = self.schedules.get(number)?;
-        let pays = *gets != debit;
-        pays.then_some((u32::try_from(number).ok()?, &schedule.rule, *gets))
+        (*gets != debit).then_some((u32::try_from(number).ok()?, &schedule.rule, *gets))
     }
 }
 

@@ -167,7 +167,7 @@ impl Checker<'_> {
         match event.record.plain() {
             Record::Held(held) => self.placed(event, held),
             Record::Captured(captured) => {
-                self.captured(lsn, captured);
+                self.captured(event, captured);
                 self.post(lsn, &captured.posted());
             }
             Record::Voided(voided) => {
@@ -196,6 +196,7 @@ impl Checker<'_> {
             credit,
             // An account that is not there is a fault of its own.
             currency: currency.unwrap_or(CurrencyId(0)),
+            kind: event.record.noted_kind(),
         };
         let before = self.holds.set(id, Stands::Open(hold));
         if matches!(before, Stands::Open(_)) {
@@ -205,7 +206,8 @@ impl Checker<'_> {
         self.stands(event.lsn, debit, &held.debit_after);
     }
 
-    fn captured(&mut self, lsn: Lsn, captured: &Captured) {
+    fn captured(&mut self, event: &Event, captured: &Captured) {
+        let lsn = event.lsn;
         let Captured { hold: id, debit, credit, amount, released, remaining, all, last, .. } =
             *captured;
         self.set_aside(lsn, debit, -whole(released));
@@ -214,6 +216,7 @@ impl Checker<'_> {
         };
         let takes = if last { hold.remaining } else { hold.remaining.min(amount) };
         let right = (debit, credit) == (hold.debit, hold.credit)
+            && event.record.noted_kind() == hold.kind
             && (!all || amount == hold.remaining)
             && amount <= hold.remaining.saturating_add(hold.over_capture_max)
             && released == takes

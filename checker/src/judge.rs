@@ -3,19 +3,18 @@
 
 use crate::books::{Book, Books, form_rule, funds_rule, whole};
 use crate::check::Checker;
-use crate::event::{Side, Stored};
+use crate::event::{Side, Stored, kind_of, said_kind};
 use crate::fault::Kind;
 use crate::fees::{Leg, fee_of};
 use crate::holds::{Effect, Stands, effect_on, hold_rule};
 use crate::refunds::Given;
 use crate::terms::{balance, balancing, broken, terms_rule};
-use ducat_engine::fees::FeeNote;
+use ducat_engine::fees::{FeeNote, FeeRule};
 use ducat_engine::holds::Hold;
-use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
 use ducat_engine::money::AMOUNT_MAX;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{Request, expiry_ns};
-use ducat_engine::transfer::TransferKind;
 use std::collections::HashMap;
 
 /// What the rules give. A hold that was closed so long ago that its id may be forgotten may be
@@ -219,7 +218,6 @@ impl Checker<'_> {
             },
             _ => return hold_rule(stored.time_ns, request, stands),
         };
-        let mut kind = None;
         if let Request::Hold(hold) = request {
             if transfer.amount == 0 {
                 return Some(Rejection::AmountZero);
@@ -230,12 +228,10 @@ impl Checker<'_> {
             if let Some(rule) = hold_rule(stored.time_ns, request, stands) {
                 return Some(rule);
             }
-            let kinds = [TransferKind::Transfer, TransferKind::Deposit, TransferKind::Withdrawal];
-            kind = (!kinds.contains(&hold.kind)).then_some(Rejection::KindMismatch);
         }
         let debit = book(&self.books, &stored.debit, transfer.debit);
         let credit = book(&self.books, &stored.credit, transfer.credit);
-        form_rule(&transfer, debit, credit).or(kind)
+        form_rule(&transfer, debit, credit)
     }
 
     /// What a request does that breaks none of these; `None` when the journal names accounts that
@@ -278,6 +274,7 @@ impl Checker<'_> {
             debit,
             credit,
             currency: self.books.get(debit)?.spec.currency,
+            kind: said_kind(hold.kind),
         };
         let placed = Some((hold.id, Stands::Open(now)));
         Some(Effect { on_hold: whole(hold.amount), hold: placed, ..nothing })
@@ -287,23 +284,48 @@ impl Checker<'_> {
     /// member of which nobody can say it.
     fn due(&self, requests: &[&Request], stored: &[Stored]) -> Result<Vec<Leg>, usize> {
         let mut legs = Vec::new();
+        let mut touched = Touched::default();
         for (at, (request, stored)) in requests.iter().zip(stored).enumerate() {
-            let Some(transfer) = request.transfer() else { continue };
-            let slot = stored.debit.slot.or_else(|| self.books.slot(transfer.debit));
-            let Some(debit) = slot else { continue };
-            let Some(book) = self.books.get(debit) else { continue };
-            let found = self.fees.schedule(transfer.kind, debit, book.spec.currency);
-            let Some((schedule, rule, credit)) = found else { continue };
+            let id = request.hold();
+            let known = id.and_then(|id| touched.holds.get(&id).copied());
+            let stands = known.unwrap_or_else(|| self.stands_of(request));
+            let Some(effect) = self.effect(request, stored, stands, &touched) else { continue };
+            touched.holds.extend(effect.hold);
+            touched.refunds.extend(effect.refund);
+            let Some((schedule, rule, credit)) = self.schedule_of(request, stands, &effect) else {
+                continue;
+            };
             if balancing(request).is_some() {
                 return Err(at);
             }
-            let amount = fee_of(rule, transfer.amount);
+            let amount = fee_of(rule, effect.moved.unsigned_abs());
             if amount > 0 {
-                let (of, refused) = (transfer.id, None);
+                let (of, debit, refused) = (request.id(), effect.debit, None);
                 legs.push(Leg { at, of, schedule, debit, credit, amount, refused });
             }
         }
         Ok(legs)
+    }
+
+    /// The schedule for what a request moves: by its kind, or by that of the hold it captures; a
+    /// refund has that of its kind alone.
+    fn schedule_of(
+        &self,
+        request: &Request,
+        stands: Stands,
+        effect: &Effect,
+    ) -> Option<(u32, &FeeRule, Slot)> {
+        let (from, to) = (self.books.get(effect.debit)?, self.books.get(effect.credit)?);
+        let held_in = from.spec.currency;
+        let kind = match (request.plain(), stands) {
+            (Request::Transfer(transfer), _) => transfer.kind,
+            (Request::Capture(_), Stands::Open(hold)) => {
+                hold.kind.or_else(|| kind_of(from.spec.external, to.spec.external))?
+            }
+            (Request::Refund(_), _) => return self.fees.of_refund(effect.debit, held_in),
+            _ => return None,
+        };
+        self.fees.schedule(kind, effect.debit, held_in)
     }
 
     /// The first member that cannot happen after those before it, and why; then the first whose

@@ -29,7 +29,7 @@ use crate::profile::Details;
 use crate::record::Record;
 use crate::refunds::{Did, RefundState};
 use crate::request::Request;
-use crate::transfer::AccountView;
+use crate::transfer::{AccountView, TransferRequest};
 use std::sync::Arc;
 
 /// Copies of all that has a say in some requests, but for the accounts themselves.
@@ -80,7 +80,7 @@ impl Coordinator {
         for request in requests {
             let named = request.accounts().into_iter().flatten();
             excerpt.slots.extend(named.filter_map(|id| Some(self.directory.get(id)?.slot)));
-            excerpt.slots.extend(self.gets_fee(request));
+            self.gets_fee(request, &mut excerpt);
             ids.push(request.id());
             ids.extend(request.hold());
             let Some(refund) = request.refund() else { continue };
@@ -125,15 +125,24 @@ impl Coordinator {
         excerpt
     }
 
-    /// The account that gets the fee of a request.
-    fn gets_fee(&self, request: &Request) -> Option<Slot> {
+    /// Adds the account that gets the fee of a request, or all that may.
+    fn gets_fee(&self, request: &Request, excerpt: &mut Excerpt) {
         if !self.fees.are_attached() {
-            return None;
+            return;
         }
-        let transfer = request.transfer()?;
-        let listing = self.directory.get(transfer.debit)?;
-        let number = self.fees.schedule_for(transfer.kind, listing.slot, listing.currency)?;
-        self.fees.slot(number)
+        let of_transfer = |transfer: &TransferRequest| {
+            let listing = self.directory.get(transfer.debit)?;
+            let number = self.fees.schedule_for(transfer.kind, listing.slot, listing.currency)?;
+            self.fees.slot(number)
+        };
+        match request.plain() {
+            Request::Transfer(transfer) => excerpt.slots.extend(of_transfer(transfer)),
+            // Their accounts and kinds follow from what the requests before them did.
+            Request::Capture(_) | Request::Refund(_) => {
+                excerpt.slots.extend(self.fees.receivers());
+            }
+            _ => {}
+        }
     }
 
     fn excerpt_at(&self, now_ns: u64) -> Excerpt {

@@ -478,7 +478,7 @@ impl SerialLedger {
                 .collect();
         }
         let due = match self.first_static(time_ns, group, &found) {
-            None => self.due(group),
+            None => self.due(time_ns, group, &found),
             Some(broken) => Err(broken),
         };
         let (moved, fees, rule_of_fee) = match due {

@@ -1,5 +1,5 @@
-//! The coordinator's part in fees: keeps the schedules, finds what is due for a transfer when it is
-//! put in order, adds it as a leg behind its group, and writes down what became of it.
+//! The coordinator's part in fees: keeps the schedules, finds what is due for a transfer, a capture or
+//! a refund when it is put in order, adds it as a leg behind its group, and writes down what became of it.
 //!
 //! ```text
 //! add(group) ─ nothing refused, something due ─▶ legs, linked with the group
@@ -24,9 +24,9 @@ use crate::transfer::TransferKind;
 pub(crate) struct FeeItem {
     /// Its item.
     pub item: u32,
-    /// The item of the transfer it is for.
+    /// The item of the transfer, capture or refund it is for.
     pub of: u32,
-    /// That transfer's id.
+    /// Its id.
     pub id: TransferId,
     /// The schedule's number.
     pub schedule: u32,
@@ -37,9 +37,9 @@ pub(crate) struct FeeItem {
 /// To what a schedule is attached, as callers say it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FeeTarget {
-    /// All transfers of this kind in this currency.
+    /// All transfers, captures and refunds of this kind in this currency.
     Kind(TransferKind, CurrencyId),
-    /// All transfers that this account pays.
+    /// All transfers and captures that this account pays.
     Account(AccountId),
 }
 
@@ -196,12 +196,7 @@ impl Coordinator {
         }
         let before = plan.fees.len();
         for (at, (request, item)) in group.iter().zip(&*items).enumerate() {
-            let Some(transfer) = request.transfer() else { continue };
-            let Some(listing) = self.directory.at(item.debit) else { continue };
-            let (kind, currency) = (transfer.kind, listing.currency);
-            if self.fees.schedule_for(kind, item.debit, currency).is_none() {
-                continue;
-            }
+            let Some(schedule) = self.schedule_of(group, at, item) else { continue };
             if request.terms().is_some_and(|terms| terms.balancing.is_some()) {
                 plan.fees.truncate(before);
                 for (other, item) in items.iter_mut().enumerate() {
@@ -210,14 +205,12 @@ impl Coordinator {
                 }
                 return;
             }
-            let Some(due) = self.fees.due(kind, item.debit, currency, item.amount) else {
-                continue;
-            };
+            let Some(due) = self.fees.due_by(schedule, item.amount) else { continue };
             plan.fees.push(FeeItem {
                 // The leg's place is known once all of them are.
                 item: 0,
                 of: u32::try_from(first + at).expect("batches are far smaller"),
-                id: transfer.id,
+                id: request.id(),
                 schedule: due.schedule,
                 amount: due.amount,
             });
@@ -247,6 +240,36 @@ impl Coordinator {
         if let Some(last) = plan.batch.items.last_mut() {
             last.linked = false;
         }
+    }
+
+    /// The schedule by which the member `at` of a group, which breaks no rule so far, has its fee:
+    /// what moves money has one, so a hold has none, and its capture has that of its kind.
+    fn schedule_of(&self, group: &[Request], at: usize, item: &Item) -> Option<u32> {
+        let paying = self.directory.at(item.debit)?;
+        let kind = match group[at].plain() {
+            Request::Transfer(transfer) => transfer.kind,
+            Request::Capture(capture) => {
+                self.capture_kind(&group[..at], capture.hold).or_else(|| {
+                    let receiving = self.directory.at(item.credit)?;
+                    Some(TransferKind::between(paying.external, receiving.external))
+                })?
+            }
+            Request::Refund(_) => {
+                return self.fees.schedule_for_refund(item.debit, paying.currency);
+            }
+            _ => return None,
+        };
+        self.fees.schedule_for(kind, item.debit, paying.currency)
+    }
+
+    /// What a capture is for, where its hold says so: one that was placed earlier in the group, or
+    /// one that was open before.
+    fn capture_kind(&self, before: &[Request], id: TransferId) -> Option<TransferKind> {
+        let placed = before.iter().find_map(|request| match request.plain() {
+            Request::Hold(hold) if hold.id == id => Some(hold.kind.unless_it_follows()),
+            _ => None,
+        });
+        placed.unwrap_or_else(|| self.holds.kind(id))
     }
 }
 

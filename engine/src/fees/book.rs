@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 /// What a schedule is attached to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Target {
-    /// All transfers of this kind in this currency.
+    /// All transfers, captures and refunds of this kind in this currency.
     Kind {
         /// The number of the kind.
         kind: u8,
         /// The currency.
         currency: CurrencyId,
     },
-    /// All transfers that this account pays, of whatever kind; it goes before the kind's.
+    /// All transfers and captures that this account pays, of whatever kind; it goes before the kind's.
     Account(Slot),
 }
 
@@ -199,6 +199,20 @@ impl Fees {
         }
         let own = self.accounts.get(&debit);
         let number = *own.or_else(|| self.kinds.get(&(kind.number(), currency)))?;
+        self.if_paid(number, debit, currency)
+    }
+
+    /// The schedule by which a refund that the account in `debit` pays in this currency has its fee:
+    /// that of the kind `refund`. What is attached to the account is for what it buys, not for what
+    /// it gives back.
+    #[must_use]
+    pub fn schedule_for_refund(&self, debit: Slot, currency: CurrencyId) -> Option<u32> {
+        let number = *self.kinds.get(&(TransferKind::Refund.number(), currency))?;
+        self.if_paid(number, debit, currency)
+    }
+
+    /// A schedule is one for others than the account that gets its fees.
+    fn if_paid(&self, number: u32, debit: Slot, currency: CurrencyId) -> Option<u32> {
         let entry = self.schedules.get(number as usize)?;
         (entry.slot != debit && entry.schedule.currency == currency).then_some(number)
     }
@@ -212,10 +226,20 @@ impl Fees {
         currency: CurrencyId,
         amount: u128,
     ) -> Option<Due> {
-        let schedule = self.schedule_for(kind, debit, currency)?;
-        let entry = &self.schedules[schedule as usize];
+        self.due_by(self.schedule_for(kind, debit, currency)?, amount)
+    }
+
+    /// What is due by the schedule of this number for `amount`; `None` where nothing is.
+    #[must_use]
+    pub(crate) fn due_by(&self, schedule: u32, amount: u128) -> Option<Due> {
+        let entry = self.schedules.get(schedule as usize)?;
         let amount = assess(&entry.schedule.rule, amount);
         (amount > 0).then_some(Due { schedule, slot: entry.slot, amount })
+    }
+
+    /// The accounts that get fees by schedules which are attached to anything.
+    pub(crate) fn receivers(&self) -> impl Iterator<Item = Slot> {
+        self.attachments().filter_map(|(_, number)| self.slot(number))
     }
 
     /// Why it cannot be what events led to: for what was read from a snapshot. `hosts` tells what

@@ -1,7 +1,9 @@
 //! Fees in the plainest possible way: schedules by name, and what is due worked out from the top tier
 //! down.
 
-use super::SerialLedger;
+use super::holds::{HoldBook, Move};
+use super::refunds::Found;
+use super::{SerialLedger, movement};
 use crate::coordinator::FeeTarget;
 use crate::fees::{
     ACCOUNTS_MAX, FeeFault, FeeNote, FeeRule, NAME_BYTES_MAX, Rounding, SCHEDULES_MAX, Schedule,
@@ -122,27 +124,56 @@ impl SerialLedger {
         Ok((before != number).then(|| self.next_event()))
     }
 
-    /// What is due for each member of a group that breaks no rule so far.
+    /// What is due for each member of a group that breaks no rule so far: each finds the holds and
+    /// the originals as those before it leave them.
     ///
     /// # Errors
     /// The first member whose fee cannot be told.
-    pub(super) fn due(&self, group: &[Request]) -> Result<Vec<Option<Due>>, (usize, Rejection)> {
-        let due = |(at, asked): (usize, &Request)| {
-            let Some(transfer) = asked.transfer() else { return Ok(None) };
-            let held_in = self.accounts[&transfer.debit].spec.currency;
-            let Some(number) = self.fees.of(transfer.kind, transfer.debit, held_in) else {
-                return Ok(None);
-            };
-            if super::terms::balancing(asked).is_some() {
+    pub(super) fn due(
+        &self,
+        time_ns: u64,
+        group: &[Request],
+        found: &[Found],
+    ) -> Result<Vec<Option<Due>>, (usize, Rejection)> {
+        let (mut holds, mut refunds) = (self.holds.clone(), self.refunds.clone());
+        let mut all = Vec::with_capacity(group.len());
+        for (at, asked) in group.iter().enumerate() {
+            let request = asked.plain();
+            let moved = movement(&holds, &refunds, request, found[at]);
+            let number = moved.and_then(|moved| self.schedule_of(request, moved, &holds));
+            if number.is_some() && super::terms::balancing(asked).is_some() {
                 return Err((at, Rejection::FeeOnBalanced));
             }
-            let schedule = &self.fees.schedules[number];
-            let amount = fee_of(&schedule.rule, transfer.amount);
-            let note = FeeNote { schedule: number as u32, amount, refused: None };
-            let due = Due { debit: transfer.debit, to: schedule.account, note };
-            Ok((amount > 0).then_some(due))
-        };
-        group.iter().enumerate().map(due).collect()
+            all.push(moved.zip(number).and_then(|(moved, number)| {
+                let schedule = &self.fees.schedules[number];
+                let amount = fee_of(&schedule.rule, moved.amount);
+                let note = FeeNote { schedule: number as u32, amount, refused: None };
+                let due = Due { debit: moved.debit, to: schedule.account, note };
+                (amount > 0).then_some(due)
+            }));
+            holds.happen(time_ns, Lsn::ZERO, request);
+            if let Request::Refund(refund) = request {
+                refunds.happen(refund, found[at]);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The schedule for what a request moves: of a transfer's kind, of the kind of a capture's hold,
+    /// of refunds; of an account's own for all that it pays but refunds.
+    fn schedule_of(&self, request: &Request, moved: Move, holds: &HoldBook) -> Option<usize> {
+        let held_in = self.accounts[&moved.debit].spec.currency;
+        match request {
+            Request::Transfer(transfer) => self.fees.of(transfer.kind, moved.debit, held_in),
+            Request::Capture(capture) => {
+                self.fees.of(holds.open[&capture.hold].asked.kind, moved.debit, held_in)
+            }
+            Request::Refund(_) => {
+                let number = *self.fees.kinds.get(&(TransferKind::Refund, held_in))?;
+                (self.fees.schedules[number].account != moved.debit).then_some(number)
+            }
+            _ => None,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct NotedRecord {
     pub kind: Option<TransferKind>,
     /// What was said; empty where nothing was.
     pub note: Note,
-    /// What is told of its fee, where one was due: it was taken, or the transfer was refused for it.
+    /// What is told of its fee, where one was due: it was taken, or nothing happened for want of it.
     pub fee: Option<FeeNote>,
     /// What happened; never with a note of its own.
     pub record: Record,
@@ -29,15 +29,15 @@ impl NotedRecord {
     /// says or contradicts.
     pub(crate) fn is_sound(&self) -> bool {
         let posted = matches!(self.record.plain(), Record::Posted(_) | Record::PostedLinked(_));
-        let about = posted
+        let moved =
+            posted || matches!(self.record.plain(), Record::Captured(_) | Record::Refunded(_));
+        let about = moved
             || matches!(
                 self.record.plain(),
                 Record::Refused(_)
                     | Record::RefusedLinked(_)
                     | Record::Held(_)
-                    | Record::Captured(_)
                     | Record::HoldRefused(_)
-                    | Record::Refunded(_)
                     | Record::RefundRefused(_)
             );
         let may = self.record.plain().can_have_kind();
@@ -48,7 +48,7 @@ impl NotedRecord {
             None => !of_fee,
             Some(fee) => {
                 (1..=AMOUNT_MAX).contains(&fee.amount)
-                    && (posted || of_fee)
+                    && (moved || of_fee)
                     && fee.refused.is_some() == of_fee
             }
         };

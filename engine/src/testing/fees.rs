@@ -35,6 +35,7 @@ pub(super) fn step(word: u64, defined: bool) -> FeeStep {
     let name = (!rng.once_in(8)).then(|| NAMES[[0, 0, 0, 0, 0, 0, 1, 2][rng.below(8)]]);
     let target = match rng.below(8) {
         0 | 1 => FeeTarget::Account(account([1, 2, 3, 4, 1, 0, 6, 11][rng.below(8)])),
+        2 if rng.once_in(2) => FeeTarget::Kind(TransferKind::Refund, GBP),
         2 => FeeTarget::Kind(TransferKind::ALL[rng.below(8)], [GBP, USD][rng.below(2)]),
         _ => FeeTarget::Kind(TransferKind::ALL[rng.below(3)], GBP),
     };
