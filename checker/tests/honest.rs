@@ -27,7 +27,8 @@ fn request(rng: &mut Rng, ids: u128, mix: Mix) -> Request {
     // Every third id is a hold's, and operations mostly speak of one of them.
     if id % 3 == 0 {
         let amount = amount / 4 + 1 + u128::from(other);
-        return hold(id, debit, credit, amount, timeout_ns);
+        let held = hold(id, debit, credit, amount, timeout_ns);
+        return if mix == Mix::All { of_some_kind(&mut content, held) } else { held };
     }
     let hold_ids = u64::try_from(ids / 3).expect("small") + 1;
     let spoken_of = 3 * u128::from(content.below(hold_ids)) + u128::from(content.below(12) == 0);
@@ -62,6 +63,14 @@ fn request(rng: &mut Rng, ids: u128, mix: Mix) -> Request {
         request = on_terms(&mut content, request, 20);
     }
     if content.below(9) == 0 { noted(request, "invoice 7") } else { request }
+}
+
+/// Every other hold is for something that its accounts do not tell.
+fn of_some_kind(rng: &mut Rng, held: Request) -> Request {
+    match rng.below(2) {
+        0 => of_kind(TransferKind::ALL[rng.below(8) as usize], held),
+        _ => held,
+    }
 }
 
 /// What the clients send.
@@ -134,7 +143,10 @@ fn random_run(seed: u64, mix: Mix) -> Run {
                 let base = 20_000 + 10 * run.calls.len() as u128;
                 let mut asked = Vec::new();
                 for nth in 0..many {
-                    let one = on_holds(&mut rng, &run, base + nth);
+                    let mut one = on_holds(&mut rng, &run, base + nth);
+                    if mix == Mix::All && matches!(one, Request::Hold(_)) {
+                        one = of_some_kind(&mut rng, one);
+                    }
                     let on_any = mix == Mix::All && rng.below(3) == 0;
                     asked.push(if on_any { on_terms(&mut rng, one, 20) } else { one });
                 }
@@ -259,6 +271,17 @@ fn honest_runs_do_everything_to_money() {
                 Record::FeeLeg(_) => see("fee not taken".to_owned()),
                 _ => {}
             }
+            if let Record::Noted(noted) = &event.record {
+                let (has_kind, has_fee) = (noted.kind.is_some(), noted.fee.is_some());
+                match plain {
+                    Record::Captured(_) if has_kind && has_fee => see("fee of its kind".into()),
+                    Record::Captured(_) if has_fee => see("fee of a capture".into()),
+                    Record::Captured(_) if has_kind => see("capture of a kind".into()),
+                    Record::Refunded(_) if has_fee => see("fee of a refund".into()),
+                    Record::HoldRefused(_) if has_fee => see("capture without its fee".into()),
+                    _ => {}
+                }
+            }
             if let Record::Termed(termed) = event.record.unnoted() {
                 let (asked, moved) = (termed.asked, termed.record.posting());
                 if moved.is_some_and(|moved| moved.amount < asked) {
@@ -280,6 +303,11 @@ fn honest_runs_do_everything_to_money() {
         "balanced",
         "fee",
         "fee not taken",
+        "capture of a kind",
+        "fee of its kind",
+        "fee of a capture",
+        "capture without its fee",
+        "fee of a refund",
         "ORIGINAL_UNKNOWN",
         "ORIGINAL_REFUSED",
         "ORIGINAL_MOVED_NOTHING",

@@ -16,6 +16,9 @@ use ducat_engine::testing::book::{self, Event, filled_in_full};
 use ducat_engine::testing::workload::{GBP, USD};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, Outcome, TransferKind, TransferRequest};
 
+#[path = "fees/captures.rs"]
+mod captures;
+
 const OUTSIDE: u128 = 1;
 const ALICE: u128 = 2;
 const SHOP: u128 = 3;
@@ -352,8 +355,15 @@ fn the_workload_takes_fees_and_has_notes() {
                     for (request, (outcome, .., fee)) in requests.iter().zip(answers) {
                         match (fee, outcome.rejection) {
                             (Some(_), None) if outcome.repeat => count("taken, again"),
-                            (Some(_), None) => count("taken"),
-                            (Some(_), Some(_)) => count("refused"),
+                            (Some(_), None) => count(match request.plain() {
+                                Request::Capture(_) => "taken of a capture",
+                                Request::Refund(_) => "taken of a refund",
+                                _ => "taken",
+                            }),
+                            (Some(_), Some(_)) => count(match request.plain() {
+                                Request::Capture(_) => "refused of a capture",
+                                _ => "refused",
+                            }),
                             (None, Some(Rejection::FeeOnBalanced)) => count("balanced"),
                             _ => {}
                         }
@@ -377,8 +387,11 @@ fn the_workload_takes_fees_and_has_notes() {
         "so already",
         "no schedule",
         "taken",
+        "taken of a capture",
+        "taken of a refund",
         "taken, again",
         "refused",
+        "refused of a capture",
         "balanced",
         "noted",
         "another note",

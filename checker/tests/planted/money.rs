@@ -2,13 +2,13 @@
 
 use super::support::good::{event_of, forget, forget_at};
 use super::support::money::{balanced, if_version, noted, of_kind, refund, schedule, sources};
-use super::support::{GBP, Run, WORLD, linked, transfer};
+use super::support::{GBP, Run, WORLD, capture, hold, linked, transfer};
 use ducat_checker::history::Beside;
 use ducat_checker::{Event, Kind};
 use ducat_engine::coordinator::FeeTarget;
 use ducat_engine::ids::Lsn;
 use ducat_engine::note::{Note, Noted};
-use ducat_engine::record::{FeeDid, FeeLeg, Posted, PostedSide, Record, RefundRefused, Refunded};
+use ducat_engine::record::{FeeDid, FeeLeg, NotedRecord, Posted, PostedSide, Record, RefundRefused, Refunded};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::TransferKind;
 
@@ -43,6 +43,12 @@ pub struct Calls {
     pub payment: usize,
     /// Id 40 again.
     pub paid_again: usize,
+    /// A hold of 12 for a payment, id 50.
+    pub held: usize,
+    /// 10 of it, id 51, and a fee of 3.
+    pub captured: usize,
+    /// 5 of that given back, id 52, for a fee of 2.
+    pub given_back: usize,
 }
 
 pub fn good() -> (Run, Calls) {
@@ -71,6 +77,12 @@ pub fn good() -> (Run, Calls) {
     let bought = of_kind(TransferKind::Payment, transfer(44, 2, 3, 7));
     let payment = run.submit(vec![noted(bought, "invoice 7")]);
     let paid_again = run.submit(vec![transfer(40, 2, 4, 20)]);
+    for kind in [TransferKind::Payment, TransferKind::Refund] {
+        run.attach_fee(FeeTarget::Kind(kind, GBP), Some("card"));
+    }
+    let held = run.submit(vec![of_kind(TransferKind::Payment, hold(50, 2, 3, 12, 0))]);
+    let captured = run.submit(vec![capture(51, 50, Some(10), true)]);
+    let given_back = run.submit(vec![refund(52, 51, Some(5))]);
     run.read();
     run.read_totals();
     run.read_entries(5, 9);
@@ -92,6 +104,9 @@ pub fn good() -> (Run, Calls) {
         short,
         payment,
         paid_again,
+        held,
+        captured,
+        given_back,
     };
     (run, calls)
 }
@@ -128,6 +143,14 @@ fn posted(run: &mut Run, id: u128) -> &mut Posted {
     match inner(&mut run.events[at].record) {
         Record::Posted(posted) | Record::PostedLinked(posted) => posted,
         other => panic!("not posted: {other:?}"),
+    }
+}
+
+fn noted_event(run: &mut Run, id: u128) -> &mut NotedRecord {
+    let at = event_of(run, id);
+    match &mut run.events[at].record {
+        Record::Noted(noted) => noted,
+        other => panic!("nothing is said of it: {other:?}"),
     }
 }
 
@@ -335,6 +358,35 @@ pub const PLANTS: &[Plant] = &[
     (Kind::WrongOutcome, "done as another kind than was asked for", |run, calls| {
         let asked = of_kind(TransferKind::Interest, transfer(44, 2, 3, 7));
         run.told(calls.payment)[0].0 = noted(asked, "invoice 7");
+    }),
+    (Kind::WrongHold, "a capture is for something else than its hold", |run, _| {
+        noted_event(run, 51).kind = Some(TransferKind::Interest);
+    }),
+    (Kind::WrongHold, "a capture forgets what its hold is for", |run, _| {
+        noted_event(run, 51).kind = None;
+    }),
+    (Kind::WrongOutcome, "held for something else than was asked for", |run, calls| {
+        run.told(calls.held)[0].0 = of_kind(TransferKind::Interest, hold(50, 2, 3, 12, 0));
+    }),
+    (Kind::WrongFee, "the fee of a capture is not taken", |run, _| {
+        let at = leg_at(run, 51);
+        forget_at(run, at);
+    }),
+    (Kind::WrongFee, "the fee of a capture is not told", |run, calls| {
+        run.told(calls.captured)[0].1.beside = None;
+    }),
+    (Kind::WrongFee, "the fee of a refund is that of another amount", |run, _| {
+        let leg = leg(run, 52);
+        leg.amount += 1;
+        let FeeDid::Taken { debit_side, credit_side } = &mut leg.did else { panic!() };
+        debit_side.posted -= 1;
+        credit_side.posted += 1;
+    }),
+    (Kind::WrongFee, "a refund says another fee than it pays", |run, _| {
+        noted_event(run, 52).fee.as_mut().expect("due").amount -= 1;
+    }),
+    (Kind::WrongFee, "another fee is told with a refund", |run, calls| {
+        beside(run, calls.given_back).fee.as_mut().expect("told").amount += 1;
     }),
     (Kind::WrongOutcome, "the note is another", |run, calls| {
         let asked = of_kind(TransferKind::Payment, transfer(44, 2, 3, 7));

@@ -97,7 +97,8 @@ impl Run {
             let (flat, rate_ppm) = (rng.below(4).into(), rng.below(5) as u32 * 50_000);
             return self.define_fee(schedule(name, flat, rate_ppm));
         }
-        let target = match rng.below(3) {
+        let target = match rng.below(4) {
+            1 => FeeTarget::Kind(TransferKind::Refund, GBP),
             0 => FeeTarget::Account(account(2 + u128::from(rng.below(4)))),
             _ => FeeTarget::Kind(TransferKind::ALL[rng.below(4) as usize], GBP),
         };
