@@ -165,6 +165,8 @@ pub struct HoldView {
     pub debit: AccountId,
     /// The account that receives.
     pub credit: AccountId,
+    /// What it is for: as it says, or as its accounts tell.
+    pub kind: TransferKind,
     /// The rest.
     pub hold: Hold,
 }
@@ -172,8 +174,10 @@ pub struct HoldView {
 impl HoldView {
     /// `None` when its accounts are not among these.
     pub(crate) fn of(hold: Hold, accounts: &HashMap<Slot, AccountView>) -> Option<Self> {
-        let id = |slot| accounts.get(&slot).map(|view| view.spec.id);
-        Some(Self { debit: id(hold.debit)?, credit: id(hold.credit)?, hold })
+        let (debit, credit) = (accounts.get(&hold.debit)?.spec, accounts.get(&hold.credit)?.spec);
+        let follows = TransferKind::between(debit.external, credit.external);
+        let kind = hold.kind.unwrap_or(follows);
+        Some(Self { debit: debit.id, credit: credit.id, kind, hold })
     }
 }
 

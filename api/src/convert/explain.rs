@@ -187,7 +187,7 @@ impl Asked<'_> {
                  than the ledger can hold",
                 self.needed(Side::Either)
             ),
-            Rejection::FeeRefused => self.fee_refused(debit, to),
+            Rejection::FeeRefused => self.fee_refused(to),
             Rejection::FeeOnBalanced => write!(
                 to,
                 "a fee is due for what account {debit} pays, and a balanced transfer does not say how \
@@ -216,6 +216,7 @@ impl Asked<'_> {
     fn write_of_hold(&self, rejection: Rejection, to: &mut String) -> fmt::Result {
         let id = Hold(self.request);
         match rejection {
+            Rejection::FeeRefused => self.fee_refused(to),
             Rejection::LinkedFailed => to.write_str(LINKED_FAILED),
             Rejection::AmountZero => {
                 to.write_str("the amount is zero; a capture moves at least 1 minor unit")
@@ -373,17 +374,25 @@ impl Asked<'_> {
         )
     }
 
-    fn fee_refused(&self, debit: AccountId, to: &mut String) -> fmt::Result {
-        let moved = Amount::of(self.amount(), self.currency);
+    /// A transfer, a capture or a refund did not happen since its fee could not be taken.
+    fn fee_refused(&self, to: &mut String) -> fmt::Result {
+        let what = match self.request {
+            Request::Capture(capture) => format!("capturing hold {}", capture.hold),
+            Request::Refund(refund) => format!("refunding transfer {}", refund.of),
+            _ => format!("moving {}", Amount::of(self.amount(), self.currency)),
+        };
         let Some(FeeNote { schedule, amount, refused }) = self.fee else {
-            return write!(to, "the fee of moving {moved} could not be taken");
+            return write!(to, "the fee of {what} could not be taken");
         };
         let fee = Amount::of(*amount, self.currency);
         let rule = refused.map_or("", Rejection::code);
-        write!(to, "moving {moved} costs {fee} more by schedule {schedule}, refused for {rule}")?;
+        write!(to, "{what} costs {fee} more by schedule {schedule}, refused for {rule}")?;
         let Some(after) = &self.outcome.debit else { return Ok(()) };
         let available = Amount { value: after.available, currency: self.currency };
-        write!(to, "; account {debit} has {available} available")
+        match self.request.accounts() {
+            Some([debit, _]) => write!(to, "; account {debit} has {available} available"),
+            None => write!(to, "; the account that pays has {available} available"),
+        }
     }
 
     fn id_reused(&self, to: &mut String) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Holds as they are read: messages of the engine's views.
 
 use super::outcomes::state_to_proto;
+use super::transfers::kind_to_proto;
 use crate::proto;
 use ducat_actors::handle::{HoldView, StoredRequest};
 use ducat_engine::holds::Closed;
@@ -26,6 +27,7 @@ pub fn open(view: &HoldView, currencies: &Currencies) -> proto::Hold {
         expires_ns: hold.expires_ns,
         placed_lsn: hold.placed_lsn.0,
         remaining_minor: hold.remaining.to_string(),
+        kind: kind_to_proto(view.kind).into(),
         ..between(view.debit, view.credit)
     }
 }
@@ -53,6 +55,7 @@ pub fn closed(
         expires_ns: 0,
         placed_lsn: placed.outcome.lsn.0,
         remaining_minor: "0".to_owned(),
+        kind: kind_to_proto(hold.kind).into(),
         ..between(hold.debit, hold.credit)
     })
 }

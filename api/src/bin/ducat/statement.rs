@@ -218,7 +218,7 @@ fn entries_text(
                 amount: &e.amount,
                 balance_after: &e.balance_after,
                 currency,
-                kind: kind(e),
+                kind: kind_name(e.kind),
                 value_date: &e.value_date,
                 reference: &e.note.as_ref().unwrap_or(&nothing).reference,
                 description: &e.note.as_ref().unwrap_or(&nothing).description,
@@ -258,7 +258,7 @@ fn by_value_text(entries: &[proto::Entry], currency: &str) -> String {
             e.value_date.clone(),
             e.lsn.to_string(),
             format!("{} {currency}", e.amount),
-            kind(e).to_owned(),
+            kind_name(e.kind).to_owned(),
             output::account_id(e.counterparty_high, e.counterparty),
             note.reference.clone(),
             note.description.clone(),
@@ -268,8 +268,9 @@ fn by_value_text(entries: &[proto::Entry], currency: &str) -> String {
 }
 
 /// What an entry is for, in a word.
-fn kind(entry: &proto::Entry) -> &'static str {
-    let kind = u8::try_from(entry.kind).ok().and_then(TransferKind::from_number);
+/// The name of a kind by its number on the wire.
+pub fn kind_name(number: i32) -> &'static str {
+    let kind = u8::try_from(number).ok().and_then(TransferKind::from_number);
     kind.map_or("unknown", TransferKind::name)
 }
 

@@ -16,6 +16,7 @@ impl Asked<'_> {
         let wanted = Amount::of(self.amount(), self.currency);
         match rejection {
             Rejection::LinkedFailed => to.write_str(LINKED_FAILED),
+            Rejection::FeeRefused => self.fee_refused(to),
             Rejection::AmountZero => {
                 to.write_str("the amount is zero; a refund moves at least 1 minor unit")
             }

@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::output;
+use crate::statement::kind_name;
 use crate::transfer::Unit;
 use ducat_api::proto::{self, HoldState};
 use ducat_engine::money::format_minor;
@@ -20,6 +21,7 @@ struct HoldLine<'a> {
     remaining: &'a str,
     over_capture_max: &'a str,
     remaining_minor: &'a str,
+    kind: &'static str,
     /// Absent of one that is closed.
     expires: Option<String>,
     /// 2^64 - 1 for never.
@@ -115,7 +117,8 @@ pub fn holds_text(holds: &[proto::Hold], json: bool) -> Result<String, Failure> 
             holds.iter().map(|hold| output::json(&hold_line(hold))).collect();
         return Ok(lines?.join("\n"));
     }
-    let header = ["hold", "state", "from", "to", "amount", "remaining", "over", "expires"];
+    let header =
+        ["hold", "state", "from", "to", "amount", "remaining", "over", "kind", "expires"];
     let rows = holds
         .iter()
         .map(|hold| {
@@ -128,6 +131,7 @@ pub fn holds_text(holds: &[proto::Hold], json: bool) -> Result<String, Failure> 
                 format!("{} {}", line.amount, line.currency),
                 line.remaining.to_owned(),
                 line.over_capture_max.to_owned(),
+                line.kind.to_owned(),
                 line.expires.unwrap_or_default(),
             ]
         })
@@ -146,6 +150,7 @@ fn hold_line(hold: &proto::Hold) -> HoldLine<'_> {
         remaining: &hold.remaining,
         over_capture_max: &hold.over_capture_max,
         remaining_minor: &hold.remaining_minor,
+        kind: kind_name(hold.kind),
         expires: expiry(hold.expires_ns),
         expires_ns: (hold.expires_ns > 0).then_some(hold.expires_ns),
         placed_lsn: hold.placed_lsn,
@@ -171,6 +176,7 @@ mod tests {
             expires_ns: 1_735_689_600_000_000_000,
             placed_lsn: 12,
             remaining_minor: "1500".into(),
+            kind: 3,
             ..Default::default()
         }
     }
@@ -182,20 +188,21 @@ mod tests {
             state: HoldState::Voided.into(),
             expires_ns: 0,
             remaining: "0.00".into(),
+            kind: 0,
             ..hold()
         };
         assert_eq!(
             holds_text(&[hold(), voided], false).expect("text"),
-            "hold  state   from  to     amount  remaining  over  expires\n\
-             10    open    2     3   60.00 GBP      15.00  0.00  2025-01-01T00:00:00.000000000Z\n\
-             9     voided  2     3   60.00 GBP       0.00  0.00"
+            "hold  state   from  to     amount  remaining  over  kind      expires\n\
+             10    open    2     3   60.00 GBP      15.00  0.00  payment   2025-01-01T00:00:00.000000000Z\n\
+             9     voided  2     3   60.00 GBP       0.00  0.00  transfer"
         );
         assert_eq!(
             holds_text(&[hold()], true).expect("text"),
             concat!(
                 r#"{"id":"10","state":"open","debit":"2","credit":"3","currency":"GBP","#,
                 r#""amount":"60.00","remaining":"15.00","over_capture_max":"0.00","#,
-                r#""remaining_minor":"1500","expires":"2025-01-01T00:00:00.000000000Z","#,
+                r#""remaining_minor":"1500","kind":"payment","expires":"2025-01-01T00:00:00.000000000Z","#,
                 r#""expires_ns":1735689600000000000,"placed_lsn":12}"#
             )
         );
