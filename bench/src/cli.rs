@@ -3,6 +3,7 @@
 use crate::child::Durability;
 use crate::codec::CodecKind;
 use crate::csv_data::CsvFiles;
+use crate::floor::FloorArgs;
 use crate::footprint::FootprintArgs;
 use crate::generator::Shape;
 use crate::overload::OverloadArgs;
@@ -82,6 +83,9 @@ pub enum Command {
         #[command(subcommand)]
         peer: crate::peer::Peer,
     },
+    /// Unary calls to an empty handler of tonic: what this machine does without Ducat, to hold the
+    /// mode `unary` against.
+    Floor(FloorArgs),
     /// Every figure Ducat is held to, beside what it is held to: the table of the README.
     ///
     /// Exit code 0: all measured, whether fast enough or not; 1: a row could not run;

@@ -7,6 +7,7 @@
 //!         ├──▶ driver   threads ▸ workers: pace ▸ generator ▸ target (port) ▸ tally
 //!         ├──▶ check    conservation, counters, balances; history against the journal
 //!         └──▶ report ▸ table, html, compare
+//! floor ─▶ the same calls to an empty handler
 //! peer ─▶ the same load on PostgreSQL          race ─▶ run, footprint, peer, row by row
 //! ```
 
@@ -20,6 +21,7 @@ mod compare;
 mod csv_data;
 mod driver;
 mod facts;
+mod floor;
 mod footprint;
 mod generator;
 mod h2_calls;
@@ -93,6 +95,7 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
         Command::Footprint(arguments) => runtime.block_on(footprint::footprint(&arguments)),
         Command::Trim(arguments) => runtime.block_on(trim::trim(&arguments)),
         Command::Peer { peer } => runtime.block_on(peer::compare(&peer)),
+        Command::Floor(arguments) => runtime.block_on(floor::floor(&arguments)),
         Command::Race(arguments) => runtime.block_on(race::race(&arguments)),
         Command::List => {
             for workload in workload::Workload::ALL {

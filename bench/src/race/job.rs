@@ -5,6 +5,7 @@ use super::RaceArgs;
 use super::figures::{Figures, Metric};
 use crate::check::Check;
 use crate::cli::{Cli, Command, RunArgs, ServerArgs};
+use crate::floor::Floor;
 use crate::footprint::{Footprint, FootprintArgs};
 use crate::overload::{OverloadArgs, OverloadReport};
 use crate::peer::{Comparison, Peer, PostgresArgs};
@@ -20,6 +21,8 @@ const OVERLOAD_SHORT_S: f64 = 10.0;
 pub enum Job {
     /// `ducat-bench run`.
     Run(&'static str),
+    /// `ducat-bench floor`.
+    Floor(&'static str),
     /// `ducat-bench footprint`.
     Footprint(&'static str),
     /// `ducat-bench peer postgres`.
@@ -42,13 +45,16 @@ pub struct Found {
 impl Job {
     /// Whether it is measured once however many runs there are: its length is not a time.
     pub fn is_once(self) -> bool {
-        !matches!(self, Self::Run(_))
+        !matches!(self, Self::Run(_) | Self::Floor(_))
     }
 
     /// The command line that repeats it.
     pub fn command(self, race: &RaceArgs) -> String {
         let mut words = vec![self.bare(race)];
-        words.extend(own_arguments(&race.own));
+        // The empty server is no server of ours.
+        if !matches!(self, Self::Floor(_)) {
+            words.extend(own_arguments(&race.own));
+        }
         if let (Self::Postgres(_), Some(path)) = (self, &race.postgres_bin) {
             words.push(format!("--postgres-bin={}", path.display()));
         }
@@ -59,6 +65,7 @@ impl Job {
     fn bare(self, race: &RaceArgs) -> String {
         let (verb, arguments) = match self {
             Self::Run(a) => ("run", a),
+            Self::Floor(a) => ("floor", a),
             Self::Footprint(a) => ("footprint", a),
             Self::Postgres(a) => ("peer postgres", a),
             Self::Overload(a) => ("overload", a),
@@ -69,7 +76,7 @@ impl Job {
         let own_length = arguments.contains("--duration");
         let shortened = arguments.split(" --duration").next().unwrap_or_default();
         words.push(if race.quick { shortened } else { arguments });
-        if matches!(self, Self::Run(_) | Self::Postgres(_)) && (race.quick || !own_length) {
+        if matches!(self, Self::Run(_) | Self::Floor(_) | Self::Postgres(_)) && (race.quick || !own_length) {
             words.push(&timed);
         }
         // A short race shortens this too; a long one leaves it as long as it is by itself.
@@ -101,6 +108,7 @@ impl Job {
         }
         match self.parse(race)? {
             Command::Run(arguments) => arguments.validate(),
+            Command::Floor(arguments) => arguments.validate(),
             Command::Footprint(arguments) => arguments.validate(),
             Command::Peer { peer: Peer::Postgres(arguments) } => arguments.validate(),
             Command::Overload(arguments) => arguments.peak().map(drop),
@@ -115,6 +123,7 @@ impl Job {
                 let arguments = RunArgs { own: race.own.clone(), ..*arguments };
                 Ok(of_report(&crate::run::measure(&arguments).await?))
             }
+            Command::Floor(arguments) => Ok(of_floor(&crate::floor::measure(&arguments).await?)),
             Command::Footprint(arguments) => {
                 let arguments = FootprintArgs { own: race.own.clone(), ..arguments };
                 Ok(of_footprint(&crate::footprint::measure(&arguments).await?))
@@ -176,6 +185,16 @@ fn of_report(report: &Report) -> Found {
     // The offered rate counts only when it was offered.
     notes.extend(report.warnings.iter().filter(|w| w.contains("offered rate")).cloned());
     Found { figures, notes, is_broken }
+}
+
+fn of_floor(floor: &Floor) -> Found {
+    let figures = Figures::from([
+        (Metric::PostedPerS, floor.calls_per_s),
+        (Metric::P50Ms, floor.latency.p50_ms),
+        (Metric::P99Ms, floor.latency.p99_ms),
+        (Metric::Errors, floor.errors as f64),
+    ]);
+    Found { figures, ..Found::default() }
 }
 
 fn of_footprint(footprint: &Footprint) -> Found {

@@ -85,7 +85,7 @@ impl RaceArgs {
         }
         let is_chosen = |row: &Row| {
             if self.rows.is_empty() {
-                let timed = matches!(row.job, Job::Run(_) | Job::Postgres(_));
+                let timed = matches!(row.job, Job::Run(_) | Job::Floor(_) | Job::Postgres(_));
                 timed || !self.quick
             } else {
                 self.rows.iter().any(|name| name == row.name)

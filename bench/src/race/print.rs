@@ -167,6 +167,8 @@ fn verdict(row: &RowReport) -> String {
         // It was not measured, and a note says why.
         (None, _) => row.notes.first().cloned().unwrap_or_else(|| "not yet".to_owned()),
         (Some(Verdict::Short(missed)), _) => format!("SHORT: {}", missed.join(", ")),
+        // Rows to hold others against.
+        (Some(Verdict::Pass), None) if row.hold.is_empty() => "a yardstick".to_owned(),
         (Some(Verdict::Pass), None) => "pass".to_owned(),
         (Some(Verdict::Pass), Some(Verdict::Pass)) => "pass, aim reached".to_owned(),
         (Some(Verdict::Pass), Some(Verdict::Short(missed))) => {

@@ -222,6 +222,18 @@ fn single_transfers() -> Vec<Row> {
             150e3,
         )
         .hold(P99Ms, 6.0),
+        Row::new(
+            "tonic-64",
+            "tonic alone, an empty handler, 64 in flight",
+            Job::Floor("--in-flight 64"),
+            PostedPerS,
+        ),
+        Row::new(
+            "tonic-256",
+            "tonic alone, an empty handler, 256 in flight",
+            Job::Floor("--in-flight 256"),
+            PostedPerS,
+        ),
     ]
 }
 
