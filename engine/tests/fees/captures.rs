@@ -161,14 +161,16 @@ fn a_refund_has_the_fee_of_its_own_kind_and_no_other() {
         assert_eq!(bank.balances(), [74, 17, 9]);
         assert_eq!(fees(&bank.ask(&[paid])), [taken(3)], "told again");
         // All that remains cannot be given back once its fee is due too.
-        let rest = refund(13, 10, &bank, None);
+        bank.ask(&[super::transfer(13, ALICE, SHOP, 3)]);
+        assert_eq!(bank.balances(), [70, 20, 10]);
+        let rest = refund(14, 10, &bank, None);
         let (outcome, fee) = bank.ask(&[rest])[0];
         assert_eq!(outcome.rejection, Some(Rejection::FeeRefused));
         assert_eq!(fee.and_then(|fee| fee.refused), Some(Rejection::InsufficientFunds));
-        assert_eq!(bank.balances(), [74, 17, 9]);
+        assert_eq!(bank.balances(), [70, 20, 10]);
         let part = refund(15, 10, &bank, Some(10));
         assert_eq!(fees(&bank.ask(&[part])), [taken(2)]);
-        assert_eq!(bank.posted(HOUSE), 11);
+        assert_eq!(bank.posted(HOUSE), 12);
         replays(&bank);
     }
 }
