@@ -1,5 +1,5 @@
-//! The load of [money](crate::money): clients that refund, pay on terms and for other kinds, and an
-//! operator who changes fees; and what they saw.
+//! The load of [money](crate::money): clients that refund, pay on terms and for other kinds, at once or
+//! by a hold and its captures, and an operator who changes fees; and what they saw.
 
 use crate::ledger::{COLD, HOT, WORLD_GBP, account};
 use crate::money::currencies;
@@ -9,11 +9,12 @@ use ducat_api::proto::{self, FeeSchedule, FeeTarget, FeeTier, Outcome};
 use ducat_checker::history::{Beside, Call};
 use ducat_checker::{History, Span, Told};
 use ducat_engine::fees::FeeNote;
+use ducat_engine::holds::{Closed, HoldAfter};
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::note::{Note, Noted};
 use ducat_engine::refunds::RefundAfter;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::request::{RefundRequest, Request};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request};
 use ducat_engine::terms::{
     AccountTerms, Balancing, CreditCap, DebitCap, Range, Source, Termed, Terms, TermsAfter,
 };
@@ -159,6 +160,7 @@ pub struct Counts {
     conditions_failed: usize,
     kinds: usize,
     fees: usize,
+    captures: usize,
 }
 
 impl Counts {
@@ -174,22 +176,28 @@ impl Counts {
         let kind = request.transfer().map_or(0, |transfer| transfer.kind.number());
         self.kinds += usize::from(done && kind > 2);
         self.fees += usize::from(done && beside.fee.is_some());
+        let is_capture = matches!(request.plain(), Request::Capture(_));
+        self.captures += usize::from(done && is_capture);
     }
 
     /// Whether all of it happened.
     pub fn all_happened(&self) -> bool {
-        let Self { refunds, refunds_refused, balanced, conditions_failed, kinds, fees } = *self;
-        [refunds, refunds_refused, balanced, conditions_failed, kinds, fees].iter().all(|n| *n > 0)
+        let Self { refunds, refunds_refused, balanced, conditions_failed, kinds, fees, captures } =
+            *self;
+        [refunds, refunds_refused, balanced, conditions_failed, kinds, fees, captures]
+            .iter()
+            .all(|n| *n > 0)
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refunds, refunds_refused, balanced, conditions_failed, kinds, fees } = self;
+        let Self { refunds, refunds_refused, balanced, conditions_failed, kinds, fees, captures } =
+            self;
         write!(
             f,
             "{refunds} refunds ({refunds_refused} more refused), {balanced} balanced to less, \
-             {conditions_failed} terms refused, {kinds} of other kinds, {fees} fees"
+             {conditions_failed} terms refused, {kinds} of other kinds, {captures} captures, {fees} fees"
         )
     }
 }
@@ -233,8 +241,31 @@ fn told(outcome: &Outcome) -> Told {
         repeat: outcome.repeat,
         debit: outcome.debit.as_ref().map(figures),
         credit: outcome.credit.as_ref().map(figures),
-        hold: None,
+        hold: outcome.hold.as_ref().map(|hold| Box::new(hold_told(hold, outcome.code))),
         beside: Beside { refund, terms, fee }.boxed(),
+    }
+}
+
+/// By how much captures may exceed every hold of this load.
+const TOLERANCE: u128 = 40;
+
+/// How a hold stands, as an outcome of this code says.
+fn hold_told(hold: &proto::HoldOutcome, code: i32) -> HoldAfter {
+    let is_refused = Rejection::from_number(u8::try_from(code).expect("a byte")).is_some();
+    HoldAfter {
+        hold: TransferId::from_halves(hold.id_high, hold.id).expect("not zero"),
+        closed: match hold.state() {
+            proto::HoldState::Captured => Some(Closed::Captured),
+            proto::HoldState::Voided => Some(Closed::Voided),
+            proto::HoldState::Expired => Some(Closed::Expired),
+            proto::HoldState::Open | proto::HoldState::Unspecified => None,
+        },
+        captured: hold.captured_minor.into(),
+        released: hold.released_minor.into(),
+        remaining: hold.remaining_minor.into(),
+        // Not told on the wire.
+        over_capture_max: is_refused.then_some(TOLERANCE),
+        expires_ns: (hold.expires_ns > 0).then_some(hold.expires_ns),
     }
 }
 
@@ -270,8 +301,12 @@ pub async fn operate(address: &str, seed: u64) -> Result<(), ClientError> {
             ..FeeSchedule::default()
         };
         client.define_fee(schedule).await?;
-        let kinds = [proto::TransferKind::Transfer, proto::TransferKind::Payment];
-        let target = match rng.random_range(0..3) {
+        let kinds = [
+            proto::TransferKind::Transfer,
+            proto::TransferKind::Payment,
+            proto::TransferKind::Refund,
+        ];
+        let target = match rng.random_range(0..4) {
             0 => FeeTarget { account: rng.random_range(COLD), ..FeeTarget::default() },
             nth => FeeTarget {
                 kind: kinds[nth - 1] as i32,
@@ -310,7 +345,7 @@ fn transfer(rng: &mut StdRng, kind: TransferKind) -> TransferRequest {
 
 /// Adds a request, or a linked group of them.
 fn some(rng: &mut StdRng, seen: &Seen, batch: &mut Vec<Request>) {
-    match rng.random_range(0..20) {
+    match rng.random_range(0..24) {
         0..4 => batch.push(transfer(rng, TransferKind::Deposit).into()),
         4..8 => {
             let kind = TransferKind::ALL[rng.random_range(0..8)];
@@ -320,6 +355,15 @@ fn some(rng: &mut StdRng, seen: &Seen, batch: &mut Vec<Request>) {
         8..13 => batch.extend(refund(rng, seen)),
         13..16 => batch.push(on_terms(rng, seen)),
         16 => sources(rng, batch),
+        19 => {
+            let hold = held(rng);
+            batch.push(with_note(rng, hold.clone().into()));
+            // Mostly in a batch of its own, later.
+            if rng.random_bool(0.2) {
+                batch.push(capture(rng, hold.id));
+            }
+        }
+        20 | 21 => batch.extend(capture_some(rng, seen)),
         17 => {
             let first = batch.len();
             batch.extend(refund(rng, seen));
@@ -337,6 +381,46 @@ fn some(rng: &mut StdRng, seen: &Seen, batch: &mut Vec<Request>) {
         }
         _ => batch.push(transfer(rng, TransferKind::Transfer).into()),
     }
+}
+
+/// A hold for something that its accounts do not tell, or for what they do.
+fn held(rng: &mut StdRng) -> HoldRequest {
+    let kind = [TransferKind::Payment, TransferKind::Transfer, TransferKind::Interest]
+        [rng.random_range(0..3)];
+    let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer(rng, kind);
+    let over_capture_max = TOLERANCE;
+    HoldRequest {
+        id,
+        debit,
+        credit,
+        amount,
+        currency,
+        kind,
+        timeout_ns: 0,
+        over_capture_max,
+        linked,
+    }
+}
+
+fn capture(rng: &mut StdRng, hold: TransferId) -> Request {
+    let amount = rng.random_bool(0.8).then(|| rng.random_range(1..1_500));
+    let (id, last) = (new_id(rng), rng.random_bool(0.3));
+    CaptureRequest { id, hold, amount, currency: None, last, linked: false }.into()
+}
+
+/// A capture of a hold that was placed lately.
+fn capture_some(rng: &mut StdRng, seen: &Seen) -> Option<Request> {
+    let hold = {
+        let inner = seen.lock();
+        let back = rng.random_range(1..=40);
+        let call = &inner.calls[inner.calls.len().checked_sub(back)?];
+        let mut holds = call.requests.iter().filter_map(|request| match request.plain() {
+            Request::Hold(hold) => Some(hold.id),
+            _ => None,
+        });
+        holds.next()?
+    };
+    Some(capture(rng, hold))
 }
 
 fn with_note(rng: &mut StdRng, request: Request) -> Request {

@@ -76,7 +76,9 @@ impl Job {
         let own_length = arguments.contains("--duration");
         let shortened = arguments.split(" --duration").next().unwrap_or_default();
         words.push(if race.quick { shortened } else { arguments });
-        if matches!(self, Self::Run(_) | Self::Floor(_) | Self::Postgres(_)) && (race.quick || !own_length) {
+        if matches!(self, Self::Run(_) | Self::Floor(_) | Self::Postgres(_))
+            && (race.quick || !own_length)
+        {
             words.push(&timed);
         }
         // A short race shortens this too; a long one leaves it as long as it is by itself.

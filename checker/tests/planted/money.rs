@@ -8,7 +8,9 @@ use ducat_checker::{Event, Kind};
 use ducat_engine::coordinator::FeeTarget;
 use ducat_engine::ids::Lsn;
 use ducat_engine::note::{Note, Noted};
-use ducat_engine::record::{FeeDid, FeeLeg, NotedRecord, Posted, PostedSide, Record, RefundRefused, Refunded};
+use ducat_engine::record::{
+    FeeDid, FeeLeg, NotedRecord, Posted, PostedSide, Record, RefundRefused, Refunded,
+};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::TransferKind;
 

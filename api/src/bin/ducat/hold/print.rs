@@ -117,8 +117,7 @@ pub fn holds_text(holds: &[proto::Hold], json: bool) -> Result<String, Failure> 
             holds.iter().map(|hold| output::json(&hold_line(hold))).collect();
         return Ok(lines?.join("\n"));
     }
-    let header =
-        ["hold", "state", "from", "to", "amount", "remaining", "over", "kind", "expires"];
+    let header = ["hold", "state", "from", "to", "amount", "remaining", "over", "kind", "expires"];
     let rows = holds
         .iter()
         .map(|hold| {
