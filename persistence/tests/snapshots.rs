@@ -329,7 +329,7 @@ fn the_stored_snapshots_are_read() {
     let digest = "28e9b8799d699faa512cc8bd0f580c2fa36581baa8c0cef66dcac810f4805e2b";
     let expected = with_driven(with_holds(ledger(20, 60), 40), 12);
     stored(include_bytes!("fixtures/snapshot-v4.snap"), digest, expected);
-    let digest = "V5";
+    let digest = "b8c282a3ccf43a3041e428ba79d2ec3f3a7265745b0e812a79d81e28d6d9405b";
     let expected = with_kinds(with_driven(with_holds(ledger(20, 60), 40), 12));
     stored(include_bytes!("fixtures/snapshot-v5.snap"), digest, expected);
 }

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::future::Ready;
 use std::io::Write as _;
 use std::task::{Context, Poll};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
@@ -23,8 +22,8 @@ pub async fn serve() -> anyhow::Result<()> {
     writeln!(out, "{}", listener.local_addr()?)?;
     out.flush()?;
     let served = tokio::spawn(serve_on(listener));
-    let mut rest = Vec::new();
-    tokio::io::stdin().read_to_end(&mut rest).await?;
+    let ends = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    tokio::task::spawn_blocking(ends).await??;
     served.abort();
     Ok(())
 }
