@@ -20,6 +20,7 @@ mod compare;
 mod csv_data;
 mod driver;
 mod facts;
+mod fees;
 mod footprint;
 mod generator;
 mod h2_calls;
@@ -27,6 +28,7 @@ mod history;
 mod html;
 mod html_charts;
 mod inprocess;
+mod item_terms;
 mod ledger;
 mod overload;
 mod overload_table;
@@ -37,6 +39,7 @@ mod procfs;
 mod race;
 mod report;
 mod rng;
+mod rules;
 mod run;
 mod search;
 mod series;
@@ -57,6 +60,8 @@ mod zipf;
 
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod ledger_workload_tests;
 #[cfg(test)]
 mod real_server_tests;
 
