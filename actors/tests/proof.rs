@@ -14,9 +14,10 @@ use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::CurrencyId;
+use ducat_engine::note::{Day, Note, Noted};
 use ducat_engine::profile::{Profile, ProfileChange};
 use ducat_engine::proof::merkle::{leaf, root_from_path};
-use ducat_engine::proof::statement::Event;
+use ducat_engine::proof::statement::{Event, NoteStated};
 use ducat_engine::proof::texts;
 use ducat_engine::proof::{Statement, Whose};
 use ducat_engine::request::{CaptureRequest, ExtendRequest, HoldRequest, Request};
@@ -145,10 +146,19 @@ async fn live(handle: &Handle, batches: u128) {
     handle.open_accounts(vec![opening]).await.expect("up");
     let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
     handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
+    let payment = TransferRequest { kind: TransferKind::Payment, ..transfer(30, 2, 3, 1) };
+    let said = Request::from(Noted::new(payment, said()).expect("it can be kept"));
+    handle.submit(vec![said]).expect("room").answers().await.expect("up");
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
     }
+}
+
+/// What is said of a payment.
+fn said() -> Note {
+    let (reference, description) = ("INV-1".to_owned(), "two chairs".to_owned());
+    Note { reference, description, value_date: Day::new(20_000) }
 }
 
 /// Holds that end in every way.
@@ -182,7 +192,13 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     let mut kinds = BTreeSet::new();
     for lsn in (1..54).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
-        kinds.insert(match proved(&receipt).event {
+        let statement = proved(&receipt);
+        assert_eq!(statement.note, receipt.note.as_ref().map(NoteStated::of), "LSN {lsn}");
+        kinds.insert(match statement.event {
+            Event::Transfer(payment) if statement.note.is_some() => {
+                assert_eq!((receipt.note, payment.id), (Some(said()), id(30)));
+                "noted".to_owned()
+            }
             Event::Transfer(t) => format!("{:?} {:?} {}", t.kind, t.rejection, t.linked),
             Event::AccountOpened { currency, external, .. } => format!("{currency:?} {external}"),
             Event::StatusChanged { .. } => unreachable!("a status is set with its reason"),
@@ -219,6 +235,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "changed",
         "opened in full",
         "Some(0)",
+        "noted",
         "Deposit None false",
         "Transfer None true",
         "Withdrawal None false",

@@ -15,6 +15,7 @@ mod driven;
 mod dry_run;
 mod error;
 mod events;
+mod explain;
 mod fees;
 mod refunds;
 mod stream;

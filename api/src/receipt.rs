@@ -7,8 +7,10 @@
 //! ```
 
 mod holds;
+mod note;
 mod refunds;
 
+pub use note::NoteWords;
 pub use refunds::RefundWords;
 
 use ducat_actors::proof::Receipt;
@@ -40,6 +42,8 @@ struct File {
     lsn: u64,
     event: Words,
     statement: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<NoteWords>,
     path: Vec<String>,
     tree_size: u64,
     checkpoint: String,
@@ -120,6 +124,12 @@ pub struct Words {
     /// The original of a refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund: Option<RefundWords>,
+    /// The day on which it counts, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_date: Option<String>,
+    /// SHA-256 of its reference and description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note_sha256: Option<String>,
 }
 
 /// A hold in words. Amounts are decimal texts.
@@ -198,6 +208,8 @@ pub struct Proved {
     pub statement: Statement,
     /// The same in words.
     pub words: Words,
+    /// What was said about it, where there was a note and the receipt shows it.
+    pub note: Option<NoteWords>,
     /// What was signed.
     pub checkpoint: Checkpoint,
 }
@@ -216,6 +228,7 @@ pub fn to_text(receipt: &Receipt) -> Result<String, ReceiptError> {
         lsn: receipt.lsn.0,
         event: Words::of(&statement),
         statement: hex(&receipt.statement),
+        note: receipt.note.as_ref().map(NoteWords::of),
         path: receipt.path.iter().map(|hash| hex(hash)).collect(),
         tree_size: receipt.checkpoint.checkpoint.lsn.0,
         checkpoint: receipt.checkpoint.to_text(),
@@ -265,13 +278,17 @@ pub fn verify(bytes: &[u8], key: &CheckKey) -> Result<Proved, ReceiptError> {
             return Err(ReceiptError::Differs(what));
         }
     }
+    if let Some(note) = &file.note {
+        note.check(statement.note.as_ref())?;
+    }
     let (index, size) = (file.lsn - 1, file.tree_size);
     let root = merkle::root_from_path(merkle::leaf(&statement_bytes), index, size, &path);
     if root != Some(checkpoint.root) {
         return Err(ReceiptError::Path);
     }
     signed.check(key)?;
-    Ok(Proved { statement, words: file.event, checkpoint: signed.checkpoint })
+    let (words, note) = (file.event, file.note);
+    Ok(Proved { statement, words, note, checkpoint: signed.checkpoint })
 }
 
 fn unhex_all(text: &str) -> Option<Vec<u8>> {
@@ -285,6 +302,7 @@ impl Words {
     #[must_use]
     pub fn of(statement: &Statement) -> Self {
         let words = Self { time: time(statement.time_ns), ..Self::default() };
+        let words = words.noted(statement.note.as_ref());
         match statement.event {
             Event::Transfer(transfer) => words.transfer(&transfer),
             Event::AccountOpened { account, currency, overdraft_limit, external } => Self {

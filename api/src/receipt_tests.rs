@@ -3,7 +3,11 @@
 use super::*;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
 use ducat_engine::limits::{Bounds, Limits};
+use ducat_engine::note::{Day, Note};
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
+use ducat_engine::proof::statement::{
+    HoldPlaced, NoteStated, RefundDone, RefundFound, RefundRefused,
+};
 use ducat_engine::proof::texts;
 use ducat_engine::proof::{Hash, Tree, Whose};
 use ducat_engine::rejection::Rejection;
@@ -17,6 +21,8 @@ use ducat_persistence::witness::SignKey;
 const FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1.json");
 /// Receipts of [`account_statements`].
 const ACCOUNTS_FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1-accounts.json");
+/// Receipts of [`noted_statements`], with what was said.
+const NOTES_FIXTURE: &str = include_str!("../tests/fixtures/receipts-v1-notes.json");
 const PUBLIC_KEY: &str = include_str!("../tests/fixtures/receipts-v1.pub");
 
 fn key() -> SignKey {
@@ -86,6 +92,7 @@ fn numbered(whose: Whose, events: impl IntoIterator<Item = Event>) -> Vec<Statem
         whose,
         lsn: Lsn(lsn),
         time_ns: 1_735_689_600_000_000_000 + lsn,
+        note: None,
         event,
     };
     events.into_iter().zip(1..).map(statement).collect()
@@ -132,6 +139,174 @@ fn account_statements() -> Vec<Statement> {
     numbered(whose, events.chain(limits))
 }
 
+/// Events with notes, and what was said: of a payment, with a value date; of a hold; of a transfer
+/// that was refused; of refunds, done and refused. Then events of fees, and of a saga, without.
+fn noted_statements() -> (Vec<Statement>, Vec<Option<Note>>) {
+    let note = |reference: &str, description: &str, days| Note {
+        reference: reference.to_owned(),
+        description: description.to_owned(),
+        value_date: days,
+    };
+    let notes = [
+        note("INV-1", "two chairs, \u{20ac}", Day::new(-1)),
+        note("H-7", "", None),
+        note("", "too dear", Some(Day::MAX)),
+        note("R-1", "one chair back", None),
+        note("R-2", "and the other", None),
+    ];
+    let plain = statements();
+    let Event::Transfer(posted) = plain[3].event else { panic!("a transfer") };
+    let Event::Transfer(refused) = plain[4].event else { panic!("a transfer") };
+    let placed = HoldPlaced {
+        id: TransferId::new(72).expect("not zero"),
+        kind: TransferKind::Transfer,
+        linked: false,
+        amount: 500,
+        currency: CurrencyText::new("GBP", 2).expect("a code"),
+        timeout_ns: 0,
+        over_capture_max: 0,
+        debit: posted.credit,
+        credit: posted.debit.account,
+    };
+    let payment = TransferEvent { kind: TransferKind::Payment, ..posted };
+    let (done, not_done) = refunds(&posted);
+    let events = [
+        Event::Transfer(payment),
+        Event::HoldPlaced(placed),
+        Event::Transfer(refused),
+        Event::Refunded(done),
+        Event::RefundRefused(not_done),
+        Event::RefundRefused(RefundRefused {
+            amount: None,
+            currency: None,
+            found: None,
+            ..not_done
+        }),
+        Event::FeeDecided(FeeDecided {
+            of: posted.id,
+            rejection: Some(Rejection::LinkedFailed),
+            schedule: 3,
+            amount: 34,
+            currency: placed.currency,
+            debit: posted.credit,
+            credit: posted.debit,
+        }),
+        Event::FeesChanged { change: [6; 32] },
+        Event::Driven { saga: true, id: 77, what: [7; 32] },
+    ];
+    let mut statements = numbered(plain[0].whose, events);
+    let mut notes = notes.map(Some).to_vec();
+    notes.resize(statements.len(), None);
+    for (statement, note) in statements.iter_mut().zip(&notes) {
+        statement.note = note.as_ref().map(NoteStated::of);
+    }
+    (statements, notes)
+}
+
+/// A refund of a transfer, and one that asks for more than remains.
+fn refunds(posted: &TransferEvent) -> (RefundDone, RefundRefused) {
+    let done = RefundDone {
+        id: TransferId::new(73).expect("not zero"),
+        linked: false,
+        of: posted.id,
+        of_lsn: Lsn(4),
+        reversal: false,
+        overdraft: true,
+        amount: 5_000,
+        moved: posted.amount,
+        refunded: 5_000,
+        currency: CurrencyText::new("GBP", 2).expect("a code"),
+        debit: posted.credit,
+        credit: posted.debit,
+    };
+    let found = RefundFound {
+        of_lsn: Lsn(4),
+        moved: posted.amount,
+        refunded: 5_000,
+        reversed: false,
+        debit: posted.credit,
+        credit: posted.debit,
+    };
+    let refused = RefundRefused {
+        id: TransferId::new(74).expect("not zero"),
+        linked: true,
+        rejection: Rejection::RefundExceeded,
+        of: posted.id,
+        of_lsn: Some(Lsn(4)),
+        amount: Some(9_000),
+        overdraft: false,
+        currency: Some(done.currency),
+        found: Some(found),
+    };
+    (done, refused)
+}
+
+/// Their receipts, which show what was said.
+fn noted_texts() -> Vec<String> {
+    let (statements, notes) = noted_statements();
+    let receipts = receipts_of(&statements).into_iter().zip(notes);
+    let noted = receipts.map(|(receipt, note)| Receipt { note, ..receipt });
+    noted.map(|receipt| to_text(&receipt).expect("a text")).collect()
+}
+
+#[test]
+fn what_was_said_is_proved_and_may_be_left_out_but_not_changed() {
+    let (texts, key) = (noted_texts(), key().public());
+    assert_eq!(format!("[\n{}]\n", texts.join(",\n")), NOTES_FIXTURE);
+    for (text, note) in texts.iter().zip(noted_statements().1) {
+        let proved = verify(text.as_bytes(), &key).expect("valid");
+        let Some(note) = note else {
+            assert_eq!((proved.note, proved.words.note_sha256), (None, None));
+            continue;
+        };
+        let shown = proved.note.expect("shown");
+        assert_eq!((shown.reference, shown.description), (note.reference, note.description));
+        assert_eq!(proved.words.value_date, note.value_date.map(crate::day::text));
+        let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let changed = |change: fn(&mut serde_json::Value)| {
+            let mut other = value.clone();
+            change(&mut other);
+            verify(other.to_string().as_bytes(), &key)
+        };
+        let hidden = changed(|file| drop(file.as_object_mut().map(|file| file.remove("note"))));
+        assert_eq!(hidden.expect("valid").note, None);
+        for change in [
+            (|file| file["note"]["reference"] = "INV-2".into()) as fn(&mut serde_json::Value),
+            |file| file["note"]["description"] = "one chair".into(),
+            |file| file["note"]["value_date"] = "2026-01-01".into(),
+            |file| file["event"]["value_date"] = "2026-01-01".into(),
+            |file| file["event"]["note_sha256"] = "00".into(),
+            |file| file["event"]["event"] = "fee".into(),
+        ] {
+            let refused = changed(change);
+            assert!(refused.is_err(), "{:?}", refused.map(|proved| proved.words));
+        }
+    }
+    // Nor is anything said of what was signed without.
+    let mut plain: serde_json::Value = serde_json::from_str(&fixture()[3]).expect("JSON");
+    plain["note"] = serde_json::json!({ "reference": "", "description": "" });
+    let error = verify(plain.to_string().as_bytes(), &key).expect_err("refused");
+    assert!(matches!(error, ReceiptError::Differs("note")), "{error}");
+}
+
+/// A statement has one form: a note stands before an event of a request, once.
+#[test]
+fn a_note_stands_where_it_can() {
+    let (noted, _) = noted_statements();
+    let bytes = noted[0].to_bytes();
+    assert_eq!(Statement::decode(&bytes), Ok(noted[0]));
+    // The event's number follows 52 bytes of head; the note has 1 + 4 + 32 behind its own.
+    assert_eq!((bytes[52], bytes[53], bytes[90]), (110, 1, 1));
+    let twice = [&bytes[..90], &bytes[52..]].concat();
+    assert_eq!(Statement::decode(&twice), Err(StatementError::Field("event")));
+    let no_day = [&bytes[..54], &[0x7f; 4], &bytes[58..]].concat();
+    assert_eq!(Statement::decode(&no_day), Err(StatementError::Field("value date")));
+    let asset = Statement { note: noted[0].note, ..statements()[0] };
+    let refused = Statement::decode(&asset.to_bytes());
+    assert_eq!(refused, Err(StatementError::Field("event with a note")));
+    assert!(bytes.len() < ducat_engine::proof::statement::STATEMENT_BYTES_MAX);
+}
+
 fn receipts() -> Vec<Receipt> {
     receipts_of(&statements())
 }
@@ -157,6 +332,7 @@ fn receipts_of(statements: &[Statement]) -> Vec<Receipt> {
     let receipt = |statement: &Statement| Receipt {
         lsn: statement.lsn,
         statement: statement.to_bytes(),
+        note: None,
         path: tree.path(statement.lsn.0 - 1, size, &leaves, &leaves).expect("there"),
         checkpoint: signed.clone(),
     };
@@ -209,6 +385,8 @@ fn write_the_fixture() {
     std::fs::write(format!("{dir}/receipts-v1.json"), text).expect("written");
     let text = format!("[\n{}]\n", texts_of(&account_statements()).join(",\n"));
     std::fs::write(format!("{dir}/receipts-v1-accounts.json"), text).expect("written");
+    let text = format!("[\n{}]\n", noted_texts().join(",\n"));
+    std::fs::write(format!("{dir}/receipts-v1-notes.json"), text).expect("written");
     let pem = key().public().to_pem().expect("PEM");
     std::fs::write(format!("{dir}/receipts-v1.pub"), pem).expect("written");
 }

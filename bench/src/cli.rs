@@ -103,6 +103,9 @@ Examples:
   ducat-bench run --ramp 50000:500000:5 --batch 100 --duration 50 --html ramp.html
   ducat-bench run --find-rate --p99-limit-ms 10 --batch 100 --connections 8
   ducat-bench run --workload mixed --read-share 0.8 --mode unary
+  ducat-bench run --workload refunds --refund-share 0.2 --check
+  ducat-bench run --workload terms --batch 1000
+  ducat-bench run --workload fees --mode in-process --check
   ducat-bench run --workload csv --csv payments.csv.gz --mapping api/mappings/uk-payments.toml
   ducat-bench run --workload refusal-heavy --check --json a.json";
 
@@ -242,6 +245,14 @@ pub struct RunArgs {
     /// for the workload `holds`. Default 0.3. Each step counts as one operation.
     #[arg(long, value_name = "SHARE")]
     pub hold_share: Option<f64>,
+    /// Share of transfers that are given back in thirds, for the workload `refunds`; of every fourth
+    /// more is asked for than remains. Default 0.1. Each refund counts as one operation.
+    #[arg(long, value_name = "SHARE")]
+    pub refund_share: Option<f64>,
+    /// Share of draws that are on terms, for the workload `terms`: balanced, on conditions, of
+    /// ordered sources, in shares. Default 0.3. Each leg counts as one operation.
+    #[arg(long, value_name = "SHARE")]
+    pub terms_share: Option<f64>,
     /// Accounts that a read asks for. Default: the batch, 100 at most.
     #[arg(long, value_name = "N")]
     pub read_accounts: Option<usize>,
@@ -428,6 +439,18 @@ impl RunArgs {
             self.workload == Workload::Holds || self.hold_share.is_none(),
             "--hold-share is for --workload holds"
         );
+        for (share, of, name) in [
+            (self.refund_share, Workload::Refunds, "refund"),
+            (self.terms_share, Workload::Terms, "terms"),
+        ] {
+            let within = share.is_none_or(|share| (0.0..=1.0).contains(&share));
+            ensure!(within, "--{name}-share must be 0 to 1");
+            ensure!(
+                share.is_none() || self.workload == of,
+                "--{name}-share is for --workload {}",
+                of.name()
+            );
+        }
         let csv = self.workload == Workload::Csv;
         ensure!(csv == self.csv.is_some(), "--workload csv and --csv FILE need each other");
         ensure!(
@@ -454,6 +477,22 @@ impl RunArgs {
     pub fn hold_share(&self) -> f64 {
         match self.workload {
             Workload::Holds => self.hold_share.unwrap_or(0.3),
+            _ => 0.0,
+        }
+    }
+
+    /// Share of transfers that are given back in parts.
+    pub fn refund_share(&self) -> f64 {
+        match self.workload {
+            Workload::Refunds => self.refund_share.unwrap_or(0.1),
+            _ => 0.0,
+        }
+    }
+
+    /// Share of draws that are on terms.
+    pub fn terms_share(&self) -> f64 {
+        match self.workload {
+            Workload::Terms => self.terms_share.unwrap_or(0.3),
             _ => 0.0,
         }
     }
@@ -512,6 +551,8 @@ impl RunArgs {
             // A client thread has one generator for all of its connections, and the answer may
             // be on its way when the next request is made.
             hold_requests: (self.connections * self.in_flight()) as u64 + 1,
+            refund_share: self.refund_share(),
+            terms_share: self.terms_share(),
             seed: self.seed,
         }
     }

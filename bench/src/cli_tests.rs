@@ -42,6 +42,9 @@ fn what_cannot_be_run_is_refused() {
         "--rate 0",
         "--amount-max 0",
         "--duration 0",
+        "--refund-share 0.2",
+        "--workload refunds --refund-share 1.1",
+        "--workload fees --terms-share 0.2",
         "--mode in-process --server http://localhost:1",
     ] {
         assert!(run(arguments).expect("parses").validate().is_err(), "{arguments}");

@@ -3,7 +3,7 @@
 //! tonic's client and turn a [`Batch`] into a [`Reply`].
 
 use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
-use crate::target::{Failure, REPEAT, Reply, hash_id};
+use crate::target::{Failure, REPEAT, Reply, Told, hash_id};
 use crate::wire::{self, Envelope};
 use clap::ValueEnum;
 use ducat_api::proto;
@@ -106,8 +106,20 @@ pub fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
             id: item.id,
             id_high,
             operation,
-            hold_id: item.hold,
+            hold_id: item.argument,
             hold_id_high: id_high,
+            linked: item.linked,
+            ..Default::default()
+        };
+    }
+    if item.operation == Operation::Refund {
+        return proto::TransferRequest {
+            id: item.id,
+            id_high,
+            operation,
+            amount_minor: item.amount,
+            original_id: item.argument,
+            original_id_high: id_high,
             linked: item.linked,
             ..Default::default()
         };
@@ -125,9 +137,11 @@ pub fn full_transfer(id_high: u64, item: &Item) -> proto::TransferRequest {
             Kind::Transfer => proto::TransferKind::Transfer,
             Kind::Deposit => proto::TransferKind::Deposit,
             Kind::Withdrawal => proto::TransferKind::Withdrawal,
+            Kind::Payment => proto::TransferKind::Payment,
         }
         .into(),
         linked: item.linked,
+        terms: item.terms.message(item.argument).map(Box::new),
         ..Default::default()
     }
 }
@@ -181,8 +195,16 @@ fn full_reply(tag: u64, outcomes: &[proto::Outcome], error: Option<proto::BatchE
         tag,
         answers: outcomes.iter().map(answer).collect(),
         ids_hash: outcomes.iter().fold(0, |hash, o| hash_id(hash, o.id)),
+        told: outcomes.iter().enumerate().filter_map(|(at, o)| told(at, o)).collect(),
         failure: error.map(|e| wire::batch_failure(e.grpc_code, &e.reason, &e.message)),
     }
+}
+
+/// What the outcome at this place tells besides.
+pub fn told(at: usize, outcome: &proto::Outcome) -> Option<Told> {
+    let moved = outcome.terms.as_ref().map(|terms| terms.moved_minor);
+    let fee = outcome.fee.as_ref().map(|fee| fee.amount_minor);
+    (moved.is_some() || fee.is_some()).then_some(Told { at, moved, fee })
 }
 
 /// Reads accounts: the ids asked for go out, the hash of those found comes back.

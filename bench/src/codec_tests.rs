@@ -1,6 +1,7 @@
 //! What is written and read by hand is what the generated code writes and reads.
 
 use super::*;
+use crate::item_terms::ItemTerms;
 
 fn batch() -> Batch {
     let item = |id, debit, credit, amount, kind, linked| Item {
@@ -13,7 +14,7 @@ fn batch() -> Batch {
         ..Item::default()
     };
     let most = item(u64::MAX, u64::MAX, u64::MAX - 1, u64::MAX, Kind::Deposit, true);
-    let of_hold = |operation| Item { operation, hold: u64::MAX - 7, ..most };
+    let of_hold = |operation| Item { operation, argument: u64::MAX - 7, ..most };
     Batch {
         id_high: u64::MAX - 5,
         items: vec![
@@ -24,6 +25,9 @@ fn batch() -> Batch {
             of_hold(Operation::Hold),
             of_hold(Operation::Capture),
             Item { linked: false, ..of_hold(Operation::Void) },
+            of_hold(Operation::Refund),
+            Item { linked: false, amount: 3, argument: 1, ..of_hold(Operation::Refund) },
+            Item { kind: Kind::Payment, ..item(8, 9, 10, 11, Kind::Transfer, false) },
         ],
     }
 }
@@ -54,6 +58,28 @@ fn what_is_encoded_by_hand_the_generated_code_reads() {
     );
 }
 
+#[test]
+fn terms_are_encoded_by_hand_as_the_generated_code_has_them() {
+    let most = Item { linked: true, ..batch().items[1] };
+    let all = [
+        ItemTerms::Balanced,
+        ItemTerms::Source,
+        ItemTerms::LastSource,
+        ItemTerms::KeepsAtLeast,
+        ItemTerms::HasAtMost,
+    ];
+    let items = all.into_iter().flat_map(|terms| {
+        [1, 127, 1 << 40, i64::MAX as u64].map(|argument| Item { terms, argument, ..most })
+    });
+    let batch = Batch { id_high: u64::MAX, items: items.collect() };
+    let wanted: Vec<_> = batch.items.iter().map(|i| full_transfer(batch.id_high, i)).collect();
+    let mut bytes = Vec::new();
+    wire::encode(Envelope::Batch, 0, &batch, &mut bytes);
+    let read = proto::CreateTransfersRequest::decode(&bytes[..]).expect("readable");
+    assert_eq!(read.transfers, wanted);
+    assert!(wanted.iter().all(|transfer| transfer.terms.is_some()));
+}
+
 fn outcomes() -> Vec<proto::Outcome> {
     let balance = proto::Balance {
         posted_minor: -5,
@@ -77,14 +103,24 @@ fn outcomes() -> Vec<proto::Outcome> {
         terms: None,
         dry_run: false,
     };
-    vec![refused, proto::Outcome { id: 78, ..Default::default() }, Default::default()]
+    let terms = proto::TermsOutcome { moved_minor: 250, debit_version: 9, ..Default::default() };
+    let fee = proto::FeeOutcome { schedule: 3, amount_minor: 300, ..Default::default() };
+    let balanced = proto::Outcome { id: 78, terms: Some(Box::new(terms)), ..Default::default() };
+    vec![
+        refused,
+        balanced,
+        Default::default(),
+        proto::Outcome { id: 79, fee: Some(Box::new(fee)), ..Default::default() },
+    ]
 }
 
 #[test]
 fn what_is_read_by_hand_is_what_the_generated_code_reads() {
     let outcomes = outcomes();
     let expected = full_reply(0, &outcomes, None);
-    assert_eq!(expected.answers, [14 | REPEAT, 0, 0]);
+    assert_eq!(expected.answers, [14 | REPEAT, 0, 0, 0]);
+    let told = |at, moved, fee| Told { at, moved, fee };
+    assert_eq!(expected.told, [told(1, Some(250), None), told(3, None, Some(300))]);
 
     let bytes = proto::CreateTransfersResponse { outcomes: outcomes.clone() }.encode_to_vec();
     assert_eq!(wire::decode(Envelope::Batch, &bytes), Ok(expected));

@@ -181,6 +181,8 @@ pub async fn transfers(
         read_share: 0.0,
         hold_share: 0.0,
         hold_requests: 0,
+        refund_share: 0.0,
+        terms_share: 0.0,
         read_accounts: 1,
         seed: 1,
     };

@@ -1,11 +1,19 @@
 //! Makes the transfers of a run: ids that are unique across runs, amounts, linked pairs,
 //! repeats, and holds with what becomes of them. One generator per client thread; batches are filled in place and used again.
+//! What a workload adds to a transfer has a module each.
+
+mod kinds;
+mod refunds;
+mod terms;
 
 use crate::csv_data::Replay;
+use crate::item_terms::ItemTerms;
 use crate::rng::Rng;
 use crate::workload::{Picker, Workload};
+use refunds::Refunds;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use terms::OnTerms;
 
 /// Transfers kept for being repeated.
 const REPEAT_RING: usize = 1024;
@@ -34,6 +42,8 @@ pub enum Operation {
     Capture = 2,
     /// All of the hold named is given back.
     Void = 3,
+    /// The amount is given back of what the transfer named moved.
+    Refund = 40,
 }
 
 /// What a transfer is for; the numbers are those of the wire.
@@ -46,6 +56,8 @@ pub enum Kind {
     Deposit = 1,
     /// To an external account.
     Withdrawal = 2,
+    /// For goods or services.
+    Payment = 3,
 }
 
 /// One transfer. Account ids are below 2^64; the upper half of its own id is the batch's.
@@ -65,15 +77,19 @@ pub struct Item {
     pub linked: bool,
     /// What is asked for.
     pub operation: Operation,
-    /// Of a capture or void, lower 64 bits of the hold's id; the upper half is the batch's. The
-    /// accounts and the amount are then those of the hold and are not sent.
-    pub hold: u64,
+    /// What its accounts must be like, and how much it moves.
+    pub terms: ItemTerms,
+    /// What the operation or the terms take. Of a capture, void or refund, lower 64 bits of the id
+    /// of the hold or of the transfer given back; the upper half is the batch's, and the accounts
+    /// (of holds the amount too) are those of the movement and are not sent. Of one on terms their
+    /// figure, minor units.
+    pub argument: u64,
 }
 
 impl Item {
     /// Whether it moves its amount between its accounts once it is done.
     pub fn moves(&self) -> bool {
-        matches!(self.operation, Operation::Transfer | Operation::Capture)
+        matches!(self.operation, Operation::Transfer | Operation::Capture | Operation::Refund)
     }
 }
 
@@ -105,6 +121,11 @@ impl AccountIds {
     /// The account through which money enters.
     pub fn external(self) -> u64 {
         self.base
+    }
+
+    /// The internal account that gets the fees of a workload with fees.
+    pub fn income(self) -> u64 {
+        self.base - 1
     }
 
     /// The id of account number `index`, from 0.
@@ -144,8 +165,13 @@ pub struct Shape {
     pub read_accounts: usize,
     /// Share of transfers that are made in two steps, 0 to 1.
     pub hold_share: f64,
-    /// Requests between a hold and what becomes of it: as many as may be on their way.
+    /// Requests between a hold, or a transfer given back, and what becomes of it: as many as may
+    /// be on their way.
     pub hold_requests: u64,
+    /// Share of transfers that are given back in parts, 0 to 1.
+    pub refund_share: f64,
+    /// Share of draws that are on terms, 0 to 1.
+    pub terms_share: f64,
     /// Makes two runs send the same sequence.
     pub seed: u64,
 }
@@ -165,6 +191,8 @@ pub struct Generator {
     filled: u64,
     /// Open holds, and the request from which on something becomes of them.
     held: VecDeque<(u64, Item)>,
+    refunds: Refunds,
+    on_terms: OnTerms,
 }
 
 impl Generator {
@@ -184,8 +212,21 @@ impl Generator {
         // The thread is in the upper bits; zero stays unused.
         let next_id = (thread << 48) + 1;
         let sent = Vec::with_capacity(REPEAT_RING);
-        let (sent_at, filled, held) = (0, 0, VecDeque::new());
-        Self { shape, accounts, run_id, next_id, rng, picker, sent, sent_at, replay, filled, held }
+        Self {
+            on_terms: OnTerms::new(accounts, shape.amount_max),
+            shape,
+            accounts,
+            run_id,
+            next_id,
+            rng,
+            picker,
+            sent,
+            sent_at: 0,
+            replay,
+            filled: 0,
+            held: VecDeque::new(),
+            refunds: Refunds::default(),
+        }
     }
 
     /// Whether the next request is a read.
@@ -213,6 +254,8 @@ impl Generator {
         }
         self.filled += 1;
         self.finish_holds(batch, count);
+        let pause = self.pause();
+        self.refunds.fill(batch, count, self.filled, pause, &mut self.next_id);
         // A group takes several places, so groups begin less often than their share.
         let (share, legs) = (self.shape.linked_share, self.shape.linked_legs);
         let group_chance = share / (legs as f64 - share * (legs - 1) as f64);
@@ -231,10 +274,9 @@ impl Generator {
                     item = self.item();
                 }
             } else {
-                if self.shape.hold_share > 0.0 {
-                    item = self.perhaps_held(item);
-                }
-                if self.shape.repeat_share > 0.0 {
+                // Members of groups are not repeated alone.
+                let alone = self.dress(&mut item, batch, room);
+                if alone && self.shape.repeat_share > 0.0 {
                     self.remember(item);
                 }
             }
@@ -257,8 +299,33 @@ impl Generator {
             kind: Kind::Transfer,
             linked: false,
             operation: Operation::Transfer,
-            hold: 0,
+            terms: ItemTerms::None,
+            argument: 0,
         }
+    }
+
+    /// Makes of a plain transfer what the workload has; false when it has become the last member
+    /// of a group, whose others are in the batch.
+    #[inline]
+    fn dress(&mut self, item: &mut Item, batch: &mut Batch, room: usize) -> bool {
+        match self.shape.workload {
+            Workload::Holds => *item = self.perhaps_held(*item),
+            Workload::Refunds if self.rng.chance(self.shape.refund_share) => {
+                self.refunds.plan(self.filled + self.pause(), *item);
+            }
+            Workload::Terms if self.rng.chance(self.shape.terms_share) => {
+                let (next_id, rng) = (&mut self.next_id, &mut self.rng);
+                return !self.on_terms.draw(item, batch, room, next_id, rng);
+            }
+            Workload::Fees => kinds::draw(item, self.accounts, &mut self.rng),
+            _ => {}
+        }
+        true
+    }
+
+    /// Requests after which an earlier one is answered.
+    fn pause(&self) -> u64 {
+        self.shape.hold_requests.max(HOLD_REQUESTS_MIN)
     }
 
     /// What becomes of the holds that are due.
@@ -269,7 +336,7 @@ impl Generator {
         {
             let captured = hold.id % 4 < CAPTURED_OF_FOUR;
             let operation = if captured { Operation::Capture } else { Operation::Void };
-            let item = Item { id: self.next_id, operation, hold: hold.id, ..*hold };
+            let item = Item { id: self.next_id, operation, argument: hold.id, ..*hold };
             self.next_id += 1;
             self.held.pop_front();
             batch.items.push(item);
@@ -283,8 +350,7 @@ impl Generator {
             return item;
         }
         let hold = Item { operation: Operation::Hold, ..item };
-        let requests = self.shape.hold_requests.max(HOLD_REQUESTS_MIN);
-        self.held.push_back((self.filled + requests, hold));
+        self.held.push_back((self.filled + self.pause(), hold));
         hold
     }
 
@@ -316,6 +382,8 @@ mod tests {
             read_accounts: 1,
             hold_share: 0.0,
             hold_requests: 4,
+            refund_share: 0.0,
+            terms_share: 0.0,
             seed: 1,
         }
     }
@@ -406,8 +474,9 @@ mod tests {
             match item.operation {
                 Operation::Transfer => transfers += 1,
                 Operation::Hold => assert_eq!(places.insert(item.id, (at / 100, *item)), None),
+                Operation::Refund => panic!("{item:?}"),
                 Operation::Capture | Operation::Void => {
-                    let (request, hold) = places.remove(&item.hold).expect("an open hold");
+                    let (request, hold) = places.remove(&item.argument).expect("an open hold");
                     assert!(at / 100 >= request + 7, "not before it was answered");
                     assert_eq!((item.amount, item.debit), (hold.amount, hold.debit));
                     let counted = if item.moves() { &mut captured } else { &mut voided };
@@ -422,6 +491,30 @@ mod tests {
         assert!((0.73..0.77).contains(&share), "{share}");
         // Only those of the last requests are left.
         assert!(places.values().all(|(request, _)| *request + 8 >= 1_000 - 1), "{}", places.len());
+        let ids: HashSet<_> = all.iter().map(|item| item.id).collect();
+        assert_eq!(ids.len(), all.len());
+    }
+
+    #[test]
+    fn refunds_follow_what_they_give_back_and_terms_have_their_share() {
+        let shape = Shape { workload: Workload::Refunds, refund_share: 0.2, ..shape() };
+        let mut made = std::collections::HashMap::new();
+        let mut given_back = HashSet::new();
+        for (at, item) in items(shape, 1, 500).iter().enumerate() {
+            if item.operation == Operation::Refund {
+                let request = made[&item.argument];
+                assert!(at / 100 >= request + 4, "not before it was answered");
+                given_back.insert(item.argument);
+            } else {
+                assert_eq!(made.insert(item.id, at / 100), None);
+            }
+        }
+        let share = given_back.len() as f64 / made.len() as f64;
+        assert!((0.18..0.22).contains(&share), "{share}");
+        let shape = Shape { workload: Workload::Terms, terms_share: 0.5, ..shape };
+        let all = items(shape, 1, 500);
+        let asking = all.iter().filter(|item| item.terms != ItemTerms::None).count();
+        assert!((20_000..28_000).contains(&asking), "{asking} of {}", all.len());
         let ids: HashSet<_> = all.iter().map(|item| item.id).collect();
         assert_eq!(ids.len(), all.len());
     }

@@ -4,7 +4,7 @@
 //! double effects and answers that were never decided so.
 
 use crate::check::Check;
-use crate::generator::{Batch, Item};
+use crate::generator::Batch;
 use crate::tally::ID_REUSED;
 use crate::target::{REPEAT, Reply};
 use anyhow::Context;
@@ -44,18 +44,18 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Notes the answers to a batch; calls `note` with each and whether it is the first one to
-    /// its id. A client that sends again what was not answered is told of a repeat where its
+    /// Notes the answers to a batch; calls `note` with the place of each in the batch and
+    /// whether it is the first one to its id. A client that sends again what was not answered is told of a repeat where its
     /// first sending took effect: the call is one, from its first sending to its answer, and
     /// that answer is its first, whatever its mark.
-    pub fn record(&mut self, batch: &Batch, reply: &Reply, mut note: impl FnMut(&Item, u8, bool)) {
-        for (item, answer) in batch.items.iter().zip(&reply.answers) {
+    pub fn record(&mut self, batch: &Batch, reply: &Reply, mut note: impl FnMut(usize, u8, bool)) {
+        for (at, (item, answer)) in batch.items.iter().zip(&reply.answers).enumerate() {
             let code = answer & !REPEAT;
             if code == ID_REUSED {
                 continue;
             }
             let key = (batch.id_high, item.id >> COUNTED_BITS);
-            note(item, *answer, self.note(key, counted(item.id), code));
+            note(at, *answer, self.note(key, counted(item.id), code));
         }
     }
 
@@ -204,6 +204,7 @@ fn verdict(found: &Findings, conflicts: u64, unreadable: u64, certain: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generator::Item;
 
     fn answers(codes: &[(u64, u8)]) -> Answers {
         let items = codes.iter().map(|(id, _)| Item { id: *id, ..Item::default() }).collect();

@@ -129,10 +129,14 @@ impl Ledger {
         run_id: u64,
     ) -> anyhow::Result<()> {
         for (code, digits) in population.assets() {
-            self.define(code, *digits).await?;
+            self.define(&code, digits).await?;
         }
-        if let Some(gate) = population.gate() {
-            self.open(vec![(accounts.external(), gate)]).await?;
+        let unnumbered = population.unnumbered(accounts);
+        if !unnumbered.is_empty() {
+            self.open(unnumbered).await?;
+        }
+        if population.has_fees() {
+            crate::fees::attach(self, accounts.income()).await?;
         }
         let (ledger, of) = (self.clone(), population.clone());
         in_batches("opening accounts", population.count(), move |range| {

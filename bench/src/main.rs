@@ -21,6 +21,7 @@ mod compare;
 mod csv_data;
 mod driver;
 mod facts;
+mod fees;
 mod floor;
 mod footprint;
 mod generator;
@@ -29,6 +30,7 @@ mod history;
 mod html;
 mod html_charts;
 mod inprocess;
+mod item_terms;
 mod ledger;
 mod overload;
 mod overload_table;
@@ -39,6 +41,7 @@ mod procfs;
 mod race;
 mod report;
 mod rng;
+mod rules;
 mod run;
 mod search;
 mod series;
@@ -59,6 +62,8 @@ mod zipf;
 
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod ledger_workload_tests;
 #[cfg(test)]
 mod real_server_tests;
 

@@ -2,6 +2,7 @@
 //! account the same kind of money; the workload `csv` takes them from its files.
 
 use crate::csv_data::{Dataset, FileAccount};
+use crate::fees;
 use crate::generator::{AccountIds, Item, Kind};
 use crate::workload::Workload;
 use std::sync::Arc;
@@ -29,22 +30,41 @@ impl Population {
     }
 
     /// Assets to define before anything else: code and digits.
-    pub fn assets(&self) -> &[(String, u32)] {
+    pub fn assets(&self) -> Vec<(String, u32)> {
         match self {
-            Self::Drawn(..) => &[],
-            Self::File(data) => &data.assets,
+            Self::Drawn(Workload::Fees, _) => vec![(fees::CURRENCY.0.to_owned(), fees::CURRENCY.1)],
+            Self::Drawn(..) => Vec::new(),
+            Self::File(data) => data.assets.clone(),
         }
     }
 
-    /// The external account without a number, through which money enters.
-    pub fn gate(&self) -> Option<FileAccount> {
-        matches!(self, Self::Drawn(..)).then(|| drawn(true))
+    /// The accounts without a number, and their ids: the external one, through which money enters,
+    /// and the one that gets fees.
+    pub fn unnumbered(&self, accounts: AccountIds) -> Vec<(u64, FileAccount)> {
+        match self {
+            Self::Drawn(workload, _) => {
+                let gate = (accounts.external(), drawn(*workload, true));
+                let income = self.has_fees().then(|| (accounts.income(), drawn(*workload, false)));
+                [gate].into_iter().chain(income).collect()
+            }
+            Self::File(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the journal is held against the rules of the ledger as well.
+    pub fn has_rules_of_its_own(&self) -> bool {
+        matches!(self, Self::Drawn(workload, _) if workload.has_rules_of_its_own())
+    }
+
+    /// Whether fees are attached to kinds of transfers.
+    pub fn has_fees(&self) -> bool {
+        matches!(self, Self::Drawn(Workload::Fees, _))
     }
 
     /// Account number `index`.
     pub fn account(&self, index: u64) -> FileAccount {
         match self {
-            Self::Drawn(..) => drawn(false),
+            Self::Drawn(workload, _) => drawn(*workload, false),
             Self::File(data) => data.accounts[index as usize].clone(),
         }
     }
@@ -81,9 +101,10 @@ impl Population {
     }
 }
 
-fn drawn(external: bool) -> FileAccount {
+fn drawn(workload: Workload, external: bool) -> FileAccount {
+    let currency = if workload == Workload::Fees { fees::CURRENCY.0 } else { CURRENCY };
     FileAccount {
-        currency: CURRENCY.into(),
+        currency: currency.into(),
         overdraft_limit: String::new(),
         overdraft_minor: 0,
         external,

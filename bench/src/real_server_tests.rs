@@ -21,7 +21,7 @@ fn arguments(line: &str) -> RunArgs {
 }
 
 /// Runs against the real server over an engine in memory.
-fn over_grpc(line: &str) -> Report {
+pub(crate) fn over_grpc(line: &str) -> Report {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
@@ -50,14 +50,14 @@ fn over_grpc(line: &str) -> Report {
 }
 
 /// Runs on an engine in this process, on a journal on disk.
-fn in_process(line: &str) -> Report {
+pub(crate) fn in_process(line: &str) -> Report {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     let line = format!("--mode in-process --check {line}");
     runtime.block_on(crate::run::measure(&arguments(&line))).expect("measured")
 }
 
-fn all_held(report: &Report) {
+pub(crate) fn all_held(report: &Report) {
     assert!(report.checks.iter().all(|c| c.held == Some(true)), "{:?}", report.checks);
 }
 

@@ -224,6 +224,12 @@ pub struct Setup {
     /// holds.
     #[serde(default)]
     pub hold_share: Option<f64>,
+    /// Share of transfers given back in parts; absent for workloads without refunds.
+    #[serde(default)]
+    pub refund_share: Option<f64>,
+    /// Share of draws on terms; absent for workloads without terms.
+    #[serde(default)]
+    pub terms_share: Option<f64>,
     /// Accounts in a read.
     pub read_accounts: Option<usize>,
     /// The file that was replayed.

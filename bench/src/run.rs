@@ -201,6 +201,8 @@ fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
         ramp: arguments.ramp.map(|ramp| ramp.to_string()),
         read_share: (arguments.workload == Workload::Mixed).then(|| arguments.read_share()),
         hold_share: (arguments.workload == Workload::Holds).then(|| arguments.hold_share()),
+        refund_share: (arguments.workload == Workload::Refunds).then(|| arguments.refund_share()),
+        terms_share: (arguments.workload == Workload::Terms).then(|| arguments.terms_share()),
         read_accounts: (arguments.workload == Workload::Mixed).then(|| arguments.read_accounts()),
         csv: session.data.as_ref().zip(arguments.csv_files()).map(|(data, files)| {
             let name = |path: &Path| {

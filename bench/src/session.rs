@@ -14,6 +14,7 @@ use crate::ledger::Status;
 use crate::population::Population;
 use crate::procfs::Usage;
 use crate::report::{Costs, Harness, Server};
+use crate::rules;
 use crate::run::{random_id, show_progress};
 use crate::tally::{Tally, Whole};
 use anyhow::Context;
@@ -185,6 +186,9 @@ impl Session {
             let balances =
                 check::balances(ledger, self.accounts, &self.population, gains, &self.whole);
             checks.push(balances.await?);
+            if self.population.has_fees() {
+                checks.push(crate::fees::check(ledger, self.accounts, &self.whole).await?);
+            }
         }
         let server = Server {
             version: after.version,
@@ -199,12 +203,18 @@ impl Session {
     pub async fn stop(self) -> anyhow::Result<Vec<Check>> {
         let whole = self.whole;
         let certain = whole.in_doubt == 0 && whole.unanswered_requests == 0;
+        let by_rules = self.population.has_rules_of_its_own();
         let Some(directory) = self.backend.stop().await? else { return Ok(Vec::new()) };
         let Some(mut answers) = self.answers.filter(|_| self.durable) else {
             return Ok(Vec::new());
         };
         let checked = tokio::task::spawn_blocking(move || {
-            history::check(&directory.path().join("data"), &mut answers, certain)
+            let data = directory.path().join("data");
+            let mut checks = history::check(&data, &mut answers, certain)?;
+            if by_rules {
+                checks.push(rules::check(&data)?);
+            }
+            Ok(checks)
         });
         checked.await.context("check the history")?
     }

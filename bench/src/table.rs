@@ -116,6 +116,11 @@ fn workload(setup: &Setup) -> String {
     let holds = setup.hold_share.map(|share| {
         format!(" ({:.0}% of transfers in two steps, each an operation)", share * 100.0)
     });
+    let refunds = setup.refund_share.map(|share| {
+        format!(" ({:.0}% of transfers given back in parts, each an operation)", share * 100.0)
+    });
+    let terms =
+        setup.terms_share.map(|share| format!(" ({:.0}% of draws on terms)", share * 100.0));
     let linked = match setup.linked_legs {
         0 | 2 => "linked".to_owned(),
         legs => format!("linked by {legs}"),
@@ -124,7 +129,7 @@ fn workload(setup: &Setup) -> String {
     let shares = shares.iter().filter(|(_, share)| *share > 0.0);
     let shares: String =
         shares.map(|(name, share)| format!(", {:.0}% {name}", share * 100.0)).collect();
-    let more = reads.or(holds).unwrap_or_default();
+    let more = reads.or(holds).or(refunds).or(terms).unwrap_or_default();
     format!("{}{exponent}{more}, {accounts}{shares}", setup.workload)
 }
 

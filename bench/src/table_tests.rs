@@ -44,6 +44,8 @@ pub fn report() -> Report {
         ramp: None,
         read_share: None,
         hold_share: None,
+        refund_share: None,
+        terms_share: None,
         read_accounts: None,
         csv: None,
         duration_s: 15.0,

@@ -138,6 +138,8 @@ pub struct Whole {
     pub unanswered_requests: u64,
     /// Requests that were due and had not been sent when the harness gave up; open loop only.
     pub unsent_requests: u64,
+    /// Fees taken, minor units; counted only where every answer is kept.
+    pub fees: u64,
 }
 
 /// The code of an id used before for other content.
@@ -284,7 +286,11 @@ impl Tally {
     fn record_gains(&mut self, batch: &Batch, reply: &Reply) {
         let Some(answers) = &mut self.answers else { return };
         let (gains, accounts, whole) = (&mut self.gains, self.accounts, &mut self.whole);
-        answers.record(batch, reply, |item, answer, first| {
+        let mut told = reply.told.iter().peekable();
+        answers.record(batch, reply, |at, answer, first| {
+            let item = &batch.items[at];
+            while told.next_if(|told| told.at < at).is_some() {}
+            let told = told.next_if(|told| told.at == at);
             let (code, repeat) = (answer & !REPEAT, answer & REPEAT != 0);
             let fresh = if code == 0 { &mut whole.posted } else { &mut whole.refused };
             if first && repeat {
@@ -296,9 +302,11 @@ impl Tally {
             if !item.moves() {
                 return;
             }
-            let amount = item.amount as i64;
+            let amount = told.and_then(|told| told.moved).unwrap_or(item.amount) as i64;
+            let fee = told.and_then(|told| told.fee).unwrap_or(0);
+            whole.fees += fee;
             if let Some(index) = accounts.index(item.debit) {
-                gains[index] -= amount;
+                gains[index] -= amount + fee as i64;
             }
             if let Some(index) = accounts.index(item.credit) {
                 gains[index] += amount;
@@ -366,6 +374,7 @@ impl Whole {
         self.in_doubt += other.in_doubt;
         self.unanswered_requests += other.unanswered_requests;
         self.unsent_requests += other.unsent_requests;
+        self.fees += other.fees;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::generator::Item;
+use crate::target::Told;
 
 fn window() -> Window {
     let from = Instant::now();
@@ -78,6 +79,22 @@ fn what_was_sent_again_counts_once_whatever_its_answer_is_marked_as() {
         assert_eq!(tally.whole, Whole { posted: 1, repeats, ..Whole::default() }, "{answers:?}");
         assert_eq!(tally.gains, Some(vec![-10, 10, 0]), "{answers:?}");
     }
+}
+
+#[test]
+fn what_was_moved_on_terms_and_fees_are_what_is_told() {
+    let window = window();
+    let mut tally = tally(window);
+    let told = |at, moved, fee| Told { at, moved, fee };
+    // The first moved 7 of 10 and was repeated; the second was refused with a fee due.
+    let told = vec![told(0, Some(7), None), told(1, None, Some(2)), told(2, Some(7), None)];
+    let reply = Reply { told, ..reply() };
+    tally.record(&batch(0), &Ok(reply), moments(window, 1500, 1)).expect("counted");
+    assert_eq!((tally.gains.clone(), tally.whole.fees), (Some(vec![-7, 7, 0]), 0));
+    let told = vec![Told { at: 0, moved: None, fee: Some(3) }];
+    let reply = Reply { told, answers: vec![0, 0, REPEAT, 6], ..Reply::default() };
+    tally.record(&batch(1), &Ok(reply), moments(window, 1600, 1)).expect("counted");
+    assert_eq!((tally.gains, tally.whole.fees), (Some(vec![-20, 13, 4]), 3));
 }
 
 #[test]

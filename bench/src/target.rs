@@ -21,8 +21,21 @@ pub struct Reply {
     pub answers: Vec<u8>,
     /// [`hash_id`] over the ids answered, to hold against those sent.
     pub ids_hash: u64,
+    /// What is told besides of transfers on terms or with a fee due, in order.
+    pub told: Vec<Told>,
     /// Set when a stream refused the batch as a whole.
     pub failure: Option<Failure>,
+}
+
+/// What an outcome tells beside its code, minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Which of the batch.
+    pub at: usize,
+    /// What one on terms moved.
+    pub moved: Option<u64>,
+    /// The fee that was due, and taken where it was posted.
+    pub fee: Option<u64>,
 }
 
 /// Why a request got no outcomes.

@@ -1,7 +1,7 @@
 //! The port through the Rust client: every request is one transfer, and the client makes
 //! batches of those in flight. What a gateway written in Rust would see.
 
-use crate::codec::full_transfer;
+use crate::codec::{full_transfer, told};
 use crate::generator::Batch;
 use crate::target::{Failure, REPEAT, Reply, hash_id};
 use anyhow::Context;
@@ -36,10 +36,10 @@ impl ClientPort {
         let outcome = outcome.map_err(|error| failure(&error))?;
         let code = u8::try_from(outcome.code).unwrap_or(REPEAT - 1) & (REPEAT - 1);
         Ok(Reply {
-            tag: 0,
             answers: vec![if outcome.repeat { code | REPEAT } else { code }],
             ids_hash: hash_id(0, outcome.id),
-            failure: None,
+            told: told(0, &outcome).into_iter().collect(),
+            ..Reply::default()
         })
     }
 }

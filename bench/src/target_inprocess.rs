@@ -2,10 +2,11 @@
 //! handle. Shows what the ledger itself costs.
 
 use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
-use crate::target::{Failure, REPEAT, Reply, hash_id};
-use ducat_actors::handle::{Handle, RequestError};
-use ducat_engine::ids::{AccountId, IdError, TransferId};
-use ducat_engine::request::{CaptureRequest, HoldRequest, Request, VoidRequest};
+use crate::target::{Failure, REPEAT, Reply, Told, hash_id};
+use ducat_actors::handle::{Answers, Handle, RequestError};
+use ducat_engine::ids::{AccountId, TransferId};
+use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
+use ducat_engine::terms::Termed;
 use ducat_engine::transfer::{Outcome, TransferKind, TransferRequest};
 use std::sync::Arc;
 
@@ -29,8 +30,7 @@ impl HandlePort {
             message: e.to_string(),
         })?;
         let pending = self.handle.submit_when_room(requests).await.map_err(failure)?;
-        let outcomes = pending.outcomes().await.map_err(failure)?;
-        Ok(reply(&outcomes))
+        Ok(reply(&pending.answers().await.map_err(failure)?))
     }
 }
 
@@ -48,7 +48,10 @@ impl HandlePort {
     }
 }
 
-fn requests(batch: &Batch) -> Result<Vec<Request>, IdError> {
+/// Why an item is no request.
+type Unfit = Box<dyn std::error::Error + Send + Sync>;
+
+fn requests(batch: &Batch) -> Result<Vec<Request>, Unfit> {
     let mut requests = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
         let transfer = TransferRequest {
@@ -61,6 +64,7 @@ fn requests(batch: &Batch) -> Result<Vec<Request>, IdError> {
                 Kind::Transfer => TransferKind::Transfer,
                 Kind::Deposit => TransferKind::Deposit,
                 Kind::Withdrawal => TransferKind::Withdrawal,
+                Kind::Payment => TransferKind::Payment,
             },
             linked: item.linked,
         };
@@ -70,10 +74,13 @@ fn requests(batch: &Batch) -> Result<Vec<Request>, IdError> {
 }
 
 /// The transfer, or the operation on a hold that the item stands for.
-fn request(transfer: TransferRequest, id_high: u64, item: &Item) -> Result<Request, IdError> {
+fn request(transfer: TransferRequest, id_high: u64, item: &Item) -> Result<Request, Unfit> {
     let TransferRequest { id, debit, credit, amount, currency, kind, linked } = transfer;
     Ok(match item.operation {
-        Operation::Transfer => transfer.into(),
+        Operation::Transfer => match item.terms.of_engine(item.argument) {
+            None => transfer.into(),
+            Some(terms) => Request::Termed(Box::new(Termed::new(transfer, terms)?)),
+        },
         Operation::Hold => {
             let (timeout_ns, over_capture_max) = (HOLD_TIMEOUT_MS * 1_000_000, 0);
             HoldRequest {
@@ -90,28 +97,43 @@ fn request(transfer: TransferRequest, id_high: u64, item: &Item) -> Result<Reque
             .into()
         }
         Operation::Capture => {
-            let hold = TransferId::from_halves(id_high, item.hold)?;
+            let hold = TransferId::from_halves(id_high, item.argument)?;
             let (amount, last) = (None, false);
             CaptureRequest { id, hold, amount, currency, last, linked }.into()
         }
         Operation::Void => {
-            let hold = TransferId::from_halves(id_high, item.hold)?;
+            let hold = TransferId::from_halves(id_high, item.argument)?;
             VoidRequest { id, hold, linked }.into()
+        }
+        Operation::Refund => {
+            let of = TransferId::from_halves(id_high, item.argument)?;
+            RefundRequest { linked, ..RefundRequest::plain(id, of, Some(amount)) }.into()
         }
     })
 }
 
-fn reply(outcomes: &[Outcome]) -> Reply {
+fn reply(answers: &Answers) -> Reply {
+    let outcomes = &answers.outcomes;
     let answer = |outcome: &Outcome| {
         let code = outcome.rejection.map_or(0, |rejection| rejection.number());
         if outcome.repeat { code | REPEAT } else { code }
     };
     Reply {
-        tag: 0,
         answers: outcomes.iter().map(answer).collect(),
         ids_hash: outcomes.iter().fold(0, |hash, o| hash_id(hash, o.id.low())),
-        failure: None,
+        told: told(answers),
+        ..Reply::default()
     }
+}
+
+/// What is told besides. No transfer of a workload is on terms and has a fee, and no amount of a
+/// run needs more than 64 bits.
+fn told(answers: &Answers) -> Vec<Told> {
+    let terms = answers.terms.iter();
+    let moved = terms.map(|(at, t)| Told { at: *at, moved: Some(t.moved as u64), fee: None });
+    let fees = answers.fees.iter();
+    let due = fees.map(|(at, f)| Told { at: *at, moved: None, fee: Some(f.amount as u64) });
+    moved.chain(due).collect()
 }
 
 fn failure(error: RequestError) -> Failure {

@@ -55,7 +55,7 @@ impl PostgresPort {
         };
         let answers = answers.map_err(|e| failure(&e))?;
         // Answers come in the order of the arguments, without ids.
-        Ok(Reply { tag: 0, answers, ids_hash: hash_ids(&batch.items), failure: None })
+        Ok(Reply { answers, ids_hash: hash_ids(&batch.items), ..Reply::default() })
     }
 
     async fn single(&self, batch: &Batch) -> Result<Vec<u8>, tokio_postgres::Error> {

@@ -3,12 +3,18 @@
 //! with the server, so what it does not spend is measured server. [`crate::codec`] offers the
 //! generated code beside it, and the tests hold the two against each other.
 
+mod terms;
+
 use crate::generator::{Batch, HOLD_TIMEOUT_MS, Item, Kind, Operation};
-use crate::target::{Failure, REPEAT, Reply, hash_id};
+use crate::item_terms::ItemTerms;
+use crate::target::{Failure, REPEAT, Reply, Told, hash_id};
 use prost::bytes::BufMut;
 
-/// Largest encoded transfer with its key and length, bytes.
-const ITEM_BYTES_MAX: usize = 64;
+/// Largest encoded transfer without terms, with its key and length, bytes: what room is made for.
+const ITEM_BYTES: usize = 64;
+
+/// Largest encoded transfer, likewise; its length is one byte.
+const ITEM_BYTES_MAX: usize = 128;
 
 /// Which message surrounds the transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +27,9 @@ pub enum Envelope {
     Stream,
 }
 
-/// Bytes that `count` transfers need at most.
+/// Bytes that `count` transfers without terms need at most. Buffers grow for others.
 pub fn encoded_bytes_max(count: usize) -> usize {
-    count * ITEM_BYTES_MAX + 16
+    count * ITEM_BYTES + 16
 }
 
 /// Appends the request.
@@ -103,15 +109,14 @@ impl Scratch {
     fn transfer(&mut self, id_high: u64, item: &Item) {
         self.fixed64(0x09, item.id);
         self.fixed64(0x11, id_high);
-        if matches!(item.operation, Operation::Capture | Operation::Void) {
-            return self.of_hold(id_high, item);
+        match item.operation {
+            Operation::Transfer | Operation::Hold => {}
+            Operation::Capture | Operation::Void => return self.of_hold(id_high, item),
+            Operation::Refund => return self.refund(id_high, item),
         }
         self.fixed64(0x19, item.debit);
         self.fixed64(0x29, item.credit);
-        if item.amount != 0 {
-            self.byte(0x38);
-            self.varint(item.amount);
-        }
+        self.amount(item);
         if item.kind != Kind::Transfer {
             self.byte(0x50);
             self.byte(item.kind as u8);
@@ -123,6 +128,31 @@ impl Scratch {
             self.byte(0x78);
             self.varint(HOLD_TIMEOUT_MS);
         }
+        if item.terms != ItemTerms::None {
+            self.terms(item.terms, item.argument);
+        }
+    }
+
+    #[inline]
+    fn amount(&mut self, item: &Item) {
+        if item.amount != 0 {
+            self.byte(0x38);
+            self.varint(item.amount);
+        }
+    }
+
+    /// The fields behind the id of a refund; those of the original take two bytes for a key.
+    fn refund(&mut self, id_high: u64, item: &Item) {
+        self.amount(item);
+        self.linked(item);
+        self.byte(0x60);
+        self.byte(item.operation as u8);
+        for (key, half) in [(0xc1, item.argument), (0xc9, id_high)] {
+            if half != 0 {
+                self.byte(key);
+                self.fixed64(0x02, half);
+            }
+        }
     }
 
     /// The fields behind the id of what is asked of a hold.
@@ -130,7 +160,7 @@ impl Scratch {
         self.linked(item);
         self.byte(0x60);
         self.byte(item.operation as u8);
-        self.fixed64(0x69, item.hold);
+        self.fixed64(0x69, item.argument);
         self.fixed64(0x71, id_high);
     }
 
@@ -172,6 +202,7 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Reply, WireError> {
 fn read_outcome(bytes: &[u8], reply: &mut Reply) -> Result<(), WireError> {
     let mut reader = Reader { rest: bytes };
     let (mut id, mut answer) = (0, 0u8);
+    let (mut moved, mut fee) = (None, None);
     while let Some((field, value)) = reader.next()? {
         match (field, value) {
             (1, Value::Number(low)) => id = low,
@@ -179,12 +210,30 @@ fn read_outcome(bytes: &[u8], reply: &mut Reply) -> Result<(), WireError> {
                 answer |= u8::try_from(code).unwrap_or(REPEAT - 1) & (REPEAT - 1);
             }
             (6, Value::Number(1)) => answer |= REPEAT,
+            (50, Value::Bytes(terms)) => moved = Some(number_of(terms, 1)?),
+            (60, Value::Bytes(due)) => fee = Some(number_of(due, 2)?),
             _ => {}
         }
+    }
+    if moved.is_some() || fee.is_some() {
+        reply.told.push(Told { at: reply.answers.len(), moved, fee });
     }
     reply.answers.push(answer);
     reply.ids_hash = hash_id(reply.ids_hash, id);
     Ok(())
+}
+
+/// The number that is this field of the message; 0 when it is not there.
+fn number_of(bytes: &[u8], wanted: u64) -> Result<u64, WireError> {
+    let (mut reader, mut number) = (Reader { rest: bytes }, 0);
+    while let Some((field, value)) = reader.next()? {
+        if let Value::Number(found) = value
+            && field == wanted
+        {
+            number = found;
+        }
+    }
+    Ok(number)
 }
 
 /// Appends a `GetAccountsRequest`.

@@ -11,6 +11,10 @@ const ZIPF_RING: usize = 1 << 20;
 /// What each account that pays from its own pocket starts with, minor units.
 const FUNDING: u64 = 10_000_000_000;
 
+/// What an account starts with in the workload `terms`, minor units: little enough that some run
+/// dry, so that terms decide something.
+const FUNDING_TERMS: u64 = 10_000;
+
 /// What an account starts with that pays for everybody (a hub), minor units.
 const FUNDING_HUB: u64 = 10_000_000_000_000_000;
 
@@ -33,13 +37,19 @@ pub enum Workload {
     RefusalHeavy,
     /// As uniform, and a share of the transfers is made in two steps, by holds.
     Holds,
+    /// As uniform, and parts of some transfers are given back.
+    Refunds,
+    /// As uniform, and a share of the transfers is on terms.
+    Terms,
+    /// As uniform, of the kinds a payment business has, with fees attached to them.
+    Fees,
     /// The rows of a file.
     Csv,
 }
 
 impl Workload {
     /// All of them, in the order of `list`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Uniform,
         Self::Zipf,
         Self::Hot,
@@ -48,6 +58,9 @@ impl Workload {
         Self::Mixed,
         Self::RefusalHeavy,
         Self::Holds,
+        Self::Refunds,
+        Self::Terms,
+        Self::Fees,
         Self::Csv,
     ];
 
@@ -62,6 +75,9 @@ impl Workload {
             Self::Mixed => "mixed",
             Self::RefusalHeavy => "refusal-heavy",
             Self::Holds => "holds",
+            Self::Refunds => "refunds",
+            Self::Terms => "terms",
+            Self::Fees => "fees",
             Self::Csv => "csv",
         }
     }
@@ -80,6 +96,18 @@ impl Workload {
             Self::Holds => {
                 "as uniform, and 30 of 100 transfers (--hold-share) are held first, then captured or \
                  voided"
+            }
+            Self::Refunds => {
+                "as uniform, and 10 of 100 transfers (--refund-share) are given back in thirds, some \
+                 once more, beyond what remains"
+            }
+            Self::Terms => {
+                "as uniform, and 30 of 100 draws (--terms-share) are balanced, on conditions, of \
+                 ordered sources or in shares, the last two as groups"
+            }
+            Self::Fees => {
+                "as uniform, 75 of 100 payments, the rest payouts, transfers, top-ups; fees by kind: \
+                 percentage, flat, tiers"
             }
             Self::Csv => {
                 "the rows of a file as `ducat import` reads it (--csv FILE --mapping FILE.toml)"
@@ -102,7 +130,16 @@ impl Workload {
             Self::Hot => index == 0,
             _ => false,
         };
-        if hub { FUNDING_HUB } else { FUNDING }
+        match self {
+            _ if hub => FUNDING_HUB,
+            Self::Terms => FUNDING_TERMS,
+            _ => FUNDING,
+        }
+    }
+
+    /// Whether a run is held against the rules of the ledger, event by event, by `--check`.
+    pub fn has_rules_of_its_own(self) -> bool {
+        matches!(self, Self::Refunds | Self::Terms | Self::Fees)
     }
 }
 
@@ -149,9 +186,13 @@ impl Picker {
     pub fn pick(&mut self, rng: &mut Rng) -> Pick {
         match self.workload {
             // A replay takes its pairs from its file and never asks.
-            Workload::Uniform | Workload::Mixed | Workload::Holds | Workload::Csv => {
-                self.uniform(rng)
-            }
+            Workload::Uniform
+            | Workload::Mixed
+            | Workload::Holds
+            | Workload::Refunds
+            | Workload::Terms
+            | Workload::Fees
+            | Workload::Csv => self.uniform(rng),
             Workload::Zipf => self.zipf(rng),
             Workload::Hot => self.hot(rng),
             Workload::Hub => self.hub(rng),

@@ -63,6 +63,8 @@ const ACCOUNT: u8 = 20;
 const TERMED: u8 = 50;
 /// What was said of a request; the record of what happened follows, with its terms.
 const NOTED: u8 = 60;
+/// The same, with a note that the event's leaf covers.
+const NOTED_COVERED: u8 = 110;
 const FEE_EVENT: u8 = 61;
 const FEE_LEG: u8 = 62;
 /// An event of a schedule or a saga.
@@ -145,7 +147,7 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
             return encode(&termed.record, out);
         }
         Record::Noted(noted) => {
-            out.push(NOTED);
+            out.push(if noted.covered { NOTED_COVERED } else { NOTED });
             noted::put(noted, out);
             return encode(&noted.record, out);
         }
@@ -193,9 +195,9 @@ pub fn decode_all(payload: &[u8]) -> impl Iterator<Item = Result<Record, DecodeE
 }
 
 fn take_record(rest: &mut &[u8]) -> Result<Record, Malformed> {
-    if rest.first() == Some(&NOTED) {
+    if let Some(&tag @ (NOTED | NOTED_COVERED)) = rest.first() {
         *rest = &rest[1..];
-        return noted::take_noted(rest);
+        return noted::take_noted(rest, tag == NOTED_COVERED);
     }
     take_unnoted(rest)
 }

@@ -3,9 +3,10 @@
 
 use ducat_engine::account::Impossible;
 use ducat_engine::codec::{NOTE_BYTES_MAX, RECORD_BYTES_MAX, decode_all, encode};
-use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
+use ducat_engine::ids::{AccountId, Lsn, ShardId, Slot, TransferId};
 use ducat_engine::ledger::Ledger;
 use ducat_engine::note::{DESCRIPTION_BYTES_MAX, Day, Note, Noted, REFERENCE_BYTES_MAX};
+use ducat_engine::proof::{Names, Whose};
 use ducat_engine::record::{NotedRecord, Posted, PostedSide, Record};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request};
@@ -320,7 +321,13 @@ fn an_event_with_a_note_is_written_so_for_good() {
         value_date: Day::new(-1),
     };
     let kind = Some(TransferKind::Payment);
-    let record = Record::Noted(Box::new(NotedRecord { kind, note, fee: None, record: posted() }));
+    let record = Record::Noted(Box::new(NotedRecord {
+        kind,
+        note,
+        fee: None,
+        covered: false,
+        record: posted(),
+    }));
     let bytes = bytes_of(&record);
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, STORED);
@@ -353,6 +360,62 @@ fn an_event_with_a_note_is_written_so_for_good() {
     }
 }
 
+/// What is said from now on, the event's leaf covers: the same bytes under a tag of their own. Not
+/// so of an event with nothing said.
+#[test]
+fn an_event_whose_leaf_covers_its_note_is_written_so_for_good() {
+    let said = Note {
+        reference: "INV-1".to_owned(),
+        description: "rent".to_owned(),
+        value_date: Day::new(-1),
+    };
+    let (kind, covered) = (Some(TransferKind::Payment), true);
+    let (fee, record) = (None, posted());
+    let noted_record = NotedRecord { kind, note: said, fee, covered, record };
+    let record = Record::Noted(Box::new(noted_record));
+    let bytes = bytes_of(&record);
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, format!("6e{}", &STORED[2..]));
+    let read: Vec<_> = decode_all(&bytes).map(|read| read.expect("it was encoded")).collect();
+    assert_eq!(read, [record]);
+    // A kind alone is not what a leaf covers beside the event.
+    let kind_alone = [&[110, 1, 3][..], &bytes_of(&posted())].concat();
+    assert!(decode_all(&kind_alone).any(|read| read.is_err()));
+
+    let mut bank = Bank::new();
+    bank.ask(noted(transfer(10, ALICE, SHOP, TransferKind::Payment), note("INV-1", None)));
+    bank.ask(transfer(11, ALICE, SHOP, TransferKind::Payment));
+    let [said, plain] = &bank.events[bank.events.len() - 2..] else { panic!("two events") };
+    assert!(said.record.covered_note().is_some_and(|note| note.reference == "INV-1"));
+    assert!(matches!(&plain.record, Record::Noted(noted) if !noted.covered));
+    assert_eq!(bytes_of(&plain.record)[0], 60);
+}
+
+/// What was signed stays: the leaf of an event that stands under the older tag is that of the event
+/// with its kind and nothing said, byte for byte.
+#[test]
+fn leaves_of_older_events_leave_the_note_out_for_good() {
+    let mut names = Names::new();
+    Bank::new().events.iter().for_each(|event| names.learn(&event.record));
+    let whose = Whose { ledger: [5; 16], shard: ShardId(0) };
+    let leaf = |hex: &str| {
+        let pairs = (0..hex.len()).step_by(2).map(|at| &hex[at..at + 2]);
+        let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
+        let record = decode_all(&bytes).next().expect("one").expect("a record");
+        let statement = names.statement(whose, Lsn(9), 7, &record).expect("named");
+        let leaf = statement.leaf(&mut Vec::new());
+        leaf.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let nothing_said: String =
+        bytes_of(&posted()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(leaf(STORED), leaf(&format!("3c0103{nothing_said}")));
+    assert_eq!(leaf(STORED), "4999914a8ea413bd800e28bd3a5f73ebf2af9de4b5e059803b6d38462b9879c9");
+    assert_eq!(
+        leaf(&format!("6e{}", &STORED[2..])),
+        "722a0ee751ce7f499e62c24cbe75ae68088a80479251e5180524b3cfe15bea1b"
+    );
+}
+
 const STORED: &str = "3c0f0305494e562d310472656e7401000900000000000000000000000000000002030503be01\
 00030a00";
 
@@ -364,7 +427,13 @@ fn the_longest_note_keeps_its_bound() {
         value_date: Some(Day::MIN),
     };
     let kind = Some(TransferKind::Interest);
-    let record = Record::Noted(Box::new(NotedRecord { kind, note, fee: None, record: posted() }));
+    let record = Record::Noted(Box::new(NotedRecord {
+        kind,
+        note,
+        fee: None,
+        covered: true,
+        record: posted(),
+    }));
     let around = bytes_of(&record).len() - bytes_of(&posted()).len();
     assert!(around <= NOTE_BYTES_MAX, "{around}");
     const { assert!(NOTE_BYTES_MAX < RECORD_BYTES_MAX) };

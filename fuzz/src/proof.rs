@@ -4,7 +4,8 @@
 use ducat_api::receipt::{self, Words};
 use ducat_engine::ids::{AccountId, Lsn, ShardId, TransferId};
 use ducat_engine::limits::{Bounds, Limits};
-use ducat_engine::proof::statement::{CurrencyText, Event, Side, TransferEvent};
+use ducat_engine::note::{Day, Note};
+use ducat_engine::proof::statement::{CurrencyText, Event, NoteStated, Side, TransferEvent};
 use ducat_engine::proof::{Statement, Whose};
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountStatus, BalanceAfter, TransferKind};
@@ -106,8 +107,15 @@ pub(crate) fn statements() -> Vec<Vec<u8>> {
         },
     ];
     let whose = Whose { ledger: [3; 16], shard: ShardId(0) };
-    let statement = |event| Statement { whose, lsn: Lsn(7), time_ns: 1 << 60, event };
-    events.map(|event| statement(event).to_bytes()).to_vec()
+    let note = Note {
+        reference: "INV-1".to_owned(),
+        description: "two chairs".to_owned(),
+        value_date: Day::new(20_000),
+    };
+    let statement = |event| Statement { whose, lsn: Lsn(7), time_ns: 1 << 60, note: None, event };
+    let noted = Statement { note: Some(NoteStated::of(&note)), ..statement(events[0]) };
+    let plain = events.map(|event| statement(event).to_bytes());
+    plain.into_iter().chain([noted.to_bytes()]).collect()
 }
 
 /// Checkpoints, signed: the first of a ledger, and one later.

@@ -21,6 +21,7 @@ mod watching;
 pub use event::{FeedEvent, Trigger, What};
 pub use filter::FeedFilter;
 pub(crate) use taking::Seen;
+pub(crate) use transfer_kinds::transfer_kind;
 pub use watching::Fired;
 pub(crate) use watching::Watched;
 

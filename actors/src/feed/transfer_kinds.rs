@@ -72,6 +72,18 @@ fn bit(kind: TransferKind) -> u16 {
     1 << kind.number()
 }
 
+/// What the money of an event is for, its accounts being known; `None` where no money moves or was
+/// to move.
+pub(crate) fn transfer_kind(record: &Record, known: &Known<'_>) -> Option<TransferKind> {
+    match told(record) {
+        Told::Kind(kind) => Some(kind),
+        Told::Between(debit, credit) => {
+            Some(TransferKind::between(known.get(debit)?.external, known.get(credit)?.external))
+        }
+        Told::Nothing => None,
+    }
+}
+
 /// What the money is for: of transfers, holds that are placed, captures, refunds and fees, done or refused. What
 /// else is asked of a hold, and its expiry, names only one account: it has none.
 fn told(record: &Record) -> Told {
@@ -120,7 +132,7 @@ mod tests {
 
     fn noted(kind: TransferKind) -> Record {
         let (note, fee, record) = (Note::default(), None, posted());
-        Record::Noted(Box::new(NotedRecord { kind: Some(kind), note, fee, record }))
+        Record::Noted(Box::new(NotedRecord { kind: Some(kind), note, fee, covered: false, record }))
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! A decided request explained: what was asked, what became of it, and how its accounts stood at
 //! that moment, all from the journal, however old it is.
 
+use super::views::value_date;
 use super::{AccountShown, BATCH_MAX, Handle, HistoryEvent, RequestError};
 use crate::account_history;
 use crate::entries::blocking;
-use crate::feed::{FeedEvent, Seen, What, named};
+use crate::feed::{FeedEvent, Seen, What, named, transfer_kind};
 use crate::stored::{StoredEvent, StoredReader};
 use ducat_engine::account_event::Change;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::limits::Limits;
 use ducat_engine::money::CurrencyId;
-use ducat_engine::transfer::{AccountStatus, BalanceAfter};
+use ducat_engine::note::Day;
+use ducat_engine::transfer::{AccountStatus, BalanceAfter, TransferKind};
 
 /// A decided request and its accounts at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,12 @@ pub struct Explained {
     pub event: FeedEvent,
     /// The debit and the credit account, where the event tells figures of them.
     pub accounts: [Option<AccountThen>; 2],
+    /// What the money is for; `None` where no account's money moves or was to move: of voids and
+    /// extensions of holds.
+    pub kind: Option<TransferKind>,
+    /// The day on which it counts: that of its note, or else that of its decision; `None` likewise.
+    /// The note itself is the request's.
+    pub value_date: Option<Day>,
 }
 
 /// An account right after an event: for one that was refused, as it found it.
@@ -70,6 +78,9 @@ impl Handle {
         let Some(event) = named(self, &self.shared, &records).await?.pop() else {
             return Ok(None);
         };
+        let [Seen { record, .. }] = &records;
+        let kind = transfer_kind(record, &self.shared.names.known());
+        let value_date = kind.map(|_| value_date(record.note(), time_ns));
         let What::Decided(decided) = &event.what else { return Ok(None) };
         if id.is_some_and(|id| id != decided.outcome.id) {
             return Ok(None);
@@ -81,7 +92,7 @@ impl Handle {
                 accounts[at] = self.account_then(account, after, lsn).await?;
             }
         }
-        Ok(Some(Explained { event, accounts }))
+        Ok(Some(Explained { event, accounts, kind, value_date }))
     }
 
     /// The account with these figures right after an event, its limits and its status found in its

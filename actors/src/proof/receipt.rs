@@ -4,6 +4,7 @@
 use super::ProofError;
 use crate::stored::StoredReader;
 use ducat_engine::ids::{Lsn, ShardId};
+use ducat_engine::note::Note;
 use ducat_engine::proof::merkle::{self, TILE};
 use ducat_engine::proof::{Hash, Names, Tree, Whose};
 use ducat_persistence::Journal;
@@ -17,6 +18,8 @@ pub struct Receipt {
     pub lsn: Lsn,
     /// What happened, as bytes.
     pub statement: Vec<u8>,
+    /// What was said about it, where the statement holds a digest of that.
+    pub note: Option<Note>,
     /// From the leaf to the root.
     pub path: Vec<Hash>,
     /// What signs the root.
@@ -73,6 +76,7 @@ impl Source<'_> {
         if leads != Some(checkpoint.checkpoint.root) {
             return Err(ProofError::Path(lsn));
         }
-        Ok(Receipt { lsn, statement, path, checkpoint })
+        let note = event.record.covered_note().cloned();
+        Ok(Receipt { lsn, statement, note, path, checkpoint })
     }
 }

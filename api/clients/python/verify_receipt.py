@@ -30,13 +30,23 @@ CODES = ["POSTED", "LINKED_FAILED", "AMOUNT_ZERO", "AMOUNT_TOO_LARGE", "SAME_ACC
          "HOLD_EXPIRED", "HOLD_CAPTURED", "HOLD_EXCEEDED", "HOLD_EXTENSION_TOO_SHORT"
          ] + [None] * 6 + [
          "DEBIT_ACCOUNT_BLOCKED", "CREDIT_ACCOUNT_BLOCKED", "DEBIT_ACCOUNT_FLOOR",
-         "CREDIT_ACCOUNT_CEILING"]
+         "CREDIT_ACCOUNT_CEILING"] + [None] * 6 + [
+         "ORIGINAL_UNKNOWN", "ORIGINAL_REFUSED", "ORIGINAL_MOVED_NOTHING", "ORIGINAL_IS_REFUND",
+         "ORIGINAL_REVERSED", "ORIGINAL_REFUNDED", "REFUND_EXCEEDED"] + [None] * 3 + [
+         "DEBIT_ACCOUNT_VERSION", "CREDIT_ACCOUNT_VERSION", "DEBIT_ACCOUNT_CONDITION",
+         "CREDIT_ACCOUNT_CONDITION", "CREDIT_ACCOUNT_OWES_LESS", "SOURCES_FALL_SHORT",
+         "AMOUNT_BELOW_MINIMUM"] + [None] * 3 + ["FEE_REFUSED", "FEE_ON_BALANCED"]
 STATUSES = ["active", "frozen", "closed", "debits-blocked", "credits-blocked"]
 KINDS = ["transfer", "deposit", "withdrawal", "payment", "refund", "fee", "adjustment", "interest"]
 EVENTS = [None, "transfer", "account-opened", "status-changed", "asset-defined", "hold-placed",
           "hold-captured", "hold-voided", "hold-extended", "hold-expired", "hold-refused"
           ] + [None] * 9 + [
-    "account-opened", "status-changed", "profile-changed", "limits-changed"]
+    "account-opened", "status-changed", "profile-changed", "limits-changed"
+    ] + [None] * 16 + ["refunded", "refund-refused"] + [None] * 18 + ["fee", "fees-changed"
+    ] + [None] * 18 + ["driven"]
+NOTED = b"\x6e"
+MAY_BE_NOTED = {"transfer", "hold-placed", "hold-captured", "hold-refused", "refunded",
+                "refund-refused"}
 NEVER = 2**64 - 1
 
 
@@ -120,9 +130,13 @@ def decode(statement):
     ledger, shard, lsn = reader.take(16).hex(), reader.number(4), reader.number(8)
     need(lsn > 0, "the LSN is 0")
     words = {"time": time_text(reader.number(8))}
+    noted = reader.data[:1] == NOTED
+    if noted:
+        decode_note(reader, words)
     number = reader.data[:1]
     event = reader.choice(EVENTS, "event")
     need(event, "no event")
+    need(not noted or event in MAY_BE_NOTED, "a note where none can be")
     in_full = number >= b"\x14"
     words["event"] = event
     if event == "transfer":
@@ -160,6 +174,27 @@ def decode(statement):
         words["change_sha256"] = reader.take(32).hex()
     elif event == "hold-refused":
         decode_refused_hold(reader, words)
+    elif event == "refunded":
+        decode_refund(reader, words)
+    elif event == "refund-refused":
+        decode_refused_refund(reader, words)
+    elif event == "fee":
+        words["id"] = reader.name()
+        words["outcome"] = reader.choice(CODES, "outcome")
+        need(words["outcome"], "no outcome")
+        words["schedule"] = reader.number(8)
+        need(words["schedule"] < 1 << 32, "no schedule's number")
+        amount, currency = reader.number(16), reader.currency()
+        need(currency, "no currency")
+        words.update(currency)
+        digits = currency["digits"]
+        words["amount"] = decimal(amount, digits)
+        words["debit"], words["credit"] = reader.side(digits), reader.side(digits)
+    elif event == "fees-changed":
+        words["change_sha256"] = reader.take(32).hex()
+    elif event == "driven":
+        words["event"] = "saga" if reader.flag() else "schedule"
+        words["id"], words["change_sha256"] = reader.name(), reader.take(32).hex()
     elif event and event.startswith("hold-"):
         decode_hold(reader, words)
     else:
@@ -173,6 +208,64 @@ def decode(statement):
 
 def expiry_text(nanoseconds):
     return "never" if nanoseconds == NEVER else time_text(nanoseconds)
+
+
+def decode_note(reader, words):
+    """What was said: its day, if one was named, and the digest of the texts."""
+    reader.take(1)
+    if reader.flag():
+        days = reader.number(4, signed=True)
+        try:
+            day = datetime.date(1970, 1, 1) + datetime.timedelta(days=days)
+        except OverflowError:
+            raise Invalid("no value date") from None
+        words["value_date"] = day.isoformat()
+    words["note_sha256"] = reader.take(32).hex()
+
+
+def digest_of_note(note):
+    texts = [note[name].encode() for name in ["reference", "description"]]
+    return hashlib.sha256(b"".join(struct.pack(">I", len(t)) + t for t in texts)).hexdigest()
+
+
+def decode_refund(reader, words):
+    """Money given back."""
+    words["id"], words["linked"], words["outcome"] = reader.name(), reader.flag(), "DONE"
+    refund = {"of": reader.name(), "lsn": reader.number(8)}
+    refund["reversal"], refund["allow_overdraft"] = reader.flag(), reader.flag()
+    amount, moved, refunded = reader.number(16), reader.number(16), reader.number(16)
+    currency = reader.currency()
+    need(currency, "no currency")
+    words.update(currency)
+    digits = currency["digits"]
+    words["amount"] = decimal(amount, digits)
+    refund["moved"], refund["refunded"] = decimal(moved, digits), decimal(refunded, digits)
+    words["debit"], words["credit"] = reader.side(digits), reader.side(digits)
+    words["refund"] = refund
+
+
+def decode_refused_refund(reader, words):
+    """A refund that was refused."""
+    words["id"], words["linked"] = reader.name(), reader.flag()
+    words["outcome"] = reader.choice(CODES, "outcome")
+    need(words["outcome"] not in (None, "POSTED"), "refused for nothing")
+    refund = {"of": reader.name()}
+    if reader.flag():
+        refund["named_lsn"] = reader.number(8)
+    amount = reader.number(16) if reader.flag() else None
+    refund["reversal"], refund["allow_overdraft"] = amount is None, reader.flag()
+    currency = reader.currency()
+    words.update(currency or {})
+    digits = currency["digits"] if currency else 0
+    if amount is not None:
+        words["amount"] = decimal(amount, digits)
+    if reader.flag():
+        refund["lsn"] = reader.number(8)
+        refund["moved"] = decimal(reader.number(16), digits)
+        refund["refunded"] = decimal(reader.number(16), digits)
+        refund["reversed"] = reader.flag()
+        words["debit"], words["credit"] = reader.side(digits), reader.side(digits)
+    words["refund"] = refund
 
 
 def decode_hold(reader, words):
@@ -314,7 +407,8 @@ def same(a, b):
 
 def check(receipt, public_key):
     """What a receipt proves, in words."""
-    need(isinstance(receipt, dict) and set(receipt) == FIELDS, "fields are missing or too many")
+    need(isinstance(receipt, dict) and set(receipt) - {"note"} == FIELDS,
+         "fields are missing or too many")
     need(same([receipt["format"], receipt["version"]], ["ducat receipt", 1]), "no receipt")
     need(isinstance(receipt["statement"], str), "no statement")
     statement = bytes.fromhex(receipt["statement"])
@@ -323,6 +417,11 @@ def check(receipt, public_key):
     need(same([receipt["ledger_id"], receipt["shard"], receipt["lsn"]], [ledger, shard, lsn]),
          "ledger_id, shard or lsn is not that of the statement")
     need(same(receipt["event"], words), "the words are not those of the statement")
+    if "note" in receipt:
+        note = receipt["note"]
+        need(isinstance(note, dict) and set(note) == {"reference", "description"}
+             and all(isinstance(text, str) for text in note.values())
+             and words.get("note_sha256") == digest_of_note(note), "the note is another")
     path = receipt["path"]
     need(isinstance(path, list) and len(path) <= 64
          and all(isinstance(p, str) and re.fullmatch("[0-9a-f]{64}", p) for p in path), "no path")
@@ -333,8 +432,13 @@ def check(receipt, public_key):
     leaf = hashlib.sha256(b"\x00" + statement).digest()
     root = root_of(leaf, lsn - 1, receipt["tree_size"], [bytes.fromhex(p) for p in path])
     need(root == exact_base64(checkpoint["root"]), "the statement is not part of what was signed")
-    return {"ledger_id": ledger, "lsn": lsn, "event": words,
+    return {"ledger_id": ledger, "lsn": lsn, "event": words, **shown_note(receipt),
             "checkpoint": int(checkpoint["number"]), "signed": time_text(int(checkpoint["signed"]))}
+
+
+def shown_note(receipt):
+    """What was said, where the receipt shows it."""
+    return {"note": receipt["note"]} if "note" in receipt else {}
 
 
 def load(data):
@@ -372,6 +476,13 @@ def self_test(receipts, public_key):
     changed = 0
     for receipt in receipts:
         verify(json.dumps(receipt).encode(), public_key)
+        if "note" in receipt:
+            hidden = {field: value for field, value in receipt.items() if field != "note"}
+            verify(json.dumps(hidden).encode(), public_key)
+            for text in ["reference", "description"]:
+                told = {**receipt, "note": {**receipt["note"], text: "something else"}}
+                assert refused(json.dumps(told).encode(), public_key), text
+                changed += 1
         for field in FIELDS:
             for other in [r[field] for r in receipts] + [None, 0, 1, "", [], {}]:
                 if not same(other, receipt[field]):

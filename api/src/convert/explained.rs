@@ -1,7 +1,7 @@
 //! A decided request explained, on its way to the wire.
 
 use super::{accounts, transfers};
-use crate::proto;
+use crate::{day, proto};
 use ducat_actors::feed::What;
 use ducat_actors::handle::{AccountThen, Explained};
 use ducat_engine::money::{Currencies, format_minor};
@@ -20,6 +20,8 @@ pub fn answer(explained: &Explained, currencies: &Currencies) -> Option<proto::E
         digits: u32::from(digits),
         debit: account(debit),
         credit: account(credit),
+        kind: explained.kind.map(|kind| transfers::kind_to_proto(kind).into()),
+        value_date: explained.value_date.map(day::text).unwrap_or_default(),
     })
 }
 

@@ -399,6 +399,53 @@ fn a_receipt_proves_a_transfer_to_somebody_with_the_public_key_alone() {
     assert!(!json(&["verify", "--data-dir", &data]).is_empty());
 }
 
+/// What was said of a transfer is proved with it, from a server and from its directory; whoever hands
+/// the receipt on may leave it out.
+#[test]
+fn a_receipt_proves_what_was_said_of_a_transfer() {
+    let place = Place::new();
+    let (witness, key) = (place.path("witness"), place.path("key"));
+    let flags = ["--checkpoints", &witness, "--checkpoint-key", &key, "--checkpoint-every", "24h"];
+    let server = Server::start_with(place.dir.path(), 1, &flags);
+    open_accounts(&server);
+    transfer(&server, "71", "1", "2", "100.00");
+    let line = "transfer --from 2 --to 3 --amount 30.50 --currency GBP --kind payment --id 72";
+    let line: Vec<_> = line.split(' ').collect();
+    let note =
+        ["--reference", "INV-1", "--description", "two chairs", "--value-date", "2026-01-31"];
+    let paid = server.run(&[&line[..], &note].concat());
+    assert_eq!(code(&paid), 0, "{}", stderr(&paid));
+    let (file, public) = (place.path("72.receipt"), place.path("key.pub"));
+    assert_eq!(code(&server.run(&["receipt", "72", "-o", &file])), 0);
+    server.kill();
+
+    let verify = |text: &str| {
+        let file = place.path("shown");
+        fs::write(&file, text).expect("written");
+        run(&["receipt", "verify", &file, "--public-key", &public])
+    };
+    let text = fs::read_to_string(&file).expect("reads");
+    let shown = verify(&text);
+    assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+    for said in ["payment", "INV-1", "two chairs", "2026-01-31"] {
+        assert!(stdout(&shown).contains(said), "{said}: {}", stdout(&shown));
+    }
+    for (said, other) in [("INV-1", "INV-2"), ("two", "six"), ("2026-01-31", "2026-02-01")] {
+        assert_eq!(code(&verify(&text.replace(said, other))), 65, "{said}");
+    }
+    let mut hidden: Value = serde_json::from_str(&text).expect("JSON");
+    hidden.as_object_mut().expect("an object").remove("note").expect("it was shown");
+    let hidden = verify(&hidden.to_string());
+    assert_eq!(code(&hidden), 0, "{}", stderr(&hidden));
+    assert!(stdout(&hidden).contains("not shown"), "{}", stdout(&hidden));
+    assert!(!stdout(&hidden).contains("INV-1"), "{}", stdout(&hidden));
+
+    let data = place.path("ledger");
+    let offline = ["receipt", "72", "--data-dir", &data, "--checkpoints", &witness];
+    let offline = run(&[&offline[..], &["--public-key", &public]].concat());
+    assert_eq!(stdout(&offline).trim_end(), text.trim_end());
+}
+
 /// Whatever the moment of the end, what is there is whole, and it goes on.
 #[test]
 fn killed_while_signing_it_goes_on() {

@@ -4,6 +4,8 @@
 use crate::support::{BANK, Server, account, codes, transfer, transfer_id};
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, Code, NewAccount, Outcome, TransferRequest};
+use ducat_engine::ids::Lsn;
+use std::num::NonZeroU64;
 
 fn linked(request: TransferRequest) -> TransferRequest {
     TransferRequest { linked: true, ..request }
@@ -202,6 +204,57 @@ async fn a_refusal_is_explained_with_the_figures_of_its_moment() {
     }
     let status = raw.explain(proto::ExplainRequest::default()).await.expect_err("nothing named");
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    server.stop().await;
+}
+
+/// Posted or refused, by id or by place, of a capture what its hold is for; a void is for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_explanation_says_what_a_transfer_was_for() {
+    let server = Server::funded(4).await;
+    let client = &server.client;
+    let note = |reference: &str, value_date: &str| {
+        let (reference, value_date) = (reference.to_owned(), value_date.to_owned());
+        let description = "two chairs".to_owned();
+        Some(Box::new(proto::Note { reference, description, value_date }))
+    };
+    let kind = |kind: proto::TransferKind| kind as i32;
+    let payment = kind(proto::TransferKind::Payment);
+    let posted = TransferRequest {
+        kind: payment,
+        note: note("INV-1", "2026-01-31"),
+        ..transfer(11, 2, 3, 100)
+    };
+    let refused = TransferRequest { note: note("INV-2", ""), ..transfer(12, 2, 3, 900_000) };
+    let hold = TransferRequest::hold(transfer_id(13), account(2), account(1), 400, None);
+    let hold = TransferRequest { kind: kind(proto::TransferKind::Withdrawal), ..hold };
+    let capture = TransferRequest::capture(transfer_id(14), transfer_id(13), NonZeroU64::new(100));
+    let capture = TransferRequest { note: note("CAP", "2026-02-01"), ..capture };
+    let refund = TransferRequest::refund(transfer_id(15), transfer_id(11), 50);
+    let void = TransferRequest::void(transfer_id(16), transfer_id(13));
+    let mut lsns = Vec::new();
+    for request in [posted, refused, hold, capture, refund, void] {
+        lsns.push(client.transfer(request).await.expect("answered").lsn);
+    }
+    for ((id, lsn), (expected, reference, value_date)) in (11..).zip(lsns).zip([
+        (Some(payment), "INV-1", Some("2026-01-31")),
+        (Some(kind(proto::TransferKind::Transfer)), "INV-2", None),
+        (Some(kind(proto::TransferKind::Withdrawal)), "", None),
+        (Some(kind(proto::TransferKind::Withdrawal)), "CAP", Some("2026-02-01")),
+        (Some(kind(proto::TransferKind::Refund)), "", None),
+        (None, "", Some("")),
+    ]) {
+        for (id_asked, lsn) in [(Some(transfer_id(id)), None), (None, Some(Lsn(lsn)))] {
+            let answer = client.explain(id_asked, lsn).await.expect("known");
+            assert_eq!(answer.kind, expected, "{id}");
+            let record = answer.record.expect("a record");
+            let said = record.transfer.expect("a request").note.unwrap_or_default();
+            assert_eq!(said.reference, reference, "{id}");
+            assert_eq!(said.description, if reference.is_empty() { "" } else { "two chairs" });
+            let decided = ducat_engine::note::Day::of_time(record.outcome.expect("told").time_ns);
+            let today = ducat_api::day::text(decided);
+            assert_eq!(answer.value_date, value_date.unwrap_or(&today), "{id}");
+        }
+    }
     server.stop().await;
 }
 

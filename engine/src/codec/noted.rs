@@ -56,7 +56,8 @@ fn put_number(number: u64, out: &mut Vec<u8>) {
 }
 
 /// Takes all of it. What it is around must be of a request that can have a note.
-pub(super) fn take_noted(rest: &mut &[u8]) -> Result<Record, Malformed> {
+/// `covered` is what its tag says.
+pub(super) fn take_noted(rest: &mut &[u8], covered: bool) -> Result<Record, Malformed> {
     let impossible = |what| Malformed::Field(what);
     let [flags] = take_array::<1>(rest)?;
     if flags & !ALL != 0 {
@@ -91,7 +92,7 @@ pub(super) fn take_noted(rest: &mut &[u8]) -> Result<Record, Malformed> {
         note.value_date = Some(day.ok_or(impossible("value date of a note"))?);
     }
     let record = take_unnoted(rest)?;
-    let noted = NotedRecord { kind, note, fee, record };
+    let noted = NotedRecord { kind, note, fee, covered, record };
     if !noted.is_sound() {
         return Err(impossible("note of an event"));
     }

@@ -33,8 +33,9 @@ fn with_note(
     if kind.is_none() && note.is_none() && fee.is_none() {
         return event;
     }
+    let covered = note.is_some();
     let note = note.cloned().unwrap_or_default();
-    Record::Noted(Box::new(NotedRecord { kind, note, fee, record: event }))
+    Record::Noted(Box::new(NotedRecord { kind, note, fee, covered, record: event }))
 }
 
 impl Coordinator {

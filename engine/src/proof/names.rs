@@ -8,7 +8,7 @@ mod watches;
 
 use holds::kind_said;
 
-use super::statement::{CurrencyText, Event, Side, Statement, TransferEvent};
+use super::statement::{CurrencyText, Event, NoteStated, Side, Statement, TransferEvent};
 use super::texts;
 use crate::account_event::{AccountEvent, Change, LimitsFrom, Opening};
 use crate::driven::DrivenEvent;
@@ -179,7 +179,13 @@ impl Names {
                 Event::RefundRefused(self.refund_refused(lsn, refused)?)
             }
         };
-        Ok(Statement { whose, lsn, time_ns, event })
+        Ok(Statement {
+            whose,
+            lsn,
+            time_ns,
+            note: record.covered_note().map(NoteStated::of),
+            event,
+        })
     }
 
     fn account_event(&self, lsn: Lsn, event: &AccountEvent) -> Result<Event, Unnamed> {

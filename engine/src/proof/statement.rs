@@ -36,6 +36,8 @@
 //!                                 │ side (debit) │ side (credit)
 //!   event 61, schedules of fees changed:  digest of the change 32
 //!   event 80, of a schedule or a saga:  saga 1 │ id 16 │ digest of the event 32
+//!   event 110, with a note:       1 │ if so: value date 4, signed, days since 1970 │ digest of the
+//!                                 texts 32 │ event 1, one of 1, 5, 6, 10, 40, 41 │ …
 //!   floor, ceiling: known 1 │ if known: 16, signed
 //!   currency: length 1 (0: none, and nothing follows) │ code │ digits 1
 //!   side:     account 16 │ known 1 │ if known: posted 16 │ available 16, both signed
@@ -44,12 +46,14 @@
 mod fees;
 mod fields;
 mod holds;
+mod note;
 mod refunds;
 
 pub use fees::FeeDecided;
 pub use holds::{
     HoldAsked, HoldCaptured, HoldExpired, HoldExtended, HoldPlaced, HoldRefused, HoldVoided,
 };
+pub use note::NoteStated;
 pub use refunds::{RefundDone, RefundFound, RefundRefused};
 
 use super::merkle::{self, Hash};
@@ -66,7 +70,7 @@ use thiserror::Error;
 pub const MAGIC: [u8; 16] = *b"ducat statement\x01";
 
 /// No statement is longer, in bytes.
-pub const STATEMENT_BYTES_MAX: usize = 320;
+pub const STATEMENT_BYTES_MAX: usize = 384;
 
 /// No code of a currency is longer, in bytes.
 const CODE_BYTES_MAX: usize = 12;
@@ -80,6 +84,8 @@ pub struct Statement {
     pub lsn: Lsn,
     /// When it was decided, nanoseconds since 1970.
     pub time_ns: u64,
+    /// What was said about it; `None` where nothing was, and of events of versions that left it out.
+    pub note: Option<NoteStated>,
     /// What happened.
     pub event: Event,
 }
@@ -290,6 +296,7 @@ const REFUND_REFUSED: u8 = 41;
 const FEE_DECIDED: u8 = 60;
 const FEES_CHANGED: u8 = 61;
 const DRIVEN: u8 = 80;
+const NOTED: u8 = 110;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -299,6 +306,10 @@ impl Statement {
         out.extend_from_slice(&self.whose.shard.0.to_be_bytes());
         out.extend_from_slice(&self.lsn.0.to_be_bytes());
         out.extend_from_slice(&self.time_ns.to_be_bytes());
+        if let Some(note) = &self.note {
+            out.push(NOTED);
+            note.put(out);
+        }
         match &self.event {
             Event::Transfer(transfer) => {
                 out.push(TRANSFER);
@@ -434,7 +445,12 @@ impl Statement {
             return Err(StatementError::Field("LSN"));
         }
         let time_ns = rest.u64()?;
-        let event = match rest.u8()? {
+        let mut number = rest.u8()?;
+        let note = (number == NOTED).then(|| NoteStated::take(&mut rest)).transpose()?;
+        if note.is_some() {
+            number = rest.u8()?;
+        }
+        let event = match number {
             TRANSFER => Event::Transfer(rest.transfer()?),
             ACCOUNT_OPENED => Event::AccountOpened {
                 account: rest.account()?,
@@ -486,8 +502,11 @@ impl Statement {
             },
             _ => return Err(StatementError::Field("event")),
         };
+        if note.is_some() && !event.may_be_noted() {
+            return Err(StatementError::Field("event with a note"));
+        }
         match rest.0.len() {
-            0 => Ok(Self { whose, lsn, time_ns, event }),
+            0 => Ok(Self { whose, lsn, time_ns, note, event }),
             more => Err(StatementError::Trailing(more)),
         }
     }

@@ -8,12 +8,14 @@
 //!          │ keys set 2 │ each: key, value │ keys removed 2 │ each: key
 //!          owner, label: 1 (0: stays, and nothing follows) │ text       text: length 4 │ UTF-8
 //! opening: the change that makes the profile out of nothing
+//! note:    reference: text │ description: text; an empty one where nothing was said
 //! schedules and sagas: their event as it stands in the journal
 //! ```
 
 use super::merkle::Hash;
 use crate::codec::driven;
 use crate::driven::DrivenEvent;
+use crate::note::Note;
 use crate::profile::{AccountKind, Profile, ProfileChange};
 use sha2::{Digest, Sha256};
 
@@ -60,6 +62,15 @@ pub fn of_change(change: &ProfileChange) -> Hash {
     hasher.finalize().into()
 }
 
+/// The digest of a note's reference and description; its value date a statement says itself.
+#[must_use]
+pub fn of_note(note: &Note) -> Hash {
+    let mut hasher = Sha256::new();
+    add_text(&mut hasher, &note.reference);
+    add_text(&mut hasher, &note.description);
+    hasher.finalize().into()
+}
+
 /// The digest of an event of a schedule or a saga.
 #[must_use]
 pub fn of_driven(event: &DrivenEvent) -> Hash {
@@ -80,6 +91,16 @@ fn add_text(hasher: &mut Sha256, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_texts_of_a_note_are_told_apart() {
+        let digest = |reference: &str, description: &str| {
+            let (reference, description) = (reference.to_owned(), description.to_owned());
+            of_note(&Note { reference, description, value_date: None })
+        };
+        let all = [digest("ab", "c"), digest("a", "bc"), digest("abc", ""), digest("", "abc")];
+        assert!((1..4).all(|at| !all[..at].contains(&all[at])));
+    }
 
     #[test]
     fn every_part_of_a_change_is_told_apart() {

@@ -20,6 +20,9 @@ pub struct NotedRecord {
     pub note: Note,
     /// What is told of its fee, where one was due: it was taken, or nothing happened for want of it.
     pub fee: Option<FeeNote>,
+    /// The event's leaf in the tree of statements covers the note. Not so of events written by
+    /// versions that kept notes out of it, whose leaves stay what they were; nor without a note.
+    pub covered: bool,
     /// What happened; never with a note of its own.
     pub record: Record,
 }
@@ -52,7 +55,8 @@ impl NotedRecord {
                     && fee.refused.is_some() == of_fee
             }
         };
-        about && kind && says && fee && self.note.check().is_ok()
+        let covered = !self.covered || !self.note.is_empty();
+        about && kind && says && fee && covered && self.note.check().is_ok()
     }
 }
 
@@ -84,6 +88,15 @@ impl Record {
     pub fn note(&self) -> Option<&Note> {
         match self {
             Self::Noted(noted) => Some(&noted.note).filter(|note| !note.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// What was said about it, as far as the event's leaf covers it.
+    #[must_use]
+    pub fn covered_note(&self) -> Option<&Note> {
+        match self {
+            Self::Noted(noted) if noted.covered => Some(&noted.note),
             _ => None,
         }
     }

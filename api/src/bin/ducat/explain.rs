@@ -5,6 +5,7 @@ use crate::{Global, net, output};
 use clap::Args;
 use ducat_api::proto;
 use ducat_engine::ids::TransferId;
+use ducat_engine::transfer::TransferKind;
 use serde::Serialize;
 
 /// Options of `explain`.
@@ -31,6 +32,12 @@ struct ExplainedLine<'a> {
     lsn: u64,
     time: String,
     time_ns: u64,
+    /// Of what moves or was to move money.
+    kind: Option<&'static str>,
+    reference: &'a str,
+    description: &'a str,
+    /// The one named, or the day of the decision.
+    value_date: &'a str,
     currency: &'a str,
     debit: Option<AccountLine<'a>>,
     credit: Option<AccountLine<'a>>,
@@ -68,6 +75,8 @@ fn text(answer: &proto::ExplainResponse, json: bool) -> Result<String, Failure> 
     let outcome = outcome.ok_or_else(|| {
         Failure::new(Exit::Internal, "the server answered without an outcome; see its log")
     })?;
+    let transfer = answer.record.as_ref().and_then(|record| record.transfer.as_ref());
+    let note = transfer.and_then(|transfer| transfer.note.as_deref());
     let line = ExplainedLine {
         id: output::transfer_id(outcome.id_high, outcome.id),
         code: output::code_name(outcome.code),
@@ -75,6 +84,10 @@ fn text(answer: &proto::ExplainResponse, json: bool) -> Result<String, Failure> 
         lsn: outcome.lsn,
         time: output::time(outcome.time_ns),
         time_ns: outcome.time_ns,
+        kind: answer.kind.map(|_| kind_name(answer.kind())),
+        reference: note.map_or("", |note| &note.reference),
+        description: note.map_or("", |note| &note.description),
+        value_date: &answer.value_date,
         currency: &answer.currency,
         debit: answer.debit.as_ref().map(AccountLine::new),
         credit: answer.credit.as_ref().map(AccountLine::new),
@@ -86,11 +99,24 @@ fn text(answer: &proto::ExplainResponse, json: bool) -> Result<String, Failure> 
     if !line.explanation.is_empty() {
         facts.push(("because", line.explanation.to_owned()));
     }
+    facts.extend(line.kind.map(|kind| ("kind", kind.to_owned())));
+    // Where no day was named it is that of the decision, which follows.
+    let named = note.map_or("", |note| &note.value_date);
+    let said =
+        [("reference", line.reference), ("description", line.description), ("value date", named)];
+    facts.extend(
+        said.map(|(name, text)| (name, text.to_owned())).into_iter().filter(|f| !f.1.is_empty()),
+    );
     facts.push(("decided", format!("{} at LSN {}", line.time, line.lsn)));
     for (name, account) in [("debit account", line.debit), ("credit account", line.credit)] {
         facts.extend(account.map(|account| (name, account.text(line.currency))));
     }
     Ok(output::facts(facts))
+}
+
+/// As the command line names it.
+pub fn kind_name(kind: proto::TransferKind) -> &'static str {
+    TransferKind::from_number(kind as u8).map_or("unknown", TransferKind::name)
 }
 
 impl<'a> AccountLine<'a> {

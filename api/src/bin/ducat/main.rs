@@ -51,6 +51,7 @@ mod terms;
 mod testing;
 mod token;
 mod transfer;
+mod transfers;
 mod verify;
 mod verify_ids;
 mod watch;
@@ -120,6 +121,8 @@ enum Command {
     Reverse(refund::ReverseArgs),
     /// List the refunds of a transfer, and how much was given back in all.
     Refunds(refund::RefundsArgs),
+    /// Show how transfers, operations on holds and refunds stand by now.
+    Transfers(transfers::TransfersArgs),
     /// Tell what became of a request and why, with the figures of that moment.
     Explain(explain::ExplainArgs),
     /// Watch accounts for conditions that raise an event when they become true.
@@ -231,6 +234,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Refund(args) => block_on(refund::refund(&global, args)),
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),
         Command::Refunds(args) => block_on(refund::refunds(&global, args)),
+        Command::Transfers(args) => block_on(transfers::run(&global, args)),
         Command::Explain(args) => block_on(explain::run(&global, args)),
         Command::Watch(command) => block_on(watch::run(&global, command)),
         Command::Schedule(command) => block_on(schedule::run(&global, command)),

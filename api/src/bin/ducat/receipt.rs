@@ -160,6 +160,8 @@ struct ProvedLine<'a> {
     ledger_id: String,
     lsn: u64,
     event: &'a receipt::Words,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a receipt::NoteWords>,
     checkpoint: u64,
     signed_ns: String,
 }
@@ -182,6 +184,22 @@ fn check(global: &Global, args: &VerifyArgs) -> Done {
     Ok(Exit::Ok)
 }
 
+/// What was said about it; only that it was, where the receipt does not show it.
+fn said(proved: &receipt::Proved) -> Vec<(&'static str, String)> {
+    let words = &proved.words;
+    let date = words.value_date.clone().map(|day| ("value date", day));
+    let texts = match (&proved.note, &words.note_sha256) {
+        (Some(note), _) => {
+            let texts = [("reference", &note.reference), ("description", &note.description)];
+            let said = texts.into_iter().filter(|(_, text)| !text.is_empty());
+            said.map(|(name, text)| (name, text.clone())).collect()
+        }
+        (None, Some(digest)) => vec![("note", format!("not shown, SHA-256 {digest}"))],
+        (None, None) => Vec::new(),
+    };
+    texts.into_iter().chain(date).collect()
+}
+
 fn text(proved: &receipt::Proved, json: bool) -> Result<String, Failure> {
     let (checkpoint, words) = (&proved.checkpoint, &proved.words);
     let ledger_id = checkpoint.ledger.to_string();
@@ -191,6 +209,7 @@ fn text(proved: &receipt::Proved, json: bool) -> Result<String, Failure> {
             ledger_id,
             lsn: proved.statement.lsn.0,
             event: words,
+            note: proved.note.as_ref(),
             checkpoint: checkpoint.number,
             signed_ns: checkpoint.signed_ns.to_string(),
         });
@@ -211,11 +230,13 @@ fn text(proved: &receipt::Proved, json: bool) -> Result<String, Failure> {
             ("from", format!("{}, {}", debit.account, after(&debit.posted))),
             ("to", format!("{}, {}", credit.account, after(&credit.posted))),
         ]);
+        facts.extend(words.kind.clone().map(|kind| ("kind", kind)));
     } else {
         let account = words.account.iter().map(|account| format!("account {account}"));
         let rest = [&words.status, &words.currency].into_iter().flatten().cloned();
         facts.push(("what", account.chain(rest).collect::<Vec<_>>().join(" ")));
     }
+    facts.extend(said(proved));
     let signed = output::time(checkpoint.signed_ns);
     facts.push(("signed", format!("checkpoint {}, {signed}", checkpoint.number)));
     Ok(output::facts(facts))
