@@ -50,6 +50,7 @@ pub(crate) async fn serve(
             connection = connections.next() => connection,
         };
         let calls = Gated::new(gate.clone(), services.clone(), connection.unread());
+        let calls = calls.from_address(connection.peer().map(|address| address.ip()));
         if let Some(tls) = &options.tls {
             let (tls, http, watcher) = (Arc::clone(tls), http.clone(), graceful.watcher());
             let metrics = options.metrics.clone();
