@@ -10,6 +10,7 @@ use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 /// What a mask's table may say.
 pub const MASK_KEYS: [&str; 5] = ["name", "pattern", "show", "first", "last"];
@@ -110,7 +111,7 @@ const BUILT_IN: [BuiltIn; 7] = [
         [0, 0],
         true,
     ),
-    ("card", r"\b\d(?:[ -]?\d){12,18}\b", Check::Card, Show::Ends, [6, 4], true),
+    ("card", r"[0-9](?:[ -]?[0-9]){12,}", Check::Card, Show::Ends, [6, 4], true),
     (
         "email",
         r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
@@ -236,12 +237,15 @@ impl Masks {
         let mut parts = Vec::new();
         let mut behind = 0;
         for found in rule.pattern.find_iter(text) {
-            if rule.check == Check::Card && !is_card(found.as_str()) {
-                continue;
+            let values = match rule.check {
+                Check::None => vec![found.range()],
+                Check::Card => cards_of(text, found.range()),
+            };
+            for value in values {
+                parts.push(Part::Plain(text[behind..value.start].to_owned()));
+                parts.push(Part::Masked(self.shown(rule, &text[value.clone()])));
+                behind = value.end;
             }
-            parts.push(Part::Plain(text[behind..found.start()].to_owned()));
-            parts.push(Part::Masked(self.shown(rule, found.as_str())));
-            behind = found.end();
         }
         if parts.is_empty() {
             return vec![part];
@@ -294,6 +298,32 @@ fn hash_of(key: &[u8; 32], value: &str) -> String {
     })
 }
 
+/// The card numbers in a run of groups of digits: whatever begins and ends with a group and has a card's
+/// length and check digit. Those that overlap are one.
+fn cards_of(text: &str, run: Range<usize>) -> Vec<Range<usize>> {
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let begins = |at: &usize| is_digit(*at) && (*at == 0 || !is_digit(at - 1));
+    let ends = |at: &usize| is_digit(at - 1) && !is_digit(*at);
+    let mut cards: Vec<Range<usize>> = Vec::new();
+    for start in run.clone().filter(begins) {
+        // Longer than any card, whatever separates its digits.
+        let last = run.end.min(start + 2 * CARD_DIGITS_MAX);
+        for end in (start + 1..=last).filter(ends) {
+            if !is_card(&text[start..end]) {
+                continue;
+            }
+            match cards.last_mut() {
+                Some(before) if start < before.end => before.end = before.end.max(end),
+                _ => cards.push(start..end),
+            }
+        }
+    }
+    cards
+}
+
+/// Digits of the longest card number.
+const CARD_DIGITS_MAX: usize = 19;
+
 /// Whether the last digit is the check digit of those before it, as on cards.
 fn is_card(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).map(|digit| u32::from(digit - b'0'));
@@ -307,7 +337,7 @@ fn is_card(text: &str) -> bool {
             _ => digit * 2 / 10 + digit * 2 % 10,
         })
         .sum();
-    (13..=19).contains(&digits.len()) && sum.is_multiple_of(10)
+    (13..=CARD_DIGITS_MAX).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 /// The JSON Schema of `masks`.
@@ -351,12 +381,13 @@ mod tests {
             ("4111 1111 1111 1111", "411111******1111"),
             ("4111-1111-1111-1111,5500005555555559", "411111******1111,550000******5559"),
             ("378282246310005", "378282*****0005"),
+            ("12 4111111111111111 13", "12 411111******1111 13"),
             // Another check digit: no card.
             ("order 4111111111111112", "order 4111111111111112"),
             ("account 17 has 250.00", "account 17 has 250.00"),
             ("write to jane.doe@example.com now", "write to j**************** now"),
             ("call +44 20 7946 0958", "call **************58"),
-            ("call 0044 20 7946 0958.", "call ****************58."),
+            ("call 0044 20 7946 0958.", "call ***************58."),
             ("ssn 078-05-1120", "ssn *******1120"),
             ("id 11010519491231002X", "id **************002X"),
             ("iban GB82 WEST 1234 5698 7654 32", "iban GB82****************4 32"),
