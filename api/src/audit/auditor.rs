@@ -13,7 +13,7 @@ use ducat_actors::handle::{Handle, RequestError};
 use ducat_engine::audit::{
     AuditEvent, AuditKind, AuditOutcome, PRINCIPAL_BYTES_MAX, Severity, WORD_BYTES_MAX,
 };
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,9 @@ use tonic_types::StatusExt as _;
 
 /// Callers remembered, so that those who are equal are told as one.
 const CALLERS_MAX: usize = 4_096;
+
+/// What is looked at of a user agent, in bytes; these are ASCII.
+const AGENT_BYTES_MAX: usize = 512;
 
 /// Events that wait to be journalled at most; those beyond are counted as in a flood.
 const WAITING_MAX: usize = 4_096;
@@ -56,7 +59,8 @@ impl Default for Options {
 /// Tells who did what.
 pub struct Auditor {
     options: Options,
-    callers: Mutex<HashSet<Arc<Who>>>,
+    /// By what they say of themselves: masking costs once.
+    callers: Mutex<HashMap<Said, Arc<Who>>>,
     waiting: Mutex<Waiting>,
     wake: Notify,
     /// One append at a time, so that what is told stays in order.
@@ -74,6 +78,14 @@ impl fmt::Debug for Auditor {
 struct Waiting {
     events: Vec<AuditEvent>,
     flood: Flood,
+}
+
+/// Who calls, before anything is masked.
+#[derive(PartialEq, Eq, Hash)]
+struct Said {
+    names: String,
+    agent: String,
+    address: Option<IpAddr>,
 }
 
 /// One call, as the auditor knows it.
@@ -116,17 +128,22 @@ impl Auditor {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One object for everybody who is equal.
-    fn who(&self, who: Who) -> Arc<Who> {
+    /// One object for everybody who is equal, masked.
+    fn who(&self, said: Said) -> Arc<Who> {
         let mut all = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get(&who) {
+        if let Some(known) = all.get(&said) {
             return Arc::clone(known);
         }
         if all.len() >= CALLERS_MAX {
             all.clear();
         }
-        let who = Arc::new(who);
-        all.insert(Arc::clone(&who));
+        let masks = &self.options.masks;
+        let who = Arc::new(Who {
+            principal: shortened(masks.name(&said.names), PRINCIPAL_BYTES_MAX),
+            address: said.address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
+            agent: shortened(masks.text(&said.agent), WORD_BYTES_MAX),
+        });
+        all.insert(said, Arc::clone(&who));
         who
     }
 
@@ -143,12 +160,9 @@ impl Auditor {
         let (method, class) = calls::class(path);
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let names = caller.map(names_of).unwrap_or_default();
-        let masks = &self.options.masks;
-        let who = self.who(Who {
-            principal: shortened(masks.name(&names), PRINCIPAL_BYTES_MAX),
-            address: address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
-            agent: shortened(masks.text(agent), WORD_BYTES_MAX),
-        });
+        // Headers are bounded, and what is remembered is bounded closer.
+        let agent = agent.get(..AGENT_BYTES_MAX).unwrap_or(agent).to_owned();
+        let who = self.who(Said { names, agent, address });
         let changes = matches!(class, Class::Write | Class::Command) && calls::is_operators(path);
         let severity = if changes { Severity::Notice } else { Severity::Info };
         let seed = Seed::new(who, method, severity, trace_of(headers), begun);
