@@ -11,7 +11,10 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors =
-        protox::compile(["ducat/v1/ledger.proto", "ducat/v1/driven.proto"], ["proto"])?;
+        protox::compile(
+        ["ducat/v1/ledger.proto", "ducat/v1/driven.proto", "ducat/v1/audit.proto"],
+        ["proto"],
+    )?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("ducat.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()

@@ -44,7 +44,18 @@ impl CoordinatorActor {
     /// Does one task that is not a transfer.
     pub(crate) async fn attend(&self, task: Task, state: &mut CoordinatorState) -> Done<()> {
         match task {
-            Task::Transfers(_) => unreachable!("transfers are gathered into batches"),
+            Task::Transfers(_) | Task::Audited(..) => {
+                unreachable!("transfers are gathered, and others come without who asks")
+            }
+            Task::Audit { events, reply } => {
+                let records: Vec<_> = events
+                    .into_iter()
+                    .map(|event| (state.rules.audit_lsn(), Record::Audit(event)))
+                    .collect();
+                let last = records.last().map_or(Lsn::ZERO, |(lsn, _)| *lsn);
+                let time_ns = state.rules.time(state.clock.now_ns());
+                state.journal(time_ns, &records, move || drop(reply.send(Ok(last))))
+            }
             Task::OpenAccounts { accounts, reply, permit } => {
                 let (events, outcomes) = state.open_accounts(&accounts).await?;
                 let time_ns = state.rules.time(state.clock.now_ns());

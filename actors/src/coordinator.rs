@@ -15,6 +15,7 @@
 
 use crate::admission::Shared;
 use crate::answers::{Leaving, Release};
+use crate::audit::{self, Seed};
 use crate::backlog::Pace;
 use crate::clock::Clock;
 use crate::decided::{Decided, PlainBatch, Reused};
@@ -90,6 +91,8 @@ pub(crate) struct CoordinatorState {
     /// A tick is on its way.
     waking: bool,
     pub driving: Driving,
+    /// On behalf of which call something is being done.
+    auditing: Option<Arc<Seed>>,
 }
 
 impl Actor for CoordinatorActor {
@@ -116,6 +119,7 @@ impl Actor for CoordinatorActor {
             held_over: None,
             waking: false,
             driving: Driving::default(),
+            auditing: None,
         };
         state.publish(&self.shared);
         // Holds that expired while nobody was here do so now.
@@ -164,6 +168,11 @@ impl CoordinatorActor {
                 if !state.submissions.is_empty() {
                     self.decide(state).await?;
                 }
+            }
+            Task::Audited(seed, task) => {
+                state.auditing = Some(seed);
+                self.attend(*task, state).await?;
+                state.auditing = None;
             }
             other => self.attend(other, state).await?,
         }
@@ -257,7 +266,8 @@ impl CoordinatorActor {
             }
             if records.is_none() && rounds.are_over() && plan.is_plain() {
                 let legs = state.take_legs();
-                let decided = PlainBatch { plan, batch, rounds, submissions, legs };
+                let audits = audit::group(&submissions, || state.rules.audit_lsn());
+                let decided = PlainBatch { plan, batch, rounds, submissions, audits, legs };
                 // Whoever gets an answer finds its event counted.
                 state.publish(&self.shared);
                 return state.hand_on(Decided::Plain(Box::new(decided))).await;
@@ -268,6 +278,8 @@ impl CoordinatorActor {
             rounds.collect(answers);
         }
         let answers = rounds.answers();
+        let mut records = records.unwrap_or_default();
+        state.tell_of(&submissions, &answers, &mut records)?;
         let releases = submissions
             .into_iter()
             .zip(answers)
@@ -276,7 +288,6 @@ impl CoordinatorActor {
                 Release::Outcomes(Leaving { answer, reply, permit, rest })
             })
             .collect();
-        let records = records.unwrap_or_default();
         state.publish(&self.shared);
         state.hand_on(Decided::Made { records, releases }).await
     }
@@ -340,6 +351,26 @@ impl CoordinatorState {
             Some(error) => Err(error.into()),
             None => Ok(answers),
         }
+    }
+
+    /// Adds the audit events of submissions that are decided.
+    fn tell_of(
+        &mut self,
+        submissions: &[Submission],
+        answers: &[(Answer, Option<usize>)],
+        records: &mut AppendBuffer,
+    ) -> Result<(), ActorProcessingErr> {
+        let audits = audit::group(submissions, || self.rules.audit_lsn());
+        if audits.is_empty() {
+            return Ok(());
+        }
+        records.begin_batch(self.rules.last_time_ns());
+        for group in &audits {
+            let event = Record::Audit(audit::told(group, submissions, answers));
+            records.push(group.lsn, |bytes| codec::encode(&event, bytes))?;
+        }
+        records.end_batch();
+        Ok(())
     }
 
     /// Phase one at every partition.
@@ -430,10 +461,10 @@ impl CoordinatorState {
         Ok(())
     }
 
-    /// Sends one event or a few to the journal writer, and what is to be told once they are
-    /// durable.
+    /// Sends one event or a few to the journal writer, who asked for them behind these, and what is to
+    /// be told once they are durable.
     pub fn journal(
-        &self,
+        &mut self,
         time_ns: u64,
         events: &[(Lsn, Record)],
         tell: impl FnOnce() + Send + 'static,
@@ -443,6 +474,12 @@ impl CoordinatorState {
             records.begin_batch(time_ns);
             for (lsn, record) in events {
                 records.push(*lsn, |bytes| codec::encode(record, bytes))?;
+            }
+            if let (Some((first, _)), Some((last, _)), Some(seed)) =
+                (events.first(), events.last(), self.auditing.take())
+            {
+                let event = Record::Audit(Box::new(seed.made(*first, *last, events.len())));
+                records.push(self.rules.audit_lsn(), |bytes| codec::encode(&event, bytes))?;
             }
             records.end_batch();
         }

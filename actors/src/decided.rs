@@ -6,6 +6,7 @@
 //! coordinator, who has to know of it.
 
 use crate::answers::{Leaving, Release};
+use crate::audit::{self, Group};
 use crate::tasks::Submission;
 use crossbeam::channel;
 use ducat_engine::batch::Batch;
@@ -13,6 +14,7 @@ use ducat_engine::codec;
 use ducat_engine::coordinator::conclude_plain;
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
+use ducat_engine::record::Record;
 use ducat_engine::rounds::Rounds;
 use ducat_persistence::{AppendBuffer, RecordTooLarge};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub(crate) struct PlainBatch {
     /// All of the submissions was taken up in one round.
     pub rounds: Rounds,
     pub submissions: Vec<Submission>,
+    /// Those of them that are told of.
+    pub audits: Vec<Group>,
     /// What each partition answered to the commit.
     pub legs: Vec<Vec<Legs>>,
 }
@@ -50,7 +54,7 @@ impl PlainBatch {
         releases: &mut Vec<Release>,
         used: &Used,
     ) -> Result<(), RecordTooLarge> {
-        let Self { plan, batch, mut rounds, submissions, legs } = self;
+        let Self { plan, batch, mut rounds, submissions, audits, legs } = self;
         let mut failed = None;
         records.begin_batch(plan.time_ns());
         let parts = rounds.parts(|submission| &submissions[submission].requests[..]);
@@ -59,11 +63,15 @@ impl PlainBatch {
                 failed = Some(error);
             }
         });
-        records.end_batch();
         rounds.collect(answers);
         used.legs(legs);
-        let answers = rounds.answers().into_iter();
-        releases.extend(answers.zip(submissions).map(|((answer, left), submission)| {
+        let answers = rounds.answers();
+        for group in &audits {
+            let event = Record::Audit(audit::told(group, &submissions, &answers));
+            records.push(group.lsn, |bytes| codec::encode(&event, bytes))?;
+        }
+        records.end_batch();
+        releases.extend(answers.into_iter().zip(submissions).map(|((answer, left), submission)| {
             assert!(left.is_none(), "transfers wait for nothing to be read");
             let Submission { reply, permit, .. } = submission;
             Release::Outcomes(Leaving { answer, reply, permit, rest: None })

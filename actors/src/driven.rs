@@ -231,7 +231,7 @@ impl CoordinatorActor {
 
     fn schedule_done(
         &self,
-        state: &CoordinatorState,
+        state: &mut CoordinatorState,
         id: ScheduleId,
         done: Result<Option<(Lsn, Record)>, ScheduleRejection>,
         reply: Reply<ScheduleResult>,
@@ -253,7 +253,7 @@ impl CoordinatorActor {
 
     fn saga_done(
         &self,
-        state: &CoordinatorState,
+        state: &mut CoordinatorState,
         id: SagaId,
         done: Result<Option<(Lsn, Record)>, SagaRejection>,
         reply: Reply<SagaResult>,
@@ -276,7 +276,7 @@ impl CoordinatorActor {
     /// Sends events on, and what an event asks for on its way.
     fn journal_driven(
         &self,
-        state: &CoordinatorState,
+        state: &mut CoordinatorState,
         events: &[(Lsn, Record)],
         tell: impl FnOnce() + Send + 'static,
     ) -> Done<()> {

@@ -30,6 +30,7 @@ pub use views::{
 };
 
 use crate::admission::Shared;
+use crate::audit;
 use crate::entries;
 use crate::latency::LatencyFigures;
 use crate::owners::OwnersSeen;
@@ -250,6 +251,10 @@ impl Handle {
         Self { shared }
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Admits a batch of requests, transfers and operations on holds in any mixture, in order, or
     /// refuses it at once. Never waits. A vector of transfers becomes one of requests in place.
     ///
@@ -382,13 +387,15 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
-        let (goes_on, terms) = (false, refunds::Terms { deadline, owners: owners.clone() });
-        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
+        let (goes_on, audit) = (false, audit::current());
+        let terms = refunds::Terms { deadline, owners: owners.clone(), audit: audit.clone() };
+        let submission =
+            Submission { requests, reply, permit, arrived, deadline, goes_on, owners, audit };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer, terms })
     }
 
-    fn check_disk(&self) -> Result<(), RequestError> {
+    pub(crate) fn check_disk(&self) -> Result<(), RequestError> {
         self.shared.disk.refusal().map_or(Ok(()), Err)
     }
 
@@ -406,9 +413,16 @@ impl Handle {
     }
 
     /// Queues a task made with a fresh reply channel and waits for the reply.
-    async fn ask<T>(&self, task: impl FnOnce(Reply<T>) -> Task) -> Result<T, RequestError> {
+    pub(crate) async fn ask<T>(
+        &self,
+        task: impl FnOnce(Reply<T>) -> Task,
+    ) -> Result<T, RequestError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.queue(task(reply))?;
+        let task = match (task(reply), audit::current()) {
+            (task @ Task::Audit { .. }, _) | (task, None) => task,
+            (task, Some(seed)) => Task::Audited(seed, Box::new(task)),
+        };
+        self.shared.queue(task)?;
         answer.await.map_err(|e| self.shared.stopped(&e))?
     }
 

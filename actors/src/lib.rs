@@ -11,13 +11,14 @@
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
 //! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
 //! [`proof`] signs checkpoints of the journal, [`feed`] gives decided events to those who
-//! follow, [`history`] looks back.
+//! follow, [`history`] looks back, [`audit`] tells who did what.
 
 mod account_history;
 mod accounts;
 mod admission;
 mod answers;
 mod attend;
+pub mod audit;
 mod background;
 mod backlog;
 mod clock;

@@ -12,6 +12,7 @@
 
 use crate::admission::Shared;
 use crate::answers::{Answers, Rest};
+use crate::audit::Seed;
 use crate::entries::blocking;
 use crate::handle::{Handle, RefundView, RefundsPage, RequestError};
 use crate::owners::OwnersSeen;
@@ -32,6 +33,8 @@ pub(crate) struct Terms {
     pub deadline: Option<Instant>,
     /// Owners that its caller's right to it depends on.
     pub owners: Option<OwnersSeen>,
+    /// The call that an audit event will tell of.
+    pub audit: Option<Arc<Seed>>,
 }
 
 /// Has the rest of a submission decided, in as many turns as it takes: one, unless it refunds
@@ -51,7 +54,9 @@ pub(crate) async fn go_on(
         let goes_on = !answers.outcomes.is_empty();
         let deadline = terms.deadline.filter(|_| !goes_on);
         let (permit, owners) = (rest.permit, terms.owners.clone());
-        let submission = Submission { requests, reply, permit, arrived, deadline, goes_on, owners };
+        let audit = terms.audit.clone();
+        let submission =
+            Submission { requests, reply, permit, arrived, deadline, goes_on, owners, audit };
         shared.queue(Task::Transfers(submission))?;
         let part = answer.await.map_err(|e| shared.stopped(&e))??;
         answers.append(part.answers);

@@ -5,11 +5,13 @@
 //! again. Once taken it is decided and journalled, whatever the clock says.
 
 use crate::answers::OutcomesSender;
+use crate::audit::Seed;
 use crate::driven::{DrivenRead, DrivenTask};
 use crate::dry_run::{Concerning, Copied};
 use crate::handle::{HoldNow, HoldState, HoldView, RequestError, StateSummary};
 use crate::owners::OwnersSeen;
 use ducat_engine::account_event::Opening;
+use ducat_engine::audit::AuditEvent;
 use ducat_engine::coordinator::{FeeQuote, FeeTarget};
 use ducat_engine::fees::{FeeFault, Fees, Schedule};
 use ducat_engine::holds::Hold;
@@ -41,6 +43,8 @@ pub(crate) struct Submission {
     pub goes_on: bool,
     /// Owners that its caller's right to it depends on.
     pub owners: Option<OwnersSeen>,
+    /// The call that an audit event will tell of.
+    pub audit: Option<Arc<Seed>>,
 }
 
 impl Submission {
@@ -106,6 +110,13 @@ pub(crate) type AssetResult = Result<(Currency, bool), CurrencyError>;
 /// One thing to do, in order of arrival.
 pub(crate) enum Task {
     Transfers(Submission),
+    /// What is done on behalf of a call that an audit event will tell of.
+    Audited(Arc<Seed>, Box<Task>),
+    /// Accesses that wrote nothing are told of; the last one's LSN is the answer.
+    Audit {
+        events: Vec<Box<AuditEvent>>,
+        reply: Reply<Lsn>,
+    },
     OpenAccounts {
         accounts: Vec<Opening>,
         reply: Reply<Vec<AccountOutcome>>,

@@ -7,6 +7,7 @@
 //! [`crate::refusal_pace`]). What its client has still to send is read and thrown away. A reset would stop the client, but HTTP/2 counts
 //! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
+use crate::audit::{self, Auditor};
 use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::deadline::Deadline;
 use crate::identity::{Caller, Guard};
@@ -15,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::rates::places::{Place, Places};
 use crate::rates::{self, Limits};
 use crate::refusal_pace::RefusalPace;
-use crate::services::Services;
+use crate::services::{self, Services};
 use crate::status::Refusal;
 use crate::tls::Peer;
 use crate::unread::Unread;
@@ -24,6 +25,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use prost::bytes::Bytes;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -58,6 +60,7 @@ pub struct Gate {
     limits: Option<Arc<Limits>>,
     places: Option<Arc<Places>>,
     metrics: Option<Arc<Metrics>>,
+    auditor: Option<Arc<Auditor>>,
 }
 
 /// The headers of answers that refuse, made once, and when those leave that the load refuses.
@@ -84,7 +87,8 @@ impl Gate {
         let calls = Arc::new(Semaphore::new(max));
         let refusals = Arc::new(refusals);
         let (guard, limits, places, metrics) = (None, None, None, None);
-        Self { calls, handle, requests, refusals, guard, limits, places, metrics }
+        let auditor = None;
+        Self { calls, handle, requests, refusals, guard, limits, places, metrics, auditor }
     }
 
     /// The same, with a guard that asks who is calling.
@@ -109,6 +113,12 @@ impl Gate {
     #[must_use]
     pub fn measured_by(self, metrics: Option<Arc<Metrics>>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, with somebody who tells who did what.
+    #[must_use]
+    pub fn audited_by(self, auditor: Option<Arc<Auditor>>) -> Self {
+        Self { auditor, ..self }
     }
 
     /// A place for the call, or the headers of its refusal; that waits its turn where it has a
@@ -187,13 +197,31 @@ pub struct Gated {
     services: Services,
     connection: Arc<Unread>,
     peer: Option<Arc<Peer>>,
+    address: Option<IpAddr>,
 }
 
 impl Gated {
     /// For a connection with these unread answers.
     #[must_use]
     pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
-        Self { gate, services, connection, peer: None }
+        Self { gate, services, connection, peer: None, address: None }
+    }
+
+    /// The same, for a connection from this address.
+    #[must_use]
+    pub fn from_address(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// The call as the audit trail knows it.
+    fn audited(&self, request: &http::Request<Incoming>, now: Instant) -> Option<audit::Call> {
+        let auditor = self.gate.auditor.as_ref()?;
+        let caller = request.extensions().get::<Caller>().cloned().or_else(|| {
+            let guard = self.gate.guard.as_ref()?;
+            guard.denied_caller(request.headers(), self.peer.as_deref())
+        });
+        let path = request.uri().path();
+        Some(auditor.call(path, request.headers(), caller.as_ref(), self.address, now))
     }
 
     /// The same, for a connection whose client has shown this certificate.
@@ -280,9 +308,13 @@ impl Gated {
         // A call that finds no place takes nothing from its caller's rate.
         let own = self.ask_who(&mut request).and_then(|()| self.place(&request));
         let own = own.and_then(|own| self.count(&request).map(|()| own));
+        let audited = self.audited(&request, now);
         let own = match own {
             Ok(own) => own,
             Err(headers) => {
+                if let Some(audited) = audited {
+                    audited.refused_at_gate(&headers);
+                }
                 let refusing = refuse(headers, request.into_body(), None);
                 return Box::pin(async move { Ok(refusing.await) });
             }
@@ -291,23 +323,43 @@ impl Gated {
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
+        if let Some(audited) = &audited {
+            request.extensions_mut().insert(audited.clone());
+        }
         let connection = Arc::clone(&self.connection);
         let call = Arc::new(Call { connection, _place: place, _own: own });
         let answering = self.services.call(request);
+        let Some(audited) = audited else {
+            return Box::pin(finish(answering, deadline, intake, call));
+        };
+        let handle = self.gate.handle.clone();
+        let answering = audited.scope(finish(answering, deadline, intake, call));
         Box::pin(async move {
-            let Ok(mut response) = match deadline {
-                None => answering.await,
-                Some(Deadline(end)) => {
-                    let in_time = tokio::time::timeout_at(end.into(), answering).await;
-                    in_time.unwrap_or_else(|_elapsed| Ok(too_late()))
-                }
-            };
-            // A call has been worked on; a stream, which has only begun, keeps its own.
-            drop(intake);
-            let rooms = response.extensions_mut().remove::<Rooms>();
-            Ok(response.map(|inner| Answer::new(inner, call, rooms)))
+            let Ok(response) = answering.await;
+            audited.over(response.headers(), &handle).await;
+            Ok(response)
         })
     }
+}
+
+/// The answer to a call that was let in, in time or not.
+async fn finish(
+    answering: services::Answering,
+    deadline: Option<Deadline>,
+    intake: Option<Intake>,
+    call: Arc<Call>,
+) -> Result<http::Response<Answer>, Infallible> {
+    let Ok(mut response) = match deadline {
+        None => answering.await,
+        Some(Deadline(end)) => {
+            let in_time = tokio::time::timeout_at(end.into(), answering).await;
+            in_time.unwrap_or_else(|_elapsed| Ok(too_late()))
+        }
+    };
+    // A call has been worked on; a stream, which has only begun, keeps its own.
+    drop(intake);
+    let rooms = response.extensions_mut().remove::<Rooms>();
+    Ok(response.map(|inner| Answer::new(inner, call, rooms)))
 }
 
 /// To a call whose deadline passed while it was worked on: its client has given it up, and

@@ -537,9 +537,10 @@ impl Ledger for LedgerService {
         let deadline = Deadline::of(&request);
         let caller = self.caller(&request)?;
         let intake = Intake::of(&request, self.streams.room_timeout);
+        let audit = request.extensions().get::<crate::audit::Call>().cloned();
         let batches = request.into_inner();
         let limits = self.limits.clone();
-        let requests = stream::Requests { batches, deadline, intake, caller, limits };
+        let requests = stream::Requests { batches, deadline, intake, caller, limits, audit };
         let metrics = self.metrics.clone();
         let answers = stream::start(
             self.handle.clone(),

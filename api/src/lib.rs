@@ -12,6 +12,7 @@
 
 pub mod alerts;
 pub mod allocator;
+pub mod audit;
 pub mod budget;
 pub mod certs;
 pub mod client;

@@ -11,6 +11,7 @@
 //! a bounded time whatever is still open is cut.
 
 use crate::alerts::Alerts;
+use crate::audit::{AuditService, Auditor};
 use crate::budget::Budget;
 use crate::connections::Connections;
 use crate::driven_service::DrivenService;
@@ -23,6 +24,7 @@ use crate::outside::Breaker;
 use crate::proto;
 use crate::rates::Limits;
 use crate::rates::places::Places;
+use crate::servers::audit_server::AuditServer;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::servers::sagas_server::SagasServer;
@@ -91,6 +93,8 @@ pub struct ServerOptions {
     pub calls_per_principal_max: usize,
     /// How much each caller may ask for. Default `None`: whatever the bounds of all leave.
     pub limits: Option<Arc<Limits>>,
+    /// Tells who did what. Default `None`: nobody does.
+    pub audit: Option<Arc<Auditor>>,
     /// Counts calls and batches. Default `None`: nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
     /// Watches for alerts in what `metrics` counts, and tells them. Default `None`.
@@ -116,6 +120,7 @@ impl Default for ServerOptions {
             guard: None,
             calls_per_principal_max: 4096,
             limits: None,
+            audit: None,
             metrics: None,
             alerts: None,
             breakers: Vec::new(),
@@ -155,6 +160,7 @@ pub async fn serve(
 ) -> Result<Drained, ServeError> {
     let (switch, draining) = Draining::new();
     let (engine, started) = (handle.clone(), info.started);
+    let telling = handle.clone();
     let (health, health_service) = tonic_health::server::health_reporter();
     let (streams, answers) = (options.streams.clone(), options.answers.clone());
     let guarded = options.guard.is_some();
@@ -170,9 +176,11 @@ pub async fn serve(
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
         .with_places(places.clone())
-        .measured_by(options.metrics.clone());
+        .measured_by(options.metrics.clone())
+        .audited_by(options.audit.clone());
     let verifications = Arc::<Verifications>::default();
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
+    let trail = AuditService::new(handle.clone(), options.audit.as_ref().map(|a| a.keep()));
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone())
         .verifying_with(Arc::clone(&verifications))
         .calling(options.breakers.clone(), options.alerts.clone());
@@ -182,12 +190,15 @@ pub async fn serve(
     health.set_serving::<OperatorServer<OperatorService>>().await;
     health.set_serving::<SchedulesServer<DrivenService>>().await;
     health.set_serving::<SagasServer<DrivenService>>().await;
+    health.set_serving::<AuditServer<AuditService>>().await;
 
     let mut routes = Routes::builder();
     routes.add_service(operator).add_service(health_service);
     let schedules = SchedulesServer::new(driven.clone());
     routes.add_service(schedules.max_decoding_message_size(REQUEST_BYTES_MAX));
     routes.add_service(SagasServer::new(driven).max_decoding_message_size(REQUEST_BYTES_MAX));
+    let trail = AuditServer::new(trail).max_decoding_message_size(REQUEST_BYTES_MAX);
+    routes.add_service(trail);
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
     // Aborted as soon as serving ends, however it ends.
@@ -212,6 +223,9 @@ pub async fn serve(
             watching.spawn(Arc::clone(alerts).run(Arc::clone(metrics)));
         }
     }
+    if let Some(audit) = &options.audit {
+        watching.spawn(Arc::clone(audit).run(telling.clone()));
+    }
     let watch = Watch::new(options.unread_timeout);
     let connections = Connections::new(listener, options.connections_max, watch.clone());
     watching.spawn(watch.run());
@@ -228,10 +242,14 @@ pub async fn serve(
         metrics.draining();
     }
     begin_drain(&switch, health).await;
-    match tokio::time::timeout(options.drain_timeout, serving).await {
-        Ok(()) => Ok(Drained::Completely),
-        Err(_elapsed) => Ok(Drained::TimedOut),
+    let drained = match tokio::time::timeout(options.drain_timeout, serving).await {
+        Ok(()) => Drained::Completely,
+        Err(_elapsed) => Drained::TimedOut,
+    };
+    if let Some(audit) = &options.audit {
+        audit.finish(&telling).await;
     }
+    Ok(drained)
 }
 
 /// Reflection in both versions: older tools ask only for v1alpha.
@@ -248,8 +266,14 @@ fn add_reflection(routes: &mut tonic::service::RoutesBuilder) -> Result<(), Serv
 /// Tells everyone. Those who watch the health are told first and then let go, because an open
 /// watch would keep its connection open.
 async fn begin_drain(switch: &watch::Sender<bool>, mut health: HealthReporter) {
-    let services =
-        ["", "ducat.v1.Ledger", "ducat.v1.Operator", "ducat.v1.Schedules", "ducat.v1.Sagas"];
+    let services = [
+        "",
+        "ducat.v1.Ledger",
+        "ducat.v1.Operator",
+        "ducat.v1.Schedules",
+        "ducat.v1.Sagas",
+        "ducat.v1.Audit",
+    ];
     for service in services {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }

@@ -50,15 +50,20 @@ pub(crate) async fn serve(
             connection = connections.next() => connection,
         };
         let calls = Gated::new(gate.clone(), services.clone(), connection.unread());
+        let calls = calls.from_address(connection.peer().map(|address| address.ip()));
         if let Some(tls) = &options.tls {
             let (tls, http, watcher) = (Arc::clone(tls), http.clone(), graceful.watcher());
-            let metrics = options.metrics.clone();
+            let (metrics, audit) = (options.metrics.clone(), options.audit.clone());
+            let address = connection.peer().map(|address| address.ip());
             tokio::spawn(async move {
                 let _open = metrics.as_ref().map(Metrics::connection);
-                if serve_encrypted(connection, tls, http, calls, watcher).await.is_err()
-                    && let Some(metrics) = metrics
-                {
+                let served = serve_encrypted(connection, tls, http, calls, watcher).await;
+                let Err(error) = served else { return };
+                if let Some(metrics) = metrics {
                     metrics.handshake_failed();
+                }
+                if let Some(audit) = audit {
+                    audit.handshake_failed(address, &error.to_string());
                 }
             });
             continue;

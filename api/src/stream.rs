@@ -16,6 +16,7 @@
 //! over before it was begun is refused as expired. A drain ends the reading; what is in
 //! flight is still answered.
 
+use crate::audit;
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
 use crate::identity::Caller;
@@ -184,6 +185,8 @@ pub struct Requests {
     pub caller: Caller,
     /// How many of them they may send.
     pub limits: Option<Arc<Limits>>,
+    /// The call as the audit trail knows it, where one is kept.
+    pub audit: Option<audit::Call>,
 }
 
 /// Serves one stream on tasks of its own; they end with the stream.
@@ -304,18 +307,18 @@ impl Reader {
         if let Some(limits) = &self.requests.limits
             && let Err(refusal) = limits.take(Some(caller), rates::STREAM, count)
         {
-            return Ok(Batch::Refused { tag, error: refusal.into_batch_error() });
+            return Ok(self.refused(tag, refusal.into_batch_error()));
         }
         let converted = match converted {
             Ok(converted) => converted,
             Err(violations) => {
-                return Ok(Batch::Refused { tag, error: violations.into_batch_error() });
+                return Ok(self.refused(tag, violations.into_batch_error()));
             }
         };
         let permit = match checks::requests(&self.handle, caller, &converted).await {
             Ok(permit) => permit,
             Err(denied) => {
-                return Ok(Batch::Refused { tag, error: denied.into_batch_error() });
+                return Ok(self.refused(tag, denied.into_batch_error()));
             }
         };
         if dry_run {
@@ -324,7 +327,12 @@ impl Reader {
         }
         let owners = permit.owners();
         let submitted = self.handle.submit_when_room_owned(converted, deadline, owners);
-        let refusal = match tokio::time::timeout(self.room_timeout, submitted).await {
+        let submitted = tokio::time::timeout(self.room_timeout, submitted);
+        let submitted = match &self.requests.audit {
+            Some(call) => call.batch(submitted).await,
+            None => submitted.await,
+        };
+        let refusal = match submitted {
             Ok(Ok(pending)) => {
                 return Ok(Batch::Admitted { tag, asked, currencies, pending, permit });
             }
@@ -332,7 +340,15 @@ impl Reader {
             Ok(Err(error)) => Refusal::from(error),
             Err(_elapsed) => Refusal::no_room(self.room_timeout),
         };
-        Ok(Batch::Refused { tag, error: refusal.into_batch_error() })
+        Ok(self.refused(tag, refusal.into_batch_error()))
+    }
+
+    /// A batch that is not let through, which the audit trail tells.
+    fn refused(&self, tag: u64, error: BatchError) -> Batch {
+        if let Some(call) = &self.requests.audit {
+            call.batch_refused(Code::from(error.grpc_code), &error.reason, &error.message);
+        }
+        Batch::Refused { tag, error }
     }
 }
 

@@ -65,7 +65,7 @@ impl Checker<'_> {
             },
             Record::StatusChanged { slot, status } => self.set_status(lsn, *slot, *status),
             // The requests that schedules and sagas make are events of their own.
-            Record::AssetDefined { .. } | Record::Driven(_) => {}
+            Record::AssetDefined { .. } | Record::Driven(_) | Record::Audit(_) => {}
             Record::HoldRefused(_) => {
                 self.refuse(stored.as_ref().expect("it decides an operation"));
                 self.hold_event(event);

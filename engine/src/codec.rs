@@ -8,12 +8,14 @@
 //! (RUSTSEC-2025-0141), so nothing outside this file knows of it; a stored fixture holds the
 //! format: see `tests/record_format.rs`. Why, and what was measured: `docs/adr/0005`.
 
+pub(crate) mod audit;
 pub(crate) mod driven;
 mod fees;
 mod holds;
 mod noted;
 mod terms;
 
+pub use audit::AUDIT_EVENT_BYTES_MAX;
 pub use driven::{DRIVEN_BYTES_MAX, DRIVEN_EVENT_BYTES_MAX};
 pub(crate) use fees::{fees_bytes, fees_of};
 pub use noted::NOTE_BYTES_MAX;
@@ -28,8 +30,8 @@ use bincode::Options;
 use thiserror::Error;
 use unsigned_varint::encode as varint;
 
-/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`] and
-/// [`DRIVEN_EVENT_BYTES_MAX`], and by [`NOTE_BYTES_MAX`] where a note stands around it.
+/// No record is longer, in bytes, but for those of [`ACCOUNT_EVENT_BYTES_MAX`],
+/// [`AUDIT_EVENT_BYTES_MAX`] and [`DRIVEN_EVENT_BYTES_MAX`], and by [`NOTE_BYTES_MAX`] where a note stands around it.
 pub const RECORD_BYTES_MAX: usize = 512;
 
 /// No record of an account's opening or change is longer, in bytes: all its texts at their
@@ -69,6 +71,8 @@ const FEE_EVENT: u8 = 61;
 const FEE_LEG: u8 = 62;
 /// An event of a schedule or a saga.
 const DRIVEN: u8 = 80;
+/// Who did what.
+const AUDIT: u8 = 130;
 
 /// Bytes that are no record.
 #[derive(Debug, Error)]
@@ -163,6 +167,10 @@ fn put_other(record: &Record, out: &mut Vec<u8>) {
             out.push(DRIVEN);
             return driven::put(&**event, out);
         }
+        Record::Audit(event) => {
+            out.push(AUDIT);
+            return audit::put(event, out);
+        }
         Record::Account(event) => {
             out.push(ACCOUNT);
             let put = account_options().serialize_into(&mut *out, event);
@@ -224,6 +232,7 @@ fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
             Record::Termed(_) | Record::Noted(_) => Err(Malformed::Field("terms of an event")),
             Record::FeeEvent(_) | Record::FeeLeg(_) => Err(Malformed::Field("tag of a fee")),
             Record::Driven(_) => Err(Malformed::Field("events of a schedule or a saga")),
+            Record::Audit(_) => Err(Malformed::Field("tag of an audit event")),
             record => Ok(record),
         },
         [FEE_EVENT] => fees::take(rest, Record::FeeEvent),
@@ -241,6 +250,7 @@ fn take_plain(rest: &mut &[u8]) -> Result<Record, Malformed> {
         }
         [EXPIRED] => holds::take_expired(rest).map(Record::Expired),
         [DRIVEN] => driven::take_event(rest),
+        [AUDIT] => audit::take(rest),
         [tag] => Err(Malformed::Tag(tag)),
     }
 }

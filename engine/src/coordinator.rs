@@ -389,6 +389,11 @@ impl Coordinator {
         self.last_time_ns
     }
 
+    /// Gives an audit event its LSN, which is all that it changes.
+    pub fn audit_lsn(&mut self) -> Lsn {
+        self.next_event()
+    }
+
     pub(crate) fn next_event(&mut self) -> Lsn {
         let lsn = self.next_lsn;
         self.next_lsn = lsn.next();

@@ -34,6 +34,8 @@ pub enum EventKind {
     Saga,
     /// A schedule of fees was defined, attached or detached.
     Fees,
+    /// Somebody's access is told of. Of no feed.
+    Audit,
 }
 
 /// What an event does to the balance of one account.
@@ -79,6 +81,7 @@ impl Record {
                 DrivenEvent::Saga(_) => EventKind::Saga,
             },
             Self::FeeEvent(_) => EventKind::Fees,
+            Self::Audit(_) => EventKind::Audit,
             Self::FeeLeg(leg) => match leg.did {
                 FeeDid::Taken { .. } => EventKind::Posted,
                 FeeDid::Refused { .. } => EventKind::Refused,
@@ -109,7 +112,7 @@ impl Record {
             Self::Refused(r) | Self::RefusedLinked(r) => [of(&r.debit), of(&r.credit)],
             Self::AccountOpened(spec) => [Some(Named::Id(spec.id)), None],
             Self::StatusChanged { slot, .. } => [Some(Named::Slot(*slot)), None],
-            Self::AssetDefined { .. } | Self::Driven(_) => [None, None],
+            Self::AssetDefined { .. } | Self::Driven(_) | Self::Audit(_) => [None, None],
             Self::Held(h) => [Some(Named::Slot(h.debit)), Some(Named::Slot(h.credit))],
             Self::Captured(c) => [Some(Named::Slot(c.debit)), Some(Named::Slot(c.credit))],
             Self::Voided(v) => [Some(Named::Slot(v.debit)), None],
@@ -166,6 +169,7 @@ impl Record {
             | Self::HoldRefused(_)
             | Self::RefundRefused(_)
             | Self::Driven(_)
+            | Self::Audit(_)
             | Self::Account(_) => return [None, None],
         };
         // No amount is above AMOUNT_MAX: far below the end of the range.

@@ -373,6 +373,8 @@ impl Ledger {
             }
             Record::Account(event) => self.apply_account(lsn, event)?,
             Record::Driven(event) => self.coordinator.follow_driven(lsn, time_ns, event)?,
+            // It tells of what others did.
+            Record::Audit(_) => {}
             Record::StatusChanged { slot, status } => {
                 self.check_slot(lsn, *slot)?;
                 self.host_mut(*slot).set_status(*slot, lsn, *status)?;

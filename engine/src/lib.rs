@@ -15,6 +15,7 @@ pub mod account;
 pub mod account_event;
 mod accounts;
 pub mod ahead;
+pub mod audit;
 pub mod batch;
 pub mod codec;
 pub mod coordinator;

@@ -19,6 +19,7 @@ pub use refunds::{Found, RefundRefused, Refunded};
 pub use terms::TermedRecord;
 
 use crate::account_event::AccountEvent;
+use crate::audit::AuditEvent;
 use crate::driven::DrivenEvent;
 use crate::ids::{AccountId, Lsn, Slot, TransferId};
 use crate::money::CurrencyId;
@@ -81,6 +82,8 @@ pub enum Record {
     FeeLeg(Box<FeeLeg>),
     /// An event of a schedule or a saga.
     Driven(Box<DrivenEvent>),
+    /// Who did what. It changes nothing.
+    Audit(Box<AuditEvent>),
 }
 
 /// A posted transfer. Its kind follows from which account is external, unless a [`NotedRecord`]
@@ -216,6 +219,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
+            | Self::Audit(_)
             | Self::Account(_)
             | Self::FeeEvent(_)
             | Self::FeeLeg(_) => None,
@@ -243,6 +247,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
+            | Self::Audit(_)
             | Self::Account(_)
             | Self::FeeEvent(_)
             | Self::FeeLeg(_) => false,
@@ -271,6 +276,7 @@ impl Record {
             | Self::AssetDefined { .. }
             | Self::Expired(_)
             | Self::Driven(_)
+            | Self::Audit(_)
             | Self::Account(_)
             | Self::FeeEvent(_)
             | Self::FeeLeg(_) => false,

@@ -129,6 +129,8 @@ pub(super) fn named(seen: &Seen, known: &Known<'_>) -> Option<FeedEvent> {
             }
         },
         Record::Driven(event) => What::Driven(event.clone()),
+        // The filter takes none.
+        Record::Audit(_) => return None,
         Record::AssetDefined { code, digits } => {
             What::AssetDefined { code: code.clone(), digits: *digits }
         }

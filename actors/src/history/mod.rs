@@ -26,6 +26,7 @@ pub use trial::{Sides, TrialBalance, TrialRow};
 pub use value::ValueQuery;
 
 pub(crate) use audit::verify_balances;
+pub(crate) use moment::last_decided_at;
 pub(crate) use statement::{balance_at, page};
 pub(crate) use trial::trial_balance;
 pub(crate) use value::page as value_page;

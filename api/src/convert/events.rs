@@ -100,6 +100,8 @@ const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
         EventKind::Schedule => proto::EventKind::Schedule,
         EventKind::Saga => proto::EventKind::Saga,
         EventKind::Fees => proto::EventKind::Fees,
+        // Of no feed.
+        EventKind::Audit => proto::EventKind::Unspecified,
     }
 }
 

@@ -19,6 +19,7 @@ use super::rights::Grant;
 use crate::proto;
 use crate::status::Refusal;
 use crate::violation::{Place, Violations};
+use ducat_actors::audit;
 use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, HoldState, StoredRequest};
 use ducat_actors::owners::OwnersSeen;
 use ducat_engine::ids::{AccountId, TransferId};
@@ -75,6 +76,11 @@ impl Sides {
 /// # Errors
 /// `PERMISSION_DENIED`; the sentence names the first one that is not, and not whether it exists.
 pub async fn accounts(handle: &Handle, caller: &Caller, ids: &[AccountId]) -> Result<(), Refusal> {
+    if let ([id, more @ ..], Some(seed)) = (ids, audit::current()) {
+        let more = more.len();
+        let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+        seed.is_about(|| format!("account {id}{others}"));
+    }
     if caller.sees_all() {
         return Ok(());
     }
@@ -434,5 +440,8 @@ fn scope_sentence(caller: &Caller, what: &str) -> String {
 
 fn out_of_scope(caller: &Caller, what: String) -> Refusal {
     caller.count_denied();
+    if let Some(seed) = audit::current() {
+        seed.is_about(|| what.clone());
+    }
     Refusal::new(Code::PermissionDenied, OUT_OF_SCOPE, scope_sentence(caller, &what))
 }

@@ -162,6 +162,11 @@ impl Guard {
         Ok(caller)
     }
 
+    /// Who makes a call that was refused for want of a right; for the audit trail.
+    pub fn denied_caller(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&Peer>) -> Option<Caller> {
+        self.identify(headers, peer, now_s()).ok()
+    }
+
     fn identify(
         self: &Arc<Self>,
         headers: &HeaderMap,

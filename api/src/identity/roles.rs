@@ -166,6 +166,8 @@ pub const CALLS: &[Call] = &[
     call("/ducat.v1.Operator/PruneSnapshots", RUNS, Whole),
     call("/ducat.v1.Operator/CreateBackup", RUNS, Whole),
     call("/ducat.v1.Operator/VerifyBalances", CHECKS, Whole),
+    call("/ducat.v1.Audit/ListAuditEvents", CHECKS, Whole),
+    call("/ducat.v1.Audit/GetAuditSummary", CHECKS, Whole),
     call("/grpc.health.v1.Health/Check", ANYONE, Nothing),
     call("/grpc.health.v1.Health/Watch", ANYONE, Nothing),
     call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYONE, Nothing),

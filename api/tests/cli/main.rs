@@ -1,6 +1,7 @@
 //! The binary `ducat` from the outside: a real server, real commands, real data.
 
 mod accounts;
+mod audit;
 mod backup;
 mod books;
 mod driven;

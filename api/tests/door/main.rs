@@ -1,7 +1,9 @@
 //! The door as gateways, auditors and attackers find it: identity, roles and scopes call by call,
-//! certificates and handshakes that must not be let in, configuration, figures, alerts.
+//! certificates and handshakes that must not be let in, configuration, figures, alerts,
+//! and who did what.
 
 mod alerts;
+mod audit;
 mod figures;
 mod floods;
 mod handshakes;

@@ -4,6 +4,7 @@ use crate::world::{BANK, Secrets, Server, account, open, transfer, transfer_id};
 use ducat_api::client::{Client, ClientError};
 use ducat_api::identity::guard::Trust;
 use ducat_api::identity::roles::CALLS;
+use ducat_api::proto::audit_client::AuditClient;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
 use ducat_api::proto::sagas_client::SagasClient;
@@ -81,6 +82,8 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Operator/PruneSnapshots", ("o", Never)),
         ("Operator/CreateBackup", ("o", Never)),
         ("Operator/VerifyBalances", ("a", Never)),
+        ("Audit/ListAuditEvents", ("a", Never)),
+        ("Audit/GetAuditSummary", ("a", Never)),
     ])
 }
 
@@ -243,6 +246,14 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
         }
         "Operator/QuoteFee" => {
             operator.quote_fee(proto::QuoteFeeRequest::default()).await.map(|_| true)?
+        }
+        "Audit/ListAuditEvents" => {
+            let request = proto::ListAuditEventsRequest::default();
+            AuditClient::new(client.connection()).list_audit_events(request).await.map(|_| true)?
+        }
+        "Audit/GetAuditSummary" => {
+            let request = proto::GetAuditSummaryRequest::default();
+            AuditClient::new(client.connection()).get_audit_summary(request).await.map(|_| true)?
         }
         driven => ask_driven(client, driven).await?,
     })

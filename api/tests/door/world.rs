@@ -1,7 +1,8 @@
 //! A server that asks who is calling, and the credentials of everybody who calls it.
 
-use ducat_actors::handle::EngineOptions;
+use ducat_actors::handle::{EngineOptions, Handle};
 use ducat_actors::start::Engine;
+use ducat_api::audit::Auditor;
 use ducat_api::certs::{Authority, Pair};
 use ducat_api::client::{Client, Credentials};
 use ducat_api::compose;
@@ -111,7 +112,7 @@ pub struct Server {
     pub limits: Arc<Limits>,
     pub metrics: Arc<Metrics>,
     encrypted: bool,
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl Server {
@@ -128,6 +129,13 @@ impl Server {
     pub async fn with_places(trust: Trust, calls_per_principal_max: usize) -> Self {
         let options = ServerOptions { calls_per_principal_max, ..ServerOptions::default() };
         Self::with(None, Some(trust), &Rates::default(), options).await
+    }
+
+    /// One that keeps an audit trail.
+    pub async fn audited(tls: Option<Arc<Tls>>, trust: Trust, auditor: &Arc<Auditor>) -> Self {
+        let audit = Some(Arc::clone(auditor));
+        let options = ServerOptions { audit, ..ServerOptions::default() };
+        Self::with(tls, Some(trust), &Rates::default(), options).await
     }
 
     async fn with(
@@ -161,7 +169,12 @@ impl Server {
             ..bounds
         };
         tokio::spawn(serve(listener, engine.handle(), info, options, std::future::pending()));
-        Self { address, guard, limits, metrics, encrypted, _engine: engine }
+        Self { address, guard, limits, metrics, encrypted, engine }
+    }
+
+    /// The engine's own door.
+    pub fn handle(&self) -> Handle {
+        self.engine.handle()
     }
 
     /// A client with these credentials; the CA is added where it is needed.

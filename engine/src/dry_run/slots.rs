@@ -60,6 +60,9 @@ pub(super) fn relocate(record: &mut Record, to: impl Fn(Slot) -> Slot + Copy) {
                 *slot = to(*slot);
             }
         }
-        Record::AccountOpened(_) | Record::AssetDefined { .. } | Record::Driven(_) => {}
+        Record::AccountOpened(_)
+        | Record::AssetDefined { .. }
+        | Record::Driven(_)
+        | Record::Audit(_) => {}
     }
 }

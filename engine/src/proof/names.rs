@@ -161,6 +161,7 @@ impl Names {
                 };
                 Event::Driven { saga, id, what: texts::of_driven(event) }
             }
+            Record::Audit(event) => Event::Audited { access: texts::of_audit(event) },
             Record::AssetDefined { code, digits } => {
                 let what = || Unnamed { lsn, what: format!("asset {code}") };
                 Event::AssetDefined(CurrencyText::new(code, *digits).ok_or_else(what)?)

@@ -136,6 +136,11 @@ pub enum Event {
         /// The digest of how: of the record's bytes.
         change: Hash,
     },
+    /// Somebody's access was told of.
+    Audited {
+        /// The digest of how: of the record's bytes, [`super::texts::of_audit`].
+        access: Hash,
+    },
     /// A refund was refused.
     RefundRefused(RefundRefused),
     /// An account was opened, with a profile.
@@ -297,6 +302,7 @@ const FEE_DECIDED: u8 = 60;
 const FEES_CHANGED: u8 = 61;
 const DRIVEN: u8 = 80;
 const NOTED: u8 = 110;
+const AUDITED: u8 = 130;
 
 impl Statement {
     /// Appends the statement's bytes to `out`.
@@ -370,6 +376,10 @@ impl Statement {
             Event::FeesChanged { change } => {
                 out.push(FEES_CHANGED);
                 out.extend_from_slice(change);
+            }
+            Event::Audited { access } => {
+                out.push(AUDITED);
+                out.extend_from_slice(access);
             }
             Event::Driven { saga, id, what } => {
                 out.extend_from_slice(&[DRIVEN, u8::from(*saga)]);
@@ -495,6 +505,7 @@ impl Statement {
                     bounds: rest.bounds()?,
                 },
             },
+            AUDITED => Event::Audited { access: rest.array()? },
             DRIVEN => Event::Driven {
                 saga: rest.bool("flag of a saga")?,
                 id: u128::from_be_bytes(rest.array()?),

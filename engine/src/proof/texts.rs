@@ -13,7 +13,8 @@
 //! ```
 
 use super::merkle::Hash;
-use crate::codec::driven;
+use crate::audit::AuditEvent;
+use crate::codec::{audit, driven};
 use crate::driven::DrivenEvent;
 use crate::note::Note;
 use crate::profile::{AccountKind, Profile, ProfileChange};
@@ -76,6 +77,14 @@ pub fn of_note(note: &Note) -> Hash {
 pub fn of_driven(event: &DrivenEvent) -> Hash {
     let mut bytes = Vec::new();
     driven::put(event, &mut bytes);
+    Sha256::digest(&bytes).into()
+}
+
+/// The digest of an audit event.
+#[must_use]
+pub fn of_audit(event: &AuditEvent) -> Hash {
+    let mut bytes = Vec::new();
+    audit::put(event, &mut bytes);
     Sha256::digest(&bytes).into()
 }
 

@@ -1,6 +1,7 @@
 //! Events of a journal as people and scripts read them: accounts by the callers' ids, amounts as
 //! decimal texts in the currency's digits.
 
+mod audit;
 mod driven;
 mod fees;
 mod holds;
@@ -37,7 +38,7 @@ pub struct EventLine {
     /// `limits-changed`, `asset-defined`, or of a hold: `held`, `captured`, `voided`, `extended`,
     /// `expired` or `hold-refused`; `refunded`, `reversed` or `refund-refused`; `schedule` or `saga`,
     /// of which `what` says what happened; `fee`, `fee-refused`, `fee-defined`, `fee-attached` or
-    /// `fee-detached`.
+    /// `fee-detached`; `audit`, of which `access` says who did what.
     pub event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -153,6 +154,9 @@ pub struct EventLine {
     /// The attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
+    /// Who did what: the texts of an audit event as `ducat audit` exports them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<Box<ducat_api::audit::Line>>,
     /// Whether the step is being undone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     undo: bool,
@@ -202,7 +206,7 @@ pub fn accounts(ledger: &Ledger, record: &Record) -> [Option<AccountId>; 2] {
             AccountEvent::Opened(opening) => [Some(opening.spec.id), None],
             AccountEvent::Changed { slot, .. } => [of(*slot), None],
         },
-        Record::AssetDefined { .. } | Record::Driven(_) => [None, None],
+        Record::AssetDefined { .. } | Record::Driven(_) | Record::Audit(_) => [None, None],
         Record::Held(_)
         | Record::Captured(_)
         | Record::Voided(_)
@@ -279,6 +283,7 @@ impl EventLine {
                 ..line
             },
             Record::Driven(event) => line.driven(event),
+            Record::Audit(event) => line.audit(event),
             Record::AssetDefined { code, digits } => Self {
                 event: "asset-defined",
                 currency: Some(code.clone()),
@@ -452,6 +457,7 @@ impl EventLine {
                 format!("account {} changed{}", get(&self.account), self.profile())
             }
             "schedule" | "saga" => self.driven_text(),
+            "audit" => self.audit_text(),
             _ if self.event.starts_with("fee") => self.fee_text(),
             _ if self.hold.is_some() => self.hold_text(),
             _ if self.original.is_some() => self.refund_text(),

@@ -82,6 +82,7 @@ impl Figures {
             | Record::Expired(_)
             | Record::HoldRefused(_)
             | Record::Driven(_)
+            | Record::Audit(_)
             | Record::RefundRefused(_) => {}
         }
     }

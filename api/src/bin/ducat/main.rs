@@ -8,6 +8,7 @@
 mod account;
 mod archive;
 mod asset;
+mod audit;
 mod backup;
 mod balances;
 mod books;
@@ -145,6 +146,9 @@ enum Command {
 Reads the whole journal while transfers go on, at a low priority. Ends with 65 when anything is
 wrong. `ducat verify --data-dir DIR` checks the files, beside a server or without one.")]
     VerifyBalances,
+    /// Tell who did what: list, show, export and sum up the audit trail.
+    #[command(subcommand)]
+    Audit(Box<audit::AuditCommand>),
     /// Show what the engine is doing and how far its journal has come.
     Status(status::StatusArgs),
     /// Take, list, show, check and remove snapshots, from which a start is quick.
@@ -243,6 +247,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Events(args) => block_on(events::run(&global, args)),
         Command::TrialBalance(args) => books::trial_balance(&global, &args),
         Command::VerifyBalances => block_on(books::verify_balances(&global)),
+        Command::Audit(command) => block_on(audit::run(&global, *command)),
         Command::Status(args) => block_on(status::run(&global, args)),
         Command::Snapshot(command) => block_on(snapshot::run(&global, command)),
         Command::Archive(command) => archive::run(&global, &command),

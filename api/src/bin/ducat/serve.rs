@@ -9,6 +9,7 @@
 //! can connect until the state is there.
 
 mod alerts;
+mod audit;
 mod banner;
 mod failures;
 mod logs;
@@ -162,6 +163,8 @@ pub struct ServeArgs {
           value_name = "TIME")]
     verify_every: snapshots::Every,
     #[command(flatten)]
+    audit: audit::AuditArgs,
+    #[command(flatten)]
     alerts: alerts::AlertArgs,
     #[command(flatten)]
     logs: logs::LogArgs,
@@ -225,6 +228,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     check(args, file.as_ref())?;
     args.logs.check()?;
     args.alerts.webhook()?;
+    args.audit.auditor(args.security.profile, file.as_ref())?;
     let tls = args.security.tls()?;
     let trust = args.security.trust(file.as_ref())?;
     let transport = match &tls {
@@ -273,6 +277,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let webhook = args.alerts.webhook()?;
+    let trail = args.audit.auditor(args.security.profile, file.as_ref())?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
     let durable = args.durability == DurabilityArg::PowerLoss;
@@ -319,6 +324,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let alerts = webhook.map(|webhook| args.alerts.watching(webhook, &ledger, address));
     let options = ServerOptions {
         limits: Some(Arc::clone(&limits)),
+        audit: trail,
         breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
         // Alerts go by what is counted, whoever else looks at it.
         metrics: options.metrics.or_else(|| alerts.is_some().then(Metrics::new)),

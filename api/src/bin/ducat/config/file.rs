@@ -4,6 +4,7 @@
 
 use super::settings::{self, SETTINGS, Setting};
 use crate::exit::Failure;
+use ducat_api::audit::masking::{MASK_KEYS, MaskRules};
 use ducat_api::identity::rights::{PRINCIPAL_KEYS, Rights};
 use ducat_api::rates::Rates;
 use ducat_api::rates::rules::RATE_KEYS;
@@ -16,6 +17,9 @@ const PRINCIPALS: &str = "principals";
 
 /// The array of tables that says who may ask for how much.
 const RATES: &str = "rates";
+
+/// The array of tables that says what is masked in the audit trail.
+const MASKS: &str = "masks";
 
 /// More than any configuration has.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -31,6 +35,8 @@ pub struct File {
     pub rights: Rights,
     /// Who may ask for how much.
     pub rates: Rates,
+    /// What is masked in the audit trail.
+    pub masks: MaskRules,
 }
 
 impl File {
@@ -62,9 +68,14 @@ impl File {
                 file.rates = Rates::from_value(value)?;
                 continue;
             }
+            if section == MASKS {
+                check_keys(MASKS, &MASK_KEYS, &value)?;
+                file.masks = MaskRules::from_value(value)?;
+                continue;
+            }
             let known = settings::sections();
             if !known.contains(&section.as_str()) {
-                let names = known.into_iter().chain([PRINCIPALS, RATES]);
+                let names = known.into_iter().chain([PRINCIPALS, RATES, MASKS]);
                 return Err(unknown("table", &section, names));
             }
             let Value::Table(keys) = value else {
@@ -171,6 +182,8 @@ mod tests {
             ("[[principals]]\nnam = \"a\"", "[[principals]]: `nam`; did you mean `name`?"),
             ("[[rates]]\nbrust = 1", "[[rates]]: `brust`; did you mean `burst`?"),
             ("[[rates]]\nburst = 1", "exactly one of per_second"),
+            ("[[masks]]\npatern = 'x'", "[[masks]]: `patern`; did you mean `pattern`?"),
+            ("[[masks]]\nname = \"a\"\npattern = '('", "the mask `a`"),
             ("listen = \"a\"", "unknown table: `listen`"),
             ("server = 1", "`server` is a table"),
             ("[server]\ndevelopment = \"yes\"", "`server.development` is true or false"),

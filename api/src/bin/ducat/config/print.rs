@@ -24,6 +24,7 @@ pub fn print(matches: &ArgMatches, file: Option<&File>) -> String {
     if let Some(file) = file {
         text.push_str(&file.rights.to_toml());
         text.push_str(&file.rates.to_toml());
+        text.push_str(&file.masks.to_toml());
     }
     text
 }

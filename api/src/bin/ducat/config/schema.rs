@@ -3,6 +3,7 @@
 use super::settings::{SETTINGS, sections};
 use super::{is_list, is_switch};
 use clap::{Arg, CommandFactory as _};
+use ducat_api::audit::masking;
 use ducat_api::identity::rights;
 use ducat_api::rates::rules;
 use serde_json::{Map, Value, json};
@@ -25,6 +26,7 @@ pub fn schema() -> Value {
     }
     properties.insert("principals".to_owned(), rights::schema());
     properties.insert("rates".to_owned(), rules::schema());
+    properties.insert("masks".to_owned(), masking::schema());
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of `ducat serve`",

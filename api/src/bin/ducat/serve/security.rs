@@ -207,8 +207,13 @@ fn check_production(
         tls.is_some_and(|tls| tls.clients != Clients::Required),
         "tls.clients (--tls-clients): client certificates are required",
     );
+    add(
+        !args.audit.is_on(Profile::Production),
+        "audit.trail (--audit off): nobody could tell who did what",
+    );
     add(!asks_who, "principals, tokens.keys_file (--token-keys): nobody is asked who they are");
-    let keys = [args.security.tls_server_key.as_deref(), args.sign.key_file()];
+    let hash_key = args.audit.audit_hash_key.as_deref();
+    let keys = [args.security.tls_server_key.as_deref(), args.sign.key_file(), hash_key];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }

@@ -1,0 +1,418 @@
+//! The auditor at the gate: knows of every call who makes it, and what became of it.
+//!
+//! A write's event goes into the journal with what it did, by the engine. What writes nothing is told
+//! when it is over, by [`Auditor::run`]: many in one append, and nobody waits for it, but for operators'
+//! commands, whose answers leave when their events are durable.
+
+use super::calls::{self, Class};
+use super::flood::Flood;
+use super::masking::Masks;
+use crate::identity::{Caller, Role};
+use ducat_actors::audit::{self, Seed, Who};
+use ducat_actors::handle::{Handle, RequestError};
+use ducat_engine::audit::{
+    AuditEvent, AuditKind, AuditOutcome, PRINCIPAL_BYTES_MAX, Severity, WORD_BYTES_MAX,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::header::USER_AGENT;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Callers remembered, so that those who are equal are told as one.
+const CALLERS_MAX: usize = 4_096;
+
+/// What is looked at of a user agent, in bytes; these are ASCII.
+const AGENT_BYTES_MAX: usize = 512;
+
+/// Events that wait to be journalled at most; those beyond are counted as in a flood.
+const WAITING_MAX: usize = 4_096;
+
+/// Events in one append.
+const APPEND_MAX: usize = 256;
+
+/// How often it is looked whether a window is over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How the trail is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For how long events are shown.
+    pub keep: Duration,
+    /// What is masked.
+    pub masks: Masks,
+}
+
+impl Default for Options {
+    /// Seven years, the last one with its leap days.
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(2_557 * 24 * 3_600), masks: Masks::default() }
+    }
+}
+
+/// Tells who did what.
+pub struct Auditor {
+    options: Options,
+    /// By what they say of themselves: masking costs once.
+    callers: Mutex<HashMap<Said, Arc<Who>>>,
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    /// One append at a time, so that what is told stays in order.
+    turn: tokio::sync::Mutex<()>,
+    lost: AtomicU64,
+}
+
+impl fmt::Debug for Auditor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auditor").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: Vec<AuditEvent>,
+    flood: Flood,
+}
+
+/// Who calls, before anything is masked.
+#[derive(PartialEq, Eq, Hash)]
+struct Said {
+    names: String,
+    agent: String,
+    address: Option<IpAddr>,
+}
+
+/// One call, as the auditor knows it.
+#[derive(Clone)]
+pub struct Call {
+    auditor: Arc<Auditor>,
+    seed: Arc<Seed>,
+    class: Class,
+    /// A read of somebody with power over the ledger.
+    reads_with_power: bool,
+}
+
+impl Auditor {
+    /// With these options.
+    #[must_use]
+    pub fn new(options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            callers: Mutex::default(),
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            lost: AtomicU64::new(0),
+        })
+    }
+
+    /// For how long events are shown.
+    #[must_use]
+    pub fn keep(&self) -> Duration {
+        self.options.keep
+    }
+
+    /// Calls whose events could not be journalled: the disk was full, or the engine had stopped.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One object for everybody who is equal, masked.
+    fn who(&self, said: Said) -> Arc<Who> {
+        let mut all = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(&said) {
+            return Arc::clone(known);
+        }
+        if all.len() >= CALLERS_MAX {
+            all.clear();
+        }
+        let masks = &self.options.masks;
+        let who = Arc::new(Who {
+            principal: shortened(masks.name(&said.names), PRINCIPAL_BYTES_MAX),
+            address: said.address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
+            agent: shortened(masks.text(&said.agent), WORD_BYTES_MAX),
+        });
+        all.insert(said, Arc::clone(&who));
+        who
+    }
+
+    /// A call that has come through the gate, or was refused there.
+    #[must_use]
+    pub fn call(
+        self: &Arc<Self>,
+        path: &str,
+        headers: &HeaderMap,
+        caller: Option<&Caller>,
+        address: Option<IpAddr>,
+        begun: Instant,
+    ) -> Call {
+        let (method, class) = calls::class(path);
+        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let names = caller.map(names_of).unwrap_or_default();
+        // Headers are bounded, and what is remembered is bounded closer.
+        let agent = agent.get(..AGENT_BYTES_MAX).unwrap_or(agent).to_owned();
+        let who = self.who(Said { names, agent, address });
+        let changes = matches!(class, Class::Write | Class::Command) && calls::is_operators(path);
+        let severity = if changes { Severity::Notice } else { Severity::Info };
+        let seed = Seed::new(who, method, severity, trace_of(headers), begun);
+        let reads_with_power = class == Class::Read && caller.is_some_and(has_power);
+        Call { auditor: Arc::clone(self), seed, class, reads_with_power }
+    }
+
+    /// A handshake that failed.
+    pub fn handshake_failed(&self, address: Option<IpAddr>, why: &str) {
+        self.tell(AuditEvent {
+            severity: Severity::Warning,
+            outcome: AuditOutcome::Refused,
+            address: address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
+            reason: "HANDSHAKE_FAILED".to_owned(),
+            detail: self.options.masks.text(why),
+            ..AuditEvent::new(AuditKind::Login, "handshake")
+        });
+    }
+
+    /// Has the event journalled soon, alone or counted with others.
+    fn tell(&self, event: AuditEvent) {
+        let mut waiting = self.waiting();
+        if let Some(event) = waiting.flood.take(event, Instant::now()) {
+            waiting.events.push(event);
+            drop(waiting);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Journals what is told, until the engine has stopped.
+    pub async fn run(self: Arc<Self>, handle: Handle) {
+        loop {
+            let woken = tokio::time::timeout(TICK, self.wake.notified()).await;
+            if woken.is_err() {
+                let mut waiting = self.waiting();
+                let over = waiting.flood.over(Instant::now(), false);
+                waiting.events.extend(over);
+            }
+            if !self.journal(&handle).await {
+                return;
+            }
+        }
+    }
+
+    /// Journals everything that was told of so far; for the end.
+    pub async fn finish(&self, handle: &Handle) {
+        {
+            let mut waiting = self.waiting();
+            let over = waiting.flood.over(Instant::now(), true);
+            waiting.events.extend(over);
+        }
+        self.journal(handle).await;
+    }
+
+    /// Journals what waits. `false` when the engine has stopped.
+    async fn journal(&self, handle: &Handle) -> bool {
+        let _turn = self.turn.lock().await;
+        loop {
+            let mut events = std::mem::take(&mut self.waiting().events);
+            let rest = events.split_off(events.len().min(APPEND_MAX));
+            if events.is_empty() {
+                return true;
+            }
+            let told = handle.audit(events.clone()).await;
+            let mut waiting = self.waiting();
+            let newer = std::mem::replace(&mut waiting.events, rest);
+            match told {
+                Ok(_) => waiting.events.extend(newer),
+                Err(error) => {
+                    events.append(&mut waiting.events);
+                    events.extend(newer);
+                    let over = events.split_off(events.len().min(WAITING_MAX));
+                    let calls: u64 = over.iter().map(|event| event.calls).sum();
+                    self.lost.fetch_add(calls, Ordering::Relaxed);
+                    waiting.events = events;
+                    let stopped = matches!(error, RequestError::Stopped(_));
+                    if !stopped {
+                        tracing::warn!(%error, "the audit trail must wait");
+                    }
+                    return !stopped;
+                }
+            }
+        }
+    }
+}
+
+impl Call {
+    /// The call's work, on whose behalf the engine is asked.
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        audit::scope(Arc::clone(&self.seed), work)
+    }
+
+    /// A batch of a stream, each a call of its own.
+    pub fn batch<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        audit::scope(self.seed.again(), work)
+    }
+
+    /// The same, refused: it did nothing.
+    pub fn batch_refused(&self, code: Code, reason: &str, sentence: &str) {
+        let kind = match code {
+            Code::PermissionDenied => AuditKind::Denied,
+            _ => AuditKind::Write,
+        };
+        self.auditor.tell(self.refused(kind, code, reason, sentence));
+    }
+
+    /// The call was refused at the gate, with these headers.
+    pub fn refused_at_gate(&self, headers: &HeaderMap) {
+        let Some(status) = Status::from_header_map(headers) else { return };
+        let kind = match status.code() {
+            Code::Unauthenticated => AuditKind::Login,
+            _ => AuditKind::Denied,
+        };
+        self.auditor.tell(self.of_status(kind, &status));
+    }
+
+    /// The call is over, and its answer has these headers. What is to be told is; an operator's command
+    /// waits until that is durable.
+    pub async fn over(&self, headers: &HeaderMap, handle: &Handle) {
+        let status = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok);
+        let event = match (&status, self.class) {
+            (Some(status), _) if status.code() == Code::Unauthenticated => {
+                self.of_status(AuditKind::Login, status)
+            }
+            (Some(status), _) if status.code() == Code::PermissionDenied => {
+                self.of_status(AuditKind::Denied, status)
+            }
+            (_, Class::Write) if self.seed.is_told() => return,
+            (Some(status), Class::Write) => self.of_status(AuditKind::Write, status),
+            (Some(status), Class::Command) => self.of_status(AuditKind::Command, status),
+            (Some(status), Class::Read) if self.reads_with_power => {
+                self.of_status(AuditKind::Read, status)
+            }
+            (None, Class::Write) => self.seed.event(AuditKind::Write),
+            (None, Class::Command) => self.seed.event(AuditKind::Command),
+            (None, Class::Read) if self.reads_with_power => self.seed.event(AuditKind::Read),
+            (_, Class::Read | Class::Free) => return,
+        };
+        if event.kind != AuditKind::Command {
+            return self.auditor.tell(event);
+        }
+        if let Err(error) = handle.audit(vec![event]).await {
+            self.auditor.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%error, "an operator's command is missing in the audit trail");
+        }
+    }
+
+    fn of_status(&self, kind: AuditKind, status: &Status) -> AuditEvent {
+        let info = status.get_details_error_info();
+        let reason = info.map(|info| info.reason).unwrap_or_default();
+        self.refused(kind, status.code(), &reason, status.message())
+    }
+
+    fn refused(&self, kind: AuditKind, code: Code, reason: &str, sentence: &str) -> AuditEvent {
+        let event = self.seed.event(kind);
+        let failed = matches!(
+            code,
+            Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable | Code::DeadlineExceeded
+        );
+        let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
+        let severity = match kind {
+            AuditKind::Login | AuditKind::Denied => Severity::Warning,
+            _ if is_fault => Severity::Error,
+            _ => Severity::Notice,
+        };
+        let reason = if reason.is_empty() { name_of(code) } else { reason.to_owned() };
+        AuditEvent {
+            severity: severity.max(event.severity),
+            outcome: if failed { AuditOutcome::Failed } else { AuditOutcome::Refused },
+            reason,
+            detail: self.auditor.options.masks.text(sentence),
+            ..event
+        }
+    }
+}
+
+/// `INVALID_ARGUMENT`.
+fn name_of(code: Code) -> String {
+    let mut name = String::new();
+    for (at, letter) in format!("{code:?}").char_indices() {
+        if at > 0 && letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+fn names_of(caller: &Caller) -> String {
+    match caller.grants() {
+        [one] => one.name.clone(),
+        several => {
+            let names: Vec<&str> = several.iter().map(|grant| grant.name.as_str()).collect();
+            names.join(" with ")
+        }
+    }
+}
+
+/// Whether somebody looks after the ledger, or checks it.
+fn has_power(caller: &Caller) -> bool {
+    let powerful = |role: &Role| matches!(role, Role::Operator | Role::Auditor | Role::Admin);
+    caller.grants().iter().any(|grant| grant.roles.iter().any(powerful))
+}
+
+fn shortened(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        text.truncate((0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+    }
+    text
+}
+
+/// The trace id of a W3C `traceparent`; none where that is malformed.
+fn trace_of(headers: &HeaderMap) -> Option<[u8; 16]> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, id) = (parts.next()?, parts.next()?);
+    if version.len() != 2 || version == "ff" || id.len() != 32 || !id.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
+        *byte = u8::from_str_radix(&id[at..at + 2], 16).ok()?;
+    }
+    (bytes != [0; 16]).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_w3cs_or_none() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().expect("a header"));
+            trace_of(&headers)
+        };
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let found = of(&format!("00-{id}-00f067aa0ba902b7-01")).expect("well-formed");
+        assert_eq!((found[0], found[15]), (0x4b, 0x36));
+        for wrong in ["", "00", "00-xyz-1-01", &format!("ff-{id}-00f067aa0ba902b7-01"),
+                      &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+                      &format!("00-{}é-1-01", "0".repeat(30))] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn codes_are_written_as_everywhere() {
+        assert_eq!(name_of(Code::InvalidArgument), "INVALID_ARGUMENT");
+        assert_eq!(name_of(Code::Internal), "INTERNAL");
+    }
+}
