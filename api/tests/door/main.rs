@@ -2,6 +2,8 @@
 //! certificates and handshakes that must not be let in, configuration, figures, alerts.
 
 mod alerts;
+mod browser;
+mod console;
 mod figures;
 mod floods;
 mod handshakes;
@@ -10,4 +12,5 @@ mod monitoring;
 mod program;
 mod rates;
 mod scopes;
+mod webdriver;
 mod world;

@@ -93,6 +93,7 @@ pub const SETTINGS: &[Setting] = &[
     of("checkpoints", "every", "checkpoint_every"),
     of("checkpoints", "key_file", "checkpoint_key"),
     of("metrics", "listen", "metrics_listen"),
+    of("console", "listen", "console_listen"),
     of("verification", "every", "verify_every"),
     of("alerts", "webhook_url", "alerts_webhook"),
     of("alerts", "secret_file", "alerts_secret"),
