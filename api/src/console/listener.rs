@@ -76,7 +76,9 @@ pub async fn serve(listener: TcpListener, console: Arc<Console>, tls: Option<Arc
             match tls {
                 None => site.serve(stream).await,
                 Some(tls) => match tls.accept_http1(stream).await {
-                    Ok((stream, peer)) => Site { peer: peer.map(Arc::new), ..site }.serve(stream).await,
+                    Ok((stream, peer)) => {
+                        Site { peer: peer.map(Arc::new), ..site }.serve(stream).await
+                    }
                     Err(error) => tracing::debug!(%error, "a handshake of the console has failed"),
                 },
             }
@@ -231,9 +233,7 @@ fn only(methods: &'static str) -> Answer {
 
 fn with_headers(mut answer: Answer) -> Answer {
     for (name, value) in HEADERS {
-        answer
-            .headers_mut()
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     answer
 }
@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn loopback_has_its_own_names() {
-        for host in ["localhost", "LOCALHOST:4680", "127.0.0.1:1", "127.8.8.8", "[::1]:4680", "[::1]"]
+        for host in
+            ["localhost", "LOCALHOST:4680", "127.0.0.1:1", "127.8.8.8", "[::1]:4680", "[::1]"]
         {
             assert!(is_loopback_name(host), "{host}");
         }

@@ -155,7 +155,8 @@ async fn keeps_texts_texts(browser: &Browser) {
 
 /// The token is nowhere but in the page's memory: gone with a reload.
 async fn keeps_no_token(browser: &Browser) {
-    let kept = "JSON.stringify({...localStorage}) + JSON.stringify({...sessionStorage}) + document.cookie";
+    let kept =
+        "JSON.stringify({...localStorage}) + JSON.stringify({...sessionStorage}) + document.cookie";
     let kept = browser.value(kept).await;
     assert!(!kept.as_str().expect("a text").contains("eyJ"), "{kept}");
     browser.reload().await;
@@ -171,9 +172,13 @@ async fn languages_themes_and_the_keyboard_work() {
     open_page(&browser, at).await;
     sign_in(&browser, &token(&secrets, "auditor")).await;
     browser.until("document.querySelectorAll('.tile').length === 8").await;
-    for (code, overview) in
-        [("ja", "概要"), ("ko", "개요"), ("zh-Hans", "概览"), ("zh-Hant", "總覽"), ("en", "Overview")]
-    {
+    for (code, overview) in [
+        ("ja", "概要"),
+        ("ko", "개요"),
+        ("zh-Hans", "概览"),
+        ("zh-Hant", "總覽"),
+        ("en", "Overview"),
+    ] {
         browser.choose("#language", code).await;
         let heading = format!(
             "document.documentElement.lang === '{code}' \
@@ -200,7 +205,9 @@ async fn languages_themes_and_the_keyboard_work() {
 /// Everything is reached by Tab in the order it is seen, visibly, and nothing else is needed.
 async fn keyboard(browser: &Browser, token: &str) {
     browser.choose("#language", "en").await;
-    browser.until("document.documentElement.lang === 'en' && document.activeElement.id === 'token'").await;
+    browser
+        .until("document.documentElement.lang === 'en' && document.activeElement.id === 'token'")
+        .await;
     browser.press(token).await;
     browser.press(ENTER).await;
     browser.until("document.querySelectorAll('.tile').length === 8").await;
@@ -224,9 +231,26 @@ async fn keyboard(browser: &Browser, token: &str) {
         assert!(at[2].as_f64().is_some_and(|width| width > 0.0), "{at}");
         reached.push(at[0].as_str().expect("a name").to_owned());
     }
-    let order = ["skip", "Overview", "Accounts", "Snapshots and backup", "language", "theme", "sign-out",
-        "id", "Show", "owner", "label", "currency", "kind", "status", "external", "metadataKey",
-        "metadataValue", "Search"];
+    let order = [
+        "skip",
+        "Overview",
+        "Accounts",
+        "Snapshots and backup",
+        "language",
+        "theme",
+        "sign-out",
+        "id",
+        "Show",
+        "owner",
+        "label",
+        "currency",
+        "kind",
+        "status",
+        "external",
+        "metadataKey",
+        "metadataValue",
+        "Search",
+    ];
     assert_eq!(reached, order);
     browser.value(skip).await;
     browser.press(ENTER).await;

@@ -48,7 +48,10 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     body: &str,
 ) -> Answer {
     let mut text = lines.join("\r\n");
-    text.push_str(&format!("\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+    text.push_str(&format!(
+        "\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
     // A server that refuses by the head may close before it has read all.
     let _refused = stream.write_all(text.as_bytes()).await;
     let mut answer = Vec::new();
@@ -113,7 +116,8 @@ async fn prepared(secrets: &Secrets) -> (Server, SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_comes_with_headers_that_bind_the_browser() {
-    let at = Server::start(None, None).await.console().await;
+    let server = Server::start(None, None).await;
+    let at = server.console().await;
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/index.html", "text/html; charset=utf-8"),
@@ -156,7 +160,8 @@ async fn the_page_comes_with_headers_that_bind_the_browser() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_the_pages_files_is_found() {
-    let at = Server::start(None, None).await.console().await;
+    let server = Server::start(None, None).await;
+    let at = server.console().await;
     for path in [
         "/../Cargo.toml",
         "/js/../../Cargo.toml",
@@ -182,7 +187,8 @@ async fn nothing_but_the_pages_files_is_found() {
         assert_eq!(answer.reason(), "PAGE_UNKNOWN", "{path}");
     }
     for path in ["/api/", "/api/../index.html", "/api/Ledger/../Operator/GetStatus"] {
-        let json = [&format!("POST {path} HTTP/1.1"), "host: localhost", "content-type: application/json"];
+        let json =
+            [&format!("POST {path} HTTP/1.1"), "host: localhost", "content-type: application/json"];
         let answer = ask(at, &json, "{}").await;
         assert_eq!((answer.status, answer.reason().as_str()), (404, "CALL_UNKNOWN"), "{path}");
     }
@@ -257,17 +263,23 @@ async fn every_role_gets_what_it_may_and_nothing_of_foreign_accounts() {
                     assert_eq!((answer.status, answer.reason().as_str()), (403, "ROLE_MISSING"));
                 }
                 // The journal of this server is in memory.
-                (true, "Operator/ListSnapshots") => assert_eq!(answer.reason(), "SNAPSHOTS_NOT_KEPT"),
+                (true, "Operator/ListSnapshots") => {
+                    assert_eq!(answer.reason(), "SNAPSHOTS_NOT_KEPT")
+                }
                 (true, _) => assert_eq!(answer.status, 200, "{role} {name}: {}", answer.body),
             }
             let own = call(at, name, &about(name, OWN), Some(&some)).await;
             let foreign = call(at, name, &about(name, FOREIGN), Some(&some)).await;
             let nobodys = call(at, name, &about(name, OWN), Some(&nothing)).await;
             let fine = |answer: &Answer| answer.status == 200;
-            let shown = |answer: &Answer| answer.body.contains("50.00") || answer.body.contains("5000");
+            let shown =
+                |answer: &Answer| answer.body.contains("50.00") || answer.body.contains("5000");
             match (has_role, reach) {
                 (false, _) | (_, 'n') => {
-                    assert!([&own, &foreign, &nobodys].iter().all(|a| a.status == 403), "{role} {name}");
+                    assert!(
+                        [&own, &foreign, &nobodys].iter().all(|a| a.status == 403),
+                        "{role} {name}"
+                    );
                 }
                 (true, 'a') => assert!(fine(&own) && fine(&nobodys), "{role} {name}"),
                 (true, 'o') => {
@@ -276,7 +288,11 @@ async fn every_role_gets_what_it_may_and_nothing_of_foreign_accounts() {
                     assert_eq!(nobodys.status, 403, "{role} {name}: {}", nobodys.body);
                 }
                 (true, _) => {
-                    assert!(!shown(&foreign) && !shown(&nobodys), "{role} {name}: {}", foreign.body);
+                    assert!(
+                        !shown(&foreign) && !shown(&nobodys),
+                        "{role} {name}: {}",
+                        foreign.body
+                    );
                 }
             }
         }
@@ -295,21 +311,24 @@ async fn the_page_is_told_what_is_granted() {
     assert_eq!((&operator["all"], &operator["asked"]), (&json!(true), &json!(true)));
     let calls = operator["calls"].as_array().expect("a list");
     assert!(calls.contains(&json!("Operator/ListSnapshots")));
-    assert!(!calls.contains(&json!("Ledger/ListEntries")) && !calls.contains(&json!("Ledger/Explain")));
+    assert!(
+        !calls.contains(&json!("Ledger/ListEntries")) && !calls.contains(&json!("Ledger/Explain"))
+    );
     let reader = access(&read(&secrets.token("re", &["reader"], &["2"], &[]))).await;
     let calls = reader["calls"].as_array().expect("a list");
     assert!(calls.contains(&json!("Ledger/ListEntries")), "{reader}");
     assert!(!calls.contains(&json!("Ledger/Explain")), "it is about all accounts");
     assert_eq!(server.guard.as_ref().expect("guarded").refused().1, 0, "asking is no attempt");
-    let open = Server::start(None, None).await.console().await;
-    let anyone = get(open, "/api/access").await.json();
+    let open = Server::start(None, None).await;
+    let anyone = get(open.console().await, "/api/access").await.json();
     assert_eq!(anyone["asked"], json!(false));
     assert_eq!(anyone["calls"].as_array().map(Vec::len), Some(CALLS.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_answered_by_what_is_wrong() {
-    let at = Server::start(None, None).await.console().await;
+    let server = Server::start(None, None).await;
+    let at = server.console().await;
     let cases = [
         ("Ledger/GetAccounts", json!({ "ids": [] }), 400, "BATCH_SIZE"),
         ("Ledger/GetAccounts", json!({ "ids": [{ "id": "0" }] }), 400, "ACCOUNT_ID_ZERO"),
@@ -319,7 +338,12 @@ async fn bad_requests_are_answered_by_what_is_wrong() {
         ("Ledger/GetAccounts", json!([]), 400, "REQUEST_MALFORMED"),
         ("Ledger/ListAccounts", json!({ "pageSize": 10_001 }), 400, "PAGE_SIZE"),
         ("Ledger/ListAccounts", json!({ "cursor": "../../x" }), 400, "CURSOR_INVALID"),
-        ("Ledger/ListAccounts", json!({ "filter": { "currency": "XXQ" } }), 400, "CURRENCY_UNKNOWN"),
+        (
+            "Ledger/ListAccounts",
+            json!({ "filter": { "currency": "XXQ" } }),
+            400,
+            "CURRENCY_UNKNOWN",
+        ),
         ("Ledger/ListEntries", json!({ "id": "7" }), 404, "ACCOUNT_UNKNOWN"),
         ("Ledger/Explain", json!({ "id": "7" }), 404, "REQUEST_UNKNOWN"),
         ("Ledger/Transfer", json!({}), 404, "CALL_UNKNOWN"),
@@ -338,12 +362,22 @@ async fn bad_requests_are_answered_by_what_is_wrong() {
     for (lines, body, status, reason) in [
         (vec![path, "host: localhost"], "{}", 415, "CONTENT_TYPE"),
         (vec![path, "host: localhost", "content-type: text/plain"], "{}", 415, "CONTENT_TYPE"),
-        (vec![path, "host: localhost", json, "sec-fetch-site: cross-site"], "{}", 403, "ORIGIN_FOREIGN"),
+        (
+            vec![path, "host: localhost", json, "sec-fetch-site: cross-site"],
+            "{}",
+            403,
+            "ORIGIN_FOREIGN",
+        ),
         (vec![path, "host: rebound.example", json], "{}", 421, "HOST_FOREIGN"),
         (vec![path, json], "{}", 421, "HOST_FOREIGN"),
         (vec![path, "host: localhost", json], "", 400, "REQUEST_MALFORMED"),
         (vec![path, "host: localhost", json], "{} {}", 400, "REQUEST_MALFORMED"),
-        (vec!["PUT /api/Operator/GetStatus HTTP/1.1", "host: localhost", json], "{}", 405, "METHOD"),
+        (
+            vec!["PUT /api/Operator/GetStatus HTTP/1.1", "host: localhost", json],
+            "{}",
+            405,
+            "METHOD",
+        ),
         (vec!["POST / HTTP/1.1", "host: localhost", json], "{}", 405, "METHOD"),
         (vec!["GET / HTTP/1.1", "host: rebound.example"], "", 421, "HOST_FOREIGN"),
     ] {
@@ -373,11 +407,8 @@ async fn ids_and_money_lose_no_digit() {
         currency: "JPY".to_owned(),
         ..transfer(1, BANK, 2, 0)
     };
-    let deposit = TransferRequest {
-        credit_account: wide.low(),
-        credit_account_high: wide.high(),
-        ..deposit
-    };
+    let deposit =
+        TransferRequest { credit_account: wide.low(), credit_account_high: wide.high(), ..deposit };
     client.create_transfers(vec![deposit]).await.expect("answered");
     let at = server.console().await;
     let id = json!({ "id": wide.low().to_string(), "idHigh": wide.high().to_string() });
@@ -440,7 +471,9 @@ async fn the_program_serves_the_page_where_it_is_told_to() {
     });
     assert_eq!(get(at, "/").await.status, 200);
     let at_server = format!("http://{}", server.address);
-    let of = |args: &[&str]| program::stdout(&program::ducat(&[&["--server", &at_server], args].concat()));
+    let of = |args: &[&str]| {
+        program::stdout(&program::ducat(&[&["--server", &at_server], args].concat()))
+    };
     of(&["account", "create", "1", "--currency", "GBP", "--external"]);
     of(&["snapshot", "create"]);
     let listed = call(at, "Operator/ListSnapshots", &json!({}), None).await.json();
@@ -469,7 +502,8 @@ async fn certificates_are_asked_for_as_the_calls_ask_for_them() {
     let secrets = Secrets::new();
     let pair = secrets.ca.client("spiffe://bank/reads").expect("made");
     secrets.write_pair("reads", &pair);
-    let granted = "[[principals]]\nname = \"spiffe://bank/reads\"\nroles = [\"reader\"]\naccounts = [\"*\"]";
+    let granted =
+        "[[principals]]\nname = \"spiffe://bank/reads\"\nroles = [\"reader\"]\naccounts = [\"*\"]";
     let trust = Trust { rights: rights(granted), tokens: Some(secrets.token_rules()) };
     let server = Server::start(Some(secrets.tls(Clients::Required)), Some(trust)).await;
     let at = server.console().await;
@@ -483,11 +517,14 @@ async fn certificates_are_asked_for_as_the_calls_ask_for_them() {
     let snapshots = ["POST /api/Operator/ListSnapshots HTTP/1.1", lines[1], lines[2]];
     assert_eq!(encrypted(&secrets, at, Some("reads"), &snapshots).await.reason(), "ROLE_MISSING");
     // A token beside the certificate: what both may.
-    let operator = format!("authorization: Bearer {}", read(&secrets.token("o", &["operator"], &["*"], &[])));
+    let operator =
+        format!("authorization: Bearer {}", read(&secrets.token("o", &["operator"], &["*"], &[])));
     let both = [snapshots[0], lines[1], lines[2], &operator];
     assert_eq!(encrypted(&secrets, at, Some("reads"), &both).await.reason(), "ROLE_MISSING");
     assert_eq!(
-        encrypted(&secrets, at, Some("reads"), &[status, lines[1], lines[2], &operator]).await.status,
+        encrypted(&secrets, at, Some("reads"), &[status, lines[1], lines[2], &operator])
+            .await
+            .status,
         200
     );
 }
@@ -512,7 +549,8 @@ async fn encrypted(
     let mut config = match certificate {
         None => builder.with_no_client_auth(),
         Some(name) => {
-            let key = PrivateKeyDer::from_pem_file(secrets.path(&format!("{name}.key"))).expect("PEM");
+            let key =
+                PrivateKeyDer::from_pem_file(secrets.path(&format!("{name}.key"))).expect("PEM");
             builder.with_client_auth_cert(vec![of(&format!("{name}.pem"))], key).expect("a pair")
         }
     };

@@ -34,7 +34,9 @@ impl Driver {
         let found = version.is_ok_and(|output| output.status.success());
         let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
         let (true, Ok(mut process)) = (found, started) else {
-            eprintln!("skipped: chromium and chromedriver are not both here (.ci/install-chromium)");
+            eprintln!(
+                "skipped: chromium and chromedriver are not both here (.ci/install-chromium)"
+            );
             return None;
         };
         let said = BufReader::new(process.stdout.take().expect("piped"));
@@ -51,6 +53,7 @@ impl Driver {
 
     /// A new browser with this window; `phone` has the page told that it is one.
     pub async fn browser(&self, width: u32, height: u32, phone: bool) -> Browser {
+        // Without its sandbox, which Chromium does not have for root: the page is the test's own.
         let size = format!("--window-size={width},{height}");
         let mut options = json!({
             "args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
@@ -65,7 +68,8 @@ impl Driver {
         let mut browser = Browser { http, session: format!("{}/session", self.endpoint) };
         let begun = browser.post("", json!({ "capabilities": { "alwaysMatch": wanted } })).await;
         let begun = begun.expect("a browser starts");
-        browser.session = format!("{}/{}", browser.session, begun["sessionId"].as_str().expect("an id"));
+        browser.session =
+            format!("{}/{}", browser.session, begun["sessionId"].as_str().expect("an id"));
         browser
     }
 }
@@ -137,13 +141,17 @@ impl Browser {
             }
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("never came: {condition}\n{:?}", self.run("return document.body.innerText").await);
+            panic!(
+                "never came: {condition}\n{:?}",
+                self.run("return document.body.innerText").await
+            );
         }
     }
 
     /// The texts of all that this finds.
     pub async fn texts(&self, selector: &str) -> Vec<String> {
-        let all = format!("[...document.querySelectorAll('{selector}')].map((each) => each.textContent)");
+        let all =
+            format!("[...document.querySelectorAll('{selector}')].map((each) => each.textContent)");
         serde_json::from_value(self.value(&all).await).expect("texts")
     }
 

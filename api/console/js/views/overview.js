@@ -71,6 +71,10 @@ function server(now) {
 }
 
 function alerts(now) {
+  // Whoever watches for alerts tells them to a receiver.
+  if (!now.dependencies.some((each) => each.name === 'alerts-webhook')) {
+    return el('p', { class: 'faint' }, t('alerts.unwatched'));
+  }
   if (now.alerts.length === 0) return el('p', { class: 'good' }, t('alerts.none'));
   return el('ul', { class: 'plain' }, ...now.alerts.map((alert) =>
     el('li', {}, el('b', { class: alert.severity === 'critical' ? 'bad' : 'warn' }, `${named('severity', alert.severity)}: ${alert.name}`),

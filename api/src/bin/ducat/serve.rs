@@ -327,9 +327,9 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         limits: Some(Arc::clone(&limits)),
         breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
         // Alerts and the console go by what is counted, whoever else looks at it.
-        metrics: options.metrics.or_else(|| {
-            (alerts.is_some() || console.is_some()).then(Metrics::new)
-        }),
+        metrics: options
+            .metrics
+            .or_else(|| (alerts.is_some() || console.is_some()).then(Metrics::new)),
         alerts,
         console,
         verify_every: args.verify_every,
