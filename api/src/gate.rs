@@ -123,9 +123,9 @@ impl Gate {
 
     /// A place for the call, or the headers of its refusal; that waits its turn where it has a
     /// place to wait in.
-    fn let_in(
+    fn let_in<B>(
         &self,
-        request: &http::Request<Incoming>,
+        request: &http::Request<B>,
         deadline: Option<Deadline>,
     ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, Option<OwnedSemaphorePermit>)> {
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
@@ -231,7 +231,7 @@ impl Gated {
     }
 
     /// Who is calling, for the services, or the headers of the refusal.
-    fn ask_who(&self, request: &mut http::Request<Incoming>) -> Result<(), http::HeaderMap> {
+    fn ask_who<B>(&self, request: &mut http::Request<B>) -> Result<(), http::HeaderMap> {
         let Some(guard) = &self.gate.guard else { return Ok(()) };
         let path = request.uri().path();
         match guard.let_in(path, request.headers(), self.peer.as_deref()) {
@@ -247,7 +247,7 @@ impl Gated {
 
     /// Counts the call, or the headers of its refusal. Batches are counted by their transfers, where
     /// these are known.
-    fn count(&self, request: &http::Request<Incoming>) -> Result<(), http::HeaderMap> {
+    fn count<B>(&self, request: &http::Request<B>) -> Result<(), http::HeaderMap> {
         let Some(limits) = &self.gate.limits else { return Ok(()) };
         let path = request.uri().path();
         if path == rates::BATCH || path == rates::STREAM {
@@ -260,13 +260,60 @@ impl Gated {
 
 impl Gated {
     /// One of its principal's places for the call, or the headers of its refusal.
-    fn place(&self, request: &http::Request<Incoming>) -> Result<Option<Place>, http::HeaderMap> {
+    fn place<B>(&self, request: &http::Request<B>) -> Result<Option<Place>, http::HeaderMap> {
         let caller = request.extensions().get::<Caller>();
         let Some((places, caller)) = self.gate.places.as_ref().zip(caller) else { return Ok(None) };
         let place = places.take(caller);
         place
             .map(Some)
             .map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
+    }
+}
+
+impl Gated {
+    /// Who is asked who calls; `None` where everybody may do everything.
+    pub(crate) const fn guard(&self) -> Option<&Arc<Guard>> {
+        self.gate.guard.as_ref()
+    }
+
+    /// The same, for a client that has shown this certificate to another listener.
+    pub(crate) fn of_shared_peer(self, peer: Option<Arc<Peer>>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// A call that begins within the server, such as the console's, with its request whole: past the
+    /// same guard, rates and bounds as one from outside.
+    pub(crate) async fn call_inside(
+        &self,
+        mut request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let (now, path) = (Instant::now(), request.uri().path().to_owned());
+        let response = match self.admit_inside(&mut request) {
+            Ok(_places) => self.services.call(request).await.unwrap_or_else(|never| match never {}),
+            Err(headers) => {
+                let mut response = http::Response::new(Body::empty());
+                *response.headers_mut() = headers;
+                response
+            }
+        };
+        if let Some(metrics) = &self.gate.metrics {
+            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+            metrics.call(&path, code, now.elapsed());
+        }
+        response
+    }
+
+    fn admit_inside(
+        &self,
+        request: &mut http::Request<Body>,
+    ) -> Result<(OwnedSemaphorePermit, Option<Place>), http::HeaderMap> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let place =
+            self.gate.let_in(request, deadline).map_err(|(headers, _turn)| headers.clone())?;
+        self.ask_who(request)?;
+        let own = self.place(request)?;
+        self.count(request)?;
+        Ok((place, own))
     }
 }
 

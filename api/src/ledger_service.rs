@@ -86,6 +86,13 @@ impl LedgerService {
         }
     }
 
+    /// Before they are submitted, so that what is refused for the load is seen too.
+    fn sample(&self, asked: &[WireRequest]) {
+        if let Some(metrics) = &self.metrics {
+            metrics.sample(asked);
+        }
+    }
+
     pub(crate) fn limits(&self) -> Option<&Limits> {
         self.limits.as_deref()
     }
@@ -475,9 +482,11 @@ impl Ledger for LedgerService {
         if dry_run {
             return self.dry_transfer(&caller, asked, &currencies).await;
         }
-        let asked = transfers::single(&asked, &currencies)?;
+        let wire = asked;
+        let asked = transfers::single(&wire, &currencies)?;
         let batch = vec![asked.clone()];
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
+        self.sample(std::slice::from_ref(&wire));
         let pending = self.handle.submit_owned(batch, deadline, permit.owners());
         let pending = pending.map_err(status::request)?;
         let mut answers = pending.answers().await.map_err(status::request)?;
@@ -515,6 +524,7 @@ impl Ledger for LedgerService {
             let bytes = answer.as_bytes().len();
             return Ok(with_room(answer, room, bytes));
         }
+        self.sample(&asked);
         let pending = self.handle.submit_owned(batch, deadline, permit.owners());
         let pending = pending.map_err(status::request)?;
         let mut answers = pending.answers().await.map_err(status::request)?;

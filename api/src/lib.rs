@@ -18,6 +18,7 @@ pub mod certs;
 pub mod client;
 pub mod compose;
 pub mod connections;
+pub mod console;
 pub mod convert;
 pub mod day;
 pub mod deadline;

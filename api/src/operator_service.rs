@@ -5,6 +5,7 @@ use crate::budget::Budget;
 use crate::convert::accounts::Writer;
 use crate::convert::{self, cursor, fees, health, past, snapshots, upkeep};
 use crate::identity::{Caller, checks};
+use crate::metrics::Metrics;
 use crate::outside::Breaker;
 use crate::proto::{
     self, CheckpointStatus, CreateBackupRequest, CreateBackupResponse, CreateSnapshotRequest,
@@ -73,6 +74,7 @@ pub struct OperatorService {
     verifications: Arc<Verifications>,
     breakers: Vec<Arc<Breaker>>,
     alerts: Option<Arc<Alerts>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl OperatorService {
@@ -96,7 +98,14 @@ impl OperatorService {
             verifications: Arc::default(),
             breakers: Vec::new(),
             alerts: None,
+            metrics: None,
         }
+    }
+
+    /// The same, which tells what is counted here.
+    #[must_use]
+    pub fn telling(self, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The same, whose proofs are remembered here.
@@ -247,6 +256,9 @@ impl Operator for OperatorService {
         answer.dependencies = self.breakers.iter().map(|b| health::dependency(b)).collect();
         let firing = self.alerts.iter().flat_map(|alerts| alerts.firing());
         answer.alerts = firing.map(health::firing).collect();
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(&mut answer, caller.sees_all());
+        }
         if let Some(summary) = summary {
             let currencies = self.handle.currencies();
             let mut writer = Writer::new(&currencies);

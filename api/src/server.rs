@@ -14,8 +14,9 @@ use crate::alerts::Alerts;
 use crate::audit::{AuditService, Auditor};
 use crate::budget::Budget;
 use crate::connections::Connections;
+use crate::console::Console;
 use crate::driven_service::DrivenService;
-use crate::gate::Gate;
+use crate::gate::{Gate, Gated};
 use crate::identity::Guard;
 use crate::ledger_service::LedgerService;
 use crate::metrics::{Metrics, Sources};
@@ -99,6 +100,8 @@ pub struct ServerOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// Watches for alerts in what `metrics` counts, and tells them. Default `None`.
     pub alerts: Option<Arc<Alerts>>,
+    /// The operators' page, whose calls go through this server's gate. Default `None`.
+    pub console: Option<Arc<Console>>,
     /// The breakers before what is called outside, for status and metrics. Default: none.
     pub breakers: Vec<Arc<Breaker>>,
     /// Time between two verifications of all balances. Default `None`: only when asked for.
@@ -123,6 +126,7 @@ impl Default for ServerOptions {
             audit: None,
             metrics: None,
             alerts: None,
+            console: None,
             breakers: Vec::new(),
             verify_every: None,
         }
@@ -183,7 +187,8 @@ pub async fn serve(
     let trail = AuditService::new(handle.clone(), options.audit.as_ref().map(|a| a.keep()));
     let operator = OperatorService::new(handle, info, requests, answers, draining.clone())
         .verifying_with(Arc::clone(&verifications))
-        .calling(options.breakers.clone(), options.alerts.clone());
+        .calling(options.breakers.clone(), options.alerts.clone())
+        .telling(options.metrics.clone());
     let operator =
         OperatorServer::new(operator.guarded(guarded)).max_decoding_message_size(REQUEST_BYTES_MAX);
     health.set_serving::<LedgerServer<LedgerService>>().await;
@@ -227,6 +232,9 @@ pub async fn serve(
         watching.spawn(Arc::clone(audit).run(telling.clone()));
     }
     let watch = Watch::new(options.unread_timeout);
+    if let Some(console) = &options.console {
+        console.ready(Gated::new(gate.clone(), services.clone(), watch.connection()));
+    }
     let connections = Connections::new(listener, options.connections_max, watch.clone());
     watching.spawn(watch.run());
     let mut ended = draining.clone();

@@ -420,6 +420,7 @@ async fn answer(batch: Batch, metrics: Option<&Metrics>) -> Result<Encoded, Stat
             };
             if let Some(metrics) = metrics {
                 metrics.batch(&answers.outcomes);
+                metrics.sample(&asked);
             }
             permit.hide(&mut answers.outcomes);
             if answers.outcomes.len() != asked.len() {

@@ -136,7 +136,34 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        self.accept_as(self.config(), stream).await
+    }
+
+    /// The same for a browser, which is spoken to in HTTP/1.
+    ///
+    /// # Errors
+    /// Whatever the client did not do as it should, as an IO error.
+    pub async fn accept_http1<S>(&self, stream: S) -> std::io::Result<(TlsStream<S>, Option<Peer>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut config = ServerConfig::clone(&self.config());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        self.accept_as(Arc::new(config), stream).await
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn accept_as<S>(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: S,
+    ) -> std::io::Result<(TlsStream<S>, Option<Peer>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let handshake = TlsAcceptor::from(config).accept(stream);
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| {
             std::io::Error::new(std::io::ErrorKind::TimedOut, "the handshake took too long")

@@ -10,7 +10,9 @@
 //! methods, codes and reasons, all of which the program knows beforehand
 //! ([decision 32](../../../docs/adr/0032-metrics.md)).
 
+mod counted;
 mod figures;
+mod hot;
 pub mod listener;
 mod outside;
 
@@ -97,6 +99,8 @@ pub(crate) struct CallTotals {
     pub failed: u64,
     /// Time to the answer of the ledger's own calls: upper bounds in seconds, and how many.
     pub latency: Vec<(f64, u64)>,
+    /// All of that time together, seconds.
+    pub took_s: f64,
 }
 
 /// The codes that say that the server failed, not its caller.
@@ -120,6 +124,7 @@ pub struct Metrics {
     batched: AtomicU64,
     connections: AtomicU64,
     handshakes_failed: AtomicU64,
+    hot: hot::Hot,
     sources: OnceLock<Sources>,
 }
 
@@ -135,6 +140,7 @@ impl Metrics {
             batched: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            hot: hot::Hot::default(),
             sources: OnceLock::new(),
         })
     }
@@ -168,7 +174,9 @@ impl Metrics {
             if !path.starts_with("/ducat.v1.Ledger/") {
                 continue;
             }
-            let buckets = method.latency.figures().buckets;
+            let figures = method.latency.figures();
+            totals.took_s += figures.sum_s;
+            let buckets = figures.buckets;
             totals.latency.resize(buckets.len(), (0.0, 0));
             for (total, (bound, count)) in totals.latency.iter_mut().zip(buckets) {
                 *total = (bound, total.1 + count);

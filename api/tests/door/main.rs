@@ -4,6 +4,8 @@
 
 mod alerts;
 mod audit;
+mod browser;
+mod console;
 mod figures;
 mod floods;
 mod handshakes;
@@ -12,4 +14,5 @@ mod monitoring;
 mod program;
 mod rates;
 mod scopes;
+mod webdriver;
 mod world;

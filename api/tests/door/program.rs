@@ -205,15 +205,18 @@ fn production_says_all_that_it_refuses() {
         "none",
         "--listen",
         "0.0.0.0:4600",
+        "--console-listen",
+        "0.0.0.0:4680",
         "--insecure-listen",
     ]);
     let said = refusal(&refused);
-    assert!(said.contains("refuses 5 settings"), "{said}");
+    assert!(said.contains("refuses 6 settings"), "{said}");
     for setting in [
         "server.development",
         "journal.durability",
         "server.insecure_listen",
         "server.listen",
+        "console.listen",
         "principals",
     ] {
         assert!(said.contains(setting), "{setting}: {said}");

@@ -6,6 +6,7 @@ use ducat_api::audit::Auditor;
 use ducat_api::certs::{Authority, Pair};
 use ducat_api::client::{Client, Credentials};
 use ducat_api::compose;
+use ducat_api::console::{self, Console};
 use ducat_api::identity::Guard;
 use ducat_api::identity::guard::Trust;
 use ducat_api::identity::issue::{Claims, issue};
@@ -111,6 +112,8 @@ pub struct Server {
     pub guard: Option<Arc<Guard>>,
     pub limits: Arc<Limits>,
     pub metrics: Arc<Metrics>,
+    console: Arc<Console>,
+    tls: Option<Arc<Tls>>,
     encrypted: bool,
     engine: Engine,
 }
@@ -159,22 +162,35 @@ impl Server {
         };
         let (guard, metrics) = (trust.map(Guard::new), Metrics::new());
         let limits = Limits::new(rates);
-        let encrypted = tls.is_some();
+        let (encrypted, console, shared) = (tls.is_some(), Console::new(), tls.clone());
         let counted = Some(Arc::clone(&metrics));
         let options = ServerOptions {
             tls,
             guard: guard.clone(),
             limits: Some(Arc::clone(&limits)),
             metrics: counted,
+            console: Some(Arc::clone(&console)),
             ..bounds
         };
         tokio::spawn(serve(listener, engine.handle(), info, options, std::future::pending()));
-        Self { address, guard, limits, metrics, encrypted, engine }
+        Self { address, guard, limits, metrics, console, tls: shared, encrypted, engine }
     }
 
     /// The engine's own door.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
+    }
+
+    /// Serves the operators' page of this server, over its TLS, once it takes calls; says where.
+    pub async fn console(&self) -> SocketAddr {
+        while !self.console.is_ready() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (console, tls) = (Arc::clone(&self.console), self.tls.clone());
+        tokio::spawn(console::listener::serve(listener, console, tls));
+        address
     }
 
     /// A client with these credentials; the CA is added where it is needed.

@@ -11,6 +11,7 @@
 mod alerts;
 mod audit;
 mod banner;
+mod console;
 mod failures;
 mod logs;
 mod options;
@@ -157,6 +158,10 @@ pub struct ServeArgs {
     /// plain HTTP. None of them tells of an account.
     #[arg(long, env = "DUCAT_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
+    /// Serve the operators' page on this address, behind the same certificate, tokens and roles as the
+    /// calls.
+    #[arg(long, env = "DUCAT_CONSOLE_LISTEN", value_name = "ADDRESS")]
+    console_listen: Option<SocketAddr>,
     /// Time between two verifications of all balances against the journal, such as 1h, while
     /// transfers go on. Each reads the whole journal, archive included.
     #[arg(long, env = "DUCAT_VERIFY_EVERY", default_value = "off", value_parser = snapshots::every,
@@ -280,6 +285,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let trail = args.audit.auditor(args.security.profile, file.as_ref())?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
+    let (console, console_at) = console::serve(args.console_listen, tls.as_ref())?.unzip();
     let durable = args.durability == DurabilityArg::PowerLoss;
     let signing = args.sign.prepare(&args.data_dir, durable)?;
     let (opened, durability) = open_journal(&args)?;
@@ -315,8 +321,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let signals = Signals::listen();
     // Gone again when this function ends.
     let _written = ready_file.map(|file| file.write(address)).transpose()?;
-    let door =
-        banner::Door { encrypted: tls.is_some(), guarded: guard.is_some(), metrics: figures_at };
+    let (encrypted, guarded) = (tls.is_some(), guard.is_some());
+    let door = banner::Door { encrypted, guarded, metrics: figures_at, console: console_at };
     banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
@@ -326,9 +332,12 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         limits: Some(Arc::clone(&limits)),
         audit: trail,
         breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
-        // Alerts go by what is counted, whoever else looks at it.
-        metrics: options.metrics.or_else(|| alerts.is_some().then(Metrics::new)),
+        // Alerts and the console go by what is counted, whoever else looks at it.
+        metrics: options
+            .metrics
+            .or_else(|| (alerts.is_some() || console.is_some()).then(Metrics::new)),
         alerts,
+        console,
         verify_every: args.verify_every,
         ..options
     };
@@ -381,6 +390,14 @@ async fn serve_until_stopped(
 
 /// Answers probes from before the replay on, until the process ends.
 fn serve_metrics(address: SocketAddr) -> Result<(Arc<Metrics>, SocketAddr), Failure> {
+    let (listener, address) = listen_at(address)?;
+    let metrics = Metrics::new();
+    tokio::spawn(ducat_api::metrics::listener::serve(listener, Arc::clone(&metrics)));
+    Ok((metrics, address))
+}
+
+/// Listens, and says where.
+fn listen_at(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
     let socket = take_address(address)?;
     let listen = || {
         let listener = socket.listen(BACKLOG)?;
@@ -388,11 +405,7 @@ fn serve_metrics(address: SocketAddr) -> Result<(Arc<Metrics>, SocketAddr), Fail
         Ok((listener, address))
     };
     let listened: std::io::Result<(TcpListener, SocketAddr)> = listen();
-    let (listener, address) =
-        listened.map_err(|error| unavailable("listen on", address, &error))?;
-    let metrics = Metrics::new();
-    tokio::spawn(ducat_api::metrics::listener::serve(listener, Arc::clone(&metrics)));
-    Ok((metrics, address))
+    listened.map_err(|error| unavailable("listen on", address, &error))
 }
 
 /// Binds the address without listening on it yet.
@@ -457,6 +470,9 @@ mod tests {
             (vec!["--listen", "[::]:4600"], false),
             (vec!["--listen", "0.0.0.0:4600", "--insecure-listen"], true),
             (vec!["--listen", "[::1]:0"], true),
+            (vec!["--console-listen", "0.0.0.0:4680"], false),
+            (vec!["--console-listen", "0.0.0.0:4680", "--insecure-listen"], true),
+            (vec!["--console-listen", "127.0.0.1:4680"], true),
         ] {
             let result = check(&parse(&flags).expect("parses"), None);
             assert_eq!(result.is_ok(), allowed, "{flags:?}");

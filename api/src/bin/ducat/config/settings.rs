@@ -96,6 +96,7 @@ pub const SETTINGS: &[Setting] = &[
     of("audit", "trail", "audit"),
     of("audit", "keep_days", "audit_keep_days"),
     of("audit", "hash_key_file", "audit_hash_key"),
+    of("console", "listen", "console_listen"),
     of("verification", "every", "verify_every"),
     of("alerts", "webhook_url", "alerts_webhook"),
     of("alerts", "secret_file", "alerts_secret"),

@@ -20,6 +20,8 @@ pub struct Door {
     pub guarded: bool,
     /// Where figures and probes are, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Where the operators' page is, if anywhere.
+    pub console: Option<SocketAddr>,
 }
 
 /// Prints it and flushes. A closed stdout is no reason not to serve.
@@ -81,6 +83,10 @@ fn text(
         writeln!(text, "metrics:        http://{metrics}/metrics, /livez, /readyz")
             .expect("writing to a String never fails");
     }
+    if let Some(console) = door.console {
+        writeln!(text, "console:        {scheme}://{console}/")
+            .expect("writing to a String never fails");
+    }
     for origin in &info.origins {
         writeln!(text, "made from:      {origin}").expect("writing to a String never fails");
     }
@@ -108,7 +114,7 @@ mod tests {
             started: std::time::Instant::now(),
         };
         let address = address.parse().expect("an address");
-        let door = Door { encrypted: false, guarded: false, metrics: None };
+        let door = Door { encrypted: false, guarded: false, metrics: None, console: None };
         text(address, Path::new("./ducat-data"), &info, &Status::default(), "ducat", door)
     }
 

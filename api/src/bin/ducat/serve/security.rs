@@ -161,6 +161,7 @@ pub fn check(args: &super::ServeArgs, file: Option<&File>) -> Result<(), Failure
     if security.profile == Profile::Production {
         return check_production(args, tls.as_ref(), asks_who);
     }
+    check_console(args, tls.is_some(), asks_who)?;
     if args.listen.ip().is_loopback() || args.insecure_listen {
         return Ok(());
     }
@@ -175,6 +176,18 @@ pub fn check(args: &super::ServeArgs, file: Option<&File>) -> Result<(), Failure
          move money. Listen on 127.0.0.1, add --tls-server-cert and [[principals]] or --token-keys, \
          or --insecure-listen where the network itself is trusted",
         args.listen
+    )))
+}
+
+/// The operators' page beyond loopback asks for what the calls ask for.
+fn check_console(args: &super::ServeArgs, encrypts: bool, asks_who: bool) -> Result<(), Failure> {
+    let Some(at) = args.console_listen else { return Ok(()) };
+    if at.ip().is_loopback() || args.insecure_listen || (encrypts && asks_who) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{at} can be reached from other machines, and whoever reaches it can read the ledger: let the \
+         console listen on 127.0.0.1, or add --tls-server-cert and [[principals]] or --token-keys"
     )))
 }
 
@@ -201,6 +214,11 @@ fn check_production(
     add(
         tls.is_none() && !args.listen.ip().is_loopback(),
         "server.listen (--listen): plain text beyond loopback; add tls.certificate_file and \
+         tls.key_file",
+    );
+    add(
+        tls.is_none() && args.console_listen.is_some_and(|at| !at.ip().is_loopback()),
+        "console.listen (--console-listen): plain text beyond loopback; add tls.certificate_file and \
          tls.key_file",
     );
     add(

@@ -1,0 +1,198 @@
+//! A call of the page: JSON to a message by its descriptor, through the gate to the service, and the
+//! answer back. JSON is that of Protobuf: numbers of 64 bits are texts, so that a browser, whose
+//! numbers end at 2^53, loses no digit of an id, an LSN or an amount.
+
+use super::failure::Failure;
+use super::{CALLS, Console};
+use crate::deadline::Deadline;
+use crate::gate::Gated;
+use crate::identity::Caller;
+use crate::identity::roles::{Call, Reach};
+use crate::proto;
+use crate::tls::Peer;
+use http_body_util::{BodyExt as _, Full};
+use prost::Message as _;
+use prost::bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+use tonic::body::Body;
+use tonic::codegen::http;
+use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tonic::{Code, Status};
+
+/// How long a call may take before it is given up.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// In front of each message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).expect("made by the build")
+});
+
+/// Who asks, as far as the connection and the headers tell.
+pub struct Asked {
+    /// The headers of the request.
+    pub headers: http::HeaderMap,
+    /// What the client's certificate says.
+    pub peer: Option<Arc<Peer>>,
+}
+
+/// What whoever asks may do here: `{"calls": ["Ledger/GetAccounts", …], "all": true, "asked": true}`;
+/// `all` says that their scope is all accounts, `asked` that the server asks who they are.
+pub fn access(console: &Console, asked: &Asked) -> Result<Value, Failure> {
+    let door = door(console)?;
+    let guard = door.guard();
+    let caller = match guard {
+        None => Caller::anyone(),
+        // Whoever has any role has this call, so that nobody is refused for want of another.
+        Some(guard) => {
+            guard.let_in("/ducat.v1.Operator/GetStatus", &asked.headers, asked.peer.as_deref())?
+        }
+    };
+    let calls: Vec<&str> = CALLS.iter().copied().filter(|call| may(&caller, call)).collect();
+    Ok(json!({ "calls": calls, "all": caller.sees_all(), "asked": guard.is_some() }))
+}
+
+/// Whether the guard would let the call in, without counting it as denied.
+fn may(caller: &Caller, call: &str) -> bool {
+    let Some(call) = Call::find(&format!("/ducat.v1.{call}")) else { return false };
+    let allowed = caller.grants().iter().all(|g| g.roles.iter().any(|role| call.allows(*role)));
+    allowed && (call.reach != Reach::Whole || caller.sees_all())
+}
+
+/// The answer to `name` (one of [`CALLS`]) with this request, both as JSON.
+pub async fn answer(
+    console: &Console,
+    name: &str,
+    body: &[u8],
+    asked: Asked,
+) -> Result<Vec<u8>, Failure> {
+    let method = CALLS.contains(&name).then(|| method(name)).flatten().ok_or_else(|| {
+        Failure::new(Code::NotFound, "CALL_UNKNOWN", "the console makes no such call")
+    })?;
+    let door = door(console)?;
+    let message = read(&method, body)?;
+    let mut request = http::Request::new(Body::new(Full::new(framed(&message))));
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.uri_mut() = http::Uri::try_from(format!("/ducat.v1.{name}")).map_err(|_| unsound())?;
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    request.headers_mut().insert(CONTENT_TYPE, grpc);
+    // Of what a browser sends the services see who is there, and nothing else. All of them: two are refused.
+    for value in asked.headers.get_all(AUTHORIZATION) {
+        request.headers_mut().append(AUTHORIZATION, value.clone());
+    }
+    let end = Instant::now() + CALL_TIMEOUT;
+    request.extensions_mut().insert(Deadline(end));
+    let door = door.clone().of_shared_peer(asked.peer);
+    let answering = async { unary(door.call_inside(request).await).await };
+    let answered = tokio::time::timeout_at(end.into(), answering).await;
+    let answered = answered
+        .map_err(|_| Failure::new(Code::DeadlineExceeded, "EXPIRED", "the answer took too long"))?;
+    write(&method, answered?)
+}
+
+fn door(console: &Console) -> Result<&Gated, Failure> {
+    let starting = || Failure::new(Code::Unavailable, "STARTING", "the journal is being replayed");
+    console.door.get().ok_or_else(starting)
+}
+
+fn method(name: &str) -> Option<MethodDescriptor> {
+    let (service, method) = name.split_once('/')?;
+    let service = MESSAGES.get_service_by_name(&format!("ducat.v1.{service}"))?;
+    service.methods().find(|found| found.name() == method)
+}
+
+fn read(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, Failure> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = DynamicMessage::deserialize(method.input(), &mut json)
+        .and_then(|message| json.end().map(|()| message));
+    read.map_err(|error| {
+        let sentence = format!("the request is not that of {}: {error}", method.name());
+        Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", sentence)
+    })
+}
+
+fn framed(message: &DynamicMessage) -> Bytes {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
+    bytes.put_u8(0);
+    // A request of the page is bounded far below.
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    bytes.put_slice(&message.encode_to_vec());
+    bytes.freeze()
+}
+
+/// The one message of an answer, or the status that it ends with.
+async fn unary(response: http::Response<Body>) -> Result<Bytes, Failure> {
+    let (head, body) = response.into_parts();
+    let refused = |headers: &http::HeaderMap| {
+        Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
+    };
+    if let Some(status) = refused(&head.headers) {
+        return Err(status.into());
+    }
+    let whole = body.collect().await?;
+    if let Some(status) = whole.trailers().and_then(refused) {
+        return Err(status.into());
+    }
+    let mut bytes = whole.to_bytes();
+    if bytes.len() < PREFIX_BYTES || bytes[0] != 0 {
+        return Err(unsound());
+    }
+    bytes.advance(PREFIX_BYTES);
+    Ok(bytes)
+}
+
+/// With every field, so that the page tells 0 from what is not there by the field's own meaning.
+fn write(method: &MethodDescriptor, bytes: Bytes) -> Result<Vec<u8>, Failure> {
+    let message = DynamicMessage::decode(method.output(), bytes).map_err(|_| unsound())?;
+    let mut text = serde_json::Serializer::new(Vec::new());
+    let options = SerializeOptions::new().skip_default_fields(false);
+    message.serialize_with_options(&mut text, &options).map_err(|_| unsound())?;
+    Ok(text.into_inner())
+}
+
+fn unsound() -> Failure {
+    crate::status::internal("an answer of a service could not be read").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_a_descriptor() {
+        for call in CALLS {
+            assert!(method(call).is_some(), "{call}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_64_bits_travel_as_texts() {
+        let method = method("Ledger/GetAccounts").expect("known");
+        let id = proto::Id { id: u64::MAX, id_high: 1 << 63 };
+        let answer = proto::GetAccountsResponse { unknown: vec![id], ..Default::default() };
+        let text = write(&method, answer.encode_to_vec().into()).expect("sound");
+        let json: Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(json["unknown"][0]["id"], "18446744073709551615");
+        assert_eq!(json["unknown"][0]["idHigh"], "9223372036854775808");
+        assert_eq!(json["lsn"], "0");
+    }
+
+    #[test]
+    fn what_is_no_request_of_the_call_is_refused() {
+        let method = method("Ledger/GetAccounts").expect("known");
+        assert!(read(&method, br#"{"ids":[{"id":"7"}]}"#).is_ok());
+        for body in
+            ["", "{", "[]", "null", "7", "{\"nobody\":1}", "{\"ids\":7}", "{\"ids\":[{\"id\":-1}]}"]
+        {
+            let refused = read(&method, body.as_bytes()).expect_err(body);
+            assert_eq!(refused.body["error"]["reason"], "REQUEST_MALFORMED", "{body}");
+        }
+        assert!(read(&method, b"{} {}").is_err(), "one request is one");
+    }
+}
