@@ -41,7 +41,7 @@ impl Refunds {
             batch.items.push(part(&original, asked, *next_id));
             *next_id += 1;
             let asked = asked + 1;
-            if asked < PARTS || (asked == PARTS && original.id % BEYOND_OF == 0) {
+            if asked < PARTS || (asked == PARTS && original.id.is_multiple_of(BEYOND_OF)) {
                 self.due.push_back((now + pause, original, asked));
             }
         }
