@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod browser;
 mod console;
+mod deployment;
 mod figures;
 mod floods;
 mod handshakes;
