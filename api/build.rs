@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors =
-        protox::compile(
+    let descriptors = protox::compile(
         ["ducat/v1/ledger.proto", "ducat/v1/driven.proto", "ducat/v1/audit.proto"],
         ["proto"],
     )?;

@@ -361,11 +361,9 @@ impl Words {
                 change_sha256: Some(hex(&what)),
                 ..words
             },
-            Event::Audited { access } => Self {
-                event: "audit".to_owned(),
-                change_sha256: Some(hex(&access)),
-                ..words
-            },
+            Event::Audited { access } => {
+                Self { event: "audit".to_owned(), change_sha256: Some(hex(&access)), ..words }
+            }
             Event::Refunded(refunded) => words.refunded(&refunded),
             Event::RefundRefused(refused) => words.refund_refused(&refused),
             Event::FeeDecided(fee) => words.fee_decided(&fee),

@@ -21,8 +21,8 @@ use crate::handle::{Handle, RequestError};
 use crate::tasks::{Reply, Task};
 use ducat_engine::audit::{AuditEvent, AuditKind, Run, Severity};
 use ducat_engine::ids::Lsn;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Who calls. Compared by place where calls are told as one: whoever makes them shares those that are

@@ -158,7 +158,8 @@ impl Auditor {
         begun: Instant,
     ) -> Call {
         let (method, class) = calls::class(path);
-        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent =
+            headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let names = caller.map(names_of).unwrap_or_default();
         // Headers are bounded, and what is remembered is bounded closer.
         let agent = agent.get(..AGENT_BYTES_MAX).unwrap_or(agent).to_owned();
@@ -320,7 +321,11 @@ impl Call {
         let event = self.seed.event(kind);
         let failed = matches!(
             code,
-            Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable | Code::DeadlineExceeded
+            Code::Internal
+                | Code::Unknown
+                | Code::DataLoss
+                | Code::Unavailable
+                | Code::DeadlineExceeded
         );
         let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
         let severity = match kind {
@@ -403,9 +408,14 @@ mod tests {
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
         let found = of(&format!("00-{id}-00f067aa0ba902b7-01")).expect("well-formed");
         assert_eq!((found[0], found[15]), (0x4b, 0x36));
-        for wrong in ["", "00", "00-xyz-1-01", &format!("ff-{id}-00f067aa0ba902b7-01"),
-                      &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-                      &format!("00-{}é-1-01", "0".repeat(30))] {
+        for wrong in [
+            "",
+            "00",
+            "00-xyz-1-01",
+            &format!("ff-{id}-00f067aa0ba902b7-01"),
+            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            &format!("00-{}é-1-01", "0".repeat(30)),
+        ] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
     }

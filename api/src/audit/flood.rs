@@ -67,7 +67,8 @@ impl Flood {
         }
         let of_all = alike.method == "*";
         let has_room = self.has_room(now);
-        let counter = self.counters.entry(alike).or_insert(Counter { begun: now, seen: 0, others: None });
+        let counter =
+            self.counters.entry(alike).or_insert(Counter { begun: now, seen: 0, others: None });
         counter.seen += event.calls;
         if counter.seen <= SINGLE_MAX && has_room && !of_all {
             let second = self.second.get_or_insert((now, 0));
@@ -87,7 +88,9 @@ impl Flood {
 
     fn has_room(&mut self, now: Instant) -> bool {
         match &mut self.second {
-            Some((begun, count)) if now.saturating_duration_since(*begun) < Duration::from_secs(1) => {
+            Some((begun, count))
+                if now.saturating_duration_since(*begun) < Duration::from_secs(1) =>
+            {
                 *count < SINGLE_PER_SECOND_MAX
             }
             second => {
@@ -113,7 +116,9 @@ impl Flood {
             false
         });
         // Maps have no order, and a trail should.
-        told.sort_by(|a, b| (&a.principal, &a.address, &a.method).cmp(&(&b.principal, &b.address, &b.method)));
+        told.sort_by(|a, b| {
+            (&a.principal, &a.address, &a.method).cmp(&(&b.principal, &b.address, &b.method))
+        });
         told
     }
 }
@@ -125,7 +130,14 @@ fn told_of(event: AuditEvent, of_all: bool) -> AuditEvent {
         return event;
     }
     let detail = "accesses of many, of whom there was no room to tell apart".to_owned();
-    AuditEvent { detail, ..AuditEvent { calls: event.calls, severity: event.severity, ..AuditEvent::new(event.kind, "*") } }
+    AuditEvent {
+        detail,
+        ..AuditEvent {
+            calls: event.calls,
+            severity: event.severity,
+            ..AuditEvent::new(event.kind, "*")
+        }
+    }
 }
 
 #[cfg(test)]

@@ -261,8 +261,10 @@ mod tests {
 
     #[test]
     fn what_clients_say_of_themselves_is_no_formula() {
-        let event =
-            AuditEvent { agent: "=cmd|' /C calc'!A0".into(), ..AuditEvent::new(AuditKind::Read, "m") };
+        let event = AuditEvent {
+            agent: "=cmd|' /C calc'!A0".into(),
+            ..AuditEvent::new(AuditKind::Read, "m")
+        };
         let fields = Line::of(&event).fields();
         assert_eq!(fields[7], "'=cmd|' /C calc'!A0");
         assert_eq!(fields.len(), HEADER.len());

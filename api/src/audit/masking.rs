@@ -122,8 +122,14 @@ const BUILT_IN: [BuiltIn; 7] = [
     ),
     // Nine digits as they are written in the United States, and the eighteen of China.
     ("id", r"\b(?:\d{3}-\d{2}-\d{4}|\d{17}[\dXx])\b", Check::None, Show::Ends, [0, 4], false),
-    ("iban", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b", Check::None,
-        Show::Ends, [4, 4], false),
+    (
+        "iban",
+        r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b",
+        Check::None,
+        Show::Ends,
+        [4, 4],
+        false,
+    ),
     ("phone", r"(?:\+|\b00)\d(?:[ ()./-]{0,2}\d){7,14}\b", Check::None, Show::Ends, [0, 2], false),
 ];
 
@@ -153,9 +159,8 @@ impl MaskRules {
     /// # Errors
     /// A sentence about the first thing that cannot be meant.
     pub fn from_value(value: toml::Value) -> Result<Self, String> {
-        let written: Vec<Written> = value
-            .try_into()
-            .map_err(|error| format!("[[masks]]: {}", error.to_string().trim()))?;
+        let written: Vec<Written> =
+            value.try_into().map_err(|error| format!("[[masks]]: {}", error.to_string().trim()))?;
         if written.len() > RULES_MAX {
             return Err(format!("[[masks]]: at most {RULES_MAX} rules"));
         }
@@ -226,9 +231,12 @@ impl Masks {
         for rule in self.rules.iter().filter(|rule| uses(rule)) {
             parts = parts.into_iter().flat_map(|part| self.split(rule, part)).collect();
         }
-        parts.into_iter().map(|part| match part {
-            Part::Plain(text) | Part::Masked(text) => text,
-        }).collect()
+        parts
+            .into_iter()
+            .map(|part| match part {
+                Part::Plain(text) | Part::Masked(text) => text,
+            })
+            .collect()
     }
 
     /// A part of a text, with what the rule finds in it masked.

@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn figures_add_up() {
         let mut summary = Summary::default();
-        [denied(0, "x", 3), denied(1, "y", 1), denied(2, "x", 1)].iter().for_each(|e| summary.add(e));
+        [denied(0, "x", 3), denied(1, "y", 1), denied(2, "x", 1)]
+            .iter()
+            .for_each(|e| summary.add(e));
         let told = summary.finish(1, 2, 3);
         assert_eq!((told.events, told.calls, told.denied_calls, told.writes), (3, 5, 5, 0));
         let names: Vec<_> = told.principals.iter().map(|c| (&*c.name, c.calls)).collect();

@@ -163,7 +163,11 @@ impl Guard {
     }
 
     /// Who makes a call that was refused for want of a right; for the audit trail.
-    pub fn denied_caller(self: &Arc<Self>, headers: &HeaderMap, peer: Option<&Peer>) -> Option<Caller> {
+    pub fn denied_caller(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Option<Caller> {
         self.identify(headers, peer, now_s()).ok()
     }
 

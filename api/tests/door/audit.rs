@@ -41,8 +41,7 @@ impl Bank {
     }
 
     async fn page(&self, filter: AuditFilter) -> Vec<AuditEvent> {
-        let request =
-            ListAuditEventsRequest { filter: Some(filter), limit: 1_000, from_lsn: 0 };
+        let request = ListAuditEventsRequest { filter: Some(filter), limit: 1_000, from_lsn: 0 };
         let mut client = AuditClient::new(self.auditor.connection());
         let page = client.list_audit_events(request).await.expect("granted").into_inner();
         assert_eq!(page.next_lsn, 0, "all of it fits a page");
@@ -88,7 +87,8 @@ async fn a_write_is_told_when_it_is_answered_with_who_and_what() {
     assert_eq!((event.kind(), event.severity()), (AuditKind::Write, AuditSeverity::Info));
     // By account and by transfer, of which the event itself says nothing.
     let account = |id| Some(audit_filter::Entity::Account(AuditId { id, id_high: 0 }));
-    let about = |entity| AuditFilter { entity, kinds: vec![AuditKind::Write.into()], ..Default::default() };
+    let about =
+        |entity| AuditFilter { entity, kinds: vec![AuditKind::Write.into()], ..Default::default() };
     let methods = |events: Vec<AuditEvent>| -> Vec<String> {
         events.into_iter().map(|event| event.method).collect()
     };
@@ -122,7 +122,10 @@ async fn each_batch_of_a_stream_is_told_of() {
 async fn who_is_refused_and_who_reads_with_power_is_told_of() {
     let bank = Bank::new().await;
     // A gateway that may not, somebody with too few accounts, and nobody at all.
-    bank.gateway.set_account_status(account(2), proto::AccountStatus::Frozen).await.expect_err("no");
+    bank.gateway
+        .set_account_status(account(2), proto::AccountStatus::Frozen)
+        .await
+        .expect_err("no");
     let token = bank.secrets.token("shop", &["gateway"], &["2"], &[]);
     let shop = bank.server.client(&bank.secrets, None, Some(&token)).await;
     shop.get_accounts(&[account(3)]).await.expect_err("foreign");
@@ -132,7 +135,10 @@ async fn who_is_refused_and_who_reads_with_power_is_told_of() {
     assert_eq!((&*role.principal, &*role.method), ("cards", "Ledger/SetAccountStatus"));
     let scope = found("OUT_OF_SCOPE");
     assert_eq!((&*scope.principal, &*scope.entity), ("shop", "account 3"));
-    assert_eq!((scope.severity(), scope.outcome()), (AuditSeverity::Warning, AuditOutcome::Refused));
+    assert_eq!(
+        (scope.severity(), scope.outcome()),
+        (AuditSeverity::Warning, AuditOutcome::Refused)
+    );
     let nobody = bank.server.client(&bank.secrets, None, None).await;
     nobody.get_accounts(&[account(2)]).await.expect_err("nobody");
     let logins = bank.told(AuditKind::Login, 1).await;
@@ -145,7 +151,8 @@ async fn who_is_refused_and_who_reads_with_power_is_told_of() {
     assert!(reads.iter().any(|event| event.principal == "olga" && event.entity == "account 2"));
     assert!(reads.iter().all(|event| event.principal != "cards"), "{reads:?}");
     // A write that is wrong is told of although it did nothing.
-    bank.gateway.transfer(transfer(0, BANK, 2, 1)).await.expect_err("no id");
+    let without_id = proto::TransferRequest { id: 0, ..transfer(9, BANK, 2, 1) };
+    bank.gateway.transfer(without_id).await.expect_err("no id");
     let wrong = bank.told(AuditKind::Write, 2).await;
     let wrong = wrong.iter().find(|event| event.outcome() == AuditOutcome::Refused).expect("it");
     assert_eq!((wrong.requests, wrong.runs.len(), &*wrong.method), (0, 0, "Ledger/Transfer"));
@@ -202,7 +209,9 @@ async fn a_failed_handshake_is_told_of() {
     let auditor = Auditor::new(Options::default());
     let server = Server::audited(Some(secrets.tls(Clients::Required)), trust, &auditor).await;
     let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("listens");
-    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n")
+        .await
+        .expect("sent");
     let mut rest = Vec::new();
     // Closed by the server, which has understood nothing.
     let _ended = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
@@ -245,7 +254,8 @@ async fn what_is_secret_is_nowhere_in_the_trail() {
     for (id, text) in [(1, CARD), (2, SECRET), (3, &token[..40])] {
         let asked = proto::TransferRequest { note: note(text), ..transfer(id, BANK, 2, 1) };
         assert_eq!(client.transfer(asked).await.expect("answered").code(), Code::Posted);
-        let wrong = proto::TransferRequest { currency: text.to_owned(), ..transfer(id, BANK, 2, 1) };
+        let wrong =
+            proto::TransferRequest { currency: text.to_owned(), ..transfer(id, BANK, 2, 1) };
         let _refused = client.transfer(wrong).await;
     }
     let foreign = secrets.write("foreign.token", &format!("{}x", token));

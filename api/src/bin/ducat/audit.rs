@@ -126,7 +126,8 @@ async fn each(
     while let Some((limit, from)) = pages.next_page() {
         let filter = Some(filter.clone());
         let request = ListAuditEventsRequest { filter, limit, from_lsn: from.unwrap_or(0) };
-        let page = client.list_audit_events(request).await.map_err(|s| net::failed(&s))?.into_inner();
+        let page =
+            client.list_audit_events(request).await.map_err(|s| net::failed(&s))?.into_inner();
         pages.came(page.events.len(), Some(page.next_lsn).filter(|next| *next > 0));
         for event in page.events {
             let line = Line::of_message(event);
@@ -166,7 +167,8 @@ async fn show(global: &Global, args: ShowArgs) -> Done {
         let mut client = AuditClient::new(net::connect(global).await?);
         let filter = Some(AuditFilter::default());
         let request = ListAuditEventsRequest { filter, limit: 1, from_lsn: args.lsn };
-        let page = client.list_audit_events(request).await.map_err(|s| net::failed(&s))?.into_inner();
+        let page =
+            client.list_audit_events(request).await.map_err(|s| net::failed(&s))?.into_inner();
         let line = page.events.into_iter().next().map(Line::of_message).transpose();
         line.map_err(|e| Failure::new(Exit::Internal, e.to_string()))?
     };
@@ -338,7 +340,10 @@ fn summary_text(told: &GetAuditSummaryResponse, json: bool) -> Result<String, Fa
     for pattern in &told.patterns {
         let (first, last) = (output::time(pattern.first_ns), output::time(pattern.last_ns));
         let failures = count(pattern.failures);
-        text += &format!("\n\nSUSPICIOUS: {} of {}: {failures} from {first} to {last}", pattern.pattern, pattern.of);
+        text += &format!(
+            "\n\nSUSPICIOUS: {} of {}: {failures} from {first} to {last}",
+            pattern.pattern, pattern.of
+        );
     }
     Ok(text)
 }

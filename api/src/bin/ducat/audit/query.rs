@@ -156,12 +156,12 @@ impl FilterArgs {
             Some(OutcomeArg::Refused) => proto::AuditOutcome::Refused,
             Some(OutcomeArg::Failed) => proto::AuditOutcome::Failed,
         };
-        let account = self.account.map(|id| {
-            audit_filter::Entity::Account(AuditId { id: id.low(), id_high: id.high() })
-        });
-        let transfer = self.transfer.map(|id| {
-            audit_filter::Entity::Transfer(AuditId { id: id.low(), id_high: id.high() })
-        });
+        let account = self
+            .account
+            .map(|id| audit_filter::Entity::Account(AuditId { id: id.low(), id_high: id.high() }));
+        let transfer = self
+            .transfer
+            .map(|id| audit_filter::Entity::Transfer(AuditId { id: id.low(), id_high: id.high() }));
         proto::AuditFilter {
             from_ns: self.period.from.unwrap_or(0),
             until_ns: self.period.to.unwrap_or(0),
