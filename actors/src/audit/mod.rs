@@ -135,7 +135,7 @@ impl Handle {
     /// [`RequestError::DiskFull`] and [`RequestError::Stopped`]; nothing of it is journalled then.
     pub async fn audit(&self, events: Vec<AuditEvent>) -> Result<Lsn, RequestError> {
         self.check_disk()?;
-        let events = events.into_iter().map(|event| Box::new(event.bounded())).collect();
+        let events = events.into_iter().map(AuditEvent::bounded).collect();
         self.ask(|reply: Reply<Lsn>| Task::Audit { events, reply }).await
     }
 }
