@@ -9,6 +9,7 @@ use ducat_actors::proof::{CheckpointOptions, Contradiction, Receipt};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::start::{Engine, StartError};
 use ducat_engine::account_event::Opening;
+use ducat_engine::audit::{AuditEvent, AuditKind};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
@@ -145,10 +146,15 @@ async fn live(handle: &Handle, batches: u128) {
     handle.open_accounts(vec![opening]).await.expect("up");
     let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
     handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
+    handle.audit(vec![access()]).await.expect("up");
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
     }
+}
+
+fn access() -> AuditEvent {
+    AuditEvent { principal: "anna".to_owned(), ..AuditEvent::new(AuditKind::Read, "a") }
 }
 
 /// Holds that end in every way.
@@ -180,7 +186,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     live(&handle, 5).await;
     let last = signed(&handle).await;
     let mut kinds = BTreeSet::new();
-    for lsn in (1..54).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
+    for lsn in (1..55).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
         kinds.insert(match proved(&receipt).event {
             Event::Transfer(t) => format!("{:?} {:?} {}", t.kind, t.rejection, t.linked),
@@ -199,6 +205,10 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
             Event::HoldVoided(_) => "voided".to_owned(),
             Event::HoldExtended(_) => "extended".to_owned(),
             Event::HoldExpired(_) => "expired".to_owned(),
+            Event::Audited { access: told } => {
+                assert_eq!(told, texts::of_audit(&access()));
+                "audited".to_owned()
+            }
             Event::Refunded(_) | Event::RefundRefused(_) => "refunds".to_owned(),
             Event::Driven { saga, .. } => format!("driven {saga}"),
             Event::FeeDecided(_) | Event::FeesChanged { .. } => "fees".to_owned(),
@@ -218,6 +228,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Closed",
         "changed",
         "opened in full",
+        "audited",
         "Some(0)",
         "Deposit None false",
         "Transfer None true",
