@@ -50,7 +50,7 @@ impl CoordinatorActor {
             Task::Audit { events, reply } => {
                 let records: Vec<_> = events
                     .into_iter()
-                    .map(|event| (state.rules.audit_lsn(), Record::Audit(event)))
+                    .map(|event| (state.rules.audit_lsn(), Record::Audit(Box::new(event))))
                     .collect();
                 let last = records.last().map_or(Lsn::ZERO, |(lsn, _)| *lsn);
                 let time_ns = state.rules.time(state.clock.now_ns());

@@ -71,11 +71,13 @@ impl PlainBatch {
             records.push(group.lsn, |bytes| codec::encode(&event, bytes))?;
         }
         records.end_batch();
-        releases.extend(answers.into_iter().zip(submissions).map(|((answer, left), submission)| {
-            assert!(left.is_none(), "transfers wait for nothing to be read");
-            let Submission { reply, permit, .. } = submission;
-            Release::Outcomes(Leaving { answer, reply, permit, rest: None })
-        }));
+        releases.extend(answers.into_iter().zip(submissions).map(
+            |((answer, left), submission)| {
+                assert!(left.is_none(), "transfers wait for nothing to be read");
+                let Submission { reply, permit, .. } = submission;
+                Release::Outcomes(Leaving { answer, reply, permit, rest: None })
+            },
+        ));
         failed.map_or(Ok(()), Err)
     }
 }

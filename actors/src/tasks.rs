@@ -114,7 +114,7 @@ pub(crate) enum Task {
     Audited(Arc<Seed>, Box<Task>),
     /// Accesses that wrote nothing are told of; the last one's LSN is the answer.
     Audit {
-        events: Vec<Box<AuditEvent>>,
+        events: Vec<AuditEvent>,
         reply: Reply<Lsn>,
     },
     OpenAccounts {

@@ -140,8 +140,11 @@ async fn a_change_is_told_of_in_its_own_frame_and_a_refused_one_is_not() {
     assert!(freeze.is_told() && !unknown.is_told());
     let frames = frames(&journal);
     let last = frames.last().expect("some");
-    assert!(matches!(&last[..], [Record::Account(_), Record::Audit(event)]
-            if event.severity == Severity::Notice && event.made(Lsn(3))), "{last:?}");
+    assert!(
+        matches!(&last[..], [Record::Account(_), Record::Audit(event)]
+            if event.severity == Severity::Notice && event.made(Lsn(3))),
+        "{last:?}"
+    );
     engine.shutdown().await.expect("stops");
 }
 
@@ -202,7 +205,8 @@ async fn calls_that_come_together_are_told_as_one_and_exactly() {
     let callers = [who("anna"), who("bob")];
     let mut tasks = Vec::new();
     for n in 0..600_u128 {
-        let (handle, seed) = (handle.clone(), seed(&callers[usize::try_from(n % 2).expect("0 or 1")]));
+        let (handle, seed) =
+            (handle.clone(), seed(&callers[usize::try_from(n % 2).expect("0 or 1")]));
         tasks.push(tokio::spawn(async move {
             submit(&handle, &seed, vec![transfer(1 + n, BANK, 2, 1)]).await;
         }));

@@ -9,6 +9,7 @@ use ducat_actors::proof::{CheckpointOptions, Contradiction, Receipt};
 use ducat_actors::replay::{Until, replay_offline};
 use ducat_actors::start::{Engine, StartError};
 use ducat_engine::account_event::Opening;
+use ducat_engine::audit::{AuditEvent, AuditKind};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
@@ -146,19 +147,28 @@ async fn live(handle: &Handle, batches: u128) {
     handle.open_accounts(vec![opening]).await.expect("up");
     let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
     handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
+<<<<<<< HEAD
     let payment = TransferRequest { kind: TransferKind::Payment, ..transfer(30, 2, 3, 1) };
     let said = Request::from(Noted::new(payment, said()).expect("it can be kept"));
     handle.submit(vec![said]).expect("room").answers().await.expect("up");
+=======
+    handle.audit(vec![access()]).await.expect("up");
+>>>>>>> audit
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
     }
 }
 
+<<<<<<< HEAD
 /// What is said of a payment.
 fn said() -> Note {
     let (reference, description) = ("INV-1".to_owned(), "two chairs".to_owned());
     Note { reference, description, value_date: Day::new(20_000) }
+=======
+fn access() -> AuditEvent {
+    AuditEvent { principal: "anna".to_owned(), ..AuditEvent::new(AuditKind::Read, "a") }
+>>>>>>> audit
 }
 
 /// Holds that end in every way.
@@ -190,7 +200,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
     live(&handle, 5).await;
     let last = signed(&handle).await;
     let mut kinds = BTreeSet::new();
-    for lsn in (1..54).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
+    for lsn in (1..55).chain(1023..1026).chain(last.0 - 1..=last.0).map(Lsn) {
         let receipt = handle.receipt(lsn).await.expect("up").expect("there");
         let statement = proved(&receipt);
         assert_eq!(statement.note, receipt.note.as_ref().map(NoteStated::of), "LSN {lsn}");
@@ -215,6 +225,10 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
             Event::HoldVoided(_) => "voided".to_owned(),
             Event::HoldExtended(_) => "extended".to_owned(),
             Event::HoldExpired(_) => "expired".to_owned(),
+            Event::Audited { access: told } => {
+                assert_eq!(told, texts::of_audit(&access()));
+                "audited".to_owned()
+            }
             Event::Refunded(_) | Event::RefundRefused(_) => "refunds".to_owned(),
             Event::Driven { saga, .. } => format!("driven {saga}"),
             Event::FeeDecided(_) | Event::FeesChanged { .. } => "fees".to_owned(),
@@ -234,6 +248,7 @@ async fn every_kind_of_event_is_proved_and_a_restart_goes_on() {
         "Closed",
         "changed",
         "opened in full",
+        "audited",
         "Some(0)",
         "noted",
         "Deposit None false",

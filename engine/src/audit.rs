@@ -240,7 +240,11 @@ impl AuditEvent {
                 Some(rule) => self.refused(rule),
             }
         }
-        self.runs.extend(run);
+        let Some(run) = run else { return };
+        match self.runs.last_mut() {
+            Some(before) if before.last.next() == run.first => before.last = run.last,
+            _ => self.runs.push(run),
+        }
     }
 
     fn refused(&mut self, rule: Rejection) {
@@ -292,6 +296,8 @@ mod tests {
         assert_eq!(counts, (3, 7, 2, 2));
         let rules = [(Rejection::AmountZero, 1), (Rejection::InsufficientFunds, 2)];
         assert_eq!(event.rejections, rules);
+        let run = |first, last| Run { first: Lsn(first), last: Lsn(last) };
+        assert_eq!(event.runs, [run(7, 9), run(12, 13)], "neighbours are one");
         let made: Vec<u64> = (0..20).filter(|lsn| event.made(Lsn(*lsn))).collect();
         assert_eq!(made, [7, 8, 9, 12, 13]);
     }

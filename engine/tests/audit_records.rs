@@ -1,8 +1,8 @@
 //! Audit events in the journal: their stored form, their bounds, and that they change nothing.
 
 use ducat_engine::audit::{
-    AUDIT_KINDS, AUDIT_OUTCOMES, AuditEvent, AuditKind, AuditOutcome, DETAIL_BYTES_MAX, RUNS_MAX, Run,
-    SEVERITIES, Severity,
+    AUDIT_KINDS, AUDIT_OUTCOMES, AuditEvent, AuditKind, AuditOutcome, DETAIL_BYTES_MAX, RUNS_MAX,
+    Run, SEVERITIES, Severity,
 };
 use ducat_engine::codec::{AUDIT_EVENT_BYTES_MAX, decode_all, encode};
 use ducat_engine::ids::{AccountId, Lsn};
@@ -28,7 +28,10 @@ fn events() -> Vec<AuditEvent> {
         done: 8_000,
         repeats: 2,
         rejections: vec![(Rejection::AmountZero, 90), (Rejection::InsufficientFunds, 100)],
-        runs: vec![Run { first: Lsn(7), last: Lsn(8_198) }, Run { first: Lsn(9_000), last: Lsn(9_000) }],
+        runs: vec![
+            Run { first: Lsn(7), last: Lsn(8_198) },
+            Run { first: Lsn(9_000), last: Lsn(9_000) },
+        ],
         duration_ns: 1_234_567,
         window_ns: 60_000_000_000,
         trace: Some([7; 16]),
@@ -40,7 +43,8 @@ fn events() -> Vec<AuditEvent> {
         SEVERITIES.map(|severity| AuditEvent { severity, ..AuditEvent::new(AuditKind::Read, "a") }),
     );
     events.extend(
-        AUDIT_OUTCOMES.map(|outcome| AuditEvent { outcome, ..AuditEvent::new(AuditKind::Read, "a") }),
+        AUDIT_OUTCOMES
+            .map(|outcome| AuditEvent { outcome, ..AuditEvent::new(AuditKind::Read, "a") }),
     );
     events
 }
@@ -138,7 +142,9 @@ fn bytes_of_an_event_are_few() {
         agent: "ducat-client/0.1 tonic/0.14".to_owned(),
         requests: runs,
         done: runs,
-        runs: (1..=runs).map(|run| Run { first: Lsn(1_000_000 + 2 * run), last: Lsn(1_000_000 + 2 * run) }).collect(),
+        runs: (1..=runs)
+            .map(|run| Run { first: Lsn(1_000_000 + 2 * run), last: Lsn(1_000_000 + 2 * run) })
+            .collect(),
         duration_ns: 1_234_567,
         ..AuditEvent::new(AuditKind::Write, "Ledger/CreateTransfers")
     };

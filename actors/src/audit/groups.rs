@@ -61,7 +61,8 @@ pub(crate) fn told(
     answers: &[(Answer, Option<usize>)],
 ) -> Box<AuditEvent> {
     let mut event: Option<AuditEvent> = None;
-    for (submission, (answer, _)) in group.members.iter().map(|at| (&submissions[*at], &answers[*at]))
+    for (submission, (answer, _)) in
+        group.members.iter().map(|at| (&submissions[*at], &answers[*at]))
     {
         let Some(seed) = &submission.audit else { continue };
         seed.told.store(true, Ordering::Release);

@@ -21,8 +21,8 @@ use crate::handle::{Handle, RequestError};
 use crate::tasks::{Reply, Task};
 use ducat_engine::audit::{AuditEvent, AuditKind, Run, Severity};
 use ducat_engine::ids::Lsn;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Who calls. Compared by place where calls are told as one: whoever makes them shares those that are
@@ -135,7 +135,7 @@ impl Handle {
     /// [`RequestError::DiskFull`] and [`RequestError::Stopped`]; nothing of it is journalled then.
     pub async fn audit(&self, events: Vec<AuditEvent>) -> Result<Lsn, RequestError> {
         self.check_disk()?;
-        let events = events.into_iter().map(|event| Box::new(event.bounded())).collect();
+        let events = events.into_iter().map(AuditEvent::bounded).collect();
         self.ask(|reply: Reply<Lsn>| Task::Audit { events, reply }).await
     }
 }

@@ -139,7 +139,12 @@ impl Matcher {
     }
 
     /// The audit event, if the record is one that is wanted.
-    pub fn look<'r>(&mut self, lsn: Lsn, time_ns: u64, record: &'r Record) -> Option<&'r AuditEvent> {
+    pub fn look<'r>(
+        &mut self,
+        lsn: Lsn,
+        time_ns: u64,
+        record: &'r Record,
+    ) -> Option<&'r AuditEvent> {
         let Record::Audit(event) = record else {
             if self.touches(record) {
                 if self.touched.len() == TOUCHED_MAX {
@@ -156,16 +161,19 @@ impl Matcher {
         match &self.filter.entity {
             None | Some(Entity::Text(_)) => false,
             Some(Entity::Transfer(id)) => record.transfer_id() == Some(*id),
-            Some(Entity::Account(id)) => record.parties().into_iter().flatten().any(|party| match party {
-                Named::Slot(slot) => self.slot == Some(slot),
-                Named::Id(named) => named == *id,
-            }),
+            Some(Entity::Account(id)) => {
+                record.parties().into_iter().flatten().any(|party| match party {
+                    Named::Slot(slot) => self.slot == Some(slot),
+                    Named::Id(named) => named == *id,
+                })
+            }
         }
     }
 
     fn takes(&self, time_ns: u64, event: &AuditEvent) -> bool {
         let filter = &self.filter;
-        let is = |asked: &Option<String>, text: &str| asked.as_ref().is_none_or(|asked| asked == text);
+        let is =
+            |asked: &Option<String>, text: &str| asked.as_ref().is_none_or(|asked| asked == text);
         time_ns >= filter.from_ns
             && filter.until_ns.is_none_or(|until| time_ns < until)
             && is(&filter.principal, &event.principal)
@@ -208,7 +216,8 @@ impl Handle {
             looked_at: 0,
         };
         loop {
-            let undone = |error: crate::background::Undone| RequestError::ReadFailed(error.to_string());
+            let undone =
+                |error: crate::background::Undone| RequestError::ReadFailed(error.to_string());
             let read = self.shared().background.run(move || reading.run());
             let (more, done) = read.await.map_err(undone)?.map_err(StoredError::into_request)?;
             if done {
@@ -262,7 +271,10 @@ impl Reading {
             let frames = match &mut frames {
                 Some(frames) => frames,
                 none => none.insert(
-                    shared.journal.read(shared.shard, next).map_err(|e| StoredError::journal(next, e))?,
+                    shared
+                        .journal
+                        .read(shared.shard, next)
+                        .map_err(|e| StoredError::journal(next, e))?,
                 ),
             };
             let frame = frames.next().ok_or(StoredError::Missing(next))?;

@@ -151,7 +151,8 @@ async fn who_is_refused_and_who_reads_with_power_is_told_of() {
     assert!(reads.iter().any(|event| event.principal == "olga" && event.entity == "account 2"));
     assert!(reads.iter().all(|event| event.principal != "cards"), "{reads:?}");
     // A write that is wrong is told of although it did nothing.
-    bank.gateway.transfer(transfer(0, BANK, 2, 1)).await.expect_err("no id");
+    let without_id = proto::TransferRequest { id: 0, ..transfer(9, BANK, 2, 1) };
+    bank.gateway.transfer(without_id).await.expect_err("no id");
     let wrong = bank.told(AuditKind::Write, 2).await;
     let wrong = wrong.iter().find(|event| event.outcome() == AuditOutcome::Refused).expect("it");
     assert_eq!((wrong.requests, wrong.runs.len(), &*wrong.method), (0, 0, "Ledger/Transfer"));

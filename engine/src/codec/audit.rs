@@ -2,9 +2,7 @@
 //! transfer's path.
 
 use super::Malformed;
-use crate::audit::{
-    AuditEvent, DETAIL_BYTES_MAX, PRINCIPAL_BYTES_MAX, RUNS_MAX, WORD_BYTES_MAX,
-};
+use crate::audit::{AuditEvent, DETAIL_BYTES_MAX, PRINCIPAL_BYTES_MAX, RUNS_MAX, WORD_BYTES_MAX};
 use crate::record::Record;
 use bincode::Options;
 
