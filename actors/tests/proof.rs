@@ -147,28 +147,24 @@ async fn live(handle: &Handle, batches: u128) {
     handle.open_accounts(vec![opening]).await.expect("up");
     let limits = LimitsChange { floor: Some(Some(0)), ..LimitsChange::default() };
     handle.change_limits(account(10), limits).await.expect("up").expect("allowed");
-<<<<<<< HEAD
     let payment = TransferRequest { kind: TransferKind::Payment, ..transfer(30, 2, 3, 1) };
     let said = Request::from(Noted::new(payment, said()).expect("it can be kept"));
     handle.submit(vec![said]).expect("room").answers().await.expect("up");
-=======
     handle.audit(vec![access()]).await.expect("up");
->>>>>>> audit
     for batch in 0..batches {
         let ids = (0..500).map(|n| 1000 + batch * 500 + n);
         submit(handle, ids.map(|id| transfer(id, 2, 3, 1)).collect()).await;
     }
 }
 
-<<<<<<< HEAD
 /// What is said of a payment.
 fn said() -> Note {
     let (reference, description) = ("INV-1".to_owned(), "two chairs".to_owned());
     Note { reference, description, value_date: Day::new(20_000) }
-=======
+}
+
 fn access() -> AuditEvent {
     AuditEvent { principal: "anna".to_owned(), ..AuditEvent::new(AuditKind::Read, "a") }
->>>>>>> audit
 }
 
 /// Holds that end in every way.
