@@ -357,7 +357,7 @@ fn some(rng: &mut StdRng, seen: &Seen, batch: &mut Vec<Request>) {
         16 => sources(rng, batch),
         19 => {
             let hold = held(rng);
-            batch.push(with_note(rng, hold.clone().into()));
+            batch.push(with_note(rng, hold.into()));
             // Mostly in a batch of its own, later.
             if rng.random_bool(0.2) {
                 batch.push(capture(rng, hold.id));
