@@ -1,5 +1,5 @@
 //! Short runs of the workloads `refunds`, `terms` and `fees`, over gRPC in every form and in this
-//! process with every balance, the journal and the rules checked.
+//! process with every balance, the journal and its figures checked.
 
 use crate::real_server_tests::{all_held, in_process, over_grpc};
 use crate::report::Report;
@@ -25,7 +25,7 @@ fn every_way(line: &str, refusals: &[&str]) -> Report {
         refusals.iter().all(|reason| report.results.refused.contains_key(*reason)).then_some(report)
     });
     let report = long_enough.unwrap_or_else(|| panic!("not all of {refusals:?} come about"));
-    for check in ["every balance is", "every answer is", "every event is what the rules give"] {
+    for check in ["every balance is", "every answer is", "every figure is what second"] {
         assert!(report.checks.iter().any(|c| c.name.starts_with(check)), "{:?}", report.checks);
     }
     report

@@ -51,9 +51,9 @@ impl Population {
         }
     }
 
-    /// Whether the journal is held against the rules of the ledger as well.
-    pub fn has_rules_of_its_own(&self) -> bool {
-        matches!(self, Self::Drawn(workload, _) if workload.has_rules_of_its_own())
+    /// Whether the journal is added up once more as well.
+    pub fn is_added_up_again(&self) -> bool {
+        matches!(self, Self::Drawn(workload, _) if workload.is_added_up_again())
     }
 
     /// Whether fees are attached to kinds of transfers.

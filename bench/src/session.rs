@@ -14,8 +14,8 @@ use crate::ledger::Status;
 use crate::population::Population;
 use crate::procfs::Usage;
 use crate::report::{Costs, Harness, Server};
-use crate::rules;
 use crate::run::{random_id, show_progress};
+use crate::second_books;
 use crate::tally::{Tally, Whole};
 use anyhow::Context;
 use std::sync::Arc;
@@ -203,7 +203,7 @@ impl Session {
     pub async fn stop(self) -> anyhow::Result<Vec<Check>> {
         let whole = self.whole;
         let certain = whole.in_doubt == 0 && whole.unanswered_requests == 0;
-        let by_rules = self.population.has_rules_of_its_own();
+        let again = self.population.is_added_up_again();
         let Some(directory) = self.backend.stop().await? else { return Ok(Vec::new()) };
         let Some(mut answers) = self.answers.filter(|_| self.durable) else {
             return Ok(Vec::new());
@@ -211,8 +211,8 @@ impl Session {
         let checked = tokio::task::spawn_blocking(move || {
             let data = directory.path().join("data");
             let mut checks = history::check(&data, &mut answers, certain)?;
-            if by_rules {
-                checks.push(rules::check(&data)?);
+            if again {
+                checks.push(second_books::check(&data)?);
             }
             Ok(checks)
         });

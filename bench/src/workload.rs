@@ -137,8 +137,8 @@ impl Workload {
         }
     }
 
-    /// Whether a run is held against the rules of the ledger, event by event, by `--check`.
-    pub fn has_rules_of_its_own(self) -> bool {
+    /// Whether `--check` adds the journal up once more, in books of its own.
+    pub fn is_added_up_again(self) -> bool {
         matches!(self, Self::Refunds | Self::Terms | Self::Fees)
     }
 }

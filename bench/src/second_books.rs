@@ -1,7 +1,8 @@
-//! The journal of a run held against the rules of the ledger, written down once more in
-//! [`ducat_checker`]: what was given back is never more than what was moved, balanced transfers
-//! move what their accounts have, fees are what their schedules say. What clients were told is
-//! held against the journal by [`crate::history`].
+//! The journal of a run added up once more, in the books of [`ducat_checker`], which were written
+//! apart from the ledger: every figure that an event tells must be what the events before it come to,
+//! those of refunds, balanced transfers and fees too. Which of them a rule should have refused is not
+//! asked: the checker knows that only of requests that it is given. What clients were told is held
+//! against the journal by [`crate::history`].
 
 use crate::check::Check;
 use anyhow::Context;
@@ -13,17 +14,17 @@ use std::path::Path;
 /// Reads the journal below `data`, which no server holds any more.
 pub fn check(data: &Path) -> anyhow::Result<Check> {
     let opened = compose::open_existing(data).context("open the journal after the run")?;
-    // Nobody's requests are given: events are judged as far as they say themselves what was asked.
+    // Nobody's requests are given.
     let options = Options { complete: false, ..Options::default() };
     let report = check_journal(&History::new(), &*opened.journal, ShardId(0), options)
-        .context("hold the journal against the rules")?;
+        .context("add the journal up once more")?;
     Ok(verdict(&report))
 }
 
 fn verdict(report: &Report) -> Check {
     let fault = report.faults.first().map(|fault| format!("; {fault}")).unwrap_or_default();
     Check {
-        name: "every event is what the rules give".into(),
+        name: "every figure is what second books come to".into(),
         held: Some(report.is_clean()),
         detail: format!("{} events{fault}", report.events),
     }
@@ -38,29 +39,30 @@ mod tests {
     use ducat_engine::record::{Posted, PostedSide, Record};
     use ducat_engine::transfer::AccountSpec;
 
-    /// Two empty accounts, and one of them pays what it does not have.
+    /// Of two payments between the same accounts, the second tells figures as if the first had not been.
     #[test]
-    fn what_no_rule_gives_is_found() {
+    fn figures_that_do_not_add_up_are_found() {
         let open = |id| {
             Record::AccountOpened(AccountSpec {
                 id: AccountId::new(id).expect("not zero"),
                 currency: CurrencyId(826),
                 overdraft_limit: 0,
-                external: false,
+                external: id == 1,
             })
         };
-        let side = |posted| PostedSide { back: 0, posted, room: 0 };
-        let posted = Record::Posted(Posted {
-            id: TransferId::new(9).expect("not zero"),
-            debit: Slot(0),
-            credit: Slot(1),
-            amount: 5,
-            debit_side: side(-5),
-            credit_side: side(5),
-        });
-        for (events, held) in
-            [(vec![open(1), open(2)], true), (vec![open(1), open(2), posted], false)]
-        {
+        let posted = |id: u128, back: u64, total: i128| {
+            let side = |posted: i128| PostedSide { back, posted, room: 0 };
+            Record::Posted(Posted {
+                id: TransferId::new(id).expect("not zero"),
+                debit: Slot(0),
+                credit: Slot(1),
+                amount: 5,
+                debit_side: side(-total),
+                credit_side: side(total),
+            })
+        };
+        for (second, held) in [(posted(10, 1, 10), true), (posted(10, 1, 5), false)] {
+            let events = [open(1), open(2), posted(9, 0, 5), second];
             let (history, options) =
                 (History::new(), Options { complete: false, ..Options::default() });
             let mut checker = Checker::new(&history, options).expect("nothing to read");
