@@ -28,6 +28,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,6 +47,9 @@ const REST_TIMEOUT: Duration = Duration::from_secs(10);
 const TRANSFERS: [&str; 3] =
     ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers", rates::REVERSAL];
 
+/// What the paths of Ducat's own calls begin with.
+const OURS: &str = "/ducat.v1.";
+
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 
@@ -53,6 +57,8 @@ const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 #[derive(Clone)]
 pub struct Gate {
     calls: Arc<Semaphore>,
+    /// Set once the server drains.
+    closed: Arc<AtomicBool>,
     handle: Handle,
     requests: Budget,
     refusals: Arc<Refusals>,
@@ -69,6 +75,7 @@ struct Refusals {
     calls_full: http::HeaderMap,
     overloaded: http::HeaderMap,
     expired: http::HeaderMap,
+    draining: http::HeaderMap,
 }
 
 impl Gate {
@@ -83,12 +90,20 @@ impl Gate {
             calls_full: headers(Refusal::calls_full(max)),
             overloaded: headers(Refusal::overloaded(handle.queue_delay_max())),
             expired: headers(Refusal::from(RequestError::Expired)),
+            draining: headers(Refusal::draining()),
         };
         let calls = Arc::new(Semaphore::new(max));
         let refusals = Arc::new(refusals);
+        let closed = Arc::default();
         let (guard, limits, places, metrics) = (None, None, None, None);
         let auditor = None;
-        Self { calls, handle, requests, refusals, guard, limits, places, metrics, auditor }
+        Self { calls, closed, handle, requests, refusals, guard, limits, places, metrics, auditor }
+    }
+
+    /// The same, which refuses new calls as `DRAINING` once `closed` is set. Health is told all the same.
+    #[must_use]
+    pub fn closed_by(self, closed: Arc<AtomicBool>) -> Self {
+        Self { closed, ..self }
     }
 
     /// The same, with a guard that asks who is calling.
@@ -128,6 +143,9 @@ impl Gate {
         request: &http::Request<B>,
         deadline: Option<Deadline>,
     ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, Option<OwnedSemaphorePermit>)> {
+        if self.closed.load(Ordering::Relaxed) && request.uri().path().starts_with(OURS) {
+            return Err((&self.refusals.draining, None));
+        }
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
             self.handle.count_overloaded();
             return Err((&self.refusals.calls_full, None));
@@ -148,7 +166,7 @@ impl Gate {
     /// body lives.
     fn meter(&self, request: http::Request<Incoming>) -> (http::Request<Body>, Option<Intake>) {
         let path = request.uri().path();
-        if !path.starts_with("/ducat.v1.") {
+        if !path.starts_with(OURS) {
             return (request.map(Body::new), None);
         }
         let intake = Intake::new(self.requests.clone());

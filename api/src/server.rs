@@ -6,8 +6,8 @@
 //!     bytes of requests: bounded) ─▶ services ─▶ room for the answer (bytes, bounded) ─▶ Handle
 //! ```
 //!
-//! A drain goes: health says `NOT_SERVING`, no new connection is taken, open connections are
-//! told to go away, `StreamTransfers` stops reading and answers what is in flight, and after
+//! A drain goes: health says `NOT_SERVING`, new calls are refused as `DRAINING` with the time to come
+//! back after, then no new connection is taken, open connections are told to go away, `StreamTransfers` stops reading and answers what is in flight, and after
 //! a bounded time whatever is still open is cut.
 
 use crate::alerts::Alerts;
@@ -39,6 +39,7 @@ use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -83,7 +84,10 @@ pub struct ServerOptions {
     pub unread_timeout: Duration,
     /// Bounds of `StreamTransfers`.
     pub streams: StreamOptions,
-    /// How long a drain may take before connections are cut. Default 10 s.
+    /// How long a drain that has begun refuses new calls in words, before connections are told to go
+    /// away and nobody can connect any more. Default 100 ms.
+    pub drain_notice: Duration,
+    /// How long a drain may take after that before connections are cut. Default 10 s.
     pub drain_timeout: Duration,
     /// Encrypts every connection. Default `None`: plain text.
     pub tls: Option<Arc<Tls>>,
@@ -118,6 +122,7 @@ impl Default for ServerOptions {
             answers: Budget::default(),
             unread_timeout: Duration::from_secs(60),
             streams: StreamOptions::default(),
+            drain_notice: Duration::from_millis(100),
             drain_timeout: Duration::from_secs(10),
             tls: None,
             guard: None,
@@ -176,7 +181,9 @@ pub async fn serve(
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
     let places = options.guard.as_ref().map(|_| Places::new(options.calls_per_principal_max));
+    let closed = Arc::<AtomicBool>::default();
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
+        .closed_by(Arc::clone(&closed))
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
         .with_places(places.clone())
@@ -249,10 +256,16 @@ pub async fn serve(
     if let Some(metrics) = &options.metrics {
         metrics.draining();
     }
-    begin_drain(&switch, health).await;
-    let drained = match tokio::time::timeout(options.drain_timeout, serving).await {
-        Ok(()) => Drained::Completely,
-        Err(_elapsed) => Drained::TimedOut,
+    let notice = begin_drain(&switch, health, &closed, options.drain_notice);
+    let all_left = tokio::select! {
+        () = notice => false,
+        () = &mut serving => true,
+    };
+    let drained = if all_left || tokio::time::timeout(options.drain_timeout, serving).await.is_ok()
+    {
+        Drained::Completely
+    } else {
+        Drained::TimedOut
     };
     if let Some(audit) = &options.audit {
         audit.finish(&telling).await;
@@ -273,7 +286,12 @@ fn add_reflection(routes: &mut tonic::service::RoutesBuilder) -> Result<(), Serv
 
 /// Tells everyone. Those who watch the health are told first and then let go, because an open
 /// watch would keep its connection open.
-async fn begin_drain(switch: &watch::Sender<bool>, mut health: HealthReporter) {
+async fn begin_drain(
+    switch: &watch::Sender<bool>,
+    mut health: HealthReporter,
+    closed: &AtomicBool,
+    notice: Duration,
+) {
     let services = [
         "",
         "ducat.v1.Ledger",
@@ -285,8 +303,9 @@ async fn begin_drain(switch: &watch::Sender<bool>, mut health: HealthReporter) {
     for service in services {
         health.set_service_status(service, ServingStatus::NotServing).await;
     }
+    closed.store(true, Ordering::Relaxed);
+    tokio::time::sleep(notice).await;
     switch.send_replace(true);
-    tokio::time::sleep(Duration::from_millis(100)).await;
     for service in services {
         health.clear_service_status(service).await;
     }

@@ -37,6 +37,9 @@ const RETRY_DISK_FULL: Duration = Duration::from_secs(5);
 /// How long to wait before asking again for a place among the subscribers.
 const RETRY_SUBSCRIBERS_FULL: Duration = Duration::from_secs(5);
 
+/// How long to wait before asking again when the server ends: its successor has to replay.
+const RETRY_DRAINING: Duration = Duration::from_secs(1);
+
 /// How long to wait before asking again while the whole ledger is being looked at.
 const RETRY_AUDIT_RUNNING: Duration = Duration::from_secs(1);
 
@@ -150,7 +153,8 @@ impl Refusal {
     /// The server is ending; what was not answered is to be asked again elsewhere or later.
     #[must_use]
     pub fn draining() -> Self {
-        Self::new(Code::Unavailable, "DRAINING", "the server is shutting down")
+        let refusal = Self::new(Code::Unavailable, "DRAINING", "the server is shutting down");
+        Self { retry: Some(RETRY_DRAINING), ..refusal }
     }
 
     /// The refusal in a stream's answer.

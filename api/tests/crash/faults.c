@@ -3,7 +3,8 @@
  *
  *   DUCAT_FAULT_DIR     only files below it count
  *   DUCAT_FAULT         CLASS:N:ACTION; CLASS is sync, write or name, ACTION is EIO, ENOSPC, TORN
- *                       (half is written, then EIO), KILL or CUT
+ *                       (half is written, then EIO), KILL, CUT or HANG (until the board says
+ *                       otherwise: FIRED is set to 2)
  *   DUCAT_FAULT_MOUNT   the filesystem that CUT shuts down
  *   DUCAT_FAULT_BOARD   a file of eight 64-bit numbers, shared with the test: see `enum board`
  *
@@ -101,6 +102,13 @@ static int meet(enum class class) {
         syscall(SYS_kill, getpid(), SIGKILL);
         for (;;)
             pause();
+    }
+    if (strcmp(action, "HANG") == 0) {
+        while (board[FIRED] == 1) {
+            struct timespec pause = {0, 1000000};
+            syscall(SYS_nanosleep, &pause, NULL);
+        }
+        return 0;
     }
     if (strcmp(action, "CUT") == 0) {
         uint32_t without_flush = 2;

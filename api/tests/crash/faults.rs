@@ -47,6 +47,8 @@ pub enum Action {
     Torn,
     /// The filesystem is shut down before it is done; the server runs on.
     Cut,
+    /// It does not come back before [`Faults::release`].
+    Hang,
 }
 
 impl Action {
@@ -58,6 +60,7 @@ impl Action {
             Self::Enospc => "ENOSPC",
             Self::Torn => "TORN",
             Self::Cut => "CUT",
+            Self::Hang => "HANG",
         }
     }
 }
@@ -132,6 +135,13 @@ impl Faults {
     /// Whether the fault has happened.
     pub fn fired(&self) -> bool {
         self.read(FIRED) != 0
+    }
+
+    /// Lets a call that hangs go on.
+    pub fn release(&self) {
+        use std::os::unix::fs::FileExt as _;
+        let board = self.board.as_file();
+        board.write_all_at(&2_i64.to_ne_bytes(), 8 * FIRED as u64).expect("writable");
     }
 
     /// Syncs and writes on the data directory after the one that failed.

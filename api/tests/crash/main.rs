@@ -22,6 +22,7 @@ mod checker_tests;
 mod clock;
 mod damage;
 mod disk_guard;
+mod drain;
 mod driven;
 mod failing_disk;
 mod faults;

@@ -90,6 +90,31 @@ async fn a_drain_answers_what_is_in_flight_and_ends_the_stream() {
     rounds.join_all().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_while_the_server_drains_is_told_when_to_come_back() {
+    let notice = Duration::from_secs(3_600);
+    let options = ServerOptions { drain_notice: notice, ..ServerOptions::default() };
+    let server = Server::with(EngineOptions::default(), options).await;
+    server.open(3).await;
+    let client = server.client.clone();
+    let (mut sender, mut answers) = client.stream(64).await.expect("opens");
+    tokio::spawn(server.stop());
+    let refused = loop {
+        match client.get_accounts(&[account(BANK)]).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.code(), Some(Grpc::Unavailable), "{refused:?}");
+    assert_eq!(refused.reason(), Some("DRAINING"));
+    let ClientError::Refused(told) = &refused else { panic!("{refused:?}") };
+    assert!(told.retry_after.is_some_and(|after| !after.is_zero()), "{refused:?}");
+    // What was begun before goes on.
+    sender.send(deposits(1, 5)).await.expect("open");
+    let answer = answers.next().await.expect("no error").expect("more");
+    assert_eq!(answer.result.expect("well-formed").len(), 5);
+}
+
 async fn drained_under_load() {
     let server = Server::start().await;
     server.open(3).await;

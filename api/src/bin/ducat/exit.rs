@@ -25,6 +25,8 @@ pub enum Exit {
     CannotCreate = 73,
     /// The data directory is held by a running server.
     Held = 75,
+    /// The server was stopped, and cut connections to come to an end in time.
+    Cut = 76,
     /// The user pressed Ctrl-C.
     Interrupted = 130,
 }

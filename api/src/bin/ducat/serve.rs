@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! check flags ▸ take the address ▸ open the journal ▸ replay ▸ listen ▸ say where ▸ serve
-//!   ▸ signal ▸ drain the server ▸ stop the engine ▸ exit 0
+//!   ▸ signal ▸ drain the server ▸ stop the engine ▸ exit 0, or 76 if connections were cut
 //! ```
 //!
 //! The address is taken before the replay, so that one in use is told at once, but nobody
@@ -21,6 +21,7 @@ pub(crate) mod replay_bar;
 mod security;
 mod signals;
 mod snapshots;
+mod systemd;
 mod upkeep;
 
 use crate::causes::with_causes;
@@ -142,7 +143,8 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_UNREAD_TIMEOUT_MS", default_value_t = 30_000,
           value_parser = clap::value_parser!(u64).range(1..=3_600_000), value_name = "MS")]
     unread_timeout_ms: u64,
-    /// How long the end may take before connections that are still open are cut.
+    /// How long the end may take before connections that are still open are cut; the command then
+    /// ends with 76. A second signal ends it at once.
     #[arg(long, env = "DUCAT_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u64).range(0..=600_000), value_name = "MS")]
     drain_timeout_ms: u64,
@@ -302,7 +304,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         checkpoints: signing.map(|signing| signing.options(opened.ledger)),
         ..engine_options(&args)?
     };
-    let engine = Engine::start(options, opened.journal, &owner, replay_bar::progress())
+    let progress = systemd::replaying(replay_bar::progress());
+    let engine = Engine::start(options, opened.journal, &owner, progress)
         .await
         .map_err(|error| start_failure(&error, &args.data_dir))?;
     let listener =
@@ -343,6 +346,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     };
     let (config, security) = (args.config, args.security);
     reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
+    systemd::ready(address);
+    systemd::feed_watchdog(engine.handle());
     serve_until_stopped(engine, listener, info, options, signals).await
 }
 
@@ -361,6 +366,7 @@ async fn serve_until_stopped(
             reason = engine.failed() => Some(reason),
         };
         signals.exit_at_once_on_the_next();
+        systemd::stopping();
         match &failure {
             None => tracing::info!("stopping: answering what was begun"),
             Some(reason) => tracing::error!(reason, "the engine has failed"),
@@ -369,11 +375,7 @@ async fn serve_until_stopped(
         let _unheard = tell.send(failure);
     };
     let served = serve(listener, engine.handle(), info, options, stop).await;
-    match served {
-        Ok(Drained::Completely) => {}
-        Ok(Drained::TimedOut) => tracing::warn!("some connections were cut"),
-        Err(error) => return Err(internal("serve", &error)),
-    }
+    let drained = served.map_err(|error| internal("serve", &error))?;
     if let Ok(Some(reason)) = told.await {
         return Err(Failure::new(
             Exit::Internal,
@@ -384,8 +386,17 @@ async fn serve_until_stopped(
         ));
     }
     engine.shutdown().await.map_err(|error| internal("stop the engine", &error))?;
-    tracing::info!("stopped; nothing is left undone");
-    Ok(Exit::Ok)
+    match drained {
+        Drained::Completely => {
+            tracing::info!("stopped; nothing is left undone");
+            Ok(Exit::Ok)
+        }
+        Drained::TimedOut => Err(Failure::new(
+            Exit::Cut,
+            "stopped; connections that were still open at the end of --drain-timeout-ms were cut. \
+             What was acknowledged is in the journal",
+        )),
+    }
 }
 
 /// Answers probes from before the replay on, until the process ends.
