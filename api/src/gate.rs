@@ -232,7 +232,7 @@ impl Gated {
     }
 
     /// The call as the audit trail knows it.
-    fn audited(&self, request: &http::Request<Incoming>, now: Instant) -> Option<audit::Call> {
+    fn audited<B>(&self, request: &http::Request<B>, now: Instant) -> Option<audit::Call> {
         let auditor = self.gate.auditor.as_ref()?;
         let caller = request.extensions().get::<Caller>().cloned().or_else(|| {
             let guard = self.gate.guard.as_ref()?;
@@ -306,9 +306,14 @@ impl Gated {
         mut request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (now, path) = (Instant::now(), request.uri().path().to_owned());
-        let response = match self.admit_inside(&mut request) {
-            Ok(_places) => self.services.call(request).await.unwrap_or_else(|never| match never {}),
+        let admitted = self.admit_inside(&mut request);
+        let audited = self.audited(&request, now);
+        let response = match admitted {
+            Ok(_places) => self.answer_inside(request, audited).await,
             Err(headers) => {
+                if let Some(audited) = audited {
+                    audited.refused_at_gate(&headers);
+                }
                 let mut response = http::Response::new(Body::empty());
                 *response.headers_mut() = headers;
                 response
@@ -318,6 +323,22 @@ impl Gated {
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
             metrics.call(&path, code, now.elapsed());
         }
+        response
+    }
+
+    /// The services' answer, and what is told of it.
+    async fn answer_inside(
+        &self,
+        mut request: http::Request<Body>,
+        audited: Option<audit::Call>,
+    ) -> http::Response<Body> {
+        let Some(audited) = audited else {
+            let Ok(response) = self.services.call(request).await;
+            return response;
+        };
+        request.extensions_mut().insert(audited.clone());
+        let Ok(response) = audited.scope(self.services.call(request)).await;
+        audited.over(response.headers(), &self.gate.handle).await;
         response
     }
 

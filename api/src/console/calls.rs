@@ -15,11 +15,12 @@ use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tonic::codegen::http;
-use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use tonic::{Code, Status};
 
 /// How long a call may take before it is given up.
@@ -36,6 +37,8 @@ static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| {
 pub struct Asked {
     /// The headers of the request.
     pub headers: http::HeaderMap,
+    /// From where it comes.
+    pub from: IpAddr,
     /// What the client's certificate says.
     pub peer: Option<Arc<Peer>>,
 }
@@ -81,13 +84,17 @@ pub async fn answer(
     *request.uri_mut() = http::Uri::try_from(format!("/ducat.v1.{name}")).map_err(|_| unsound())?;
     let grpc = http::HeaderValue::from_static("application/grpc");
     request.headers_mut().insert(CONTENT_TYPE, grpc);
-    // Of what a browser sends the services see who is there, and nothing else. All of them: two are refused.
+    // Of what a browser sends the services see who is there and by which program, and nothing else. Of
+    // the former all: two are refused.
+    if let Some(agent) = asked.headers.get(USER_AGENT) {
+        request.headers_mut().insert(USER_AGENT, agent.clone());
+    }
     for value in asked.headers.get_all(AUTHORIZATION) {
         request.headers_mut().append(AUTHORIZATION, value.clone());
     }
     let end = Instant::now() + CALL_TIMEOUT;
     request.extensions_mut().insert(Deadline(end));
-    let door = door.clone().of_shared_peer(asked.peer);
+    let door = door.clone().of_shared_peer(asked.peer).from_address(Some(asked.from));
     let answering = async { unary(door.call_inside(request).await).await };
     let answered = tokio::time::timeout_at(end.into(), answering).await;
     let answered = answered

@@ -61,8 +61,8 @@ pub async fn serve(listener: TcpListener, console: Arc<Console>, tls: Option<Arc
     let local = listener.local_addr().map(|address| address.ip()).ok();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _peer)) => stream,
+        let (stream, from) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection for the console");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -72,7 +72,7 @@ pub async fn serve(listener: TcpListener, console: Arc<Console>, tls: Option<Arc
         let _late = stream.set_nodelay(true);
         let (console, tls) = (Arc::clone(&console), tls.clone());
         tokio::spawn(async move {
-            let site = Site { console, local, peer: None };
+            let site = Site { console, local, from, peer: None };
             match tls {
                 None => site.serve(stream).await,
                 Some(tls) => match tls.accept_http1(stream).await {
@@ -92,6 +92,8 @@ struct Site {
     console: Arc<Console>,
     /// Where it listens.
     local: Option<IpAddr>,
+    /// Whose connection it is.
+    from: IpAddr,
     peer: Option<Arc<Peer>>,
 }
 
@@ -134,7 +136,7 @@ impl Site {
             return Ok(content(file.content_type, Bytes::from_static(file.text.as_bytes())));
         };
         check_origin(&head.headers)?;
-        let asked = Asked { headers: head.headers, peer: self.peer.clone() };
+        let asked = Asked { headers: head.headers, from: self.from, peer: self.peer.clone() };
         if name == "access" {
             if head.method != Method::GET {
                 return Ok(only("GET"));

@@ -1,6 +1,7 @@
 //! Who did what, as auditors find it: writes with what they did, refused and powerful calls, floods,
 //! and nothing of what is secret.
 
+use crate::console::{call, read};
 use crate::figures::{ask, listen};
 use crate::world::{BANK, ISSUER, Secrets, Server, account, now_s, open, transfer, transfer_id};
 use ducat_api::audit::{Auditor, Line, Options};
@@ -156,6 +157,25 @@ async fn who_is_refused_and_who_reads_with_power_is_told_of() {
     let wrong = bank.told(AuditKind::Write, 2).await;
     let wrong = wrong.iter().find(|event| event.outcome() == AuditOutcome::Refused).expect("it");
     assert_eq!((wrong.requests, wrong.runs.len(), &*wrong.method), (0, 0, "Ledger/Transfer"));
+}
+
+/// The operators' page is no way around the trail.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_on_the_page_is_told_of() {
+    let bank = Bank::new().await;
+    let page = bank.server.console().await;
+    let asked = serde_json::json!({ "ids": [{ "id": "2" }] });
+    for (name, role, status) in [("otto", "operator", 200), ("gert", "gateway", 403)] {
+        let token = read(&bank.secrets.token(name, &[role], &["*"], &[]));
+        let body = if status == 200 { asked.clone() } else { serde_json::json!({}) };
+        let call_name = if status == 200 { "Ledger/GetAccounts" } else { "Operator/ListSnapshots" };
+        assert_eq!(call(page, call_name, &body, Some(&token)).await.status, status, "{name}");
+    }
+    let reads = bank.told(AuditKind::Read, 1).await;
+    let of_page = reads.iter().find(|event| event.principal == "otto").expect("told of");
+    assert_eq!((&*of_page.entity, &*of_page.address), ("account 2", "127.0.0.1"));
+    let denied = bank.told(AuditKind::Denied, 1).await;
+    assert_eq!((&*denied[0].principal, &*denied[0].method), ("gert", "Operator/ListSnapshots"));
 }
 
 /// Nobody fills the journal by being refused, and every call is counted in the end.

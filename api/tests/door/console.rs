@@ -18,8 +18,8 @@ const OWN: u64 = 2;
 const FOREIGN: u64 = 3;
 
 /// An answer as it came.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
     body: String,
 }
@@ -71,7 +71,7 @@ async fn get(at: SocketAddr, path: &str) -> Answer {
 }
 
 /// A call of the page with a token.
-async fn call(at: SocketAddr, name: &str, body: &Value, token: Option<&str>) -> Answer {
+pub async fn call(at: SocketAddr, name: &str, body: &Value, token: Option<&str>) -> Answer {
     let first = format!("POST /api/{name} HTTP/1.1");
     let bearer = token.map(|token| format!("authorization: Bearer {token}"));
     let mut lines = vec![first.as_str(), "host: localhost", "content-type: application/json"];
@@ -79,7 +79,7 @@ async fn call(at: SocketAddr, name: &str, body: &Value, token: Option<&str>) -> 
     ask(at, &lines, &body.to_string()).await
 }
 
-fn read(token: &Path) -> String {
+pub fn read(token: &Path) -> String {
     std::fs::read_to_string(token).expect("written").trim().to_owned()
 }
 

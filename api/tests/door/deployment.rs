@@ -40,8 +40,8 @@ fn texts(list: &Value) -> Vec<&str> {
 
 /// The instruction's words in the file that makes the image.
 fn instruction<'f>(containerfile: &'f str, name: &str) -> Vec<&'f str> {
-    let lines = containerfile.lines().filter_map(|line| line.strip_prefix(name));
-    lines.last().unwrap_or_else(|| panic!("no {name}")).split_whitespace().collect()
+    let mut lines = containerfile.lines().filter_map(|line| line.strip_prefix(name));
+    lines.next_back().unwrap_or_else(|| panic!("no {name}")).split_whitespace().collect()
 }
 
 #[test]
