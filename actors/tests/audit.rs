@@ -8,14 +8,16 @@ use ducat_actors::feed::{FeedFilter, Subscription};
 use ducat_actors::handle::Handle;
 use ducat_engine::audit::{AuditEvent, AuditKind, AuditOutcome, Run, Severity};
 use ducat_engine::codec::decode_all;
+use ducat_engine::coordinator::FeeTarget;
+use ducat_engine::fees::{FeeRule, Schedule};
 use ducat_engine::ids::{Lsn, ShardId};
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
-use ducat_engine::transfer::{AccountStatus, TransferRequest};
+use ducat_engine::transfer::{AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::{Journal, MemoryJournal};
 use std::sync::Arc;
 use std::time::Instant;
-use support::{BANK, account, id, journal, open, start, transfer};
+use support::{BANK, GBP, account, id, journal, open, start, transfer};
 
 fn who(name: &str) -> Arc<Who> {
     Arc::new(Who { principal: name.into(), address: "192.0.2.1".into(), agent: "test".into() })
@@ -231,5 +233,31 @@ async fn calls_that_come_together_are_told_as_one_and_exactly() {
             }
         }
     }
+    // However small the pages, none ends between events of one append and forgets what they did.
+    let of_account = |limit| pages(&handle, about(Entity::Account(account(2))), limit);
+    assert_eq!(of_account(1).await, of_account(1_000).await);
+    assert_eq!(of_account(1).await.len(), told.len());
+    engine.shutdown().await.expect("stops");
+}
+
+/// Fees' legs stand behind what was asked for, and whoever gets them was touched all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_a_fee_was_touched_by_whom_paid_it() {
+    let journal = journal();
+    let engine = start(&journal, 2).await;
+    let handle = engine.handle();
+    open(&handle, 4).await;
+    let rule = FeeRule { flat: 3, ..FeeRule::default() };
+    let card = Schedule { name: "card".into(), currency: GBP, account: account(4), rule };
+    handle.define_fee(card).await.expect("up").expect("allowed");
+    let kind = FeeTarget::Kind(TransferKind::Deposit, GBP);
+    handle.attach_fee(kind, Some("card".into())).await.expect("up").expect("allowed");
+    submit(&handle, &seed(&who("anna")), vec![transfer(1, BANK, 2, 10)]).await;
+    for touched in [2, 4] {
+        let told = pages(&handle, about(Entity::Account(account(touched))), 10).await;
+        assert_eq!(told.len(), 1, "account {touched}");
+        assert_eq!(told[0].1.principal, "anna");
+    }
+    assert_eq!(pages(&handle, about(Entity::Account(account(3))), 10).await, []);
     engine.shutdown().await.expect("stops");
 }

@@ -285,14 +285,14 @@ async fn captures_are_members_and_fees_stay_where_they_were_paid() {
     ]);
     let done = ask(&handle, mixed).await;
     assert_eq!(rejections(&done), [None; 3]);
-    assert_eq!(balances(&handle, 5).await, [-1_000, 857, 17, 120, 6]);
+    assert_eq!(balances(&handle, 5).await, [-1_000, 854, 17, 120, 9]);
     // Right behind the fees' legs: what the fee took from account 3 it needs again.
     let short = reverse(&handle, reversal(49, 30)).await.expect("a group");
     assert_eq!(rejections(&short)[2], Some(Rejection::InsufficientFunds));
     submit(&handle, vec![transfer(40, BANK, 3, 3)]).await;
     let given_back = reverse(&handle, reversal(50, 32)).await.expect("a group");
     assert_eq!(rejections(&given_back), [None; 3]);
-    assert_eq!(balances(&handle, 5).await, [-1_003, 997, 0, 0, 6]);
+    assert_eq!(balances(&handle, 5).await, [-1_003, 994, 0, 0, 9]);
     engine.shutdown().await.expect("in order");
 }
 

@@ -306,14 +306,12 @@ impl Gated {
         mut request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (now, path) = (Instant::now(), request.uri().path().to_owned());
-        let admitted = self.admit_inside(&mut request);
-        let audited = self.audited(&request, now);
-        let response = match admitted {
-            Ok(_places) => self.answer_inside(request, audited).await,
+        let response = match self.admit_inside(&mut request, now) {
+            Ok(mut admitted) => {
+                let audited = admitted.audited.take();
+                self.answer_inside(request, audited).await
+            }
             Err(headers) => {
-                if let Some(audited) = audited {
-                    audited.refused_at_gate(&headers);
-                }
                 let mut response = http::Response::new(Body::empty());
                 *response.headers_mut() = headers;
                 response
@@ -345,15 +343,40 @@ impl Gated {
     fn admit_inside(
         &self,
         request: &mut http::Request<Body>,
-    ) -> Result<(OwnedSemaphorePermit, Option<Place>), http::HeaderMap> {
+        now: Instant,
+    ) -> Result<Admitted, http::HeaderMap> {
         let deadline = request.extensions().get::<Deadline>().copied();
         let place =
             self.gate.let_in(request, deadline).map_err(|(headers, _turn)| headers.clone())?;
-        self.ask_who(request)?;
-        let own = self.place(request)?;
-        self.count(request)?;
-        Ok((place, own))
+        let own = self.ask_who(request).and_then(|()| self.place(request));
+        let own = own.and_then(|own| self.count(request).map(|()| own));
+        let audited = self.audited(request, now);
+        match own {
+            Ok(own) => Ok(Admitted { _place: place, _own: own, audited }),
+            Err(headers) => {
+                if let Some(audited) = audited {
+                    audited.refused_at_gate(&headers);
+                }
+                Err(headers)
+            }
+        }
     }
+
+    /// What the console answers by itself was refused like this: it is in the trail as well.
+    pub(crate) fn refused_inside(&self, headers: &http::HeaderMap, refused: &Status) {
+        let Some(auditor) = &self.gate.auditor else { return };
+        let guard = self.gate.guard.as_ref();
+        let caller = guard.and_then(|guard| guard.denied_caller(headers, self.peer.as_deref()));
+        let call = auditor.call("", headers, caller.as_ref(), self.address, Instant::now());
+        call.refused_at_gate(refused.clone().into_http::<Body>().headers());
+    }
+}
+
+/// A call that begins within the server and may go on, with the places that it takes.
+struct Admitted {
+    _place: OwnedSemaphorePermit,
+    _own: Option<Place>,
+    audited: Option<audit::Call>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Answer>, Infallible>> + Send>>;
@@ -420,11 +443,23 @@ impl Gated {
         };
         let handle = self.gate.handle.clone();
         let answering = audited.scope(finish(answering, deadline, intake, call));
-        Box::pin(async move {
+        let is_command = audited.is_command();
+        let whole = async move {
             let Ok(response) = answering.await;
             audited.over(response.headers(), &handle).await;
             Ok(response)
-        })
+        };
+        if is_command { Box::pin(to_its_end(whole)) } else { Box::pin(whole) }
+    }
+}
+
+/// Works on when whoever asked goes away: a command that was begun is done, and told of.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The process ends.
+        Err(_cancelled) => std::future::pending().await,
     }
 }
 

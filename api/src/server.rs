@@ -268,7 +268,11 @@ pub async fn serve(
         Drained::TimedOut
     };
     if let Some(audit) = &options.audit {
-        audit.finish(&telling).await;
+        // What waits is told now; a disk that answers nobody does not keep the process.
+        let told = tokio::time::timeout(options.drain_timeout, audit.finish(&telling)).await;
+        if told.is_err() {
+            tracing::warn!("the end of the audit trail could not be written in time");
+        }
     }
     Ok(drained)
 }

@@ -29,7 +29,7 @@ use crate::profile::Details;
 use crate::record::Record;
 use crate::refunds::{Did, RefundState};
 use crate::request::Request;
-use crate::transfer::{AccountView, TransferRequest};
+use crate::transfer::AccountView;
 use std::sync::Arc;
 
 /// Copies of all that has a say in some requests, but for the accounts themselves.
@@ -80,7 +80,7 @@ impl Coordinator {
         for request in requests {
             let named = request.accounts().into_iter().flatten();
             excerpt.slots.extend(named.filter_map(|id| Some(self.directory.get(id)?.slot)));
-            self.gets_fee(request, &mut excerpt);
+            excerpt.slots.extend(self.gets_fee(request));
             ids.push(request.id());
             ids.extend(request.hold());
             let Some(refund) = request.refund() else { continue };
@@ -92,6 +92,12 @@ impl Coordinator {
                 let state = self.refunds.get(original.lsn).copied();
                 excerpt.refunds.extend(state.map(|state| (original.lsn, state)));
             }
+        }
+        // Who pays for a capture or a refund, and of what kind it is, follows from what comes before it.
+        let follows =
+            |request: &Request| matches!(request.plain(), Request::Capture(_) | Request::Refund(_));
+        if self.fees.are_attached() && requests.iter().any(follows) {
+            excerpt.slots.extend(self.fees.receivers());
         }
         ids.sort_unstable_by_key(|id| id.get());
         ids.dedup();
@@ -125,24 +131,15 @@ impl Coordinator {
         excerpt
     }
 
-    /// Adds the account that gets the fee of a request, or all that may.
-    fn gets_fee(&self, request: &Request, excerpt: &mut Excerpt) {
+    /// The account that gets the fee of a transfer.
+    fn gets_fee(&self, request: &Request) -> Option<Slot> {
         if !self.fees.are_attached() {
-            return;
+            return None;
         }
-        let of_transfer = |transfer: &TransferRequest| {
-            let listing = self.directory.get(transfer.debit)?;
-            let number = self.fees.schedule_for(transfer.kind, listing.slot, listing.currency)?;
-            self.fees.slot(number)
-        };
-        match request.plain() {
-            Request::Transfer(transfer) => excerpt.slots.extend(of_transfer(transfer)),
-            // Their accounts and kinds follow from what the requests before them did.
-            Request::Capture(_) | Request::Refund(_) => {
-                excerpt.slots.extend(self.fees.receivers());
-            }
-            _ => {}
-        }
+        let transfer = request.transfer()?;
+        let listing = self.directory.get(transfer.debit)?;
+        let number = self.fees.schedule_for(transfer.kind, listing.slot, listing.currency)?;
+        self.fees.slot(number)
     }
 
     fn excerpt_at(&self, now_ns: u64) -> Excerpt {
@@ -239,8 +236,9 @@ impl Excerpt {
             coordinator.profiles.restore(self.here(*slot), Arc::clone(details));
         }
         coordinator.currencies = self.currencies.clone();
-        coordinator.fees =
-            self.fees.relocated(|slot| self.slots.contains(&slot).then(|| self.here(slot)));
+        coordinator.fees = self
+            .fees
+            .relocated(|slot| self.slots.binary_search(&slot).is_ok().then(|| self.here(slot)));
         coordinator.next_lsn = self.as_of.next();
         coordinator.last_time_ns = self.time_ns;
         ledger

@@ -150,7 +150,12 @@ impl Matcher {
                 if self.touched.len() == TOUCHED_MAX {
                     self.touched.pop_front();
                 }
-                self.touched.push_back(lsn);
+                // Of a fee its transfer's event is what was made: legs are in no run.
+                let made = match record {
+                    Record::FeeLeg(leg) => leg.transfer_lsn(lsn).unwrap_or(lsn),
+                    _ => lsn,
+                };
+                self.touched.push_back(made);
             }
             return None;
         };
@@ -287,8 +292,10 @@ impl Reading {
             let mut lsn = frame.first_lsn();
             for record in decode_all(frame.payload()) {
                 let record = record.map_err(|source| StoredError::Decode { lsn, source })?;
+                // What lies before this page's beginning is looked at too: an event may tell of it.
+                let found = self.matcher.look(lsn, time_ns, &record);
                 if lsn >= next
-                    && let Some(event) = self.matcher.look(lsn, time_ns, &record)
+                    && let Some(event) = found
                 {
                     let event = Box::new(event.clone());
                     self.events.push(Audited { lsn, time_ns, event });

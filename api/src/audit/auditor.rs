@@ -251,6 +251,12 @@ impl Auditor {
 }
 
 impl Call {
+    /// Whether it does something else than to read or to write to the journal.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        self.class == Class::Command
+    }
+
     /// The call's work, on whose behalf the engine is asked.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         audit::scope(Arc::clone(&self.seed), work)
@@ -305,9 +311,10 @@ impl Call {
         if event.kind != AuditKind::Command {
             return self.auditor.tell(event);
         }
-        if let Err(error) = handle.audit(vec![event]).await {
-            self.auditor.lost.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "an operator's command is missing in the audit trail");
+        if let Err(error) = handle.audit(vec![event.clone()]).await {
+            // A full disk refuses it: it waits like all others, until there is room.
+            tracing::warn!(%error, "an operator's command must wait for the audit trail");
+            self.auditor.tell(event);
         }
     }
 

@@ -52,7 +52,12 @@ pub fn access(console: &Console, asked: &Asked) -> Result<Value, Failure> {
         None => Caller::anyone(),
         // Whoever has any role has this call, so that nobody is refused for want of another.
         Some(guard) => {
-            guard.let_in("/ducat.v1.Operator/GetStatus", &asked.headers, asked.peer.as_deref())?
+            let path = "/ducat.v1.Operator/GetStatus";
+            let found = guard.let_in(path, &asked.headers, asked.peer.as_deref());
+            found.inspect_err(|status| {
+                let door = door.clone().of_shared_peer(asked.peer.clone());
+                door.from_address(Some(asked.from)).refused_inside(&asked.headers, status);
+            })?
         }
     };
     let calls: Vec<&str> = CALLS.iter().copied().filter(|call| may(&caller, call)).collect();

@@ -1,7 +1,7 @@
 //! Who did what, as auditors find it: writes with what they did, refused and powerful calls, floods,
 //! and nothing of what is secret.
 
-use crate::console::{call, read};
+use crate::console::{call, get_as, read};
 use crate::figures::{ask, listen};
 use crate::world::{BANK, ISSUER, Secrets, Server, account, now_s, open, transfer, transfer_id};
 use ducat_api::audit::{Auditor, Line, Options};
@@ -176,6 +176,10 @@ async fn what_is_asked_on_the_page_is_told_of() {
     assert_eq!((&*of_page.entity, &*of_page.address), ("account 2", "127.0.0.1"));
     let denied = bank.told(AuditKind::Denied, 1).await;
     assert_eq!((&*denied[0].principal, &*denied[0].method), ("gert", "Operator/ListSnapshots"));
+    // Whoever tries tokens there is told of too.
+    assert_eq!(get_as(page, "/api/access", "stolen").await.status, 401);
+    let logins = bank.told(AuditKind::Login, 1).await;
+    assert_eq!((&*logins[0].reason, &*logins[0].address), ("UNAUTHENTICATED", "127.0.0.1"));
 }
 
 /// Nobody fills the journal by being refused, and every call is counted in the end.

@@ -70,6 +70,13 @@ async fn get(at: SocketAddr, path: &str) -> Answer {
     ask(at, &[&format!("GET {path} HTTP/1.1"), "host: localhost"], "").await
 }
 
+/// What lies under a path, for whoever has this token.
+pub async fn get_as(at: SocketAddr, path: &str, token: &str) -> Answer {
+    let (first, bearer) =
+        (format!("GET {path} HTTP/1.1"), format!("authorization: Bearer {token}"));
+    ask(at, &[&first, "host: localhost", &bearer], "").await
+}
+
 /// A call of the page with a token.
 pub async fn call(at: SocketAddr, name: &str, body: &Value, token: Option<&str>) -> Answer {
     let first = format!("POST /api/{name} HTTP/1.1");

@@ -18,6 +18,7 @@ use crate::record::{FeeDid, FeeEvent, FeeLeg, Party, PostedSide, Record};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::transfer::TransferKind;
+use std::collections::HashMap;
 
 /// A leg of a batch that is a fee.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +54,9 @@ pub struct FeeQuote {
     /// What it is in.
     pub currency: CurrencyId,
 }
+
+/// What holds are for, where they say so.
+type Placed = HashMap<TransferId, Option<TransferKind>>;
 
 /// An event of fees, where something changed.
 pub type FeeChanged = Result<Option<(Lsn, Record)>, FeeFault>;
@@ -195,8 +199,13 @@ impl Coordinator {
             return;
         }
         let before = plan.fees.len();
+        // What the group's own holds are for, once they are placed.
+        let mut placed = HashMap::new();
         for (at, (request, item)) in group.iter().zip(&*items).enumerate() {
-            let Some(schedule) = self.schedule_of(group, at, item) else { continue };
+            if let Request::Hold(hold) = request.plain() {
+                placed.insert(hold.id, hold.kind.unless_it_follows());
+            }
+            let Some(schedule) = self.schedule_of(request, item, &placed) else { continue };
             if request.terms().is_some_and(|terms| terms.balancing.is_some()) {
                 plan.fees.truncate(before);
                 for (other, item) in items.iter_mut().enumerate() {
@@ -242,14 +251,16 @@ impl Coordinator {
         }
     }
 
-    /// The schedule by which the member `at` of a group, which breaks no rule so far, has its fee:
-    /// what moves money has one, so a hold has none, and its capture has that of its kind.
-    fn schedule_of(&self, group: &[Request], at: usize, item: &Item) -> Option<u32> {
+    /// The schedule by which a member of a group, which breaks no rule so far, has its fee: what moves
+    /// money has one, so a hold has none, and its capture has that of its kind; `placed` are those that
+    /// the group places before it.
+    fn schedule_of(&self, request: &Request, item: &Item, placed: &Placed) -> Option<u32> {
         let paying = self.directory.at(item.debit)?;
-        let kind = match group[at].plain() {
+        let kind = match request.plain() {
             Request::Transfer(transfer) => transfer.kind,
             Request::Capture(capture) => {
-                self.capture_kind(&group[..at], capture.hold).or_else(|| {
+                let said = placed.get(&capture.hold).copied();
+                said.unwrap_or_else(|| self.holds.kind(capture.hold)).or_else(|| {
                     let receiving = self.directory.at(item.credit)?;
                     Some(TransferKind::between(paying.external, receiving.external))
                 })?
@@ -260,16 +271,6 @@ impl Coordinator {
             _ => return None,
         };
         self.fees.schedule_for(kind, item.debit, paying.currency)
-    }
-
-    /// What a capture is for, where its hold says so: one that was placed earlier in the group, or
-    /// one that was open before.
-    fn capture_kind(&self, before: &[Request], id: TransferId) -> Option<TransferKind> {
-        let placed = before.iter().find_map(|request| match request.plain() {
-            Request::Hold(hold) if hold.id == id => Some(hold.kind.unless_it_follows()),
-            _ => None,
-        });
-        placed.unwrap_or_else(|| self.holds.kind(id))
     }
 }
 

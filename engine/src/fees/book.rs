@@ -237,9 +237,9 @@ impl Fees {
         (amount > 0).then_some(Due { schedule, slot: entry.slot, amount })
     }
 
-    /// The accounts that get fees by schedules which are attached to anything.
+    /// The accounts that get fees, one for each schedule.
     pub(crate) fn receivers(&self) -> impl Iterator<Item = Slot> {
-        self.attachments().filter_map(|(_, number)| self.slot(number))
+        self.schedules.iter().map(|entry| entry.slot)
     }
 
     /// Why it cannot be what events led to: for what was read from a snapshot. `hosts` tells what

@@ -2,7 +2,7 @@
 //! accounts: what happened is a record of the plain kind (or one with its terms); around it stands
 //! what the user said.
 
-use super::Record;
+use super::{Operation, Record};
 use crate::fees::FeeNote;
 use crate::money::AMOUNT_MAX;
 use crate::note::Note;
@@ -111,9 +111,14 @@ impl Record {
         }
     }
 
-    /// Whether a kind can stand around it: around what was posted, held or captured.
+    /// Whether a kind can stand around it: around what was posted, held or captured, and around a
+    /// refused capture, whose hold said it.
     pub(crate) fn can_have_kind(&self) -> bool {
-        matches!(self, Self::Posted(_) | Self::PostedLinked(_) | Self::Held(_) | Self::Captured(_))
+        match self {
+            Self::Posted(_) | Self::PostedLinked(_) | Self::Held(_) | Self::Captured(_) => true,
+            Self::HoldRefused(refused) => matches!(refused.asked, Operation::Capture { .. }),
+            _ => false,
+        }
     }
 
     /// What a posted transfer, a hold or its capture is for, where that does not follow from its

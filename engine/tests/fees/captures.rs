@@ -117,6 +117,8 @@ fn a_capture_that_cannot_pay_its_fee_does_not_happen() {
         assert_eq!(fee, Some(FeeNote { schedule: 0, amount: 11, refused }));
         assert_eq!(bank.balances(), [100, 0, 0]);
         assert_eq!(bank.ledger.coordinator.holds().get(id(10)).map(|h| h.remaining), Some(95));
+        let said = bank.events.iter().rev().find_map(|event| event.record.noted_kind());
+        assert_eq!(said, Some(TransferKind::Payment), "a refused capture says what it was for");
         let (again, told) = bank.ask(&[capture(11, 10, None, true)])[0];
         assert_eq!((again, told), (Outcome { repeat: true, ..outcome }, fee));
         // What of it can pay does.

@@ -5,9 +5,9 @@ use ed25519_dalek::pkcs8::spki::DecodePublicKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -63,6 +63,19 @@ impl fmt::Debug for SignKey {
     }
 }
 
+/// Whether others than those it is for can read the file of a secret: everybody, or a group where the
+/// file is this process's own. One that is another's, and that we read by our group or by a list of its,
+/// was given to us so: by an orchestrator that mounts secrets, by systemd that hands over credentials.
+#[must_use]
+pub fn is_open(found: &Metadata) -> bool {
+    let ours = fs::metadata("/proc/self").map_or(true, |own| own.uid() == found.uid());
+    is_open_to(found.mode(), ours)
+}
+
+const fn is_open_to(mode: u32, ours: bool) -> bool {
+    mode & 0o007 != 0 || (ours && mode & 0o070 != 0)
+}
+
 impl SignKey {
     /// A fresh key from the operating system's randomness.
     ///
@@ -86,8 +99,9 @@ impl SignKey {
     /// [`KeyError`].
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let file = File::open(path).map_err(failed("open", path))?;
-        let mode = file.metadata().map_err(failed("look at", path))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let found = file.metadata().map_err(failed("look at", path))?;
+        let mode = found.permissions().mode() & 0o777;
+        if is_open(&found) {
             return Err(KeyError::Open { path: path.to_owned(), mode });
         }
         let text = read_text(file, path)?;
@@ -182,5 +196,18 @@ pub fn lies_in(path: &Path, dir: &Path) -> bool {
     match (resolve(path), resolve(dir)) {
         (Ok(path), Ok(dir)) => path.starts_with(dir),
         _ => path.starts_with(dir),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_open_to_everybody_or_to_a_group_of_its_own_process() {
+        assert!(!is_open_to(0o600, true) && !is_open_to(0o400, false));
+        assert!(is_open_to(0o440, true) && is_open_to(0o620, true));
+        assert!(!is_open_to(0o440, false), "given to us by its group");
+        assert!(is_open_to(0o444, false) && is_open_to(0o604, true));
     }
 }

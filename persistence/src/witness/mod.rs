@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
-pub use key::{CheckKey, KeyError, SignKey};
+pub use key::{CheckKey, KeyError, SignKey, is_open};
 pub use store::CheckpointStore;
 pub use tree_file::TreeFile;
 

@@ -8,7 +8,6 @@ use ducat_api::identity::guard::Trust;
 use ducat_api::identity::keys::{TokenKeys, algorithm};
 use ducat_api::identity::tokens::TokenRules;
 use ducat_api::tls::{Clients, Tls, TlsFiles};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,7 +230,9 @@ fn check_production(
     );
     add(!asks_who, "principals, tokens.keys_file (--token-keys): nobody is asked who they are");
     let hash_key = args.audit.audit_hash_key.as_deref();
-    let keys = [args.security.tls_server_key.as_deref(), args.sign.key_file(), hash_key];
+    let of_alerts = args.alerts.alerts_secret.as_deref();
+    let tls_key = args.security.tls_server_key.as_deref();
+    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }
@@ -244,5 +245,5 @@ fn check_production(
 }
 
 fn others_can_read(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(path).is_ok_and(|found| ducat_persistence::witness::is_open(&found))
 }
