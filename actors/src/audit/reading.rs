@@ -162,6 +162,11 @@ impl Matcher {
         (self.takes(time_ns, event) && self.is_about(event)).then_some(event)
     }
 
+    /// Whether what other events did decides which events are wanted.
+    const fn follows_events(&self) -> bool {
+        matches!(self.filter.entity, Some(Entity::Account(_) | Entity::Transfer(_)))
+    }
+
     fn touches(&self, record: &Record) -> bool {
         match &self.filter.entity {
             None | Some(Entity::Text(_)) => false,
@@ -212,6 +217,8 @@ impl Handle {
         let mut reading = Reading {
             shared: Arc::clone(self.shared()),
             next: query.from,
+            from: query.from.unwrap_or(Lsn::ZERO),
+            begun: false,
             upto,
             limit: query.limit.clamp(1, AUDIT_PAGE_MAX),
             until_ns: query.filter.until_ns,
@@ -238,6 +245,10 @@ impl Handle {
 struct Reading {
     shared: Arc<Shared>,
     next: Option<Lsn>,
+    /// The first event that may be on the page.
+    from: Lsn,
+    /// Whether something was read.
+    begun: bool,
     upto: Lsn,
     limit: usize,
     from_ns: u64,
@@ -263,12 +274,26 @@ impl Reading {
         }
     }
 
+    /// Where to begin so that whatever the events of this page may tell of is looked at: an event stands
+    /// behind the batch that it tells of, in the same append.
+    fn behind(&self, next: Lsn) -> Result<Lsn, StoredError> {
+        if !self.matcher.follows_events() {
+            return Ok(next);
+        }
+        let (journal, shard) = (&*self.shared.journal, self.shared.shard);
+        let base = journal.base(shard).map_err(|source| StoredError::journal(self.upto, source))?;
+        let earlier = Lsn(next.0.saturating_sub(TOUCHED_MAX as u64));
+        Ok(earlier.max(base.lsn.next()).min(next))
+    }
+
     /// Looks at a bounded number of events. `true` when the page is made.
     fn run(mut self) -> Result<(Self, bool), StoredError> {
         let mut next = match self.next {
+            Some(next) if !self.begun => self.behind(next)?,
             Some(next) => next,
             None => self.begin()?,
         };
+        self.begun = true;
         let began = next;
         let shared = Arc::clone(&self.shared);
         let mut frames = None;
@@ -294,7 +319,7 @@ impl Reading {
                 let record = record.map_err(|source| StoredError::Decode { lsn, source })?;
                 // What lies before this page's beginning is looked at too: an event may tell of it.
                 let found = self.matcher.look(lsn, time_ns, &record);
-                if lsn >= next
+                if lsn >= next.max(self.from)
                     && let Some(event) = found
                 {
                     let event = Box::new(event.clone());
