@@ -82,7 +82,9 @@ async fn an_operator_finds_what_happened_in_a_browser() {
     browser.until("document.querySelectorAll('.tile').length === 8").await;
     assert_eq!(browser.texts("nav a").await.len(), 4);
     let busy = tokio::spawn(traffic(client));
-    browser.until("parseFloat(document.querySelector('.tile b').textContent) > 1").await;
+    browser
+        .until("parseFloat(document.querySelector('.tile b').textContent.replaceAll(',', '')) > 1")
+        .await;
     browser.until("document.querySelectorAll('.chart .first')[0].points.length > 2").await;
     browser.until("document.body.textContent.includes('Insufficient funds')").await;
     if let Some(path) = std::env::var_os(SCREENSHOT) {
