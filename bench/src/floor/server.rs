@@ -7,11 +7,11 @@ use std::future::Ready;
 use std::io::Write as _;
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
@@ -30,8 +30,9 @@ pub async fn serve() -> anyhow::Result<()> {
 
 /// Serves until it is aborted.
 pub async fn serve_on(listener: TcpListener) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpListenerStream::new(listener);
-    Server::builder().tcp_nodelay(true).add_service(Empty).serve_with_incoming(incoming).await
+    // Without it small answers wait for acknowledgements, and what is measured is that.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder().add_service(Empty).serve_with_incoming(incoming).await
 }
 
 /// Answers whatever is called.
