@@ -7,6 +7,7 @@ use crate::target::{Failure, REPEAT, Reply, Told, hash_id};
 use crate::wire::{self, Envelope};
 use clap::ValueEnum;
 use ducat_api::proto;
+pub use ducat_api::violation::code_name;
 use prost::Message;
 use prost::bytes::Buf;
 use std::sync::Arc;
@@ -273,30 +274,6 @@ pub fn failure(status: &Status) -> Failure {
         class: code_name(status.code()).into(),
         in_doubt: !certain,
         message: status.message().to_owned(),
-    }
-}
-
-/// gRPC's own name of a status code.
-pub fn code_name(code: tonic::Code) -> &'static str {
-    use tonic::Code;
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

@@ -8,6 +8,7 @@ use super::calls::{self, Class};
 use super::flood::Flood;
 use super::masking::Masks;
 use crate::identity::{Caller, Role};
+use crate::violation::code_name;
 use ducat_actors::audit::{self, Seed, Who};
 use ducat_actors::handle::{Handle, RequestError};
 use ducat_engine::audit::{
@@ -340,7 +341,7 @@ impl Call {
             _ if is_fault => Severity::Error,
             _ => Severity::Notice,
         };
-        let reason = if reason.is_empty() { name_of(code) } else { reason.to_owned() };
+        let reason = if reason.is_empty() { code_name(code).to_owned() } else { reason.to_owned() };
         AuditEvent {
             severity: severity.max(event.severity),
             outcome: if failed { AuditOutcome::Failed } else { AuditOutcome::Refused },
@@ -349,18 +350,6 @@ impl Call {
             ..event
         }
     }
-}
-
-/// `INVALID_ARGUMENT`.
-fn name_of(code: Code) -> String {
-    let mut name = String::new();
-    for (at, letter) in format!("{code:?}").char_indices() {
-        if at > 0 && letter.is_ascii_uppercase() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
 }
 
 fn names_of(caller: &Caller) -> String {
@@ -425,11 +414,5 @@ mod tests {
         ] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn codes_are_written_as_everywhere() {
-        assert_eq!(name_of(Code::InvalidArgument), "INVALID_ARGUMENT");
-        assert_eq!(name_of(Code::Internal), "INTERNAL");
     }
 }
