@@ -5,7 +5,6 @@ use crate::admission::Shared;
 use crate::entries::blocking;
 use crate::handle::{Handle, HistoryEntry, HistoryEvent, HistoryPage, RequestError};
 use crate::stored::{StoredEvent, StoredReader};
-use crate::tasks::Read;
 use ducat_engine::account_event::{AccountEvent, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::record::Record;
@@ -51,7 +50,7 @@ pub(crate) async fn page(
     limit: usize,
 ) -> Result<Option<HistoryPage>, RequestError> {
     let ids = vec![account];
-    let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
+    let found = handle.described(ids).await?;
     let Some(Some(described)) = found.what.into_iter().next() else { return Ok(None) };
     let (slot, opened_lsn) = (described.slot, described.view.opened_lsn);
     let last = described.details.map_or(Lsn::ZERO, |details| details.last_lsn);

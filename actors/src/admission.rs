@@ -22,6 +22,7 @@ use crate::names::Names;
 use crate::proof::Following;
 use crate::snapshots::snapshotter::SnapshotterMsg;
 use crate::snapshots::{SnapshotHealth, SnapshotOptions};
+use crate::standings::{AccountsRead, AccountsReads, OnTheWay};
 use crate::tasks::{Submission, Task, WaitingRead};
 use crate::upkeep::archiving::Archiver;
 use crate::upkeep::backing_up::BackingUp;
@@ -124,6 +125,10 @@ pub(crate) struct Shared {
     pub queue: SegQueue<Task>,
     /// Reads; transfers overtake them.
     pub read_queue: SegQueue<WaitingRead>,
+    /// Reads of accounts by id, done in the middle of a batch as well.
+    pub accounts_reads: AccountsReads,
+    /// What memory is ahead of the disk by, as far as it can be taken off again.
+    pub on_the_way: OnTheWay,
     /// The way to the thread that signs checkpoints, where there is one.
     pub proof: OnceLock<Following>,
     told: AtomicBool,
@@ -167,6 +172,8 @@ impl Shared {
             disk: DiskGuard::default(),
             queue: SegQueue::new(),
             read_queue: SegQueue::new(),
+            accounts_reads: AccountsReads::default(),
+            on_the_way: OnTheWay::default(),
             proof: OnceLock::new(),
             told: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -241,12 +248,16 @@ impl Shared {
         drop(submission.reply.send(Err(RequestError::Expired)));
     }
 
-    /// Waits while the journal is too far behind the last LSN given out.
+    /// Whether the journal is not too far behind the last LSN given out.
+    pub fn is_journal_in_reach(&self, last: Lsn) -> bool {
+        *self.durable.borrow() >= Lsn(last.0.saturating_sub(AHEAD_MAX))
+    }
+
+    /// Waits while it is.
     pub async fn journal_in_reach(&self, last: Lsn) {
-        let due = Lsn(last.0.saturating_sub(AHEAD_MAX));
-        if *self.durable.borrow() < due {
+        if !self.is_journal_in_reach(last) {
             // An engine that has stopped is seen by what comes next.
-            drop(self.wait_durable(due).await);
+            drop(self.wait_durable(Lsn(last.0.saturating_sub(AHEAD_MAX))).await);
         }
     }
 
@@ -261,6 +272,13 @@ impl Shared {
     pub fn queue_read(&self, read: WaitingRead) -> Result<(), RequestError> {
         self.check_running()?;
         self.read_queue.push(read);
+        self.tell()
+    }
+
+    /// Queues a read of accounts.
+    pub fn queue_accounts_read(&self, read: AccountsRead) -> Result<(), RequestError> {
+        self.check_running()?;
+        self.accounts_reads.push(read);
         self.tell()
     }
 
@@ -327,6 +345,7 @@ impl Shared {
     /// Drops the reads that wait.
     pub fn clear_reads(&self) {
         while self.read_queue.pop().is_some() {}
+        self.accounts_reads.clear();
     }
 
     /// Transfers admitted and not answered.

@@ -131,15 +131,6 @@ impl CoordinatorActor {
     pub(crate) async fn read(&self, read: Read, state: &mut CoordinatorState) -> Done<()> {
         let lsn = Lsn(state.rules.next_lsn().0 - 1);
         match read {
-            Read::Accounts { ids, reply } => {
-                let listed: Vec<Option<Slot>> =
-                    ids.iter().map(|id| Some(state.rules.directory().get(*id)?.slot)).collect();
-                let views = state.views(listed.iter().flatten().copied().collect()).await?;
-                let views: HashMap<Slot, AccountView> = views.into_iter().collect();
-                let described = |slot| Some(state.describe(slot, *views.get(&slot)?));
-                let found = listed.into_iter().map(|slot| slot.and_then(described)).collect();
-                self.tell_when_durable(reply, Found { what: found, lsn });
-            }
             Read::Slots { slots, reply } => {
                 let views = state.views(slots).await?;
                 self.tell_when_durable(reply, Found { what: views, lsn });

@@ -31,8 +31,10 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::partition::Legs;
 use ducat_engine::plan::Plan;
 use ducat_engine::record::Record;
+use ducat_engine::rejection::Rejection;
 use ducat_engine::request::Request;
 use ducat_engine::rounds::Rounds;
+use ducat_engine::undurable::Undurable;
 use ducat_persistence::AppendBuffer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -163,7 +165,7 @@ impl CoordinatorActor {
         match task {
             Task::Transfers(first) => {
                 // What is decided waits for the disk; what is not can still be dropped.
-                self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
+                self.wait_for_journal(state).await?;
                 self.gather(first, state);
                 if !state.submissions.is_empty() {
                     self.decide(state).await?;
@@ -183,6 +185,8 @@ impl CoordinatorActor {
     /// Does a few reads, so that they and the transfers take turns. A long one is a turn of
     /// its own; reads whose callers have gone are dropped unread.
     async fn read_some(&self, state: &mut CoordinatorState) -> Result<bool, ActorProcessingErr> {
+        let last = Lsn(state.rules.next_lsn().0 - 1);
+        let accounts = self.read_accounts(last, state).await?;
         let mut done = 0;
         while done < READS_PER_TURN
             && let Some(WaitingRead { read, place }) = self.shared.read_queue.pop()
@@ -194,7 +198,7 @@ impl CoordinatorActor {
             self.read(read, state).await?;
             drop(place);
         }
-        Ok(done > 0)
+        Ok(accounts || done > 0)
     }
 
     /// Takes all transfers that wait, up to the size of a batch. Drops those that nobody wants
@@ -255,18 +259,27 @@ impl CoordinatorActor {
             let mut plan = state.rules.begin(now_ns);
             rounds.fill(&mut state.rules, &mut plan, requests);
             let mut batch = Arc::new(plan.take_batch());
+            let mut verdicts = Arc::default();
             if !batch.items.is_empty() {
+                // Nothing of it shows at accounts before the commit, but for what is prepared.
+                let before = Lsn(batch.first_lsn.0 - 1);
+                self.read_accounts(before, state).await?;
                 state.prepare(&mut plan, &batch).await?;
+                self.read_accounts(before, state).await?;
                 state.decide(&mut plan, &batch).await?;
                 if !plan.is_fixed() {
                     // A partition may have it in its hands still.
                     plan.fix(Arc::make_mut(&mut batch));
                 }
-                state.commit(&plan, &batch).await?;
+                verdicts = state.commit(&plan, &batch).await?;
             }
             if records.is_none() && rounds.are_over() && plan.is_plain() {
-                let legs = state.take_legs();
                 let audits = audit::group(&submissions, || state.rules.audit_lsn());
+                let legs = Arc::new(state.take_legs());
+                let last = Lsn(state.rules.next_lsn().0 - 1);
+                let undurable =
+                    Undurable::new(&plan, Arc::clone(&batch), verdicts, Arc::clone(&legs));
+                self.shared.on_the_way.add(last, undurable);
                 let decided = PlainBatch { plan, batch, rounds, submissions, audits, legs };
                 // Whoever gets an answer finds its event counted.
                 state.publish(&self.shared);
@@ -303,7 +316,7 @@ impl CoordinatorActor {
         let wait_ns = due_ns.saturating_sub(state.clock.now_ns());
         // On a disk that is nearly full nothing is journalled without need.
         if wait_ns == 0 && state.submissions.is_empty() && self.shared.disk.refusal().is_none() {
-            self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
+            self.wait_for_journal(state).await?;
             self.decide(state).await?;
             state.publish(&self.shared);
         }
@@ -422,8 +435,12 @@ impl CoordinatorState {
         }
     }
 
-    /// Phase two at every partition.
-    async fn commit(&mut self, plan: &Plan, batch: &Arc<Batch>) -> Result<(), ActorProcessingErr> {
+    /// Phase two at every partition. Returns the verdicts.
+    async fn commit(
+        &mut self,
+        plan: &Plan,
+        batch: &Arc<Batch>,
+    ) -> Result<Arc<[Option<Rejection>]>, ActorProcessingErr> {
         let verdicts: Arc<[_]> = plan.verdicts().into();
         let mut asked = Vec::with_capacity(self.partitions.len());
         for (partition, legs) in self.partitions.iter().zip(&mut self.legs) {
@@ -444,7 +461,7 @@ impl CoordinatorState {
         }
         // Conservation, in every build: what a batch takes from accounts it gives to others.
         assert_eq!(net, 0, "a batch debited other than it credited");
-        Ok(())
+        Ok(verdicts)
     }
 
     /// The legs of the batch that was committed last; others take their place.

@@ -40,7 +40,7 @@ pub(crate) struct PlainBatch {
     /// Those of them that are told of.
     pub audits: Vec<Group>,
     /// What each partition answered to the commit.
-    pub legs: Vec<Vec<Legs>>,
+    pub legs: Arc<Vec<Vec<Legs>>>,
 }
 
 impl PlainBatch {
@@ -52,7 +52,6 @@ impl PlainBatch {
         self,
         records: &mut AppendBuffer,
         releases: &mut Vec<Release>,
-        used: &Used,
     ) -> Result<(), RecordTooLarge> {
         let Self { plan, batch, mut rounds, submissions, audits, legs } = self;
         let mut failed = None;
@@ -64,7 +63,6 @@ impl PlainBatch {
             }
         });
         rounds.collect(answers);
-        used.legs(legs);
         let answers = rounds.answers();
         for group in &audits {
             let event = Record::Audit(audit::told(group, &submissions, &answers));
@@ -110,7 +108,8 @@ impl Used {
         drop(self.buffers.try_send(records));
     }
 
-    fn legs(&self, legs: Vec<Vec<Legs>>) {
+    /// Vectors for legs.
+    pub fn legs(&self, legs: Vec<Vec<Legs>>) {
         drop(self.legs.try_send(legs));
     }
 }

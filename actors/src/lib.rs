@@ -41,6 +41,7 @@ mod refunds;
 pub mod replay;
 mod requests;
 pub mod snapshots;
+mod standings;
 pub mod start;
 mod stored;
 mod supervisor;

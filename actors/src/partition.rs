@@ -14,6 +14,7 @@ use ducat_engine::partition::{Legs, Partition, Told};
 use ducat_engine::plan::Decided;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, AccountStatus, AccountView};
+use ducat_engine::undurable::Standing;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -46,6 +47,8 @@ pub(crate) enum PartitionMsg {
     SetLimits { slot: Slot, lsn: Lsn, limits: Limits, reply: oneshot::Sender<()> },
     /// How accounts stand.
     Views { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, AccountView)>> },
+    /// How accounts stand, so that what is not durable can be taken off.
+    Standings { slots: Vec<Slot>, reply: oneshot::Sender<Vec<Standing>> },
     /// Copies of accounts, for a dry run.
     Copies { slots: Vec<Slot>, reply: oneshot::Sender<Vec<(Slot, Account)>> },
     /// Hash and sums over all accounts hosted here.
@@ -130,6 +133,10 @@ fn handle(message: PartitionMsg, partition: &mut Partition) -> Result<(), Imposs
         PartitionMsg::Views { slots, reply } => {
             let views = slots.into_iter().filter_map(|slot| Some((slot, partition.view(slot)?)));
             answer(reply, views.collect());
+        }
+        PartitionMsg::Standings { slots, reply } => {
+            let standings = slots.into_iter().filter_map(|slot| Standing::of(partition, slot));
+            answer(reply, standings.collect());
         }
         PartitionMsg::Copies { slots, reply } => {
             let copy = |slot| Some((slot, partition.account(slot)?.clone()));

@@ -162,7 +162,6 @@ impl Read {
     /// Whether nobody waits for it any more.
     pub fn is_abandoned(&self) -> bool {
         match self {
-            Self::Accounts { reply, .. } => reply.is_closed(),
             Self::Slots { reply, .. } => reply.is_closed(),
             Self::Copies { reply, .. } => reply.is_closed(),
             Self::Page { reply, .. } => reply.is_closed(),
@@ -218,8 +217,6 @@ pub(crate) type HoldsOf = (Vec<HoldView>, Option<u32>);
 
 /// A read; its answer is of one LSN, and leaves once that is durable.
 pub(crate) enum Read {
-    /// Accounts by id, with their slots.
-    Accounts { ids: Vec<AccountId>, reply: Reply<Found<Vec<Option<Described>>>> },
     /// Accounts by slot.
     Slots { slots: Vec<Slot>, reply: Reply<Found<Vec<Placed>>> },
     /// Copies of what has a say in a dry run.

@@ -253,6 +253,11 @@ pub struct RunArgs {
     /// ordered sources, in shares. Default 0.3. Each leg counts as one operation.
     #[arg(long, value_name = "SHARE")]
     pub terms_share: Option<f64>,
+    /// Reads a second beside the load, on one more connection, whatever the answers do; latency
+    /// counts from the intended moment of sending.
+    #[arg(long, value_name = "READS_PER_S")]
+    pub reads_per_s: Option<f64>,
+
     /// Accounts that a read asks for. Default: the batch, 100 at most.
     #[arg(long, value_name = "N")]
     pub read_accounts: Option<usize>,
@@ -417,9 +422,18 @@ impl RunArgs {
         let share = self.read_share();
         let mixed = self.workload == Workload::Mixed;
         ensure!((0.0..=1.0).contains(&share), "--read-share must be 0 to 1");
+        ensure!(mixed || self.read_share.is_none(), "--read-share is for --workload mixed");
         ensure!(
-            mixed || (self.read_share.is_none() && self.read_accounts.is_none()),
-            "--read-share and --read-accounts are for --workload mixed"
+            mixed || self.reads_per_s.is_some() || self.read_accounts.is_none(),
+            "--read-accounts is for --workload mixed and for --reads-per-s"
+        );
+        ensure!(
+            !mixed || self.reads_per_s.is_none(),
+            "--workload mixed reads by itself; --reads-per-s is for the others"
+        );
+        ensure!(
+            self.reads_per_s.is_none_or(|rate| rate > 0.0 && rate <= 1e5),
+            "--reads-per-s must be above 0 and at most 1e5"
         );
         ensure!(
             share < 1.0 || !self.is_open(),
@@ -463,6 +477,11 @@ impl RunArgs {
             "--find-within must be 0.001 to 0.5"
         );
         Ok(())
+    }
+
+    /// Whether accounts are read.
+    pub fn reads(&self) -> bool {
+        self.workload == Workload::Mixed || self.reads_per_s.is_some()
     }
 
     /// Share of requests that read.

@@ -6,6 +6,7 @@ use crate::codec::CodecKind;
 use crate::csv_data::Replay;
 use crate::generator::{AccountIds, Batch, Generator, Shape};
 use crate::pace::{Offers, Pace, Schedule, Share, open_pace};
+use crate::readers::reader_thread;
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_client::ClientPort;
@@ -70,7 +71,22 @@ pub enum Connector {
 }
 
 impl Connector {
-    async fn port(&self, batch: usize) -> anyhow::Result<Port> {
+    /// The way for reads beside this load: single calls, where it is made of something else.
+    pub fn for_reads(&self) -> Self {
+        match self {
+            Self::Stream { url, codec } => {
+                Self::Unary { url: url.clone(), codec: *codec, single: false, deadline: None }
+            }
+            Self::Client { url } => {
+                let codec = CodecKind::Lean;
+                Self::Unary { url: url.clone(), codec, single: false, deadline: None }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// A connection.
+    pub async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
             Self::Unary { url, codec, single, deadline } => {
                 let port = UnaryPort::connect(url, *codec, *single, batch, *deadline).await?;
@@ -144,6 +160,8 @@ pub struct Plan {
     pub extent: Extent,
     /// Keep what each account gains.
     pub per_account: bool,
+    /// Reads a second beside the load, on a connection of their own; 0 for none.
+    pub reads_per_s: f64,
 }
 
 /// A run on its way.
@@ -156,9 +174,11 @@ pub struct Running {
 
 /// When a thread begins and what it shares with the others.
 #[derive(Clone)]
-struct Start {
-    at: Instant,
-    window: Window,
+pub struct Start {
+    /// The moment.
+    pub at: Instant,
+    /// When what is counted.
+    pub window: Window,
     left: Option<Arc<AtomicI64>>,
     answered: Arc<AtomicU64>,
 }
@@ -168,12 +188,17 @@ impl Running {
     pub async fn start(plan: &Plan) -> anyhow::Result<Self> {
         let threads = plan.threads.min(plan.connections).max(1);
         let (mut joins, mut ready, mut go) = (Vec::new(), Vec::new(), Vec::new());
-        for thread in 0..threads {
+        let readers = usize::from(plan.reads_per_s > 0.0);
+        for thread in 0..threads + readers {
             let (ready_sender, ready_receiver) = oneshot::channel();
             let (go_sender, go_receiver) = oneshot::channel();
             let plan = plan.clone();
             joins.push(std::thread::spawn(move || {
-                client_thread(&plan, thread, threads, ready_sender, go_receiver)
+                if thread < threads {
+                    client_thread(&plan, thread, threads, ready_sender, go_receiver)
+                } else {
+                    reader_thread(&plan, plan.reads_per_s, ready_sender, go_receiver)
+                }
             }));
             ready.push(ready_receiver);
             go.push(go_sender);
@@ -286,7 +311,7 @@ fn client_thread(
             anyhow::bail!("the run was given up");
         }
         let start = go.await.context("the run was given up")?;
-        let reads = plan.shape.read_share > 0.0;
+        let reads = plan.shape.read_share > 0.0 || plan.reads_per_s > 0.0;
         let tally = Tally::new(start.window, plan.accounts, plan.per_account, reads)?;
         let shared = Rc::new(Shared {
             pace: start.pace(plan, thread, threads, mine),

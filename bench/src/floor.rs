@@ -137,6 +137,7 @@ pub async fn measure(arguments: &FloorArgs) -> anyhow::Result<Floor> {
             duration: Duration::from_secs_f64(run.duration),
         },
         per_account: false,
+        reads_per_s: 0.0,
     };
     let running = Running::start(&plan).await?;
     show_progress("tonic alone", &running, running.window.to).await;

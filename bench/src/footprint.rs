@@ -203,6 +203,7 @@ pub async fn transfers(
         load: Load::Closed,
         extent: Extent::Transfers(arguments.transfers),
         per_account: false,
+        reads_per_s: 0.0,
     };
     let running = Running::start(&plan).await?;
     let window = running.window;

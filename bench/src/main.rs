@@ -39,6 +39,7 @@ mod peer;
 mod population;
 mod procfs;
 mod race;
+mod readers;
 mod report;
 mod rng;
 mod run;

@@ -127,6 +127,24 @@ fn reads_are_reported_apart_from_writes_in_every_mode() {
 }
 
 #[test]
+fn reads_beside_the_load_are_made_at_their_rate_in_every_mode() {
+    for mode in ["--batch 50", "--batch 50 --mode stream", "--mode client", "--mode unary"] {
+        let line = format!(
+            "--reads-per-s 40 --read-accounts 30 --accounts 100 --warmup 0 --duration 1 {mode}"
+        );
+        let report = over_grpc(&line);
+        all_held(&report);
+        let reads = report.reads.as_ref().expect("reads were asked for");
+        // Those that end after the counted second are not counted.
+        assert!((1..=40).contains(&reads.requests), "{mode}: {}", reads.requests);
+        assert!(reads.errors.is_empty(), "{mode}: {:?}", reads.errors);
+        assert_eq!(reads.accounts, reads.requests * 30);
+        assert!(report.results.ok > 0 && report.results.errors_sum() == 0, "{mode}");
+        assert_eq!((report.setup.reads_per_s, report.setup.read_share), (Some(40.0), None));
+    }
+}
+
+#[test]
 fn a_file_is_replayed_once_row_by_row_and_the_run_ends_with_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let line = csv(directory.path(), 700);

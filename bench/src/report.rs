@@ -230,6 +230,9 @@ pub struct Setup {
     /// Share of draws on terms; absent for workloads without terms.
     #[serde(default)]
     pub terms_share: Option<f64>,
+    /// Reads a second beside the load, where there were any.
+    #[serde(default)]
+    pub reads_per_s: Option<f64>,
     /// Accounts in a read.
     pub read_accounts: Option<usize>,
     /// The file that was replayed.

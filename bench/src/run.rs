@@ -203,7 +203,8 @@ fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
         hold_share: (arguments.workload == Workload::Holds).then(|| arguments.hold_share()),
         refund_share: (arguments.workload == Workload::Refunds).then(|| arguments.refund_share()),
         terms_share: (arguments.workload == Workload::Terms).then(|| arguments.terms_share()),
-        read_accounts: (arguments.workload == Workload::Mixed).then(|| arguments.read_accounts()),
+        read_accounts: arguments.reads().then(|| arguments.read_accounts()),
+        reads_per_s: arguments.reads_per_s,
         csv: session.data.as_ref().zip(arguments.csv_files()).map(|(data, files)| {
             let name = |path: &Path| {
                 path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()

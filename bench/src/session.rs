@@ -142,6 +142,7 @@ impl Session {
             load: phase.load.clone(),
             extent: Extent::Time { warmup, duration },
             per_account: self.gains.is_some(),
+            reads_per_s: arguments.reads_per_s.unwrap_or(0.0),
         };
         let running = Running::start(&plan).await?;
         show_progress("warming up", &running, running.window.from).await;

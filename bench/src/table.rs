@@ -113,6 +113,10 @@ fn workload(setup: &Setup) -> String {
     let reads = setup.read_share.zip(setup.read_accounts).map(|(share, n)| {
         format!(" ({:.0}% of requests read {} accounts)", share * 100.0, count(n as u64))
     });
+    let beside = setup.reads_per_s.zip(setup.read_accounts).map(|(rate, n)| {
+        format!(", beside it {} reads/s of {} accounts", count(rate as u64), count(n as u64))
+    });
+    let beside = beside.unwrap_or_default();
     let holds = setup.hold_share.map(|share| {
         format!(" ({:.0}% of transfers in two steps, each an operation)", share * 100.0)
     });
@@ -130,7 +134,7 @@ fn workload(setup: &Setup) -> String {
     let shares: String =
         shares.map(|(name, share)| format!(", {:.0}% {name}", share * 100.0)).collect();
     let more = reads.or(holds).or(refunds).or(terms).unwrap_or_default();
-    format!("{}{exponent}{more}, {accounts}{shares}", setup.workload)
+    format!("{}{exponent}{more}, {accounts}{shares}{beside}", setup.workload)
 }
 
 /// What ran where, by name.

@@ -47,6 +47,7 @@ pub fn report() -> Report {
         refund_share: None,
         terms_share: None,
         read_accounts: None,
+        reads_per_s: None,
         csv: None,
         duration_s: 15.0,
         warmup_s: 2.0,

@@ -45,7 +45,7 @@ use crate::holds::{HoldAfter, Holds};
 use crate::ids::{Lsn, Slot};
 use crate::known::KnownIds;
 use crate::money::{AMOUNT_MAX, Currencies, Currency, CurrencyError, CurrencyId};
-use crate::partition::{Layout, Leg, Legs};
+use crate::partition::{Layout, Leg, Legs, merge};
 use crate::plan::{Place, Plan};
 use crate::profile::Profiles;
 use crate::record::Record;
@@ -595,16 +595,6 @@ fn refuse_parties(
     }
     let allowed = request.kind.allows(debit.external, credit.external);
     (!allowed).then_some(Rejection::KindMismatch)
-}
-
-/// What became of both accounts, whichever partitions host them.
-fn merge(legs: &[Vec<Legs>], at: usize) -> Legs {
-    let mut both = legs[0][at];
-    for more in &legs[1..] {
-        both.debit = both.debit.or(more[at].debit);
-        both.credit = both.credit.or(more[at].credit);
-    }
-    both
 }
 
 fn room(leg: Leg) -> i128 {

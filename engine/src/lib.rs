@@ -52,6 +52,7 @@ pub mod terms;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transfer;
+pub mod undurable;
 mod varint;
 mod waiting;
 pub mod watch;

@@ -115,6 +115,16 @@ pub struct Legs {
     pub credit: Option<Leg>,
 }
 
+/// What became of both accounts of item `at`, whichever partitions host them.
+pub(crate) fn merge(legs: &[Vec<Legs>], at: usize) -> Legs {
+    let mut both = legs[0][at];
+    for more in &legs[1..] {
+        both.debit = both.debit.or(more[at].debit);
+        both.credit = both.credit.or(more[at].credit);
+    }
+    both
+}
+
 impl Host for Partition {
     fn account(&self, slot: Slot) -> &Account {
         self.at(slot)

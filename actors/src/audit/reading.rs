@@ -8,7 +8,6 @@ use crate::admission::Shared;
 use crate::handle::{Handle, RequestError};
 use crate::history::last_decided_at;
 use crate::stored::StoredError;
-use crate::tasks::Read;
 use ducat_engine::audit::{AuditEvent, AuditKind, AuditOutcome, Severity};
 use ducat_engine::codec::decode_all;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
@@ -208,7 +207,7 @@ impl Handle {
     pub async fn audit_page(&self, query: AuditQuery) -> Result<AuditPage, RequestError> {
         let slot = match query.filter.entity {
             Some(Entity::Account(id)) => {
-                let found = self.read(|reply| Read::Accounts { ids: vec![id], reply }).await?;
+                let found = self.described(vec![id]).await?;
                 found.what.into_iter().flatten().next().map(|described| described.slot)
             }
             _ => None,

@@ -28,7 +28,6 @@ pub(crate) use watching::Watched;
 use crate::admission::Shared;
 use crate::handle::{Handle, RequestError};
 use crate::stored::StoredError;
-use crate::tasks::Read;
 use ducat_engine::ids::Lsn;
 use ducat_engine::repeat::Named;
 use ducat_persistence::FrameReader;
@@ -196,8 +195,7 @@ impl Feed {
         if ids.is_empty() {
             return Ok(());
         }
-        let asked = ids.clone();
-        let found = self.handle.read(|reply| Read::Accounts { ids: asked, reply }).await?;
+        let found = self.handle.described(ids.clone()).await?;
         let found = ids.iter().zip(found.what);
         let found = found.filter_map(|(id, placed)| Some((*id, placed?.slot)));
         self.filter = Arc::new(self.filter.with(found));

@@ -114,7 +114,7 @@ impl Handle {
     /// [`RequestError`].
     pub async fn accounts(&self, ids: Vec<AccountId>) -> Result<AccountsAt, RequestError> {
         check_size(ids.len())?;
-        let found = self.read(|reply| Read::Accounts { ids, reply }).await?;
+        let found = self.described(ids).await?;
         let accounts = found.what.into_iter().map(|account| account.map(shown));
         Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
     }

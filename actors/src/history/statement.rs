@@ -7,7 +7,6 @@ use crate::entries::blocking;
 use crate::handle::{EntriesPage, Entry, Handle, RequestError};
 use crate::names::Known;
 use crate::stored::StoredError;
-use crate::tasks::Read;
 use ducat_engine::ids::{AccountId, Lsn, ShardId, Slot};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::transfer::{AccountView, TransferKind};
@@ -54,7 +53,7 @@ pub(super) async fn look_up(
     account: AccountId,
 ) -> Result<Option<At>, RequestError> {
     let ids = vec![account];
-    let found = handle.read(|reply| Read::Accounts { ids, reply }).await?;
+    let found = handle.described(ids).await?;
     let placed = found.what.into_iter().next().flatten();
     Ok(placed.map(|placed| (placed.slot, placed.view, found.lsn)))
 }

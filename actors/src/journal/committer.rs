@@ -104,7 +104,7 @@ impl Waiting {
                 self.take_records(records, used);
             }
             Told::Append(Decided::Plain(batch)) => {
-                batch.conclude(&mut self.records, &mut self.releases, used)?;
+                batch.conclude(&mut self.records, &mut self.releases)?;
             }
             Told::Released => self.leaving = false,
             Told::End => self.ending = true,
@@ -152,6 +152,7 @@ impl Committer {
             self.shared.counters.appends.observe(begun.elapsed());
             self.shared.counters.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.shared.durable.send_replace(self.durable);
+            self.shared.on_the_way.arrived(self.durable, &self.used);
             self.used.buffer(records);
             self.next.leaving = !releases.is_empty();
         }

@@ -322,6 +322,7 @@ async fn load(arguments: &PostgresArgs, books: &Books, form: Form) -> anyhow::Re
             duration: Duration::from_secs_f64(arguments.duration),
         },
         per_account: false,
+        reads_per_s: 0.0,
     };
     let running = Running::start(&plan).await?;
     let what = match form {

@@ -17,6 +17,10 @@ pub enum Metric {
     P99Ms,
     /// Its 99.9th percentile.
     P999Ms,
+    /// Latency of reads beside the load, 99th percentile, milliseconds.
+    ReadP99Ms,
+    /// Its median.
+    ReadP50Ms,
     /// Transfers in requests that failed or were never answered.
     Errors,
     /// Bytes written to disk for a transfer.
@@ -48,7 +52,9 @@ impl Metric {
     pub fn show(self, value: f64) -> String {
         match self {
             Self::PostedPerS => format!("{}/s", count(value.round() as u64)),
-            Self::P50Ms | Self::P99Ms | Self::P999Ms => format!("{value:.1} ms"),
+            Self::P50Ms | Self::P99Ms | Self::P999Ms | Self::ReadP50Ms | Self::ReadP99Ms => {
+                format!("{value:.1} ms")
+            }
             Self::Errors => format!("{} errors", count(value as u64)),
             Self::WrittenPerTransfer => format!("{value:.0} B"),
             Self::RestartS | Self::RecoveredS => format!("{value:.1} s"),
@@ -63,6 +69,8 @@ impl Metric {
         match self {
             Self::P50Ms => "p50 ",
             Self::P99Ms => "p99 ",
+            Self::ReadP50Ms => "reads' p50 ",
+            Self::ReadP99Ms => "reads' p99 ",
             Self::P999Ms => "p99.9 ",
             _ => "",
         }
@@ -81,6 +89,8 @@ impl Metric {
             Self::P50Ms
             | Self::P99Ms
             | Self::P999Ms
+            | Self::ReadP50Ms
+            | Self::ReadP99Ms
             | Self::Errors
             | Self::WrittenPerTransfer
             | Self::RestartS

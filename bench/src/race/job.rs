@@ -10,6 +10,7 @@ use crate::footprint::{Footprint, FootprintArgs};
 use crate::overload::{OverloadArgs, OverloadReport};
 use crate::peer::{Comparison, Peer, PostgresArgs};
 use crate::report::Report;
+use crate::table::count;
 use anyhow::{Context, bail};
 use clap::Parser;
 
@@ -181,6 +182,17 @@ fn of_report(report: &Report) -> Found {
     }
     let mut notes = broken("", &report.checks);
     let is_broken = !notes.is_empty();
+    if let Some(reads) = &report.reads {
+        figures.insert(Metric::ReadP50Ms, reads.latency.p50_ms);
+        figures.insert(Metric::ReadP99Ms, reads.latency.p99_ms);
+        let failed: u64 = reads.errors.values().sum();
+        notes.push(format!(
+            "{} reads, p50 {}, p99 {}, {failed} failed",
+            count(reads.requests),
+            Metric::ReadP50Ms.show(reads.latency.p50_ms),
+            Metric::ReadP99Ms.show(reads.latency.p99_ms)
+        ));
+    }
     if errors > 0 {
         notes.push(format!("{errors} transfers failed: {:?}", results.error_examples));
     }

@@ -33,10 +33,15 @@ pub struct Published {
 
 use Metric::{
     AccountsBytes, Errors, Goodput2, Goodput5, Goodput10, IdsBytes, P50Ms, P99Ms, P999Ms,
-    PostedPerS, RatioBatched, RatioMixed, RatioSingle, RecoveredS, RestartS, WrittenPerTransfer,
+    PostedPerS, RatioBatched, RatioMixed, RatioSingle, ReadP99Ms, RecoveredS, RestartS,
+    WrittenPerTransfer,
 };
 
 const UNIFORM_10K: Job = Job::Run("--workload uniform --accounts 10000 --batch 8192 --in-flight 3");
+const READS: Job = Job::Run(
+    "--workload uniform --accounts 10000 --batch 8192 --in-flight 3 --reads-per-s 100 \
+     --read-accounts 100",
+);
 const UNIFORM_1M: Job =
     Job::Run("--workload uniform --accounts 1000000 --batch 8192 --in-flight 3");
 const FOOTPRINT_1M: Job = Job::Footprint("--accounts 1000000 --transfers 10000000");
@@ -141,6 +146,14 @@ fn throughput() -> Vec<Row> {
             1.0e6,
             1.2e6,
         ),
+        // Reads that do not stand behind the batches of others.
+        Row::new(
+            "reads",
+            "reads of 100 accounts, 100/s, beside 10k accounts in batches of 8,192, 3 in flight",
+            READS,
+            ReadP99Ms,
+        )
+        .hold(ReadP99Ms, 10.0),
         Row::rate(
             "batch100-1",
             "batches of 100, 1 client, 8 in flight",

@@ -13,12 +13,12 @@ use super::lookahead::Hashes;
 use super::{Coordinator, Done, fresh, known, refuse_amount, refuse_parties, room};
 use crate::account::Impossible;
 use crate::batch::{Batch, Item, NO_SLOT, NO_STEP, Op, Step};
-use crate::coordinator::{Answer, merge};
+use crate::coordinator::Answer;
 use crate::directory::Listing;
 use crate::holds::{Closed, Hold, HoldAfter};
 use crate::ids::{Lsn, TransferId};
 use crate::money::{AMOUNT_MAX, CurrencyId};
-use crate::partition::{Leg, Legs};
+use crate::partition::{Leg, Legs, merge};
 use crate::plan::Plan;
 use crate::record::{
     Captured, Expired, Extended, Figures, Held, HoldRefused, Operation, Party, PostedSide, Record,

@@ -2,10 +2,10 @@
 //! alone. So a batch that holds nothing else need not be concluded where the coordinator is, which
 //! goes on with the next one meanwhile.
 
-use super::{Answer, fresh, merge, noted, room};
+use super::{Answer, fresh, noted, room};
 use crate::batch::{Batch, Item};
 use crate::ids::Lsn;
-use crate::partition::{Leg, Legs};
+use crate::partition::{Leg, Legs, merge};
 use crate::plan::{Place, Plan};
 use crate::record::{Party, Posted, PostedSide, Record, Refused};
 use crate::rejection::Rejection;
