@@ -1,6 +1,7 @@
 //! What a run measures: a server of our own, a running one, or an engine in this process;
 //! where its data is, whose process it is, and how it ends.
 
+use crate::address::Address;
 use crate::child::{ChildOptions, Durability, ServerChild};
 use crate::cli::{Mode, RunArgs, ServerArgs};
 use crate::driver::Connector;
@@ -23,7 +24,7 @@ pub struct Backend {
 
 enum Kind {
     Child(ServerChild),
-    Remote { url: String, pid: Option<u32>, data: Option<PathBuf> },
+    Remote { to: Address, pid: Option<u32>, data: Option<PathBuf> },
     InProcess(Box<Engine>),
 }
 
@@ -32,8 +33,9 @@ impl Backend {
     pub async fn start(arguments: &RunArgs) -> anyhow::Result<Self> {
         if let Some(url) = &arguments.server {
             let (pid, data) = (arguments.server_pid, arguments.server_data_dir.clone());
-            let kind = Kind::Remote { url: url.clone(), pid, data };
-            return Ok(Self { kind, ledger: Ledger::connect(url).await?, temporary: None });
+            let to = Address { url: url.clone(), credentials: arguments.shown.credentials() };
+            let ledger = Ledger::connect(&to).await?;
+            return Ok(Self { kind: Kind::Remote { to, pid, data }, ledger, temporary: None });
         }
         let temporary = temporary(&arguments.own)?;
         let durability = arguments.own.durability;
@@ -49,7 +51,7 @@ impl Backend {
         } else {
             let child =
                 ServerChild::start(&child_options(&arguments.own, temporary.path())).await?;
-            let ledger = Ledger::connect(&child.url).await?;
+            let ledger = Ledger::connect(&child.address).await?;
             (Kind::Child(child), ledger)
         };
         Ok(Self { kind, ledger, temporary: Some(temporary) })
@@ -70,16 +72,16 @@ impl Backend {
 
     /// The way of the load. A deadline is for calls; streams and the handle have none.
     pub fn connector(&self, arguments: &RunArgs, deadline: Option<Duration>) -> Connector {
-        let url = match &self.kind {
-            Kind::Child(child) => child.url.clone(),
-            Kind::Remote { url, .. } => url.clone(),
+        let to = match &self.kind {
+            Kind::Child(child) => child.address.clone(),
+            Kind::Remote { to, .. } => to.clone(),
             Kind::InProcess(engine) => return Connector::InProcess(engine.handle()),
         };
         let codec = arguments.codec;
         match arguments.mode {
-            Mode::Stream => Connector::Stream { url, codec },
-            Mode::Client => Connector::Client { url },
-            mode => Connector::Unary { url, codec, single: mode == Mode::Unary, deadline },
+            Mode::Stream => Connector::Stream { to, codec },
+            Mode::Client => Connector::Client { to },
+            mode => Connector::Unary { to, codec, single: mode == Mode::Unary, deadline },
         }
     }
 
@@ -103,7 +105,9 @@ impl Backend {
         match &self.kind {
             Kind::Child(_) => "client and server share the machine",
             Kind::InProcess(_) => "client and engine are one process",
-            Kind::Remote { url, .. } if is_loopback(url) => "client and server share the machine",
+            Kind::Remote { to, .. } if is_loopback(&to.url) => {
+                "client and server share the machine"
+            }
             Kind::Remote { .. } => "server at another address; the facts are the client's",
         }
     }
@@ -143,6 +147,7 @@ pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
         binary: own.ducat.clone(),
         data: directory.join("data"),
         durability: own.durability,
+        profile: own.profile,
         arguments: own.serve_arguments.clone(),
     }
 }

@@ -1,7 +1,9 @@
 //! A server of our own: `ducat serve` as a child process on a data directory and a free port,
 //! watched until it answers, stopped or killed at the end.
 
+use crate::address::Address;
 use crate::ledger::Ledger;
+use crate::production::{Production, Profile};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use std::fs::{self, File};
@@ -46,6 +48,8 @@ pub struct ChildOptions {
     pub data: PathBuf,
     /// What its answers survive.
     pub durability: Durability,
+    /// What is asked of its settings.
+    pub profile: Profile,
     /// More arguments for `ducat serve`.
     pub arguments: Vec<String>,
 }
@@ -53,8 +57,8 @@ pub struct ChildOptions {
 /// A running server; killed when dropped.
 pub struct ServerChild {
     child: Child,
-    /// Its address.
-    pub url: String,
+    /// Where it is, and what it is shown.
+    pub address: Address,
     /// From starting the process until it answered.
     pub started_in: Duration,
 }
@@ -71,6 +75,12 @@ impl ServerChild {
         let _ = fs::remove_file(&ready);
         let log = log_path(&options.data);
         let log_file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let production = match options.profile {
+            Profile::Development => None,
+            Profile::Production => {
+                Some(Production::prepare(&binary, options.data.with_extension("keys"))?)
+            }
+        };
         let begun = Instant::now();
         let mut command = Command::new(&binary);
         // What is measured is what is asked for here, not what the environment holds.
@@ -80,14 +90,15 @@ impl ServerChild {
             }
         }
         let child = command
-            .args(serve_arguments(options, &ready))
+            .args(serve_arguments(options, &ready, production.as_ref()))
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().context("share the server's log")?)
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let mut server = Self { child, url: String::new(), started_in: Duration::ZERO };
-        server.wait_until_it_answers(begun, &ready, &log).await?;
+        let address = Address::default();
+        let mut server = Self { child, address, started_in: Duration::ZERO };
+        server.wait_until_it_answers(begun, &ready, &log, production.as_ref()).await?;
         server.started_in = begun.elapsed();
         Ok(server)
     }
@@ -98,6 +109,7 @@ impl ServerChild {
         begun: Instant,
         ready: &Path,
         log: &Path,
+        production: Option<&Production>,
     ) -> anyhow::Result<()> {
         loop {
             if let Some(status) = self.child.try_wait().context("watch the server")? {
@@ -105,10 +117,13 @@ impl ServerChild {
                 bail!("`ducat serve` ended ({status}) before it answered. It said:\n{said}");
             }
             if let Ok(address) = fs::read_to_string(ready) {
-                self.url = format!("http://{}", address.trim());
+                self.address = match production {
+                    Some(production) => production.address(address.trim()),
+                    None => Address::plain(&format!("http://{}", address.trim())),
+                };
             }
-            if !self.url.is_empty()
-                && let Ok(ledger) = Ledger::connect(&self.url).await
+            if !self.address.url.is_empty()
+                && let Ok(ledger) = Ledger::connect(&self.address).await
                 && ledger.status(false).await.is_ok()
             {
                 return Ok(());
@@ -162,7 +177,11 @@ impl Drop for ServerChild {
 }
 
 /// The command line of the server: the one place that knows its flags.
-fn serve_arguments(options: &ChildOptions, ready: &Path) -> Vec<String> {
+fn serve_arguments(
+    options: &ChildOptions,
+    ready: &Path,
+    production: Option<&Production>,
+) -> Vec<String> {
     let mut arguments = vec![
         "serve".to_owned(),
         "--data-dir".to_owned(),
@@ -174,6 +193,10 @@ fn serve_arguments(options: &ChildOptions, ready: &Path) -> Vec<String> {
     ];
     if options.durability == Durability::None {
         arguments.extend(["--durability=none", "--development"].map(str::to_owned));
+    }
+    if let Some(production) = production {
+        let file = production.configuration().display().to_string();
+        arguments.extend(["--config".to_owned(), file]);
     }
     arguments.extend(options.arguments.iter().cloned());
     arguments
@@ -207,13 +230,14 @@ mod tests {
             binary: Some(binary.into()),
             data: data.join("data"),
             durability: Durability::None,
+            profile: Profile::Development,
             arguments: vec!["--partitions=2".into()],
         }
     }
 
     #[test]
     fn a_mode_without_durability_is_asked_for_in_full() {
-        let arguments = serve_arguments(&options("ducat", Path::new("/d")), Path::new("/r"));
+        let arguments = serve_arguments(&options("ducat", Path::new("/d")), Path::new("/r"), None);
         let line = arguments.join(" ");
         assert!(line.starts_with("serve --data-dir /d/data --listen 127.0.0.1:0"), "{line}");
         assert!(line.ends_with("--durability=none --development --partitions=2"), "{line}");

@@ -7,12 +7,14 @@ use crate::floor::FloorArgs;
 use crate::footprint::FootprintArgs;
 use crate::generator::Shape;
 use crate::overload::OverloadArgs;
+use crate::production::Profile;
 use crate::trim::TrimArgs;
 use crate::workload::Workload;
 use anyhow::{bail, ensure};
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ducat_actors::handle::BATCH_MAX;
+use ducat_api::client::Credentials;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -156,9 +158,38 @@ pub struct ServerArgs {
     /// What the answers of our own server survive; `none` is for finding limits.
     #[arg(long, value_enum, default_value_t = Durability::PowerLoss)]
     pub durability: Durability,
+    /// What is asked of our own server's settings: `production` speaks TLS 1.3 with client
+    /// certificates, asks for a token with every call, and keeps the audit trail.
+    #[arg(long, value_enum, default_value_t = Profile::Development)]
+    pub profile: Profile,
     /// One more argument for `ducat serve`, such as --serve-arg=--partitions=2. Repeatable.
     #[arg(long = "serve-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub serve_arguments: Vec<String>,
+}
+
+/// What a running server is shown.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ShownArgs {
+    /// The CA of the running server's certificate, in PEM; needed for https.
+    #[arg(long, requires = "server", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// The certificate to show to it, in PEM.
+    #[arg(long, requires = "tls_ca", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// A bearer token to send with every call, as `ducat token issue` prints it.
+    #[arg(long, requires = "server", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl ShownArgs {
+    /// The same as a client takes it.
+    pub fn credentials(&self) -> Credentials {
+        let Self { tls_ca, tls_cert, tls_key, token_file } = self.clone();
+        Credentials { ca: tls_ca, certificate: tls_cert, key: tls_key, token: token_file }
+    }
 }
 
 /// Arguments of `run`.
@@ -310,8 +341,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// Use a running server, such as http://127.0.0.1:7117.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "profile"])]
     pub server: Option<String>,
+    /// What it is shown.
+    #[command(flatten)]
+    pub shown: ShownArgs,
     /// Its process id on this machine, for CPU, memory and disk figures.
     #[arg(long, requires = "server")]
     pub server_pid: Option<u32>,

@@ -2,6 +2,7 @@
 //! own, and on every connection a number of workers that take a moment from the [`Pace`],
 //! fill a batch, send it and count the answer. Threads share nothing but a counter.
 
+use crate::address::Address;
 use crate::codec::CodecKind;
 use crate::csv_data::Replay;
 use crate::generator::{AccountIds, Batch, Generator, Shape};
@@ -10,7 +11,7 @@ use crate::readers::reader_thread;
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_client::ClientPort;
-use crate::target_grpc::{StreamPort, UnaryPort, connect};
+use crate::target_grpc::{StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
@@ -38,8 +39,8 @@ const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
 pub enum Connector {
     /// A server, by one call for each batch.
     Unary {
-        /// Its address.
-        url: String,
+        /// Where it is.
+        to: Address,
         /// How messages are decoded.
         codec: CodecKind,
         /// By the RPC that takes a single transfer.
@@ -49,15 +50,15 @@ pub enum Connector {
     },
     /// A server, by one stream for each connection.
     Stream {
-        /// Its address.
-        url: String,
+        /// Where it is.
+        to: Address,
         /// How messages are decoded.
         codec: CodecKind,
     },
     /// A server, by one batching client for each connection.
     Client {
-        /// Its address.
-        url: String,
+        /// Where it is.
+        to: Address,
     },
     /// An engine in this process.
     InProcess(Handle),
@@ -74,12 +75,12 @@ impl Connector {
     /// The way for reads beside this load: single calls, where it is made of something else.
     pub fn for_reads(&self) -> Self {
         match self {
-            Self::Stream { url, codec } => {
-                Self::Unary { url: url.clone(), codec: *codec, single: false, deadline: None }
+            Self::Stream { to, codec } => {
+                Self::Unary { to: to.clone(), codec: *codec, single: false, deadline: None }
             }
-            Self::Client { url } => {
+            Self::Client { to } => {
                 let codec = CodecKind::Lean;
-                Self::Unary { url: url.clone(), codec, single: false, deadline: None }
+                Self::Unary { to: to.clone(), codec, single: false, deadline: None }
             }
             other => other.clone(),
         }
@@ -88,14 +89,14 @@ impl Connector {
     /// A connection.
     pub async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
-            Self::Unary { url, codec, single, deadline } => {
-                let port = UnaryPort::connect(url, *codec, *single, batch, *deadline).await?;
+            Self::Unary { to, codec, single, deadline } => {
+                let port = UnaryPort::connect(to, *codec, *single, batch, *deadline).await?;
                 Port::Unary(Box::new(port))
             }
-            Self::Stream { url, codec } => {
-                Port::Stream(StreamPort::new(connect(url).await?, *codec, batch))
+            Self::Stream { to, codec } => {
+                Port::Stream(StreamPort::new(to.connect().await?, *codec, batch))
             }
-            Self::Client { url } => Port::Client(ClientPort::connect(url).await?),
+            Self::Client { to } => Port::Client(ClientPort::connect(to).await?),
             Self::InProcess(handle) => Port::InProcess(HandlePort::new(handle.clone())),
             Self::Postgres { config, form } => {
                 Port::Postgres(PostgresPort::connect(config, *form).await?)

@@ -9,6 +9,7 @@
 
 mod server;
 
+use crate::address::Address;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::driver::{Connector, Extent, Load, Plan, Running};
 use crate::generator::AccountIds;
@@ -121,9 +122,9 @@ pub async fn measure(arguments: &FloorArgs) -> anyhow::Result<Floor> {
     let run = arguments.as_run()?;
     run.validate()?;
     let server = ServerProcess::start()?;
-    let (url, codec) = (server.url.clone(), run.codec);
+    let (to, codec) = (Address::plain(&server.url), run.codec);
     let plan = Plan {
-        connector: Connector::Unary { url, codec, single: true, deadline: None },
+        connector: Connector::Unary { to, codec, single: true, deadline: None },
         shape: run.shape(),
         replay: None,
         accounts: AccountIds::random(run.accounts),
@@ -174,7 +175,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let served = tokio::spawn(server::serve_on(listener));
-        let port = UnaryPort::connect(&url, CodecKind::Lean, true, 1, None).await;
+        let port = UnaryPort::connect(&Address::plain(&url), CodecKind::Lean, true, 1, None).await;
         let port = Port::Unary(Box::new(port.expect("it listens")));
         let shape = ASKED.as_run().expect("a run").shape();
         let mut generator = Generator::new(shape, AccountIds::random(10), 1, 0, None);

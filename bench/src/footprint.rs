@@ -146,7 +146,7 @@ pub async fn measure(arguments: &FootprintArgs) -> anyhow::Result<Footprint> {
     let machine = Machine::measure(Some(directory.path()))?;
     let options = child_options(&arguments.own, directory.path());
     let server = ServerChild::start(&options).await?;
-    let ledger = Ledger::connect(&server.url).await?;
+    let ledger = Ledger::connect(&server.address).await?;
     let empty = Moment::now(&server, &ledger, &options.data).await?;
 
     let accounts = AccountIds::random(arguments.accounts);
@@ -188,7 +188,7 @@ pub async fn transfers(
     };
     let plan = Plan {
         connector: Connector::Unary {
-            url: server.url.clone(),
+            to: server.address.clone(),
             codec: CodecKind::Lean,
             single: false,
             deadline: None,
@@ -222,7 +222,7 @@ struct Restarted {
 
 async fn restart(options: &ChildOptions) -> anyhow::Result<Restarted> {
     let server = ServerChild::start(options).await.context("restart after SIGKILL")?;
-    let status = Ledger::connect(&server.url).await?.status(true).await?;
+    let status = Ledger::connect(&server.address).await?.status(true).await?;
     let restarted =
         Restarted { started_in: server.started_in, usage: Usage::of(server.pid()), status };
     server.stop().await?;

@@ -2,18 +2,17 @@
 //! machine with what it measures, and the layers of a full client (buffer, balancing, a task
 //! for each call) would cost it as much as the server. The bytes on the wire are the same.
 
+use crate::address::{Address, WINDOW_BYTES, server_name, tcp};
 use crate::codec::{code_name, failure};
 use crate::target::Failure;
 use anyhow::Context;
 use prost::bytes::{BufMut, Bytes, BytesMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 use tonic::codegen::http;
 use tonic::{Code, Status};
-
-/// HTTP/2 windows, bytes: room for several of the largest batches.
-const WINDOW_BYTES: u32 = 16 << 20;
 
 /// gRPC's prefix of a message: a flag and its length.
 const PREFIX_BYTES: usize = 5;
@@ -29,7 +28,10 @@ pub struct H2Calls {
 }
 
 struct Connection {
-    url: String,
+    to: Address,
+    uri: http::Uri,
+    tls: Option<TlsConnector>,
+    bearer: Option<http::HeaderValue>,
     authority: http::uri::Authority,
     send: Mutex<SendRequest>,
     /// One call at a time opens it anew.
@@ -45,13 +47,17 @@ impl Connection {
 type SendRequest = h2::client::SendRequest<Bytes>;
 
 impl H2Calls {
-    /// Opens a connection to a URL such as `http://127.0.0.1:7117`.
-    pub async fn connect(url: &str) -> anyhow::Result<Self> {
-        let uri: http::Uri = url.parse().with_context(|| format!("`{url}` is no address"))?;
+    /// Opens a connection.
+    pub async fn connect(to: &Address) -> anyhow::Result<Self> {
+        let (url, uri) = (&to.url, to.uri()?);
         let authority = uri.authority().cloned().with_context(|| format!("`{url}` has no host"))?;
-        let send = open(&authority).await.with_context(|| format!("connect to {url}"))?;
+        let (tls, bearer) = (to.tls()?, to.bearer()?);
+        let send = open(&uri, tls.as_ref()).await.with_context(|| format!("connect to {url}"))?;
         let connection = Connection {
-            url: url.to_owned(),
+            to: to.clone(),
+            uri,
+            tls,
+            bearer,
             authority,
             send: Mutex::new(send),
             opening: tokio::sync::Mutex::new(()),
@@ -77,9 +83,9 @@ impl H2Calls {
             in_doubt: false,
             message: what,
         };
-        let opened = open(&self.connection.authority).await;
+        let opened = open(&self.connection.uri, self.connection.tls.as_ref()).await;
         let send =
-            opened.map_err(|e| refused(format!("connect to {}: {e}", self.connection.url)))?;
+            opened.map_err(|e| refused(format!("connect to {}: {e}", self.connection.to.url)))?;
         *self.connection.send.lock().unwrap_or_else(PoisonError::into_inner) = send.clone();
         ready(send).await.map_err(|e| refused(e.to_string()))
     }
@@ -117,7 +123,10 @@ impl H2Calls {
 
     fn request(&self, path: &'static str, timeout: Option<Duration>) -> http::Request<()> {
         let uri = http::Uri::builder()
-            .scheme(http::uri::Scheme::HTTP)
+            .scheme(match self.connection.tls {
+                Some(_) => http::uri::Scheme::HTTPS,
+                None => http::uri::Scheme::HTTP,
+            })
             .authority(self.connection.authority.clone())
             .path_and_query(http::uri::PathAndQuery::from_static(path))
             .build()
@@ -127,6 +136,9 @@ impl H2Calls {
         *request.version_mut() = http::Version::HTTP_2;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
+        if let Some(bearer) = &self.connection.bearer {
+            headers.insert(http::header::AUTHORIZATION, bearer.clone());
+        }
         headers.insert(http::header::TE, http::HeaderValue::from_static("trailers"));
         let grpc = http::HeaderValue::from_static("application/grpc");
         headers.insert(http::header::CONTENT_TYPE, grpc);
@@ -139,10 +151,15 @@ impl H2Calls {
     }
 }
 
-async fn open(authority: &http::uri::Authority) -> anyhow::Result<SendRequest> {
-    let host = authority.host().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
+async fn open(uri: &http::Uri, tls: Option<&TlsConnector>) -> anyhow::Result<SendRequest> {
+    let stream = tcp(uri).await?;
+    let Some(tls) = tls else { return speak(stream).await };
+    speak(tls.connect(server_name(uri)?, stream).await?).await
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> anyhow::Result<SendRequest> {
     let (send, connection) = h2::client::Builder::new()
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)

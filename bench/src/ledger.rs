@@ -1,15 +1,17 @@
 //! The ledger under test as the harness prepares and examines it: opening and funding
 //! accounts, status, balances. Over gRPC or on the handle, outside what is measured.
 
+use crate::address::Address;
 use crate::csv_data::FileAccount;
 use crate::generator::{AccountIds, Batch};
 use crate::population::Population;
 use crate::snapshots::Taken;
 use crate::target::Reply;
-use crate::target_grpc::{RESPONSE_BYTES_MAX, UnaryPort, connect};
+use crate::target_grpc::{RESPONSE_BYTES_MAX, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use anyhow::{Context, anyhow, bail, ensure};
 use ducat_actors::handle::{BATCH_MAX, Handle};
+use ducat_api::client::Connection;
 use ducat_api::proto;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
@@ -20,7 +22,6 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 /// Requests in flight while preparing.
 const SETUP_IN_FLIGHT: usize = 4;
@@ -74,7 +75,7 @@ pub struct Total {
 #[derive(Clone)]
 pub enum Ledger {
     /// Over gRPC.
-    Grpc(Channel),
+    Grpc(Connection),
     /// On the handle; with the durability it was started with.
     InProcess {
         /// The handle.
@@ -85,9 +86,9 @@ pub enum Ledger {
 }
 
 impl Ledger {
-    /// The ledger behind the server at `url`.
-    pub async fn connect(url: &str) -> anyhow::Result<Self> {
-        Ok(Self::Grpc(connect(url).await?))
+    /// The ledger behind this server.
+    pub async fn connect(to: &Address) -> anyhow::Result<Self> {
+        Ok(Self::Grpc(to.connect().await?))
     }
 
     /// What the ledger says about itself; `with_state` looks at every account.
@@ -248,7 +249,7 @@ impl Ledger {
     }
 }
 
-fn client(channel: &Channel) -> LedgerClient<Channel> {
+fn client(channel: &Connection) -> LedgerClient<Connection> {
     LedgerClient::new(channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
 }
 

@@ -11,6 +11,7 @@
 //! peer ─▶ the same load on PostgreSQL          race ─▶ run, footprint, peer, row by row
 //! ```
 
+mod address;
 mod backend;
 mod chart;
 mod check;
@@ -38,6 +39,7 @@ mod pace;
 mod peer;
 mod population;
 mod procfs;
+mod production;
 mod race;
 mod readers;
 mod report;

@@ -144,6 +144,35 @@ fn reads_beside_the_load_are_made_at_their_rate_in_every_mode() {
     }
 }
 
+/// The binary is there where the whole workspace's tests were built.
+#[test]
+fn a_server_in_production_is_driven_in_every_mode() {
+    let own = std::env::current_exe().expect("a test has a file");
+    let ducat = own.parent().and_then(Path::parent).expect("target/debug").join("ducat");
+    if !ducat.is_file() {
+        println!("skipped: {} was not built", ducat.display());
+        return;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    for mode in [
+        "--batch 50 --reads-per-s 20",
+        "--batch 50 --codec full",
+        "--batch 50 --mode stream",
+        "--mode client",
+        "--mode unary",
+    ] {
+        let line = format!(
+            "--profile production --ducat {} --accounts 100 --warmup 0 --duration 1 {mode}",
+            ducat.display()
+        );
+        let report = runtime.block_on(crate::run::measure(&arguments(&line))).expect("measured");
+        all_held(&report);
+        assert!(report.results.ok > 0 && report.results.errors_sum() == 0, "{mode}");
+        assert_eq!(report.setup.profile.as_deref(), Some("production"));
+    }
+}
+
 #[test]
 fn a_file_is_replayed_once_row_by_row_and_the_run_ends_with_it() {
     let directory = tempfile::tempdir().expect("a directory");

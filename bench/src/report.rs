@@ -214,6 +214,9 @@ pub struct Setup {
     pub mode: String,
     /// `lean` or `full`.
     pub codec: String,
+    /// What was asked of our own server's settings: `production`; absent for development.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// Offered transfers a second; absent for the closed loop.
     pub rate: Option<f64>,
     /// Offered as FROM:TO:SECONDS instead.

@@ -6,6 +6,7 @@ use crate::facts::Machine;
 use crate::html;
 use crate::ledger::progress_bar;
 use crate::pace::{Offer, Schedule, Step};
+use crate::production::Profile;
 use crate::report::{
     CsvSetup, Harness, Latency, RampStep, Reads, Report, Results, Setup, distribution, write_hgrm,
 };
@@ -197,6 +198,7 @@ fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
         client_threads: arguments.client_threads.min(arguments.connections),
         mode: arguments.mode.name().into(),
         codec,
+        profile: (arguments.own.profile == Profile::Production).then(|| "production".to_owned()),
         rate: arguments.rate,
         ramp: arguments.ramp.map(|ramp| ramp.to_string()),
         read_share: (arguments.workload == Workload::Mixed).then(|| arguments.read_share()),

@@ -137,6 +137,14 @@ fn workload(setup: &Setup) -> String {
     format!("{}{exponent}{more}, {accounts}{shares}{beside}", setup.workload)
 }
 
+/// What production adds, where it was asked for.
+fn profile(setup: &Setup) -> &'static str {
+    match setup.profile.as_deref() {
+        Some(_) => ", production: mutual TLS 1.3, a token with every call, audit trail, figures",
+        None => "",
+    }
+}
+
 /// What ran where, by name.
 pub fn fact_rows(
     setup: &Setup,
@@ -164,7 +172,7 @@ pub fn fact_rows(
                 setup.client_threads
             ),
         ),
-        ("mode", format!("{}, {} codec", setup.mode, setup.codec)),
+        ("mode", format!("{}, {} codec{}", setup.mode, setup.codec, profile(setup))),
         ("time", format!("{:.1} s after {:.1} s of warm-up", setup.duration_s, setup.warmup_s)),
         ("durability", server.durability.clone()),
         (

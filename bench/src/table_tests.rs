@@ -47,6 +47,7 @@ pub fn report() -> Report {
         refund_share: None,
         terms_share: None,
         read_accounts: None,
+        profile: None,
         reads_per_s: None,
         csv: None,
         duration_s: 15.0,

@@ -1,6 +1,7 @@
 //! The port through the Rust client: every request is one transfer, and the client makes
 //! batches of those in flight. What a gateway written in Rust would see.
 
+use crate::address::Address;
 use crate::codec::{full_transfer, told};
 use crate::generator::Batch;
 use crate::target::{Failure, REPEAT, Reply, hash_id};
@@ -15,9 +16,9 @@ pub struct ClientPort {
 }
 
 impl ClientPort {
-    /// Connects to `url` on the current runtime.
-    pub async fn connect(url: &str) -> anyhow::Result<Self> {
-        let client = Client::connect(url).await?;
+    /// Connects on the current runtime.
+    pub async fn connect(to: &Address) -> anyhow::Result<Self> {
+        let client = Client::connect_with(&to.url, &to.credentials).await?;
         let client = client.batching(BatchingOptions::default()).await;
         let client = client.context("open the client's stream")?;
         Ok(Self { client })

@@ -1,12 +1,13 @@
 //! Ports over gRPC: a call for each batch, or one stream for all batches of a connection.
 //! Connections belong to the client thread (and its runtime) that opened them.
 
+use crate::address::Address;
 use crate::codec::{BatchCodec, CodecKind, Outgoing, ReadCodec, code_name, failure};
 use crate::generator::Batch;
 use crate::h2_calls::H2Calls;
 use crate::target::{Failure, Reply};
 use crate::wire::{self, Envelope};
-use anyhow::Context;
+use ducat_api::client::Connection;
 use prost::bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,10 +19,6 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-
-/// HTTP/2 windows, bytes: room for several of the largest batches.
-const WINDOW_BYTES: u32 = 16 << 20;
 
 /// The call that takes a batch.
 const CREATE: &str = "/ducat.v1.Ledger/CreateTransfers";
@@ -31,19 +28,6 @@ const READ: &str = "/ducat.v1.Ledger/GetAccounts";
 
 /// Largest response taken, bytes.
 pub const RESPONSE_BYTES_MAX: usize = 64 << 20;
-
-/// Opens a connection to `url` on the current runtime.
-pub async fn connect(url: &str) -> anyhow::Result<Channel> {
-    Endpoint::from_shared(url.to_owned())
-        .with_context(|| format!("`{url}` is no server address like http://127.0.0.1:7117"))?
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .connect()
-        .await
-        .with_context(|| format!("connect to {url}"))
-}
 
 /// A connection used by calls.
 #[derive(Clone)]
@@ -58,17 +42,17 @@ pub struct UnaryPort {
 #[derive(Clone)]
 enum Transport {
     /// tonic's client, with the codec `full`: what a gateway would have.
-    Tonic(Grpc<Channel>),
+    Tonic(Grpc<Connection>),
     /// HTTP/2 itself, with the codec `lean`.
     H2(H2Calls),
 }
 
 impl Transport {
-    async fn connect(url: &str, kind: CodecKind) -> anyhow::Result<Self> {
+    async fn connect(to: &Address, kind: CodecKind) -> anyhow::Result<Self> {
         Ok(match kind {
-            CodecKind::Lean => Self::H2(H2Calls::connect(url).await?),
+            CodecKind::Lean => Self::H2(H2Calls::connect(to).await?),
             CodecKind::Full => {
-                let grpc = Grpc::new(connect(url).await?);
+                let grpc = Grpc::new(to.connect().await?);
                 Self::Tonic(grpc.max_decoding_message_size(RESPONSE_BYTES_MAX))
             }
         })
@@ -79,7 +63,7 @@ impl UnaryPort {
     /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one. With a
     /// deadline the server is told it, and nothing is waited for beyond it.
     pub async fn connect(
-        url: &str,
+        to: &Address,
         kind: CodecKind,
         single: bool,
         batch: usize,
@@ -90,12 +74,12 @@ impl UnaryPort {
         } else {
             (Envelope::Batch, CREATE)
         };
-        let transport = Transport::connect(url, kind).await?;
+        let transport = Transport::connect(to, kind).await?;
         Ok(Self { transport, codec: BatchCodec { kind, envelope, batch }, path, deadline })
     }
 
     /// Sends batches over a connection that is there already, for setting up.
-    pub fn over(channel: Channel, batch: usize) -> Self {
+    pub fn over(channel: Connection, batch: usize) -> Self {
         let grpc = Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
         let codec = BatchCodec { kind: CodecKind::Lean, envelope: Envelope::Batch, batch };
         Self { transport: Transport::Tonic(grpc), codec, path: CREATE, deadline: None }
@@ -164,7 +148,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> Failure {
 }
 
 /// Asks for accounts; gives the hash of the ids found.
-async fn read(grpc: &Grpc<Channel>, kind: CodecKind, ids: &[u64]) -> Result<u64, Failure> {
+async fn read(grpc: &Grpc<Connection>, kind: CodecKind, ids: &[u64]) -> Result<u64, Failure> {
     let mut grpc = grpc.clone();
     grpc.ready().await.map_err(|e| Failure {
         class: "UNAVAILABLE".into(),
@@ -186,7 +170,7 @@ pub struct StreamPort {
 }
 
 struct StreamInner {
-    grpc: Grpc<Channel>,
+    grpc: Grpc<Connection>,
     codec: BatchCodec,
     live: RefCell<Option<Live>>,
     next_tag: Cell<u64>,
@@ -199,7 +183,7 @@ struct Live {
 
 impl StreamPort {
     /// Sends batches of `batch` transfers on a stream that opens with the first.
-    pub fn new(channel: Channel, kind: CodecKind, batch: usize) -> Self {
+    pub fn new(channel: Connection, kind: CodecKind, batch: usize) -> Self {
         let inner = StreamInner {
             grpc: Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX),
             codec: BatchCodec { kind, envelope: Envelope::Stream, batch },
@@ -258,7 +242,7 @@ impl StreamPort {
 
 /// Hands each answer to the worker that waits for it, until the stream ends; says why it did.
 async fn read_answers(
-    mut grpc: Grpc<Channel>,
+    mut grpc: Grpc<Connection>,
     codec: BatchCodec,
     receiver: mpsc::UnboundedReceiver<Outgoing>,
     waiting: &Waiting,

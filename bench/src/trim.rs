@@ -121,7 +121,7 @@ pub async fn trim(arguments: &TrimArgs) -> anyhow::Result<bool> {
     let accounts = AccountIds::random(arguments.accounts);
     let server = ServerChild::start(&options).await?;
     let population = Population::Drawn(Workload::Uniform, arguments.accounts);
-    Ledger::connect(&server.url).await?.prepare(accounts, &population, random_id()).await?;
+    Ledger::connect(&server.address).await?.prepare(accounts, &population, random_id()).await?;
     server.stop().await?;
     let mut rounds: Vec<Round> = Vec::new();
     for number in 1..=arguments.rounds {
@@ -191,7 +191,8 @@ async fn round(
 
 /// Waits until the archive has had a look that found nothing more to do.
 async fn wait_until_archived(server: &ServerChild) -> anyhow::Result<()> {
-    let client = ducat_api::client::Client::connect(&server.url).await?;
+    let to = &server.address;
+    let client = ducat_api::client::Client::connect_with(&to.url, &to.credentials).await?;
     let (begun, mut seen, mut last) = (Instant::now(), 0, 0);
     loop {
         let status = client.get_status(false).await?;

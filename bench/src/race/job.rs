@@ -9,6 +9,7 @@ use crate::floor::Floor;
 use crate::footprint::{Footprint, FootprintArgs};
 use crate::overload::{OverloadArgs, OverloadReport};
 use crate::peer::{Comparison, Peer, PostgresArgs};
+use crate::production::Profile;
 use crate::report::Report;
 use crate::table::count;
 use anyhow::{Context, bail};
@@ -156,6 +157,9 @@ fn own_arguments(own: &ServerArgs) -> Vec<String> {
     }
     if let Some(path) = &own.data_parent {
         words.push(format!("--data-parent={}", path.display()));
+    }
+    if own.profile != Profile::default() {
+        words.push("--profile=production".to_owned());
     }
     words.extend(own.serve_arguments.iter().map(|a| format!("--serve-arg={a}")));
     words
