@@ -123,9 +123,8 @@ pub(super) fn run(global: &Global, dir: &Path) -> Done {
 
 /// The directory, or the nearest one above it that is there.
 fn existing(dir: &Path) -> &Path {
-    let here = dir.ancestors().find(|path| path.exists()).unwrap_or(dir);
     // Above a relative name stands the empty one, which is the current directory.
-    if here.as_os_str().is_empty() { Path::new(".") } else { here }
+    dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."))
 }
 
 fn of_disk(dir: &Path) -> Vec<Check> {
