@@ -24,6 +24,7 @@ use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
 use crate::tasks::{Submission, Task, WaitingRead};
+use crate::trace::{Noted, Sampled};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::codec;
 use ducat_engine::coordinator::{Answer, Coordinator};
@@ -95,6 +96,8 @@ pub(crate) struct CoordinatorState {
     pub driving: Driving,
     /// On behalf of which call something is being done.
     auditing: Option<Arc<Seed>>,
+    /// Submissions gathered whose calls are sampled.
+    sampled: Sampled,
 }
 
 impl Actor for CoordinatorActor {
@@ -122,6 +125,7 @@ impl Actor for CoordinatorActor {
             waking: false,
             driving: Driving::default(),
             auditing: None,
+            sampled: Vec::new(),
         };
         state.publish(&self.shared);
         // Holds that expired while nobody was here do so now.
@@ -233,6 +237,9 @@ impl CoordinatorActor {
             } else {
                 room = room.saturating_sub(more);
                 count += submission.requests.len();
+                if let Some(passages) = &submission.trace {
+                    state.sampled.push((Arc::clone(passages), submission.arrived));
+                }
                 state.submissions.push(submission);
             }
             if count >= BATCH_TARGET {
@@ -255,6 +262,9 @@ impl CoordinatorActor {
         let requests = |submission: usize| &submissions[submission].requests[..];
         let mut rounds = Rounds::of(submissions.len());
         let mut records = None;
+        let first = state.rules.next_lsn();
+        let all = || submissions.iter().map(|submission| submission.requests.len()).sum();
+        let mut noted = Noted::of(&mut state.sampled, all);
         while !rounds.are_over() {
             let mut plan = state.rules.begin(now_ns);
             rounds.fill(&mut state.rules, &mut plan, requests);
@@ -264,7 +274,9 @@ impl CoordinatorActor {
                 // Nothing of it shows at accounts before the commit, but for what is prepared.
                 let before = Lsn(batch.first_lsn.0 - 1);
                 self.read_accounts(before, state).await?;
+                let mut noting = Noted::round(noted.as_mut());
                 state.prepare(&mut plan, &batch).await?;
+                noting.prepared();
                 self.read_accounts(before, state).await?;
                 state.decide(&mut plan, &batch).await?;
                 if !plan.is_fixed() {
@@ -272,6 +284,7 @@ impl CoordinatorActor {
                     plan.fix(Arc::make_mut(&mut batch));
                 }
                 verdicts = state.commit(&plan, &batch).await?;
+                noting.committed();
             }
             if records.is_none() && rounds.are_over() && plan.is_plain() {
                 let audits = audit::group(&submissions, || state.rules.audit_lsn());
@@ -280,7 +293,10 @@ impl CoordinatorActor {
                 let undurable =
                     Undurable::new(&plan, Arc::clone(&batch), verdicts, Arc::clone(&legs));
                 self.shared.on_the_way.add(last, undurable);
-                let decided = PlainBatch { plan, batch, rounds, submissions, audits, legs };
+                if let Some(noted) = &mut noted {
+                    noted.handed(first, state.rules.next_lsn());
+                }
+                let decided = PlainBatch { plan, batch, rounds, submissions, audits, legs, noted };
                 // Whoever gets an answer finds its event counted.
                 state.publish(&self.shared);
                 return state.hand_on(Decided::Plain(Box::new(decided))).await;
@@ -293,6 +309,9 @@ impl CoordinatorActor {
         let answers = rounds.answers();
         let mut records = records.unwrap_or_default();
         state.tell_of(&submissions, &answers, &mut records)?;
+        if let Some(noted) = &mut noted {
+            noted.handed(first, state.rules.next_lsn());
+        }
         let releases = submissions
             .into_iter()
             .zip(answers)
@@ -302,7 +321,7 @@ impl CoordinatorActor {
             })
             .collect();
         state.publish(&self.shared);
-        state.hand_on(Decided::Made { records, releases }).await
+        state.hand_on(Decided::Made { records, releases, noted }).await
     }
 
     /// Lets holds expire that are due although nobody asks for anything, and sees to being woken
@@ -501,7 +520,8 @@ impl CoordinatorState {
             records.end_batch();
         }
         let releases = vec![Release::Then(Box::new(tell))];
-        self.journal.cast(JournalMsg::Append(Decided::Made { records, releases }))?;
+        let decided = Decided::Made { records, releases, noted: None };
+        self.journal.cast(JournalMsg::Append(decided))?;
         Ok(())
     }
 

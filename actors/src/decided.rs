@@ -8,6 +8,7 @@
 use crate::answers::{Leaving, Release};
 use crate::audit::{self, Group};
 use crate::tasks::Submission;
+use crate::trace::Noted;
 use crossbeam::channel;
 use ducat_engine::batch::Batch;
 use ducat_engine::codec;
@@ -25,7 +26,12 @@ const KEPT: usize = 16;
 /// Events that are decided, and the answers that wait for them.
 pub(crate) enum Decided {
     /// Records in LSN order. None: the answers wait for what came before.
-    Made { records: AppendBuffer, releases: Vec<Release> },
+    Made {
+        records: AppendBuffer,
+        releases: Vec<Release>,
+        /// Where its time went, if anybody wants to know.
+        noted: Option<Box<Noted>>,
+    },
     /// A batch of transfers.
     Plain(Box<PlainBatch>),
 }
@@ -41,10 +47,12 @@ pub(crate) struct PlainBatch {
     pub audits: Vec<Group>,
     /// What each partition answered to the commit.
     pub legs: Arc<Vec<Vec<Legs>>>,
+    /// Where its time went, if anybody wants to know.
+    pub noted: Option<Box<Noted>>,
 }
 
 impl PlainBatch {
-    /// Adds its records to the others, and its answers.
+    /// Adds its records to the others, and its answers. Gives back who wants to know of its time.
     ///
     /// # Errors
     /// [`RecordTooLarge`]: no transfer's record is.
@@ -52,8 +60,8 @@ impl PlainBatch {
         self,
         records: &mut AppendBuffer,
         releases: &mut Vec<Release>,
-    ) -> Result<(), RecordTooLarge> {
-        let Self { plan, batch, mut rounds, submissions, audits, legs } = self;
+    ) -> Result<Option<Box<Noted>>, RecordTooLarge> {
+        let Self { plan, batch, mut rounds, submissions, audits, legs, noted } = self;
         let mut failed = None;
         records.begin_batch(plan.time_ns());
         let parts = rounds.parts(|submission| &submissions[submission].requests[..]);
@@ -76,7 +84,7 @@ impl PlainBatch {
                 Release::Outcomes(Leaving { answer, reply, permit, rest: None })
             },
         ));
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(noted), Err)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::proof::{CheckpointOptions, CheckpointStatus, Receipt};
 use crate::refunds;
 use crate::snapshots::SnapshotOptions;
 use crate::tasks::{AssetResult, Read, Reply, Submission, Task, WaitingRead};
+use crate::trace;
 use crate::upkeep::archiving::ArchiveOptions;
 use crate::upkeep::backing_up::BackupOptions;
 use crate::upkeep::disk::DiskOptions;
@@ -387,10 +388,24 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let arrived = Instant::now();
         self.shared.backlog.arrive(requests.len(), arrived);
-        let (goes_on, audit) = (false, audit::current());
-        let terms = refunds::Terms { deadline, owners: owners.clone(), audit: audit.clone() };
-        let submission =
-            Submission { requests, reply, permit, arrived, deadline, goes_on, owners, audit };
+        let (goes_on, audit, trace) = (false, audit::current(), trace::passages());
+        let terms = refunds::Terms {
+            deadline,
+            owners: owners.clone(),
+            audit: audit.clone(),
+            trace: trace.clone(),
+        };
+        let submission = Submission {
+            requests,
+            reply,
+            permit,
+            arrived,
+            deadline,
+            goes_on,
+            owners,
+            audit,
+            trace,
+        };
         self.shared.queue(Task::Transfers(submission))?;
         Ok(Pending { shared: Arc::clone(&self.shared), answer, terms })
     }

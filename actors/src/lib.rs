@@ -11,7 +11,8 @@
 //! [`handle`] is the only door, [`start`] opens and closes it, [`replay`] rebuilds a ledger
 //! from its journal, [`upkeep`] archives the journal's oldest part and watches the disk,
 //! [`proof`] signs checkpoints of the journal, [`feed`] gives decided events to those who
-//! follow, [`history`] looks back, [`audit`] tells who did what.
+//! follow, [`history`] looks back, [`audit`] tells who did what, [`trace`]
+//! notes where a sampled call spent its time.
 
 mod account_history;
 mod accounts;
@@ -47,4 +48,5 @@ mod stored;
 mod supervisor;
 mod tasks;
 mod threads;
+pub mod trace;
 pub mod upkeep;

@@ -18,6 +18,7 @@ use crate::handle::{Handle, RefundView, RefundsPage, RequestError};
 use crate::owners::OwnersSeen;
 use crate::stored::StoredReader;
 use crate::tasks::{Read, Submission, Task};
+use crate::trace::Passages;
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::record::Record;
 use ducat_engine::refunds::{Did, Original, RefundState};
@@ -35,6 +36,8 @@ pub(crate) struct Terms {
     pub owners: Option<OwnersSeen>,
     /// The call that an audit event will tell of.
     pub audit: Option<Arc<Seed>>,
+    /// Where its way is noted, if its call is sampled.
+    pub trace: Option<Arc<Passages>>,
 }
 
 /// Has the rest of a submission decided, in as many turns as it takes: one, unless it refunds
@@ -54,9 +57,18 @@ pub(crate) async fn go_on(
         let goes_on = !answers.outcomes.is_empty();
         let deadline = terms.deadline.filter(|_| !goes_on);
         let (permit, owners) = (rest.permit, terms.owners.clone());
-        let audit = terms.audit.clone();
-        let submission =
-            Submission { requests, reply, permit, arrived, deadline, goes_on, owners, audit };
+        let (audit, trace) = (terms.audit.clone(), terms.trace.clone());
+        let submission = Submission {
+            requests,
+            reply,
+            permit,
+            arrived,
+            deadline,
+            goes_on,
+            owners,
+            audit,
+            trace,
+        };
         shared.queue(Task::Transfers(submission))?;
         let part = answer.await.map_err(|e| shared.stopped(&e))??;
         answers.append(part.answers);

@@ -10,6 +10,7 @@ use crate::driven::{DrivenRead, DrivenTask};
 use crate::dry_run::{Concerning, Copied};
 use crate::handle::{HoldNow, HoldState, HoldView, RequestError, StateSummary};
 use crate::owners::OwnersSeen;
+use crate::trace::Passages;
 use ducat_engine::account_event::Opening;
 use ducat_engine::audit::AuditEvent;
 use ducat_engine::coordinator::{FeeQuote, FeeTarget};
@@ -45,6 +46,8 @@ pub(crate) struct Submission {
     pub owners: Option<OwnersSeen>,
     /// The call that an audit event will tell of.
     pub audit: Option<Arc<Seed>>,
+    /// Where its way is noted, if its call is sampled.
+    pub trace: Option<Arc<Passages>>,
 }
 
 impl Submission {

@@ -19,6 +19,7 @@ use crate::refusal_pace::RefusalPace;
 use crate::services::{self, Services};
 use crate::status::Refusal;
 use crate::tls::Peer;
+use crate::traces::{self, Traces};
 use crate::unread::Unread;
 use ducat_actors::handle::{Handle, RequestError};
 use http_body::{Body as _, Frame};
@@ -67,6 +68,7 @@ pub struct Gate {
     places: Option<Arc<Places>>,
     metrics: Option<Arc<Metrics>>,
     auditor: Option<Arc<Auditor>>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// The headers of answers that refuse, made once, and when those leave that the load refuses.
@@ -96,8 +98,20 @@ impl Gate {
         let refusals = Arc::new(refusals);
         let closed = Arc::default();
         let (guard, limits, places, metrics) = (None, None, None, None);
-        let auditor = None;
-        Self { calls, closed, handle, requests, refusals, guard, limits, places, metrics, auditor }
+        let (auditor, traces) = (None, None);
+        Self {
+            calls,
+            closed,
+            handle,
+            requests,
+            refusals,
+            guard,
+            limits,
+            places,
+            metrics,
+            auditor,
+            traces,
+        }
     }
 
     /// The same, which refuses new calls as `DRAINING` once `closed` is set. Health is told all the same.
@@ -134,6 +148,17 @@ impl Gate {
     #[must_use]
     pub fn audited_by(self, auditor: Option<Arc<Auditor>>) -> Self {
         Self { auditor, ..self }
+    }
+
+    /// The same, with somebody who tells where the time of calls went.
+    #[must_use]
+    pub fn traced_by(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// The call, if it belongs to a trace.
+    fn traced<B>(&self, request: &http::Request<B>, now: Instant) -> Option<traces::Call> {
+        self.traces.as_ref()?.call(request.uri().path(), request.headers(), now)
     }
 
     /// A place for the call, or the headers of its refusal; that waits its turn where it has a
@@ -306,10 +331,14 @@ impl Gated {
         mut request: http::Request<Body>,
     ) -> http::Response<Body> {
         let (now, path) = (Instant::now(), request.uri().path().to_owned());
+        let traced = self.gate.traced(&request, now);
         let response = match self.admit_inside(&mut request, now) {
             Ok(mut admitted) => {
-                let audited = admitted.audited.take();
-                self.answer_inside(request, audited).await
+                let answering = self.answer_inside(request, admitted.audited.take());
+                match &traced {
+                    None => answering.await,
+                    Some(traced) => traced.scope(answering).await,
+                }
             }
             Err(headers) => {
                 let mut response = http::Response::new(Body::empty());
@@ -317,8 +346,11 @@ impl Gated {
                 response
             }
         };
+        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
+        if let Some(span) = traced.and_then(|traced| traced.span()) {
+            span.ended(code);
+        }
         if let Some(metrics) = &self.gate.metrics {
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
             metrics.call(&path, code, now.elapsed());
         }
         response
@@ -388,21 +420,35 @@ impl hyper::service::Service<http::Request<Incoming>> for Gated {
 
     fn call(&self, request: http::Request<Incoming>) -> Answering {
         let now = Instant::now();
-        let Some(metrics) = self.gate.metrics.clone() else { return self.begin(request, now) };
+        let (metrics, traced) = (self.gate.metrics.clone(), self.gate.traced(&request, now));
+        if metrics.is_none() && traced.is_none() {
+            return self.begin(request, now, None);
+        }
         let path = request.uri().path().to_owned();
-        let answering = self.begin(request, now);
+        let span = traced.as_ref().and_then(traces::Call::span);
+        let answering = self.begin(request, now, traced);
         Box::pin(async move {
             let Ok(response) = answering.await;
-            // An error that comes behind the first part of an answer is in none of the headers.
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-            metrics.call(&path, code, now.elapsed());
+            if let Some(span) = span {
+                span.ended_by(response.headers());
+            }
+            if let Some(metrics) = metrics {
+                // An error that comes behind the first part of an answer is in none of the headers.
+                let status = Status::from_header_map(response.headers());
+                metrics.call(&path, status.map_or(Code::Ok, |s| s.code()), now.elapsed());
+            }
             Ok(response)
         })
     }
 }
 
 impl Gated {
-    fn begin(&self, mut request: http::Request<Incoming>, now: Instant) -> Answering {
+    fn begin(
+        &self,
+        mut request: http::Request<Incoming>,
+        now: Instant,
+        traced: Option<traces::Call>,
+    ) -> Answering {
         let deadline = Deadline::from_headers(request.headers(), now);
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
@@ -435,11 +481,15 @@ impl Gated {
         if let Some(audited) = &audited {
             request.extensions_mut().insert(audited.clone());
         }
+        if let Some(traced) = &traced {
+            request.extensions_mut().insert(traced.clone());
+        }
         let connection = Arc::clone(&self.connection);
-        let call = Arc::new(Call { connection, _place: place, _own: own });
+        let span = traced.as_ref().and_then(traces::Call::span);
+        let call = Arc::new(Call { connection, _place: place, _own: own, span });
         let answering = self.services.call(request);
         let Some(audited) = audited else {
-            return Box::pin(finish(answering, deadline, intake, call));
+            return in_trace(traced, finish(answering, deadline, intake, call));
         };
         let handle = self.gate.handle.clone();
         let answering = audited.scope(finish(answering, deadline, intake, call));
@@ -449,7 +499,24 @@ impl Gated {
             audited.over(response.headers(), &handle).await;
             Ok(response)
         };
-        if is_command { Box::pin(to_its_end(whole)) } else { Box::pin(whole) }
+        let whole = in_trace(traced, whole);
+        if is_command { Box::pin(to_its_end(whole)) } else { whole }
+    }
+}
+
+/// The work of a call, in its trace if it belongs to one.
+fn in_trace(
+    traced: Option<traces::Call>,
+    work: impl Future<Output = Result<http::Response<Answer>, Infallible>> + Send + 'static,
+) -> Answering {
+    match traced {
+        None => Box::pin(work),
+        Some(traced) => Box::pin(traced.scope(async {
+            let answered = work.await;
+            // With its trace's id, as any line that is written in between.
+            tracing::debug!("a call of a trace was answered");
+            answered
+        })),
     }
 }
 
@@ -495,6 +562,8 @@ struct Call {
     connection: Arc<Unread>,
     _place: OwnedSemaphorePermit,
     _own: Option<Place>,
+    /// Over when the answer is sent.
+    span: Option<Arc<traces::Span>>,
 }
 
 /// An answer's body in pieces, each of which keeps its room, its call and its age.
@@ -547,7 +616,13 @@ impl http_body::Body for Answer {
                         let rooms = self.rooms.as_ref().map(Rooms::take).unwrap_or_default();
                         self.rest_rooms = Arc::new(rooms);
                     }
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                    Err(other) => {
+                        let span = self.call.as_ref().and_then(|call| call.span.as_ref());
+                        if let Some((span, trailers)) = span.zip(other.trailers_ref()) {
+                            span.ended_by(trailers);
+                        }
+                        return Poll::Ready(Some(Ok(other)));
+                    }
                 },
                 end => return Poll::Ready(end),
             }

@@ -548,9 +548,10 @@ impl Ledger for LedgerService {
         let caller = self.caller(&request)?;
         let intake = Intake::of(&request, self.streams.room_timeout);
         let audit = request.extensions().get::<crate::audit::Call>().cloned();
+        let trace = request.extensions().get::<crate::traces::Call>().cloned();
         let batches = request.into_inner();
         let limits = self.limits.clone();
-        let requests = stream::Requests { batches, deadline, intake, caller, limits, audit };
+        let requests = stream::Requests { batches, deadline, intake, caller, limits, audit, trace };
         let metrics = self.metrics.clone();
         let answers = stream::start(
             self.handle.clone(),

@@ -44,6 +44,7 @@ mod small_codec;
 pub mod status;
 pub mod stream;
 pub mod tls;
+pub mod traces;
 pub mod unread;
 pub mod verification;
 pub mod violation;

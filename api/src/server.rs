@@ -34,6 +34,7 @@ use crate::services::Services;
 use crate::serving;
 use crate::stream::{Draining, StreamOptions};
 use crate::tls::Tls;
+use crate::traces::Traces;
 use crate::unread::Watch;
 use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
@@ -60,6 +61,10 @@ pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Memory for requests, if nothing else is said.
 const REQUESTS_BYTES: usize = 512 * 1024 * 1024;
+
+/// How long the end waits for the collector to take the last traces, which are worth less than an end
+/// in time.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How the server is bounded.
 #[derive(Clone, Debug)]
@@ -106,6 +111,8 @@ pub struct ServerOptions {
     pub alerts: Option<Arc<Alerts>>,
     /// The operators' page, whose calls go through this server's gate. Default `None`.
     pub console: Option<Arc<Console>>,
+    /// Samples calls, and tells where their time went. Default `None`: nobody does.
+    pub traces: Option<Arc<Traces>>,
     /// The breakers before what is called outside, for status and metrics. Default: none.
     pub breakers: Vec<Arc<Breaker>>,
     /// Time between two verifications of all balances. Default `None`: only when asked for.
@@ -132,6 +139,7 @@ impl Default for ServerOptions {
             metrics: None,
             alerts: None,
             console: None,
+            traces: None,
             breakers: Vec::new(),
             verify_every: None,
         }
@@ -188,7 +196,8 @@ pub async fn serve(
         .limited_by(options.limits.clone())
         .with_places(places.clone())
         .measured_by(options.metrics.clone())
-        .audited_by(options.audit.clone());
+        .audited_by(options.audit.clone())
+        .traced_by(options.traces.clone());
     let verifications = Arc::<Verifications>::default();
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
     let trail = AuditService::new(handle.clone(), options.audit.as_ref().map(|a| a.keep()));
@@ -229,6 +238,7 @@ pub async fn serve(
             verifications,
             breakers: options.breakers.clone(),
             alerts: options.alerts.clone(),
+            traces: options.traces.clone(),
             started,
         });
         if let Some(alerts) = &options.alerts {
@@ -237,6 +247,9 @@ pub async fn serve(
     }
     if let Some(audit) = &options.audit {
         watching.spawn(Arc::clone(audit).run(telling.clone()));
+    }
+    if let Some(traces) = &options.traces {
+        watching.spawn(Arc::clone(traces).run());
     }
     let watch = Watch::new(options.unread_timeout);
     if let Some(console) = &options.console {
@@ -272,6 +285,12 @@ pub async fn serve(
         let told = tokio::time::timeout(options.drain_timeout, audit.finish(&telling)).await;
         if told.is_err() {
             tracing::warn!("the end of the audit trail could not be written in time");
+        }
+    }
+    if let Some(traces) = &options.traces {
+        let told = tokio::time::timeout(TRACES_TIMEOUT.min(options.drain_timeout), traces.finish());
+        if told.await.is_err() {
+            tracing::warn!("the last traces could not be told in time");
         }
     }
     Ok(drained)

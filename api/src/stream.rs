@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::proto::{BatchError, StreamTransfersResponse};
 use crate::rates::{self, Limits};
 use crate::status::{self, Refusal};
+use crate::traces;
 use crate::violation::Violations;
 use crate::wire::Encoded;
 use crate::wire_requests::{StreamRequest, WireRequest};
@@ -108,6 +109,8 @@ enum Batch {
         currencies: Arc<Currencies>,
         pending: Pending,
         permit: Permit,
+        /// Over when it is answered.
+        span: Option<Arc<traces::Span>>,
     },
     /// Only to be tried: judged once those before it are answered.
     Dry {
@@ -187,6 +190,8 @@ pub struct Requests {
     pub limits: Option<Arc<Limits>>,
     /// The call as the audit trail knows it, where one is kept.
     pub audit: Option<audit::Call>,
+    /// The trace that the call belongs to, if it does.
+    pub trace: Option<traces::Call>,
 }
 
 /// Serves one stream on tasks of its own; they end with the stream.
@@ -328,13 +333,21 @@ impl Reader {
         let owners = permit.owners();
         let submitted = self.handle.submit_when_room_owned(converted, deadline, owners);
         let submitted = tokio::time::timeout(self.room_timeout, submitted);
-        let submitted = match &self.requests.audit {
-            Some(call) => call.batch(submitted).await,
+        let submitted = async {
+            match &self.requests.audit {
+                Some(call) => call.batch(submitted).await,
+                None => submitted.await,
+            }
+        };
+        let traced = self.requests.trace.as_ref().map(traces::Call::batch);
+        let submitted = match &traced {
+            Some(traced) => traced.scope(submitted).await,
             None => submitted.await,
         };
+        let span = traced.and_then(|traced| traced.span());
         let refusal = match submitted {
             Ok(Ok(pending)) => {
-                return Ok(Batch::Admitted { tag, asked, currencies, pending, permit });
+                return Ok(Batch::Admitted { tag, asked, currencies, pending, permit, span });
             }
             Ok(Err(error @ RequestError::Stopped(_))) => return Err(status::request(error)),
             Ok(Err(error)) => Refusal::from(error),
@@ -402,7 +415,7 @@ async fn answer(batch: Batch, metrics: Option<&Metrics>) -> Result<Encoded, Stat
             };
             Ok(Encoded::of(&StreamTransfersResponse { tag, outcomes, error }))
         }
-        Batch::Admitted { tag, asked, currencies, pending, permit } => {
+        Batch::Admitted { tag, asked, currencies, pending, permit, span: _over_then } => {
             let mut answers = match pending.answers().await {
                 Ok(answers) => answers,
                 // Changed nothing and concerns no other batch.

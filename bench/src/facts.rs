@@ -5,11 +5,11 @@
 use crate::procfs::keyed;
 use crate::yardstick::Yardstick;
 use anyhow::Context;
+use ducat_persistence::disk;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Appends measured for the disk's latency.
 const SYNCS: usize = 300;
@@ -73,38 +73,21 @@ impl Machine {
 impl Disk {
     /// Measures the disk below `directory`.
     fn measure(directory: &Path) -> anyhow::Result<Self> {
-        let full = directory.canonicalize().context("find the data directory")?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mut took_us = sync_times(&full).context("measure the disk's fdatasync")?;
-        took_us.sort_by(f64::total_cmp);
-        let at = |share: f64| took_us[((took_us.len() - 1) as f64 * share) as usize];
+        let filesystem = disk::filesystem(directory).context("find the data directory")?;
+        let speed = disk::sync_speed(directory, SYNCS);
+        let speed = speed.context("measure the disk's fdatasync")?;
+        let us = |time: Duration| time.as_secs_f64() * 1e6;
         Ok(Self {
-            filesystem: filesystem(&mounts, &full).unwrap_or("unknown").to_owned(),
-            sync_p50_us: at(0.5),
-            sync_p99_us: at(0.99),
+            filesystem: filesystem.unwrap_or_else(|| "unknown".to_owned()),
+            sync_p50_us: us(speed.p50),
+            sync_p99_us: us(speed.p99),
         })
     }
 
     /// Memory dressed as a disk: syncing it means nothing.
     pub fn is_memory(&self) -> bool {
-        matches!(self.filesystem.as_str(), "tmpfs" | "ramfs")
+        disk::is_memory(&self.filesystem)
     }
-}
-
-fn sync_times(directory: &Path) -> std::io::Result<Vec<f64>> {
-    let path = directory.join("fsync-probe");
-    let mut file = File::create(&path)?;
-    let block = [0x5au8; 4096];
-    let mut took_us = Vec::with_capacity(SYNCS);
-    for _ in 0..SYNCS {
-        let start = Instant::now();
-        file.write_all(&block)?;
-        file.sync_data()?;
-        took_us.push(start.elapsed().as_secs_f64() * 1e6);
-    }
-    drop(file);
-    fs::remove_file(path)?;
-    Ok(took_us)
 }
 
 fn cpu_model(cpuinfo: &str) -> Option<&str> {
@@ -112,46 +95,9 @@ fn cpu_model(cpuinfo: &str) -> Option<&str> {
     Some(line.split_once(':')?.1.trim())
 }
 
-/// The file system type of the mount that `path` is on: the longest mount point above it,
-/// the last of them when several are mounted on one point.
-fn filesystem<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
-    let mut found: Option<(usize, &str)> = None;
-    for line in mountinfo.lines() {
-        let (Some(point), Some((_, tail))) = (line.split(' ').nth(4), line.split_once(" - "))
-        else {
-            continue;
-        };
-        let point = point.replace("\\040", " ");
-        if path.starts_with(&point) && found.is_none_or(|(length, _)| point.len() >= length) {
-            found = tail.split(' ').next().map(|kind| (point.len(), kind));
-        }
-    }
-    found.map(|(_, kind)| kind)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MOUNTS: &str = "\
-22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 22 0:25 / /tmp rw shared:2 - tmpfs tmpfs rw
-31 30 8:2 / /tmp/my\\040disk rw - xfs /dev/sdb rw
-32 22 0:26 / /tmpfiles rw - btrfs /dev/sdc rw";
-
-    #[test]
-    fn the_file_system_is_that_of_the_nearest_mount() {
-        for (path, kind) in [
-            ("/home/x", "ext4"),
-            ("/tmp", "tmpfs"),
-            ("/tmp/a", "tmpfs"),
-            ("/tmp/my disk/data", "xfs"),
-            ("/tmpfiles/a", "btrfs"),
-        ] {
-            assert_eq!(filesystem(MOUNTS, Path::new(path)), Some(kind), "{path}");
-        }
-        assert_eq!(filesystem("", Path::new("/")), None);
-    }
 
     #[test]
     fn the_cpu_has_a_name() {

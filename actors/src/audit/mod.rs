@@ -69,6 +69,12 @@ impl Seed {
         Self::new(Arc::clone(&self.who), self.method, self.severity, self.trace, Instant::now())
     }
 
+    /// The trace that its caller named.
+    #[must_use]
+    pub fn trace(&self) -> Option<[u8; 16]> {
+        self.trace
+    }
+
     /// Notes what the call is about, `account 7`; the first word counts.
     pub fn is_about(&self, what: impl FnOnce() -> String) {
         self.about.get_or_init(what);

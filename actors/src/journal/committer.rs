@@ -14,6 +14,7 @@
 use crate::admission::Shared;
 use crate::answers::{AnswersMsg, Release};
 use crate::decided::{Decided, Used};
+use crate::trace::Noted;
 use crossbeam::channel;
 use ducat_engine::ids::Lsn;
 use ducat_persistence::{AppendBuffer, AppendError, RecordTooLarge, Writer};
@@ -81,6 +82,8 @@ pub(super) struct Committer {
 pub(super) struct Waiting {
     records: AppendBuffer,
     releases: Vec<Release>,
+    /// Batches whose moments somebody wants to know.
+    noted: Vec<Noted>,
     /// Answers of the last append are on their way to those who asked.
     leaving: bool,
     ending: bool,
@@ -99,12 +102,14 @@ impl Waiting {
 
     fn take(&mut self, told: Told, used: &Used) -> Result<(), RecordTooLarge> {
         match told {
-            Told::Append(Decided::Made { records, mut releases }) => {
+            Told::Append(Decided::Made { records, mut releases, noted }) => {
                 self.releases.append(&mut releases);
+                self.noted.extend(noted.map(|noted| *noted));
                 self.take_records(records, used);
             }
             Told::Append(Decided::Plain(batch)) => {
-                batch.conclude(&mut self.records, &mut self.releases)?;
+                let noted = batch.conclude(&mut self.records, &mut self.releases)?;
+                self.noted.extend(noted.map(|noted| *noted));
             }
             Told::Released => self.leaving = false,
             Told::End => self.ending = true,
@@ -145,7 +150,9 @@ impl Committer {
     fn commit(&mut self) -> Result<(), Stopped> {
         let mut records = std::mem::take(&mut self.next.records);
         let releases = std::mem::take(&mut self.next.releases);
-        if !records.is_empty() {
+        let noted = std::mem::take(&mut self.next.noted);
+        let writes = !records.is_empty();
+        if writes {
             let bytes = records.byte_len() as u64;
             let begun = Instant::now();
             self.durable = self.writer.append(self.durable.next(), &mut records)?;
@@ -155,6 +162,11 @@ impl Committer {
             self.shared.on_the_way.arrived(self.durable, &self.used);
             self.used.buffer(records);
             self.next.leaving = !releases.is_empty();
+        }
+        if !noted.is_empty() {
+            // Before the answers leave: whoever gets one finds its moments.
+            let durable = writes.then(Instant::now);
+            noted.into_iter().for_each(|noted| noted.over(durable));
         }
         if !releases.is_empty() {
             let tell = ReleasedTo(self.released.clone());

@@ -2,18 +2,19 @@
 //
 // A view is a module of views/ with `path`, `title` (a key of the texts), `needs` (the call without
 // which it shows nothing) and `show(main, rest, page)`, which may return what is to be called when
-// the view is left. A new one, such as a search of the audit trail, is a line in VIEWS.
+// the view is left. A new one is a line in VIEWS.
 
 import { access, CallError, hasToken, useToken } from './api.js';
 import { el, field } from './dom.js';
 import { current, LANGUAGES, named, preferred, t, use } from './i18n.js';
 import * as account from './views/account.js';
 import * as accounts from './views/accounts.js';
+import * as audit from './views/audit.js';
 import * as overview from './views/overview.js';
 import * as storage from './views/storage.js';
 import * as transfer from './views/transfer.js';
 
-const VIEWS = [overview, accounts, transfer, storage];
+const VIEWS = [overview, accounts, transfer, storage, audit];
 // Shown from others, not from the navigation.
 const DETAILS = [account];
 

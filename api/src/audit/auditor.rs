@@ -8,6 +8,7 @@ use super::calls::{self, Class};
 use super::flood::Flood;
 use super::masking::Masks;
 use crate::identity::{Caller, Role};
+use crate::traces::context;
 use crate::violation::code_name;
 use ducat_actors::audit::{self, Seed, Who};
 use ducat_actors::handle::{Handle, RequestError};
@@ -18,7 +19,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tonic::codegen::http::HeaderMap;
@@ -59,7 +60,8 @@ impl Default for Options {
 
 /// Tells who did what.
 pub struct Auditor {
-    options: Options,
+    keep: Duration,
+    masks: RwLock<Arc<Masks>>,
     /// By what they say of themselves: masking costs once.
     callers: Mutex<HashMap<Said, Arc<Who>>>,
     waiting: Mutex<Waiting>,
@@ -71,7 +73,7 @@ pub struct Auditor {
 
 impl fmt::Debug for Auditor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auditor").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Auditor").field("keep", &self.keep).finish_non_exhaustive()
     }
 }
 
@@ -103,8 +105,10 @@ impl Auditor {
     /// With these options.
     #[must_use]
     pub fn new(options: Options) -> Arc<Self> {
+        let Options { keep, masks } = options;
         Arc::new(Self {
-            options,
+            keep,
+            masks: RwLock::new(Arc::new(masks)),
             callers: Mutex::default(),
             waiting: Mutex::default(),
             wake: Notify::new(),
@@ -116,7 +120,19 @@ impl Auditor {
     /// For how long events are shown.
     #[must_use]
     pub fn keep(&self) -> Duration {
-        self.options.keep
+        self.keep
+    }
+
+    /// Masks by these from now on. What is in the trail stays as it was written.
+    pub fn remask(&self, masks: Masks) {
+        // Whoever is remembered was masked by the ones before: forgotten before anyone is looked up.
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.masks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(masks);
+        callers.clear();
+    }
+
+    fn masks(&self) -> Arc<Masks> {
+        Arc::clone(&self.masks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Calls whose events could not be journalled: the disk was full, or the engine had stopped.
@@ -138,7 +154,7 @@ impl Auditor {
         if all.len() >= CALLERS_MAX {
             all.clear();
         }
-        let masks = &self.options.masks;
+        let masks = self.masks();
         let who = Arc::new(Who {
             principal: shortened(masks.name(&said.names), PRINCIPAL_BYTES_MAX),
             address: said.address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
@@ -167,7 +183,8 @@ impl Auditor {
         let who = self.who(Said { names, agent, address });
         let changes = matches!(class, Class::Write | Class::Command) && calls::is_operators(path);
         let severity = if changes { Severity::Notice } else { Severity::Info };
-        let seed = Seed::new(who, method, severity, trace_of(headers), begun);
+        let trace = context::parent(headers).map(|parent| parent.trace);
+        let seed = Seed::new(who, method, severity, trace, begun);
         let reads_with_power = class == Class::Read && caller.is_some_and(has_power);
         Call { auditor: Arc::clone(self), seed, class, reads_with_power }
     }
@@ -179,7 +196,7 @@ impl Auditor {
             outcome: AuditOutcome::Refused,
             address: address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
             reason: "HANDSHAKE_FAILED".to_owned(),
-            detail: self.options.masks.text(why),
+            detail: self.masks().text(why),
             ..AuditEvent::new(AuditKind::Login, "handshake")
         });
     }
@@ -346,7 +363,7 @@ impl Call {
             severity: severity.max(event.severity),
             outcome: if failed { AuditOutcome::Failed } else { AuditOutcome::Refused },
             reason,
-            detail: self.auditor.options.masks.text(sentence),
+            detail: self.auditor.masks().text(sentence),
             ..event
         }
     }
@@ -373,46 +390,4 @@ fn shortened(mut text: String, max: usize) -> String {
         text.truncate((0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
     }
     text
-}
-
-/// The trace id of a W3C `traceparent`; none where that is malformed.
-fn trace_of(headers: &HeaderMap) -> Option<[u8; 16]> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, id) = (parts.next()?, parts.next()?);
-    if version.len() != 2 || version == "ff" || id.len() != 32 || !id.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0; 16];
-    for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
-        *byte = u8::from_str_radix(&id[at..at + 2], 16).ok()?;
-    }
-    (bytes != [0; 16]).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_is_w3cs_or_none() {
-        let of = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().expect("a header"));
-            trace_of(&headers)
-        };
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let found = of(&format!("00-{id}-00f067aa0ba902b7-01")).expect("well-formed");
-        assert_eq!((found[0], found[15]), (0x4b, 0x36));
-        for wrong in [
-            "",
-            "00",
-            "00-xyz-1-01",
-            &format!("ff-{id}-00f067aa0ba902b7-01"),
-            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-            &format!("00-{}é-1-01", "0".repeat(30)),
-        ] {
-            assert_eq!(of(wrong), None, "{wrong}");
-        }
-    }
 }

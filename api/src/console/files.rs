@@ -40,6 +40,7 @@ pub const FILES: &[File] = &[
     file!("/js/values.js", SCRIPT),
     file!("/js/views/account.js", SCRIPT),
     file!("/js/views/accounts.js", SCRIPT),
+    file!("/js/views/audit.js", SCRIPT),
     file!("/js/views/overview.js", SCRIPT),
     file!("/js/views/storage.js", SCRIPT),
     file!("/js/views/transfer.js", SCRIPT),

@@ -36,6 +36,7 @@ pub const CALLS: &[&str] = &[
     "Ledger/Explain",
     "Operator/GetStatus",
     "Operator/ListSnapshots",
+    "Audit/ListAuditEvents",
 ];
 
 /// What the page's calls are put to: nothing before the server takes calls.

@@ -23,6 +23,7 @@ use crate::identity::roles::CALLS;
 use crate::outside::Breaker;
 use crate::rates::Limits;
 use crate::rates::places::Places;
+use crate::traces::Traces;
 use crate::verification::Verifications;
 use ducat_actors::handle::Handle;
 use ducat_actors::latency::Latency;
@@ -71,6 +72,7 @@ pub(crate) struct Sources {
     pub verifications: Arc<Verifications>,
     pub breakers: Vec<Arc<Breaker>>,
     pub alerts: Option<Arc<Alerts>>,
+    pub traces: Option<Arc<Traces>>,
     pub started: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Figures of the double-entry proof, of what is called outside, and of alerts.
+//! Figures of the double-entry proof, of what is called outside, of alerts and of traces.
 
 use super::Sources;
 use super::figures::To;
@@ -13,7 +13,8 @@ use std::fmt;
 pub(super) fn figures(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     proofs(to, sources)?;
     breakers(to, sources)?;
-    firing(to, sources)
+    firing(to, sources)?;
+    traces(to, sources)
 }
 
 fn proofs(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
@@ -82,6 +83,26 @@ fn firing(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
         let labels = [("alert", name)];
         let mut metric = family.encode_family(&labels)?;
         metric.encode_gauge(&i64::from(fires))?;
+    }
+    Ok(())
+}
+
+fn traces(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
+    let Some(traces) = &sources.traces else { return Ok(()) };
+    let figures = traces.figures();
+    let help = "Calls and batches of streams whose spans are told to the collector";
+    to.counter("traces_sampled", help, figures.sampled)?;
+    let help =
+        "Calls and batches that were to be sampled and were not, the second having had enough";
+    to.counter("traces_limited", help, figures.limited)?;
+    to.counter("spans_exported", "Spans that the collector has taken", figures.exported)?;
+    let help = "Spans that nobody will see, by where they were lost";
+    let mut family = to.0.encode_descriptor("spans_lost", help, None, MetricType::Counter)?;
+    let lost = [("waiting", figures.lost_waiting), ("exporting", figures.lost_exporting)];
+    for (at, count) in lost {
+        let labels = [("at", at)];
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! are not followed: the signature is for the address that was configured. What the receiver says
 //! but for its status is not read.
 
+use super::address::without_secrets;
 use super::breaker::{Breaker, Broken};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -21,7 +22,6 @@ use rustls::{ClientConfig, RootCertStore};
 use sha2::Sha256;
 use std::error::Error as _;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,31 +229,8 @@ fn causes(error: &hyper_util::client::legacy::Error) -> String {
 }
 
 fn address(text: &str) -> Result<Uri, WebhookError> {
-    let refused = |why| WebhookError::Url { url: without_secrets(text), why };
-    let url: Uri = text.parse().map_err(|_| refused("it is no URL"))?;
-    let Some(host) = url.host() else { return Err(refused("it names no host")) };
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(refused("a name and a password do not belong in it"));
-    }
-    match url.scheme_str() {
-        Some("https") => Ok(url),
-        Some("http") if is_loopback(host) => Ok(url),
-        Some("http") => Err(refused("beyond this machine it must be https")),
-        _ => Err(refused("it must be https")),
-    }
-}
-
-/// The address up to its host: what comes behind may be what lets one in.
-fn without_secrets(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    super::address::address(text)
+        .map_err(|why| WebhookError::Url { url: without_secrets(text), why })
 }
 
 fn tls(ca: Option<&Path>) -> Result<ClientConfig, WebhookError> {

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod books;
 mod driven;
+mod environment;
 mod events;
 mod holds;
 mod import;

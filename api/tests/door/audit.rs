@@ -3,6 +3,7 @@
 
 use crate::console::{call, get_as, read};
 use crate::figures::{ask, listen};
+use crate::program::{self, ducat, place, stdout, text};
 use crate::world::{BANK, ISSUER, Secrets, Server, account, now_s, open, transfer, transfer_id};
 use ducat_api::audit::{Auditor, Line, Options};
 use ducat_api::client::Client;
@@ -14,6 +15,8 @@ use ducat_api::proto::{
     GetAuditSummaryRequest, ListAuditEventsRequest, audit_filter,
 };
 use ducat_api::tls::Clients;
+use serde_json::Value;
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -300,4 +303,36 @@ async fn what_is_secret_is_nowhere_in_the_trail() {
         assert!(!trail.contains(canary), "{canary} in\n{trail}");
     }
     assert!(trail.contains("411111******1111"), "the caller is told of by what may be shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masks_are_read_again_and_a_wrong_one_changes_nothing() {
+    let dir = place();
+    let file = dir.path().join("ducat.toml");
+    let config = |masks: &str| format!("[audit]\ntrail = \"on\"\n{masks}");
+    fs::write(&file, config("")).expect("writes");
+    let server = program::Server::start(dir.path(), &["--config", text(&file)]);
+    let url = format!("http://{}", server.address);
+    let endpoint = tonic::transport::Endpoint::from_shared(url.clone()).expect("an address");
+    let endpoint = endpoint.user_agent("desk_4711").expect("ASCII");
+    let client =
+        proto::ledger_client::LedgerClient::new(endpoint.connect().await.expect("listens"));
+    // Nobody has opened the accounts: decided, and told of.
+    let ask = async |id| client.clone().transfer(transfer(id, BANK, 2, 1)).await.expect("decided");
+    let agents = || -> Vec<String> {
+        let listed = stdout(&ducat(&["--server", &url, "--json", "audit", "list"]));
+        let events = listed.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        events.map(|event: Value| event["agent"].as_str().expect("a text").to_owned()).collect()
+    };
+    ask(1).await;
+    let mask = "[[masks]]\nname = \"desk\"\npattern = 'desk_\\d+'\nshow = \"nothing\"\n";
+    fs::write(&file, config(mask)).expect("writes");
+    server.reload("masks, keys and certificates were read again");
+    ask(2).await;
+    fs::write(&file, config("[[masks]]\nname = \"desk\"\npattern = '('\n")).expect("writes");
+    server.reload("everything stays as it was");
+    ask(3).await;
+    let agents = agents();
+    let masked: Vec<bool> = agents.iter().map(|agent| !agent.contains("desk_4711")).collect();
+    assert_eq!(masked, [false, true, true], "{agents:?}");
 }

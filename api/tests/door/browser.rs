@@ -3,6 +3,7 @@
 
 use crate::webdriver::{Browser, Driver, ENTER, TAB};
 use crate::world::{BANK, Secrets, Server, account, open, transfer};
+use ducat_api::audit::{Auditor, Options};
 use ducat_api::client::Client as Ledger;
 use ducat_api::identity::guard::Trust;
 use ducat_api::proto::NewAccount;
@@ -36,7 +37,8 @@ async fn sign_in(browser: &Browser, token: &str) {
 /// A guarded server: account 2 has 120 entries, one of its payments was refused; account 3 has a hostile label.
 async fn prepared(secrets: &Secrets) -> (Server, Ledger, SocketAddr) {
     let trust = Trust { tokens: Some(secrets.token_rules()), ..Trust::default() };
-    let server = Server::start(None, Some(trust)).await;
+    let auditor = Auditor::new(Options::default());
+    let server = Server::audited(None, trust, &auditor).await;
     let admin = secrets.token("prepares", &["admin"], &["*"], &[]);
     let client = server.client(secrets, None, Some(&admin)).await;
     open(&client, 2).await;
@@ -49,6 +51,10 @@ async fn prepared(secrets: &Secrets) -> (Server, Ledger, SocketAddr) {
     let batch: Vec<_> = (1..=120).map(|id| transfer(1000 + id, BANK, 2, 1_234_567)).collect();
     client.create_transfers(batch).await.expect("answered");
     client.create_transfers(vec![transfer(7, 2, 3, 999_999_999_999)]).await.expect("answered");
+    // Each of them an event of the audit trail: more than a page.
+    for id in 0..60 {
+        client.create_transfers(vec![transfer(3000 + id, BANK, 3, 1)]).await.expect("answered");
+    }
     let at = server.console().await;
     (server, client, at)
 }
@@ -80,7 +86,7 @@ async fn an_operator_finds_what_happened_in_a_browser() {
     browser.until("document.querySelector('#status.bad').textContent.includes('token')").await;
     sign_in(&browser, &token(&secrets, "admin")).await;
     browser.until("document.querySelectorAll('.tile').length === 8").await;
-    assert_eq!(browser.texts("nav a").await.len(), 4);
+    assert_eq!(browser.texts("nav a").await.len(), 5);
     let busy = tokio::spawn(traffic(client));
     browser
         .until("parseFloat(document.querySelector('.tile b').textContent.replaceAll(',', '')) > 1")
@@ -95,6 +101,7 @@ async fn an_operator_finds_what_happened_in_a_browser() {
     busy.abort();
     finds_accounts(&browser).await;
     finds_transfers(&browser).await;
+    finds_who_did_it(&browser).await;
     keeps_texts_texts(&browser).await;
     keeps_no_token(&browser).await;
 }
@@ -137,6 +144,51 @@ async fn finds_transfers(browser: &Browser) {
     assert!(text.contains("1,481,480.40 GBP"), "{text}");
     goto(browser, "#/transfers/424242").await;
     browser.until("document.querySelector('#status.bad').textContent.includes('unknown')").await;
+}
+
+/// The trail tells who made the transfers, by account, kind and outcome, in pages.
+async fn finds_who_did_it(browser: &Browser) {
+    goto(browser, "#/audit").await;
+    browser.until("document.querySelectorAll('#audit-found tbody tr').length > 1").await;
+    let search = "#search-audit button";
+    browser.fill("#search-audit input[name=principal]", "prepares").await;
+    browser.fill("#search-audit input[name=entity]", "3").await;
+    browser.choose("#search-audit select[name=kind]", "WRITE").await;
+    browser.click(search).await;
+    let row = "document.querySelector('#audit-found tbody tr')?.textContent ?? ''";
+    browser.until(&format!("({row}).includes('Ledger/CreateAccounts')")).await;
+    let rows = browser.texts("#audit-found tbody tr").await;
+    assert!(rows.iter().all(|row| row.contains("prepares") && row.contains("Write")), "{rows:?}");
+    // The refused token that was tried first is told of, with its severity.
+    browser.fill("#search-audit input[name=principal]", "").await;
+    browser.fill("#search-audit input[name=entity]", "").await;
+    browser.choose("#search-audit select[name=kind]", "LOGIN").await;
+    browser.choose("#search-audit select[name=severity]", "WARNING").await;
+    browser.click(search).await;
+    browser.until(&format!("({row}).includes('Failed sign-in')")).await;
+    let marked = "document.querySelectorAll('#audit-found td .warn').length > 0";
+    browser.until(marked).await;
+    // Traffic left one event a call: more than a page of them, each once.
+    browser.choose("#search-audit select[name=kind]", "WRITE").await;
+    browser.choose("#search-audit select[name=severity]", "").await;
+    browser.click(search).await;
+    browser.until("document.querySelectorAll('#audit-found tbody tr').length === 50").await;
+    browser.click("#more-audit").await;
+    browser.until("document.querySelectorAll('#audit-found tbody tr').length > 50").await;
+    let lsns = browser.texts("#audit-found tbody tr td:last-child").await;
+    let lsns: Vec<u64> =
+        lsns.iter().map(|lsn| lsn.replace(',', "").parse().expect("an LSN")).collect();
+    assert!(lsns.is_sorted_by(|older, newer| older < newer), "{lsns:?}");
+    // A day in which nothing was done, and an id that is none.
+    browser.fill("#search-audit input[name=entity]", "no id").await;
+    browser.click(search).await;
+    browser.until("document.querySelector('#status.bad').textContent.includes('UUID')").await;
+    browser.fill("#search-audit input[name=entity]", "").await;
+    let past = "(() => { const to = document.querySelector('#search-audit input[name=to]'); \
+                to.value = '2001-01-01T00:00'; return true; })()";
+    browser.value(past).await;
+    browser.click(search).await;
+    browser.until("document.querySelector('#status').textContent === '0 listed'").await;
 }
 
 /// What somebody has called an account is never markup, and nothing runs that is not the page's own.
@@ -280,6 +332,7 @@ async fn everything_fits_a_phone() {
         ("#/accounts/2", "document.querySelectorAll('#entries tbody tr').length === 50"),
         ("#/transfers/7", "document.querySelector('#outcome')"),
         ("#/storage", "document.querySelectorAll('section.card').length >= 2"),
+        ("#/audit", "document.querySelectorAll('#audit-found tbody tr').length > 0"),
     ];
     for language in ["en", "zh-Hans", "zh-Hant", "ja", "ko"] {
         browser.choose("#language", language).await;

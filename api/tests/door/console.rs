@@ -103,7 +103,7 @@ fn about(name: &str, id: u64) -> Value {
         "Ledger/ListAccounts" => json!({ "filter": { "owner": format!("cus_{id}") } }),
         "Ledger/GetTransfers" | "Ledger/GetHolds" => json!({ "ids": [{ "id": decided }] }),
         "Ledger/ListRefunds" | "Ledger/Explain" => json!({ "id": decided }),
-        "Operator/GetStatus" | "Operator/ListSnapshots" => json!({}),
+        "Operator/GetStatus" | "Operator/ListSnapshots" | "Audit/ListAuditEvents" => json!({}),
         "Ledger/GetBalanceAt" => json!({ "id": id_text, "lsn": "5" }),
         _ => json!({ "id": id_text }),
     }
@@ -249,6 +249,7 @@ const EXPECTED: &[(&str, &str, char)] = &[
     ("Ledger/Explain", "gra", 'n'),
     ("Operator/GetStatus", "groa", 'a'),
     ("Operator/ListSnapshots", "oa", 'n'),
+    ("Audit/ListAuditEvents", "a", 'n'),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

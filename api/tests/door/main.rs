@@ -1,6 +1,6 @@
 //! The door as gateways, auditors and attackers find it: identity, roles and scopes call by call,
 //! certificates and handshakes that must not be let in, configuration, figures, alerts,
-//! and who did what.
+//! traces, and who did what.
 
 mod alerts;
 mod audit;
@@ -15,5 +15,6 @@ mod monitoring;
 mod program;
 mod rates;
 mod scopes;
+mod traces;
 mod webdriver;
 mod world;

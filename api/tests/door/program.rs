@@ -85,7 +85,15 @@ impl Server {
         assert_eq!(unsafe { libc::kill(id, libc::SIGHUP) }, 0, "the signal was sent");
     }
 
-    fn log(&self) -> String {
+    /// Has it come to its end; with which code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let id = libc::pid_t::try_from(self.child.id()).expect("an id of a process");
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "the signal was sent");
+        self.child.wait().expect("a child").code()
+    }
+
+    pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("a log")
     }
 

@@ -1,5 +1,9 @@
 //! `ducat doctor`: why a server does not start on a data directory, what that means, and what
-//! can be done. It changes nothing in the directory.
+//! can be done; and with `--environment`, whether the machine is fit for one. It changes nothing in the
+//! directory.
+
+mod environment;
+mod machine;
 
 use crate::checks::{self, Checked, FaultLine};
 use crate::exit::{Done, Exit, Failure};
@@ -28,15 +32,22 @@ status`, `ducat verify` and the server's banner from then on. The new ledger has
 gateways that know the old one are told so.
 
 Ends with 0 when a server would start, 65 when data is damaged, and as `ducat verify` otherwise.
+With --environment: 0 when all is well, 1 with warnings, 69 with a problem, 73 when the directory cannot
+be written.
 
 Examples:
   ducat doctor --data-dir ./ledger
+  ducat doctor --environment --data-dir ./ledger
   ducat doctor --data-dir ./ledger --accept-loss-of 5001..5040 \\
         --reason 'disk of rack 7 burnt, no copy has them' --into ./salvaged")]
 pub struct DoctorArgs {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// Look at the machine instead: how long the directory's disk takes to make something durable, the
+    /// room on it, limits, memory, clock, processors. The directory need not be there yet.
+    #[arg(long, conflicts_with_all = ["accept_loss_of", "skip_store"])]
+    environment: bool,
     #[command(flatten)]
     room: RoomArgs,
     /// Give up these acknowledged events, exactly as the report names them.
@@ -94,6 +105,9 @@ struct ReportLine {
 /// Runs `doctor`.
 pub fn run(global: &Global, args: &DoctorArgs) -> Done {
     let dir = &args.data_dir;
+    if args.environment {
+        return environment::run(global, dir);
+    }
     let mut report = ReportLine {
         starts: true,
         ledger_id: None,

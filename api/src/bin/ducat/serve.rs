@@ -22,6 +22,7 @@ mod security;
 mod signals;
 mod snapshots;
 mod systemd;
+mod traces;
 mod upkeep;
 
 use crate::causes::with_causes;
@@ -55,8 +56,8 @@ const BACKLOG: u32 = 1024;
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// The configuration file, in TOML; `ducat config print` prints one. Variables are
-    /// stronger than it, and flags stronger than these. SIGHUP has principals, rates, keys and
-    /// certificates read again.
+    /// stronger than it, and flags stronger than these. SIGHUP has principals, rates, masks, keys,
+    /// certificates and how much is traced read again.
     #[arg(long, env = "DUCAT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The directory that holds the ledger; created when it is not there.
@@ -174,6 +175,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     alerts: alerts::AlertArgs,
     #[command(flatten)]
+    pub traces: traces::TraceArgs,
+    #[command(flatten)]
     logs: logs::LogArgs,
 }
 
@@ -235,6 +238,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     check(args, file.as_ref())?;
     args.logs.check()?;
     args.alerts.webhook()?;
+    args.traces.collector(&args.alerts)?;
     args.audit.auditor(args.security.profile, file.as_ref())?;
     let tls = args.security.tls()?;
     let trust = args.security.trust(file.as_ref())?;
@@ -284,6 +288,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));
     let ready_file = args.ready_file.clone().map(ReadyFile::check).transpose()?;
     let webhook = args.alerts.webhook()?;
+    let collector = args.traces.collector(&args.alerts)?;
     let trail = args.audit.auditor(args.security.profile, file.as_ref())?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
@@ -331,10 +336,14 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
     let limits = Limits::new(&file.as_ref().map(|file| file.rates.clone()).unwrap_or_default());
     let alerts = webhook.map(|webhook| args.alerts.watching(webhook, &ledger, address));
+    let traces = collector.map(|collector| args.traces.telling(collector, &ledger, address));
+    let breakers = alerts.iter().map(|alerts| alerts.breaker());
+    let breakers = breakers.chain(traces.iter().map(|traces| traces.breaker()));
     let options = ServerOptions {
         limits: Some(Arc::clone(&limits)),
-        audit: trail,
-        breakers: alerts.iter().map(|alerts| Arc::clone(alerts.breaker())).collect(),
+        audit: trail.clone(),
+        breakers: breakers.map(Arc::clone).collect(),
+        traces: traces.clone(),
         // Alerts and the console go by what is counted, whoever else looks at it.
         metrics: options
             .metrics
@@ -344,8 +353,18 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         verify_every: args.verify_every,
         ..options
     };
-    let (config, security) = (args.config, args.security);
-    reload::Reloader { config, at_start: file, security, tls, guard, limits }.listen();
+    let reloader = reload::Reloader {
+        config: args.config,
+        at_start: file,
+        security: args.security,
+        tls,
+        guard,
+        limits,
+        audit: args.audit,
+        auditor: trail,
+        traces,
+    };
+    reloader.listen();
     systemd::ready(address);
     systemd::feed_watchdog(engine.handle());
     serve_until_stopped(engine, listener, info, options, signals).await

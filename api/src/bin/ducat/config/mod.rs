@@ -179,3 +179,14 @@ pub fn read_again(path: &Path) -> Result<File, Failure> {
     check_values(&file)?;
     Ok(file)
 }
+
+/// What this process's `serve` would start with now, if the file holds this.
+pub fn serve_again(file: &File) -> Result<ServeArgs, Failure> {
+    let again = layered(Cli::command(), file).try_get_matches_from(std::env::args_os());
+    let again = again.and_then(|matches| Cli::from_arg_matches(&matches));
+    match again.map(|cli| cli.command) {
+        Ok(crate::Command::Serve(args)) => Ok(*args),
+        Ok(_) => Err(Failure::usage("this process does not serve")),
+        Err(error) => Err(Failure::usage(error.to_string())),
+    }
+}

@@ -39,6 +39,10 @@ const fn of(section: &'static str, key: &'static str, flag: &'static str) -> Set
     Setting { section, key, flag, reloads: false }
 }
 
+const fn reloaded(section: &'static str, key: &'static str, flag: &'static str) -> Setting {
+    Setting { section, key, flag, reloads: true }
+}
+
 /// What [`SETTINGS`] says of files that are read again: the name may not change, the content may.
 pub const SETTINGS: &[Setting] = &[
     of("server", "profile", "profile"),
@@ -116,6 +120,13 @@ pub const SETTINGS: &[Setting] = &[
     of("breakers", "open_ms_min", "breaker_open_ms_min"),
     of("breakers", "open_ms_max", "breaker_open_ms_max"),
     of("breakers", "call_timeout_ms", "breaker_call_timeout_ms"),
+    of("traces", "endpoint_url", "traces_endpoint"),
+    of("traces", "ca_file", "traces_ca"),
+    of("traces", "headers_file", "traces_headers"),
+    reloaded("traces", "own_percent", "traces_own_percent"),
+    reloaded("traces", "sampled_per_s_max", "traces_sampled_per_s_max"),
+    of("traces", "every_ms", "traces_every_ms"),
+    of("traces", "waiting_max", "traces_waiting_max"),
     of("logs", "format", "log_format"),
     of("logs", "filter", "log_filter"),
 ];

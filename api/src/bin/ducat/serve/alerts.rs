@@ -89,7 +89,8 @@ pub struct AlertArgs {
     breaker_call_timeout_ms: u64,
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// A number from 0 to 100.
+pub fn percent(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
         _ => Err("a number from 0 to 100".to_owned()),
@@ -97,14 +98,25 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 impl AlertArgs {
-    /// The receiver, if one is named; checks everything.
-    pub fn webhook(&self) -> Result<Option<Webhook>, Failure> {
+    /// When the breaker before a dependency opens.
+    pub fn breaker_rules(&self) -> Result<BreakerRules, Failure> {
         let open_min = Duration::from_millis(self.breaker_open_ms_min);
         let open_max = Duration::from_millis(self.breaker_open_ms_max);
         if open_max < open_min {
             let text = "--breaker-open-ms-max must not be less than --breaker-open-ms-min";
             return Err(Failure::usage(text));
         }
+        Ok(BreakerRules { failures_max: self.breaker_failures_max, open_min, open_max })
+    }
+
+    /// How long a call of a dependency may take.
+    pub const fn call_timeout(&self) -> Duration {
+        Duration::from_millis(self.breaker_call_timeout_ms)
+    }
+
+    /// The receiver, if one is named; checks everything.
+    pub fn webhook(&self) -> Result<Option<Webhook>, Failure> {
+        let rules = self.breaker_rules()?;
         let Some(url) = self.alerts_webhook.clone() else {
             if self.alerts_secret.is_some() || self.alerts_ca.is_some() {
                 let text = "--alerts-secret and --alerts-ca are for a webhook, and none is named: \
@@ -115,9 +127,8 @@ impl AlertArgs {
         };
         let failed = |error| Failure::usage(with_causes(&error));
         let secret = self.alerts_secret.as_deref().map(Secret::read).transpose().map_err(failed)?;
-        let timeout = Duration::from_millis(self.breaker_call_timeout_ms);
+        let timeout = self.call_timeout();
         let options = WebhookOptions { url, secret, ca: self.alerts_ca.clone(), timeout };
-        let rules = BreakerRules { failures_max: self.breaker_failures_max, open_min, open_max };
         let webhook = Webhook::new(options, Breaker::new("alerts-webhook", rules));
         webhook.map(Some).map_err(failed)
     }

@@ -57,13 +57,19 @@ impl AuditArgs {
         profile: Profile,
         file: Option<&File>,
     ) -> Result<Option<Arc<Auditor>>, Failure> {
-        let key = self.audit_hash_key.as_deref().map(read_key).transpose()?;
+        let masks = self.masks(file)?;
         if !self.is_on(profile) {
             return Ok(None);
         }
-        let rules = file.map(|file| file.masks.clone()).unwrap_or_default();
         let keep = Duration::from_secs(self.audit_keep_days * 24 * 3_600);
-        Ok(Some(Auditor::new(Options { keep, masks: Masks::new(&rules, key) })))
+        Ok(Some(Auditor::new(Options { keep, masks })))
+    }
+
+    /// What is masked, by the file's rules and the key as it is now.
+    pub fn masks(&self, file: Option<&File>) -> Result<Masks, Failure> {
+        let key = self.audit_hash_key.as_deref().map(read_key).transpose()?;
+        let rules = file.map(|file| file.masks.clone()).unwrap_or_default();
+        Ok(Masks::new(&rules, key))
     }
 }
 

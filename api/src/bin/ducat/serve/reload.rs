@@ -1,13 +1,16 @@
 //! SIGHUP: what can be read again while serving is read again. All of it is read before any of it
 //! is used, so that a mistake leaves everything as it was.
 
+use super::audit::AuditArgs;
 use super::security::SecurityArgs;
 use crate::causes::with_causes;
 use crate::config::{self, File};
 use crate::exit::Failure;
+use ducat_api::audit::Auditor;
 use ducat_api::identity::Guard;
 use ducat_api::rates::Limits;
 use ducat_api::tls::Tls;
+use ducat_api::traces::{Sampling, Traces};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,6 +29,12 @@ pub struct Reloader {
     pub guard: Option<Arc<Guard>>,
     /// How much each caller may ask for.
     pub limits: Arc<Limits>,
+    /// Where the key of masked values lies.
+    pub audit: AuditArgs,
+    /// Who masks, if there is an audit trail.
+    pub auditor: Option<Arc<Auditor>>,
+    /// How many calls are sampled, if any are.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl Reloader {
@@ -39,7 +48,9 @@ impl Reloader {
         while hangup.recv().await.is_some() {
             match self.reload() {
                 Ok(need_restart) if need_restart.is_empty() => {
-                    tracing::info!("principals, rates, keys and certificates were read again");
+                    tracing::info!(
+                        "principals, rates, masks, keys and certificates were read again"
+                    );
                 }
                 Ok(need_restart) => {
                     let settings = need_restart.join(", ");
@@ -60,6 +71,8 @@ impl Reloader {
         if self.guard.is_some() && !grants_something {
             return Err(Failure::usage("nothing would be granted to anybody any more"));
         }
+        let sampling = self.sampling(file.as_ref())?;
+        let masks = self.audit.masks(file.as_ref())?;
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| Failure::usage(with_causes(&error)))?;
         }
@@ -68,11 +81,23 @@ impl Reloader {
             _ => Vec::new(),
         };
         self.limits.replace(&file.map(|file| file.rates).unwrap_or_default());
+        if let Some(auditor) = &self.auditor {
+            auditor.remask(masks);
+        }
+        if let Some((traces, sampling)) = self.traces.as_ref().zip(sampling) {
+            traces.resample(sampling);
+        }
         match &self.guard {
             Some(guard) => guard.replace(trust),
             None if grants_something => need_restart.push("principals".to_owned()),
             None => {}
         }
         Ok(need_restart)
+    }
+
+    /// How much would be sampled after a start, if anything is.
+    fn sampling(&self, file: Option<&File>) -> Result<Option<Sampling>, Failure> {
+        let (Some(file), Some(_)) = (file, &self.traces) else { return Ok(None) };
+        Ok(Some(config::serve_again(file)?.traces.sampling()))
     }
 }

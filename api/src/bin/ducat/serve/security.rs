@@ -231,8 +231,9 @@ fn check_production(
     add(!asks_who, "principals, tokens.keys_file (--token-keys): nobody is asked who they are");
     let hash_key = args.audit.audit_hash_key.as_deref();
     let of_alerts = args.alerts.alerts_secret.as_deref();
+    let of_traces = args.traces.traces_headers.as_deref();
     let tls_key = args.security.tls_server_key.as_deref();
-    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts];
+    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }
