@@ -69,6 +69,18 @@ impl Seed {
         Self::new(Arc::clone(&self.who), self.method, self.severity, self.trace, Instant::now())
     }
 
+    /// Who calls.
+    #[must_use]
+    pub const fn who(&self) -> &Arc<Who> {
+        &self.who
+    }
+
+    /// Of which trace the call is.
+    #[must_use]
+    pub const fn trace(&self) -> Option<[u8; 16]> {
+        self.trace
+    }
+
     /// Notes what the call is about, `account 7`; the first word counts.
     pub fn is_about(&self, what: impl FnOnce() -> String) {
         self.about.get_or_init(what);

@@ -15,5 +15,6 @@ mod monitoring;
 mod program;
 mod rates;
 mod scopes;
+mod second;
 mod webdriver;
 mod world;
