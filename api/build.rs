@@ -11,7 +11,12 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(
-        ["ducat/v1/ledger.proto", "ducat/v1/driven.proto", "ducat/v1/audit.proto"],
+        [
+            "ducat/v1/ledger.proto",
+            "ducat/v1/driven.proto",
+            "ducat/v1/audit.proto",
+            "ducat/v1/approvals.proto",
+        ],
         ["proto"],
     )?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -2,6 +2,8 @@
 
 use crate::budget::{Budget, Room};
 use crate::convert::{self, driven};
+use crate::identity::danger;
+use crate::identity::factor::Standing;
 use crate::ledger_service::answered;
 use crate::proto;
 use crate::servers::sagas_server::Sagas;
@@ -11,6 +13,7 @@ use ducat_actors::handle::{DRIVEN_PAGE_MAX, Handle};
 use ducat_engine::ids::{SagaId, ScheduleId};
 use ducat_engine::sagas::{Saga, SagaCommand, SagaRejection};
 use ducat_engine::schedules::{Schedule, ScheduleCommand, ScheduleRejection};
+use prost::Message as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Request, Response, Status};
@@ -125,10 +128,13 @@ impl Schedules for DrivenService {
         &self,
         request: Request<proto::CreateScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
-        let definition =
-            driven::schedule(request.into_inner().definition, &self.handle.currencies());
+        let (standing, request) = (Standing::of(&request), request.into_inner());
+        let currencies = self.handle.currencies();
+        let definition = driven::schedule(request.definition.clone(), &currencies);
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        let bytes = || request.encode_to_vec();
+        danger::schedule(&self.handle, standing.as_ref(), &definition, bytes)?;
         let room = self.room(1).await?;
         let done = self.handle.define_schedule(definition).await.map_err(status::request)?;
         let (schedule, changed) = done.map_err(|why| schedule_refused(id, &why))?;
@@ -205,9 +211,12 @@ impl Sagas for DrivenService {
         &self,
         request: Request<proto::StartSagaRequest>,
     ) -> Answer<proto::SagaResponse> {
-        let definition = driven::start(request.into_inner().definition, &self.handle.currencies());
+        let (standing, request) = (Standing::of(&request), request.into_inner());
+        let definition = driven::start(request.definition.clone(), &self.handle.currencies());
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        let bytes = || request.encode_to_vec();
+        danger::saga(&self.handle, standing.as_ref(), &definition, bytes).await?;
         let room = self.room(1).await?;
         let done = self.handle.start_saga(definition).await.map_err(status::request)?;
         let (saga, changed) = done.map_err(|why| saga_refused(id, &why))?;

@@ -10,7 +10,8 @@
 use crate::audit::{self, Auditor};
 use crate::budget::{Budget, Room, Rooms, guarded};
 use crate::deadline::Deadline;
-use crate::identity::{Caller, Guard};
+use crate::identity::factor::{self, Standing};
+use crate::identity::{Caller, Guard, guard};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::rates::places::{Place, Places};
@@ -279,13 +280,28 @@ impl Gated {
         let path = request.uri().path();
         match guard.let_in(path, request.headers(), self.peer.as_deref()) {
             Ok(caller) => {
+                if let Some(standing) = guard.standing(path, request.headers(), &caller) {
+                    request.extensions_mut().insert(standing);
+                }
                 // What was checked goes no further: not into logs, not into errors.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
+                request.headers_mut().remove(factor::HEADER);
                 request.extensions_mut().insert(caller);
                 Ok(())
             }
             Err(status) => Err(status.into_http::<Body>().headers().clone()),
         }
+    }
+
+    /// Takes the second factor of a call that always needs one, or the headers of its refusal. Last, so that
+    /// a call that is refused for the load uses up no code.
+    fn prove<B>(request: &http::Request<B>) -> Result<(), http::HeaderMap> {
+        let Some(standing) = request.extensions().get::<Standing>() else { return Ok(()) };
+        if !guard::is_always_dangerous(request.uri().path()) {
+            return Ok(());
+        }
+        let proven = standing.prove();
+        proven.map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
     }
 
     /// Counts the call, or the headers of its refusal. Batches are counted by their transfers, where
@@ -382,6 +398,7 @@ impl Gated {
             self.gate.let_in(request, deadline).map_err(|(headers, _turn)| headers.clone())?;
         let own = self.ask_who(request).and_then(|()| self.place(request));
         let own = own.and_then(|own| self.count(request).map(|()| own));
+        let own = own.and_then(|own| Self::prove(request).map(|()| own));
         let audited = self.audited(request, now);
         match own {
             Ok(own) => Ok(Admitted { _place: place, _own: own, audited }),
@@ -463,6 +480,7 @@ impl Gated {
         // A call that finds no place takes nothing from its caller's rate.
         let own = self.ask_who(&mut request).and_then(|()| self.place(&request));
         let own = own.and_then(|own| self.count(&request).map(|()| own));
+        let own = own.and_then(|own| Self::prove(&request).map(|()| own));
         let audited = self.audited(&request, now);
         let own = match own {
             Ok(own) => own,

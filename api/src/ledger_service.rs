@@ -9,7 +9,8 @@ use crate::convert::{
 };
 use crate::deadline::Deadline;
 use crate::feed_stream;
-use crate::identity::{Caller, checks};
+use crate::identity::factor::Standing;
+use crate::identity::{Caller, checks, danger};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::proto;
@@ -266,11 +267,15 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::CreateAccountsRequest>,
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let request = request.into_inner();
         let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
         for opening in &openings {
             checks::opening(&caller, opening.spec.id, &opening.profile.owner)?;
+        }
+        if !request.dry_run {
+            let bytes = || request.encode_to_vec();
+            danger::openings(&self.handle, standing.as_ref(), &openings, bytes)?;
         }
         let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
         let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
@@ -364,12 +369,15 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::UpdateAccountRequest>,
     ) -> Result<Response<proto::UpdateAccountResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         checks::accounts(&self.handle, &caller, &[id]).await?;
         if let Some(owner) = &request.owner {
             checks::opening(&caller, id, owner)?;
+            if !request.dry_run {
+                danger::owner(standing.as_ref())?;
+            }
         }
         let dry_run = request.dry_run;
         let change = profiles::change(request)?;
@@ -386,7 +394,7 @@ impl Ledger for LedgerService {
         &self,
         request: Request<proto::SetAccountLimitsRequest>,
     ) -> Result<Response<proto::SetAccountLimitsResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         checks::accounts(&self.handle, &caller, &[id]).await?;
@@ -397,6 +405,10 @@ impl Ledger for LedgerService {
         let currency = limits::currency_of(&shown, &self.handle.currencies())
             .ok_or_else(|| status::internal("an account's currency is unknown"))?;
         let change = limits::change(&request, &currency)?;
+        if !request.dry_run {
+            let bytes = || request.encode_to_vec();
+            danger::limits(&self.handle, standing.as_ref(), &shown, &change, bytes)?;
+        }
         let (shown, dry_run_lsn) = if request.dry_run {
             tried(self.handle.dry_run_limits(id, change).await)?
         } else {
@@ -474,7 +486,7 @@ impl Ledger for LedgerService {
         request: Request<proto::TransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
         let deadline = Deadline::of(&request);
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let currencies = self.handle.currencies();
         let mut message = request.into_inner();
         let dry_run = std::mem::take(&mut message.dry_run);
@@ -486,6 +498,8 @@ impl Ledger for LedgerService {
         let asked = transfers::single(&wire, &currencies)?;
         let batch = vec![asked.clone()];
         let permit = checks::requests(&self.handle, &caller, &batch).await?;
+        let bytes = || proto::TransferRequest::from(wire.clone()).encode_to_vec();
+        danger::batch(&self.handle, standing.as_ref(), &batch, bytes).await?;
         self.sample(std::slice::from_ref(&wire));
         let pending = self.handle.submit_owned(batch, deadline, permit.owners());
         let pending = pending.map_err(status::request)?;
@@ -507,7 +521,7 @@ impl Ledger for LedgerService {
         request: Request<BatchRequest>,
     ) -> Result<Response<Encoded>, Status> {
         let deadline = Deadline::of(&request);
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let BatchRequest { transfers: asked, dry_run } = request.into_inner();
         if let Some(limits) = &self.limits {
             limits.take(Some(&caller), rates::BATCH, asked.len())?;
@@ -524,6 +538,11 @@ impl Ledger for LedgerService {
             let bytes = answer.as_bytes().len();
             return Ok(with_room(answer, room, bytes));
         }
+        let bytes = || {
+            let transfers = asked.iter().cloned().map(proto::TransferRequest::from).collect();
+            proto::CreateTransfersRequest { transfers, dry_run: false }.encode_to_vec()
+        };
+        danger::batch(&self.handle, standing.as_ref(), &batch, bytes).await?;
         self.sample(&asked);
         let pending = self.handle.submit_owned(batch, deadline, permit.owners());
         let pending = pending.map_err(status::request)?;
@@ -545,13 +564,14 @@ impl Ledger for LedgerService {
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<AnswerStream>, Status> {
         let deadline = Deadline::of(&request);
-        let caller = self.caller(&request)?;
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
         let intake = Intake::of(&request, self.streams.room_timeout);
         let audit = request.extensions().get::<crate::audit::Call>().cloned();
         let trace = request.extensions().get::<crate::traces::Call>().cloned();
         let batches = request.into_inner();
         let limits = self.limits.clone();
-        let requests = stream::Requests { batches, deadline, intake, caller, limits, audit, trace };
+        let requests =
+            stream::Requests { batches, deadline, intake, caller, standing, limits, audit, trace };
         let metrics = self.metrics.clone();
         let answers = stream::start(
             self.handle.clone(),
@@ -732,8 +752,8 @@ impl Ledger for LedgerService {
         request: Request<proto::ReverseGroupRequest>,
     ) -> Result<Response<proto::ReverseGroupResponse>, Status> {
         let deadline = Deadline::of(&request);
-        let caller = self.caller(&request)?;
-        self.reverse_one_group(&caller, deadline, request.into_inner()).await
+        let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
+        self.reverse_one_group(&caller, standing.as_ref(), deadline, request.into_inner()).await
     }
 
     type SubscribeStream = AnswerStream;

@@ -12,6 +12,7 @@
 
 pub mod alerts;
 pub mod allocator;
+mod approvals_service;
 pub mod audit;
 pub mod budget;
 pub mod certs;
@@ -45,11 +46,13 @@ pub mod status;
 pub mod stream;
 pub mod tls;
 pub mod traces;
+mod unary;
 pub mod unread;
 pub mod verification;
 pub mod violation;
 mod watch_service;
 pub mod wire;
+pub mod wire_json;
 pub mod wire_requests;
 
 /// The generated messages and clients of package `ducat.v1`.

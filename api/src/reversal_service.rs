@@ -2,12 +2,14 @@
 //! ([`ducat_actors::handle::Handle::reversal`]), and from there on its refunds are a batch like others.
 
 use crate::convert::{outcomes, reversals};
-use crate::identity::{Caller, checks};
+use crate::identity::factor::Standing;
+use crate::identity::{Caller, checks, danger};
 use crate::ledger_service::{LedgerService, answered};
 use crate::proto;
 use crate::rates;
 use crate::status::{self, Refusal};
 use ducat_actors::handle::{GroupFault, GroupReversal, Reversal, ReversalError};
+use prost::Message as _;
 use std::time::Instant;
 use tonic::{Code, Response, Status};
 
@@ -18,6 +20,7 @@ impl LedgerService {
     pub(crate) async fn reverse_one_group(
         &self,
         caller: &Caller,
+        standing: Option<&Standing>,
         deadline: Option<Instant>,
         request: proto::ReverseGroupRequest,
     ) -> Result<Response<proto::ReverseGroupResponse>, Status> {
@@ -33,6 +36,10 @@ impl LedgerService {
         }
         let bytes = outcomes::batch_bytes(&reversal.requests) + legs * MEMBER_BYTES;
         let room = self.room(bytes).await?;
+        if request.allow_overdraft && !request.dry_run {
+            let bytes = || request.encode_to_vec();
+            danger::reversal(self.handle(), standing, &reversal.legs, bytes)?;
+        }
         let (batch, dry_run) = (reversal.requests.clone(), request.dry_run);
         let mut answers = if dry_run {
             self.handle().dry_run(batch).await.map_err(status::request)?.answers

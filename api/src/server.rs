@@ -11,6 +11,7 @@
 //! a bounded time whatever is still open is cut.
 
 use crate::alerts::Alerts;
+use crate::approvals_service::{ApprovalsService, Door};
 use crate::audit::{AuditService, Auditor};
 use crate::budget::Budget;
 use crate::connections::Connections;
@@ -25,6 +26,7 @@ use crate::outside::Breaker;
 use crate::proto;
 use crate::rates::Limits;
 use crate::rates::places::Places;
+use crate::servers::approvals_server::ApprovalsServer;
 use crate::servers::audit_server::AuditServer;
 use crate::servers::ledger_server::LedgerServer;
 use crate::servers::operator_server::OperatorServer;
@@ -212,6 +214,7 @@ pub async fn serve(
     health.set_serving::<SchedulesServer<DrivenService>>().await;
     health.set_serving::<SagasServer<DrivenService>>().await;
     health.set_serving::<AuditServer<AuditService>>().await;
+    health.set_serving::<ApprovalsServer<ApprovalsService>>().await;
 
     let mut routes = Routes::builder();
     routes.add_service(operator).add_service(health_service);
@@ -220,8 +223,15 @@ pub async fn serve(
     routes.add_service(SagasServer::new(driven).max_decoding_message_size(REQUEST_BYTES_MAX));
     let trail = AuditServer::new(trail).max_decoding_message_size(REQUEST_BYTES_MAX);
     routes.add_service(trail);
+    let door = Door::default();
+    let approvals = ApprovalsService::new(options.guard.clone(), engine.clone(), door.clone());
+    routes
+        .add_service(ApprovalsServer::new(approvals).max_decoding_message_size(REQUEST_BYTES_MAX));
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
+    // Kept here until the end: a service that kept all services would keep itself.
+    let approved = Arc::new(services.clone());
+    door.ready(&approved);
     // Aborted as soon as serving ends, however it ends.
     let mut watching = JoinSet::new();
     if let Some(period) = options.verify_every {
@@ -322,6 +332,7 @@ async fn begin_drain(
         "ducat.v1.Schedules",
         "ducat.v1.Sagas",
         "ducat.v1.Audit",
+        "ducat.v1.Approvals",
     ];
     for service in services {
         health.set_service_status(service, ServingStatus::NotServing).await;

@@ -19,8 +19,9 @@
 use crate::audit;
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::{outcomes, transfers};
-use crate::identity::Caller;
 use crate::identity::checks::{self, Permit};
+use crate::identity::factor::Standing;
+use crate::identity::{Caller, danger};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::proto::{BatchError, StreamTransfersResponse};
@@ -186,6 +187,8 @@ pub struct Requests {
     pub intake: Option<Intake>,
     /// Who sends them.
     pub caller: Caller,
+    /// How they stand with a second factor, where one is asked for.
+    pub standing: Option<Standing>,
     /// How many of them they may send.
     pub limits: Option<Arc<Limits>>,
     /// The call as the audit trail knows it, where one is kept.
@@ -329,6 +332,10 @@ impl Reader {
         if dry_run {
             let (requests, handle) = (converted, self.handle.clone());
             return Ok(Batch::Dry { tag, asked, currencies, requests, handle, permit });
+        }
+        let standing = self.requests.standing.as_ref();
+        if let Err(refusal) = danger::streamed(&self.handle, standing, &converted).await {
+            return Ok(self.refused(tag, refusal.into_batch_error()));
         }
         let owners = permit.owners();
         let submitted = self.handle.submit_when_room_owned(converted, deadline, owners);

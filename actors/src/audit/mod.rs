@@ -69,9 +69,15 @@ impl Seed {
         Self::new(Arc::clone(&self.who), self.method, self.severity, self.trace, Instant::now())
     }
 
-    /// The trace that its caller named.
+    /// Who calls.
     #[must_use]
-    pub fn trace(&self) -> Option<[u8; 16]> {
+    pub const fn who(&self) -> &Arc<Who> {
+        &self.who
+    }
+
+    /// Of which trace the call is.
+    #[must_use]
+    pub const fn trace(&self) -> Option<[u8; 16]> {
         self.trace
     }
 

@@ -275,6 +275,23 @@ impl Call {
         self.class == Class::Command
     }
 
+    /// Notes what the call is about; the first word counts.
+    pub fn is_about(&self, what: impl FnOnce() -> String) {
+        self.seed.is_about(what);
+    }
+
+    /// A call that this one makes on behalf of several persons: from where this one came, in its trace.
+    #[must_use]
+    pub fn on_behalf_of(&self, path: &str, caller: &Caller) -> Self {
+        let (method, class) = calls::class(path);
+        let principal = self.auditor.options.masks.name(&names_of(caller));
+        let principal = shortened(principal, PRINCIPAL_BYTES_MAX);
+        let who = Arc::new(Who { principal, ..Who::clone(self.seed.who()) });
+        let trace = self.seed.trace();
+        let seed = Seed::new(who, method, Severity::Notice, trace, Instant::now());
+        Self { auditor: Arc::clone(&self.auditor), seed, class, reads_with_power: false }
+    }
+
     /// The call's work, on whose behalf the engine is asked.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         audit::scope(Arc::clone(&self.seed), work)

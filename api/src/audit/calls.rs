@@ -44,7 +44,9 @@ const WRITES: [&str; 21] = [
 const RESOLVE: &str = "Sagas/ResolveSaga";
 
 /// Calls that do something beside the journal.
-const COMMANDS: [&str; 5] = [
+const COMMANDS: [&str; 7] = [
+    "Approvals/Approve",
+    "Approvals/Reject",
     "Operator/CreateSnapshot",
     "Operator/VerifySnapshot",
     "Operator/PruneSnapshots",

@@ -6,6 +6,7 @@
 //! credentials.
 
 use super::ClientError;
+use crate::identity::factor::HEADER;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -140,13 +141,30 @@ fn header(path: &Path) -> Result<HeaderValue, ClientError> {
 pub struct Connection {
     channel: Channel,
     bearer: Option<Arc<Bearer>>,
+    /// The code of a second factor.
+    code: Option<HeaderValue>,
 }
 
 impl Connection {
     /// Over this channel, with this token.
     #[must_use]
     pub fn new(channel: Channel, bearer: Option<Bearer>) -> Self {
-        Self { channel, bearer: bearer.map(Arc::new) }
+        Self { channel, bearer: bearer.map(Arc::new), code: None }
+    }
+
+    /// The same, which sends this code of a second factor with every call. The server takes it once: with
+    /// the first call that needs one.
+    ///
+    /// # Errors
+    /// [`ClientError::Credentials`] for a code that no header can hold, and for one that would be sent in
+    /// plain text to another machine, which the caller must know: `uri` is the server's address.
+    pub fn with_code(self, code: &str, uri: &Uri) -> Result<Self, ClientError> {
+        if uri.scheme_str() != Some("https") && !is_loopback(uri) {
+            return Err(failed("a code is not sent in plain text to another machine: use https"));
+        }
+        let mut value = HeaderValue::from_str(code).map_err(|_| failed("the code is no code"))?;
+        value.set_sensitive(true);
+        Ok(Self { code: Some(value), ..self })
     }
 }
 
@@ -168,6 +186,9 @@ impl Service<Request<Body>> for Connection {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if let Some(bearer) = &self.bearer {
             request.headers_mut().insert(AUTHORIZATION, bearer.header());
+        }
+        if let Some(code) = &self.code {
+            request.headers_mut().insert(HEADER, code.clone());
         }
         self.channel.call(request)
     }

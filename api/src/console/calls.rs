@@ -8,30 +8,22 @@ use crate::deadline::Deadline;
 use crate::gate::Gated;
 use crate::identity::Caller;
 use crate::identity::roles::{Call, Reach};
-use crate::proto;
 use crate::tls::Peer;
-use http_body_util::{BodyExt as _, Full};
+use crate::unary;
+use crate::wire_json::method;
 use prost::Message as _;
-use prost::bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
+use prost::bytes::Bytes;
+use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tonic::body::Body;
+use tonic::Code;
 use tonic::codegen::http;
-use tonic::codegen::http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use tonic::{Code, Status};
+use tonic::codegen::http::header::{AUTHORIZATION, USER_AGENT};
 
 /// How long a call may take before it is given up.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// In front of each message: whether it is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
-
-static MESSAGES: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).expect("made by the build")
-});
 
 /// Who asks, as far as the connection and the headers tell.
 pub struct Asked {
@@ -83,12 +75,8 @@ pub async fn answer(
     })?;
     let door = door(console)?;
     let message = read(&method, body)?;
-    let mut request = http::Request::new(Body::new(Full::new(framed(&message))));
-    *request.method_mut() = http::Method::POST;
-    *request.version_mut() = http::Version::HTTP_2;
-    *request.uri_mut() = http::Uri::try_from(format!("/ducat.v1.{name}")).map_err(|_| unsound())?;
-    let grpc = http::HeaderValue::from_static("application/grpc");
-    request.headers_mut().insert(CONTENT_TYPE, grpc);
+    let path = format!("/ducat.v1.{name}");
+    let mut request = unary::request(&path, &message.encode_to_vec())?;
     // Of what a browser sends the services see who is there and by which program, and nothing else. Of
     // the former all: two are refused.
     if let Some(agent) = asked.headers.get(USER_AGENT) {
@@ -100,7 +88,7 @@ pub async fn answer(
     let end = Instant::now() + CALL_TIMEOUT;
     request.extensions_mut().insert(Deadline(end));
     let door = door.clone().of_shared_peer(asked.peer).from_address(Some(asked.from));
-    let answering = async { unary(door.call_inside(request).await).await };
+    let answering = async { unary::answer(door.call_inside(request).await).await };
     let answered = tokio::time::timeout_at(end.into(), answering).await;
     let answered = answered
         .map_err(|_| Failure::new(Code::DeadlineExceeded, "EXPIRED", "the answer took too long"))?;
@@ -110,12 +98,6 @@ pub async fn answer(
 fn door(console: &Console) -> Result<&Gated, Failure> {
     let starting = || Failure::new(Code::Unavailable, "STARTING", "the journal is being replayed");
     console.door.get().ok_or_else(starting)
-}
-
-fn method(name: &str) -> Option<MethodDescriptor> {
-    let (service, method) = name.split_once('/')?;
-    let service = MESSAGES.get_service_by_name(&format!("ducat.v1.{service}"))?;
-    service.methods().find(|found| found.name() == method)
 }
 
 fn read(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, Failure> {
@@ -128,37 +110,6 @@ fn read(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, Failur
     })
 }
 
-fn framed(message: &DynamicMessage) -> Bytes {
-    let length = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + length);
-    bytes.put_u8(0);
-    // A request of the page is bounded far below.
-    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    bytes.put_slice(&message.encode_to_vec());
-    bytes.freeze()
-}
-
-/// The one message of an answer, or the status that it ends with.
-async fn unary(response: http::Response<Body>) -> Result<Bytes, Failure> {
-    let (head, body) = response.into_parts();
-    let refused = |headers: &http::HeaderMap| {
-        Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
-    };
-    if let Some(status) = refused(&head.headers) {
-        return Err(status.into());
-    }
-    let whole = body.collect().await?;
-    if let Some(status) = whole.trailers().and_then(refused) {
-        return Err(status.into());
-    }
-    let mut bytes = whole.to_bytes();
-    if bytes.len() < PREFIX_BYTES || bytes[0] != 0 {
-        return Err(unsound());
-    }
-    bytes.advance(PREFIX_BYTES);
-    Ok(bytes)
-}
-
 /// With every field, so that the page tells 0 from what is not there by the field's own meaning.
 fn write(method: &MethodDescriptor, bytes: Bytes) -> Result<Vec<u8>, Failure> {
     let message = DynamicMessage::decode(method.output(), bytes).map_err(|_| unsound())?;
@@ -169,12 +120,13 @@ fn write(method: &MethodDescriptor, bytes: Bytes) -> Result<Vec<u8>, Failure> {
 }
 
 fn unsound() -> Failure {
-    crate::status::internal("an answer of a service could not be read").into()
+    unary::unsound().into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto;
 
     #[test]
     fn every_call_has_a_descriptor() {

@@ -3,8 +3,10 @@
 //! Whoever shows a certificate whose name is a principal's and a token may do what both grant. A
 //! token that was checked is remembered until it expires, so that its signature costs once.
 
+use super::factor::{self, Standing};
+use super::persons::{Proposal, Proposals, Proposed};
 use super::rights::{Grant, Rights};
-use super::roles::{Call, Reach, Role};
+use super::roles::{Call, Danger, Reach, Role};
 use super::tokens::{CLOCK_SKEW, Checked, TokenRefused, TokenRules};
 use crate::status::Refusal;
 use crate::tls::Peer;
@@ -26,6 +28,8 @@ pub struct Trust {
     pub rights: Rights,
     /// How tokens are checked; `None` where none are taken.
     pub tokens: Option<TokenRules>,
+    /// How second factors are checked; `None` where none are asked for.
+    pub factor: Option<factor::Rules>,
 }
 
 /// Decides who is calling.
@@ -35,6 +39,8 @@ pub struct Guard {
     /// Counts the replacements of `trust`.
     version: AtomicU64,
     checked: Mutex<HashMap<String, Checked>>,
+    codes: factor::State,
+    proposals: Proposals,
     denied: AtomicU64,
     unauthenticated: AtomicU64,
 }
@@ -45,6 +51,8 @@ pub struct Guard {
 pub struct Caller {
     grants: Vec<Arc<Grant>>,
     expires_s: Option<u64>,
+    /// When the token's own second factor was given, seconds since the Unix epoch.
+    factor_s: Option<u64>,
     of: Option<(Arc<Guard>, u64)>,
 }
 
@@ -52,7 +60,14 @@ impl Caller {
     /// Whoever calls a server without identities: everyone may do everything.
     #[must_use]
     pub const fn anyone() -> Self {
-        Self { grants: Vec::new(), expires_s: None, of: None }
+        Self { grants: Vec::new(), expires_s: None, factor_s: None, of: None }
+    }
+
+    /// One with these names, the person's last, who may do nothing.
+    #[cfg(test)]
+    pub(crate) fn named(names: &[&str]) -> Self {
+        let grants = names.iter().map(|name| Grant::new(name, &[], &[], &[]).map(Arc::new));
+        Self { grants: grants.collect::<Result<_, _>>().expect("names"), ..Self::anyone() }
     }
 
     /// Of a call that came through the gate. Without a guard everyone is anyone.
@@ -84,6 +99,27 @@ impl Caller {
     #[must_use]
     pub fn grants(&self) -> &[Arc<Grant>] {
         &self.grants
+    }
+
+    /// Who is behind the call: the token's subject, or else the certificate's name. Empty of anyone.
+    #[must_use]
+    pub fn person(&self) -> &str {
+        self.grants.last().map_or("", |grant| grant.name.as_str())
+    }
+
+    /// Both together, who may do what both may: for what one asked for and the other agreed to. It lasts as
+    /// this one.
+    #[must_use]
+    pub(crate) fn with(&self, first: &Self) -> Self {
+        let grants = first.grants.iter().chain(&self.grants).cloned().collect();
+        Self { grants, ..self.clone() }
+    }
+
+    /// Whether what was granted is still what the configuration says; a token may have expired.
+    #[must_use]
+    pub(crate) fn is_unchanged(&self) -> bool {
+        let Some((guard, version)) = &self.of else { return true };
+        guard.version.load(Ordering::Acquire) == *version
     }
 
     /// Whether every identity has one of these roles, or is admin.
@@ -120,6 +156,8 @@ impl Guard {
             trust: RwLock::new(Arc::new(trust)),
             version: AtomicU64::new(0),
             checked: Mutex::default(),
+            codes: factor::State::default(),
+            proposals: Proposals::default(),
             denied: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
         })
@@ -162,6 +200,65 @@ impl Guard {
         Ok(caller)
     }
 
+    /// How the call stands with its second factor, where one is asked for: it goes with the call from here
+    /// on. The header of the code is not to go any further.
+    #[must_use]
+    pub fn standing(
+        self: &Arc<Self>,
+        path: &str,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Option<Standing> {
+        let trust = self.trust();
+        trust.factor.as_ref()?;
+        let mut codes = headers.get_all(factor::HEADER).iter();
+        // Two are none: which of them was meant?
+        let code = codes.next().filter(|_| codes.next().is_none());
+        let code = code.and_then(|code| code.to_str().ok()).map(str::to_owned);
+        Some(Standing::new(self, &trust, caller, path, code))
+    }
+
+    /// Takes a code of this person by these rules, once.
+    pub(super) fn take_code(
+        &self,
+        trust: &Trust,
+        person: &str,
+        code: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let Some(rules) = &trust.factor else { return Ok(()) };
+        match code {
+            Some(code) => self.codes.take(&rules.secrets, person, code, now_s()),
+            None => Err(factor::needed(&rules.secrets, person)),
+        }
+    }
+
+    /// Whether the caller's token says that a second factor was given, not longer ago than counts.
+    pub(super) fn has_session(&self, trust: &Trust, caller: &Caller) -> bool {
+        let (Some(rules), Some(given_s)) = (&trust.factor, caller.factor_s) else { return false };
+        let (now, skew) = (now_s(), CLOCK_SKEW.as_secs());
+        given_s <= now + skew && now <= given_s.saturating_add(rules.session.as_secs()) + skew
+    }
+
+    /// Keeps what one person may not do alone.
+    pub(super) fn propose(&self, proposed: Proposed) -> Result<Proposal, Refusal> {
+        self.proposals.keep(proposed, now_s())
+    }
+
+    /// What waits for a second person.
+    pub(crate) const fn proposals(&self) -> &Proposals {
+        &self.proposals
+    }
+
+    /// Second factors that were wrong, and codes that were not looked at because of a lock.
+    #[must_use]
+    pub fn codes_refused(&self) -> (u64, u64) {
+        self.codes.refused()
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Who makes a call that was refused for want of a right; for the audit trail.
     pub fn denied_caller(
         self: &Arc<Self>,
@@ -179,16 +276,16 @@ impl Guard {
     ) -> Result<Caller, Status> {
         // The version first: what is replaced in between ends the stream, never the other way.
         let version = self.version.load(Ordering::Acquire);
-        let trust = Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner));
+        let trust = self.trust();
         let mut grants: Vec<Arc<Grant>> = Vec::new();
-        let mut expires_s = None;
+        let (mut expires_s, mut factor_s) = (None, None);
         if let Some(peer) = peer {
             grants.extend(of_certificate(&trust.rights, peer)?);
         }
         if let Some(token) = bearer(headers)? {
             let checked = self.check_token(&trust, version, token, peer, now_s)?;
             grants.push(checked.grant);
-            expires_s = Some(checked.expires_s);
+            (expires_s, factor_s) = (Some(checked.expires_s), checked.factor_s);
         }
         if grants.is_empty() {
             let named = peer.is_some_and(|peer| !peer.names.is_empty());
@@ -198,7 +295,7 @@ impl Guard {
                 (false, false) => "a client certificate is needed",
             }));
         }
-        Ok(Caller { grants, expires_s, of: Some((Arc::clone(self), version)) })
+        Ok(Caller { grants, expires_s, factor_s, of: Some((Arc::clone(self), version)) })
     }
 
     fn check_token(
@@ -257,8 +354,14 @@ fn of_certificate(rights: &Rights, peer: &Peer) -> Result<Option<Arc<Grant>>, St
     Ok(first)
 }
 
+/// Whether the gate asks for a second factor before anything of this call is read.
+#[must_use]
+pub fn is_always_dangerous(path: &str) -> bool {
+    Call::find(path).is_some_and(|call| call.danger == Danger::Always)
+}
+
 /// Whether every identity has a role for the call, and a scope that fits what it is about.
-fn may_call(caller: &Caller, path: &str) -> Result<(), Status> {
+pub(crate) fn may_call(caller: &Caller, path: &str) -> Result<(), Status> {
     let who = || {
         let names: Vec<&str> = caller.grants.iter().map(|grant| grant.name.as_str()).collect();
         names.join(" with ")
@@ -309,6 +412,6 @@ fn denied(reason: &'static str, sentence: impl Into<String>) -> Status {
     Refusal::new(Code::PermissionDenied, reason, sentence).into()
 }
 
-fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -48,6 +48,12 @@ pub struct Claims {
     /// Whose accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
+    /// How the subject is known (RFC 8176): `otp` of one who gave a second factor.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// When that was made sure of, seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
 }
 
 impl Claims {
@@ -65,7 +71,16 @@ impl Claims {
             roles: None,
             accounts: Vec::new(),
             owners: Vec::new(),
+            amr: Vec::new(),
+            auth_time: None,
         }
+    }
+
+    /// The same, which says that the subject gave a second factor just now.
+    #[must_use]
+    pub fn with_second_factor(self) -> Self {
+        let auth_time = Some(self.iat);
+        Self { amr: vec![super::tokens::OTP.to_owned()], auth_time, ..self }
     }
 }
 

@@ -4,6 +4,7 @@
 //! certificate ─┐                    roles: which calls        (roles::CALLS, one table)
 //!              ├─▶ Guard ▸ Caller ─┤
 //! token ───────┘                    scope: which accounts     (checks, in the services)
+//!                                   factor, persons: dangerous calls (danger)
 //! ```
 //!
 //! A call comes through the gate with what its connection's certificate says and the token in its
@@ -14,9 +15,12 @@
 //! is trusted ([decision 31](../../../docs/adr/0031-identity-and-roles.md)).
 
 pub mod checks;
+pub mod danger;
+pub mod factor;
 pub mod guard;
 pub mod issue;
 pub mod keys;
+pub mod persons;
 pub mod rights;
 pub mod roles;
 pub mod scope;

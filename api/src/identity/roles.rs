@@ -3,7 +3,7 @@
 //!
 //! To add a call: a line with its path, the roles that may make it, and its [`Reach`]. With
 //! [`Reach::Accounts`] the service itself must ask [`super::checks`]; when in doubt take
-//! [`Reach::Whole`].
+//! [`Reach::Whole`]. A call that changes something says besides how dangerous it is ([`Danger`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,6 +70,19 @@ pub enum Reach {
     Whole,
 }
 
+/// Whether a call needs a second factor, where the server asks for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Danger {
+    /// It reads.
+    Reads,
+    /// It changes something, as happens every day.
+    Everyday,
+    /// What it asks for decides: the service must ask [`super::danger`].
+    ByContent,
+    /// Whatever it asks for. The gate sees to it.
+    Always,
+}
+
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -79,6 +92,8 @@ pub struct Call {
     pub roles: &'static [Role],
     /// What it is about.
     pub reach: Reach,
+    /// Whether it needs a second factor.
+    pub danger: Danger,
 }
 
 impl Call {
@@ -95,6 +110,7 @@ impl Call {
     }
 }
 
+use Danger::{Always, ByContent, Everyday};
 use Reach::{Accounts, Nothing, Whole};
 use Role::{Auditor, Gateway, Operator, Reader};
 
@@ -108,16 +124,22 @@ const WATCHES: &[Role] = &[Gateway, Operator];
 const LOOKS_AFTER: &[Role] = &[Operator, Auditor];
 const CHECKS: &[Role] = &[Auditor];
 
+/// One that changes nothing.
 const fn call(path: &'static str, roles: &'static [Role], reach: Reach) -> Call {
-    Call { path, roles, reach }
+    Call { path, roles, reach, danger: Danger::Reads }
+}
+
+/// One that changes something.
+const fn acts(path: &'static str, roles: &'static [Role], reach: Reach, danger: Danger) -> Call {
+    Call { path, roles, reach, danger }
 }
 
 /// Who may do what.
 pub const CALLS: &[Call] = &[
-    call("/ducat.v1.Ledger/Transfer", MOVES, Accounts),
-    call("/ducat.v1.Ledger/CreateTransfers", MOVES, Accounts),
-    call("/ducat.v1.Ledger/StreamTransfers", MOVES, Accounts),
-    call("/ducat.v1.Ledger/ReverseGroup", MOVES, Accounts),
+    acts("/ducat.v1.Ledger/Transfer", MOVES, Accounts, ByContent),
+    acts("/ducat.v1.Ledger/CreateTransfers", MOVES, Accounts, ByContent),
+    acts("/ducat.v1.Ledger/StreamTransfers", MOVES, Accounts, ByContent),
+    acts("/ducat.v1.Ledger/ReverseGroup", MOVES, Accounts, ByContent),
     call("/ducat.v1.Ledger/GetAccounts", ANYONE, Accounts),
     call("/ducat.v1.Ledger/ListAccounts", &[Reader, Operator, Auditor], Accounts),
     call("/ducat.v1.Ledger/GetTransfers", READS_MONEY, Accounts),
@@ -131,43 +153,47 @@ pub const CALLS: &[Call] = &[
     call("/ducat.v1.Ledger/ListRefunds", READS_MONEY, Accounts),
     call("/ducat.v1.Ledger/Subscribe", READS_MONEY, Whole),
     call("/ducat.v1.Ledger/GetTrialBalance", CHECKS, Whole),
-    call("/ducat.v1.Ledger/DefineAsset", RUNS, Whole),
-    call("/ducat.v1.Ledger/CreateAccounts", RUNS, Accounts),
-    call("/ducat.v1.Ledger/SetAccountStatus", RUNS, Accounts),
-    call("/ducat.v1.Ledger/UpdateAccount", RUNS, Accounts),
-    call("/ducat.v1.Ledger/SetAccountLimits", RUNS, Accounts),
+    acts("/ducat.v1.Ledger/DefineAsset", RUNS, Whole, Everyday),
+    acts("/ducat.v1.Ledger/CreateAccounts", RUNS, Accounts, ByContent),
+    acts("/ducat.v1.Ledger/SetAccountStatus", RUNS, Accounts, Always),
+    acts("/ducat.v1.Ledger/UpdateAccount", RUNS, Accounts, ByContent),
+    acts("/ducat.v1.Ledger/SetAccountLimits", RUNS, Accounts, Always),
     // What it answers with are both accounts' figures.
     call("/ducat.v1.Ledger/Explain", READS_MONEY, Whole),
-    call("/ducat.v1.Ledger/AddWatch", WATCHES, Accounts),
-    call("/ducat.v1.Ledger/RemoveWatch", WATCHES, Accounts),
+    acts("/ducat.v1.Ledger/AddWatch", WATCHES, Accounts, Everyday),
+    acts("/ducat.v1.Ledger/RemoveWatch", WATCHES, Accounts, Everyday),
     call("/ducat.v1.Ledger/ListWatches", ANYONE, Accounts),
     // What the engine does by itself pays out of whatever account it was told to, so far.
-    call("/ducat.v1.Schedules/CreateSchedule", MOVES, Whole),
+    acts("/ducat.v1.Schedules/CreateSchedule", MOVES, Whole, ByContent),
     call("/ducat.v1.Schedules/GetSchedule", ANYONE, Whole),
     call("/ducat.v1.Schedules/ListSchedules", ANYONE, Whole),
-    call("/ducat.v1.Schedules/PauseSchedule", STOPS, Whole),
-    call("/ducat.v1.Schedules/ResumeSchedule", MOVES, Whole),
-    call("/ducat.v1.Schedules/CancelSchedule", STOPS, Whole),
-    call("/ducat.v1.Schedules/RunSchedule", MOVES, Whole),
-    call("/ducat.v1.Sagas/StartSaga", MOVES, Whole),
-    call("/ducat.v1.Sagas/AnswerSaga", MOVES, Whole),
-    call("/ducat.v1.Sagas/AbortSaga", STOPS, Whole),
-    call("/ducat.v1.Sagas/ResolveSaga", RUNS, Whole),
+    acts("/ducat.v1.Schedules/PauseSchedule", STOPS, Whole, Everyday),
+    acts("/ducat.v1.Schedules/ResumeSchedule", MOVES, Whole, Everyday),
+    acts("/ducat.v1.Schedules/CancelSchedule", STOPS, Whole, Everyday),
+    acts("/ducat.v1.Schedules/RunSchedule", MOVES, Whole, Everyday),
+    acts("/ducat.v1.Sagas/StartSaga", MOVES, Whole, ByContent),
+    acts("/ducat.v1.Sagas/AnswerSaga", MOVES, Whole, Everyday),
+    acts("/ducat.v1.Sagas/AbortSaga", STOPS, Whole, Everyday),
+    acts("/ducat.v1.Sagas/ResolveSaga", RUNS, Whole, Always),
     call("/ducat.v1.Sagas/GetSaga", ANYONE, Whole),
     call("/ducat.v1.Sagas/ListSagas", ANYONE, Whole),
-    call("/ducat.v1.Operator/DefineFee", RUNS, Whole),
-    call("/ducat.v1.Operator/AttachFee", RUNS, Whole),
+    acts("/ducat.v1.Operator/DefineFee", RUNS, Whole, Always),
+    acts("/ducat.v1.Operator/AttachFee", RUNS, Whole, Always),
     call("/ducat.v1.Operator/ListFees", ANYONE, Whole),
     call("/ducat.v1.Operator/QuoteFee", ANYONE, Whole),
     call("/ducat.v1.Operator/GetStatus", ANYONE, Accounts),
-    call("/ducat.v1.Operator/CreateSnapshot", RUNS, Whole),
+    acts("/ducat.v1.Operator/CreateSnapshot", RUNS, Whole, Everyday),
     call("/ducat.v1.Operator/ListSnapshots", LOOKS_AFTER, Whole),
-    call("/ducat.v1.Operator/VerifySnapshot", LOOKS_AFTER, Whole),
-    call("/ducat.v1.Operator/PruneSnapshots", RUNS, Whole),
-    call("/ducat.v1.Operator/CreateBackup", RUNS, Whole),
-    call("/ducat.v1.Operator/VerifyBalances", CHECKS, Whole),
+    acts("/ducat.v1.Operator/VerifySnapshot", LOOKS_AFTER, Whole, Everyday),
+    acts("/ducat.v1.Operator/PruneSnapshots", RUNS, Whole, Always),
+    acts("/ducat.v1.Operator/CreateBackup", RUNS, Whole, Everyday),
+    acts("/ducat.v1.Operator/VerifyBalances", CHECKS, Whole, Everyday),
     call("/ducat.v1.Audit/ListAuditEvents", CHECKS, Whole),
     call("/ducat.v1.Audit/GetAuditSummary", CHECKS, Whole),
+    // What waits for a second person; which of it somebody may approve follows from what it is.
+    call("/ducat.v1.Approvals/ListProposals", &[Gateway, Operator, Auditor], Whole),
+    acts("/ducat.v1.Approvals/Approve", STOPS, Whole, Always),
+    acts("/ducat.v1.Approvals/Reject", STOPS, Whole, Everyday),
     call("/grpc.health.v1.Health/Check", ANYONE, Nothing),
     call("/grpc.health.v1.Health/Watch", ANYONE, Nothing),
     call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYONE, Nothing),
@@ -225,6 +251,23 @@ mod tests {
         for path in ["/ducat.v1.Ledger/SetAccountLimits", "/ducat.v1.Operator/PruneSnapshots"] {
             let who: Vec<Role> = ROLES.into_iter().filter(|role| may(*role, path)).collect();
             assert_eq!(who, [Role::Operator, Role::Admin], "{path}");
+        }
+    }
+
+    /// Whoever adds a call that changes something has to say here how dangerous it is.
+    #[test]
+    fn every_call_that_changes_something_says_how_dangerous_it_is() {
+        use crate::audit::calls::{Class, class};
+        for call in CALLS {
+            let (method, class) = class(call.path);
+            let acts = matches!(class, Class::Write | Class::Command);
+            assert_eq!(acts, call.danger != Danger::Reads, "{method}: use `acts` for what changes");
+        }
+        let always = CALLS.iter().filter(|call| call.danger == Danger::Always);
+        assert!(always.clone().count() >= 7, "the gate asks for second factors of few calls");
+        // A gateway's daily calls are made by machines, which have no second factor.
+        for call in always.filter(|call| !call.path.contains("Approvals")) {
+            assert!(!call.allows(Role::Gateway), "{} would stop every gateway", call.path);
         }
     }
 

@@ -94,7 +94,13 @@ pub struct Checked {
     pub expires_s: u64,
     /// The SHA-256 of the certificate it is bound to.
     pub bound_to: Option<[u8; 32]>,
+    /// When its subject gave a second factor to whoever issued it, seconds since the Unix epoch: `auth_time`
+    /// of a token whose `amr` has `otp`.
+    pub factor_s: Option<u64>,
 }
+
+/// A one-time code, as RFC 8176 names it.
+pub const OTP: &str = "otp";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +129,12 @@ struct ClaimsRead {
     owners: Vec<String>,
     #[serde(default)]
     cnf: Option<Confirmation>,
+    /// RFC 8176: how whoever issued it knows the subject.
+    #[serde(default)]
+    amr: Vec<String>,
+    /// When they made sure.
+    #[serde(default)]
+    auth_time: Option<u64>,
 }
 
 /// RFC 8705: the token is only good on a connection with this certificate.
@@ -155,6 +167,7 @@ impl TokenRules {
         Ok(Checked {
             expires_s: claims.exp,
             bound_to: claims.cnf.as_ref().map(binding).transpose()?,
+            factor_s: claims.auth_time.filter(|_| claims.amr.iter().any(|method| method == OTP)),
             grant: granted(claims, rights)?,
         })
     }

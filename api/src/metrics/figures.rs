@@ -217,7 +217,11 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     to.gauge("answers_memory_limit", "The bound on it", unit(), answers_max)?;
     let (unauthenticated, denied) = sources.guard.as_ref().map_or((0, 0), |guard| guard.refused());
     to.counter("calls_unauthenticated", "Calls refused for want of an identity", unauthenticated)?;
-    to.counter("calls_denied", "Calls refused for want of a right", denied)
+    to.counter("calls_denied", "Calls refused for want of a right", denied)?;
+    let (wrong, locked) = sources.guard.as_ref().map_or((0, 0), |guard| guard.codes_refused());
+    to.counter("second_factors_wrong", "Codes of second factors that were wrong or used", wrong)?;
+    let help = "Codes that were not looked at, since too many before them were wrong";
+    to.counter("second_factors_locked", help, locked)
 }
 
 /// Refusals by rate: by method, never by whom.

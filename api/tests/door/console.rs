@@ -512,7 +512,8 @@ async fn certificates_are_asked_for_as_the_calls_ask_for_them() {
     secrets.write_pair("reads", &pair);
     let granted =
         "[[principals]]\nname = \"spiffe://bank/reads\"\nroles = [\"reader\"]\naccounts = [\"*\"]";
-    let trust = Trust { rights: rights(granted), tokens: Some(secrets.token_rules()) };
+    let tokens = Some(secrets.token_rules());
+    let trust = Trust { rights: rights(granted), tokens, ..Trust::default() };
     let server = Server::start(Some(secrets.tls(Clients::Required)), Some(trust)).await;
     let at = server.console().await;
     let status = "POST /api/Operator/GetStatus HTTP/1.1";

@@ -98,7 +98,7 @@ async fn guarded(secrets: &Secrets) -> Server {
         "[[principals]]\nname = \"{GATEWAY}\"\nroles = [\"gateway\"]\n\
          [[principals]]\nname = \"gateway.bank.example\"\nroles = [\"reader\"]"
     );
-    let trust = Trust { rights: rights(&principals), tokens: None };
+    let trust = Trust { rights: rights(&principals), ..Trust::default() };
     Server::start(Some(secrets.tls(Clients::Required)), Some(trust)).await
 }
 
@@ -281,7 +281,7 @@ async fn another_ca_is_trusted_once_its_file_was_read_again() {
     let secrets = Secrets::new();
     let tls = secrets.tls(Clients::Required);
     let principals = format!("[[principals]]\nname = \"{GATEWAY}\"\nroles = [\"gateway\"]");
-    let trust = Trust { rights: rights(&principals), tokens: None };
+    let trust = Trust { rights: rights(&principals), ..Trust::default() };
     let server = Server::start(Some(Arc::clone(&tls)), Some(trust)).await;
     let other = Authority::new("the next CA").expect("made");
     let (old, new) =

@@ -15,6 +15,7 @@ mod monitoring;
 mod program;
 mod rates;
 mod scopes;
+mod second;
 mod traces;
 mod webdriver;
 mod world;

@@ -4,6 +4,7 @@ use crate::world::{BANK, Secrets, Server, account, open, transfer, transfer_id};
 use ducat_api::client::{Client, ClientError};
 use ducat_api::identity::guard::Trust;
 use ducat_api::identity::roles::CALLS;
+use ducat_api::proto::approvals_client::ApprovalsClient;
 use ducat_api::proto::audit_client::AuditClient;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::operator_client::OperatorClient;
@@ -15,6 +16,9 @@ use tonic::{Code, Status};
 
 const OWN: u64 = 2;
 const FOREIGN: u64 = 3;
+
+/// An id that no proposal has.
+const NO_PROPOSAL: &str = "00000000-0000-7000-8000-000000000000";
 
 /// What a call may be answered with, by somebody with the role and some accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,9 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Operator/PruneSnapshots", ("o", Never)),
         ("Operator/CreateBackup", ("o", Never)),
         ("Operator/VerifyBalances", ("a", Never)),
+        ("Approvals/ListProposals", ("goa", Never)),
+        ("Approvals/Approve", ("go", Never)),
+        ("Approvals/Reject", ("go", Never)),
         ("Audit/ListAuditEvents", ("a", Never)),
         ("Audit/GetAuditSummary", ("a", Never)),
     ])
@@ -91,7 +98,7 @@ const ROLES: [(char, &str); 5] =
     [('g', "gateway"), ('r', "reader"), ('o', "operator"), ('a', "auditor"), ('*', "admin")];
 
 /// Makes the call about an account; the ids of what was decided before follow from it.
-async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
+pub async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
     let mut ledger = LedgerClient::new(client.connection());
     let mut operator = OperatorClient::new(client.connection());
     let (id, id_high) = (about, 0);
@@ -246,6 +253,18 @@ async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status> {
         }
         "Operator/QuoteFee" => {
             operator.quote_fee(proto::QuoteFeeRequest::default()).await.map(|_| true)?
+        }
+        "Approvals/ListProposals" => {
+            let mut approvals = ApprovalsClient::new(client.connection());
+            approvals.list_proposals(proto::ListProposalsRequest {}).await.map(|_| true)?
+        }
+        "Approvals/Approve" => {
+            let request = proto::ApproveRequest { id: NO_PROPOSAL.into(), digest: vec![] };
+            ApprovalsClient::new(client.connection()).approve(request).await.map(|_| true)?
+        }
+        "Approvals/Reject" => {
+            let request = proto::RejectRequest { id: NO_PROPOSAL.into() };
+            ApprovalsClient::new(client.connection()).reject(request).await.map(|_| true)?
         }
         "Audit/ListAuditEvents" => {
             let request = proto::ListAuditEventsRequest::default();

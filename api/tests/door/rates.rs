@@ -160,6 +160,7 @@ async fn who_has_two_identities_takes_from_both() {
             "[[principals]]\nname = \"{name}\"\nroles = [\"admin\"]\naccounts = [\"*\"]"
         )),
         tokens: Some(secrets.token_rules()),
+        ..Trust::default()
     };
     let tls = secrets.tls(Clients::Required);
     let server = Server::limited(Some(tls), Some(trust), &rates(&rule(&["GetAccounts"], 2))).await;

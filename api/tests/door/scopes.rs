@@ -286,6 +286,7 @@ async fn two_identities_may_do_what_both_may() {
              accounts = [\"1..2\"]",
         ),
         tokens: Some(secrets.token_rules()),
+        ..Trust::default()
     };
     let server = Server::start(Some(secrets.tls(Clients::Required)), Some(trust)).await;
     let token = secrets.token("all", &["gateway", "operator"], &["1", "2", "3"], &[]);

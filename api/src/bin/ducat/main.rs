@@ -6,7 +6,9 @@
 //! own. Data goes to stdout, everything else to stderr, and [`exit`] says how it ended.
 
 mod account;
+mod approve;
 mod archive;
+mod ask;
 mod asset;
 mod audit;
 mod backup;
@@ -32,6 +34,7 @@ mod moment;
 mod net;
 mod note;
 mod offline;
+mod operator;
 mod output;
 mod pages;
 mod pay;
@@ -174,6 +177,15 @@ wrong. `ducat verify --data-dir DIR` checks the files, beside a server or withou
     /// Issue bearer tokens, for development and for operators.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Give those who run the ledger their second factors.
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
+    /// List what one person asked for and a second one has to approve.
+    Proposals(approve::ProposalsArgs),
+    /// Look at a proposal of somebody else, and have it done.
+    Approve(approve::ApproveArgs),
+    /// Take a proposal back, or refuse it.
+    Reject(approve::RejectArgs),
     /// Check a data directory: frames, chain, gaps, figures, sums, ids.
     Verify(verify::VerifyArgs),
     /// Rebuild the balances of any past moment from a data directory, or print its events.
@@ -256,7 +268,11 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Key(command) => key::run(&command),
         Command::Config(command) => config::run(command, matches),
         Command::Certs(command) => certs::run(&command),
-        Command::Token(command) => token::run(&command),
+        Command::Token(command) => token::run(&global, &command),
+        Command::Operator(command) => operator::run(&command),
+        Command::Proposals(args) => block_on(approve::run_list(&global, &args)),
+        Command::Approve(args) => block_on(approve::run_approve(&global, &args)),
+        Command::Reject(args) => block_on(approve::run_reject(&global, &args)),
         Command::Verify(args) => verify::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Diff(args) => diff::run(&global, &args),

@@ -39,11 +39,15 @@ pub struct CredentialArgs {
     /// A bearer token to send with every call, as `ducat token issue` prints it.
     #[arg(long, global = true, env = "DUCAT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The code of your second factor, for commands that need one; `-` asks for it on the terminal. It is
+    /// taken once.
+    #[arg(long, global = true, env = "DUCAT_TOTP", value_name = "CODE", hide_env_values = true)]
+    pub totp: Option<String>,
 }
 
 impl From<&CredentialArgs> for Credentials {
     fn from(args: &CredentialArgs) -> Self {
-        let CredentialArgs { tls_ca, tls_cert, tls_key, token_file } = args.clone();
+        let CredentialArgs { tls_ca, tls_cert, tls_key, token_file, .. } = args.clone();
         Self { ca: tls_ca, certificate: tls_cert, key: tls_key, token: token_file }
     }
 }
@@ -51,7 +55,9 @@ impl From<&CredentialArgs> for Credentials {
 /// Connects to the server.
 pub async fn connect(global: &Global) -> Result<Connection, Failure> {
     let server = &global.server;
-    let endpoint = Endpoint::from(address(server).map_err(Failure::usage)?);
+    let uri = address(server).map_err(Failure::usage)?;
+    let code = global.credentials.code()?;
+    let endpoint = Endpoint::from(uri.clone());
     let credentials = Credentials::from(&global.credentials);
     let (endpoint, bearer) = credentials.secure(endpoint).map_err(|error| unusable(&error))?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
@@ -65,7 +71,23 @@ pub async fn connect(global: &Global) -> Result<Connection, Failure> {
             ),
         )
     })?;
-    Ok(Connection::new(channel, bearer))
+    let connection = Connection::new(channel, bearer);
+    match code {
+        None => Ok(connection),
+        Some(code) => connection
+            .with_code(&code, &uri)
+            .map_err(|error| Failure::usage(format!("{error} (--totp)"))),
+    }
+}
+
+impl CredentialArgs {
+    /// The code of a second factor; asked for where it is `-`.
+    pub fn code(&self) -> Result<Option<String>, Failure> {
+        match self.totp.as_deref() {
+            Some("-") => crate::ask::line("code of your second factor: ").map(Some),
+            code => Ok(code.map(str::to_owned)),
+        }
+    }
 }
 
 /// Credentials that cannot be used, with the flags that name them.

@@ -247,8 +247,15 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
         Some(tls) => format!("TLS 1.3, client certificates {:?}", tls.clients()).to_lowercase(),
     };
     let tokens = trust.tokens.as_ref().map_or(0, |tokens| tokens.keys.len());
+    let factors = trust
+        .factor
+        .as_ref()
+        .map_or_else(String::new, |rules| format!(", {} second factors", rules.secrets.len()));
+    if let Some(advice) = security::advice(args) {
+        eprintln!("warning: {advice}");
+    }
     Ok(format!(
-        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} rates",
+        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} rates{factors}",
         transport,
         args.listen,
         trust.rights.len(),
@@ -283,6 +290,9 @@ fn check(args: &ServeArgs, file: Option<&File>) -> Result<(), Failure> {
 }
 
 async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
+    if let Some(advice) = security::advice(&args) {
+        tracing::warn!("{advice}");
+    }
     let tls = args.security.tls()?;
     let trust = args.security.trust(file.as_ref())?;
     let guard = args.security.asks_who(file.as_ref()).then(|| Guard::new(trust));

@@ -1,9 +1,11 @@
 //! `ducat token`: bearer tokens for development and for operators.
 
+use crate::Global;
 use crate::causes::with_causes;
 use crate::exit::{Done, Exit, Failure};
 use crate::output;
 use clap::{Args, Subcommand};
+use ducat_api::identity::factor::Secrets;
 use ducat_api::identity::issue::{Claims, issue};
 use ducat_api::identity::rights::Grant;
 use std::path::PathBuf;
@@ -28,7 +30,9 @@ Examples:
   ducat serve --token-keys tokens.pub --token-issuer https://bank.example/ops
   ducat token issue --key tokens.key --issuer https://bank.example/ops --subject anna \\
         --role operator --accounts '*' --lifetime-s 900 > anna.token
-  ducat --token-file anna.token status")]
+  ducat --token-file anna.token status
+  ducat token issue --key tokens.key --issuer https://bank.example/ops --subject anna \\
+        --role operator --accounts '*' --secrets-file factors.toml --totp - > anna.token")]
 pub struct IssueArgs {
     /// The private key to sign with.
     #[arg(long, env = "DUCAT_TOKEN_SIGN_KEY", value_name = "FILE")]
@@ -56,10 +60,14 @@ pub struct IssueArgs {
     #[arg(long, default_value_t = 900, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lifetime_s: u64,
+    /// The file of second factors that --totp is checked against: the token says then that its subject gave
+    /// one, and the server asks for none for a while.
+    #[arg(long, env = "DUCAT_SECOND_FACTOR_SECRETS", value_name = "FILE")]
+    secrets_file: Option<PathBuf>,
 }
 
 /// Runs `token`.
-pub fn run(command: &TokenCommand) -> Done {
+pub fn run(global: &Global, command: &TokenCommand) -> Done {
     let TokenCommand::Issue(args) = command;
     // As the server will read it.
     Grant::new(&args.subject, &args.roles, &args.accounts, &args.owners).map_err(Failure::usage)?;
@@ -74,7 +82,31 @@ pub fn run(command: &TokenCommand) -> Done {
         owners: args.owners.clone(),
         ..Claims::new(&args.subject, &args.issuer, &args.audience, now, lifetime)
     };
+    let claims = match global.credentials.code()? {
+        Some(code) => {
+            check_code(args, &code, now)?;
+            claims.with_second_factor()
+        }
+        None => claims,
+    };
     let token = issue(&key, &claims).map_err(|error| Failure::usage(with_causes(&error)))?;
     output::print(&token)?;
     Ok(Exit::Ok)
+}
+
+/// Whether the code is the one that the subject has now. Nothing remembers here that it was used: whoever
+/// has the key that signs could sign a token without one.
+fn check_code(args: &IssueArgs, code: &str, now_s: u64) -> Result<(), Failure> {
+    let Some(path) = &args.secrets_file else {
+        return Err(Failure::usage("--totp needs --secrets-file, to check the code against"));
+    };
+    let secrets = Secrets::read(path).map_err(|error| Failure::usage(with_causes(&error)))?;
+    let secret = secrets.find(&args.subject).ok_or_else(|| {
+        let sentence = format!("{} has no second factor in {}", args.subject, path.display());
+        Failure::new(Exit::Refused, sentence)
+    })?;
+    secret.step_of(code, now_s).map(|_| ()).ok_or_else(|| {
+        let sentence = format!("the code is not the one that {} has now", args.subject);
+        Failure::new(Exit::Refused, sentence)
+    })
 }

@@ -4,8 +4,10 @@ use crate::causes::with_causes;
 use crate::config::File;
 use crate::exit::Failure;
 use clap::{Args, ValueEnum};
+use ducat_api::identity::factor::{self, Secrets};
 use ducat_api::identity::guard::Trust;
 use ducat_api::identity::keys::{TokenKeys, algorithm};
+use ducat_api::identity::persons::{Amount, Amounts};
 use ducat_api::identity::tokens::TokenRules;
 use ducat_api::tls::{Clients, Tls, TlsFiles};
 use std::path::{Path, PathBuf};
@@ -70,6 +72,18 @@ pub struct SecurityArgs {
     #[arg(long, env = "DUCAT_TOKEN_LIFETIME_MAX_S", default_value_t = 3600,
           value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
     pub token_lifetime_max_s: u64,
+    /// The file of second factors, as `ducat operator enrol` writes it: with one, dangerous calls need a code
+    /// of whoever makes them, or a token with a second factor.
+    #[arg(long, env = "DUCAT_SECOND_FACTOR_SECRETS", value_name = "FILE")]
+    pub second_factor_secrets: Option<PathBuf>,
+    /// For how long a token's own second factor counts, seconds from its `auth_time` on.
+    #[arg(long, env = "DUCAT_SECOND_FACTOR_SESSION_S", default_value_t = 900,
+          value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    pub second_factor_session_s: u64,
+    /// The amounts above which a dangerous call needs a second person, in minor units, by currency:
+    /// GBP=1000000, and * for all others. A currency that is not named needs two persons always.
+    #[arg(long, env = "DUCAT_TWO_PERSONS_ABOVE", value_delimiter = ',', value_name = "AMOUNTS")]
+    pub two_persons_above: Vec<Amount>,
 }
 
 fn algorithm_name(name: &str) -> Result<String, String> {
@@ -123,7 +137,10 @@ impl SecurityArgs {
     /// What the guard goes by, read from its files.
     pub fn trust(&self, file: Option<&File>) -> Result<Trust, Failure> {
         let rights = file.map(|file| file.rights.clone()).unwrap_or_default();
-        let Some(path) = &self.token_keys else { return Ok(Trust { rights, tokens: None }) };
+        let factor = self.factor()?;
+        let Some(path) = &self.token_keys else {
+            return Ok(Trust { rights, tokens: None, factor });
+        };
         let Some(issuer) = &self.token_issuer else {
             return Err(Failure::usage(
                 "--token-keys is there and nobody says who issues tokens: add --token-issuer",
@@ -139,7 +156,16 @@ impl SecurityArgs {
             audience: self.token_audience.clone(),
             lifetime_max: Duration::from_secs(self.token_lifetime_max_s),
         });
-        Ok(Trust { rights, tokens })
+        Ok(Trust { rights, tokens, factor })
+    }
+
+    /// How second factors are checked, read from their file.
+    fn factor(&self) -> Result<Option<factor::Rules>, Failure> {
+        let Some(path) = &self.second_factor_secrets else { return Ok(None) };
+        let secrets = Secrets::read(path).map_err(|error| Failure::usage(with_causes(&error)))?;
+        let two_persons = Amounts::new(&self.two_persons_above).map_err(Failure::usage)?;
+        let session = Duration::from_secs(self.second_factor_session_s);
+        Ok(Some(factor::Rules { secrets, session, two_persons }))
     }
 }
 
@@ -155,6 +181,18 @@ pub fn check(args: &super::ServeArgs, file: Option<&File>) -> Result<(), Failure
         return Err(Failure::usage(
             "clients are asked for certificates, and nothing is granted to anybody: add \
              [[principals]] to the configuration (--config), or --token-keys",
+        ));
+    }
+    if security.second_factor_secrets.is_none() && !security.two_persons_above.is_empty() {
+        return Err(Failure::usage(
+            "two persons are told apart by their second factors, and nobody says who has one: add \
+             --second-factor-secrets",
+        ));
+    }
+    if security.second_factor_secrets.is_some() && !asks_who {
+        return Err(Failure::usage(
+            "second factors are asked for, and nobody is asked who they are: add [[principals]] to the \
+             configuration (--config), or --token-keys",
         ));
     }
     if security.profile == Profile::Production {
@@ -233,7 +271,8 @@ fn check_production(
     let of_alerts = args.alerts.alerts_secret.as_deref();
     let of_traces = args.traces.traces_headers.as_deref();
     let tls_key = args.security.tls_server_key.as_deref();
-    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces];
+    let factors = args.security.second_factor_secrets.as_deref();
+    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces, factors];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }
@@ -243,6 +282,16 @@ fn check_production(
     let count = wrong.len();
     let list: String = wrong.iter().map(|text| format!("\n  {text}")).collect();
     Err(Failure::usage(format!("the profile production refuses {count} settings:{list}")))
+}
+
+/// What production allows and does not recommend: a sentence for the log and for `config check`.
+pub fn advice(args: &super::ServeArgs) -> Option<&'static str> {
+    let security = &args.security;
+    let lacks = security.profile == Profile::Production && security.second_factor_secrets.is_none();
+    lacks.then_some(
+        "operators have no second factor: whoever has a token or a certificate of one can freeze accounts \
+         and set limits; see second_factor.secrets_file",
+    )
 }
 
 fn others_can_read(path: &Path) -> bool {
