@@ -8,6 +8,7 @@ use crate::servers::sagas_server::Sagas;
 use crate::servers::schedules_server::Schedules;
 use crate::status::{self, Refusal};
 use ducat_actors::handle::{DRIVEN_PAGE_MAX, Handle};
+use ducat_engine::driven::{SagaAsk, ScheduleAsk};
 use ducat_engine::ids::{SagaId, ScheduleId};
 use ducat_engine::sagas::{Saga, SagaCommand, SagaRejection};
 use ducat_engine::schedules::{Schedule, ScheduleCommand, ScheduleRejection};
@@ -48,7 +49,8 @@ impl DrivenService {
         room: Room,
     ) -> Response<proto::ScheduleResponse> {
         let schedule = driven::schedule_to_proto(schedule, &self.handle.currencies());
-        answered(proto::ScheduleResponse { schedule: Some(schedule), changed }, room)
+        let schedule = Some(schedule);
+        answered(proto::ScheduleResponse { schedule, changed, ..Default::default() }, room)
     }
 
     fn saga_response(
@@ -58,15 +60,20 @@ impl DrivenService {
         room: Room,
     ) -> Response<proto::SagaResponse> {
         let saga = driven::saga_to_proto(saga, &self.handle.currencies());
-        answered(proto::SagaResponse { saga: Some(saga), changed }, room)
+        let saga = Some(saga);
+        answered(proto::SagaResponse { saga, changed, ..Default::default() }, room)
     }
 
     async fn command_schedule(
         &self,
         (high, low): (u64, u64),
         command: ScheduleCommand,
+        dry_run: bool,
     ) -> Answer<proto::ScheduleResponse> {
         let id = driven::schedule_id(high, low).map_err(Status::from)?;
+        if dry_run {
+            return self.dry_schedule(id, ScheduleAsk::Command(id, command)).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.command_schedule(id, command).await.map_err(status::request)?;
         let (schedule, changed) = done.map_err(|why| schedule_refused(id, &why))?;
@@ -77,12 +84,40 @@ impl DrivenService {
         &self,
         (high, low): (u64, u64),
         command: SagaCommand,
+        dry_run: bool,
     ) -> Answer<proto::SagaResponse> {
         let id = driven::saga_id(high, low).map_err(Status::from)?;
+        if dry_run {
+            return self.dry_saga(id, SagaAsk::Command(id, command)).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.command_saga(id, command).await.map_err(status::request)?;
         let (saga, changed) = done.map_err(|why| saga_refused(id, &why))?;
         Ok(self.saga_response(&saga, changed, room))
+    }
+
+    /// What would become of something asked of the schedule with this id.
+    async fn dry_schedule(
+        &self,
+        id: ScheduleId,
+        ask: ScheduleAsk,
+    ) -> Answer<proto::ScheduleResponse> {
+        let room = self.room(1).await?;
+        let judged = self.handle.dry_run_schedule(ask).await.map_err(status::request)?;
+        let (dry, answers) = judged.what.map_err(|why| schedule_refused(id, &why))?;
+        let currencies = self.handle.currencies();
+        let answer = driven::dry_schedule(&dry, answers.as_ref(), judged.as_of, &currencies);
+        Ok(answered(answer, room))
+    }
+
+    /// What would become of something asked of the saga with this id.
+    async fn dry_saga(&self, id: SagaId, ask: SagaAsk) -> Answer<proto::SagaResponse> {
+        let room = self.room(1).await?;
+        let judged = self.handle.dry_run_saga(ask).await.map_err(status::request)?;
+        let (dry, answers) = judged.what.map_err(|why| saga_refused(id, &why))?;
+        let currencies = self.handle.currencies();
+        let answer = driven::dry_saga(&dry, answers.as_ref(), judged.as_of, &currencies);
+        Ok(answered(answer, room))
     }
 }
 
@@ -125,10 +160,13 @@ impl Schedules for DrivenService {
         &self,
         request: Request<proto::CreateScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
-        let definition =
-            driven::schedule(request.into_inner().definition, &self.handle.currencies());
+        let proto::CreateScheduleRequest { definition, dry_run } = request.into_inner();
+        let definition = driven::schedule(definition, &self.handle.currencies());
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        if dry_run {
+            return self.dry_schedule(id, ScheduleAsk::Define(Box::new(definition))).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.define_schedule(definition).await.map_err(status::request)?;
         let (schedule, changed) = done.map_err(|why| schedule_refused(id, &why))?;
@@ -170,7 +208,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Pause).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Pause, dry_run).await
     }
 
     async fn resume_schedule(
@@ -178,7 +217,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Resume).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Resume, dry_run).await
     }
 
     async fn cancel_schedule(
@@ -186,7 +226,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Cancel).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Cancel, dry_run).await
     }
 
     async fn run_schedule(
@@ -195,7 +236,8 @@ impl Schedules for DrivenService {
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
         let number = (asked.run > 0).then_some(asked.run);
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Run { number }).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Run { number }, dry_run).await
     }
 }
 
@@ -205,9 +247,13 @@ impl Sagas for DrivenService {
         &self,
         request: Request<proto::StartSagaRequest>,
     ) -> Answer<proto::SagaResponse> {
-        let definition = driven::start(request.into_inner().definition, &self.handle.currencies());
+        let proto::StartSagaRequest { definition, dry_run } = request.into_inner();
+        let definition = driven::start(definition, &self.handle.currencies());
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        if dry_run {
+            return self.dry_saga(id, SagaAsk::Start(Box::new(definition))).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.start_saga(definition).await.map_err(status::request)?;
         let (saga, changed) = done.map_err(|why| saga_refused(id, &why))?;
@@ -220,7 +266,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = driven::answer(&asked).map_err(Status::from)?;
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn abort_saga(
@@ -229,7 +275,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = SagaCommand::Abort { note: asked.note };
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn resolve_saga(
@@ -238,7 +284,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = driven::resolution(&asked).map_err(Status::from)?;
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn get_saga(
