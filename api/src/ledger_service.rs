@@ -24,6 +24,7 @@ use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
 use ducat_actors::handle::{
     AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
 };
+use ducat_actors::history::Moment;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::Currencies;
 use ducat_engine::profile::Details;

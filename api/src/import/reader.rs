@@ -80,7 +80,7 @@ fn add<T>(
     size: usize,
     sender: &mpsc::Sender<Result<Vec<T>, Failure>>,
 ) -> bool {
-    let mut give = |chunk: &mut Vec<T>| {
+    let give = |chunk: &mut Vec<T>| {
         let full = std::mem::replace(chunk, Vec::with_capacity(size));
         sender.blocking_send(Ok(full)).is_ok()
     };
