@@ -136,7 +136,7 @@ async fn attach_fee(handle: &Handle) {
 async fn balances_by_value_date_are_the_sums_of_what_was_done() {
     for seed in 0..6 {
         let kept = journal();
-        let engine = start(&kept, 1 + seed as usize % 3).await;
+        let engine = start(&kept, [1, 2, 4][seed as usize % 3]).await;
         let handle = engine.handle();
         open(&handle, ACCOUNTS).await;
         attach_fee(&handle).await;

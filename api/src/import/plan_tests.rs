@@ -294,10 +294,8 @@ fn rows_that_the_server_would_not_read_are_told_of_alone() {
 
 #[test]
 fn only_plain_transfers_are_transfers() {
-    let header: Vec<String> = COLUMNS.split(',').map(str::to_owned).collect();
-    let header = header.join(",");
     let rows = ["1,,2,3,5.00,,,,,,,,,,", "2,void,,,,,1,,,,,,,,", "3,hold,2,3,1.00,,,,,,,,,,"];
-    let rows = convert(OPERATIONS, &header, &rows);
+    let rows = convert(OPERATIONS, COLUMNS, &rows);
     assert!(rows[0].is_ok());
     for row in &rows[1..] {
         assert_eq!(row.as_ref().expect_err("no transfer").code, "NOT_A_TRANSFER");

@@ -25,7 +25,7 @@ async fn state(server: &Server) -> (String, u64, u64) {
 
 /// What does not depend on whether it was meant.
 fn told(outcome: &Outcome) -> Outcome {
-    let mut told = Outcome { lsn: 0, time_ns: 0, dry_run: false, ..outcome.clone() };
+    let mut told = Outcome { lsn: 0, time_ns: 0, dry_run: false, repeat: false, ..outcome.clone() };
     if let Some(refund) = &mut told.refund {
         refund.original_lsn = 0;
     }
@@ -211,7 +211,8 @@ async fn schedules_of_fees_are_tried() {
     assert!(!client.dry_run_fee(schedule("card"), "").await.expect("allowed").changed);
     let dearer = proto::FeeSchedule { flat: "0.30".to_owned(), ..schedule("card") };
     let said = client.dry_run_fee(dearer, "").await.expect("allowed");
-    assert_eq!((said.changed, said.replaces), (true, Some(schedule("card"))));
+    let replaces = said.replaces.map(|before| (before.name, before.flat));
+    assert_eq!((said.changed, replaces), (true, Some(("card".to_owned(), "0.20".to_owned()))));
     assert_eq!(said.example_fee, "");
     for (name, changed) in [("card", false), ("wire", true), ("", true)] {
         let said = client.dry_run_attach_fee(payments(), name).await.expect("allowed");

@@ -354,10 +354,17 @@ mod tests {
             posted_minor: "1234".into(),
             lsn: 9,
             entry_lsn: 7,
+            ..Default::default()
         };
         assert_eq!(
             balance_text(&balance, false).expect("text"),
             "account 2 had 12.34 GBP at LSN 9, last entry at LSN 7"
+        );
+        let value_date = "2026-01-31".to_owned();
+        let valued = proto::GetBalanceAtResponse { value_date, ..balance.clone() };
+        assert_eq!(
+            balance_text(&valued, false).expect("text"),
+            "account 2 had 12.34 GBP by value date 2026-01-31, as known at LSN 9, the last booked at LSN 7"
         );
         assert_eq!(
             balance_text(&balance, true).expect("text"),
