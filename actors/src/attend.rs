@@ -161,6 +161,15 @@ impl CoordinatorActor {
                 let quote = state.rules.quote(kind, debit, amount);
                 self.tell_when_durable(reply, Found { what: quote, lsn });
             }
+            Read::DryFee { change, reply } => {
+                let dry = match &change {
+                    FeeChange::Define(schedule) => state.rules.dry_run_fee(schedule),
+                    FeeChange::Attach(target, name) => {
+                        state.rules.dry_run_attached_fee(*target, name.as_deref())
+                    }
+                };
+                self.tell_when_durable(reply, Found { what: dry, lsn });
+            }
             Read::Fees { reply } => {
                 let fees = state.rules.fees().clone();
                 self.tell_when_durable(reply, Found { what: fees, lsn });

@@ -14,9 +14,13 @@ use crate::partition::PartitionMsg;
 use crate::tasks::Found;
 use ducat_engine::account::{Account, Impossible};
 use ducat_engine::coordinator::Answer;
+use ducat_engine::driven::{DrySaga, DrySchedule, SagaAsk, ScheduleAsk};
 use ducat_engine::dry_run::{DryRun, Excerpt};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
+use ducat_engine::refunds::Original;
 use ducat_engine::request::Request;
+use ducat_engine::sagas::SagaRejection;
+use ducat_engine::schedules::ScheduleRejection;
 use ractor::ActorProcessingErr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -40,12 +44,36 @@ pub struct Judged<T> {
     pub as_of: Lsn,
 }
 
+/// Something asked of schedules or sagas.
+pub(crate) enum DrivenAsk {
+    Schedule(ScheduleAsk),
+    Saga(SagaAsk),
+}
+
+/// What would become of that, before its request is judged.
+pub(crate) enum DryDriven {
+    Schedule(Result<DrySchedule, ScheduleRejection>),
+    Saga(Result<DrySaga, SagaRejection>),
+}
+
+impl DryDriven {
+    /// What would be asked for.
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Schedule(dry) => dry.as_ref().ok()?.request.as_ref(),
+            Self::Saga(dry) => dry.as_ref().ok()?.request.as_ref(),
+        }
+    }
+}
+
 /// An excerpt with the accounts that it needs, and which requests refund events that must be read
 /// first.
 pub(crate) struct Copied {
     pub excerpt: Excerpt,
     pub accounts: Vec<(Slot, Account)>,
     pub unread: Vec<(usize, Lsn)>,
+    /// What would become of what is asked of schedules or sagas.
+    pub driven: Option<DryDriven>,
 }
 
 /// What a dry run asks for copies of.
@@ -55,6 +83,21 @@ pub(crate) enum Concerning {
     Requests(Arc<Vec<Request>>),
     /// Accounts, and what is known of them.
     Accounts(Vec<AccountId>),
+    /// Schedules or sagas, and what has a say in the request that would be asked for; if it is a
+    /// refund, with what was read of its original.
+    Driven { ask: Arc<DrivenAsk>, original: Option<Original> },
+}
+
+/// A request that is to be judged, with what was read of its original.
+pub(crate) fn driven_request(
+    request: Option<&Request>,
+    original: Option<Original>,
+) -> Vec<Request> {
+    let mut requests: Vec<_> = request.cloned().into_iter().collect();
+    if let Some(refund) = requests.first_mut().and_then(Request::refund_mut) {
+        refund.original = original;
+    }
+    requests
 }
 
 impl CoordinatorState {
@@ -64,16 +107,22 @@ impl CoordinatorState {
         concerning: &Concerning,
     ) -> Result<Found<Copied>, ActorProcessingErr> {
         let now_ns = self.clock.now_ns();
+        let mut driven = None;
         let (excerpt, unread) = match concerning {
-            Concerning::Requests(requests) => {
-                let unread = |(at, request)| Some((at, self.rules.unread(request)?));
-                let unread: Vec<_> = requests.iter().enumerate().filter_map(unread).collect();
-                // It is asked again once those are read.
-                let judged: &[Request] = if unread.is_empty() { requests } else { &[] };
-                (self.rules.excerpt(judged, now_ns), unread)
-            }
+            Concerning::Requests(requests) => self.excerpt(requests, now_ns),
             Concerning::Accounts(ids) => {
                 (self.rules.excerpt_of_accounts(ids.iter().copied(), now_ns), Vec::new())
+            }
+            Concerning::Driven { ask, original } => {
+                let dry = match &**ask {
+                    DrivenAsk::Schedule(ask) => {
+                        DryDriven::Schedule(self.rules.dry_run_schedule(ask, now_ns))
+                    }
+                    DrivenAsk::Saga(ask) => DryDriven::Saga(self.rules.dry_run_saga(ask, now_ns)),
+                };
+                let requests = driven_request(dry.request(), *original);
+                driven = Some(dry);
+                self.excerpt(&requests, now_ns)
             }
         };
         let mut accounts = Vec::with_capacity(excerpt.slots().len());
@@ -89,7 +138,16 @@ impl CoordinatorState {
             }
         }
         let lsn = excerpt.as_of();
-        Ok(Found { what: Copied { excerpt, accounts, unread }, lsn })
+        Ok(Found { what: Copied { excerpt, accounts, unread, driven }, lsn })
+    }
+
+    /// What has a say in requests, and which of them refund events that must be read first: those are
+    /// asked for again once that is done.
+    fn excerpt(&self, requests: &[Request], now_ns: u64) -> (Excerpt, Vec<(usize, Lsn)>) {
+        let unread = |(at, request)| Some((at, self.rules.unread(request)?));
+        let unread: Vec<_> = requests.iter().enumerate().filter_map(unread).collect();
+        let judged: &[Request] = if unread.is_empty() { requests } else { &[] };
+        (self.rules.excerpt(judged, now_ns), unread)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::owners::OwnersSeen;
 use crate::trace::Passages;
 use ducat_engine::account_event::Opening;
 use ducat_engine::audit::AuditEvent;
-use ducat_engine::coordinator::{FeeQuote, FeeTarget};
+use ducat_engine::coordinator::{DryFee, FeeQuote, FeeTarget};
 use ducat_engine::fees::{FeeFault, Fees, Schedule};
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{AccountId, Lsn, Slot, TransferId};
@@ -171,6 +171,7 @@ impl Read {
             Self::Events { reply, .. } => reply.is_closed(),
             Self::RefundsOf { reply, .. } => reply.is_closed(),
             Self::Quote { reply, .. } => reply.is_closed(),
+            Self::DryFee { reply, .. } => reply.is_closed(),
             Self::Fees { reply } => reply.is_closed(),
             Self::Summary { reply } => reply.is_closed(),
             Self::Memory { reply } => reply.is_closed(),
@@ -233,6 +234,8 @@ pub(crate) enum Read {
     RefundsOf { of: TransferId, at: Option<Lsn>, reply: Reply<Found<Option<Decided>>> },
     /// What would be due for a transfer; the schedule's name, and how much.
     Quote { kind: TransferKind, debit: AccountId, amount: u128, reply: Reply<Found<QuoteResult>> },
+    /// What would become of a change of schedules of fees.
+    DryFee { change: FeeChange, reply: Reply<Found<Result<DryFee, FeeFault>>> },
     /// All schedules of fees, and what they are attached to.
     Fees { reply: Reply<Found<Fees>> },
     /// Hash and totals.

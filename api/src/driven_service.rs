@@ -10,6 +10,7 @@ use crate::servers::sagas_server::Sagas;
 use crate::servers::schedules_server::Schedules;
 use crate::status::{self, Refusal};
 use ducat_actors::handle::{DRIVEN_PAGE_MAX, Handle};
+use ducat_engine::driven::{SagaAsk, ScheduleAsk};
 use ducat_engine::ids::{SagaId, ScheduleId};
 use ducat_engine::sagas::{Saga, SagaCommand, SagaRejection};
 use ducat_engine::schedules::{Schedule, ScheduleCommand, ScheduleRejection};
@@ -51,7 +52,8 @@ impl DrivenService {
         room: Room,
     ) -> Response<proto::ScheduleResponse> {
         let schedule = driven::schedule_to_proto(schedule, &self.handle.currencies());
-        answered(proto::ScheduleResponse { schedule: Some(schedule), changed }, room)
+        let schedule = Some(schedule);
+        answered(proto::ScheduleResponse { schedule, changed, ..Default::default() }, room)
     }
 
     fn saga_response(
@@ -61,15 +63,20 @@ impl DrivenService {
         room: Room,
     ) -> Response<proto::SagaResponse> {
         let saga = driven::saga_to_proto(saga, &self.handle.currencies());
-        answered(proto::SagaResponse { saga: Some(saga), changed }, room)
+        let saga = Some(saga);
+        answered(proto::SagaResponse { saga, changed, ..Default::default() }, room)
     }
 
     async fn command_schedule(
         &self,
         (high, low): (u64, u64),
         command: ScheduleCommand,
+        dry_run: bool,
     ) -> Answer<proto::ScheduleResponse> {
         let id = driven::schedule_id(high, low).map_err(Status::from)?;
+        if dry_run {
+            return self.dry_schedule(id, ScheduleAsk::Command(id, command)).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.command_schedule(id, command).await.map_err(status::request)?;
         let (schedule, changed) = done.map_err(|why| schedule_refused(id, &why))?;
@@ -80,12 +87,40 @@ impl DrivenService {
         &self,
         (high, low): (u64, u64),
         command: SagaCommand,
+        dry_run: bool,
     ) -> Answer<proto::SagaResponse> {
         let id = driven::saga_id(high, low).map_err(Status::from)?;
+        if dry_run {
+            return self.dry_saga(id, SagaAsk::Command(id, command)).await;
+        }
         let room = self.room(1).await?;
         let done = self.handle.command_saga(id, command).await.map_err(status::request)?;
         let (saga, changed) = done.map_err(|why| saga_refused(id, &why))?;
         Ok(self.saga_response(&saga, changed, room))
+    }
+
+    /// What would become of something asked of the schedule with this id.
+    async fn dry_schedule(
+        &self,
+        id: ScheduleId,
+        ask: ScheduleAsk,
+    ) -> Answer<proto::ScheduleResponse> {
+        let room = self.room(1).await?;
+        let judged = self.handle.dry_run_schedule(ask).await.map_err(status::request)?;
+        let (dry, answers) = judged.what.map_err(|why| schedule_refused(id, &why))?;
+        let currencies = self.handle.currencies();
+        let answer = driven::dry_schedule(&dry, answers.as_ref(), judged.as_of, &currencies);
+        Ok(answered(answer, room))
+    }
+
+    /// What would become of something asked of the saga with this id.
+    async fn dry_saga(&self, id: SagaId, ask: SagaAsk) -> Answer<proto::SagaResponse> {
+        let room = self.room(1).await?;
+        let judged = self.handle.dry_run_saga(ask).await.map_err(status::request)?;
+        let (dry, answers) = judged.what.map_err(|why| saga_refused(id, &why))?;
+        let currencies = self.handle.currencies();
+        let answer = driven::dry_saga(&dry, answers.as_ref(), judged.as_of, &currencies);
+        Ok(answered(answer, room))
     }
 }
 
@@ -133,6 +168,9 @@ impl Schedules for DrivenService {
         let definition = driven::schedule(request.definition.clone(), &currencies);
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        if request.dry_run {
+            return self.dry_schedule(id, ScheduleAsk::Define(Box::new(definition))).await;
+        }
         let bytes = || request.encode_to_vec();
         danger::schedule(&self.handle, standing.as_ref(), &definition, bytes)?;
         let room = self.room(1).await?;
@@ -176,7 +214,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Pause).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Pause, dry_run).await
     }
 
     async fn resume_schedule(
@@ -184,7 +223,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Resume).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Resume, dry_run).await
     }
 
     async fn cancel_schedule(
@@ -192,7 +232,8 @@ impl Schedules for DrivenService {
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Cancel).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Cancel, dry_run).await
     }
 
     async fn run_schedule(
@@ -201,7 +242,8 @@ impl Schedules for DrivenService {
     ) -> Answer<proto::ScheduleResponse> {
         let asked = request.into_inner();
         let number = (asked.run > 0).then_some(asked.run);
-        self.command_schedule((asked.id_high, asked.id), ScheduleCommand::Run { number }).await
+        let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
+        self.command_schedule(id, ScheduleCommand::Run { number }, dry_run).await
     }
 }
 
@@ -215,6 +257,9 @@ impl Sagas for DrivenService {
         let definition = driven::start(request.definition.clone(), &self.handle.currencies());
         let definition = definition.map_err(Status::from)?;
         let id = definition.id;
+        if request.dry_run {
+            return self.dry_saga(id, SagaAsk::Start(Box::new(definition))).await;
+        }
         let bytes = || request.encode_to_vec();
         danger::saga(&self.handle, standing.as_ref(), &definition, bytes).await?;
         let room = self.room(1).await?;
@@ -229,7 +274,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = driven::answer(&asked).map_err(Status::from)?;
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn abort_saga(
@@ -238,7 +283,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = SagaCommand::Abort { note: asked.note };
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn resolve_saga(
@@ -247,7 +292,7 @@ impl Sagas for DrivenService {
     ) -> Answer<proto::SagaResponse> {
         let asked = request.into_inner();
         let command = driven::resolution(&asked).map_err(Status::from)?;
-        self.command_saga((asked.id_high, asked.id), command).await
+        self.command_saga((asked.id_high, asked.id), command, asked.dry_run).await
     }
 
     async fn get_saga(

@@ -144,10 +144,17 @@ impl Operator for OperatorService {
         request: Request<proto::DefineFeeRequest>,
     ) -> Result<Response<proto::DefineFeeResponse>, Status> {
         let asked = request.into_inner();
-        let schedule = fees::schedule(asked.schedule.as_ref(), &self.handle.currencies())?;
+        let currencies = self.handle.currencies();
+        let schedule = fees::schedule(asked.schedule.as_ref(), &currencies)?;
+        if asked.dry_run {
+            let example = fees::example(&asked.example_amount, &schedule, &currencies)?;
+            let judged = self.handle.dry_run_fee(schedule).await.map_err(status::request)?;
+            let (dry, as_of) = (judged.what.map_err(status::fee)?, judged.as_of);
+            return Ok(Response::new(fees::dry_definition(&dry, example, as_of, &currencies)));
+        }
         let defined = self.handle.define_fee(schedule).await.map_err(status::request)?;
         let lsn = defined.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
-        Ok(Response::new(proto::DefineFeeResponse { lsn }))
+        Ok(Response::new(proto::DefineFeeResponse { lsn, ..Default::default() }))
     }
 
     async fn attach_fee(
@@ -157,9 +164,15 @@ impl Operator for OperatorService {
         let asked = request.into_inner();
         let target = fees::target(asked.target.as_ref(), &self.handle.currencies())?;
         let name = Some(asked.name).filter(|name| !name.is_empty());
+        if asked.dry_run {
+            let judged = self.handle.dry_run_attached_fee(target, name).await;
+            let judged = judged.map_err(status::request)?;
+            let (dry, as_of) = (judged.what.map_err(status::fee)?, judged.as_of);
+            return Ok(Response::new(fees::dry_attachment(&dry, as_of)));
+        }
         let attached = self.handle.attach_fee(target, name).await.map_err(status::request)?;
         let lsn = attached.map_err(status::fee)?.map_or(0, |lsn| lsn.0);
-        Ok(Response::new(proto::AttachFeeResponse { lsn }))
+        Ok(Response::new(proto::AttachFeeResponse { lsn, ..Default::default() }))
     }
 
     async fn list_fees(

@@ -32,7 +32,7 @@ mod refunds;
 mod terms;
 
 pub(crate) use fees::FeeItem;
-pub use fees::{FeeChanged, FeeQuote, FeeTarget, fee_after};
+pub use fees::{DryFee, FeeChanged, FeeQuote, FeeTarget, fee_after};
 pub use operations::hold_after;
 pub use plain::conclude_plain;
 pub use terms::terms_after;

@@ -1,17 +1,28 @@
 //! Dry runs at the door: see [`crate::dry_run`].
 
 use super::{AccountShown, Handle, RequestError, check_batch, check_size};
-use crate::dry_run::{Concerning, Copied, DryAnswers, Judged, contradicted, dry_answers};
+use crate::answers::Answers;
+use crate::dry_run::{
+    Concerning, Copied, DrivenAsk, DryAnswers, DryDriven, Judged, contradicted, driven_request,
+    dry_answers,
+};
 use crate::entries::blocking;
 use crate::refunds::with_originals;
 use crate::stored::StoredReader;
-use crate::tasks::{AccountChange, Found, Read};
+use crate::tasks::{AccountChange, FeeChange, Found, Read};
+use ducat_engine::account::Account;
 use ducat_engine::account_event::Opening;
-use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::coordinator::{DryFee, FeeTarget};
+use ducat_engine::driven::{DrySaga, DrySchedule, SagaAsk, ScheduleAsk};
+use ducat_engine::dry_run::Excerpt;
+use ducat_engine::fees::{FeeFault, Schedule};
+use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::limits::LimitsChange;
 use ducat_engine::profile::ProfileChange;
 use ducat_engine::repeat::resolve;
 use ducat_engine::request::Request;
+use ducat_engine::sagas::SagaRejection;
+use ducat_engine::schedules::ScheduleRejection;
 use ducat_engine::transfer::{AccountOutcome, AccountRejection, AccountStatus};
 use ducat_engine::watch::WatchChange;
 use std::sync::Arc;
@@ -36,26 +47,125 @@ impl Handle {
             let Found { what: copied, .. } =
                 self.read(|reply| Read::Copies { concerning, reply }).await?;
             requests = Arc::unwrap_or_clone(asked);
-            let Copied { excerpt, accounts, unread } = copied;
+            let Copied { excerpt, accounts, unread, .. } = copied;
             if !unread.is_empty() {
                 requests = with_originals(&self.shared, requests, unread).await?;
                 continue;
             }
-            let judged = blocking(&self.shared, move |journal, shard| {
-                let run = match excerpt.judge(requests, accounts) {
-                    Ok(run) => run,
-                    Err(contradiction) => return Ok(Err(contradiction)),
-                };
-                let mut answer = run.answer.clone();
-                let mut reader = StoredReader::new(journal, shard);
-                resolve(&mut answer, |lsn| match run.record(lsn) {
-                    Some(record) => Ok((run.time_ns, record.clone())),
-                    None => reader.event(lsn).map(|event| (event.time_ns, event.record)),
-                })?;
-                Ok(Ok(dry_answers(&run, answer)))
-            });
-            return judged.await?.map_err(|error| contradicted(&error));
+            return self.judge(excerpt, accounts, requests).await;
         }
+    }
+
+    /// Executes requests on copies.
+    async fn judge(
+        &self,
+        excerpt: Excerpt,
+        accounts: Vec<(Slot, Account)>,
+        requests: Vec<Request>,
+    ) -> Result<DryAnswers, RequestError> {
+        let judged = blocking(&self.shared, move |journal, shard| {
+            let run = match excerpt.judge(requests, accounts) {
+                Ok(run) => run,
+                Err(contradiction) => return Ok(Err(contradiction)),
+            };
+            let mut answer = run.answer.clone();
+            let mut reader = StoredReader::new(journal, shard);
+            resolve(&mut answer, |lsn| match run.record(lsn) {
+                Some(record) => Ok((run.time_ns, record.clone())),
+                None => reader.event(lsn).map(|event| (event.time_ns, event.record)),
+            })?;
+            Ok(Ok(dry_answers(&run, answer)))
+        });
+        judged.await?.map_err(|error| contradicted(&error))
+    }
+
+    /// What would become of something asked of schedules, and of the transfer that would follow. The
+    /// inner error says why it would be refused.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn dry_run_schedule(
+        &self,
+        ask: ScheduleAsk,
+    ) -> Result<Judged<Result<(DrySchedule, Option<Answers>), ScheduleRejection>>, RequestError>
+    {
+        let (dry, answers, as_of) = self.dry_driven(DrivenAsk::Schedule(ask)).await?;
+        let DryDriven::Schedule(dry) = dry else { unreachable!("schedules were asked for") };
+        Ok(Judged { what: dry.map(|dry| (dry, answers)), as_of })
+    }
+
+    /// What would become of something asked of sagas, and of the request that would follow. The inner
+    /// error says why it would be refused.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn dry_run_saga(
+        &self,
+        ask: SagaAsk,
+    ) -> Result<Judged<Result<(DrySaga, Option<Answers>), SagaRejection>>, RequestError> {
+        let (dry, answers, as_of) = self.dry_driven(DrivenAsk::Saga(ask)).await?;
+        let DryDriven::Saga(dry) = dry else { unreachable!("sagas were asked for") };
+        Ok(Judged { what: dry.map(|dry| (dry, answers)), as_of })
+    }
+
+    async fn dry_driven(
+        &self,
+        ask: DrivenAsk,
+    ) -> Result<(DryDriven, Option<Answers>, Lsn), RequestError> {
+        self.check_disk()?;
+        let (ask, mut original) = (Arc::new(ask), None);
+        loop {
+            let concerning = Concerning::Driven { ask: Arc::clone(&ask), original };
+            let copied = self.read(|reply| Read::Copies { concerning, reply }).await?.what;
+            let Copied { excerpt, accounts, unread, driven } = copied;
+            let driven = driven.expect("it was asked for");
+            let requests = driven_request(driven.request(), original);
+            if !unread.is_empty() {
+                // What would be asked for may be another by then; so its original is looked at again.
+                let read = with_originals(&self.shared, requests, unread).await?;
+                original = read.first().and_then(|request| request.refund()?.original);
+                continue;
+            }
+            let as_of = excerpt.as_of();
+            if requests.is_empty() {
+                return Ok((driven, None, as_of));
+            }
+            let judged = self.judge(excerpt, accounts, requests).await?;
+            return Ok((driven, Some(judged.answers), as_of));
+        }
+    }
+
+    /// What would become of defining a schedule of fees. The inner error says why it cannot be.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn dry_run_fee(
+        &self,
+        schedule: Schedule,
+    ) -> Result<Judged<Result<DryFee, FeeFault>>, RequestError> {
+        self.dry_fee(FeeChange::Define(schedule)).await
+    }
+
+    /// What would become of attaching the schedule of fees of this name, or none any more. The inner
+    /// error says why it cannot be.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn dry_run_attached_fee(
+        &self,
+        target: FeeTarget,
+        name: Option<String>,
+    ) -> Result<Judged<Result<DryFee, FeeFault>>, RequestError> {
+        self.dry_fee(FeeChange::Attach(target, name)).await
+    }
+
+    async fn dry_fee(
+        &self,
+        change: FeeChange,
+    ) -> Result<Judged<Result<DryFee, FeeFault>>, RequestError> {
+        self.check_disk()?;
+        let found = self.read(|reply| Read::DryFee { change, reply }).await?;
+        Ok(Judged { what: found.what, as_of: found.lsn })
     }
 
     /// What would become of opening accounts, in order. The LSN of one that would be new is

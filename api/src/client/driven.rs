@@ -16,7 +16,7 @@ fn saga(answer: proto::SagaResponse) -> Result<proto::Saga, ClientError> {
 }
 
 fn change(id: ScheduleId) -> proto::ChangeScheduleRequest {
-    proto::ChangeScheduleRequest { id: id.low(), id_high: id.high() }
+    proto::ChangeScheduleRequest { id: id.low(), id_high: id.high(), dry_run: false }
 }
 
 impl Client {
@@ -29,7 +29,7 @@ impl Client {
         &self,
         definition: proto::ScheduleDefinition,
     ) -> Result<proto::Schedule, ClientError> {
-        let request = proto::CreateScheduleRequest { definition: Some(definition) };
+        let request = proto::CreateScheduleRequest { definition: Some(definition), dry_run: false };
         schedule(self.schedules.clone().create_schedule(request).await?.into_inner())
     }
 
@@ -90,7 +90,8 @@ impl Client {
         id: ScheduleId,
         run: u64,
     ) -> Result<proto::Schedule, ClientError> {
-        let request = proto::RunScheduleRequest { id: id.low(), id_high: id.high(), run };
+        let (id, id_high) = (id.low(), id.high());
+        let request = proto::RunScheduleRequest { id, id_high, run, dry_run: false };
         schedule(self.schedules.clone().run_schedule(request).await?.into_inner())
     }
 
@@ -103,7 +104,7 @@ impl Client {
         &self,
         definition: proto::SagaDefinition,
     ) -> Result<proto::Saga, ClientError> {
-        let request = proto::StartSagaRequest { definition: Some(definition) };
+        let request = proto::StartSagaRequest { definition: Some(definition), dry_run: false };
         saga(self.sagas.clone().start_saga(request).await?.into_inner())
     }
 
@@ -120,7 +121,8 @@ impl Client {
         note: &str,
     ) -> Result<proto::Saga, ClientError> {
         let (id, id_high) = (id.low(), id.high());
-        let request = proto::AnswerSagaRequest { id, id_high, step, done, note: note.to_owned() };
+        let note = note.to_owned();
+        let request = proto::AnswerSagaRequest { id, id_high, step, done, note, dry_run: false };
         saga(self.sagas.clone().answer_saga(request).await?.into_inner())
     }
 
@@ -130,7 +132,8 @@ impl Client {
     /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
     pub async fn abort_saga(&self, id: SagaId, note: &str) -> Result<proto::Saga, ClientError> {
         let (id, id_high) = (id.low(), id.high());
-        let request = proto::AbortSagaRequest { id, id_high, note: note.to_owned() };
+        let note = note.to_owned();
+        let request = proto::AbortSagaRequest { id, id_high, note, dry_run: false };
         saga(self.sagas.clone().abort_saga(request).await?.into_inner())
     }
 
@@ -149,6 +152,7 @@ impl Client {
             id_high: id.high(),
             resolution: resolution.into(),
             note: note.to_owned(),
+            dry_run: false,
         };
         saga(self.sagas.clone().resolve_saga(request).await?.into_inner())
     }

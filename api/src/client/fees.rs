@@ -10,7 +10,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`]: `NotFound` and `FailedPrecondition` as the interface says.
     pub async fn define_fee(&self, schedule: proto::FeeSchedule) -> Result<u64, ClientError> {
-        let request = proto::DefineFeeRequest { schedule: Some(schedule) };
+        let schedule = Some(schedule);
+        let request = proto::DefineFeeRequest { schedule, ..Default::default() };
         Ok(self.operator.clone().define_fee(request).await?.into_inner().lsn)
     }
 
@@ -23,7 +24,8 @@ impl Client {
         target: proto::FeeTarget,
         name: &str,
     ) -> Result<u64, ClientError> {
-        let request = proto::AttachFeeRequest { target: Some(target), name: name.to_owned() };
+        let (target, name) = (Some(target), name.to_owned());
+        let request = proto::AttachFeeRequest { target, name, dry_run: false };
         Ok(self.operator.clone().attach_fee(request).await?.into_inner().lsn)
     }
 

@@ -3,16 +3,19 @@
 mod sagas;
 mod schedules;
 
-pub use sagas::{answer, resolution, saga_state, saga_to_proto, start};
-pub use schedules::{schedule, schedule_status, schedule_to_proto};
+pub use sagas::{answer, dry_saga, resolution, saga_state, saga_to_proto, start};
+pub use schedules::{dry_schedule, schedule, schedule_status, schedule_to_proto};
 
+use super::explain::Told;
 use super::transfers::{kind_from_proto, kind_to_proto};
-use super::{MoneyReader, amount_text, zero_id};
+use super::{MoneyReader, amount_text, outcomes, zero_id};
 use crate::proto;
 use crate::violation::{Place, Violations};
+use ducat_actors::handle::Answers;
 use ducat_engine::driven::DrivenEvent;
 use ducat_engine::ids::{AccountId, SagaId, ScheduleId};
 use ducat_engine::money::{Currencies, CurrencyId, Minor};
+use ducat_engine::request::Request;
 use ducat_engine::sagas::{SagaChange, SagaEvent};
 use ducat_engine::schedules::{Payment, ScheduleChange, ScheduleEvent};
 
@@ -91,6 +94,22 @@ impl<'c> Reader<'c> {
         let (debit, credit, kind) = (debit?, credit?, kind?);
         Some(Payment { debit, credit, amount, currency: Some(currency), kind })
     }
+}
+
+/// What a request that would be asked for would come to. Where its owner is not there yet, nobody knows
+/// its id, which follows from the owner's place in the journal.
+fn dry_outcome(
+    request: Option<&Request>,
+    answers: Option<&Answers>,
+    is_there: bool,
+    currencies: &Currencies,
+) -> Option<proto::Outcome> {
+    let (request, answers) = (request?, answers?);
+    let (hold, refund, terms) = (answers.hold(0), answers.refund(0), answers.terms(0));
+    let told = Told { hold, refund, terms, fee: answers.fee(0) };
+    let outcome = outcomes::one(answers.outcomes.first()?, told, request, currencies);
+    let outcome = proto::Outcome { dry_run: true, ..outcome };
+    Some(if is_there { outcome } else { proto::Outcome { id: 0, id_high: 0, ..outcome } })
 }
 
 /// Nanoseconds of this many units.

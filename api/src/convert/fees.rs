@@ -6,9 +6,9 @@ use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::FeedEvent;
 use ducat_actors::handle::{FeeAttached, FeesPage};
-use ducat_engine::coordinator::FeeTarget;
-use ducat_engine::fees::{FeeNote, FeeRule, Rounding, Schedule, Target, Tier};
-use ducat_engine::ids::AccountId;
+use ducat_engine::coordinator::{DryFee, FeeTarget};
+use ducat_engine::fees::{FeeNote, FeeRule, Rounding, Schedule, Target, Tier, assess};
+use ducat_engine::ids::{AccountId, Lsn};
 use ducat_engine::money::{Currencies, Currency, format_minor};
 use ducat_engine::record::{FeeDid, FeeEvent, FeeLeg};
 use ducat_engine::rejection::Rejection;
@@ -133,6 +133,58 @@ pub fn quoted(
             violations.into_result((kind, account, amount, currency))
         }
         _ => Err(violations),
+    }
+}
+
+/// What would be due by a schedule for an amount, as a text; empty for an empty amount.
+///
+/// # Errors
+/// What is wrong with the amount.
+pub fn example(
+    amount: &str,
+    schedule: &Schedule,
+    currencies: &Currencies,
+) -> Result<String, Violations> {
+    let currency = currencies.by_id(schedule.currency).filter(|_| !amount.is_empty());
+    let Some(currency) = currency else { return Ok(String::new()) };
+    let mut violations = Violations::default();
+    let field = "example_amount";
+    let minor = amount_text(amount, &currency, Place::Request, field, &mut violations);
+    match minor {
+        Some(minor) => violations.into_result(text(assess(&schedule.rule, minor), Some(&currency))),
+        None => Err(violations),
+    }
+}
+
+/// What would become of a definition, judged as of this event, and of the fee of an example.
+#[must_use]
+pub fn dry_definition(
+    dry: &DryFee,
+    example_fee: String,
+    as_of: Lsn,
+    currencies: &Currencies,
+) -> proto::DefineFeeResponse {
+    let before = dry.before.as_ref();
+    proto::DefineFeeResponse {
+        lsn: 0,
+        dry_run: true,
+        dry_run_lsn: as_of.0,
+        changed: dry.changed,
+        replaces: before.map(|(number, before)| schedule_to_proto(*number, before, currencies)),
+        example_fee,
+    }
+}
+
+/// What would become of attaching or detaching, judged as of this event.
+#[must_use]
+pub fn dry_attachment(dry: &DryFee, as_of: Lsn) -> proto::AttachFeeResponse {
+    let name = dry.before.as_ref().map(|(_, before)| before.name.clone());
+    proto::AttachFeeResponse {
+        lsn: 0,
+        dry_run: true,
+        dry_run_lsn: as_of.0,
+        changed: dry.changed,
+        replaces: name.unwrap_or_default(),
     }
 }
 

@@ -55,6 +55,15 @@ pub struct FeeQuote {
     pub currency: CurrencyId,
 }
 
+/// What would become of a change of schedules.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DryFee {
+    /// Whether anything would change.
+    pub changed: bool,
+    /// What is there: the schedule of that name, or the one that is attached, with its number.
+    pub before: Option<(u32, Schedule)>,
+}
+
 /// What holds are for, where they say so.
 type Placed = HashMap<TransferId, Option<TransferKind>>;
 
@@ -75,8 +84,7 @@ impl Coordinator {
     /// [`FeeFault`]; nothing changed then.
     pub fn define_fee(&mut self, schedule: Schedule) -> FeeChanged {
         let slot = self.check_fee(&schedule)?;
-        let before = self.fees.find(&schedule.name).and_then(|number| self.fees.get(number));
-        if before == Some(&schedule) {
+        if self.fee_named(&schedule.name).map(|(_, before)| before) == Some(&schedule) {
             return Ok(None);
         }
         self.fees.define(schedule.clone(), slot);
@@ -106,6 +114,27 @@ impl Coordinator {
     /// # Errors
     /// [`FeeFault`]; nothing changed then.
     pub fn attach_fee(&mut self, target: FeeTarget, name: Option<&str>) -> FeeChanged {
+        let (target, schedule) = self.attachment(target, name)?;
+        if self.fees.attached_to(target) == schedule {
+            return Ok(None);
+        }
+        self.fees.attach(target, schedule);
+        let event = FeeEvent::Attached { target, schedule };
+        Ok(Some((self.next_event(), Record::FeeEvent(Box::new(event)))))
+    }
+
+    /// The schedule of this name, and its number.
+    fn fee_named(&self, name: &str) -> Option<(u32, &Schedule)> {
+        let number = self.fees.find(name)?;
+        Some((number, self.fees.get(number)?))
+    }
+
+    /// To what the schedule of this name, or none, is to be attached, and its number.
+    fn attachment(
+        &self,
+        target: FeeTarget,
+        name: Option<&str>,
+    ) -> Result<(Target, Option<u32>), FeeFault> {
         let (target, held_in) = match target {
             FeeTarget::Kind(kind, currency) => {
                 if self.currencies.by_id(currency).is_none() {
@@ -121,12 +150,33 @@ impl Coordinator {
         let find = |name| self.fees.find(name).ok_or(FeeFault::ScheduleUnknown);
         let schedule = name.map(find).transpose()?;
         self.check_attached(target, held_in, schedule)?;
-        if self.fees.attached_to(target) == schedule {
-            return Ok(None);
-        }
-        self.fees.attach(target, schedule);
-        let event = FeeEvent::Attached { target, schedule };
-        Ok(Some((self.next_event(), Record::FeeEvent(Box::new(event)))))
+        Ok((target, schedule))
+    }
+
+    /// What would become of a definition; nothing is done.
+    ///
+    /// # Errors
+    /// [`FeeFault`], as when it is meant.
+    pub fn dry_run_fee(&self, schedule: &Schedule) -> Result<DryFee, FeeFault> {
+        self.check_fee(schedule)?;
+        let before = self.fee_named(&schedule.name).map(|(at, before)| (at, before.clone()));
+        let changed = before.as_ref().map(|(_, before)| before) != Some(schedule);
+        Ok(DryFee { changed, before })
+    }
+
+    /// What would become of attaching the schedule of this name, or none any more; nothing is done.
+    ///
+    /// # Errors
+    /// [`FeeFault`], as when it is meant.
+    pub fn dry_run_attached_fee(
+        &self,
+        target: FeeTarget,
+        name: Option<&str>,
+    ) -> Result<DryFee, FeeFault> {
+        let (target, schedule) = self.attachment(target, name)?;
+        let before = self.fees.attached_to(target);
+        let named = |number| Some((number, self.fees.get(number)?.clone()));
+        Ok(DryFee { changed: before != schedule, before: before.and_then(named) })
     }
 
     fn check_attached(

@@ -83,15 +83,9 @@ impl Coordinator {
         now_ns: u64,
     ) -> Result<Option<(Lsn, Record)>, ScheduleRejection> {
         let id = definition.id;
-        if let Some(known) = self.driven.schedules.get(id) {
-            return known.check_same(&definition).map(|()| None);
-        }
-        if self.driven.schedules.is_full() {
-            return Err(ScheduleRejection::Full(super::KEPT_MAX));
-        }
         let time_ns = self.time(now_ns);
-        let what = definition.define(time_ns)?;
-        Ok(Some(self.decide_schedule(id, what, time_ns)))
+        let what = self.driven.definition(definition, time_ns)?;
+        Ok(what.map(|what| self.decide_schedule(id, what, time_ns)))
     }
 
     /// Pauses, resumes, cancels or runs a schedule. `None` where it is so already.
@@ -105,8 +99,7 @@ impl Coordinator {
         now_ns: u64,
     ) -> Result<Option<(Lsn, Record)>, ScheduleRejection> {
         let time_ns = self.time(now_ns);
-        let schedule = self.driven.schedules.get(id).ok_or(ScheduleRejection::Unknown)?;
-        let what = schedule.command(command, time_ns)?;
+        let what = self.driven.schedule_command(id, command, time_ns)?;
         Ok(what.map(|what| self.decide_schedule(id, what, time_ns)))
     }
 
@@ -120,19 +113,9 @@ impl Coordinator {
         now_ns: u64,
     ) -> Result<Option<(Lsn, Record)>, SagaRejection> {
         let id = definition.id;
-        if let Some(known) = self.driven.sagas.get(id) {
-            return match known.definition == definition {
-                true => Ok(None),
-                false => Err(SagaRejection::ExistsDifferent),
-            };
-        }
-        if self.driven.sagas.is_full() {
-            return Err(SagaRejection::Full(super::KEPT_MAX));
-        }
-        definition.check()?;
         let time_ns = self.time(now_ns);
-        let what = SagaChange::Started { definition: Box::new(definition) };
-        Ok(Some(self.decide_saga(id, what, time_ns)))
+        let what = self.driven.start(definition)?;
+        Ok(what.map(|what| self.decide_saga(id, what, time_ns)))
     }
 
     /// Answers or resolves a saga. `None` where it was answered so before.
@@ -146,8 +129,7 @@ impl Coordinator {
         now_ns: u64,
     ) -> Result<Option<(Lsn, Record)>, SagaRejection> {
         let time_ns = self.time(now_ns);
-        let saga = self.driven.sagas.get(id).ok_or(SagaRejection::Unknown)?;
-        let what = saga.command(command, time_ns)?;
+        let what = self.driven.saga_command(id, command, time_ns)?;
         Ok(what.map(|what| self.decide_saga(id, what, time_ns)))
     }
 
@@ -209,6 +191,60 @@ impl Coordinator {
         let followed = self.driven.follow(lsn, time_ns, &event);
         assert_eq!(followed, Ok(()), "what is decided can be followed: {event:?}");
         (lsn, Record::Driven(Box::new(event)))
+    }
+}
+
+/// What is asked for, judged: the change that it comes to, `None` where it is so already.
+impl Driven {
+    pub(super) fn definition(
+        &self,
+        definition: Definition,
+        time_ns: u64,
+    ) -> Result<Option<ScheduleChange>, ScheduleRejection> {
+        if let Some(known) = self.schedules.get(definition.id) {
+            return known.check_same(&definition).map(|()| None);
+        }
+        if self.schedules.is_full() {
+            return Err(ScheduleRejection::Full(super::KEPT_MAX));
+        }
+        definition.define(time_ns).map(Some)
+    }
+
+    pub(super) fn schedule_command(
+        &self,
+        id: ScheduleId,
+        command: ScheduleCommand,
+        time_ns: u64,
+    ) -> Result<Option<ScheduleChange>, ScheduleRejection> {
+        let schedule = self.schedules.get(id).ok_or(ScheduleRejection::Unknown)?;
+        schedule.command(command, time_ns)
+    }
+
+    pub(super) fn start(
+        &self,
+        definition: SagaDefinition,
+    ) -> Result<Option<SagaChange>, SagaRejection> {
+        if let Some(known) = self.sagas.get(definition.id) {
+            return match known.definition == definition {
+                true => Ok(None),
+                false => Err(SagaRejection::ExistsDifferent),
+            };
+        }
+        if self.sagas.is_full() {
+            return Err(SagaRejection::Full(super::KEPT_MAX));
+        }
+        definition.check()?;
+        Ok(Some(SagaChange::Started { definition: Box::new(definition) }))
+    }
+
+    pub(super) fn saga_command(
+        &self,
+        id: SagaId,
+        command: SagaCommand,
+        time_ns: u64,
+    ) -> Result<Option<SagaChange>, SagaRejection> {
+        let saga = self.sagas.get(id).ok_or(SagaRejection::Unknown)?;
+        saga.command(command, time_ns)
     }
 }
 

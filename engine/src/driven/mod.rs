@@ -15,9 +15,11 @@
 //! awaited. See `docs/adr/0028` and `docs/adr/0029`.
 
 mod commands;
+mod dry_run;
 mod store;
 
 pub use commands::Begun;
+pub use dry_run::{DrySaga, DrySchedule, SagaAsk, ScheduleAsk, UPCOMING_MAX};
 pub(crate) use store::{DrivenPart, Drives, Store};
 pub use store::{DrivenPiece, FINISHED_KEPT, KEPT_MAX, PIECE_DRIVEN};
 
@@ -146,20 +148,29 @@ impl Driven {
         time_ns: u64,
         event: &ScheduleEvent,
     ) -> Result<(), &'static str> {
-        let known = self.schedules.get(event.id);
-        let schedule = match (&event.what, known) {
+        let schedule = self.schedule_after(lsn, time_ns, event)?;
+        self.set_schedule(schedule);
+        Ok(())
+    }
+
+    /// A schedule as the event leaves it.
+    fn schedule_after(
+        &self,
+        lsn: Lsn,
+        time_ns: u64,
+        event: &ScheduleEvent,
+    ) -> Result<Schedule, &'static str> {
+        match (&event.what, self.schedules.get(event.id)) {
             (ScheduleChange::Defined { definition, first }, None) if definition.id == event.id => {
-                Schedule::defined(lsn, (**definition).clone(), *first)
+                Ok(Schedule::defined(lsn, (**definition).clone(), *first))
             }
-            (_, None) => return Err("there is no such schedule"),
+            (_, None) => Err("there is no such schedule"),
             (change, Some(known)) => {
                 let mut schedule = (**known).clone();
                 schedule.follow(lsn, time_ns, change)?;
-                schedule
+                Ok(schedule)
             }
-        };
-        self.set_schedule(schedule);
-        Ok(())
+        }
     }
 
     fn saga_event(
@@ -168,21 +179,25 @@ impl Driven {
         time_ns: u64,
         event: &SagaEvent,
     ) -> Result<(), &'static str> {
-        let known = self.sagas.get(event.id);
-        let saga = match (&event.what, known) {
+        let saga = self.saga_after(lsn, time_ns, event)?;
+        self.set_saga(saga);
+        Ok(())
+    }
+
+    /// A saga as the event leaves it.
+    fn saga_after(&self, lsn: Lsn, time_ns: u64, event: &SagaEvent) -> Result<Saga, &'static str> {
+        match (&event.what, self.sagas.get(event.id)) {
             (SagaChange::Started { definition }, None) if definition.id == event.id => {
                 definition.check().map_err(|_| "no saga can be so")?;
-                Saga::started(lsn, time_ns, (**definition).clone())
+                Ok(Saga::started(lsn, time_ns, (**definition).clone()))
             }
-            (_, None) => return Err("there is no such saga"),
+            (_, None) => Err("there is no such saga"),
             (change, Some(known)) => {
                 let mut saga = (**known).clone();
                 saga.follow(lsn, time_ns, change)?;
-                saga
+                Ok(saga)
             }
-        };
-        self.set_saga(saga);
-        Ok(())
+        }
     }
 
     /// Takes in an event.

@@ -1,13 +1,15 @@
 //! Sagas between the wire and the engine. Shapes are checked here; what a saga can be, the engine
 //! says.
 
-use super::{MILLISECOND_NS, Reader, amount_to_proto, nanos, payment_to_proto};
+use super::{MILLISECOND_NS, Reader, amount_to_proto, dry_outcome, nanos, payment_to_proto};
 use crate::convert::zero_id;
 use crate::proto::{
     self, SagaFailure, SagaResolution, SagaStepState, SagaUndo, saga_step::Action as ActionProto,
 };
 use crate::violation::{Place, Violations};
-use ducat_engine::ids::SagaId;
+use ducat_actors::handle::Answers;
+use ducat_engine::driven::DrySaga;
+use ducat_engine::ids::{Lsn, SagaId};
 use ducat_engine::money::Currencies;
 use ducat_engine::sagas::{
     Action, Answer, BackOff, Failure, Resolution, Saga, SagaCommand, SagaDefinition, SagaState,
@@ -235,6 +237,30 @@ pub fn saga_to_proto(saga: &Saga, currencies: &Currencies) -> proto::Saga {
     (message.step, message.attempt) = (u32::from(step), u32::from(attempt));
     message.until_ns = until_ns;
     message
+}
+
+/// What would become of something asked of sagas, judged as of this event.
+#[must_use]
+pub fn dry_saga(
+    dry: &DrySaga,
+    answers: Option<&Answers>,
+    as_of: Lsn,
+    currencies: &Currencies,
+) -> proto::SagaResponse {
+    let mut saga = saga_to_proto(&dry.saga, currencies);
+    let there = |lsn: u64| if lsn > as_of.0 { 0 } else { lsn };
+    (saga.started_lsn, saga.changed_lsn) = (there(saga.started_lsn), there(saga.changed_lsn));
+    for step in &mut saga.steps {
+        (step.lsn, step.undone_lsn) = (there(step.lsn), there(step.undone_lsn));
+    }
+    let is_there = dry.saga.started_lsn <= as_of;
+    proto::SagaResponse {
+        saga: Some(saga),
+        changed: dry.changed,
+        dry_run: true,
+        dry_run_lsn: as_of.0,
+        request: dry_outcome(dry.request.as_ref(), answers, is_there, currencies),
+    }
 }
 
 fn definition_to_proto(

@@ -1,11 +1,13 @@
 //! Schedules between the wire and the engine. Shapes are checked here; what a calendar can be, the
 //! engine says.
 
-use super::{MILLISECOND_NS, Reader, SECOND_NS, nanos, payment_to_proto};
+use super::{MILLISECOND_NS, Reader, SECOND_NS, dry_outcome, nanos, payment_to_proto};
 use crate::convert::zero_id;
 use crate::proto::{self, RunState, ScheduleStatus, schedule_calendar::Rule as RuleProto};
 use crate::violation::Violations;
-use ducat_engine::ids::ScheduleId;
+use ducat_actors::handle::Answers;
+use ducat_engine::driven::DrySchedule;
+use ducat_engine::ids::{Lsn, ScheduleId};
 use ducat_engine::money::Currencies;
 use ducat_engine::request::NEVER_NS;
 use ducat_engine::schedules::calendar::{Calendar, HOLIDAYS_MAX, Roll, Rule, SATURDAY_SUNDAY};
@@ -202,6 +204,29 @@ pub fn schedule_to_proto(schedule: &Schedule, currencies: &Currencies) -> proto:
         runs_begun: schedule.last_run,
         runs: schedule.runs.iter().map(run_to_proto).chain(running).collect(),
         defined_lsn: schedule.defined_lsn.0,
+    }
+}
+
+/// What would become of something asked of schedules, judged as of this event.
+#[must_use]
+pub fn dry_schedule(
+    dry: &DrySchedule,
+    answers: Option<&Answers>,
+    as_of: Lsn,
+    currencies: &Currencies,
+) -> proto::ScheduleResponse {
+    let mut schedule = schedule_to_proto(&dry.schedule, currencies);
+    let is_there = dry.schedule.defined_lsn <= as_of;
+    if !is_there {
+        schedule.defined_lsn = 0;
+    }
+    proto::ScheduleResponse {
+        schedule: Some(schedule),
+        changed: dry.changed,
+        dry_run: true,
+        dry_run_lsn: as_of.0,
+        upcoming_ns: dry.upcoming.clone(),
+        transfer: dry_outcome(dry.request.as_ref(), answers, is_there, currencies),
     }
 }
 
