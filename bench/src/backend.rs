@@ -143,6 +143,7 @@ pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
         binary: own.ducat.clone(),
         data: directory.join("data"),
         durability: own.durability,
+        encrypt: own.encrypt,
         arguments: own.serve_arguments.clone(),
     }
 }

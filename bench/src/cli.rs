@@ -156,6 +156,9 @@ pub struct ServerArgs {
     /// What the answers of our own server survive; `none` is for finding limits.
     #[arg(long, value_enum, default_value_t = Durability::PowerLoss)]
     pub durability: Durability,
+    /// Encrypt what our own server writes, under a master key made for the run.
+    #[arg(long)]
+    pub encrypt: bool,
     /// One more argument for `ducat serve`, such as --serve-arg=--partitions=2. Repeatable.
     #[arg(long = "serve-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub serve_arguments: Vec<String>,

@@ -15,3 +15,4 @@ mod past;
 mod proof;
 mod snapshots;
 mod support;
+mod vault;

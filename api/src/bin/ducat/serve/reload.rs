@@ -1,6 +1,7 @@
 //! SIGHUP: what can be read again while serving is read again. All of it is read before any of it
 //! is used, so that a mistake leaves everything as it was.
 
+use super::encryption::Rotation;
 use super::security::SecurityArgs;
 use crate::causes::with_causes;
 use crate::config::{self, File};
@@ -26,6 +27,8 @@ pub struct Reloader {
     pub guard: Option<Arc<Guard>>,
     /// How much each caller may ask for.
     pub limits: Arc<Limits>,
+    /// The ledger's keys, if it is encrypted.
+    pub rotation: Option<Rotation>,
 }
 
 impl Reloader {
@@ -59,6 +62,9 @@ impl Reloader {
         let grants_something = self.security.asks_who(file.as_ref());
         if self.guard.is_some() && !grants_something {
             return Err(Failure::usage("nothing would be granted to anybody any more"));
+        }
+        if let Some(rotation) = &self.rotation {
+            rotation.reload()?;
         }
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| Failure::usage(with_causes(&error)))?;
