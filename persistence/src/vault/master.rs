@@ -222,14 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_comes_from_a_command() {
-        let key = MasterKey::from_command(&format!("echo {HEX}")).expect("a key");
-        assert_eq!(key.name(), MasterKey::parse(HEX, "x").expect("a key").name());
-        let error = MasterKey::from_command("echo lost >&2; exit 3").expect_err("it failed");
-        assert!(crate::with_causes(&error).contains("lost"), "{error:?}");
-    }
-
-    #[test]
     fn wrapped_keys_open_under_their_master_key_and_context_alone() {
         let (master, other) =
             (MasterKey::random().expect("random"), MasterKey::random().expect("r"));

@@ -198,34 +198,3 @@ fn wait(child: &mut Child) -> Result<std::process::ExitStatus, WrapError> {
         std::thread::sleep(Duration::from_millis(2));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A key service whose master key is "reverse the line".
-    const SERVICE: &str = "f() { case $1 in id) echo reverse;; wrap) head -n1 | rev | base64 -w0;; \
-                           unwrap) test \"$2\" = reverse || exit 4; head -n1 | base64 -d | rev;; \
-                           esac; }; f";
-
-    #[test]
-    fn a_key_service_wraps_and_unwraps() {
-        let service = KeyService::new(SERVICE);
-        assert_eq!(service.id().expect("a name"), "reverse");
-        let secret = Secret::new([9; 32]);
-        let wrapped = service.wrap(&secret, b"context").expect("wraps");
-        assert_eq!(*service.unwrap("reverse", &wrapped, b"context").expect("unwraps"), *secret);
-        let refused = service.unwrap("other name", &wrapped, b"context").expect_err("not its key");
-        assert!(refused.to_string().contains("exit status: 4"), "{refused}");
-    }
-
-    #[test]
-    fn a_command_that_prints_something_else_is_refused() {
-        let garbage = KeyService::new("echo 'not base64!' #");
-        assert!(matches!(garbage.wrap(&Secret::default(), b""), Err(WrapError::Printed(_))));
-        assert!(matches!(garbage.id(), Err(WrapError::Printed(_))));
-        let short = KeyService::new("echo QUJD #");
-        let error = short.unwrap("x", b"y", b"").expect_err("three bytes are no key");
-        assert!(!error.to_string().contains("QUJD"), "{error}");
-    }
-}

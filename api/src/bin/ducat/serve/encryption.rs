@@ -5,7 +5,7 @@ use crate::exit::Failure;
 use crate::vault::{self, MasterKeyArgs};
 use clap::{Args, ValueEnum};
 use ducat_persistence::vault::KeysFile;
-use ducat_persistence::witness::lies_in;
+use ducat_persistence::witness::key::lies_in;
 use ducat_persistence::{Vault, VaultError};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::path::{Path, PathBuf};
