@@ -5,10 +5,11 @@ use ducat_actors::replay::ReplayFailed;
 use ducat_actors::snapshots::rebuild::RebuildError;
 use ducat_engine::ids::ShardId;
 use ducat_persistence::snapshot::SnapshotStore;
+use ducat_persistence::vault::{KeyWrapper, WrapError};
 use ducat_persistence::with_causes;
 use ducat_persistence::{
     ArchiveStore, ArchivedJournal, DataDir, DataDirError, Journal, JournalError, LedgerId,
-    MemoryJournal, Origin, RawError, RawJournal, SledJournal, SledOptions,
+    MemoryJournal, Origin, RawError, RawJournal, SledJournal, SledOptions, Vault, VaultError,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct OpenJournal {
     pub snapshots: Option<SnapshotStore>,
     /// Its archive, or why that cannot be used; a journal in memory has none.
     pub archive: Option<Result<Arc<ArchiveStore>, String>>,
+    /// Its keys, if it is encrypted.
+    pub vault: Option<Vault>,
 }
 
 /// Why a data directory could not be opened.
@@ -53,12 +56,26 @@ impl OpenError {
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         match self {
+            Self::DataDir(DataDirError::Keys(error)) => is_keys_damage(error),
             Self::DataDir(error) => {
                 matches!(error, DataDirError::Format { .. } | DataDirError::Mark(_))
             }
             Self::Journal(error) => error.is_damage(),
         }
     }
+}
+
+/// Whether the ledger's wrapped keys are not what was written, rather than the master key another.
+#[must_use]
+pub const fn is_keys_damage(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::Missing(_)
+            | VaultError::Damaged(_)
+            | VaultError::OtherLedger { .. }
+            | VaultError::Lost { .. }
+            | VaultError::Wrap { source: WrapError::Changed, .. }
+    )
 }
 
 /// Whether a replay failed because of what is in the journal, not because it cannot be read.
@@ -102,6 +119,8 @@ pub struct Opening {
     pub segment_bytes_max: Option<u64>,
     /// Where the archive lies, if not in the directory itself.
     pub archive_dir: Option<PathBuf>,
+    /// Who wraps the ledger's keys. With it, a ledger that is not encrypted becomes so.
+    pub keys: Option<Arc<dyn KeyWrapper>>,
 }
 
 /// As [`create_or_open`], as it is asked for.
@@ -109,7 +128,7 @@ pub struct Opening {
 /// # Errors
 /// [`OpenError`].
 pub fn create_or_open_with(data_dir: &Path, opening: Opening) -> Result<OpenJournal, OpenError> {
-    open(DataDir::create_or_open(data_dir)?, opening)
+    open(DataDir::create_or_open_with(data_dir, opening.keys.as_deref())?, opening)
 }
 
 /// The ledger in this directory, which must be there; held until the journal is dropped.
@@ -117,7 +136,15 @@ pub fn create_or_open_with(data_dir: &Path, opening: Opening) -> Result<OpenJour
 /// # Errors
 /// [`OpenError`].
 pub fn open_existing(data_dir: &Path) -> Result<OpenJournal, OpenError> {
-    open(DataDir::open_existing(data_dir)?, Opening::default())
+    open_existing_with(data_dir, Opening::default())
+}
+
+/// As [`open_existing`], as it is asked for.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_existing_with(data_dir: &Path, opening: Opening) -> Result<OpenJournal, OpenError> {
+    open(DataDir::open_existing_with(data_dir, opening.keys.as_deref())?, opening)
 }
 
 fn open(dir: DataDir, opening: Opening) -> Result<OpenJournal, OpenError> {
@@ -128,13 +155,14 @@ fn open(dir: DataDir, opening: Opening) -> Result<OpenJournal, OpenError> {
     let segment_bytes_max = opening.segment_bytes_max.unwrap_or(defaults.segment_bytes_max);
     let sled_options = SledOptions { segment_bytes_max, ..defaults };
     let (ledger, origins) = (dir.ledger(), dir.origins().to_vec());
+    let vault = dir.vault().cloned();
     let snapshots = Some(SnapshotStore::new(&dir, SHARD));
     let archive = ArchiveStore::of(&dir, SHARD).map(Arc::new);
     let journal = Arc::new(SledJournal::open(Arc::new(dir), sled_options)?);
     // What cannot be used stops no start that does not need it.
     let known = archive.as_ref().map(Arc::clone).map_err(|error| with_causes(error));
     let journal = Arc::new(ArchivedJournal::new(journal, archive));
-    Ok(OpenJournal { journal, ledger, origins, snapshots, archive: Some(known) })
+    Ok(OpenJournal { journal, ledger, origins, snapshots, archive: Some(known), vault })
 }
 
 /// The journal of this directory, for reading only: nothing is written to it, and a server may
@@ -143,7 +171,18 @@ fn open(dir: DataDir, opening: Opening) -> Result<OpenJournal, OpenError> {
 /// # Errors
 /// [`OpenError`].
 pub fn open_to_read(data_dir: &Path) -> Result<RawJournal, OpenError> {
-    RawJournal::open(data_dir).map_err(|error| match error {
+    open_to_read_with(data_dir, None)
+}
+
+/// The same with a master key, which an encrypted ledger wants.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_to_read_with(
+    data_dir: &Path,
+    keys: Option<&dyn KeyWrapper>,
+) -> Result<RawJournal, OpenError> {
+    RawJournal::open_with(data_dir, keys).map_err(|error| match error {
         RawError::DataDir(error) => error.into(),
         RawError::Journal(error) => error.into(),
     })
@@ -160,7 +199,15 @@ pub struct Unfinished {
 /// # Errors
 /// [`OpenError`].
 pub fn begin(data_dir: &Path) -> Result<Unfinished, OpenError> {
-    let dir = Arc::new(DataDir::begin(data_dir)?);
+    begin_with(data_dir, None)
+}
+
+/// The same with a master key: the new ledger is encrypted.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn begin_with(data_dir: &Path, keys: Option<&dyn KeyWrapper>) -> Result<Unfinished, OpenError> {
+    let dir = Arc::new(DataDir::begin_with(data_dir, keys)?);
     let journal = SledJournal::open(dir.clone(), SledOptions::default())?;
     Ok(Unfinished { dir, journal })
 }
@@ -202,5 +249,6 @@ pub fn abandon(data_dir: &Path) -> std::io::Result<()> {
 pub fn in_memory() -> std::io::Result<OpenJournal> {
     let ledger = LedgerId::random()?;
     let journal = Arc::new(MemoryJournal::new(ledger));
-    Ok(OpenJournal { journal, ledger, origins: Vec::new(), snapshots: None, archive: None })
+    let (origins, snapshots, archive, vault) = (Vec::new(), None, None, None);
+    Ok(OpenJournal { journal, ledger, origins, snapshots, archive, vault })
 }

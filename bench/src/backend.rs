@@ -148,6 +148,7 @@ pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
         data: directory.join("data"),
         durability: own.durability,
         profile: own.profile,
+        encrypt: own.encrypt,
         arguments: own.serve_arguments.clone(),
     }
 }

@@ -6,9 +6,12 @@ use crate::ledger::Ledger;
 use crate::production::{Production, Profile};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use ducat_api::compose::Opening;
+use ducat_persistence::vault::{KeyWrapper, MasterKey};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it answers (it replays its journal first).
@@ -50,6 +53,8 @@ pub struct ChildOptions {
     pub durability: Durability,
     /// What is asked of its settings.
     pub profile: Profile,
+    /// Whether it encrypts its data, under a master key of its own beside them.
+    pub encrypt: bool,
     /// More arguments for `ducat serve`.
     pub arguments: Vec<String>,
 }
@@ -70,6 +75,10 @@ impl ServerChild {
             Some(binary) => binary.clone(),
             None => beside_ourselves()?,
         };
+        let master_key = key_path(&options.data);
+        if options.encrypt && !master_key.exists() {
+            MasterKey::random()?.write_new(&master_key)?;
+        }
         let ready = options.data.with_extension("address");
         // One of an earlier start would be believed.
         let _ = fs::remove_file(&ready);
@@ -191,6 +200,12 @@ fn serve_arguments(
         "--ready-file".to_owned(),
         ready.display().to_string(),
     ];
+    if options.encrypt {
+        arguments.extend([
+            "--master-key-file".to_owned(),
+            key_path(&options.data).display().to_string(),
+        ]);
+    }
     if options.durability == Durability::None {
         arguments.extend(["--durability=none", "--development"].map(str::to_owned));
     }
@@ -200,6 +215,19 @@ fn serve_arguments(
     }
     arguments.extend(options.arguments.iter().cloned());
     arguments
+}
+
+/// The master key of a server that encrypts, beside its data directory.
+fn key_path(data: &Path) -> PathBuf {
+    data.with_extension("master-key")
+}
+
+/// How the journal below `data` is opened after the run: with its master key, if it has one.
+pub fn opening(data: &Path) -> anyhow::Result<Opening> {
+    let path = key_path(data);
+    let key = path.exists().then(|| MasterKey::read(&path)).transpose()?;
+    let keys = key.map(|key| Arc::new(key) as Arc<dyn KeyWrapper>);
+    Ok(Opening { keys, ..Opening::default() })
 }
 
 /// The server's output, beside its data directory.
@@ -231,6 +259,7 @@ mod tests {
             data: data.join("data"),
             durability: Durability::None,
             profile: Profile::Development,
+            encrypt: false,
             arguments: vec!["--partitions=2".into()],
         }
     }

@@ -162,6 +162,9 @@ pub struct ServerArgs {
     /// certificates, asks for a token with every call, and keeps the audit trail.
     #[arg(long, value_enum, default_value_t = Profile::Development)]
     pub profile: Profile,
+    /// Encrypt what our own server writes, under a master key made for the run.
+    #[arg(long)]
+    pub encrypt: bool,
     /// One more argument for `ducat serve`, such as --serve-arg=--partitions=2. Repeatable.
     #[arg(long = "serve-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub serve_arguments: Vec<String>,

@@ -133,7 +133,7 @@ impl Findings {
 fn open(data: &Path) -> anyhow::Result<OpenJournal> {
     let begun = Instant::now();
     loop {
-        match compose::open_existing(data) {
+        match compose::open_existing_with(data, crate::child::opening(data)?) {
             Err(error) if error.is_in_use() && begun.elapsed() < LET_GO => {
                 std::thread::sleep(Duration::from_millis(10));
             }

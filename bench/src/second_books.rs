@@ -13,7 +13,8 @@ use std::path::Path;
 
 /// Reads the journal below `data`, which no server holds any more.
 pub fn check(data: &Path) -> anyhow::Result<Check> {
-    let opened = compose::open_existing(data).context("open the journal after the run")?;
+    let opened = compose::open_existing_with(data, crate::child::opening(data)?);
+    let opened = opened.context("open the journal after the run")?;
     // Nobody's requests are given.
     let options = Options { complete: false, ..Options::default() };
     let report = check_journal(&History::new(), &*opened.journal, ShardId(0), options)

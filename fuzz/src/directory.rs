@@ -2,7 +2,9 @@
 //! here in memory, as they are it and with their checksums made right.
 
 use ducat_persistence::mark::MarkFile;
-use ducat_persistence::{DataDir, DataDirError};
+use ducat_persistence::vault::KeysFile;
+use ducat_persistence::vault::keys::KEYS;
+use ducat_persistence::{DataDir, DataDirError, VaultError};
 use std::path::Path;
 
 const SLOT_BYTES: usize = 4096;
@@ -48,15 +50,35 @@ fn newest_sequence(bytes: &[u8]) -> u64 {
     bytes.chunks_exact(SLOT_BYTES).map(sequence).max().unwrap_or(0)
 }
 
-/// `FORMAT`. What is accepted names one ledger.
+/// `FORMAT`, and `KEYS`, which is written like it. What is accepted names one ledger.
 pub(crate) fn format(bytes: &[u8]) {
     read_format(bytes);
+    read_keys(bytes);
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Some(body) = text.rfind("crc32c: ")
     {
         let mended = format!("{}crc32c: {:08x}\n", &text[..body], crc32c::crc32c(&bytes[..body]));
         read_format(mended.as_bytes());
+        read_keys(mended.as_bytes());
     }
+}
+
+/// Accepted keys are written back byte for byte.
+fn read_keys(bytes: &[u8]) {
+    HOME.with(|home| {
+        let root = home.path().join("keys");
+        std::fs::create_dir_all(&root).expect("memory takes it");
+        std::fs::write(root.join(KEYS), bytes).expect("memory takes it");
+        match KeysFile::read(&root) {
+            Ok(Some(keys)) => {
+                keys.write(&root).expect("memory takes it");
+                assert_eq!(std::fs::read(root.join(KEYS)).expect("it is there"), bytes);
+            }
+            Ok(None) => panic!("a file that is there"),
+            Err(VaultError::Damaged(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    });
 }
 
 fn read_format(bytes: &[u8]) {
@@ -70,7 +92,8 @@ fn read_format(bytes: &[u8]) {
                 let text = std::str::from_utf8(bytes).expect("what was accepted is text");
                 assert!(text.contains(&ledger), "{ledger} is not in {text:?}");
             }
-            Err(DataDirError::Format { .. }) => {}
+            // One that says it is encrypted has no keys here.
+            Err(DataDirError::Format { .. } | DataDirError::Keys(_)) => {}
             Err(other) => panic!("{other:?}"),
         }
     });

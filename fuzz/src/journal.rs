@@ -7,7 +7,8 @@ use ducat_engine::ledger::Ledger;
 use ducat_persistence::LedgerId;
 use ducat_persistence::archive::{ArchiveFile, FileWriter, Manifest};
 use ducat_persistence::backup;
-use ducat_persistence::frame::{Frame, HEADER_BYTES, seal};
+use ducat_persistence::frame::{Frame, HEADER_BYTES, SEALED_EXTRA_BYTES, seal};
+use ducat_persistence::vault::{KeysFile, MasterKey, Vault};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,6 +32,32 @@ pub(crate) fn frame(bytes: &[u8]) {
     if let Ok(frame) = Frame::parse(&mended) {
         assert_frame_reseals(&frame, &mended);
     }
+    sealed_frame(bytes);
+}
+
+/// The same as a sealed frame, whose checksum is made right: nobody but the key can make one.
+fn sealed_frame(bytes: &[u8]) {
+    assert!(Frame::open(bytes, None).is_err() || Frame::parse(bytes).is_ok());
+    let Some(payload) = bytes.len().checked_sub(HEADER_BYTES + SEALED_EXTRA_BYTES) else { return };
+    let Ok(payload) = u32::try_from(payload) else { return };
+    let mut sealed = bytes.to_vec();
+    sealed[0..4].copy_from_slice(b"DJFR");
+    sealed[4..6].copy_from_slice(&2u16.to_le_bytes());
+    sealed[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&payload.to_le_bytes());
+    // Of a key that is there.
+    sealed[32..36].copy_from_slice(&1u32.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&sealed[..52]), &sealed[56..]);
+    sealed[52..56].copy_from_slice(&crc.to_le_bytes());
+    VAULT.with(|vault| assert!(Frame::open(&sealed, Some(vault)).is_err()));
+}
+
+thread_local! {
+    static VAULT: Vault = {
+        let master = MasterKey::random().expect("random");
+        let path = Path::new("KEYS");
+        let keys = KeysFile::begin(LedgerId::from_bytes([1; 16]), 0, path, &master).expect("made");
+        Vault::unlock(&keys, path, &master).expect("its own master key")
+    };
 }
 
 /// There is one way to write a frame.

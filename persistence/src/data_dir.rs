@@ -9,11 +9,14 @@
 //! DIR/shard-0/snapshots/<LSN>.snap  the state at an LSN
 //! DIR/shard-0/archive/              the journal's oldest part, or a link to where it is
 //! DIR/shard-0/tree                  hashes to go on signing checkpoints with
+//! DIR/KEYS                          the keys of an encrypted ledger, wrapped
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!
 //! `FORMAT` is renamed into place when everything else is durable, so a directory
-//! with it is complete, and one without it was never used.
+//! with it is complete, and one without it was never used. It says whether the ledger is encrypted:
+//! one that is opens with its master key alone, and one that is not becomes encrypted by the first
+//! opening with a key. What was written before stays as it is until it is written again.
 
 use crate::chain::ChainPoint;
 use crate::files::sync_dir;
@@ -21,15 +24,20 @@ use crate::frame::genesis_hash;
 use crate::ledger_id::LedgerId;
 use crate::mark::{Mark, MarkError, MarkFile};
 use crate::origin::Origin;
+use crate::vault::keys::{KEYS, KEYS_LOCK, KEYS_NEW, KeysLock};
+use crate::vault::{KeyWrapper, KeysFile, Vault, VaultError};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use thiserror::Error;
 
 /// The layout's version.
 pub const LAYOUT_VERSION: u32 = 1;
+/// That of an encrypted ledger, which older builds cannot read.
+pub const ENCRYPTED_LAYOUT_VERSION: u32 = 2;
 /// Shards of a ledger, fixed when it is created.
 pub const SHARDS: u32 = 1;
 
@@ -39,6 +47,8 @@ const FORMAT_NEW: &str = "FORMAT.new";
 const LOCK: &str = "LOCK";
 /// Lies in a directory that is being filled: without `FORMAT`, nothing accepts it.
 const RESTORING: &str = "RESTORING";
+/// The line of an encrypted ledger.
+const ENCRYPTED: &str = "encryption: aes-256-gcm\n";
 /// More than `FORMAT` ever has; what is larger is not read.
 const FORMAT_BYTES_MAX: u64 = 4096;
 
@@ -86,6 +96,9 @@ pub enum DataDirError {
         /// Where it was wanted.
         wanted: PathBuf,
     },
+    /// The keys of an encrypted ledger, or the master key that was given, are of no use.
+    #[error(transparent)]
+    Keys(#[from] VaultError),
     /// The mark could not be created.
     #[error(transparent)]
     Mark(#[from] MarkError),
@@ -115,6 +128,7 @@ pub struct DataDir {
     root: PathBuf,
     ledger: LedgerId,
     origins: Vec<Origin>,
+    vault: Option<Vault>,
     _lock: File,
 }
 
@@ -147,49 +161,84 @@ impl Held {
 }
 
 impl DataDir {
-    /// Opens the ledger at `root`, or creates one in a missing or empty directory.
+    /// Opens the ledger at `root`, or creates one in a missing or empty directory, not encrypted.
     ///
     /// # Errors
-    /// [`DataDirError`]: in use, something else's, damaged.
+    /// [`DataDirError`]: in use, something else's, damaged, encrypted.
     pub fn create_or_open(root: &Path) -> Result<Self, DataDirError> {
+        Self::create_or_open_with(root, None)
+    }
+
+    /// The same with a master key: a new ledger is encrypted, one that is not becomes so, one that
+    /// is opens.
+    ///
+    /// # Errors
+    /// As [`Self::create_or_open`]; [`DataDirError::Keys`] when it is another's master key.
+    pub fn create_or_open_with(
+        root: &Path,
+        by: Option<&dyn KeyWrapper>,
+    ) -> Result<Self, DataDirError> {
         fs::create_dir_all(root).map_err(failed("create", root))?;
         if let Some(parent) = root.canonicalize().map_err(failed("find", root))?.parent() {
             sync_dir(parent).map_err(failed("sync", parent))?;
         }
         if root.join(FORMAT).exists() {
-            return Self::open_existing(root);
+            return Self::open_existing_with(root, by);
         }
         refuse_foreign(root)?;
         let lock = take_lock(root)?;
         if root.join(FORMAT).exists() {
             // Somebody else created it between the two looks.
             drop(lock);
-            return Self::open_existing(root);
+            return Self::open_existing_with(root, by);
         }
         let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
         create_shards(root, ledger)?;
-        write_format(root, ledger, &[])?;
-        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), _lock: lock })
+        let vault = by.map(|by| begin_keys(root, ledger, by)).transpose()?;
+        write_format(root, &Format { ledger, origins: Vec::new(), encrypted: vault.is_some() })?;
+        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), vault, _lock: lock })
     }
 
-    /// Opens the ledger at `root`; creates nothing but the lock.
+    /// Opens the ledger at `root`, which is not encrypted; creates nothing but the lock.
     ///
     /// # Errors
     /// [`DataDirError`]; [`DataDirError::NotFound`] when there is none.
     pub fn open_existing(root: &Path) -> Result<Self, DataDirError> {
+        Self::open_existing_with(root, None)
+    }
+
+    /// The same with a master key, by which a ledger that is not encrypted becomes so.
+    ///
+    /// # Errors
+    /// As [`Self::open_existing`]; [`DataDirError::Keys`] when it is another's master key, and then
+    /// nothing has changed.
+    pub fn open_existing_with(
+        root: &Path,
+        by: Option<&dyn KeyWrapper>,
+    ) -> Result<Self, DataDirError> {
         let format = root.join(FORMAT);
         if !format.exists() {
             refuse_foreign(root)?;
             return Err(DataDirError::NotFound(root.to_owned()));
         }
         let lock = take_lock(root)?;
-        let (ledger, origins) = read_format(&format)?;
+        let found = read_format(&format)?;
+        let vault = match by {
+            Some(by) if !found.encrypted => {
+                let vault = begin_keys(root, found.ledger, by)?;
+                write_format(root, &Format { encrypted: true, ..found.clone() })?;
+                tracing::info!(dir = %root.display(), "encrypted from now on");
+                Some(vault)
+            }
+            by => unlock(root, &found, by)?,
+        };
+        let Format { ledger, origins, .. } = found;
         let left = root.join(RESTORING);
         if left.exists() {
             // Complete: only the last step of making it was interrupted.
             fs::remove_file(&left).map_err(failed("remove", &left))?;
         }
-        Ok(Self { root: root.to_owned(), ledger, origins, _lock: lock })
+        Ok(Self { root: root.to_owned(), ledger, origins, vault, _lock: lock })
     }
 
     /// Begins a ledger with a new id in a missing or empty directory, to be filled with
@@ -198,6 +247,14 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Foreign`] when anything is there.
     pub fn begin(root: &Path) -> Result<Self, DataDirError> {
+        Self::begin_with(root, None)
+    }
+
+    /// The same with a master key: the ledger will be encrypted.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; [`DataDirError::Keys`].
+    pub fn begin_with(root: &Path, by: Option<&dyn KeyWrapper>) -> Result<Self, DataDirError> {
         fs::create_dir_all(root).map_err(failed("create", root))?;
         if let Some(entry) = fs::read_dir(root).map_err(failed("list", root))?.next() {
             let name = entry.map_err(failed("list", root))?.file_name();
@@ -215,7 +272,8 @@ impl DataDir {
         let lock = take_lock(root)?;
         let ledger = LedgerId::random().map_err(failed("draw an id for", root))?;
         create_shards(root, ledger)?;
-        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), _lock: lock })
+        let vault = by.map(|by| begin_keys(root, ledger, by)).transpose()?;
+        Ok(Self { root: root.to_owned(), ledger, origins: Vec::new(), vault, _lock: lock })
     }
 
     /// Makes a directory that was [begun](Self::begin) a ledger, durably, with this descent.
@@ -223,7 +281,8 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`]; then it is none.
     pub fn complete(&self, origins: &[Origin]) -> Result<(), DataDirError> {
-        write_format(&self.root, self.ledger, origins)?;
+        let (ledger, origins) = (self.ledger, origins.to_vec());
+        write_format(&self.root, &Format { ledger, origins, encrypted: self.vault.is_some() })?;
         let left = self.root.join(RESTORING);
         fs::remove_file(&left).map_err(failed("remove", &left))?;
         sync_dir(&self.root).map_err(failed("sync", &self.root))
@@ -235,12 +294,30 @@ impl DataDir {
     /// # Errors
     /// As [`Self::open_existing`].
     pub fn peek(root: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
-        let format = root.join(FORMAT);
-        if !format.exists() {
-            refuse_foreign(root)?;
-            return Err(DataDirError::NotFound(root.to_owned()));
-        }
-        read_format(&format)
+        find_format(root).map(|format| (format.ledger, format.origins))
+    }
+
+    /// Whether the ledger at a directory is encrypted. Takes no lock and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn is_encrypted(root: &Path) -> Result<bool, DataDirError> {
+        find_format(root).map(|format| format.encrypted)
+    }
+
+    /// The keys of the ledger at a directory, to read it; `None` when it is not encrypted, whatever
+    /// is given. Takes no lock and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::peek`]; [`DataDirError::Keys`] without its master key.
+    pub fn unlock(root: &Path, by: Option<&dyn KeyWrapper>) -> Result<Option<Vault>, DataDirError> {
+        unlock(root, &find_format(root)?, by)
+    }
+
+    /// The keys, if the ledger is encrypted.
+    #[must_use]
+    pub const fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
     }
 
     /// Where the ledger comes from, the oldest first; empty for one that was begun empty.
@@ -364,7 +441,7 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
                 .to_owned();
             return Err(DataDirError::Format { path: root.join(RESTORING), what });
         }
-        if !matches!(&*name, LOCK | FORMAT_NEW | "shard-0") {
+        if !matches!(&*name, LOCK | FORMAT_NEW | KEYS | KEYS_NEW | KEYS_LOCK | "shard-0") {
             let (path, found) = (root.to_owned(), name.into_owned());
             return Err(DataDirError::Foreign { path, found });
         }
@@ -426,18 +503,89 @@ fn create_shards(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
     Ok(())
 }
 
-fn write_format(root: &Path, ledger: LedgerId, origins: &[Origin]) -> Result<(), DataDirError> {
+/// What `FORMAT` says.
+#[derive(Debug, Clone)]
+struct Format {
+    ledger: LedgerId,
+    origins: Vec<Origin>,
+    encrypted: bool,
+}
+
+fn find_format(root: &Path) -> Result<Format, DataDirError> {
+    let format = root.join(FORMAT);
+    if !format.exists() {
+        refuse_foreign(root)?;
+        return Err(DataDirError::NotFound(root.to_owned()));
+    }
+    read_format(&format)
+}
+
+/// The keys of a ledger, which its `FORMAT` says it has.
+fn unlock(
+    root: &Path,
+    format: &Format,
+    by: Option<&dyn KeyWrapper>,
+) -> Result<Option<Vault>, DataDirError> {
+    if !format.encrypted {
+        return Ok(None);
+    }
+    let keys = KeysFile::read(root)?.ok_or_else(|| VaultError::Missing(root.join(KEYS)))?;
+    let Some(by) = by else {
+        let (path, wanted) = (root.to_owned(), keys.masters().join(", "));
+        return Err(VaultError::Locked { path, wanted }.into());
+    };
+    unlock_file(root, &keys, format.ledger, by).map(Some)
+}
+
+fn unlock_file(
+    root: &Path,
+    keys: &KeysFile,
+    ledger: LedgerId,
+    by: &dyn KeyWrapper,
+) -> Result<Vault, DataDirError> {
+    let path = root.join(KEYS);
+    if keys.ledger != ledger {
+        return Err(VaultError::OtherLedger { path, found: keys.ledger }.into());
+    }
+    Ok(Vault::unlock(keys, &path, by)?)
+}
+
+/// Gives a ledger its first key, durably, before anything is written under it. One that an
+/// interruption left there is taken.
+fn begin_keys(root: &Path, ledger: LedgerId, by: &dyn KeyWrapper) -> Result<Vault, DataDirError> {
+    let _lock = KeysLock::take(root)?;
+    let path = root.join(KEYS);
+    match KeysFile::read(root)? {
+        Some(keys) if keys.ledger == ledger => unlock_file(root, &keys, ledger, by),
+        // Of a creation that was interrupted before it had its `FORMAT`: nothing is under it.
+        _ => {
+            let keys = KeysFile::begin(ledger, now_s(), &path, by)?;
+            keys.write(root)?;
+            unlock_file(root, &keys, ledger, by)
+        }
+    }
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn write_format(root: &Path, format: &Format) -> Result<(), DataDirError> {
     let path = root.join(FORMAT_NEW);
     let mut file = File::create(&path).map_err(failed("create", &path))?;
-    file.write_all(format_text(ledger, origins).as_bytes()).map_err(failed("write", &path))?;
+    file.write_all(format_text(format).as_bytes()).map_err(failed("write", &path))?;
     file.sync_all().map_err(failed("sync", &path))?;
     fs::rename(&path, root.join(FORMAT)).map_err(failed("rename", &path))?;
     sync_dir(root).map_err(failed("sync", root))
 }
 
-fn format_text(ledger: LedgerId, origins: &[Origin]) -> String {
-    let mut text =
-        format!("{TITLE}\nversion: {LAYOUT_VERSION}\nledger: {ledger}\nshards: {SHARDS}\n");
+fn format_text(format: &Format) -> String {
+    let Format { ledger, origins, encrypted } = format;
+    let version = if *encrypted { ENCRYPTED_LAYOUT_VERSION } else { LAYOUT_VERSION };
+    let mut text = format!("{TITLE}\nversion: {version}\nledger: {ledger}\nshards: {SHARDS}\n");
+    if *encrypted {
+        text.push_str(ENCRYPTED);
+    }
     for origin in origins {
         writeln!(text, "origin: {origin}").expect("writing to a string does not fail");
     }
@@ -447,7 +595,7 @@ fn format_text(ledger: LedgerId, origins: &[Origin]) -> String {
 }
 
 /// Accepts only what [`format_text`] writes: byte for byte.
-fn read_format(path: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
+fn read_format(path: &Path) -> Result<Format, DataDirError> {
     let wrong = |what: &str| DataDirError::Format { path: path.to_owned(), what: what.to_owned() };
     let file = File::open(path).map_err(failed("open", path))?;
     let mut bytes = Vec::new();
@@ -465,7 +613,9 @@ fn read_format(path: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
             .ok_or_else(damaged)
     };
-    if field("version")? != LAYOUT_VERSION.to_string() {
+    let version = field("version")?;
+    let encrypted = version == ENCRYPTED_LAYOUT_VERSION.to_string();
+    if !encrypted && version != LAYOUT_VERSION.to_string() {
         return Err(wrong("was written by another version of Ducat"));
     }
     if field("shards")? != SHARDS.to_string() {
@@ -476,10 +626,11 @@ fn read_format(path: &Path) -> Result<(LedgerId, Vec<Origin>), DataDirError> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("origin: "));
     let origins: Result<Vec<Origin>, ()> = lines.map(str::parse).collect();
     let origins = origins.map_err(|()| damaged())?;
-    if format_text(ledger, &origins) != text {
+    let format = Format { ledger, origins, encrypted };
+    if format_text(&format) != text {
         return Err(damaged());
     }
-    Ok((ledger, origins))
+    Ok(format)
 }
 
 #[cfg(test)]

@@ -12,12 +12,26 @@
 //! 12  payload length
 //! ```
 //!
+//! In an encrypted ledger a frame lies on the disk *sealed*, as version 2. What is needed to find
+//! it and to put it into order stays plain; the rest is as in version 1, under AES-256-GCM:
+//!
+//! ```text
+//!  0  as in version 1       52  CRC32C over all but itself
+//! 32  ledger key's number   56  tag (16)
+//! 36  salt (16)             72  bytes 32 to the end of version 1, encrypted …
+//! ```
+//!
+//! In memory every frame is of version 1: hashes, chain, mark and proofs are of the plain content,
+//! whatever key it lies under, or none.
+//!
 //! A frame's own hash is BLAKE3 over all its bytes. Since the header names the
 //! hash of the frame before, the last hash vouches for the whole journal; the
 //! chain starts from [`genesis_hash`]. The frame that closes one append carries
 //! [`LAST_OF_APPEND`]: an append without it never happened.
 
 use crate::ledger_id::LedgerId;
+use crate::vault::cipher::{STAMP_BYTES, TAG_BYTES};
+use crate::vault::{Kind, SealKey, Stamp, Vault};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use std::fmt;
 use std::sync::Arc;
@@ -25,13 +39,28 @@ use thiserror::Error;
 
 /// Bytes in front of every payload.
 pub const HEADER_BYTES: usize = 80;
-/// The version this code writes, and the only one it knows.
+/// The version of a plain frame.
 pub const FORMAT_VERSION: u16 = 1;
+/// The version of a sealed frame.
+pub const SEALED_VERSION: u16 = 2;
 /// Header flag of the frame that closes an append.
 pub const LAST_OF_APPEND: u16 = 1;
 /// No frame is larger, header included. Sixteen of them must stay under a quarter
 /// of a sled segment, or sled moves them into files that nothing syncs.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 - 1;
+
+/// A sealed frame has so many bytes more than the plain one.
+pub const SEALED_EXTRA_BYTES: usize = SEALED_AT - PLAIN_BYTES;
+/// No frame lies on the disk in more bytes.
+pub const STORED_BYTES_MAX: usize = FRAME_BYTES_MAX + SEALED_EXTRA_BYTES;
+
+/// So many bytes of a sealed frame's header are as in the plain one.
+const PLAIN_BYTES: usize = 32;
+const STAMP_AT: usize = PLAIN_BYTES;
+const SEALED_CRC_AT: usize = STAMP_AT + STAMP_BYTES;
+const TAG_AT: usize = SEALED_CRC_AT + 4;
+/// Where the encrypted part of a sealed frame begins.
+const SEALED_AT: usize = TAG_AT + TAG_BYTES;
 
 /// How every frame begins.
 pub(crate) const MAGIC: [u8; 4] = *b"DJFR";
@@ -110,7 +139,9 @@ pub enum FrameError {
     #[error("it does not begin with a frame's magic number")]
     Magic,
     /// Written by a version this code does not know.
-    #[error("format version {0} is unknown (this build reads {FORMAT_VERSION})")]
+    #[error(
+        "format version {0} is unknown (this build reads {FORMAT_VERSION} and {SEALED_VERSION})"
+    )]
     Version(u16),
     /// Larger than any frame ever written.
     #[error("{0} bytes exceed the largest frame of {FRAME_BYTES_MAX}")]
@@ -126,6 +157,15 @@ pub enum FrameError {
     /// The checksum holds but a field has a value that was never written.
     #[error("header field {0} has an impossible value")]
     Field(&'static str),
+    /// It is encrypted, and the ledger was opened without its keys.
+    #[error("it is encrypted, and the ledger was opened without a master key")]
+    Locked,
+    /// It is encrypted under a key that the ledger does not have.
+    #[error("it is encrypted under ledger key {0}, which is not in KEYS")]
+    UnknownKey(u32),
+    /// The checksum holds, and it is not what was encrypted here.
+    #[error("it is not what was encrypted in this place")]
+    Forged,
 }
 
 /// A frame's bytes, cheap to clone, wherever they live.
@@ -182,13 +222,36 @@ impl Frame {
     }
 
     /// The same without a copy: the frame that starts at `start` of a value which
-    /// sled handed out and in which others may follow.
-    pub(crate) fn parse_sled(value: &sled::IVec, start: usize) -> Result<Self, FrameError> {
+    /// sled handed out and in which others may follow. Also the bytes it has there: a sealed one is
+    /// copied, and opened in the copy.
+    pub(crate) fn parse_sled(
+        value: &sled::IVec,
+        start: usize,
+        vault: Option<&Vault>,
+    ) -> Result<(Self, usize), FrameError> {
         let rest = &value[start..];
-        let end = start + announced_bytes(rest)?.min(rest.len());
+        let stored = announced_bytes(rest)?.min(rest.len());
+        if is_sealed(rest) {
+            return Self::open(&rest[..stored], vault).map(|frame| (frame, stored));
+        }
+        let end = start + stored;
         let header = parse_header(&value[start..end])?;
         let value = value.clone();
-        Ok(Self { header, bytes: FrameBytes::Sled { value, start, end } })
+        Ok((Self { header, bytes: FrameBytes::Sled { value, start, end } }, stored))
+    }
+
+    /// Reads one frame as it lies on the disk, plain or sealed; the bytes are copied.
+    ///
+    /// # Errors
+    /// As [`Frame::parse`]; for a sealed one [`FrameError::Locked`] without a vault,
+    /// [`FrameError::UnknownKey`], [`FrameError::Forged`].
+    pub fn open(bytes: &[u8], vault: Option<&Vault>) -> Result<Self, FrameError> {
+        if !is_sealed(bytes) {
+            return Self::parse(bytes);
+        }
+        let buffer: Arc<[u8]> = unseal(bytes, vault)?.into();
+        let end = buffer.len();
+        Self::parse_shared(&buffer, 0..end)
     }
 
     /// What the header says.
@@ -264,6 +327,64 @@ pub fn seal(frame: &mut [u8], header: &FrameHeader) -> FrameHash {
     hash_of(frame)
 }
 
+/// Appends the sealed form of a plain frame to `out`. Its number under the key is its first LSN.
+///
+/// # Panics
+/// When the key has sealed this LSN or a later one.
+pub(crate) fn encrypt(plain: &[u8], key: &mut SealKey, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + plain.len() + SEALED_EXTRA_BYTES, 0);
+    let sealed = &mut out[start..];
+    sealed[..PLAIN_BYTES].copy_from_slice(&plain[..PLAIN_BYTES]);
+    sealed[4..6].copy_from_slice(&SEALED_VERSION.to_le_bytes());
+    sealed[STAMP_AT..SEALED_CRC_AT].copy_from_slice(&key.stamp().to_bytes());
+    let (header, content) = sealed.split_at_mut(SEALED_AT);
+    let number = claim(header).first_lsn.0;
+    let tag = key.seal(number, &header[..SEALED_CRC_AT], &plain[PLAIN_BYTES..], content);
+    sealed[TAG_AT..SEALED_AT].copy_from_slice(&tag);
+    let crc = sealed_checksum(sealed);
+    sealed[SEALED_CRC_AT..TAG_AT].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Whether what begins here says that it is a sealed frame.
+pub(crate) fn is_sealed(bytes: &[u8]) -> bool {
+    bytes.len() >= 6 && bytes[0..4] == MAGIC && bytes[4..6] == SEALED_VERSION.to_le_bytes()
+}
+
+/// What the sealed frame that fills these bytes says of its key, once its checksum holds.
+pub(crate) fn stamp_of(sealed: &[u8]) -> Result<Stamp, FrameError> {
+    let announced = announced_bytes(sealed)?;
+    if announced != sealed.len() {
+        return Err(FrameError::Length { announced, found: sealed.len() });
+    }
+    let found = u32::from_le_bytes(array(sealed, SEALED_CRC_AT));
+    let computed = sealed_checksum(sealed);
+    if found != computed {
+        return Err(FrameError::Checksum { found, computed });
+    }
+    Ok(Stamp::from_bytes(&array(sealed, STAMP_AT)))
+}
+
+/// The plain frame of a sealed one.
+fn unseal(sealed: &[u8], vault: Option<&Vault>) -> Result<Vec<u8>, FrameError> {
+    let stamp = stamp_of(sealed)?;
+    let vault = vault.ok_or(FrameError::Locked)?;
+    let key = vault.key(Kind::Journal, stamp);
+    let key = key.ok_or(FrameError::UnknownKey(stamp.generation))?;
+    let mut plain = vec![0; sealed.len() - SEALED_EXTRA_BYTES];
+    let (header, content) = plain.split_at_mut(PLAIN_BYTES);
+    header.copy_from_slice(&sealed[..PLAIN_BYTES]);
+    header[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    let (number, tag) = (claim(sealed).first_lsn.0, array(sealed, TAG_AT));
+    let opened = key.open(number, &sealed[..SEALED_CRC_AT], &tag, &sealed[SEALED_AT..], content);
+    opened.map_err(|_| FrameError::Forged)?;
+    Ok(plain)
+}
+
+fn sealed_checksum(sealed: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&sealed[..SEALED_CRC_AT]), &sealed[TAG_AT..])
+}
+
 fn hash_of(frame: &[u8]) -> FrameHash {
     FrameHash(*blake3::hash(frame).as_bytes())
 }
@@ -289,14 +410,15 @@ pub(crate) struct Claim {
 /// # Panics
 /// With fewer bytes than a header.
 pub(crate) fn claim(bytes: &[u8]) -> Claim {
+    let crc_at = if is_sealed(bytes) { SEALED_CRC_AT } else { CRC_AT };
     Claim {
         first_lsn: Lsn(u64::from_le_bytes(array(bytes, 24))),
         epoch: Epoch(u64::from_le_bytes(array(bytes, 16))),
-        crc: u32::from_le_bytes(array(bytes, CRC_AT)),
+        crc: u32::from_le_bytes(array(bytes, crc_at)),
     }
 }
 
-/// How many bytes the frame has that begins here, going by its header alone.
+/// How many bytes the frame has that begins here, plain or sealed, going by its header alone.
 pub(crate) fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes.len() < HEADER_BYTES {
         return Err(FrameError::Length { announced: HEADER_BYTES, found: bytes.len() });
@@ -304,15 +426,16 @@ pub(crate) fn announced_bytes(bytes: &[u8]) -> Result<usize, FrameError> {
     if bytes[0..4] != MAGIC {
         return Err(FrameError::Magic);
     }
-    let version = u16::from_le_bytes(array(bytes, 4));
-    if version != FORMAT_VERSION {
-        return Err(FrameError::Version(version));
-    }
+    let extra = match u16::from_le_bytes(array(bytes, 4)) {
+        FORMAT_VERSION => 0,
+        SEALED_VERSION => SEALED_EXTRA_BYTES,
+        version => return Err(FrameError::Version(version)),
+    };
     let announced = HEADER_BYTES + u32::from_le_bytes(array(bytes, 12)) as usize;
     if announced > FRAME_BYTES_MAX {
         return Err(FrameError::TooLarge(announced));
     }
-    Ok(announced)
+    Ok(announced + extra)
 }
 
 /// Checks everything a single frame can say about itself.
@@ -320,6 +443,9 @@ fn parse_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
     let announced = announced_bytes(bytes)?;
     if announced != bytes.len() {
         return Err(FrameError::Length { announced, found: bytes.len() });
+    }
+    if is_sealed(bytes) {
+        return Err(FrameError::Locked);
     }
     let found = u32::from_le_bytes(array(bytes, CRC_AT));
     let computed = checksum(bytes);

@@ -22,6 +22,7 @@
 //! * [`snapshot`]: a shard's state at one LSN, in files beside the journal;
 //! * [`archive`]: the journal's oldest part, in compressed files beside it;
 //! * [`backup`]: the whole journal and its newest snapshots, in files on another disk;
+//! * [`vault`]: the keys under which all of that lies on the disk, if it is encrypted;
 //! * [`witness`]: signed checkpoints of the journal, outside the data directory.
 
 pub mod append;
@@ -47,6 +48,7 @@ pub mod raw;
 mod sealed;
 pub mod sled_journal;
 pub mod snapshot;
+pub mod vault;
 pub mod witness;
 
 pub use append::{AppendBuffer, RecordTooLarge};
@@ -66,3 +68,4 @@ pub use origin::{Origin, OriginKind};
 pub use raw::{RawError, RawJournal};
 pub use sled_journal::SledJournal;
 pub use sled_journal::options::{SledOptions, Syncer};
+pub use vault::{Vault, VaultError};

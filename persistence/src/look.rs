@@ -50,8 +50,8 @@ impl LookAround {
         for entry in fs::read_dir(root)? {
             let path = entry?.path();
             match path.file_name().and_then(|name| name.to_str()) {
-                Some("FORMAT" | "LOCK" | "shard-0" | "archive") => {}
-                Some("FORMAT.new" | "RESTORING") => {
+                Some("FORMAT" | "LOCK" | "KEYS" | "KEYS.lock" | "shard-0" | "archive") => {}
+                Some("FORMAT.new" | "KEYS.new" | "RESTORING") => {
                     seen.leftovers.push(Leftover::Unfinished(path));
                 }
                 _ => seen.leftovers.push(Leftover::Unknown(path)),

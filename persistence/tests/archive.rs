@@ -300,7 +300,7 @@ fn missing_exchanged_and_foreign_files_are_named() {
     fs::remove_file(dir.path().join("archive").join(MANIFEST)).expect("removes");
     let rebuild = |least| {
         let dir = dir.path().join("archive");
-        ArchiveStore::rebuild_manifest(dir, LEDGER, SHARD, least)
+        ArchiveStore::rebuild_manifest(dir, LEDGER, SHARD, None, least)
     };
     let end = ChainPoint {
         lsn: frames.last().expect("some").last_lsn(),

@@ -78,6 +78,7 @@ impl Ledger {
             origins: &[],
             journal: &self.journal,
             snapshots: None,
+            vault: None,
         };
         BackupStore::update(to, &source, begin, watch)
     }

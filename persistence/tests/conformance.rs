@@ -94,6 +94,8 @@ trimming!(memory_trimmed, MemorySubject::new(0));
 
 conformance!(sled, SledSubject::new());
 conformance!(archived, ArchivedSubject::new());
+conformance!(sealed, SledSubject::sealed());
+conformance!(sealed_archived, ArchivedSubject::sealed());
 conformance!(memory_loses_the_failed_append, MemorySubject::new(0));
 conformance!(memory_tears_the_failed_append, MemorySubject::new(3));
 conformance!(memory_keeps_the_failed_append, MemorySubject::new(usize::MAX));

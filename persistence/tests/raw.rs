@@ -2,6 +2,7 @@
 //! written, also while it is being written; and what is wrong, with its place.
 
 mod support;
+mod vault;
 
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_persistence::raw::inspect::{FaultKind, Inspection};

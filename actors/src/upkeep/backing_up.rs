@@ -11,7 +11,7 @@ use ducat_engine::ids::Lsn;
 use ducat_persistence::archive::Step;
 use ducat_persistence::backup::{BackedUp, BackupError, BackupStore, Source};
 use ducat_persistence::with_causes;
-use ducat_persistence::{LedgerId, Origin};
+use ducat_persistence::{LedgerId, Origin, Vault};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -32,6 +32,8 @@ pub struct BackupOptions {
     pub ledger: LedgerId,
     /// Where the ledger itself comes from.
     pub origins: Vec<Origin>,
+    /// Its keys, if it is encrypted.
+    pub vault: Option<Vault>,
     /// The backup's directory.
     pub to: PathBuf,
     /// Time between two runs: so much is lost with the whole machine at most.
@@ -185,6 +187,7 @@ fn once(
         origins: &options.origins,
         journal: &*shared.journal,
         snapshots: shared.options.snapshots.as_ref().map(|snapshots| &snapshots.store),
+        vault: options.vault.as_ref(),
     };
     match BackupStore::update(&options.to, &source, begin, &mut watch) {
         Ok(done) => {

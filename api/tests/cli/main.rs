@@ -18,3 +18,4 @@ mod past;
 mod proof;
 mod snapshots;
 mod support;
+mod vault;

@@ -67,6 +67,16 @@ impl Server {
         child.wait().expect("ended")
     }
 
+    /// Sends it a signal and does not wait.
+    pub fn tell(&self, signal: i32) {
+        send_signal(&self.child.borrow(), signal);
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.borrow().id()
+    }
+
     /// Runs a client command.
     pub fn run(&self, args: &[&str]) -> Output {
         run(&[&["--server", &self.url][..], args].concat())

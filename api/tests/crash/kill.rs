@@ -3,6 +3,8 @@
 use crate::attack::{Attack, Depth, tries};
 use crate::server::Launch;
 use rand::RngExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 /// Starts that are killed before the server listens, out of four rounds.
@@ -30,6 +32,89 @@ fn killed_under_load_nothing_acknowledged_is_lost() {
     });
     attack.row.note(format!("and {starting} while starting"));
     attack.finish();
+}
+
+/// The same with encryption, its keys rotated between kills and killed while rotating: what is
+/// rotated at any moment opens with the key that `KEYS` then says.
+#[test]
+fn killed_under_load_an_encrypted_ledger_loses_nothing_either() {
+    let mut attack = Attack::new("SIGKILL under load, encrypted, keys rotated");
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let mut keys = Keys { dir: dir.path().to_owned(), made: 0 };
+    let mut master = keys.make();
+    let launch = |master: &Path| Launch::with(&["--master-key-file", text(master)]);
+    for nth in 0..tries("DUCAT_KILLS", 4) {
+        let server = attack.start(&launch(&master), &data);
+        attack.check(&server, Depth::New);
+        let new = keys.make();
+        let rotating = attack.load(server, |server, dice| {
+            Attack::pause(dice, 300);
+            let rotating = keys.rotate(&data, &master, &new);
+            Attack::pause(dice, 60);
+            server.kill();
+            rotating
+        });
+        // Every other one is killed, wherever it is.
+        let mut rotating = rotating;
+        if nth % 2 == 0 {
+            rotating.kill().expect("a child");
+        }
+        rotating.wait().expect("ended");
+        if keys.opens(&data, &new) {
+            master = new;
+        }
+        assert!(keys.opens(&data, &master), "one of both opens it");
+        attack.row.runs += 1;
+    }
+    let server = attack.start(&launch(&master), &data);
+    attack.check(&server, Depth::All);
+    server.kill();
+    let verified = keys.ducat(&["verify", "--data-dir", text(&data)], &master).status();
+    assert!(verified.expect("runs").success());
+    attack.finish();
+}
+
+/// Master keys in files.
+struct Keys {
+    dir: PathBuf,
+    made: u32,
+}
+
+impl Keys {
+    fn make(&mut self) -> PathBuf {
+        self.made += 1;
+        let path = self.dir.join(format!("master-{}", self.made));
+        let made = Command::new(env!("CARGO_BIN_EXE_ducat"))
+            .args(["keys", "generate", text(&path)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(made.expect("runs").success());
+        path
+    }
+
+    fn ducat(&self, line: &[&str], master: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ducat"));
+        command.args(line).args(["--master-key-file", text(master)]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn rotate(&self, data: &Path, old: &Path, new: &Path) -> Child {
+        let line = ["keys", "rotate", "--data-dir", text(data), "--new-master-key-file", text(new)];
+        self.ducat(&line, old).spawn().expect("runs")
+    }
+
+    /// Whether this is the master key that the directory wants now.
+    fn opens(&self, data: &Path, master: &Path) -> bool {
+        let line = ["snapshot", "list", "--data-dir", text(data)];
+        self.ducat(&line, master).status().expect("runs").success()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are plain")
 }
 
 #[test]

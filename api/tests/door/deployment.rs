@@ -121,7 +121,11 @@ fn the_manifests_configuration_is_one_that_serves() {
         assert!(config.contains(&format!("/etc/ducat/tls/{file}\"")), "{file}");
         assert!(certs.join(file).is_file(), "{file}");
     }
+    let master = certs.join("master.key");
+    stdout(&ducat(&["keys", "generate", text(&master)]));
+    assert!(config.contains("/etc/ducat/keys/master.key\""));
     let here = config.replace("/etc/ducat/tls", text(&certs));
+    let here = here.replace("/etc/ducat/keys", text(&certs));
     let file = place.path().join("ducat.toml");
     fs::write(&file, here).expect("written");
     let said = stdout(&ducat(&["config", "check", "--config", text(&file)]));

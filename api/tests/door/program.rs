@@ -218,13 +218,14 @@ fn production_says_all_that_it_refuses() {
         "--insecure-listen",
     ]);
     let said = refusal(&refused);
-    assert!(said.contains("refuses 6 settings"), "{said}");
+    assert!(said.contains("refuses 7 settings"), "{said}");
     for setting in [
         "server.development",
         "journal.durability",
         "server.insecure_listen",
         "server.listen",
         "console.listen",
+        "encryption.mode",
         "principals",
     ] {
         assert!(said.contains(setting), "{setting}: {said}");
@@ -234,7 +235,8 @@ fn production_says_all_that_it_refuses() {
     stdout(&ducat(&["certs", "dev", "--dir", text(&certs)]));
     let file = dir.path().join("ducat.toml");
     let sound = format!(
-        "[server]\nprofile = \"production\"\nlisten = \"0.0.0.0:4600\"\n[tls]\n\
+        "[server]\nprofile = \"production\"\nlisten = \"0.0.0.0:4600\"\n\
+         [encryption]\nmode = \"disk\"\n[tls]\n\
          certificate_file = \"{0}/server.pem\"\nkey_file = \"{0}/server.key\"\n\
          client_ca_file = \"{0}/ca.pem\"\n[[principals]]\nname = \"spiffe://dev/gateway\"\n\
          roles = [\"gateway\"]\naccounts = [\"*\"]\n",
@@ -246,6 +248,7 @@ fn production_says_all_that_it_refuses() {
     for (insecure, says) in [
         (sound.replace("[tls]", "[tls]\nclients = \"off\""), "tls.clients"),
         (sound.replace("[tls]", "[tls]\nclients = \"optional\""), "tls.clients"),
+        (sound.replace("\"disk\"", "\"auto\""), "encryption.mode"),
         (sound.replace("[server]", "[server]\ninsecure_listen = true"), "server.insecure_listen"),
         (sound.replace("[server]", "[server]\ndevelopment = true"), "server.development"),
     ] {
@@ -291,7 +294,7 @@ fn a_server_in_production_asks_who_is_there_and_reads_again_what_is_granted() {
     let file = dir.path().join("ducat.toml");
     let config = |accounts: &str| {
         format!(
-            "[server]\nprofile = \"production\"\n[tls]\ncertificate_file = \"{0}/server.pem\"\n\
+            "[server]\nprofile = \"production\"\n[encryption]\nmode = \"disk\"\n[tls]\ncertificate_file = \"{0}/server.pem\"\n\
              key_file = \"{0}/server.key\"\nclient_ca_file = \"{0}/ca.pem\"\n[tokens]\n\
              keys_file = \"{1}\"\nissuer = \"https://bank.example\"\n[logs]\nformat = \"json\"\n\
              [[principals]]\nname = \"spiffe://bank/operator\"\nroles = [\"operator\", \"admin\"]\n\
@@ -376,6 +379,7 @@ fn tokens_are_enough_in_plain_text_on_loopback() {
     let keys = dir.path().join("tokens.pub");
     fs::write(&keys, stdout(&ducat(&["key", "generate", "--key", text(&key)]))).expect("writes");
     let args = ["--profile", "production", "--token-keys", text(&keys), "--token-issuer", "me"];
+    let args = [&args[..], &["--encryption", "disk"]].concat();
     let server =
         Server::start(dir.path(), &[&args[..], &["--metrics-listen", "127.0.0.1:0"]].concat());
     let url = format!("http://{}", server.address);

@@ -13,6 +13,8 @@
 use super::Fault;
 use crate::frame::{FRAME_BYTES_MAX, Frame, HEADER_BYTES as FRAME_HEADER_BYTES, announced_bytes};
 use crate::packed::{PackFault, Packer, Unpacker, stored_bytes_max};
+use crate::vault::SealKey;
+use crate::vault::cipher::DataKey;
 use ducat_engine::ids::Lsn;
 use std::io;
 use std::sync::Arc;
@@ -63,6 +65,9 @@ pub enum BlockFault {
     /// The checksum holds, and zstd cannot decompress it.
     #[error("it cannot be decompressed")]
     Compression(#[source] io::Error),
+    /// The checksum holds, and it is not what was encrypted here.
+    #[error("it is not what was encrypted in this place")]
+    Forged,
     /// It holds something else than announced.
     #[error("it does not hold what it announces: {0}")]
     Content(&'static str),
@@ -76,6 +81,7 @@ impl From<PackFault> for BlockFault {
         match fault {
             PackFault::Checksum { found, computed } => Self::Checksum { found, computed },
             PackFault::Compression(source) => Self::Compression(source),
+            PackFault::Forged => Self::Forged,
             PackFault::Size(_) => Self::Content("bytes"),
         }
     }
@@ -127,8 +133,8 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { packer: Packer::new(LEVEL)?, number: 0 })
+    pub(super) fn new(key: Option<SealKey>) -> io::Result<Self> {
+        Ok(Self { packer: Packer::new(LEVEL, key)?, number: 0 })
     }
 
     /// The block of these frames, header and all.
@@ -137,7 +143,7 @@ impl Sealer {
         let number = self.number;
         self.number += 1;
         let bytes = u32::try_from(content.len()).expect("bounded above");
-        self.packer.pack::<HEADER_BYTES>(content, |header, stored| {
+        self.packer.pack::<HEADER_BYTES>(number, content, |header, stored| {
             for (at, word) in [number, bytes, stored, frames].into_iter().enumerate() {
                 header[4 * at..4 * at + 4].copy_from_slice(&word.to_le_bytes());
             }
@@ -150,8 +156,8 @@ impl Sealer {
 pub(super) struct Opener(Unpacker);
 
 impl Opener {
-    pub(super) fn new() -> io::Result<Self> {
-        Unpacker::new().map(Self)
+    pub(super) fn new(key: Option<Arc<DataKey>>) -> io::Result<Self> {
+        Unpacker::new(key).map(Self)
     }
 
     /// The frames of the block with these bytes, header and all, each intact and starting where
@@ -163,7 +169,7 @@ impl Opener {
         is_last: bool,
     ) -> Result<Vec<Frame>, Fault> {
         let (start, stored) = bytes.split_at(HEADER_BYTES);
-        let content = self.0.unpack(start, stored, header.content_bytes);
+        let content = self.0.unpack(header.number, start, stored, header.content_bytes);
         let content: Arc<[u8]> = content.map_err(BlockFault::from)?.into();
         let mut frames = Vec::with_capacity(header.frames as usize);
         let (mut at, mut next) = (0, header.first);

@@ -1,9 +1,10 @@
 //! The bytes of an archive file. All numbers are little-endian.
 //!
 //! ```text
-//! head, 80 bytes:   0 magic "DUCATARC"   16 ledger         72 zero
+//! head, 80 bytes:   0 magic "DUCATARC"   16 ledger         72 1 when encrypted, else 0
 //!                   8 version            32 before: LSN    76 CRC32C over 0..76
 //!                  12 shard              40 before: hash
+//! only when 72 is 1, encrypted, 24 bytes: ledger key's number, salt (16), CRC32C over both
 //! blocks            one after the other, each of whole frames (`block`)
 //! index:            16 bytes a block: first LSN, offset of the block in the file
 //! end, 132 bytes:   0 magic "DUCATARE"   48 frames         96 digest, BLAKE3 over all before it
@@ -20,6 +21,8 @@ use super::{Extent, Fault};
 use crate::chain::ChainPoint;
 use crate::frame::FrameHash;
 use crate::ledger_id::LedgerId;
+use crate::packed::{STAMP_PART_BYTES, take_stamp};
+use crate::vault::Stamp;
 use ducat_engine::ids::{Lsn, ShardId};
 
 /// The version this code writes, and the only one it knows.
@@ -47,6 +50,11 @@ pub struct Head {
     pub before: ChainPoint,
 }
 
+/// Where the blocks of a file begin.
+const fn blocks_at(encrypted: bool) -> u64 {
+    (HEAD_BYTES + if encrypted { STAMP_PART_BYTES } else { 0 }) as u64
+}
+
 /// How a file ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
@@ -68,7 +76,7 @@ fn hash(bytes: &[u8], at: usize) -> [u8; 32] {
     bytes[at..at + 32].try_into().expect("32 bytes")
 }
 
-pub(super) fn put_head(head: &Head) -> [u8; HEAD_BYTES] {
+pub(super) fn put_head(head: &Head, encrypted: bool) -> [u8; HEAD_BYTES] {
     let mut bytes = [0; HEAD_BYTES];
     bytes[0..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -76,12 +84,14 @@ pub(super) fn put_head(head: &Head) -> [u8; HEAD_BYTES] {
     bytes[16..32].copy_from_slice(&head.ledger.to_bytes());
     bytes[32..40].copy_from_slice(&head.before.lsn.0.to_le_bytes());
     bytes[40..72].copy_from_slice(&head.before.hash.0);
+    bytes[72] = u8::from(encrypted);
     let crc = crc32c::crc32c(&bytes[..HEAD_CRC_AT]);
     bytes[HEAD_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-pub(super) fn take_head(bytes: &[u8; HEAD_BYTES]) -> Result<Head, Fault> {
+/// The head, and whether what follows is encrypted.
+pub(super) fn take_head(bytes: &[u8; HEAD_BYTES]) -> Result<(Head, bool), Fault> {
     if bytes[0..8] != MAGIC {
         return Err(Fault::Magic);
     }
@@ -92,11 +102,18 @@ pub(super) fn take_head(bytes: &[u8; HEAD_BYTES]) -> Result<Head, Fault> {
         return Err(Fault::Version(word(bytes, 8)));
     }
     let before = ChainPoint { lsn: Lsn(number(bytes, 32)), hash: FrameHash(hash(bytes, 40)) };
-    if word(bytes, 72) != 0 || before.lsn.0 == u64::MAX {
+    if word(bytes, 72) > 1 || before.lsn.0 == u64::MAX {
         return Err(Fault::Field("the head"));
     }
     let ledger = LedgerId::from_bytes(bytes[16..32].try_into().expect("sixteen bytes"));
-    Ok(Head { ledger, shard: ShardId(word(bytes, 12)), before })
+    let encrypted = word(bytes, 72) == 1;
+    Ok((Head { ledger, shard: ShardId(word(bytes, 12)), before }, encrypted))
+}
+
+/// What a file that begins like this says of its key; `None` for one that is not encrypted, or none.
+pub(crate) fn encrypted_under(begins: &[u8]) -> Option<Stamp> {
+    let (_, encrypted) = take_head(begins.first_chunk()?).ok()?;
+    encrypted.then(|| take_stamp(begins[HEAD_BYTES..].first_chunk()?)).flatten()
 }
 
 /// The end without digest and checksum, which [`seal_end`] adds.
@@ -144,7 +161,7 @@ pub(super) fn index_place(end: &[u8; END_BYTES], file_bytes: u64) -> Result<(u64
 
 /// Reads the end, whose index was found by [`index_place`].
 pub(super) fn take_end(
-    head: &Head,
+    (head, encrypted): (&Head, bool),
     end: &[u8; END_BYTES],
     index: &[u8],
 ) -> Result<(End, Vec<(Lsn, u64)>), Fault> {
@@ -167,16 +184,20 @@ pub(super) fn take_end(
         .chunks_exact(INDEX_ENTRY_BYTES)
         .map(|entry| (Lsn(number(entry, 0)), number(entry, 8)))
         .collect();
-    check_index(&extent, &entries, index_at)?;
+    check_index(&extent, &entries, blocks_at(encrypted), index_at)?;
     let (blocks, digest) = (entries.len() as u64, hash(end, END_DIGESTED_BYTES));
     Ok((End { extent, index_at, blocks, digest }, entries))
 }
 
 /// Blocks lie one after the other, and so do their records.
-fn check_index(extent: &Extent, entries: &[(Lsn, u64)], index_at: u64) -> Result<(), Fault> {
-    let begins = entries
-        .first()
-        .is_some_and(|(first, at)| *first == extent.first_lsn() && *at == HEAD_BYTES as u64);
+fn check_index(
+    extent: &Extent,
+    entries: &[(Lsn, u64)],
+    blocks_at: u64,
+    index_at: u64,
+) -> Result<(), Fault> {
+    let begins =
+        entries.first().is_some_and(|(first, at)| *first == extent.first_lsn() && *at == blocks_at);
     let rises = entries.windows(2).all(|pair| {
         pair[0].0 < pair[1].0 && pair[1].1.saturating_sub(pair[0].1) > BLOCK_HEADER_BYTES as u64
     });

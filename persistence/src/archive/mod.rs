@@ -211,6 +211,12 @@ pub enum Fault {
     /// The file ends within something.
     #[error("the file ends in the middle of {0}")]
     CutOff(&'static str),
+    /// It is encrypted, and the ledger was opened without its keys.
+    #[error("it is encrypted, and the ledger was opened without a master key")]
+    Locked,
+    /// It is encrypted under a key that the ledger does not have.
+    #[error("it is encrypted under ledger key {0}, which is not in KEYS")]
+    UnknownKey(u32),
     /// A part's checksum says that bits changed.
     #[error("the checksum of {0} does not hold")]
     Checksum(&'static str),

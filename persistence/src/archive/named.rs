@@ -10,6 +10,7 @@ use crate::contract::JournalError;
 use crate::files::{SYNC_EVERY_BYTES, SyncedFile, forget_cached};
 use crate::frame::Frame;
 use crate::ledger_id::LedgerId;
+use crate::vault::{Kind, Vault};
 use ducat_engine::ids::ShardId;
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -22,13 +23,16 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(crate) fn write_frames(
     path: &Path,
     head: Head,
+    vault: Option<&Vault>,
     frames: impl IntoIterator<Item = Result<Frame, JournalError>>,
     watch: &mut Watch<'_>,
 ) -> Result<Written, ArchiveError> {
+    let key = vault.map(|vault| vault.fresh(Kind::Archive)).transpose();
+    let key = key.map_err(|e| ArchiveError::io("draw a key for", path)(io::Error::other(e)))?;
     let file = File::create(path).map_err(ArchiveError::io("create", path))?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
     let failed = |error: super::writer::WriteError| error.at(path, head.before.lsn);
-    let mut writer = FileWriter::new(out, head).map_err(failed)?;
+    let mut writer = FileWriter::sealing(out, head, key).map_err(failed)?;
     let mut paced = 0;
     for frame in frames {
         let frame = frame.map_err(|error| ArchiveError::Source(Box::new(error)))?;
@@ -43,10 +47,15 @@ pub(crate) fn write_frames(
 }
 
 /// Checks what the disk has, not what the page cache remembers.
-pub(crate) fn read_back(path: &Path, head: Head, written: &Written) -> Result<(), ArchiveError> {
+pub(crate) fn read_back(
+    path: &Path,
+    head: Head,
+    vault: Option<&Vault>,
+    written: &Written,
+) -> Result<(), ArchiveError> {
     let file = File::open(path).map_err(ArchiveError::io("open", path))?;
     forget_cached(&file);
-    let opened = ArchiveFile::open(file, path)?;
+    let opened = ArchiveFile::opening(file, path, vault)?;
     check_named(&opened, head.ledger, head.shard, &Entry::from(*written), path)?;
     opened.verify(&mut |_, _| true)
 }
@@ -56,6 +65,7 @@ pub(crate) fn open_named(
     path: &Path,
     ledger: LedgerId,
     shard: ShardId,
+    vault: Option<&Vault>,
     entry: &Entry,
 ) -> Result<ArchiveFile<File>, ArchiveError> {
     let file = File::open(path).map_err(|error| match error.kind() {
@@ -66,7 +76,7 @@ pub(crate) fn open_named(
         },
         _ => ArchiveError::io("open", path)(error),
     })?;
-    let opened = ArchiveFile::open(file, path)?;
+    let opened = ArchiveFile::opening(file, path, vault)?;
     check_named(&opened, ledger, shard, entry, path)?;
     Ok(opened)
 }

@@ -7,6 +7,9 @@ use super::writer::Written;
 use super::{ArchiveError, Extent, Fault};
 use crate::chain::{ChainFault, ChainPoint};
 use crate::frame::{Frame, FrameHash};
+use crate::packed::{STAMP_PART_BYTES, take_stamp};
+use crate::vault::cipher::DataKey;
+use crate::vault::{Kind, Vault};
 use ducat_engine::ids::Lsn;
 use std::fs::File;
 use std::io;
@@ -60,6 +63,8 @@ pub struct ArchiveFile<R> {
     path: PathBuf,
     bytes: u64,
     head: Head,
+    /// What its blocks are encrypted under.
+    key: Option<Arc<DataKey>>,
     end: End,
     /// First LSN and offset of each block.
     index: Vec<(Lsn, u64)>,
@@ -71,12 +76,21 @@ impl<R: ReadAt> ArchiveFile<R> {
     /// # Errors
     /// [`ArchiveError::Io`], [`ArchiveError::Damaged`].
     pub fn open(source: R, path: &Path) -> Result<Self, ArchiveError> {
+        Self::opening(source, path, None)
+    }
+
+    /// The same with the ledger's keys, which an encrypted file wants.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn opening(source: R, path: &Path, vault: Option<&Vault>) -> Result<Self, ArchiveError> {
         let bytes = source.byte_count().map_err(ArchiveError::io("look at", path))?;
         let damaged = |at: u64, fault: Fault| damaged(path, at, fault);
         let mut file_head = [0; HEAD_BYTES];
         let read = |into: &mut [u8], at: u64, part| read(&source, path, into, at, part);
         read(&mut file_head, 0, "its head")?;
-        let head = format::take_head(&file_head).map_err(|fault| damaged(0, fault))?;
+        let (head, encrypted) = format::take_head(&file_head).map_err(|fault| damaged(0, fault))?;
+        let key = encrypted.then(|| find_key(&source, path, vault)).transpose()?;
         let end_at = bytes.saturating_sub(END_BYTES as u64);
         let mut file_end = [0; END_BYTES];
         read(&mut file_end, end_at, "its end")?;
@@ -84,9 +98,9 @@ impl<R: ReadAt> ArchiveFile<R> {
         let (index_at, index_bytes) = place.map_err(|fault| damaged(end_at, fault))?;
         let mut index = vec![0; index_bytes];
         read(&mut index, index_at, "its index")?;
-        let taken = format::take_end(&head, &file_end, &index);
+        let taken = format::take_end((&head, encrypted), &file_end, &index);
         let (end, index) = taken.map_err(|fault| damaged(index_at, fault))?;
-        Ok(Self { source, path: path.to_owned(), bytes, head, end, index })
+        Ok(Self { source, path: path.to_owned(), bytes, head, key, end, index })
     }
 
     /// How it begins.
@@ -137,7 +151,7 @@ impl<R: ReadAt> ArchiveFile<R> {
     }
 
     pub(super) fn opener(&self) -> Result<Opener, ArchiveError> {
-        Opener::new().map_err(ArchiveError::io("begin to decompress", &self.path))
+        Opener::new(self.key.clone()).map_err(ArchiveError::io("begin to decompress", &self.path))
     }
 
     /// Where a block begins and ends in the file.
@@ -286,6 +300,21 @@ fn read<R: ReadAt>(
         io::ErrorKind::UnexpectedEof => damaged(path, at, Fault::CutOff(part)),
         _ => ArchiveError::io("read", path)(error),
     })
+}
+
+/// The key that an encrypted file says it lies under.
+fn find_key<R: ReadAt>(
+    source: &R,
+    path: &Path,
+    vault: Option<&Vault>,
+) -> Result<Arc<DataKey>, ArchiveError> {
+    let damaged = |fault: Fault| damaged(path, HEAD_BYTES as u64, fault);
+    let mut bytes = [0; STAMP_PART_BYTES];
+    read(source, path, &mut bytes, HEAD_BYTES as u64, "what it says of its key")?;
+    let stamp = take_stamp(&bytes).ok_or_else(|| damaged(Fault::Checksum("its key")))?;
+    let vault = vault.ok_or_else(|| damaged(Fault::Locked))?;
+    let key = vault.key(Kind::Archive, stamp);
+    key.ok_or_else(|| damaged(Fault::UnknownKey(stamp.generation)))
 }
 
 fn damaged(path: &Path, at: u64, fault: Fault) -> ArchiveError {

@@ -20,6 +20,7 @@ use crate::data_dir::{DataDir, DataDirError, archive_dir};
 use crate::files::{Unfinished, list_names, make_dir, read_bounded, write_whole};
 use crate::frame::{Frame, FrameHash, genesis_hash};
 use crate::ledger_id::LedgerId;
+use crate::vault::Vault;
 use ducat_engine::ids::{Lsn, ShardId};
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -45,6 +46,7 @@ pub struct ArchiveStore {
     dir: PathBuf,
     ledger: LedgerId,
     shard: ShardId,
+    vault: Option<Vault>,
     manifest: RwLock<Arc<Manifest>>,
     /// One append at a time.
     appending: Mutex<()>,
@@ -85,6 +87,7 @@ impl ArchiveStore {
             dir,
             ledger,
             shard,
+            vault: None,
             manifest: RwLock::new(Arc::new(manifest)),
             appending: Mutex::default(),
             open: Mutex::default(),
@@ -97,7 +100,14 @@ impl ArchiveStore {
     /// # Errors
     /// As [`Self::open`].
     pub fn of(dir: &DataDir, shard: ShardId) -> Result<Self, ArchiveError> {
-        Self::open(archive_dir(dir.root(), shard), dir.ledger(), shard)
+        let opened = Self::open(archive_dir(dir.root(), shard), dir.ledger(), shard);
+        opened.map(|store| store.with_vault(dir.vault().cloned()))
+    }
+
+    /// The same with the ledger's keys: new files are encrypted, and those that are can be read.
+    #[must_use]
+    pub fn with_vault(self, vault: Option<Vault>) -> Self {
+        Self { vault, ..self }
     }
 
     /// The archive of a shard of the ledger at `root`, which others may be working on.
@@ -205,10 +215,11 @@ impl ArchiveStore {
         let before = self.end();
         let path = self.dir.join(manifest::file_name(before.lsn.next()));
         let unfinished = Unfinished::new(path.with_extension("frames.new"));
+        let vault = self.vault.as_ref();
         let head = Head { ledger: self.ledger, shard: self.shard, before };
-        let written = write_frames(unfinished.path(), head, frames, watch)?;
+        let written = write_frames(unfinished.path(), head, vault, frames, watch)?;
         tell(watch, Step::Written)?;
-        read_back(unfinished.path(), head, &written)?;
+        read_back(unfinished.path(), head, vault, &written)?;
         tell(watch, Step::ReadBack)?;
         unfinished.name(&path)?;
         tell(watch, Step::Renamed)?;
@@ -271,7 +282,7 @@ impl ArchiveStore {
     /// # Errors
     /// [`ArchiveError`].
     pub fn file(&self, entry: &Entry) -> Result<ArchiveFile<File>, ArchiveError> {
-        open_named(&self.path_of(entry), self.ledger, self.shard, entry)
+        open_named(&self.path_of(entry), self.ledger, self.shard, self.vault.as_ref(), entry)
     }
 
     /// The same, kept open for the next.
@@ -392,6 +403,7 @@ impl ArchiveStore {
         dir: PathBuf,
         ledger: LedgerId,
         shard: ShardId,
+        vault: Option<&Vault>,
         least: ChainPoint,
     ) -> Result<Self, ArchiveError> {
         let start = ChainPoint { lsn: Lsn::ZERO, hash: genesis_hash(ledger, shard) };
@@ -403,7 +415,7 @@ impl ArchiveStore {
         for first in firsts {
             let path = dir.join(manifest::file_name(first));
             let file = File::open(&path).map_err(ArchiveError::io("open", &path))?;
-            let opened = ArchiveFile::open(file, &path)?;
+            let opened = ArchiveFile::opening(file, &path, vault)?;
             let extent = *opened.extent();
             let head = opened.head();
             if (head.ledger, head.shard, extent.before) != (ledger, shard, at) {
@@ -424,6 +436,7 @@ impl ArchiveStore {
             dir,
             ledger,
             shard,
+            vault: vault.cloned(),
             manifest: RwLock::new(Arc::new(manifest.clone())),
             appending: Mutex::default(),
             open: Mutex::default(),

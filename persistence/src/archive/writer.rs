@@ -5,6 +5,8 @@ use super::format::{self, END_DIGESTED_BYTES, Head};
 use super::{ArchiveError, Extent};
 use crate::chain::{ChainFault, ChainPoint};
 use crate::frame::Frame;
+use crate::packed::put_stamp;
+use crate::vault::SealKey;
 use ducat_engine::ids::Lsn;
 use std::io::{self, Write};
 use thiserror::Error;
@@ -68,10 +70,19 @@ impl<W: Write> FileWriter<W> {
     /// # Errors
     /// [`WriteError::Io`].
     pub fn new(out: W, head: Head) -> Result<Self, WriteError> {
+        Self::sealing(out, head, None)
+    }
+
+    /// The same, encrypted under a key of its own, if there is one.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`].
+    pub fn sealing(out: W, head: Head, key: Option<SealKey>) -> Result<Self, WriteError> {
+        let stamp = key.as_ref().map(SealKey::stamp);
         let mut writer = Self {
             out,
             head,
-            sealer: Sealer::new()?,
+            sealer: Sealer::new(key)?,
             hasher: blake3::Hasher::new(),
             bytes: 0,
             index: Vec::new(),
@@ -83,7 +94,10 @@ impl<W: Write> FileWriter<W> {
             frame_bytes: 0,
             times: None,
         };
-        writer.write(&format::put_head(&head))?;
+        writer.write(&format::put_head(&head, stamp.is_some()))?;
+        if let Some(stamp) = stamp {
+            writer.write(&put_stamp(stamp))?;
+        }
         Ok(writer)
     }
 

@@ -33,6 +33,7 @@ use crate::archive::ArchiveError;
 use crate::contract::JournalError;
 use crate::ledger_id::LedgerId;
 use crate::snapshot::SnapshotError;
+use crate::vault::VaultError;
 use ducat_engine::ids::Lsn;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,9 @@ pub enum BackupError {
         /// Why not.
         what: &'static str,
     },
+    /// The keys of an encrypted backup, or the master key that was given, are of no use.
+    #[error(transparent)]
+    Keys(#[from] VaultError),
     /// The ledger's journal cannot be read.
     #[error("the ledger's journal cannot be read")]
     Journal(#[from] JournalError),

@@ -8,6 +8,7 @@ use crate::archive::{Step, Watch};
 use crate::chain::ChainPoint;
 use crate::files::{SYNC_EVERY_BYTES, Unfinished, forget_cached};
 use crate::snapshot::{Listed, Reader, SnapshotError, Summary};
+use crate::vault::Vault;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -50,7 +51,7 @@ impl BackupStore {
         let path = self.snapshots().path_of(listed.lsn);
         let unfinished = Unfinished::new(path.with_extension("snap.new"));
         copy(from, &listed.path, unfinished.path(), watch)?;
-        let summary = read_snapshot(unfinished.path())?;
+        let summary = read_snapshot(unfinished.path(), self.vault.as_ref())?;
         let header = &summary.header;
         let ours = (self.manifest.ledger, self.manifest.shard, listed.lsn);
         if (header.ledger, header.shard, header.lsn()) != ours {
@@ -109,7 +110,8 @@ fn copy(mut from: File, name: &Path, to: &Path, watch: &mut Watch<'_>) -> Result
     Ok(())
 }
 
-fn read_snapshot(path: &Path) -> Result<Summary, BackupError> {
+fn read_snapshot(path: &Path, vault: Option<&Vault>) -> Result<Summary, BackupError> {
     let file = File::open(path).map_err(BackupError::io("open", path))?;
-    Ok(Reader::new(BufReader::with_capacity(256 << 10, file), path)?.verify()?)
+    let input = BufReader::with_capacity(256 << 10, file);
+    Ok(Reader::opening(input, path, vault)?.verify()?)
 }

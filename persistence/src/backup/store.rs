@@ -14,6 +14,8 @@ use crate::frame::Frame;
 use crate::ledger_id::LedgerId;
 use crate::origin::Origin;
 use crate::snapshot::SnapshotStore;
+use crate::vault::keys::{KEYS, KEYS_NEW};
+use crate::vault::{KeyWrapper, KeysFile, Vault, VaultError};
 use ducat_engine::ids::{Lsn, ShardId};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -27,7 +29,7 @@ const LOCK: &str = "LOCK";
 const FRAMES: &str = "frames";
 const SNAPSHOTS: &str = "snapshots";
 /// What may lie in a directory that is no backup yet; the last on a disk of its own.
-const HARMLESS: [&str; 5] = [LOCK, MANIFEST_NEW, FRAMES, SNAPSHOTS, "lost+found"];
+const HARMLESS: [&str; 7] = [LOCK, MANIFEST_NEW, KEYS, KEYS_NEW, FRAMES, SNAPSHOTS, "lost+found"];
 
 /// A file holds no more bytes of frames than this and one append's.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -52,6 +54,8 @@ pub struct Source<'s> {
     pub journal: &'s dyn Journal,
     /// Its snapshots, if it has any.
     pub snapshots: Option<&'s SnapshotStore>,
+    /// Its keys, if it is encrypted: then the backup is, too, under the same ones.
+    pub vault: Option<&'s Vault>,
 }
 
 /// What a run came to.
@@ -86,6 +90,7 @@ pub struct BackedUp {
 pub struct BackupStore {
     dir: PathBuf,
     pub(super) manifest: Manifest,
+    pub(super) vault: Option<Vault>,
     /// When it is being written.
     _lock: Option<File>,
 }
@@ -94,10 +99,29 @@ impl BackupStore {
     /// Opens a backup to read it.
     ///
     /// # Errors
-    /// [`BackupError::NotFound`], [`BackupError::Manifest`], [`BackupError::Io`].
+    /// [`BackupError::NotFound`], [`BackupError::Manifest`], [`BackupError::Io`];
+    /// [`BackupError::Keys`] when it is encrypted.
     pub fn open(dir: &Path) -> Result<Self, BackupError> {
+        Self::open_with(dir, None)
+    }
+
+    /// The same with a master key, which an encrypted backup wants.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(dir: &Path, by: Option<&dyn KeyWrapper>) -> Result<Self, BackupError> {
         let manifest = read_manifest(dir)?.ok_or_else(|| BackupError::NotFound(dir.to_owned()))?;
-        Ok(Self { dir: dir.to_owned(), manifest, _lock: None })
+        let vault = unlock(dir, manifest.ledger, by)?;
+        Ok(Self { dir: dir.to_owned(), manifest, vault, _lock: None })
+    }
+
+    /// Whose backup it is; wants no key.
+    ///
+    /// # Errors
+    /// [`BackupError::NotFound`], [`BackupError::Manifest`], [`BackupError::Io`].
+    pub fn ledger_of(dir: &Path) -> Result<LedgerId, BackupError> {
+        let manifest = read_manifest(dir)?.ok_or_else(|| BackupError::NotFound(dir.to_owned()))?;
+        Ok(manifest.ledger)
     }
 
     /// Brings the backup of a ledger up to what is durable in it now. The directory is made when
@@ -115,6 +139,7 @@ impl BackupStore {
         let mut store = Self::open_to_write(dir, source, begin)?;
         let (begun, before) = (store.manifest.sequence == 0, store.end().lsn);
         store.check_history(source)?;
+        store.take_keys(source)?;
         store.remove_strays()?;
         store.check_sizes()?;
         let mut written = store.add_frames(source, watch)?;
@@ -175,7 +200,29 @@ impl BackupStore {
         for part in [FRAMES, SNAPSHOTS] {
             make_dir(&dir.join(part))?;
         }
-        Ok(Self { dir: dir.to_owned(), manifest, _lock: Some(lock) })
+        let vault = source.vault.cloned();
+        Ok(Self { dir: dir.to_owned(), manifest, vault, _lock: Some(lock) })
+    }
+
+    /// Copies the ledger's wrapped keys, before anything is written under them. One that the backup
+    /// has must be among them: there are files under it.
+    fn take_keys(&self, source: &Source<'_>) -> Result<(), BackupError> {
+        let had = KeysFile::read(&self.dir)?;
+        let has = match source.vault {
+            None => None,
+            Some(_) => KeysFile::read(source.data_dir)?,
+        };
+        let path = source.data_dir.join(KEYS);
+        match (had, has) {
+            (None, None) => Ok(()),
+            (None, Some(has)) => Ok(has.write(&self.dir)?),
+            (Some(_), None) => Err(VaultError::Missing(path).into()),
+            (Some(had), Some(has)) if had == has => Ok(()),
+            (Some(had), Some(has)) => match had.not_in(&has) {
+                Some(number) => Err(VaultError::Lost { path, number }.into()),
+                None => Ok(has.write(&self.dir)?),
+            },
+        }
     }
 
     /// The directory.
@@ -205,7 +252,9 @@ impl BackupStore {
     /// The snapshots, as a store of them.
     #[must_use]
     pub fn snapshots(&self) -> SnapshotStore {
-        SnapshotStore::at(self.dir.join(SNAPSHOTS), self.manifest.ledger, self.manifest.shard)
+        let Manifest { ledger, shard, .. } = self.manifest;
+        let store = SnapshotStore::at(self.dir.join(SNAPSHOTS), ledger, shard);
+        store.with_vault(self.vault.clone())
     }
 
     /// Opens the file of an entry, and holds it against what the manifest says of it.
@@ -213,7 +262,8 @@ impl BackupStore {
     /// # Errors
     /// [`ArchiveError`].
     pub fn file(&self, entry: &Entry) -> Result<ArchiveFile<File>, ArchiveError> {
-        open_named(&self.path_of(entry), self.manifest.ledger, self.manifest.shard, entry)
+        let Manifest { ledger, shard, .. } = self.manifest;
+        open_named(&self.path_of(entry), ledger, shard, self.vault.as_ref(), entry)
     }
 
     /// The frame that holds `lsn`; `None` beyond the end.
@@ -309,10 +359,11 @@ impl BackupStore {
     ) -> Result<Entry, BackupError> {
         let name = format!("{:020}.new", before.lsn.next().0);
         let unfinished = Unfinished::new(self.dir.join(FRAMES).join(name));
+        let vault = self.vault.as_ref();
         let head = Head { ledger: self.manifest.ledger, shard: self.manifest.shard, before };
-        let written = write_frames(unfinished.path(), head, frames, watch)?;
+        let written = write_frames(unfinished.path(), head, vault, frames, watch)?;
         tell(watch, Step::Written)?;
-        read_back(unfinished.path(), head, &written)?;
+        read_back(unfinished.path(), head, vault, &written)?;
         tell(watch, Step::ReadBack)?;
         let entry = Entry::from(written);
         unfinished.name(&self.path_of(&entry))?;
@@ -431,6 +482,24 @@ fn read_manifest(dir: &Path) -> Result<Option<Manifest>, BackupError> {
     let Some(bytes) = read_bounded(&path, manifest::BYTES_MAX)? else { return Ok(None) };
     let decoded = Manifest::decode(&bytes);
     decoded.map(Some).map_err(|source| BackupError::Manifest { path, source })
+}
+
+/// The keys of a backup; `None` when it is not encrypted.
+fn unlock(
+    dir: &Path,
+    ledger: LedgerId,
+    by: Option<&dyn KeyWrapper>,
+) -> Result<Option<Vault>, BackupError> {
+    let Some(keys) = KeysFile::read(dir)? else { return Ok(None) };
+    let path = dir.join(KEYS);
+    if keys.ledger != ledger {
+        return Err(VaultError::OtherLedger { path, found: keys.ledger }.into());
+    }
+    let Some(by) = by else {
+        let (path, wanted) = (dir.to_owned(), keys.masters().join(", "));
+        return Err(VaultError::Locked { path, wanted }.into());
+    };
+    Ok(Some(Vault::unlock(&keys, &path, by)?))
 }
 
 fn take_lock(dir: &Path) -> Result<File, BackupError> {

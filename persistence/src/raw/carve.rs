@@ -5,7 +5,10 @@
 //! one piece, but in several copies, old ones among them: of frames that were dropped, too.
 //! What belongs to the journal is for the hash chain to say.
 
-use crate::frame::{self, Claim, FRAME_BYTES_MAX, Frame, FrameError, FrameHash, HEADER_BYTES};
+use crate::frame::{
+    self, Claim, FRAME_BYTES_MAX, Frame, FrameError, FrameHash, HEADER_BYTES, STORED_BYTES_MAX,
+};
+use crate::vault::Vault;
 use ducat_engine::ids::{Epoch, Lsn};
 use memchr::memmem::Finder;
 use std::cmp::Reverse;
@@ -50,7 +53,7 @@ pub(super) struct Carved {
 impl Carved {
     /// Adds what the file holds now. Frames found before stay, so that a file that is being
     /// written can be looked through again.
-    pub(super) fn add(&mut self, file: &File) -> io::Result<()> {
+    pub(super) fn add(&mut self, file: &File, vault: Option<&Vault>) -> io::Result<()> {
         self.broken.clear();
         let finder = Finder::new(&frame::MAGIC);
         let mut window = vec![0; WINDOW_BYTES];
@@ -59,14 +62,14 @@ impl Carved {
             let filled = read_at_most(file, &mut window, start)?;
             let last = filled < window.len();
             // What begins before `end` lies in the window whole.
-            let end = if last { filled } else { filled - FRAME_BYTES_MAX };
+            let end = if last { filled } else { filled - STORED_BYTES_MAX };
             let mut at = 0;
             while let Some(found) = finder.find(&window[at..filled]) {
                 at += found;
                 if at >= end {
                     break;
                 }
-                at += self.take(&window[at..filled], start + at as u64);
+                at += self.take(&window[at..filled], start + at as u64, vault);
             }
             if last {
                 return Ok(());
@@ -76,7 +79,7 @@ impl Carved {
     }
 
     /// Takes the frame that may begin here; how many bytes need not be looked at again.
-    fn take(&mut self, bytes: &[u8], offset: u64) -> usize {
+    fn take(&mut self, bytes: &[u8], offset: u64, vault: Option<&Vault>) -> usize {
         let announced = match frame::announced_bytes(bytes) {
             Ok(announced) if announced <= bytes.len() => announced,
             _ => return frame::MAGIC.len(),
@@ -86,7 +89,7 @@ impl Carved {
         if self.frames.contains_key(&key) {
             return HEADER_BYTES;
         }
-        match Frame::parse(&bytes[..announced]) {
+        match Frame::open(&bytes[..announced], vault) {
             Ok(frame) => {
                 self.frames.insert(key, Found { frame, offset });
                 announced

@@ -41,6 +41,7 @@ use crate::ledger_id::LedgerId;
 use crate::mark::{Mark, MarkError};
 use crate::origin::Origin;
 use crate::sled_journal::parse_dir_name;
+use crate::vault::{KeyWrapper, Vault};
 use carve::Carved;
 use ducat_engine::ids::{Lsn, ShardId};
 use reader::{Gap, Item, Reader};
@@ -78,6 +79,8 @@ struct Files {
     shard: ShardId,
     mark: Mark,
     segments: Vec<Segment>,
+    /// The ledger's keys, if it is encrypted.
+    vault: Option<Vault>,
     /// What was trimmed, or why that cannot be read. Opened after the mark was read, so it holds
     /// all that the mark says was trimmed.
     archive: Result<Arc<ArchiveStore>, ArchiveError>,
@@ -105,8 +108,16 @@ impl RawJournal {
     /// has acknowledged by now is read; without one, none can start until this is dropped.
     ///
     /// # Errors
-    /// [`RawError`]: no ledger, an unreadable or foreign mark.
+    /// [`RawError`]: no ledger, an unreadable or foreign mark, an encrypted one.
     pub fn open(root: &Path) -> Result<Self, RawError> {
+        Self::open_with(root, None)
+    }
+
+    /// The same with a master key, which an encrypted ledger wants.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(root: &Path, by: Option<&dyn KeyWrapper>) -> Result<Self, RawError> {
         let (ledger, origins) = DataDir::peek(root)?;
         let held = Held::try_shared(root)?;
         let shard = ShardId(0);
@@ -127,7 +138,10 @@ impl RawJournal {
             }
             mark = now;
         };
-        let archive = ArchiveStore::open(archive_dir(root, shard), ledger, shard).map(Arc::new);
+        // Read behind the mark: whatever it covers is under these keys.
+        let vault = DataDir::unlock(root, by)?;
+        let archive = ArchiveStore::open(archive_dir(root, shard), ledger, shard)
+            .map(|archive| Arc::new(archive.with_vault(vault.clone())));
         let (root, live, recent) = (root.to_owned(), held.is_none(), Mutex::default());
         Ok(Self(Arc::new(Files {
             root,
@@ -136,6 +150,7 @@ impl RawJournal {
             shard,
             mark,
             segments,
+            vault,
             archive,
             live,
             recent,
@@ -153,6 +168,12 @@ impl RawJournal {
     #[must_use]
     pub fn origins(&self) -> &[Origin] {
         &self.0.origins
+    }
+
+    /// The ledger's keys, if it is encrypted.
+    #[must_use]
+    pub fn vault(&self) -> Option<&Vault> {
+        self.0.vault.as_ref()
     }
 
     /// What the mark said when the journal was opened.
@@ -303,7 +324,7 @@ impl Files {
             return Ok(Arc::clone(carved));
         }
         let mut carved = Carved::default();
-        carved.add(&segment.file).map_err(io_error("read", &segment.path))?;
+        carved.add(&segment.file, self.vault.as_ref()).map_err(io_error("read", &segment.path))?;
         let carved = Arc::new(carved);
         *recent = Some((segment.first, Arc::clone(&carved)));
         Ok(carved)

@@ -157,7 +157,7 @@ impl<'j> Reader<'j> {
     /// acknowledged is found: the store moves frames about meanwhile.
     fn carve(&self, segment: &Segment, last: bool) -> io::Result<Carved> {
         let mut carved = Carved::default();
-        carved.add(&segment.file)?;
+        carved.add(&segment.file, self.journal.vault.as_ref())?;
         if !(last && self.journal.live) {
             return Ok(carved);
         }
@@ -166,7 +166,7 @@ impl<'j> Reader<'j> {
                 break;
             }
             std::thread::sleep(LIVE_PAUSE);
-            carved.add(&segment.file)?;
+            carved.add(&segment.file, self.journal.vault.as_ref())?;
         }
         Ok(carved)
     }

@@ -55,7 +55,7 @@ impl Files {
         }
         let (durable, mut found) = (self.mark.durable.lsn, SegmentDigest::default());
         let mut gap = None;
-        let visited = visit_segment(room, segment.first, &mut |frame| {
+        let visited = visit_segment(room, segment.first, self.vault.as_ref(), &mut |frame| {
             if frame.last_lsn() <= durable {
                 let next = found.last_lsn.next().max(segment.first);
                 if frame.first_lsn() != next {

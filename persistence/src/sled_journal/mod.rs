@@ -10,12 +10,13 @@
 //! * `table`: which segments there are, which are open;
 //! * `shard`: locks, opening for writing, trimming, single frames;
 //! * `recovery`: the full check, with the visitor;
-//! * `writer`: appending;
+//! * `writer`: appending; `sealer`: encrypting what is appended;
 //! * [`watchdog`]: what does not return.
 
 mod fences;
 pub mod options;
 mod recovery;
+mod sealer;
 mod segment;
 mod shard;
 mod table;
@@ -29,6 +30,7 @@ use crate::contract::{
 use crate::data_dir::{DataDir, SHARDS};
 use crate::files::io_error;
 use crate::frame::Frame;
+use crate::vault::Vault;
 use ducat_engine::ids::{Lsn, ShardId};
 use options::SledOptions;
 pub(crate) use segment::parse_dir_name;
@@ -54,7 +56,7 @@ impl SledJournal {
     /// # Errors
     /// [`JournalError::Damaged`] for an unreadable mark, [`JournalError::Io`].
     pub fn open(dir: Arc<DataDir>, options: SledOptions) -> Result<Self, JournalError> {
-        let options = options.sanitize();
+        let options = SledOptions { vault: dir.vault().cloned(), ..options.sanitize() };
         let watchdog = Watchdog::start(options.flush_timeout_ms, options.on_stall.clone())
             .map_err(io_error("start the watchdog for", dir.root()))?;
         let shards = (0..SHARDS).map(|id| Shard::load(&dir, ShardId(id), &options).map(Arc::new));
@@ -162,9 +164,11 @@ impl Journal for SledJournal {
 pub(crate) fn visit_segment(
     journal: &std::path::Path,
     first: Lsn,
+    vault: Option<&Vault>,
     take: &mut dyn FnMut(Frame),
 ) -> Result<(), segment::StoreError> {
-    let segment = segment::Segment::open(journal, first, &SledOptions::default(), false)?;
+    let options = SledOptions { vault: vault.cloned(), ..SledOptions::default() };
+    let segment = segment::Segment::open(journal, first, &options, false)?;
     let mut failed = None;
     segment.each_from(Lsn::ZERO, &mut |frame| match frame {
         Ok(frame) => {

@@ -1,6 +1,7 @@
 //! What can be chosen about the sled journal, and the two places where a test or a
 //! server puts its own hand in: the sync, and what happens when one hangs.
 
+use crate::vault::Vault;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -48,6 +49,8 @@ pub struct SledOptions {
     pub on_stall: OnStall,
     /// How files are synced.
     pub syncer: Arc<dyn Syncer>,
+    /// The keys that frames lie under. Those of the data directory, whatever is given here.
+    pub vault: Option<Vault>,
 }
 
 impl Default for SledOptions {
@@ -59,6 +62,7 @@ impl Default for SledOptions {
             flush_timeout_ms: 30_000,
             on_stall: Arc::new(abort_on_stall),
             syncer: Arc::new(SystemSync),
+            vault: None,
         }
     }
 }

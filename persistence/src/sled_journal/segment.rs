@@ -18,7 +18,8 @@ use super::fences::{Fences, is_fence};
 use super::options::{SledOptions, Syncer};
 use crate::contract::BoxError;
 use crate::files::{sync_dir, sync_tree};
-use crate::frame::{FRAME_BYTES_MAX, Frame, FrameError};
+use crate::frame::{Frame, FrameError, STORED_BYTES_MAX};
+use crate::vault::Vault;
 use ducat_engine::ids::Lsn;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -38,7 +39,7 @@ pub(super) const SLED_SEGMENT_BYTES: usize = 4 << 20;
 /// A block is closed once it has this many bytes.
 pub(super) const BLOCK_TARGET_BYTES: usize = 40 << 10;
 /// No block is larger.
-const BLOCK_BYTES_MAX: usize = BLOCK_TARGET_BYTES + FRAME_BYTES_MAX;
+const BLOCK_BYTES_MAX: usize = BLOCK_TARGET_BYTES + STORED_BYTES_MAX;
 /// Bytes of blocks between two real syncs.
 pub(super) const CHUNK_BYTES_MAX: usize = 1 << 20;
 
@@ -148,6 +149,7 @@ pub(super) struct Segment {
     db: ManuallyDrop<sled::Db>,
     file: File,
     syncer: Arc<dyn Syncer>,
+    vault: Option<Vault>,
     /// After a failure nothing may be written any more, not even while closing.
     abandoned: AtomicBool,
 }
@@ -189,6 +191,7 @@ impl Segment {
             db,
             file,
             syncer: options.syncer.clone(),
+            vault: options.vault.clone(),
             abandoned: AtomicBool::new(false),
         }
     }
@@ -294,7 +297,11 @@ impl Segment {
                 back.filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| is_fence(key)));
             blocks.next().transpose().map_err(StoreError::Sled)
         })?;
-        found.map(|(key, value)| Block::new(&key, value)).transpose()
+        found.map(|(key, value)| self.block(&key, value)).transpose()
+    }
+
+    fn block(&self, key: &[u8], value: sled::IVec) -> Result<Block, StoreError> {
+        Block::new(key, value, self.vault.clone())
     }
 
     /// The last frame that starts at `lsn` or before.
@@ -318,7 +325,7 @@ impl Segment {
         guarded(|| {
             for entry in self.blocks_from(start).take(blocks) {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
-                for frame in Block::new(&key, value)? {
+                for frame in self.block(&key, value)? {
                     frames.push(frame?);
                 }
             }
@@ -338,7 +345,7 @@ impl Segment {
         guarded(|| {
             for entry in self.blocks_from(start) {
                 let (key, value) = entry.map_err(StoreError::Sled)?;
-                for frame in Block::new(&key, value)? {
+                for frame in self.block(&key, value)? {
                     if frame.as_ref().is_ok_and(|frame| frame.last_lsn() < from) {
                         continue;
                     }
@@ -384,26 +391,28 @@ fn close_guarded(db: sled::Db) -> Result<(), StoreError> {
 struct Block {
     key: Lsn,
     value: sled::IVec,
+    vault: Option<Vault>,
     at: usize,
 }
 
 impl Block {
-    fn new(key: &[u8], value: sled::IVec) -> Result<Self, StoreError> {
+    fn new(key: &[u8], value: sled::IVec, vault: Option<Vault>) -> Result<Self, StoreError> {
         let bytes: [u8; 8] = key.try_into().map_err(|_| StoreError::KeyLength(key.len()))?;
         let key = Lsn(u64::from_be_bytes(bytes));
         if value.is_empty() {
             return Err(StoreError::EmptyBlock(key));
         }
-        Ok(Self { key, value, at: 0 })
+        Ok(Self { key, value, vault, at: 0 })
     }
 
-    fn read(&mut self) -> Result<Frame, StoreError> {
-        let frame = Frame::parse_sled(&self.value, self.at)
+    /// The next frame, and the bytes it takes.
+    fn read(&mut self) -> Result<(Frame, usize), StoreError> {
+        let read = Frame::parse_sled(&self.value, self.at, self.vault.as_ref())
             .map_err(|source| StoreError::Frame { lsn: self.key, source })?;
-        if self.at == 0 && frame.first_lsn() != self.key {
-            return Err(StoreError::Key { key: self.key, found: frame.first_lsn() });
+        if self.at == 0 && read.0.first_lsn() != self.key {
+            return Err(StoreError::Key { key: self.key, found: read.0.first_lsn() });
         }
-        Ok(frame)
+        Ok(read)
     }
 }
 
@@ -414,12 +423,12 @@ impl Iterator for Block {
         if self.at >= self.value.len() {
             return None;
         }
-        let frame = self.read();
-        self.at = match &frame {
-            Ok(frame) => self.at + frame.bytes().len(),
+        let read = self.read();
+        self.at = match &read {
+            Ok((_, stored)) => self.at + stored,
             Err(_) => self.value.len(),
         };
-        Some(frame)
+        Some(read.map(|(frame, _)| frame))
     }
 }
 

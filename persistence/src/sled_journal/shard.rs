@@ -6,6 +6,7 @@
 
 use super::fences::Fences;
 use super::options::SledOptions;
+use super::sealer::Sealer;
 use super::segment::{Segment, StoreError};
 use super::table::Table;
 use crate::chain::ChainPoint;
@@ -38,6 +39,8 @@ pub(super) struct Writing {
     pub(super) segment: Arc<Segment>,
     pub(super) segment_bytes: u64,
     pub(super) fences: Fences,
+    /// What frames are sealed with, in an encrypted ledger.
+    pub(super) sealer: Option<Sealer>,
     /// Appends since the last look for blob files.
     pub(super) unchecked: u32,
 }
@@ -185,9 +188,18 @@ impl Shard {
         let mark = Mark { epoch: tail.epoch, durable, ..state.mark };
         self.write_mark(&mut state, mark)?;
         self.set_durable(durable.lsn);
-        state.writing =
-            Some(Writing { segment, segment_bytes, fences: Fences::default(), unchecked: 0 });
+        let (fences, sealer) = (Fences::default(), self.sealer()?);
+        state.writing = Some(Writing { segment, segment_bytes, fences, sealer, unchecked: 0 });
         Ok(tail)
+    }
+
+    /// A fresh data key for what is appended to a segment from now on.
+    fn sealer(&self) -> Result<Option<Sealer>, JournalError> {
+        let fresh = self.options.vault.as_ref().map(Sealer::new).transpose();
+        fresh.map_err(|error| {
+            let place = Place::in_path(self.id, self.durable().next(), &self.journal);
+            JournalError::Store { verb: "draw a data key", place, source: error.into() }
+        })
     }
 
     /// The segment to append to; the first one is created here.

@@ -1,7 +1,7 @@
 //! Appending: seal, put, sync, mark, and only then say so.
 //!
 //! ```text
-//! check ▸ [roll to a new segment] ▸ seal in place ▸ (insert ▸ flush ▸ fdatasync) per chunk
+//! check ▸ [roll to a new segment] ▸ seal in place ▸ [encrypt] ▸ (insert ▸ flush ▸ fdatasync) per chunk
 //!       ▸ mark (O_DSYNC) ▸ readers may see it ▸ Ok(last LSN)
 //! ```
 
@@ -72,6 +72,9 @@ impl Shard {
         let full = std::mem::replace(&mut writing.segment, segment);
         writing.segment_bytes = 0;
         writing.fences = Fences::default();
+        if let Some(sealer) = &mut writing.sealer {
+            sealer.renew().map_err(std::io::Error::other)?;
+        }
         self.table.release(full.first);
         Ok(())
     }
@@ -111,7 +114,13 @@ fn put_in_chunks(
     writing: &mut Writing,
     batch: &AppendBuffer,
 ) -> Result<(), (&'static str, BoxError)> {
-    let blocks: Vec<(Lsn, &[u8])> = batch.blocks(BLOCK_TARGET_BYTES).collect();
+    let blocks: Vec<(Lsn, &[u8])> = match &mut writing.sealer {
+        None => batch.blocks(BLOCK_TARGET_BYTES).collect(),
+        Some(sealer) => {
+            let sealed = sealer.seal(batch, BLOCK_TARGET_BYTES);
+            sealed.map_err(|error| ("draw a data key", error.into()))?.collect()
+        }
+    };
     let lsns = batch.last_lsn().zip(batch.first_lsn()).map_or(0, |(last, first)| last.0 - first.0);
     let width = fences::width(lsns + 1, blocks.len() as u64, batch.byte_len() as u64);
     let mut rest = &blocks[..];

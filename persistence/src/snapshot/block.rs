@@ -6,10 +6,15 @@
 //!                                                            20  zstd frame …
 //! ```
 //!
+//! In an encrypted snapshot the zstd frame is encrypted, and 16 bytes behind it vouch for it.
+//!
 //! Both sizes are bounded and checked before memory is taken for them.
 
 use crate::packed::{PackFault, Packer, Unpacker, stored_bytes_max};
+use crate::vault::SealKey;
+use crate::vault::cipher::DataKey;
 use std::io;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Bytes in front of every block.
@@ -95,6 +100,9 @@ pub enum BlockFault {
     /// The checksum holds, and zstd cannot decompress it.
     #[error("it cannot be decompressed")]
     Compression(#[source] io::Error),
+    /// The checksum holds, and it is not what was encrypted here.
+    #[error("it is not what was encrypted in this place")]
+    Forged,
     /// It decompresses to another size than announced.
     #[error("it holds {found} bytes and announces {said}")]
     Content {
@@ -145,8 +153,8 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { packer: Packer::new(LEVEL)?, number: 0 })
+    pub(super) fn new(key: Option<SealKey>) -> io::Result<Self> {
+        Ok(Self { packer: Packer::new(LEVEL, key)?, number: 0 })
     }
 
     /// Blocks sealed so far.
@@ -164,7 +172,7 @@ impl Sealer {
         let number = self.number;
         self.number += 1;
         let bytes = u32::try_from(content.len()).expect("bounded above");
-        self.packer.pack::<HEADER_BYTES>(content, |header, stored| {
+        self.packer.pack::<HEADER_BYTES>(number, content, |header, stored| {
             header[0] = kind as u8;
             for (at, word) in [number, bytes, stored].into_iter().enumerate() {
                 header[4 + 4 * at..8 + 4 * at].copy_from_slice(&word.to_le_bytes());
@@ -177,8 +185,8 @@ impl Sealer {
 pub(super) struct Opener(Unpacker);
 
 impl Opener {
-    pub(super) fn new() -> io::Result<Self> {
-        Unpacker::new().map(Self)
+    pub(super) fn new(key: Option<Arc<DataKey>>) -> io::Result<Self> {
+        Unpacker::new(key).map(Self)
     }
 
     /// The content of the block with these stored bytes.
@@ -189,9 +197,10 @@ impl Opener {
         stored: &[u8],
     ) -> Result<Vec<u8>, BlockFault> {
         let said = header.content_bytes;
-        self.0.unpack(header_bytes, stored, said).map_err(|fault| match fault {
+        self.0.unpack(header.number, header_bytes, stored, said).map_err(|fault| match fault {
             PackFault::Checksum { found, computed } => BlockFault::Checksum { found, computed },
             PackFault::Compression(source) => BlockFault::Compression(source),
+            PackFault::Forged => BlockFault::Forged,
             PackFault::Size(found) => BlockFault::Content { said, found },
         })
     }

@@ -3,6 +3,8 @@
 use super::Summary;
 use super::block::{CONTENT_BYTES_MAX, Kind, Sealer};
 use super::format::{self, SnapshotHeader};
+use crate::packed::put_stamp;
+use crate::vault::SealKey;
 use ducat_engine::account::Account;
 use ducat_engine::codec::DRIVEN_BYTES_MAX;
 use ducat_engine::holds::Hold;
@@ -57,17 +59,33 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// [`EncodeError`].
     pub fn new(out: W, header: SnapshotHeader) -> Result<Self, EncodeError> {
+        Self::sealing(out, header, None)
+    }
+
+    /// The same, encrypted under a key of its own, if there is one.
+    ///
+    /// # Errors
+    /// [`EncodeError`].
+    pub fn sealing(
+        out: W,
+        header: SnapshotHeader,
+        key: Option<SealKey>,
+    ) -> Result<Self, EncodeError> {
+        let stamp = key.as_ref().map(SealKey::stamp);
         let tally = Tally::new(header.state.clone())?;
         let mut encoder = Self {
             out,
             tally,
-            sealer: Sealer::new()?,
+            sealer: Sealer::new(key)?,
             hasher: blake3::Hasher::new(),
             bytes: 0,
             content: Vec::new(),
             header,
         };
-        encoder.write(&format::file_header())?;
+        encoder.write(&format::file_header(stamp.is_some()))?;
+        if let Some(stamp) = stamp {
+            encoder.write(&put_stamp(stamp))?;
+        }
         format::put_header(&encoder.header, &mut encoder.content);
         encoder.block(Kind::Head)?;
         Ok(encoder)

@@ -1,7 +1,9 @@
 //! The bytes of a snapshot. All numbers are little-endian.
 //!
 //! ```text
-//!  0  magic "DUCATSNP"      8  version      12  zero      16  blocks …
+//!  0  magic "DUCATSNP"      8  version      12  1 when it is encrypted, else 0
+//! 16  when it is: ledger key's number, salt (16), CRC32C over both
+//!  …  blocks
 //!  … the head, accounts in the order of their slots, open holds, what is known of accounts beside
 //!    their money, refunded transfers and ids in the order of their events, the end
 //! last 16 bytes:  where the block of the end begins, magic "DUCATSND"
@@ -16,6 +18,8 @@ use super::Fault;
 use crate::chain::ChainPoint;
 use crate::frame::FrameHash;
 use crate::ledger_id::LedgerId;
+use crate::packed::take_stamp;
+use crate::vault::Stamp;
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use ducat_engine::snapshot::codec::{self, Malformed};
 use ducat_engine::snapshot::{End, Head};
@@ -106,21 +110,29 @@ pub(super) fn take_end(content: &[u8]) -> Result<([u8; DIGEST_BYTES], End), Faul
     Ok((*digest, codec::take_end(end)?))
 }
 
-pub(super) fn file_header() -> [u8; FILE_HEADER_BYTES] {
+pub(super) fn file_header(encrypted: bool) -> [u8; FILE_HEADER_BYTES] {
     let mut bytes = [0; FILE_HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[12] = u8::from(encrypted);
     bytes
 }
 
-pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<(), Fault> {
-    if bytes[..8] != MAGIC || bytes[12..] != [0; 4] {
+/// Whether a file that begins like this is encrypted.
+pub(super) fn check_file_header(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<bool, Fault> {
+    if bytes[..8] != MAGIC || bytes[12] > 1 || bytes[13..] != [0; 3] {
         return Err(Fault::Magic);
     }
     match u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes")) {
-        VERSION_MIN..=VERSION => Ok(()),
+        VERSION_MIN..=VERSION => Ok(bytes[12] == 1),
         other => Err(Fault::Version(other)),
     }
+}
+
+/// What a file that begins like this says of its key; `None` for one that is not encrypted, or none.
+pub(crate) fn encrypted_under(begins: &[u8]) -> Option<Stamp> {
+    let encrypted = check_file_header(begins.first_chunk()?).ok()?;
+    encrypted.then(|| take_stamp(begins[FILE_HEADER_BYTES..].first_chunk()?)).flatten()
 }
 
 pub(super) fn trailer(end_at: u64) -> [u8; TRAILER_BYTES] {

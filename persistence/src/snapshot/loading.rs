@@ -10,6 +10,7 @@
 use super::block::Kind;
 use super::reader::{Block, BlockPlace, Blocks, damaged, take_driven};
 use super::{Fault, SnapshotError, Summary};
+use crate::vault::Vault;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
 use ducat_engine::snapshot::details::take_profiles;
@@ -29,9 +30,10 @@ type Fell = (BlockPlace, Fault);
 pub(super) fn load(
     input: impl Read,
     path: &Path,
+    vault: Option<&Vault>,
     (partitions, seed, remember_ns): (usize, u64, u64),
 ) -> Result<(Ledger, Summary), SnapshotError> {
-    let mut blocks = Blocks::new(input, path)?;
+    let mut blocks = Blocks::new(input, path, vault)?;
     let head = BlockPlace { number: 0, at: 0 };
     let restore = Restore::new(&blocks.header().state, partitions, seed, remember_ns);
     let Restore { accounts, ids } = restore.map_err(|unsound| damaged(path, head, unsound))?;

@@ -8,6 +8,9 @@
 use super::block::{HEADER_BYTES, Header, Kind, Opener};
 use super::format::{self, FILE_HEADER_BYTES, SnapshotHeader, TRAILER_BYTES};
 use super::{Fault, SnapshotError, Summary};
+use crate::packed::{STAMP_PART_BYTES, take_stamp};
+use crate::vault::cipher::DataKey;
+use crate::vault::{self, Vault};
 use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::snapshot::codec::{take_accounts, take_holds, take_ids, take_refunds};
@@ -16,6 +19,7 @@ use ducat_engine::snapshot::driven::{take_sagas, take_schedules};
 use ducat_engine::snapshot::{DrivenPiece, End, IdsPiece, ProfilesPiece, RefundsPiece, Tally};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a block lies.
 #[derive(Debug, Clone, Copy)]
@@ -50,11 +54,12 @@ struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    fn new(input: R, path: &Path) -> Result<Self, SnapshotError> {
+    fn new(input: R, path: &Path, vault: Option<&Vault>) -> Result<Self, SnapshotError> {
+        let opener = |key| Opener::new(key).map_err(SnapshotError::io("prepare to read", path));
         let mut input = Self {
             input,
             path: path.to_owned(),
-            opener: Opener::new().map_err(SnapshotError::io("prepare to read", path))?,
+            opener: opener(None)?,
             hasher: blake3::Hasher::new(),
             place: BlockPlace { number: 0, at: 0 },
             at: 0,
@@ -62,14 +67,29 @@ impl<R: Read> Input<R> {
         };
         let mut bytes = [0; FILE_HEADER_BYTES];
         input.read(&mut bytes, "its first bytes")?;
-        format::check_file_header(&bytes).map_err(|fault| input.damaged(fault))?;
+        let checked = format::check_file_header(&bytes);
         input.hasher.update(&bytes);
+        if checked.map_err(|fault| input.damaged(fault))? {
+            let key = input.key(vault)?;
+            input.opener = opener(Some(key))?;
+        }
         input.place.at = input.at;
         Ok(input)
     }
 
     fn damaged(&self, fault: impl Into<Fault>) -> SnapshotError {
         damaged(&self.path, self.place, fault)
+    }
+
+    /// The key that the file says it lies under.
+    fn key(&mut self, vault: Option<&Vault>) -> Result<Arc<DataKey>, SnapshotError> {
+        let mut bytes = [0; STAMP_PART_BYTES];
+        self.read(&mut bytes, "what it says of its key")?;
+        self.hasher.update(&bytes);
+        let stamp = take_stamp(&bytes).ok_or_else(|| self.damaged(Fault::Stamp))?;
+        let vault = vault.ok_or_else(|| self.damaged(Fault::Locked))?;
+        let key = vault.key(vault::Kind::Snapshot, stamp);
+        key.ok_or_else(|| self.damaged(Fault::UnknownKey(stamp.generation)))
     }
 
     fn read(&mut self, bytes: &mut [u8], what: &'static str) -> Result<(), SnapshotError> {
@@ -151,8 +171,8 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     /// Reads the head. `path` is for messages.
-    pub(super) fn new(input: R, path: &Path) -> Result<Self, SnapshotError> {
-        let mut input = Input::new(input, path)?;
+    pub(super) fn new(input: R, path: &Path, vault: Option<&Vault>) -> Result<Self, SnapshotError> {
+        let mut input = Input::new(input, path, vault)?;
         let head = input.block(&[Kind::Head])?;
         let header = format::take_header(&head.content);
         let header = header.map_err(|fault| damaged(path, head.place, fault))?;
@@ -248,7 +268,15 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`SnapshotError`].
     pub fn new(input: R, path: &Path) -> Result<Self, SnapshotError> {
-        let blocks = Blocks::new(input, path)?;
+        Self::opening(input, path, None)
+    }
+
+    /// The same with the ledger's keys, which an encrypted snapshot wants.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn opening(input: R, path: &Path, vault: Option<&Vault>) -> Result<Self, SnapshotError> {
+        let blocks = Blocks::new(input, path, vault)?;
         let head = BlockPlace { number: 0, at: FILE_HEADER_BYTES as u64 };
         let tally = Tally::new(blocks.header().state.clone());
         let tally = tally.map_err(|unsound| damaged(path, head, unsound))?;

@@ -15,6 +15,7 @@ use super::{Fault, SnapshotError, Summary, loading};
 use crate::data_dir::{DataDir, DataDirError, snapshots_dir};
 use crate::files::{SyncedFile, Unfinished, list_names, make_dir, sync_dir};
 use crate::ledger_id::LedgerId;
+use crate::vault::{Kind, Vault};
 use ducat_engine::account::Account;
 use ducat_engine::holds::Hold;
 use ducat_engine::ids::{Lsn, ShardId};
@@ -34,6 +35,7 @@ pub struct SnapshotStore {
     dir: PathBuf,
     ledger: LedgerId,
     shard: ShardId,
+    vault: Option<Vault>,
 }
 
 /// A snapshot as a listing shows it: its beginning and end were looked at, no more.
@@ -53,10 +55,12 @@ impl SnapshotStore {
     /// The snapshots of a shard of the ledger in `dir`. Creates nothing.
     #[must_use]
     pub fn new(dir: &DataDir, shard: ShardId) -> Self {
-        Self::at(dir.snapshots_dir(shard), dir.ledger(), shard)
+        let store = Self::at(dir.snapshots_dir(shard), dir.ledger(), shard);
+        store.with_vault(dir.vault().cloned())
     }
 
-    /// The snapshots of a shard of the ledger at `root`, which others may be working on.
+    /// The snapshots of a shard of the ledger at `root`, which others may be working on. Those that
+    /// are encrypted want [`Self::with_vault`].
     ///
     /// # Errors
     /// [`DataDirError`] when no ledger is there.
@@ -68,7 +72,13 @@ impl SnapshotStore {
     /// The snapshots in a directory of this name.
     #[must_use]
     pub fn at(dir: PathBuf, ledger: LedgerId, shard: ShardId) -> Self {
-        Self { dir, ledger, shard }
+        Self { dir, ledger, shard, vault: None }
+    }
+
+    /// The same with the ledger's keys: new snapshots are encrypted, and those that are can be read.
+    #[must_use]
+    pub fn with_vault(self, vault: Option<Vault>) -> Self {
+        Self { vault, ..self }
     }
 
     /// The directory.
@@ -114,7 +124,7 @@ impl SnapshotStore {
     /// Reads a snapshot's head and its last bytes.
     fn peek(&self, path: &Path, lsn: Lsn) -> Result<SnapshotHeader, SnapshotError> {
         let file = open(path)?;
-        let blocks = Blocks::new(BufReader::with_capacity(4096, &file), path)?;
+        let blocks = Blocks::new(BufReader::with_capacity(4096, &file), path, self.vault.as_ref())?;
         self.check(blocks.header(), path, lsn)?;
         let bytes = file.metadata().map_err(SnapshotError::io("look at", path))?.len();
         let mut trailer = [0; TRAILER_BYTES];
@@ -148,7 +158,7 @@ impl SnapshotStore {
     pub fn read(&self, lsn: Lsn) -> Result<Reader<BufReader<File>>, SnapshotError> {
         let path = self.path_of(lsn);
         let file = BufReader::with_capacity(BUFFER_BYTES, open(&path)?);
-        let reader = Reader::new(file, &path)?;
+        let reader = Reader::opening(file, &path, self.vault.as_ref())?;
         self.check(reader.header(), &path, lsn)?;
         Ok(reader)
     }
@@ -176,7 +186,8 @@ impl SnapshotStore {
     ) -> Result<(Ledger, Summary), SnapshotError> {
         let path = self.path_of(lsn);
         let file = BufReader::with_capacity(BUFFER_BYTES, open(&path)?);
-        let (ledger, summary) = loading::load(file, &path, (partitions, seed, remember_ns))?;
+        let (ledger, summary) =
+            loading::load(file, &path, self.vault.as_ref(), (partitions, seed, remember_ns))?;
         self.check(&summary.header, &path, lsn)?;
         Ok((ledger, summary))
     }
@@ -193,7 +204,10 @@ impl SnapshotStore {
         let file = File::create_new(&unfinished);
         let file = file.map_err(SnapshotError::io("create", &unfinished))?;
         let unfinished = Unfinished::new(unfinished);
-        let encoder = Encoder::new(SyncedFile::new(file), header);
+        let key = self.vault.as_ref().map(|vault| vault.fresh(Kind::Snapshot)).transpose();
+        let key = key
+            .map_err(|error| SnapshotError::io("draw a key for", &path)(io::Error::other(error)))?;
+        let encoder = Encoder::sealing(SyncedFile::new(file), header, key);
         let encoder = encoder.map_err(|error| encode_error(error, &path))?;
         Ok(SnapshotFile { encoder, path, unfinished })
     }

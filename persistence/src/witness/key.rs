@@ -68,8 +68,16 @@ impl fmt::Debug for SignKey {
 /// was given to us so: by an orchestrator that mounts secrets, by systemd that hands over credentials.
 #[must_use]
 pub fn is_open(found: &Metadata) -> bool {
-    let ours = fs::metadata("/proc/self").map_or(true, |own| own.uid() == found.uid());
+    let ours = own_uid().is_none_or(|own| own == found.uid());
     is_open_to(found.mode(), ours)
+}
+
+/// The user that this process acts as. By what the kernel says of it: `/proc/self` itself is root's
+/// once the process may not be dumped.
+fn own_uid() -> Option<u32> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 const fn is_open_to(mode: u32, ours: bool) -> bool {

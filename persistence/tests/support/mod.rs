@@ -8,6 +8,7 @@ use ducat_engine::ids::Lsn;
 use ducat_persistence::conformance::{Harm, SHARD, Subject};
 use ducat_persistence::contract::{Journal, JournalError};
 use ducat_persistence::memory::{Failure, MemoryJournal};
+use ducat_persistence::vault::{KeyWrapper, MasterKey};
 use ducat_persistence::{
     ArchiveStore, ArchivedJournal, DataDir, Frame, LedgerId, SledJournal, SledOptions, Syncer,
 };
@@ -54,15 +55,31 @@ pub fn open_journal(root: &Path, options: SledOptions) -> SledJournal {
 pub struct SledSubject {
     pub root: tempfile::TempDir,
     pub sync: Arc<TestSync>,
+    master: Option<MasterKey>,
     journal: Option<SledJournal>,
 }
 
 impl SledSubject {
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut subject = Self { root, sync: Arc::default(), journal: None };
+        let mut subject = Self { root, sync: Arc::default(), master: None, journal: None };
         subject.restart();
         subject
+    }
+
+    /// The same, encrypted.
+    pub fn sealed() -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let master = Some(MasterKey::random().expect("random"));
+        let mut subject = Self { root, sync: Arc::default(), master, journal: None };
+        subject.restart();
+        subject
+    }
+
+    fn open(&self) -> SledJournal {
+        let by = self.master.as_ref().map(|master| master as &dyn KeyWrapper);
+        let dir = DataDir::create_or_open_with(self.root.path(), by).expect("opens");
+        SledJournal::open(Arc::new(dir), self.options()).expect("opens the journal")
     }
 
     fn options(&self) -> SledOptions {
@@ -84,7 +101,7 @@ impl Subject for SledSubject {
             copy_tree(self.root.path(), copy.path());
             self.root = copy;
         }
-        self.journal = Some(open_journal(self.root.path(), self.options()));
+        self.journal = Some(self.open());
     }
 
     fn fail_next_append(&mut self) {
@@ -94,7 +111,7 @@ impl Subject for SledSubject {
     fn restart_damaged(&mut self, lsn: Lsn, how: Harm) {
         self.journal = None;
         harm_frame(self.root.path(), lsn, how);
-        self.journal = Some(open_journal(self.root.path(), self.options()));
+        self.journal = Some(self.open());
     }
 }
 
@@ -106,7 +123,16 @@ pub struct ArchivedSubject {
 
 impl ArchivedSubject {
     pub fn new() -> Self {
-        let mut subject = Self { sled: SledSubject::new(), view: None };
+        Self::over(SledSubject::new())
+    }
+
+    /// The same, encrypted.
+    pub fn sealed() -> Self {
+        Self::over(SledSubject::sealed())
+    }
+
+    fn over(sled: SledSubject) -> Self {
+        let mut subject = Self { sled, view: None };
         subject.open();
         subject
     }

@@ -6,7 +6,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::offline::{self, SHARD, open_failure};
 use crate::{Global, output};
 use clap::{Args, Subcommand};
-use ducat_api::compose::{self, OpenError};
+use ducat_api::compose::OpenError;
 use ducat_persistence::DataDir;
 use ducat_persistence::archive::store::{ArchiveFault, Stray};
 use ducat_persistence::archive::{
@@ -120,7 +120,7 @@ pub fn run(global: &Global, command: &ArchiveCommand) -> Done {
 
 fn archive(global: &Global, args: &RunArgs) -> Done {
     let data_dir = &args.dir.data_dir;
-    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
+    let opened = offline::open_existing(data_dir)?.map_err(|e| open_failure(&e, data_dir))?;
     let internal = || Failure::new(Exit::Internal, "the directory has no snapshots or archive");
     let snapshots = opened.snapshots.ok_or_else(internal)?;
     let store = opened.archive.ok_or_else(internal)?;
@@ -261,10 +261,11 @@ fn verify_text(line: &VerifyLine, json: bool) -> Result<String, Failure> {
 
 fn rebuild(global: &Global, data_dir: &Path) -> Done {
     let failed = |e| open_failure(&OpenError::from(e), data_dir);
-    let dir = DataDir::open_existing(data_dir).map_err(failed)?;
+    let keys = crate::vault::of(data_dir)?;
+    let dir = DataDir::open_existing_with(data_dir, keys.as_deref()).map_err(failed)?;
     let least = mark(data_dir)?.base;
     let (at, ledger) = (dir.archive_dir(SHARD), dir.ledger());
-    let store = ArchiveStore::rebuild_manifest(at, ledger, SHARD, least);
+    let store = ArchiveStore::rebuild_manifest(at, ledger, SHARD, dir.vault(), least);
     let store = store.map_err(|error| {
         let exit = if error.is_damage() { Exit::Damaged } else { Exit::CannotCreate };
         Failure::new(exit, format!("nothing was changed: {}", with_causes(&error)))
@@ -286,7 +287,8 @@ fn mark(data_dir: &Path) -> Result<Mark, Failure> {
 fn open(data_dir: &Path) -> Result<ArchiveStore, Failure> {
     let store = ArchiveStore::read_only(data_dir, offline::SHARD);
     let store = store.map_err(|error| open_failure(&OpenError::from(error), data_dir))?;
-    store.map_err(|error| unusable(&with_causes(&error), data_dir))
+    let store = store.map_err(|error| unusable(&with_causes(&error), data_dir))?;
+    Ok(store.with_vault(offline::unlock(data_dir)?))
 }
 
 fn unusable(why: &str, data_dir: &Path) -> Failure {

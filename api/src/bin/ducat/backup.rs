@@ -6,7 +6,7 @@ use crate::causes::{damaged_look_closer, with_causes};
 use crate::exit::{Done, Exit, Failure};
 use crate::offline::{self, SHARD};
 use crate::status::health::{BackupLine as HealthLine, backup_facts};
-use crate::{Global, balances, net, output};
+use crate::{Global, balances, net, output, vault};
 use clap::{Args, Subcommand};
 use ducat_actors::replay::{Event, Observer, Until, replay_offline};
 use ducat_api::proto::CreateBackupRequest;
@@ -14,7 +14,6 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
 use ducat_persistence::archive::Step;
 use ducat_persistence::backup::{BackedUp, BackupFault, Manifest, Source};
-use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{BackupError, BackupJournal, BackupStore, BoxError};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -146,8 +145,7 @@ async fn create_online(global: &Global) -> Done {
 fn create(global: &Global, data_dir: &Path, to: &Path) -> Done {
     let since = Instant::now();
     let journal = offline::open(data_dir)?;
-    let snapshots = SnapshotStore::read_only(data_dir, SHARD)
-        .map_err(|error| Failure::new(Exit::CannotCreate, with_causes(&error)))?;
+    let snapshots = offline::snapshots(data_dir)?;
     let source = Source {
         data_dir,
         ledger: journal.ledger(),
@@ -155,6 +153,7 @@ fn create(global: &Global, data_dir: &Path, to: &Path) -> Done {
         origins: journal.origins(),
         journal: &journal,
         snapshots: Some(&snapshots),
+        vault: journal.vault(),
     };
     let mut watch = |_: Step| ControlFlow::Continue(());
     let done = BackupStore::update(to, &source, true, &mut watch);
@@ -327,7 +326,8 @@ fn replay(store: BackupStore) -> Result<([u8; 32], Vec<FaultLine>), Failure> {
 
 /// Opens a backup for reading.
 pub fn open(dir: &Path) -> Result<BackupStore, Failure> {
-    BackupStore::open(dir).map_err(|error| failure(&error, dir, None))
+    let keys = vault::of_backup(dir)?;
+    BackupStore::open_with(dir, keys.as_deref()).map_err(|error| failure(&error, dir, None))
 }
 
 /// Reads a backup whole; the first thing that is wrong ends the command.
@@ -339,7 +339,7 @@ pub fn check(store: &BackupStore) -> Result<(), Failure> {
 }
 
 /// How a backup that cannot be written or read ends the command.
-fn failure(error: &BackupError, dir: &Path, data_dir: Option<&Path>) -> Failure {
+pub fn failure(error: &BackupError, dir: &Path, data_dir: Option<&Path>) -> Failure {
     let exit = match error {
         BackupError::Journal(why) if why.is_damage() => match data_dir {
             Some(data_dir) => return damaged_look_closer(error, data_dir),
@@ -354,6 +354,7 @@ fn failure(error: &BackupError, dir: &Path, data_dir: Option<&Path>) -> Failure 
             );
             return Failure::new(Exit::Damaged, text);
         }
+        BackupError::Keys(error) => return vault::failure(error),
         BackupError::InUse(_) => Exit::Held,
         BackupError::OtherLedger { .. }
         | BackupError::Later { .. }

@@ -13,7 +13,6 @@ use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::format_minor;
 use ducat_persistence::raw::inspect::{Fault, Inspection};
-use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::{BoxError, JournalError, RawJournal};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -124,7 +123,7 @@ impl Checks<'_> {
             let text = format!("cannot look at the snapshots: {error}");
             Failure::new(Exit::CannotCreate, text)
         };
-        let store = SnapshotStore::read_only(data_dir, offline::SHARD).map_err(|e| failed(&e))?;
+        let store = offline::snapshots(data_dir)?;
         let durable = journal.mark().durable.lsn;
         for listed in store.list().map_err(|e| failed(&e))? {
             if journal.is_live() && listed.lsn > durable {

@@ -31,6 +31,7 @@ mod group;
 mod hold;
 mod import;
 mod key;
+mod keys;
 mod moment;
 mod net;
 mod note;
@@ -57,6 +58,7 @@ mod testing;
 mod token;
 mod transfer;
 mod transfers;
+mod vault;
 mod verify;
 mod verify_ids;
 mod watch;
@@ -96,6 +98,8 @@ pub struct Global {
     pub json: bool,
     #[command(flatten)]
     pub credentials: net::CredentialArgs,
+    #[command(flatten)]
+    pub master_key: vault::MasterKeyArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -171,6 +175,9 @@ wrong. `ducat verify --data-dir DIR` checks the files, beside a server or withou
     /// Make the keys that sign checkpoints, and print the public ones.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Make, rotate and look at the keys that encrypt a ledger on the disk.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Show, check and describe the configuration of `serve`.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -241,6 +248,7 @@ fn main() -> ExitCode {
 /// Hands over to the command's module.
 fn run(cli: Cli, matches: &ArgMatches) -> Done {
     let global = cli.global;
+    vault::choose(&global.master_key);
     match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Account(command) => block_on(account::run(&global, command)),
@@ -270,6 +278,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Backup(command) => block_on(backup::run(&global, &command)),
         Command::Receipt(args) => receipt::run(&global, *args),
         Command::Key(command) => key::run(&command),
+        Command::Keys(command) => keys::run(&global, &command),
         Command::Config(command) => config::run(command, matches),
         Command::Certs(command) => certs::run(&command),
         Command::Token(command) => token::run(&global, &command),

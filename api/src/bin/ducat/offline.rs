@@ -6,18 +6,19 @@ use crate::causes::{damaged_restore, with_causes};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::serve::replay_bar;
+use crate::vault;
 use ducat_actors::handle::CurrencyTotal;
 use ducat_actors::replay::{
     Observer, Progress, ReplayFailed, Until, replay_behind, replay_offline,
 };
-use ducat_api::compose::{self, OpenError};
+use ducat_api::compose::{self, OpenError, OpenJournal, Opening};
 use ducat_engine::ids::{Lsn, ShardId, Slot};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
 use ducat_engine::money::Currencies;
 use ducat_engine::transfer::AccountView;
 use ducat_persistence::snapshot::{SnapshotHeader, SnapshotStore};
-use ducat_persistence::{DataDirError, RawJournal, Tail};
+use ducat_persistence::{DataDir, DataDirError, RawJournal, Tail, Vault};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,28 @@ pub struct ReplayedState {
 
 /// Opens the journal of a directory for reading.
 pub fn open(data_dir: &Path) -> Result<RawJournal, Failure> {
-    compose::open_to_read(data_dir).map_err(|e| open_failure(&e, data_dir))
+    let keys = vault::of(data_dir)?;
+    let opened = compose::open_to_read_with(data_dir, keys.as_deref());
+    opened.map_err(|e| open_failure(&e, data_dir))
+}
+
+/// The keys of the ledger in a directory, if it is encrypted.
+pub fn unlock(data_dir: &Path) -> Result<Option<Vault>, Failure> {
+    let keys = vault::of(data_dir)?;
+    DataDir::unlock(data_dir, keys.as_deref()).map_err(|e| open_failure(&e.into(), data_dir))
+}
+
+/// The snapshots in a directory, to read them.
+pub fn snapshots(data_dir: &Path) -> Result<SnapshotStore, Failure> {
+    let store = SnapshotStore::read_only(data_dir, SHARD);
+    let store = store.map_err(|e| open_failure(&e.into(), data_dir))?;
+    Ok(store.with_vault(unlock(data_dir)?))
+}
+
+/// Opens a ledger to write beside it, as it is: encrypted or not.
+pub fn open_existing(data_dir: &Path) -> Result<Result<OpenJournal, OpenError>, Failure> {
+    let opening = Opening { keys: vault::of(data_dir)?, ..Opening::default() };
+    Ok(compose::open_existing_with(data_dir, opening))
 }
 
 /// An empty ledger to replay into.
@@ -76,7 +98,7 @@ pub fn replay_from_snapshot(
     let failed = |error: &dyn std::error::Error| {
         Failure::new(Exit::CannotCreate, format!("cannot list the snapshots: {error}"))
     };
-    let store = SnapshotStore::read_only(data_dir, SHARD).map_err(|e| failed(&e))?;
+    let store = snapshots(data_dir)?;
     for listed in store.list().map_err(|e| failed(&e))? {
         let early = |header: &SnapshotHeader| {
             until.includes(header.state.lsn, header.state.time_ns)
@@ -156,6 +178,7 @@ pub fn state_of(ledger: &Ledger) -> ReplayedState {
 pub fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     let exit = match error {
         error if error.is_in_use() => Exit::Held,
+        OpenError::DataDir(DataDirError::Keys(error)) => return vault::failure(error),
         // Its text says what to restore.
         OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
         error if error.is_damage() => return damaged_restore(error, data_dir),

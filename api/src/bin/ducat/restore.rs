@@ -202,7 +202,9 @@ pub fn copy(
         let text = format!("{} is the {ORIGINS_MAX}th ledger made from another", from.display());
         return Err(Failure::usage(text));
     }
-    let unfinished = compose::begin(into).map_err(|error| {
+    // A master key that is given encrypts what is made; one that the source wants is given.
+    let keys = crate::vault::given()?;
+    let unfinished = compose::begin_with(into, keys.as_deref()).map_err(|error| {
         Failure::new(Exit::CannotCreate, format!("{}. Name a new one", with_causes(&error)))
     })?;
     let copied = fill(source, &unfinished, from, until);

@@ -12,6 +12,7 @@ mod alerts;
 mod audit;
 mod banner;
 mod console;
+mod encryption;
 mod failures;
 mod logs;
 mod options;
@@ -37,6 +38,8 @@ use ducat_api::identity::Guard;
 use ducat_api::metrics::Metrics;
 use ducat_api::rates::Limits;
 use ducat_api::server::{Drained, Durability, ServerInfo, ServerOptions, serve};
+use ducat_persistence::Vault;
+use encryption::Rotation;
 use failures::{internal, open_failure, start_failure, unavailable};
 use options::{engine_options, server_options};
 use ready_file::ReadyFile;
@@ -75,6 +78,8 @@ pub struct ServeArgs {
     /// Allow what no ledger of real money should do, such as `--durability none`.
     #[arg(long, env = "DUCAT_DEVELOPMENT")]
     development: bool,
+    #[command(flatten)]
+    encryption: encryption::EncryptionArgs,
     #[command(flatten)]
     snapshots: SnapshotArgs,
     #[command(flatten)]
@@ -206,6 +211,7 @@ pub fn run(args: ServeArgs) -> Done {
     let file = args.file()?;
     check(&args, file.as_ref())?;
     args.logs.start()?;
+    args.encryption.choose();
     let mut runtime = match args.threads() {
         // Without a second thread nothing is handed from one to the other, which small calls
         // feel.
@@ -237,6 +243,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     let file = args.file()?;
     check(args, file.as_ref())?;
     args.logs.check()?;
+    args.encryption.check_key()?;
     args.alerts.webhook()?;
     args.traces.collector(&args.alerts)?;
     args.audit.auditor(args.security.profile, file.as_ref())?;
@@ -281,6 +288,7 @@ fn check(args: &ServeArgs, file: Option<&File>) -> Result<(), Failure> {
         let inside = ducat_persistence::backup::refuse_inside(to, &args.data_dir);
         inside.map_err(|error| Failure::usage(with_causes(&error)))?;
     }
+    args.encryption.check(&args.data_dir)?;
     if args.sign.lacks_key() {
         return Err(Failure::usage(
             "checkpoints are to be signed, and no key is named: add --checkpoint-key",
@@ -309,7 +317,12 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {
-        backup: args.upkeep.backing_up(&args.data_dir, opened.ledger, &opened.origins),
+        backup: args.upkeep.backing_up(
+            &args.data_dir,
+            opened.ledger,
+            &opened.origins,
+            opened.vault.as_ref(),
+        ),
         snapshots: opened.snapshots.map(|store| args.snapshots.options(store)),
         disk: match durability {
             Durability::PowerLoss => args.upkeep.disk(&args.data_dir)?,
@@ -340,7 +353,9 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     // Gone again when this function ends.
     let _written = ready_file.map(|file| file.write(address)).transpose()?;
     let (encrypted, guarded) = (tls.is_some(), guard.is_some());
-    let door = banner::Door { encrypted, guarded, metrics: figures_at, console: console_at };
+    let ledger_key = opened.vault.as_ref().map(Vault::current);
+    let door =
+        banner::Door { encrypted, guarded, ledger_key, metrics: figures_at, console: console_at };
     banner::print(address, &args.data_dir, &info, &engine.handle().status(), door);
     let options =
         ServerOptions { tls: tls.clone(), guard: guard.clone(), metrics, ..server_options(&args) };
@@ -363,6 +378,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         verify_every: args.verify_every,
         ..options
     };
+    let keys = &args.encryption;
+    let rotation = opened.vault.map(|vault| Rotation::new(keys, &args.data_dir, vault));
     let reloader = reload::Reloader {
         config: args.config,
         at_start: file,
@@ -373,6 +390,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         audit: args.audit,
         auditor: trail,
         traces,
+        rotation,
     };
     reloader.listen();
     systemd::ready(address);
@@ -470,6 +488,7 @@ fn open_journal(args: &ServeArgs) -> Result<(OpenJournal, Durability), Failure> 
             let opening = Opening {
                 segment_bytes_max: Some(args.upkeep.segment_bytes()),
                 archive_dir: args.upkeep.archive_dir.clone(),
+                keys: crate::vault::given()?,
             };
             let opened = compose::create_or_open_with(&args.data_dir, opening)
                 .map_err(|error| open_failure(&error, &args.data_dir))?;

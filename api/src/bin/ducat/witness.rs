@@ -134,7 +134,8 @@ fn check_before(store: &CheckpointStore, key: &CheckKey, data_dir: &Path) -> Res
         );
         return Err(Failure::new(Exit::Damaged, text));
     }
-    let journal = compose::open_to_read(data_dir)
+    let keys = crate::vault::of(data_dir)?;
+    let journal = compose::open_to_read_with(data_dir, keys.as_deref())
         .map_err(|error| crate::offline::open_failure(&error, data_dir))?;
     if journal.is_live() {
         // A server is there, which is told in a moment.

@@ -18,6 +18,8 @@ pub struct Door {
     pub encrypted: bool,
     /// Everyone is asked who they are.
     pub guarded: bool,
+    /// The ledger key under which what is written lies on the disk, if it is encrypted.
+    pub ledger_key: Option<u32>,
     /// Where figures and probes are, if anywhere.
     pub metrics: Option<SocketAddr>,
     /// Where the operators' page is, if anywhere.
@@ -79,6 +81,10 @@ fn text(
          connections:    {connections}\n\
          ledger:         {ledger}, {accounts} accounts, journal at LSN {lsn}\n"
     );
+    if let Some(number) = door.ledger_key {
+        writeln!(text, "on the disk:    AES-256-GCM, under ledger key {number}")
+            .expect("writing to a String never fails");
+    }
     if let Some(metrics) = door.metrics {
         writeln!(text, "metrics:        http://{metrics}/metrics, /livez, /readyz")
             .expect("writing to a String never fails");
@@ -114,7 +120,13 @@ mod tests {
             started: std::time::Instant::now(),
         };
         let address = address.parse().expect("an address");
-        let door = Door { encrypted: false, guarded: false, metrics: None, console: None };
+        let door = Door {
+            encrypted: false,
+            guarded: false,
+            ledger_key: None,
+            metrics: None,
+            console: None,
+        };
         text(address, Path::new("./ducat-data"), &info, &Status::default(), "ducat", door)
     }
 

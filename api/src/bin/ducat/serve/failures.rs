@@ -12,6 +12,7 @@ use std::path::Path;
 pub(super) fn open_failure(error: &OpenError, data_dir: &Path) -> Failure {
     let exit = match error {
         error if error.is_in_use() => Exit::Held,
+        OpenError::DataDir(DataDirError::Keys(error)) => return crate::vault::failure(error),
         // Its text says what to restore.
         OpenError::DataDir(DataDirError::Format { .. }) => Exit::Damaged,
         error if error.is_damage() => return damaged_look_closer(error, data_dir),

@@ -2,6 +2,7 @@
 //! is used, so that a mistake leaves everything as it was.
 
 use super::audit::AuditArgs;
+use super::encryption::Rotation;
 use super::security::SecurityArgs;
 use crate::causes::with_causes;
 use crate::config::{self, File};
@@ -35,6 +36,8 @@ pub struct Reloader {
     pub auditor: Option<Arc<Auditor>>,
     /// How many calls are sampled, if any are.
     pub traces: Option<Arc<Traces>>,
+    /// The ledger's keys, if it is encrypted.
+    pub rotation: Option<Rotation>,
 }
 
 impl Reloader {
@@ -73,6 +76,9 @@ impl Reloader {
         }
         let sampling = self.sampling(file.as_ref())?;
         let masks = self.audit.masks(file.as_ref())?;
+        if let Some(rotation) = &self.rotation {
+            rotation.reload()?;
+        }
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| Failure::usage(with_causes(&error)))?;
         }

@@ -266,13 +266,19 @@ fn check_production(
         !args.audit.is_on(Profile::Production),
         "audit.trail (--audit off): nobody could tell who did what",
     );
+    add(
+        args.encryption.falls_short(Profile::Production),
+        "encryption.mode (--encryption auto): nothing encrypts what lies on the disk; add \
+         encryption.master_key_file, or say `disk` where the disk itself does",
+    );
     add(!asks_who, "principals, tokens.keys_file (--token-keys): nobody is asked who they are");
     let hash_key = args.audit.audit_hash_key.as_deref();
     let of_alerts = args.alerts.alerts_secret.as_deref();
     let of_traces = args.traces.traces_headers.as_deref();
     let tls_key = args.security.tls_server_key.as_deref();
     let factors = args.security.second_factor_secrets.as_deref();
-    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces, factors];
+    let master = args.encryption.master_key_file.as_deref();
+    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces, factors, master];
     for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }

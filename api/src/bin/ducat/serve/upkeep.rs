@@ -8,7 +8,7 @@ use ducat_actors::upkeep::archiving::ArchiveOptions;
 use ducat_actors::upkeep::backing_up::BackupOptions;
 use ducat_actors::upkeep::disk::DiskOptions;
 use ducat_persistence::archive::{ArchiveStore, TrimOptions};
-use ducat_persistence::{LedgerId, Origin};
+use ducat_persistence::{LedgerId, Origin, Vault};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,11 +112,13 @@ impl UpkeepArgs {
         data_dir: &Path,
         ledger: LedgerId,
         origins: &[Origin],
+        vault: Option<&Vault>,
     ) -> Option<BackupOptions> {
         Some(BackupOptions {
             data_dir: data_dir.to_owned(),
             ledger,
             origins: origins.to_vec(),
+            vault: vault.cloned(),
             to: self.backup_to.clone()?,
             period: self.backup_every?,
             bytes_per_second_max: self.backup_rate_mib << 20,

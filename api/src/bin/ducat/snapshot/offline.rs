@@ -5,7 +5,7 @@ use super::print::{ListLine, SnapshotLine, listing, print_checked, print_removed
 use super::{Which, missing};
 use crate::causes::{damaged_look_closer, damaged_snapshots, with_causes};
 use crate::exit::{Done, Exit, Failure};
-use crate::offline::{open_failure, progress};
+use crate::offline::{open_existing, open_failure, progress};
 use crate::{Global, output};
 use ducat_actors::snapshots::offline::OfflineError;
 use ducat_actors::snapshots::{Standing, offline, standing};
@@ -24,7 +24,7 @@ const SHARD: ShardId = ShardId(0);
 
 /// Takes a snapshot from replay.
 pub fn create(global: &Global, data_dir: &Path, from_beginning: bool) -> Done {
-    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
+    let opened = open_existing(data_dir)?.map_err(|e| open_failure(&e, data_dir))?;
     let store = opened.snapshots.ok_or_else(|| internal("the directory has no snapshots"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let taken_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
@@ -89,7 +89,7 @@ pub fn verify(global: &Global, which: &[Which], data_dir: &Path) -> Done {
 
 /// Removes all but the newest.
 pub fn prune(global: &Global, keep: u32, data_dir: &Path) -> Done {
-    let opened = compose::open_existing(data_dir).map_err(|e| open_failure(&e, data_dir))?;
+    let opened = open_existing(data_dir)?.map_err(|e| open_failure(&e, data_dir))?;
     let store = opened.snapshots.ok_or_else(|| internal("the directory has no snapshots"))?;
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     let removed = store.prune(keep).map_err(|error| read_failure(&error))?;
@@ -99,8 +99,7 @@ pub fn prune(global: &Global, keep: u32, data_dir: &Path) -> Done {
 }
 
 fn store(data_dir: &Path) -> Result<SnapshotStore, Failure> {
-    let store = SnapshotStore::read_only(data_dir, SHARD);
-    store.map_err(|error| open_failure(&OpenError::from(error), data_dir))
+    crate::offline::snapshots(data_dir)
 }
 
 fn listed(store: &SnapshotStore) -> Result<Vec<Listed>, Failure> {
@@ -119,7 +118,7 @@ fn lsn_of(store: &SnapshotStore, which: Which) -> Result<Lsn, Failure> {
 
 /// The journal beside the snapshots, unless a server holds it.
 fn journal(data_dir: &Path) -> Result<Option<Arc<dyn Journal>>, Failure> {
-    match compose::open_existing(data_dir) {
+    match open_existing(data_dir)? {
         Ok(opened) => Ok(Some(opened.journal)),
         Err(OpenError::DataDir(DataDirError::InUse { .. })) => Ok(None),
         Err(error) => Err(open_failure(&error, data_dir)),
