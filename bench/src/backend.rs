@@ -7,6 +7,7 @@ use crate::cli::{Mode, RunArgs, ServerArgs};
 use crate::driver::Connector;
 use crate::ledger::Ledger;
 use crate::procfs::Usage;
+use crate::production::Profile;
 use anyhow::Context;
 use ducat_actors::handle::EngineOptions;
 use ducat_actors::start::Engine;
@@ -148,7 +149,7 @@ pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
         data: directory.join("data"),
         durability: own.durability,
         profile: own.profile,
-        encrypt: own.encrypt,
+        encrypt: own.encrypt || own.profile == Profile::Production,
         arguments: own.serve_arguments.clone(),
     }
 }

@@ -159,7 +159,7 @@ pub struct ServerArgs {
     #[arg(long, value_enum, default_value_t = Durability::PowerLoss)]
     pub durability: Durability,
     /// What is asked of our own server's settings: `production` speaks TLS 1.3 with client
-    /// certificates, asks for a token with every call, and keeps the audit trail.
+    /// certificates, asks for a token with every call, keeps the audit trail and encrypts its data.
     #[arg(long, value_enum, default_value_t = Profile::Development)]
     pub profile: Profile,
     /// Encrypt what our own server writes, under a master key made for the run.

@@ -15,7 +15,8 @@ pub enum Profile {
     /// Plain text on loopback; everybody may do everything.
     #[default]
     Development,
-    /// TLS 1.3 with client certificates, a token with every call, the audit trail and figures.
+    /// TLS 1.3 with client certificates, a token with every call, the audit trail, figures, data
+    /// encrypted at rest.
     Production,
 }
 

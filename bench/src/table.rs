@@ -140,7 +140,9 @@ fn workload(setup: &Setup) -> String {
 /// What production adds, where it was asked for.
 fn profile(setup: &Setup) -> &'static str {
     match setup.profile.as_deref() {
-        Some(_) => ", production: mutual TLS 1.3, a token with every call, audit trail, figures",
+        Some(_) => {
+            ", production: mutual TLS 1.3, a token with every call, audit trail, figures, encryption at rest"
+        }
         None => "",
     }
 }

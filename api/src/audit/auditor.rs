@@ -284,7 +284,7 @@ impl Call {
     #[must_use]
     pub fn on_behalf_of(&self, path: &str, caller: &Caller) -> Self {
         let (method, class) = calls::class(path);
-        let principal = self.auditor.options.masks.name(&names_of(caller));
+        let principal = self.auditor.masks().name(&names_of(caller));
         let principal = shortened(principal, PRINCIPAL_BYTES_MAX);
         let who = Arc::new(Who { principal, ..Who::clone(self.seed.who()) });
         let trace = self.seed.trace();

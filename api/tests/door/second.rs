@@ -249,7 +249,8 @@ async fn by_content(client: &Client, what: &str) -> String {
                 calendar: Some(proto::ScheduleCalendar::default()),
                 ..Default::default()
             };
-            let request = proto::CreateScheduleRequest { definition: Some(definition) };
+            let request =
+                proto::CreateScheduleRequest { definition: Some(definition), dry_run: false };
             asked(SchedulesClient::new(client.connection()).create_schedule(request).await)
         }
         "StartSaga" => {
@@ -257,7 +258,7 @@ async fn by_content(client: &Client, what: &str) -> String {
             let step = proto::SagaStep { name: "correct".into(), action, ..Default::default() };
             let definition =
                 proto::SagaDefinition { id: 908, steps: vec![step], ..Default::default() };
-            let request = proto::StartSagaRequest { definition: Some(definition) };
+            let request = proto::StartSagaRequest { definition: Some(definition), dry_run: false };
             asked(SagasClient::new(client.connection()).start_saga(request).await)
         }
         other => panic!("{other} is new: say here how it is dangerous"),
