@@ -2,7 +2,7 @@
 //! against the real binary.
 
 use crate::program::{Server, ducat, place, stdout, text, wait_for};
-use crate::world::{BANK, open, transfer};
+use crate::world::{BANK, Secrets, open, transfer};
 use ducat_api::client::Client;
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, CreateTransfersRequest, StreamTransfersRequest, TransferRequest};
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 
 /// What a collector does with what comes.
@@ -84,11 +84,24 @@ impl Collector {
     }
 
     async fn start_at(address: SocketAddr, mood: Mood) -> Self {
+        Self::serve(tonic::transport::Server::builder(), address, mood).await
+    }
+
+    /// One that shows this certificate.
+    async fn start_encrypted(secrets: &Secrets) -> Self {
+        let read = |name: &str| fs::read_to_string(secrets.path(name)).expect("written");
+        let identity = Identity::from_pem(read("server.pem"), read("server.key"));
+        let tls = ServerTlsConfig::new().identity(identity);
+        let server = tonic::transport::Server::builder().tls_config(tls).expect("sound");
+        Self::serve(server, "127.0.0.1:0".parse().expect("an address"), Mood::Takes).await
+    }
+
+    async fn serve(mut server: tonic::transport::Server, address: SocketAddr, mood: Mood) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let collector = Self { address, seen: Arc::default(), mood };
         let service = TraceServiceServer::new(collector.clone());
-        let serving = tonic::transport::Server::builder().add_service(service);
+        let serving = server.add_service(service);
         tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
         collector
     }
@@ -481,7 +494,7 @@ async fn what_is_over_when_the_server_ends_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_the_log_name_the_trace_they_belong_to() {
     let (dir, collector) = (place(), Collector::start(Mood::Takes).await);
-    let more = ["--log-format", "json", "--log-filter", "info,ducat_api=debug"];
+    let more = ["--log-format", "json", "--log-filter", "info,ducat_api=debug", "--audit", "on"];
     let (server, ledger) = serving(dir.path(), &collector.url(), &more).await;
     pay(&ledger, Request::new(deposit(1))).await;
     // Sampled or not.
@@ -498,6 +511,34 @@ async fn lines_of_the_log_name_the_trace_they_belong_to() {
         assert_eq!(lines[0]["message"], "a call of a trace was answered");
     }
     assert!(!server.log().contains(&"00".repeat(16)));
+    // And the audit trail names the same.
+    let endpoint = format!("http://{}", server.address);
+    let listed = ["--server", &endpoint, "--json", "audit", "list", "--method", "Ledger/Transfer"];
+    let listed = stdout(&ducat(&listed));
+    let events = listed.lines().map(|line| serde_json::from_str::<Json>(line).expect("JSON"));
+    let traces: Vec<Json> = events.map(|event| event["trace_id"].clone()).collect();
+    assert_eq!(traces, [Json::Null, "1a".repeat(16).into(), "2b".repeat(16).into()], "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_travel_encrypted_to_a_collector_that_is_who_it_should_be() {
+    let (dir, secrets) = (place(), Secrets::new());
+    let collector = Collector::start_encrypted(&secrets).await;
+    let url = format!("https://localhost:{}", collector.address.port());
+    let ca = secrets.path("ca.pem");
+    let (server, ledger) = serving(dir.path(), &url, &["--traces-ca", text(&ca)]).await;
+    pay(&ledger, of_trace(deposit(1), 3, true)).await;
+    collector.trace(3, has_call);
+    assert!(!server.log().contains("could not be told"), "{}", server.log());
+    // Signed by a CA that is not trusted: nothing is told.
+    let (dir, other) = (place(), Secrets::new());
+    let ca = other.path("ca.pem");
+    let (server, ledger) = serving(dir.path(), &url, &["--traces-ca", text(&ca)]).await;
+    pay(&ledger, of_trace(deposit(1), 4, true)).await;
+    wait_for("it is not trusted", || {
+        server.log().contains("traces could not be told").then_some(())
+    });
+    assert!(collector.spans().iter().all(|span| span.trace_id != [4; 16]));
 }
 
 #[test]
