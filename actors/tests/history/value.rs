@@ -141,7 +141,7 @@ async fn balances_by_value_date_are_the_sums_of_what_was_done() {
         open(&handle, ACCOUNTS).await;
         attach_fee(&handle).await;
         let seeded = handle.submit(vec![transfer(1, BANK, 2, 1)]).expect("room");
-        let seeded = seeded.outcomes().await.expect("up")[0].clone();
+        let seeded = seeded.outcomes().await.expect("up")[0];
         let days = days_from(Day::of_time(seeded.time_ns));
         let first = Moved { lsn: seeded.lsn, day: days[3], debit: BANK, credit: 2, amount: 1 };
         let (moved, holds, transfers) = (vec![first], Vec::new(), Vec::new());

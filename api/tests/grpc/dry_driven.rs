@@ -130,7 +130,7 @@ async fn a_saga_is_tried_step_by_step() {
     let yes = client.dry_run_answer(answer(true)).await.expect("it waits");
     let captured = yes.request.expect("told");
     assert_eq!(captured.hold.as_ref().map(|hold| hold.captured_minor), Some(400));
-    assert_eq!(captured.credit.map(|balance| balance.posted_minor), Some(400));
+    assert_eq!(captured.credit.as_ref().map(|balance| balance.posted_minor), Some(400));
     for voided in
         [client.dry_run_answer(answer(false)).await, client.dry_run_abort(saga_id(7)).await]
     {

@@ -300,11 +300,11 @@ async fn attach(global: &Global, name: String, target: &TargetArgs, dry: DryRunA
     });
     let mut client = net::operator_on(net::connect(global).await?);
     let request = proto::AttachFeeRequest { target, name, dry_run: dry.dry_run };
-    let response = client.attach_fee(request).await;
+    let response = client.attach_fee(request.clone()).await;
     let response = response.map_err(|s| net::failed(&s))?.into_inner();
     dry.check(response.dry_run)?;
     if dry.dry_run {
-        output::print(&dry_attachment(&what, &response, global.json)?)?;
+        output::print(&dry_attachment(&request.name, &response, global.json)?)?;
         dry.tell(response.dry_run_lsn);
         return Ok(Exit::Ok);
     }
@@ -313,7 +313,7 @@ async fn attach(global: &Global, name: String, target: &TargetArgs, dry: DryRunA
 
 /// What would become of attaching or detaching.
 fn dry_attachment(
-    what: &str,
+    name: &str,
     answer: &proto::AttachFeeResponse,
     json: bool,
 ) -> Result<String, Failure> {
@@ -324,10 +324,13 @@ fn dry_attachment(
             "dry_run": true, "dry_run_lsn": lsn, "changed": answer.changed, "replaces": replaces,
         }));
     }
-    Ok(match (answer.changed, replaces) {
-        (false, _) => "it is so already, nothing would change".to_owned(),
-        (true, None) => what.to_owned(),
-        (true, Some(before)) => format!("{what}, in the place of {before}"),
+    Ok(match (answer.changed, name, replaces) {
+        (false, ..) => "it is so already, nothing would change".to_owned(),
+        (true, "", before) => format!("fees would be detached: {}", before.unwrap_or_default()),
+        (true, name, None) => format!("fee {name} would be attached"),
+        (true, name, Some(before)) => {
+            format!("fee {name} would be attached, in the place of {before}")
+        }
     })
 }
 
