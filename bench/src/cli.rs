@@ -308,7 +308,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// Use a running server, such as http://127.0.0.1:7117.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "encrypt"])]
     pub server: Option<String>,
     /// Its process id on this machine, for CPU, memory and disk figures.
     #[arg(long, requires = "server")]

@@ -89,7 +89,7 @@ pub struct OverloadArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Use a running server, such as http://127.0.0.1:7117.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "encrypt"])]
     pub server: Option<String>,
     /// Its process id on this machine, for memory figures.
     #[arg(long, requires = "server")]
