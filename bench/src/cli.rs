@@ -344,7 +344,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// Use a running server, such as http://127.0.0.1:7117.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "profile"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "profile", "encrypt"])]
     pub server: Option<String>,
     /// What it is shown.
     #[command(flatten)]

@@ -94,7 +94,7 @@ pub struct OverloadArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Use a running server, such as http://127.0.0.1:7117.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "profile"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ducat", "serve_arguments", "durability", "profile", "encrypt"])]
     pub server: Option<String>,
     /// Its process id on this machine, for memory figures.
     #[arg(long, requires = "server")]

@@ -18,20 +18,23 @@
 //! one that is opens with its master key alone, and one that is not becomes encrypted by the first
 //! opening with a key. What was written before stays as it is until it is written again.
 
+mod format;
+mod keys;
+
 use crate::chain::ChainPoint;
 use crate::files::sync_dir;
 use crate::frame::genesis_hash;
 use crate::ledger_id::LedgerId;
 use crate::mark::{Mark, MarkError, MarkFile};
 use crate::origin::Origin;
-use crate::vault::keys::{KEYS, KEYS_LOCK, KEYS_NEW, KeysLock};
-use crate::vault::{KeyWrapper, KeysFile, Vault, VaultError};
+use crate::vault::keys::{KEYS, KEYS_LOCK, KEYS_NEW};
+use crate::vault::{KeyWrapper, Vault, VaultError};
 use ducat_engine::ids::{Epoch, Lsn, ShardId};
-use std::fmt::Write as _;
+use format::{FORMAT, FORMAT_NEW, Format, find_format, read_format, write_format};
+use keys::{begin_keys, unlock};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 use thiserror::Error;
 
 /// The layout's version.
@@ -41,16 +44,9 @@ pub const ENCRYPTED_LAYOUT_VERSION: u32 = 2;
 /// Shards of a ledger, fixed when it is created.
 pub const SHARDS: u32 = 1;
 
-const TITLE: &str = "ducat data directory";
-const FORMAT: &str = "FORMAT";
-const FORMAT_NEW: &str = "FORMAT.new";
 const LOCK: &str = "LOCK";
 /// Lies in a directory that is being filled: without `FORMAT`, nothing accepts it.
 const RESTORING: &str = "RESTORING";
-/// The line of an encrypted ledger.
-const ENCRYPTED: &str = "encryption: aes-256-gcm\n";
-/// More than `FORMAT` ever has; what is larger is not read.
-const FORMAT_BYTES_MAX: u64 = 4096;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, Error)]
@@ -501,136 +497,6 @@ fn create_shards(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {
         sync_dir(&dir).map_err(failed("sync", &dir))?;
     }
     Ok(())
-}
-
-/// What `FORMAT` says.
-#[derive(Debug, Clone)]
-struct Format {
-    ledger: LedgerId,
-    origins: Vec<Origin>,
-    encrypted: bool,
-}
-
-fn find_format(root: &Path) -> Result<Format, DataDirError> {
-    let format = root.join(FORMAT);
-    if !format.exists() {
-        refuse_foreign(root)?;
-        return Err(DataDirError::NotFound(root.to_owned()));
-    }
-    read_format(&format)
-}
-
-/// The keys of a ledger, which its `FORMAT` says it has.
-fn unlock(
-    root: &Path,
-    format: &Format,
-    by: Option<&dyn KeyWrapper>,
-) -> Result<Option<Vault>, DataDirError> {
-    if !format.encrypted {
-        return Ok(None);
-    }
-    let keys = KeysFile::read(root)?.ok_or_else(|| VaultError::Missing(root.join(KEYS)))?;
-    let Some(by) = by else {
-        let (path, wanted) = (root.to_owned(), keys.masters().join(", "));
-        return Err(VaultError::Locked { path, wanted }.into());
-    };
-    unlock_file(root, &keys, format.ledger, by).map(Some)
-}
-
-fn unlock_file(
-    root: &Path,
-    keys: &KeysFile,
-    ledger: LedgerId,
-    by: &dyn KeyWrapper,
-) -> Result<Vault, DataDirError> {
-    let path = root.join(KEYS);
-    if keys.ledger != ledger {
-        return Err(VaultError::OtherLedger { path, found: keys.ledger }.into());
-    }
-    Ok(Vault::unlock(keys, &path, by)?)
-}
-
-/// Gives a ledger its first key, durably, before anything is written under it. One that an
-/// interruption left there is taken.
-fn begin_keys(root: &Path, ledger: LedgerId, by: &dyn KeyWrapper) -> Result<Vault, DataDirError> {
-    let _lock = KeysLock::take(root)?;
-    let path = root.join(KEYS);
-    match KeysFile::read(root)? {
-        Some(keys) if keys.ledger == ledger => unlock_file(root, &keys, ledger, by),
-        // Of a creation that was interrupted before it had its `FORMAT`: nothing is under it.
-        _ => {
-            let keys = KeysFile::begin(ledger, now_s(), &path, by)?;
-            keys.write(root)?;
-            unlock_file(root, &keys, ledger, by)
-        }
-    }
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn write_format(root: &Path, format: &Format) -> Result<(), DataDirError> {
-    let path = root.join(FORMAT_NEW);
-    let mut file = File::create(&path).map_err(failed("create", &path))?;
-    file.write_all(format_text(format).as_bytes()).map_err(failed("write", &path))?;
-    file.sync_all().map_err(failed("sync", &path))?;
-    fs::rename(&path, root.join(FORMAT)).map_err(failed("rename", &path))?;
-    sync_dir(root).map_err(failed("sync", root))
-}
-
-fn format_text(format: &Format) -> String {
-    let Format { ledger, origins, encrypted } = format;
-    let version = if *encrypted { ENCRYPTED_LAYOUT_VERSION } else { LAYOUT_VERSION };
-    let mut text = format!("{TITLE}\nversion: {version}\nledger: {ledger}\nshards: {SHARDS}\n");
-    if *encrypted {
-        text.push_str(ENCRYPTED);
-    }
-    for origin in origins {
-        writeln!(text, "origin: {origin}").expect("writing to a string does not fail");
-    }
-    let crc = crc32c::crc32c(text.as_bytes());
-    writeln!(text, "crc32c: {crc:08x}").expect("writing to a string does not fail");
-    text
-}
-
-/// Accepts only what [`format_text`] writes: byte for byte.
-fn read_format(path: &Path) -> Result<Format, DataDirError> {
-    let wrong = |what: &str| DataDirError::Format { path: path.to_owned(), what: what.to_owned() };
-    let file = File::open(path).map_err(failed("open", path))?;
-    let mut bytes = Vec::new();
-    file.take(FORMAT_BYTES_MAX).read_to_end(&mut bytes).map_err(failed("read", path))?;
-    let root = path.parent().unwrap_or(path).display();
-    let damaged = || wrong(&format!("is damaged; restore it from a copy of {root}"));
-    let text = String::from_utf8(bytes).map_err(|_| damaged())?;
-    let body = text.rfind("crc32c: ").ok_or_else(damaged)?;
-    let crc = format!("crc32c: {:08x}\n", crc32c::crc32c(&text.as_bytes()[..body]));
-    if text[body..] != crc || !text.starts_with(TITLE) {
-        return Err(damaged());
-    }
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            .ok_or_else(damaged)
-    };
-    let version = field("version")?;
-    let encrypted = version == ENCRYPTED_LAYOUT_VERSION.to_string();
-    if !encrypted && version != LAYOUT_VERSION.to_string() {
-        return Err(wrong("was written by another version of Ducat"));
-    }
-    if field("shards")? != SHARDS.to_string() {
-        return Err(wrong("names a number of shards this build does not know"));
-    }
-    let ledger = u128::from_str_radix(field("ledger")?, 16).map_err(|_| damaged())?;
-    let ledger = LedgerId::from_bytes(ledger.to_be_bytes());
-    let lines = text.lines().filter_map(|line| line.strip_prefix("origin: "));
-    let origins: Result<Vec<Origin>, ()> = lines.map(str::parse).collect();
-    let origins = origins.map_err(|()| damaged())?;
-    let format = Format { ledger, origins, encrypted };
-    if format_text(&format) != text {
-        return Err(damaged());
-    }
-    Ok(format)
 }
 
 #[cfg(test)]

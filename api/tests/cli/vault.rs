@@ -318,6 +318,14 @@ fn what_keys_say_is_what_the_documents_show() {
     assert!(text.contains("yes, AES-256-GCM"), "{text}");
     assert!(text.contains(&format!("wrapped by master key {name}; 1 segment under it")), "{text}");
     assert!(text.contains("not encrypted") && text.contains("nothing"), "{text}");
+    // Every line is one that the README shows, with other figures.
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"));
+    let readme = readme.expect("reads");
+    for line in text.lines() {
+        let label = line.split("  ").next().expect("a label");
+        let shows = |shown: &str| shown.split("  ").next() == Some(label);
+        assert!(readme.lines().any(shows), "`{label}` is not in the README");
+    }
     let secret = fs::read_to_string(world.path("master.key")).expect("reads");
     assert!(!text.contains(secret.trim()), "the key is not shown");
     let again = run(&["keys", "generate", &world.text("master.key")]);

@@ -122,7 +122,7 @@ impl MasterKey {
     /// # Errors
     /// [`VaultError::Io`], also when the file is there already.
     pub fn write_new(&self, path: &Path) -> Result<(), VaultError> {
-        let mut text = Zeroizing::new(BASE64_STANDARD.encode(&*self.secret));
+        let mut text = Zeroizing::new(BASE64_STANDARD.encode(self.secret.as_slice()));
         text.push('\n');
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);

@@ -307,7 +307,8 @@ mod tests {
     #[tokio::test]
     async fn no_server_says_what_to_do() {
         let server = "http://127.0.0.1:1".to_owned();
-        let global = Global { server, json: false, credentials: CredentialArgs::default() };
+        let (credentials, master_key) = Default::default();
+        let global = Global { server, json: false, credentials, master_key };
         let failure = connect(&global).await.expect_err("nobody listens there");
         assert_eq!(failure.exit, Exit::Unavailable);
         assert!(failure.message.contains("ducat serve"), "{failure}");

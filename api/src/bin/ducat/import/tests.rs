@@ -36,8 +36,8 @@ fn chain(dir: &tempfile::TempDir, rows: usize) -> ImportArgs {
 }
 
 async fn import(ledger: &TestLedger, args: ImportArgs) -> Result<Summary, Failure> {
-    let credentials = Default::default();
-    let global = Global { server: ledger.serve().await, json: false, credentials };
+    let (credentials, master_key) = Default::default();
+    let global = Global { server: ledger.serve().await, json: false, credentials, master_key };
     let mapping = args.mapping()?;
     let import = Import { common: Arc::new(Common::of(&mapping)?), mapping, args };
     import.transfer_to_ledger(net::connect(&global).await?).await
