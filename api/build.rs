@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "ducat/v1/driven.proto",
             "ducat/v1/audit.proto",
             "ducat/v1/approvals.proto",
+            "ducat/v1/login.proto",
         ],
         ["proto"],
     )?;

@@ -278,6 +278,9 @@ impl Gated {
     fn ask_who<B>(&self, request: &mut http::Request<B>) -> Result<(), http::HeaderMap> {
         let Some(guard) = &self.gate.guard else { return Ok(()) };
         let path = request.uri().path();
+        if guard.is_open(path) {
+            return Ok(());
+        }
         match guard.let_in(path, request.headers(), self.peer.as_deref()) {
             Ok(caller) => {
                 if let Some(standing) = guard.standing(path, request.headers(), &caller) {

@@ -30,6 +30,7 @@ pub mod identity;
 pub mod import;
 pub mod intake;
 pub mod ledger_service;
+mod login_service;
 pub mod metrics;
 pub mod operator_service;
 pub mod outside;

@@ -20,6 +20,7 @@ use crate::driven_service::DrivenService;
 use crate::gate::{Gate, Gated};
 use crate::identity::Guard;
 use crate::ledger_service::LedgerService;
+use crate::login_service::LoginService;
 use crate::metrics::{Metrics, Sources};
 use crate::operator_service::OperatorService;
 use crate::outside::Breaker;
@@ -29,6 +30,7 @@ use crate::rates::places::Places;
 use crate::servers::approvals_server::ApprovalsServer;
 use crate::servers::audit_server::AuditServer;
 use crate::servers::ledger_server::LedgerServer;
+use crate::servers::login_server::LoginServer;
 use crate::servers::operator_server::OperatorServer;
 use crate::servers::sagas_server::SagasServer;
 use crate::servers::schedules_server::SchedulesServer;
@@ -148,6 +150,9 @@ impl Default for ServerOptions {
     }
 }
 
+/// The largest request of somebody who has no identity yet.
+const LOGIN_BYTES_MAX: usize = 8 * 1024;
+
 /// Why the server did not serve.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -215,6 +220,7 @@ pub async fn serve(
     health.set_serving::<SagasServer<DrivenService>>().await;
     health.set_serving::<AuditServer<AuditService>>().await;
     health.set_serving::<ApprovalsServer<ApprovalsService>>().await;
+    health.set_serving::<LoginServer<LoginService>>().await;
 
     let mut routes = Routes::builder();
     routes.add_service(operator).add_service(health_service);
@@ -227,6 +233,8 @@ pub async fn serve(
     let approvals = ApprovalsService::new(options.guard.clone(), engine.clone(), door.clone());
     routes
         .add_service(ApprovalsServer::new(approvals).max_decoding_message_size(REQUEST_BYTES_MAX));
+    let login = LoginService::new(options.guard.clone());
+    routes.add_service(LoginServer::new(login).max_decoding_message_size(LOGIN_BYTES_MAX));
     add_reflection(&mut routes)?;
     let services = Services::new(ledger, routes.routes());
     // Kept here until the end: a service that kept all services would keep itself.
@@ -333,6 +341,7 @@ async fn begin_drain(
         "ducat.v1.Sagas",
         "ducat.v1.Audit",
         "ducat.v1.Approvals",
+        "ducat.v1.Login",
     ];
     for service in services {
         health.set_service_status(service, ServingStatus::NotServing).await;

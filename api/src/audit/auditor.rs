@@ -280,6 +280,12 @@ impl Call {
         self.seed.is_about(what);
     }
 
+    /// The same of a name that the caller has chosen: masked.
+    pub fn is_about_name(&self, what: &str, name: &str) {
+        let masks = &self.auditor.options.masks;
+        self.seed.is_about(|| shortened(format!("{what} {}", masks.name(name)), WORD_BYTES_MAX));
+    }
+
     /// A call that this one makes on behalf of several persons: from where this one came, in its trace.
     #[must_use]
     pub fn on_behalf_of(&self, path: &str, caller: &Caller) -> Self {

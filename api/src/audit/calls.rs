@@ -44,7 +44,10 @@ const WRITES: [&str; 21] = [
 const RESOLVE: &str = "Sagas/ResolveSaga";
 
 /// Calls that do something beside the journal.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 10] = [
+    "Login/LogIn",
+    "Login/Refresh",
+    "Login/LogOut",
     "Approvals/Approve",
     "Approvals/Reject",
     "Operator/CreateSnapshot",

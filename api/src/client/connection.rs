@@ -152,6 +152,12 @@ impl Connection {
         Self { channel, bearer: bearer.map(Arc::new), code: None }
     }
 
+    /// Whether this address is this machine's alone, where plain text is read by nobody else.
+    #[must_use]
+    pub fn is_loopback(uri: &Uri) -> bool {
+        is_loopback(uri)
+    }
+
     /// The same, which sends this code of a second factor with every call. The server takes it once: with
     /// the first call that needs one.
     ///

@@ -4,6 +4,7 @@
 //! token that was checked is remembered until it expires, so that its signature costs once.
 
 use super::factor::{self, Standing};
+use super::login;
 use super::persons::{Proposal, Proposals, Proposed};
 use super::rights::{Grant, Rights};
 use super::roles::{Call, Danger, Reach, Role};
@@ -30,6 +31,29 @@ pub struct Trust {
     pub tokens: Option<TokenRules>,
     /// How second factors are checked; `None` where none are asked for.
     pub factor: Option<factor::Rules>,
+    /// How logins are checked; `None` where nobody logs in here.
+    pub login: Option<login::Rules>,
+}
+
+/// What the paths of calls begin with that give an identity.
+const LOGIN: &str = "/ducat.v1.Login/";
+
+impl Trust {
+    /// What the token grants by the rules whose key it names: those of the issuer outside, or those of logins
+    /// here.
+    fn check(&self, token: &str, now_s: u64) -> Result<Checked, TokenRefused> {
+        let outside = self.tokens.as_ref().map(|rules| rules.check(token, &self.rights, now_s));
+        match (outside, &self.login) {
+            (Some(found @ (Ok(_) | Err(TokenRefused::Malformed | TokenRefused::Header))), _) => {
+                found
+            }
+            (_, Some(login)) if login.tokens.knows_key_of(token) => {
+                login.tokens.check(token, &self.rights, now_s)
+            }
+            (Some(found), _) => found,
+            (None, _) => Err(TokenRefused::Key),
+        }
+    }
 }
 
 /// Decides who is calling.
@@ -41,6 +65,7 @@ pub struct Guard {
     checked: Mutex<HashMap<String, Checked>>,
     codes: factor::State,
     proposals: Proposals,
+    logins: login::State,
     denied: AtomicU64,
     unauthenticated: AtomicU64,
 }
@@ -158,6 +183,7 @@ impl Guard {
             checked: Mutex::default(),
             codes: factor::State::default(),
             proposals: Proposals::default(),
+            logins: login::State::default(),
             denied: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
         })
@@ -244,6 +270,17 @@ impl Guard {
         self.proposals.keep(proposed, now_s())
     }
 
+    /// What is remembered of logins.
+    pub(super) const fn logins(&self) -> &login::State {
+        &self.logins
+    }
+
+    /// Whether a call of this path needs no identity: how one is had.
+    #[must_use]
+    pub fn is_open(&self, path: &str) -> bool {
+        path.starts_with(LOGIN) && self.trust().login.is_some()
+    }
+
     /// What waits for a second person.
     pub(crate) const fn proposals(&self) -> &Proposals {
         &self.proposals
@@ -255,7 +292,7 @@ impl Guard {
         self.codes.refused()
     }
 
-    fn trust(&self) -> Arc<Trust> {
+    pub(super) fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -289,7 +326,8 @@ impl Guard {
         }
         if grants.is_empty() {
             let named = peer.is_some_and(|peer| !peer.names.is_empty());
-            return Err(refusal(match (named, trust.tokens.is_some()) {
+            let takes_tokens = trust.tokens.is_some() || trust.login.is_some();
+            return Err(refusal(match (named, takes_tokens) {
                 (true, _) => "the certificate's name is no principal's",
                 (false, true) => "a token is needed: authorization: Bearer …",
                 (false, false) => "a client certificate is needed",
@@ -306,14 +344,14 @@ impl Guard {
         peer: Option<&Peer>,
         now_s: u64,
     ) -> Result<Checked, Status> {
-        let Some(rules) = &trust.tokens else {
+        if trust.tokens.is_none() && trust.login.is_none() {
             return Err(refusal("this server takes no tokens"));
-        };
+        }
         let known = self.remembered(token).filter(|known| now_s <= known.expires_s);
         let checked = match known {
             Some(known) => known,
             None => {
-                let checked = rules.check(token, &trust.rights, now_s).map_err(not_taken)?;
+                let checked = trust.check(token, now_s).map_err(not_taken)?;
                 self.remember(token, &checked, version);
                 checked
             }

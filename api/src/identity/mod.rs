@@ -20,6 +20,8 @@ pub mod factor;
 pub mod guard;
 pub mod issue;
 pub mod keys;
+pub mod login;
+pub mod passwords;
 pub mod persons;
 pub mod rights;
 pub mod roles;

@@ -194,6 +194,10 @@ pub const CALLS: &[Call] = &[
     call("/ducat.v1.Approvals/ListProposals", &[Gateway, Operator, Auditor], Whole),
     acts("/ducat.v1.Approvals/Approve", STOPS, Whole, Always),
     acts("/ducat.v1.Approvals/Reject", STOPS, Whole, Everyday),
+    // Where people log in, the gate lets these in without an identity.
+    acts("/ducat.v1.Login/LogIn", ANYONE, Nothing, Everyday),
+    acts("/ducat.v1.Login/Refresh", ANYONE, Nothing, Everyday),
+    acts("/ducat.v1.Login/LogOut", ANYONE, Nothing, Everyday),
     call("/grpc.health.v1.Health/Check", ANYONE, Nothing),
     call("/grpc.health.v1.Health/Watch", ANYONE, Nothing),
     call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ANYONE, Nothing),

@@ -172,6 +172,14 @@ impl TokenRules {
         })
     }
 
+    /// Whether the token names one of these keys; nothing else of it is looked at.
+    #[must_use]
+    pub fn knows_key_of(&self, token: &str) -> bool {
+        let Ok(header) = read_header(token) else { return false };
+        let algorithm = super::keys::algorithm(&header.alg);
+        algorithm.is_ok_and(|algorithm| self.keys.find(header.kid.as_deref(), algorithm).is_some())
+    }
+
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
         validation.leeway = CLOCK_SKEW.as_secs();

@@ -10,6 +10,7 @@ mod deployment;
 mod figures;
 mod floods;
 mod handshakes;
+mod login;
 mod matrix;
 mod monitoring;
 mod program;

@@ -7,6 +7,7 @@ use ducat_api::identity::roles::CALLS;
 use ducat_api::proto::approvals_client::ApprovalsClient;
 use ducat_api::proto::audit_client::AuditClient;
 use ducat_api::proto::ledger_client::LedgerClient;
+use ducat_api::proto::login_client::LoginClient;
 use ducat_api::proto::operator_client::OperatorClient;
 use ducat_api::proto::sagas_client::SagasClient;
 use ducat_api::proto::schedules_client::SchedulesClient;
@@ -89,6 +90,10 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Approvals/ListProposals", ("goa", Never)),
         ("Approvals/Approve", ("go", Never)),
         ("Approvals/Reject", ("go", Never)),
+        // Where nobody logs in they are calls like others, and say so.
+        ("Login/LogIn", ("groa", Any)),
+        ("Login/Refresh", ("groa", Any)),
+        ("Login/LogOut", ("groa", Any)),
         ("Audit/ListAuditEvents", ("a", Never)),
         ("Audit/GetAuditSummary", ("a", Never)),
     ])
@@ -265,6 +270,18 @@ pub async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status
         "Approvals/Reject" => {
             let request = proto::RejectRequest { id: NO_PROPOSAL.into() };
             ApprovalsClient::new(client.connection()).reject(request).await.map(|_| true)?
+        }
+        "Login/LogIn" => {
+            let request = proto::LogInRequest::default();
+            LoginClient::new(client.connection()).log_in(request).await.map(|_| true)?
+        }
+        "Login/Refresh" => {
+            let request = proto::RefreshRequest::default();
+            LoginClient::new(client.connection()).refresh(request).await.map(|_| true)?
+        }
+        "Login/LogOut" => {
+            let request = proto::LogOutRequest::default();
+            LoginClient::new(client.connection()).log_out(request).await.map(|_| true)?
         }
         "Audit/ListAuditEvents" => {
             let request = proto::ListAuditEventsRequest::default();

@@ -32,6 +32,7 @@ mod hold;
 mod import;
 mod key;
 mod keys;
+mod login;
 mod moment;
 mod net;
 mod note;
@@ -190,6 +191,10 @@ wrong. `ducat verify --data-dir DIR` checks the files, beside a server or withou
     /// Give those who run the ledger their second factors.
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
+    /// Log in with a password and a second factor: writes a token for 15 minutes.
+    Login(login::LoginArgs),
+    /// End a login.
+    Logout(login::LogoutArgs),
     /// List what one person asked for and a second one has to approve.
     Proposals(approve::ProposalsArgs),
     /// Look at a proposal of somebody else, and have it done.
@@ -283,6 +288,8 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Certs(command) => certs::run(&command),
         Command::Token(command) => token::run(&global, &command),
         Command::Operator(command) => operator::run(&command),
+        Command::Login(args) => block_on(login::login(&global, &args)),
+        Command::Logout(args) => block_on(login::logout(&global, &args)),
         Command::Proposals(args) => block_on(approve::run_list(&global, &args)),
         Command::Approve(args) => block_on(approve::run_approve(&global, &args)),
         Command::Reject(args) => block_on(approve::run_reject(&global, &args)),

@@ -80,6 +80,15 @@ pub async fn connect(global: &Global) -> Result<Connection, Failure> {
     }
 }
 
+/// Refuses to send what is secret in plain text to another machine.
+pub fn refuse_plain(global: &Global) -> Result<(), Failure> {
+    let uri = address(&global.server).map_err(Failure::usage)?;
+    if uri.scheme_str() == Some("https") || Connection::is_loopback(&uri) {
+        return Ok(());
+    }
+    Err(Failure::usage("a password is not sent in plain text to another machine: use https"))
+}
+
 impl CredentialArgs {
     /// The code of a second factor; asked for where it is `-`.
     pub fn code(&self) -> Result<Option<String>, Failure> {

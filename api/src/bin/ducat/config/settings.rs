@@ -64,6 +64,8 @@ pub const SETTINGS: &[Setting] = &[
     of("tokens", "lifetime_max_s", "token_lifetime_max_s"),
     of("second_factor", "secrets_file", "second_factor_secrets"),
     of("second_factor", "session_s", "second_factor_session_s"),
+    of("login", "passwords_file", "login_passwords"),
+    of("login", "signing_key_file", "login_key"),
     of("two_persons", "above_minor", "two_persons_above"),
     of("journal", "data_dir", "data_dir"),
     of("journal", "durability", "durability"),

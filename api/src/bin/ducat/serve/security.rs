@@ -6,7 +6,10 @@ use crate::exit::Failure;
 use clap::{Args, ValueEnum};
 use ducat_api::identity::factor::{self, Secrets};
 use ducat_api::identity::guard::Trust;
+use ducat_api::identity::issue::public_key;
 use ducat_api::identity::keys::{TokenKeys, algorithm};
+use ducat_api::identity::login;
+use ducat_api::identity::passwords::Passwords;
 use ducat_api::identity::persons::{Amount, Amounts};
 use ducat_api::identity::tokens::TokenRules;
 use ducat_api::tls::{Clients, Tls, TlsFiles};
@@ -84,6 +87,13 @@ pub struct SecurityArgs {
     /// GBP=1000000, and * for all others. A currency that is not named needs two persons always.
     #[arg(long, env = "DUCAT_TWO_PERSONS_ABOVE", value_delimiter = ',', value_name = "AMOUNTS")]
     pub two_persons_above: Vec<Amount>,
+    /// The file of passwords, as `ducat operator password` writes it: with one, principals log in with
+    /// password and second factor (`ducat login`).
+    #[arg(long, env = "DUCAT_LOGIN_PASSWORDS", value_name = "FILE")]
+    pub login_passwords: Option<PathBuf>,
+    /// The private key that signs the tokens of logins, as `ducat key generate` makes it.
+    #[arg(long, env = "DUCAT_LOGIN_KEY", value_name = "FILE")]
+    pub login_key: Option<PathBuf>,
 }
 
 fn algorithm_name(name: &str) -> Result<String, String> {
@@ -137,9 +147,9 @@ impl SecurityArgs {
     /// What the guard goes by, read from its files.
     pub fn trust(&self, file: Option<&File>) -> Result<Trust, Failure> {
         let rights = file.map(|file| file.rights.clone()).unwrap_or_default();
-        let factor = self.factor()?;
+        let (factor, login) = (self.factor()?, self.login()?);
         let Some(path) = &self.token_keys else {
-            return Ok(Trust { rights, tokens: None, factor });
+            return Ok(Trust { rights, tokens: None, factor, login });
         };
         let Some(issuer) = &self.token_issuer else {
             return Err(Failure::usage(
@@ -156,7 +166,35 @@ impl SecurityArgs {
             audience: self.token_audience.clone(),
             lifetime_max: Duration::from_secs(self.token_lifetime_max_s),
         });
-        Ok(Trust { rights, tokens, factor })
+        Ok(Trust { rights, tokens, factor, login })
+    }
+
+    /// How logins are checked, read from their files.
+    fn login(&self) -> Result<Option<login::Rules>, Failure> {
+        let (path, key_path) = match (&self.login_passwords, &self.login_key) {
+            (Some(path), Some(key)) => (path, key),
+            (None, None) => return Ok(None),
+            _ => {
+                return Err(Failure::usage(
+                    "--login-passwords and --login-key go together, and one is missing",
+                ));
+            }
+        };
+        let passwords = Passwords::read(path);
+        let passwords = passwords.map_err(|error| Failure::usage(with_causes(&error)))?;
+        let of_key = |why: String| {
+            Failure::usage(format!("the key of logins {}: {why}", key_path.display()))
+        };
+        let key = std::fs::read_to_string(key_path).map_err(|error| of_key(error.to_string()))?;
+        let public = public_key(&key).map_err(|error| of_key(with_causes(&error)))?;
+        let tokens = TokenRules {
+            keys: TokenKeys::parse(&public).map_err(of_key)?,
+            algorithms: vec![algorithm("EdDSA").map_err(Failure::usage)?],
+            issuer: login::ISSUER.to_owned(),
+            audience: self.token_audience.clone(),
+            lifetime_max: login::TOKEN_LIFETIME,
+        };
+        Ok(Some(login::Rules { passwords, key, tokens }))
     }
 
     /// How second factors are checked, read from their file.
@@ -188,6 +226,19 @@ pub fn check(args: &super::ServeArgs, file: Option<&File>) -> Result<(), Failure
             "two persons are told apart by their second factors, and nobody says who has one: add \
              --second-factor-secrets",
         ));
+    }
+    if security.login_passwords.is_some() {
+        if security.second_factor_secrets.is_none() {
+            return Err(Failure::usage(
+                "a password alone lets nobody in: add --second-factor-secrets to --login-passwords",
+            ));
+        }
+        if file.is_none_or(|file| file.rights.is_empty()) {
+            return Err(Failure::usage(
+                "people log in, and nothing is granted to anybody by name: add [[principals]] to the \
+                 configuration (--config)",
+            ));
+        }
     }
     if security.second_factor_secrets.is_some() && !asks_who {
         return Err(Failure::usage(
@@ -278,8 +329,12 @@ fn check_production(
     let tls_key = args.security.tls_server_key.as_deref();
     let factors = args.security.second_factor_secrets.as_deref();
     let master = args.encryption.master_key_file.as_deref();
-    let keys = [tls_key, args.sign.key_file(), hash_key, of_alerts, of_traces, factors, master];
-    for key in keys.into_iter().flatten().filter(|key| others_can_read(key)) {
+    let passwords = args.security.login_passwords.as_deref();
+    let login_key = args.security.login_key.as_deref();
+    let signing = args.sign.key_file();
+    let of_login = [factors, passwords, login_key];
+    let keys = [tls_key, signing, hash_key, of_alerts, of_traces, master].into_iter().chain(of_login);
+    for key in keys.flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }
     if wrong.is_empty() {
