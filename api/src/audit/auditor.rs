@@ -282,7 +282,7 @@ impl Call {
 
     /// The same of a name that the caller has chosen: masked.
     pub fn is_about_name(&self, what: &str, name: &str) {
-        let masks = &self.auditor.options.masks;
+        let masks = self.auditor.masks();
         self.seed.is_about(|| shortened(format!("{what} {}", masks.name(name)), WORD_BYTES_MAX));
     }
 
