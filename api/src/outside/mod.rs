@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! alerts ▸ Webhook::post     ▸ Breaker ▸ HTTPS ─▶ somebody else's machine
-//! traces ▸ Collector::export ▸ Breaker ▸ gRPC  ─▶ a collector of OpenTelemetry
+//! traces ▸ Connected::export ▸ Breaker ▸ gRPC  ─▶ a collector of OpenTelemetry
 //!                                └ status, metrics
 //! ```
 //!
