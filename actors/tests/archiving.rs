@@ -14,7 +14,7 @@ use ducat_actors::upkeep::archiving::ArchiveOptions;
 use ducat_engine::ids::{Lsn, ShardId, TransferId};
 use ducat_engine::known::REMEMBER_NS;
 use ducat_engine::ledger::Ledger;
-use ducat_engine::note::Note;
+use ducat_engine::note::{Day, Note};
 use ducat_engine::transfer::Outcome;
 use ducat_persistence::archive::{Step, TrimError, TrimOptions, Trimmer, archive_after_snapshot};
 use ducat_persistence::snapshot::SnapshotStore;
@@ -360,6 +360,16 @@ async fn look_back(handle: &Handle, opened: &Opened, first: Lsn) {
         let found = handle.balance_at(account(2), Moment::Lsn(lsn)).await.expect("reads");
         assert_eq!(made.rows[0].internal.credit, found.expect("an account").posted, "at {lsn}");
         assert!(made.rows[0].is_balanced() && made.accounts == 3, "{made:?}");
+    }
+    // By value date all of it is read, however much of it was trimmed: today is the end of all days here.
+    for lsn in [first, snapshots[0], last] {
+        let (day, moment) = (Day::MAX, Moment::Lsn(lsn));
+        let booked = handle.balance_at(account(2), moment).await.expect("reads");
+        let valued = handle.balance_by_value(account(2), day, Some(moment)).await.expect("reads");
+        assert_eq!(valued, booked, "at {lsn}");
+        let made = handle.trial_balance_by_value(day, Some(moment)).await.expect("reads");
+        let booked = handle.trial_balance(Some(moment)).await.expect("reads");
+        assert_eq!((made.rows, made.began_with), (booked.rows, Lsn::ZERO), "at {lsn}");
     }
     // A snapshot that is spoilt costs time and changes nothing.
     let whole = handle.trial_balance(None).await.expect("reads");

@@ -2,6 +2,8 @@
 //! replay up to that moment comes to; an audit finds what contradicts, and stops nobody.
 
 mod support;
+#[path = "history/value.rs"]
+mod value;
 
 use ducat_actors::feed::Subscription;
 use ducat_actors::handle::{EntriesPage, Entry, Handle, RequestError};

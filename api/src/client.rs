@@ -17,8 +17,10 @@ mod error;
 mod events;
 mod explain;
 mod fees;
+mod past;
 mod refunds;
 mod stream;
+mod upkeep;
 mod watches;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
@@ -447,33 +449,6 @@ impl Client {
         Ok(self.ledger.clone().list_entries(request).await?.into_inner())
     }
 
-    /// An account's balance as it was at a moment.
-    ///
-    /// # Errors
-    /// [`ClientError`]: `NotFound` for an account that is unknown or was opened later,
-    /// `FailedPrecondition` for an LSN that is still to come.
-    pub async fn get_balance_at(
-        &self,
-        account: AccountId,
-        at: proto::get_balance_at_request::At,
-    ) -> Result<proto::GetBalanceAtResponse, ClientError> {
-        let (id, id_high) = (account.low(), account.high());
-        let request = proto::GetBalanceAtRequest { id, id_high, at: Some(at) };
-        Ok(self.ledger.clone().get_balance_at(request).await?.into_inner())
-    }
-
-    /// The sums of all accounts at a moment, by currency; of now without one.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn get_trial_balance(
-        &self,
-        at: Option<proto::get_trial_balance_request::At>,
-    ) -> Result<proto::GetTrialBalanceResponse, ClientError> {
-        let request = proto::GetTrialBalanceRequest { at };
-        Ok(self.ledger.clone().get_trial_balance(request).await?.into_inner())
-    }
-
     /// Checks that every balance is what the journal's entries come to; may take long.
     ///
     /// # Errors
@@ -505,15 +480,6 @@ impl Client {
     ) -> Result<proto::GetStatusResponse, ClientError> {
         let request = proto::GetStatusRequest { with_state_hash };
         Ok(self.operator.clone().get_status(request).await?.into_inner())
-    }
-
-    /// Takes a snapshot, or joins the one that is running; durable when it returns.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn create_snapshot(&self) -> Result<proto::CreateSnapshotResponse, ClientError> {
-        let request = proto::CreateSnapshotRequest {};
-        Ok(self.operator.clone().create_snapshot(request).await?.into_inner())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::budget::{Budget, Room, Rooms};
 use crate::convert::explain::Told;
+use crate::convert::past::When;
 use crate::convert::{
     self, accounts, cursor, events, explained, holds, limits, outcomes, past, profiles, refunds,
     transfers,
@@ -23,6 +24,7 @@ use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
 use ducat_actors::handle::{
     AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
 };
+use ducat_actors::history::Moment;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
 use ducat_engine::money::Currencies;
 use ducat_engine::profile::Details;
@@ -767,23 +769,34 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         checks::accounts(&self.handle, &caller, &[id]).await?;
-        let moment = past::balance_moment(&request)?;
-        let found = self.handle.balance_at(id, moment).await.map_err(status::request)?;
-        let found = found.ok_or_else(|| account_unknown(id))?;
-        Ok(Response::new(past::balance(&found, &self.handle.currencies())))
+        let when = past::balance_when(&request)?;
+        let found = match when {
+            When::Booked(moment) => {
+                self.handle.balance_at(id, moment.unwrap_or(Moment::Time(u64::MAX))).await
+            }
+            When::Valued(day, moment) => self.handle.balance_by_value(id, day, moment).await,
+        };
+        let found = found.map_err(status::request)?.ok_or_else(|| account_unknown(id))?;
+        Ok(Response::new(past::balance(&found, when, &self.handle.currencies())))
     }
 
     async fn get_trial_balance(
         &self,
         request: Request<proto::GetTrialBalanceRequest>,
     ) -> Result<Response<proto::GetTrialBalanceResponse>, Status> {
-        let moment = past::trial_moment(request.get_ref());
+        let when = past::trial_when(request.get_ref())?;
         let mut draining = self.draining.clone();
+        let make = async {
+            match when {
+                When::Booked(moment) => self.handle.trial_balance(moment).await,
+                When::Valued(day, moment) => self.handle.trial_balance_by_value(day, moment).await,
+            }
+        };
         let made = tokio::select! {
             biased;
-            made = self.handle.trial_balance(moment) => made.map_err(status::request)?,
+            made = make => made.map_err(status::request)?,
             () = draining.begun() => return Err(Refusal::draining().into()),
         };
-        Ok(Response::new(past::trial_balance(&made, &self.handle.currencies())))
+        Ok(Response::new(past::trial_balance(&made, when, &self.handle.currencies())))
     }
 }

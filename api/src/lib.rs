@@ -43,6 +43,7 @@ mod serving;
 mod small_codec;
 pub mod status;
 pub mod stream;
+pub mod texts;
 pub mod tls;
 pub mod unread;
 pub mod verification;

@@ -98,14 +98,16 @@ impl Charge {
             Ledger::Grpc(channel) => {
                 let mut client = OperatorClient::new(channel.clone());
                 let schedule = Some(self.message(account));
-                client.define_fee(proto::DefineFeeRequest { schedule }).await?;
+                client
+                    .define_fee(proto::DefineFeeRequest { schedule, ..Default::default() })
+                    .await?;
                 let target = proto::FeeTarget {
                     kind: i32::from(self.kind.number()),
                     currency: CURRENCY.0.to_owned(),
                     ..Default::default()
                 };
                 let (target, name) = (Some(target), self.name.to_owned());
-                client.attach_fee(proto::AttachFeeRequest { target, name }).await?;
+                client.attach_fee(proto::AttachFeeRequest { target, name, dry_run: false }).await?;
             }
             Ledger::InProcess { handle, .. } => {
                 let currency = handle.currencies().by_code(CURRENCY.0)?.id;

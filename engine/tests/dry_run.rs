@@ -11,6 +11,7 @@ use ducat_engine::record::Record;
 use ducat_engine::request::{HoldRequest, RefundRequest, Request, VoidRequest};
 use ducat_engine::testing::book::{self, Book, Event, filled_in_full};
 use ducat_engine::testing::cases;
+use ducat_engine::testing::fees::FeeStep;
 use ducat_engine::testing::workload::{self, Script, Step};
 use ducat_engine::transfer::{
     AccountOutcome, AccountRejection, AccountView, TransferKind, TransferRequest,
@@ -88,6 +89,39 @@ fn open(book: &mut Book, now_ns: u64, opening: &Opening) -> AccountOutcome {
     }
 }
 
+/// Tries a change of schedules of fees, does it, and holds one against the other.
+fn change_fees(book: &mut Book, now_ns: u64, step: &FeeStep) {
+    let coordinator = &book.ledger.coordinator;
+    let before = coordinator.fees().clone();
+    let said = match step {
+        FeeStep::Define(schedule) => coordinator.dry_run_fee(schedule),
+        FeeStep::Attach(target, name) => coordinator.dry_run_attached_fee(*target, *name),
+    };
+    let done = book.fee(now_ns, step);
+    let said = match (said, done) {
+        (Ok(said), Ok(event)) => {
+            assert_eq!(said.changed, event.is_some());
+            said
+        }
+        (said, done) => return assert_eq!(said.err(), done.err()),
+    };
+    let after = book.ledger.coordinator.fees();
+    match step {
+        FeeStep::Define(schedule) => {
+            let number = before.find(&schedule.name);
+            let there = number.and_then(|number| Some((number, before.get(number)?.clone())));
+            assert_eq!(said.before, there);
+        }
+        FeeStep::Attach(..) => {
+            // Exactly what is told is gone.
+            let gone: Vec<_> =
+                before.attachments().filter(|a| !after.attachments().any(|b| b == *a)).collect();
+            let replaced = said.before.filter(|_| said.changed);
+            assert_eq!(replaced.map(|(number, _)| number), gone.first().map(|(_, number)| *number));
+        }
+    }
+}
+
 fn step(book: &mut Book, now_ns: &mut u64, step: &Step) {
     let now = *now_ns;
     match step {
@@ -127,7 +161,7 @@ fn step(book: &mut Book, now_ns: &mut u64, step: &Step) {
             assert_eq!(said, done);
         }
         Step::Define(code, digits) => drop(book.define(now, code, *digits)),
-        Step::Fee(fee) => drop(book.fee(now, fee)),
+        Step::Fee(fee) => change_fees(book, now, fee),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Schedules on a ledger with simulated time: each occurrence once, whatever stops and whenever.
 
-use ducat_engine::driven::DrivenEvent;
+use ducat_engine::driven::{DrivenEvent, ScheduleAsk, UPCOMING_MAX};
 use ducat_engine::ids::{ScheduleId, TransferId};
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
@@ -372,6 +372,35 @@ fn events_that_contradict_the_schedule_cannot_be_replayed() {
 }
 
 /// What may happen to some schedules: time passes, money comes, somebody commands, a crash.
+/// When the next runs are said to be due is when they are, whatever was missed by now.
+#[test]
+fn what_is_said_to_be_due_next_is_run() {
+    let missed = [Missed::RunAll, Missed::RunOnce, Missed::Skip];
+    let bounds = [0_u32, 2, 4]
+        .map(|runs_max| [NEVER_NS, NEW_YEAR_NS + 9 * DAY_NS].map(|end| (runs_max, end)));
+    for (missed, (runs_max, end_ns)) in missed
+        .into_iter()
+        .flat_map(|missed| bounds.iter().flatten().map(move |bound| (missed, *bound)))
+    {
+        for late_h in [0, 1, 47, 48 + 5, 10 * 24] {
+            let mut driver = driver();
+            driver.now_ns += late_h * HOUR_NS;
+            let order = Definition { missed, runs_max, end_ns, ..daily(7, payment(2, 3, 1)) };
+            let ask = ScheduleAsk::Define(Box::new(order.clone()));
+            let said = driver.ledger.coordinator.dry_run_schedule(&ask, driver.now_ns);
+            let said = said.expect("it can be").upcoming;
+            assert!(said.len() <= UPCOMING_MAX);
+            driver.define(order).expect("new");
+            driver.pass_until(said.last().copied().unwrap_or(driver.now_ns) + HOUR_NS);
+            let runs = driver.schedule(id(7)).runs.clone();
+            let due: Vec<u64> = runs.iter().map(|run| run.due_ns).take(said.len()).collect();
+            assert_eq!(said, due, "{missed:?} {runs_max} {end_ns} {late_h}");
+            let more = driver.schedule(id(7)).next.is_some() || runs.len() > said.len();
+            assert!(!more || said.len() == UPCOMING_MAX, "{missed:?} {runs_max} {late_h}");
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Pass(u64),

@@ -41,9 +41,10 @@ pub(crate) fn mapping(bytes: &[u8]) {
             ));
         }
         if let Ok(plan) = &transfers
-            && let Ok(row) = plan.read(&common, number, &record)
+            && let Ok(row) = plan.line(&common, number, &record)
         {
-            assert_eq!(plan.read(&common, number, &record), Ok(row.clone()));
+            assert_eq!(plan.line(&common, number, &record), Ok(row.clone()));
+            assert_eq!(plan.group(&common, &record), plan.group(&common, &record));
             assert!(u128::from(row.request.amount_minor) <= AMOUNT_MAX);
         }
     }

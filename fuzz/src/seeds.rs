@@ -418,6 +418,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
                 id: 5,
                 id_high: 1,
                 at: Some(proto::get_balance_at_request::At::Lsn(77)),
+                ..Default::default()
             }
             .encode_to_vec(),
         ),

@@ -136,7 +136,11 @@ pub(crate) fn requests(bytes: &[u8]) {
         }
         _ => {
             if let Some(asked) = decode::<proto::GetBalanceAtRequest>(bytes) {
-                assert_eq!(convert::past::balance_moment(&asked).is_ok(), asked.at.is_some());
+                let day = asked.value_date.as_str();
+                let is_named = asked.at.is_some() || !day.is_empty();
+                let is_sound = day.is_empty() || ducat_api::day::parse(day).is_some();
+                let when = convert::past::balance_when(&asked);
+                assert_eq!(when.is_ok(), is_named && is_sound);
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::feed::{Feed, Subscription};
 use crate::history::ValueQuery;
 use crate::history::{self, BalanceAt, BalancesVerified, Moment, StatementQuery, TrialBalance};
 use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::note::Day;
 use std::sync::Arc;
 
 impl Handle {
@@ -65,6 +66,34 @@ impl Handle {
         history::balance_at(self, &self.shared, account, moment).await
     }
 
+    /// An account's balance at the end of a day by value date: the sum of its entries of that value
+    /// date or an earlier one, as they were known at a moment, or are now; `Ok(None)` when no account
+    /// has this id. Reads all of the account's entries.
+    ///
+    /// # Errors
+    /// As [`Self::balance_at`].
+    pub async fn balance_by_value(
+        &self,
+        account: AccountId,
+        day: Day,
+        moment: Option<Moment>,
+    ) -> Result<Option<BalanceAt>, RequestError> {
+        history::balance_by_value(self, &self.shared, account, day, moment).await
+    }
+
+    /// The sums of all accounts at the end of a day by value date, as [`Self::balance_by_value`] has
+    /// each. Reads the whole journal, archived or not; one at a time with others that do.
+    ///
+    /// # Errors
+    /// As [`Self::trial_balance`].
+    pub async fn trial_balance_by_value(
+        &self,
+        day: Day,
+        moment: Option<Moment>,
+    ) -> Result<TrialBalance, RequestError> {
+        history::trial_balance(&self.shared, moment, Some(day)).await
+    }
+
     /// The sums of all accounts at a moment, by currency; of now without one. Reads the journal
     /// from the nearest snapshot before it, on a thread of low priority; one at a time.
     ///
@@ -75,7 +104,7 @@ impl Handle {
         &self,
         moment: Option<Moment>,
     ) -> Result<TrialBalance, RequestError> {
-        history::trial_balance(&self.shared, moment).await
+        history::trial_balance(&self.shared, moment, None).await
     }
 
     /// Checks that every balance is what the journal's entries come to, from the first event on,

@@ -75,11 +75,11 @@ impl<'s> Events<'s> {
         Self { shared, wanted, reader: None, next, before: None }
     }
 
-    /// Shows every event up to `upto`, which must be durable.
+    /// Shows every event up to `upto`, which must be durable, and when it was decided.
     pub fn up_to(
         &mut self,
         upto: Lsn,
-        mut see: impl FnMut(Lsn, &Record) -> Result<(), RequestError>,
+        mut see: impl FnMut(Lsn, u64, &Record) -> Result<(), RequestError>,
     ) -> Result<(), RequestError> {
         while self.next <= upto {
             self.wanted.check()?;
@@ -112,7 +112,7 @@ impl<'s> Events<'s> {
                     break;
                 }
                 if lsn >= self.next {
-                    see(lsn, &record)?;
+                    see(lsn, frame.header().time_ns, &record)?;
                     self.next = lsn.next();
                 }
                 lsn = lsn.next();

@@ -102,7 +102,7 @@ fn audit(
         }
     };
     let durable = *shared.durable.borrow();
-    events.up_to(durable, |lsn, record| {
+    events.up_to(durable, |lsn, _, record| {
         books.take(lsn, record, &mut wrong);
         Ok(())
     })?;
@@ -112,7 +112,7 @@ fn audit(
         let filter = Arc::new(Filter::default());
         let read = handle.read(|reply| Read::Page { filter, from, limit: PAGE, reply });
         let page = runtime.block_on(read)?;
-        events.up_to(page.lsn, |lsn, record| {
+        events.up_to(page.lsn, |lsn, _, record| {
             books.take(lsn, record, &mut wrong);
             Ok(())
         })?;

@@ -23,10 +23,10 @@ pub use audit::{BalancesVerified, Difference};
 pub use moment::Moment;
 pub use statement::{BalanceAt, StatementQuery};
 pub use trial::{Sides, TrialBalance, TrialRow};
-pub use value::ValueQuery;
+pub use value::{ValueQuery, ValuedLater};
 
 pub(crate) use audit::verify_balances;
 pub(crate) use moment::last_decided_at;
 pub(crate) use statement::{balance_at, page};
 pub(crate) use trial::trial_balance;
-pub(crate) use value::page as value_page;
+pub(crate) use value::{balance as balance_by_value, page as value_page};

@@ -59,6 +59,21 @@ pub(super) async fn look_up(
     Ok(placed.map(|placed| (placed.slot, placed.view, found.lsn)))
 }
 
+/// The LSN of a moment, or of now; or the one that is not reached yet.
+pub(super) fn reached(
+    journal: &dyn Journal,
+    shard: ShardId,
+    moment: Option<Moment>,
+    last: Lsn,
+) -> Result<Result<Lsn, Lsn>, StoredError> {
+    Ok(match moment {
+        None => Ok(last),
+        Some(Moment::Lsn(asked)) if asked > last => Err(asked),
+        Some(Moment::Lsn(lsn)) => Ok(lsn),
+        Some(Moment::Time(time_ns)) => Ok(last_decided_at(journal, shard, time_ns, last)?),
+    })
+}
+
 /// As [`Handle::balance_at`].
 pub(crate) async fn balance_at(
     handle: &Handle,
@@ -68,12 +83,9 @@ pub(crate) async fn balance_at(
 ) -> Result<Option<BalanceAt>, RequestError> {
     let Some((slot, view, last)) = look_up(handle, account).await? else { return Ok(None) };
     let found = blocking(shared, move |journal, shard| {
-        let lsn = match moment {
-            Moment::Lsn(asked) if asked > last => {
-                return Ok(Err(RequestError::NotReached { asked, last }));
-            }
-            Moment::Lsn(lsn) => lsn,
-            Moment::Time(time_ns) => last_decided_at(journal, shard, time_ns, last)?,
+        let lsn = match reached(journal, shard, Some(moment), last)? {
+            Ok(lsn) => lsn,
+            Err(asked) => return Ok(Err(RequestError::NotReached { asked, last })),
         };
         if view.opened_lsn > lsn {
             let opened = view.opened_lsn;

@@ -1,17 +1,21 @@
 //! The trial balance: what all accounts owe and own at one moment, by currency.
 //!
 //! From the newest snapshot at or before the moment that the journal continues, else from the
-//! first event, and the events up to the moment.
+//! first event, and the events up to the moment. By value date always from the first event: what
+//! counts later than the day may have been booked at any time.
 
 use super::alone::{Events, Wanted, alone};
-use super::books::Books;
-use super::moment::{Moment, last_decided_at};
+use super::books::{Books, Figure};
+use super::moment::Moment;
+use super::statement::reached;
+use super::value::ValuedLater;
 use crate::admission::Shared;
 use crate::handle::RequestError;
 use crate::snapshots::{Standing, standing};
 use crate::stored::StoredError;
-use ducat_engine::ids::Lsn;
+use ducat_engine::ids::{Lsn, Slot};
 use ducat_engine::money::CurrencyId;
+use ducat_engine::note::Day;
 use ducat_persistence::snapshot::SnapshotError;
 use ducat_persistence::snapshot::SnapshotStore;
 use ducat_persistence::with_causes;
@@ -88,30 +92,31 @@ pub struct TrialBalance {
 pub(crate) async fn trial_balance(
     shared: &Arc<Shared>,
     moment: Option<Moment>,
+    day: Option<Day>,
 ) -> Result<TrialBalance, RequestError> {
-    alone(shared, move |shared, wanted| build(shared, wanted, moment)).await
+    alone(shared, move |shared, wanted| build(shared, wanted, moment, day)).await
 }
 
 fn build(
     shared: &Arc<Shared>,
     wanted: &Wanted,
     moment: Option<Moment>,
+    day: Option<Day>,
 ) -> Result<TrialBalance, RequestError> {
     let last = *shared.durable.borrow();
-    let lsn = match moment {
-        None => last,
-        Some(Moment::Lsn(asked)) if asked > last => {
-            return Err(RequestError::NotReached { asked, last });
-        }
-        Some(Moment::Lsn(lsn)) => lsn,
-        Some(Moment::Time(time_ns)) => {
-            let found = last_decided_at(&*shared.journal, shared.shard, time_ns, last);
-            found.map_err(StoredError::into_request)?
-        }
+    let lsn = reached(&*shared.journal, shared.shard, moment, last);
+    let lsn = lsn.map_err(StoredError::into_request)?;
+    let lsn = lsn.map_err(|asked| RequestError::NotReached { asked, last })?;
+    let (mut books, begun) = match day {
+        None => begin(shared, wanted, lsn)?,
+        Some(_) => (Books::default(), Lsn::ZERO),
     };
-    let (mut books, begun) = begin(shared, wanted, lsn)?;
+    let mut later = day.map(ValuedLater::new);
     let mut broken = None;
-    Events::from(shared, wanted, begun.next()).up_to(lsn, |at, record| {
+    Events::from(shared, wanted, begun.next()).up_to(lsn, |at, time_ns, record| {
+        if let Some(later) = &mut later {
+            later.take(time_ns, record);
+        }
         books.take(at, record, &mut |difference| {
             broken.get_or_insert(difference);
         });
@@ -124,7 +129,11 @@ fn build(
         }
     })?;
     let accounts = books.accounts();
-    let rows = TrialRow::of(accounts.iter().map(|a| (a.currency, a.external, a.posted)));
+    let posted = |(slot, figure): (u32, &Figure)| {
+        let later = later.as_ref().map_or(0, |later| later.of(Slot(slot)));
+        (figure.currency, figure.external, figure.posted - later)
+    };
+    let rows = TrialRow::of((0..).zip(accounts).map(posted));
     if let Some(row) = rows.iter().find(|row| !row.is_balanced()) {
         let why = format!("currency {} is not balanced at event {lsn}", row.currency.0);
         return Err(RequestError::ReadFailed(why));

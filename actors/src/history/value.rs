@@ -1,4 +1,5 @@
-//! An account's entries in the order of their value dates.
+//! By value date: an account's entries in that order, its balance at the end of a day, and what of all
+//! accounts' balances counts only later.
 //!
 //! Value dates are what callers say, in any order, so nothing but a look at every entry tells
 //! which come first: each page walks the account's chain once between its moments, and keeps the
@@ -8,12 +9,13 @@
 
 use super::moment::Moment;
 use super::search::{Found, Search};
-use super::statement::{bounds, look_up, named};
+use super::statement::{BalanceAt, bounds, look_up, named, reached};
 use crate::admission::Shared;
 use crate::entries::blocking;
 use crate::handle::{Handle, RequestError, ValuePage, value_date};
-use ducat_engine::ids::{AccountId, Lsn};
+use ducat_engine::ids::{AccountId, Lsn, Slot};
 use ducat_engine::note::Day;
+use ducat_engine::record::Record;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +53,80 @@ impl ValueQuery {
                 false => place <= begin,
             })
     }
+}
+
+/// What of the accounts' balances counts later than on a day, by their slots: shown every event from the
+/// first one on, as their value dates are in no order.
+#[derive(Debug, Clone)]
+pub struct ValuedLater {
+    day: Day,
+    sums: Vec<i128>,
+}
+
+impl ValuedLater {
+    /// Nothing yet of what counts later than on this day.
+    #[must_use]
+    pub const fn new(day: Day) -> Self {
+        Self { day, sums: Vec::new() }
+    }
+
+    /// Takes in an event, decided at this time.
+    pub fn take(&mut self, time_ns: u64, record: &Record) {
+        if value_date(record.note(), time_ns) <= self.day {
+            return;
+        }
+        for effect in record.effects().into_iter().flatten() {
+            let at = effect.slot.index();
+            if self.sums.len() <= at {
+                self.sums.resize(at + 1, 0);
+            }
+            self.sums[at] += effect.change;
+        }
+    }
+
+    /// What of the balance of the account in this slot counts later, minor units.
+    #[must_use]
+    pub fn of(&self, slot: Slot) -> i128 {
+        self.sums.get(slot.index()).copied().unwrap_or(0)
+    }
+}
+
+/// As [`Handle::balance_by_value`].
+pub(crate) async fn balance(
+    handle: &Handle,
+    shared: &Arc<Shared>,
+    account: AccountId,
+    day: Day,
+    moment: Option<Moment>,
+) -> Result<Option<BalanceAt>, RequestError> {
+    let Some((slot, view, last)) = look_up(handle, account).await? else { return Ok(None) };
+    let walked = blocking(shared, move |journal, shard| {
+        let lsn = match reached(journal, shard, moment, last)? {
+            Ok(lsn) => lsn,
+            Err(asked) => return Ok(Err(RequestError::NotReached { asked, last })),
+        };
+        if view.opened_lsn > lsn {
+            let opened = view.opened_lsn;
+            return Ok(Err(RequestError::NotOpened { account, opened, lsn }));
+        }
+        let mut search = Search::new(journal, shard, slot);
+        let (mut posted, mut entry_lsn) = (0, Lsn::ZERO);
+        let mut next = match view.last_lsn {
+            Lsn::ZERO => None,
+            newest => search.last_at(lsn, newest)?,
+        };
+        while next.is_some() {
+            let stretch = search.backwards(next, Lsn(1), STRETCH)?;
+            next = stretch.last().and_then(|oldest| oldest.previous);
+            let counts = |found: &&Found| value_date(found.note.as_deref(), found.time_ns) <= day;
+            for found in stretch.iter().filter(counts) {
+                posted += found.change;
+                entry_lsn = entry_lsn.max(found.lsn);
+            }
+        }
+        Ok(Ok(BalanceAt { account, currency: view.spec.currency, posted, lsn, entry_lsn }))
+    });
+    walked.await?.map(Some)
 }
 
 /// The first entries in an order, no more than wanted.

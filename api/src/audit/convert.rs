@@ -78,7 +78,7 @@ const fn outcome_message(outcome: AuditOutcome) -> proto::AuditOutcome {
     }
 }
 
-fn kind(kind: proto::AuditKind) -> Option<AuditKind> {
+pub(super) fn kind(kind: proto::AuditKind) -> Option<AuditKind> {
     match kind {
         proto::AuditKind::Unspecified => None,
         proto::AuditKind::Write => Some(AuditKind::Write),
@@ -89,7 +89,7 @@ fn kind(kind: proto::AuditKind) -> Option<AuditKind> {
     }
 }
 
-fn severity(severity: proto::AuditSeverity) -> Option<Severity> {
+pub(super) fn severity(severity: proto::AuditSeverity) -> Option<Severity> {
     match severity {
         proto::AuditSeverity::Unspecified => None,
         proto::AuditSeverity::Info => Some(Severity::Info),
@@ -99,7 +99,7 @@ fn severity(severity: proto::AuditSeverity) -> Option<Severity> {
     }
 }
 
-fn outcome(outcome: proto::AuditOutcome) -> Option<AuditOutcome> {
+pub(super) fn outcome(outcome: proto::AuditOutcome) -> Option<AuditOutcome> {
     match outcome {
         proto::AuditOutcome::Unspecified => None,
         proto::AuditOutcome::Done => Some(AuditOutcome::Done),

@@ -7,30 +7,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// The columns of the CSV form.
-pub const HEADER: [&str; 21] = [
-    "lsn",
-    "time",
-    "kind",
-    "severity",
-    "outcome",
-    "principal",
-    "address",
-    "agent",
-    "method",
-    "entity",
-    "reason",
-    "detail",
-    "calls",
-    "requests",
-    "done",
-    "repeats",
-    "refused",
-    "events",
-    "duration_ns",
-    "window_ns",
-    "trace_id",
-];
+/// How many columns the CSV form has.
+const COLUMNS: usize = 21;
+
+/// The names of the columns of the CSV form.
+#[must_use]
+pub fn csv_header() -> [&'static str; COLUMNS] {
+    Line::default().columns().map(|(name, _)| name)
+}
 
 /// An audit event; what it does not have is left out.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -105,29 +89,12 @@ impl Line {
     /// [`Unread`].
     pub fn of_message(message: proto::AuditEvent) -> Result<Self, Unread> {
         let lsn = message.lsn;
-        let kind = match message.kind() {
-            proto::AuditKind::Unspecified => return Err(Unread { lsn }),
-            proto::AuditKind::Write => "write",
-            proto::AuditKind::Read => "read",
-            proto::AuditKind::Login => "login",
-            proto::AuditKind::Denied => "denied",
-            proto::AuditKind::Command => "command",
-        };
-        let severity = match message.severity() {
-            proto::AuditSeverity::Unspecified => return Err(Unread { lsn }),
-            proto::AuditSeverity::Info => "info",
-            proto::AuditSeverity::Notice => "notice",
-            proto::AuditSeverity::Warning => "warning",
-            proto::AuditSeverity::Error => "error",
-        };
-        let outcome = match message.outcome() {
-            proto::AuditOutcome::Unspecified => return Err(Unread { lsn }),
-            proto::AuditOutcome::Done => "done",
-            proto::AuditOutcome::Refused => "refused",
-            proto::AuditOutcome::Failed => "failed",
-        };
+        let unread = || Unread { lsn };
+        let kind = convert::kind(message.kind()).ok_or_else(unread)?;
+        let severity = convert::severity(message.severity()).ok_or_else(unread)?;
+        let outcome = convert::outcome(message.outcome()).ok_or_else(unread)?;
         let time = time(message.time_ns);
-        let line = Self::named(message, (kind, severity, outcome));
+        let line = Self::named(message, (kind.name(), severity.name(), outcome.name()));
         Ok(Self { lsn: Some(lsn), time, ..line })
     }
 
@@ -167,32 +134,38 @@ impl Line {
         }
     }
 
-    /// The columns of [`HEADER`].
+    /// The columns of the CSV form, under the names of [`csv_header`].
     #[must_use]
-    pub fn fields(&self) -> [String; HEADER.len()] {
+    pub fn fields(&self) -> [String; COLUMNS] {
+        self.columns().map(|(_, field)| field)
+    }
+
+    /// Each column of the CSV form by its name.
+    #[must_use]
+    pub fn columns(&self) -> [(&'static str, String); COLUMNS] {
         let lsn = self.lsn.map(|lsn| lsn.to_string()).unwrap_or_default();
         [
-            lsn,
-            self.time.clone(),
-            self.kind.clone(),
-            self.severity.clone(),
-            self.outcome.clone(),
-            harmless(&self.principal),
-            harmless(&self.address),
-            harmless(&self.agent),
-            self.method.clone(),
-            harmless(&self.entity),
-            self.reason.clone(),
-            harmless(&self.detail),
-            self.calls.to_string(),
-            self.requests.to_string(),
-            self.done.to_string(),
-            self.repeats.to_string(),
-            self.refused.clone(),
-            self.events.clone(),
-            self.duration_ns.to_string(),
-            self.window_ns.to_string(),
-            self.trace_id.clone(),
+            ("lsn", lsn),
+            ("time", self.time.clone()),
+            ("kind", self.kind.clone()),
+            ("severity", self.severity.clone()),
+            ("outcome", self.outcome.clone()),
+            ("principal", harmless(&self.principal)),
+            ("address", harmless(&self.address)),
+            ("agent", harmless(&self.agent)),
+            ("method", self.method.clone()),
+            ("entity", harmless(&self.entity)),
+            ("reason", self.reason.clone()),
+            ("detail", harmless(&self.detail)),
+            ("calls", self.calls.to_string()),
+            ("requests", self.requests.to_string()),
+            ("done", self.done.to_string()),
+            ("repeats", self.repeats.to_string()),
+            ("refused", self.refused.clone()),
+            ("events", self.events.clone()),
+            ("duration_ns", self.duration_ns.to_string()),
+            ("window_ns", self.window_ns.to_string()),
+            ("trace_id", self.trace_id.clone()),
         ]
     }
 
@@ -267,7 +240,7 @@ mod tests {
         };
         let fields = Line::of(&event).fields();
         assert_eq!(fields[7], "'=cmd|' /C calc'!A0");
-        assert_eq!(fields.len(), HEADER.len());
+        assert_eq!(csv_header()[7], "agent");
     }
 
     #[test]

@@ -19,6 +19,6 @@ mod service;
 mod summary;
 
 pub use auditor::{Auditor, Call, Options};
-pub use line::{HEADER, Line, Unread};
+pub use line::{Line, Unread, csv_header};
 pub use service::AuditService;
 pub use summary::Summary;

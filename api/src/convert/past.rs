@@ -81,30 +81,58 @@ fn bound(name: &'static str, lsn: u64, time_ns: u64) -> Result<Option<Moment>, V
     }
 }
 
-/// The moment of a balance.
-///
-/// # Errors
-/// One violation, reason `MOMENT_MISSING`.
-pub fn balance_moment(asked: &proto::GetBalanceAtRequest) -> Result<Moment, Violations> {
-    use proto::get_balance_at_request::At;
-    match asked.at {
-        Some(At::Lsn(lsn)) => Ok(Moment::Lsn(Lsn(lsn))),
-        Some(At::TimeNs(time_ns)) => Ok(Moment::Time(time_ns)),
-        None => {
-            let sentence = "a balance is that of a moment: set lsn or time_ns".to_owned();
-            Err(Violations::one("at", "MOMENT_MISSING", sentence))
+/// At what balances are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// By booking, at a moment; at that of now without one.
+    Booked(Option<Moment>),
+    /// By value date, at the end of a day, as it was known at a moment.
+    Valued(Day, Option<Moment>),
+}
+
+impl When {
+    fn new(day: Option<Day>, moment: Option<Moment>) -> Self {
+        day.map_or(Self::Booked(moment), |day| Self::Valued(day, moment))
+    }
+
+    /// The value date as an answer tells it.
+    fn value_date(self) -> String {
+        match self {
+            Self::Booked(_) => String::new(),
+            Self::Valued(day, _) => crate::day::text(day),
         }
     }
 }
 
-/// The moment of a trial balance; `None` for now.
-#[must_use]
-pub fn trial_moment(asked: &proto::GetTrialBalanceRequest) -> Option<Moment> {
-    use proto::get_trial_balance_request::At;
-    asked.at.map(|at| match at {
+/// At what a balance is wanted.
+///
+/// # Errors
+/// One violation, reason `MOMENT_MISSING` or `VALUE_DATE_MALFORMED`.
+pub fn balance_when(asked: &proto::GetBalanceAtRequest) -> Result<When, Violations> {
+    use proto::get_balance_at_request::At;
+    let day = day("value_date", &asked.value_date)?;
+    let moment = asked.at.map(|at| match at {
         At::Lsn(lsn) => Moment::Lsn(Lsn(lsn)),
         At::TimeNs(time_ns) => Moment::Time(time_ns),
-    })
+    });
+    if day.is_none() && moment.is_none() {
+        let sentence = "a balance is that of a moment: set lsn, time_ns or value_date".to_owned();
+        return Err(Violations::one("at", "MOMENT_MISSING", sentence));
+    }
+    Ok(When::new(day, moment))
+}
+
+/// At what a trial balance is wanted.
+///
+/// # Errors
+/// One violation, reason `VALUE_DATE_MALFORMED`.
+pub fn trial_when(asked: &proto::GetTrialBalanceRequest) -> Result<When, Violations> {
+    use proto::get_trial_balance_request::At;
+    let moment = asked.at.map(|at| match at {
+        At::Lsn(lsn) => Moment::Lsn(Lsn(lsn)),
+        At::TimeNs(time_ns) => Moment::Time(time_ns),
+    });
+    Ok(When::new(day("value_date", &asked.value_date)?, moment))
 }
 
 /// Code and digits; one that is not known would be a fault, and shows as its number.
@@ -115,7 +143,7 @@ fn currency(currencies: &Currencies, id: CurrencyId) -> (String, u8) {
 
 /// A balance as a message.
 #[must_use]
-pub fn balance(at: &BalanceAt, currencies: &Currencies) -> proto::GetBalanceAtResponse {
+pub fn balance(at: &BalanceAt, when: When, currencies: &Currencies) -> proto::GetBalanceAtResponse {
     let (currency, digits) = currency(currencies, at.currency);
     proto::GetBalanceAtResponse {
         id: at.account.low(),
@@ -126,6 +154,7 @@ pub fn balance(at: &BalanceAt, currencies: &Currencies) -> proto::GetBalanceAtRe
         posted_minor: at.posted.to_string(),
         lsn: at.lsn.0,
         entry_lsn: at.entry_lsn.0,
+        value_date: when.value_date(),
     }
 }
 
@@ -149,12 +178,14 @@ pub fn trial_row(row: &TrialRow, currencies: &Currencies) -> proto::TrialBalance
 #[must_use]
 pub fn trial_balance(
     trial: &TrialBalance,
+    when: When,
     currencies: &Currencies,
 ) -> proto::GetTrialBalanceResponse {
     proto::GetTrialBalanceResponse {
         lsn: trial.lsn.0,
         accounts: trial.accounts,
         rows: trial.rows.iter().map(|row| trial_row(row, currencies)).collect(),
+        value_date: when.value_date(),
     }
 }
 
@@ -202,7 +233,18 @@ mod tests {
             assert_eq!(error.violations[0].field, field);
         }
         let nothing = proto::GetBalanceAtRequest::default();
-        let error = balance_moment(&nothing).expect_err("no moment").into_batch_error();
+        let error = balance_when(&nothing).expect_err("no moment").into_batch_error();
         assert_eq!(error.reason, "MOMENT_MISSING");
+        let day = |text: &str| proto::GetBalanceAtRequest {
+            value_date: text.to_owned(),
+            ..nothing.clone()
+        };
+        let when = balance_when(&day("1970-01-02")).expect("well-formed");
+        assert_eq!(when, When::Valued(Day::new(1).expect("a day"), None));
+        let error = balance_when(&day("yesterday")).expect_err("no day").into_batch_error();
+        assert_eq!(
+            (error.reason, &*error.violations[0].field),
+            ("VALUE_DATE_MALFORMED".into(), "value_date")
+        );
     }
 }

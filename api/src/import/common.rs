@@ -182,8 +182,12 @@ impl Common {
         index: usize,
         currency: &Currency,
     ) -> Result<i128, Unconvertible> {
-        let text = self.field(record, index)?;
-        parse_signed(&self.plain_decimal(&text), currency).map_err(|e| {
+        self.money(&self.field(record, index)?, currency)
+    }
+
+    /// The signed minor units of a text of the file, exactly.
+    pub fn money(&self, text: &str, currency: &Currency) -> Result<i128, Unconvertible> {
+        parse_signed(&self.plain_decimal(text), currency).map_err(|e| {
             let code = match e {
                 AmountError::Malformed(_) => "AMOUNT_MALFORMED",
                 AmountError::Negative(_) => "AMOUNT_NEGATIVE",

@@ -129,6 +129,32 @@ pub struct Transfers {
     pub description: Option<Text>,
     /// The day on which each counts, as 2026-01-31; the day of its decision when absent or empty.
     pub value_date: Option<Text>,
+    /// What rows ask for: transfer, hold, capture, void, extend, refund or reverse; a transfer when
+    /// absent or empty. `debit`, `credit` and `kind` are read of transfers and holds alone, the amount
+    /// not of voids, extensions and reversals; a capture without one takes all that remains.
+    pub operation: Option<Text>,
+    /// Of a capture, a void and an extension: the hold, by its id; read as `id` is.
+    pub hold: Option<TransferIdRule>,
+    /// Of a refund and a reversal: what is given back, by its id; read as `id` is.
+    pub original: Option<TransferIdRule>,
+    /// Of a hold and an extension: when the hold expires, as in 7d; never when absent or empty.
+    pub expires_in: Option<Text>,
+    /// Of a hold: by how much captures may exceed it.
+    pub over_capture_max: Option<Text>,
+    /// Of a capture: true when none follows.
+    pub last: Option<Text>,
+    /// Of a refund and a reversal: true when the payer may go below its overdraft limit.
+    pub allow_overdraft: Option<Text>,
+    /// Of a transfer: the amount is the most that is moved, up to available, balance, room or debt;
+    /// blanks between several.
+    pub up_to: Option<Text>,
+    /// With `up_to`: the least that is moved; 1 minor unit when absent or empty.
+    pub min: Option<Text>,
+    /// Of a transfer, a hold and a capture: conditions, as in debit.available>=10.00; blanks between
+    /// several.
+    pub require: Option<Text>,
+    /// Rows that follow each other and say the same here are one linked group: all are done or none.
+    pub group: Option<Text>,
     /// Rules by the value of columns; the first that fits sets kind, debit and credit.
     #[serde(default)]
     pub rules: Vec<Rule>,

@@ -11,6 +11,7 @@ mod failure;
 pub mod ids;
 pub mod mapping;
 mod notes;
+mod operations;
 pub mod plan;
 pub mod reader;
 pub mod source;

@@ -16,13 +16,13 @@ pub(super) struct NotePlan {
 }
 
 /// A constant, or each row's own.
-enum TextPlan {
+pub(super) enum TextPlan {
     Fixed(String),
     Column(usize),
 }
 
 impl TextPlan {
-    fn of(text: Option<&Text>, header: Option<&[String]>) -> Result<Option<Self>, Failure> {
+    pub fn of(text: Option<&Text>, header: Option<&[String]>) -> Result<Option<Self>, Failure> {
         Ok(match text {
             None => None,
             Some(Text::Constant(text)) => Some(Self::Fixed(text.clone())),
@@ -30,7 +30,7 @@ impl TextPlan {
         })
     }
 
-    fn read<'r>(
+    pub fn read<'r>(
         &'r self,
         common: &Common,
         record: &'r ByteRecord,

@@ -7,9 +7,10 @@ use super::common::{Common, CurrencyPlan, Unconvertible, index_of};
 use super::ids::{self, Purpose};
 use super::mapping::{self, IdRule, Mapping, Negative, OneOrMany, Text};
 use super::notes::NotePlan;
-use crate::proto;
+use super::operations::OperationPlan;
+use crate::proto::{self, Operation};
 use csv::ByteRecord;
-use ducat_engine::ids::{AccountId, TransferId};
+use ducat_engine::ids::{AccountId, IdError, TransferId};
 use ducat_engine::money::{AMOUNT_MAX, Currency, format_minor};
 
 /// Which account a row means.
@@ -243,6 +244,18 @@ impl Movement {
     }
 }
 
+/// A row that became a request, whatever it asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// What is sent.
+    pub request: proto::TransferRequest,
+    /// The accounts that it names, the one that pays first; none of what is asked of a hold or an
+    /// original.
+    pub accounts: Option<[Named; 2]>,
+    /// The currency.
+    pub currency: Currency,
+}
+
 /// A row that became a transfer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TransferRow {
@@ -265,13 +278,46 @@ pub struct TransferPlan {
     rules: Vec<RulePlan>,
     default: Option<Sides>,
     note: NotePlan,
+    operations: OperationPlan,
 }
 
 /// Where a transfer's id comes from.
-enum TransferIdPlan {
+pub(super) enum TransferIdPlan {
     Row,
     Taken(usize),
     Hashed(usize, String),
+}
+
+impl TransferIdPlan {
+    /// The id in a column.
+    pub fn of_column(
+        rule: &mapping::TransferIdRule,
+        header: Option<&[String]>,
+    ) -> Result<Self, Failure> {
+        let Some(column) = &rule.column else {
+            return Err(Failure::usage(
+                "`transfers.hold` and `transfers.original` in the mapping need a `column`",
+            ));
+        };
+        let index = index_of(column, header)?;
+        Ok(match &rule.namespace {
+            None => Self::Taken(index),
+            Some(namespace) => Self::Hashed(index, namespace.clone()),
+        })
+    }
+
+    /// The id in a row's column; of one that has its id by its number, none.
+    pub fn read(&self, common: &Common, record: &ByteRecord) -> Result<TransferId, Unconvertible> {
+        let id = match self {
+            Self::Row => Err(IdError::Zero),
+            Self::Taken(index) => common.field(record, *index)?.parse(),
+            Self::Hashed(index, namespace) => {
+                let text = common.field(record, *index)?;
+                ids::transfer(Purpose::Transfer, namespace, &text)
+            }
+        };
+        id.map_err(|e| Unconvertible::new("TRANSFER_ID_MALFORMED", e.to_string()))
+    }
 }
 
 /// A rule by the values of columns.
@@ -339,11 +385,78 @@ impl TransferPlan {
             rules,
             default,
             note: NotePlan::of(transfers, header)?,
+            operations: OperationPlan::of(transfers, header)?,
         })
     }
 
-    /// Reads the row with this number.
+    /// Reads the row with this number, whatever it asks for.
+    pub fn line(
+        &self,
+        common: &Common,
+        row: u64,
+        record: &ByteRecord,
+    ) -> Result<Line, Unconvertible> {
+        let operation = self.operations.operation(common, record)?;
+        if matches!(operation, Operation::Transfer | Operation::Hold) {
+            let TransferRow { mut request, debit, credit, currency } =
+                self.movement(common, row, record)?;
+            if !self.operations.is_plain() {
+                let plan = &self.operations;
+                plan.complete(&mut request, operation, &currency, common, record)?;
+            }
+            return Ok(Line { request, accounts: Some([debit, credit]), currency });
+        }
+        let currency = common.currency(&self.currency, record)?.into_owned();
+        let id = self.id(common, row, record)?;
+        // The others can be noted; what the columns say about these is for people who read the file.
+        let noted = !matches!(operation, Operation::Void | Operation::Extend);
+        let mut request = proto::TransferRequest {
+            id: id.low(),
+            id_high: id.high(),
+            note: if noted { self.note.read(common, record)? } else { None },
+            ..Default::default()
+        };
+        let takes_all =
+            operation == Operation::Capture && common.field(record, self.amount)?.is_empty();
+        if matches!(operation, Operation::Capture | Operation::Refund) && !takes_all {
+            let amount = common.amount(record, self.amount, &currency)?;
+            request.amount = format_minor(amount, currency.digits);
+            request.currency.clone_from(&currency.code);
+        }
+        self.operations.complete(&mut request, operation, &currency, common, record)?;
+        Ok(Line { request, accounts: None, currency })
+    }
+
+    /// The linked group that a row names, whether or not it can be read otherwise.
+    ///
+    /// # Errors
+    /// [`Unconvertible`] where that cannot be told.
+    pub fn group(
+        &self,
+        common: &Common,
+        record: &ByteRecord,
+    ) -> Result<Option<String>, Unconvertible> {
+        self.operations.group(common, record)
+    }
+
+    /// Reads the row with this number as a plain transfer.
     pub fn read(
+        &self,
+        common: &Common,
+        row: u64,
+        record: &ByteRecord,
+    ) -> Result<TransferRow, Unconvertible> {
+        let Line { request, accounts, currency, .. } = self.line(common, row, record)?;
+        match accounts {
+            Some([debit, credit]) if request.operation() == Operation::Transfer => {
+                Ok(TransferRow { request, debit, credit, currency })
+            }
+            _ => Err(Unconvertible::new("NOT_A_TRANSFER", "the row asks for something else")),
+        }
+    }
+
+    /// Reads accounts, amount and note of the row with this number.
+    fn movement(
         &self,
         common: &Common,
         row: u64,
@@ -394,14 +507,10 @@ impl TransferPlan {
         row: u64,
         record: &ByteRecord,
     ) -> Result<TransferId, Unconvertible> {
-        let id = match &self.id {
-            TransferIdPlan::Row => ids::transfer(Purpose::Row, &common.namespace, &row.to_string()),
-            TransferIdPlan::Taken(index) => common.field(record, *index)?.parse(),
-            TransferIdPlan::Hashed(index, namespace) => {
-                let text = common.field(record, *index)?;
-                ids::transfer(Purpose::Transfer, namespace, &text)
-            }
-        };
+        if !matches!(self.id, TransferIdPlan::Row) {
+            return self.id.read(common, record);
+        }
+        let id = ids::transfer(Purpose::Row, &common.namespace, &row.to_string());
         id.map_err(|e| Unconvertible::new("TRANSFER_ID_MALFORMED", e.to_string()))
     }
 }

@@ -196,3 +196,108 @@ fn a_row_says_what_it_is_about() {
             .is_ok_and(|row| row.request.note.is_none())
     );
 }
+
+const OPERATIONS: &str = r#"
+namespace = "ops"
+currency = "GBP"
+[externals.cash]
+[transfers]
+id = { column = "id" }
+debit = { column = "from" }
+credit = { column = "to" }
+amount = { column = "sum" }
+reference = { column = "ref" }
+operation = { column = "op" }
+hold = { column = "hold" }
+original = { column = "of" }
+expires_in = { column = "expires" }
+over_capture_max = "1.00"
+last = { column = "last" }
+allow_overdraft = { column = "over" }
+up_to = { column = "up_to" }
+min = { column = "min" }
+require = { column = "require" }
+group = { column = "group" }
+"#;
+
+const COLUMNS: &str = "id,op,from,to,sum,ref,hold,of,expires,last,over,up_to,min,require,group";
+
+/// Rows of the mapping with every column, read whatever they ask for.
+fn lines(rows: &[&str]) -> Vec<Result<Line, Unconvertible>> {
+    let mapping = read("m", OPERATIONS, &[]).expect("a mapping");
+    let common = Common::of(&mapping).expect("common");
+    let header: Vec<String> = COLUMNS.split(',').map(str::to_owned).collect();
+    let plan = TransferPlan::of(&mapping, &common, Some(&header)).expect("a plan");
+    let record = |row: &str| ByteRecord::from(row.split(',').collect::<Vec<_>>());
+    let numbered = rows.iter().enumerate();
+    numbered.map(|(at, row)| plan.line(&common, at as u64 + 1, &record(row))).collect()
+}
+
+#[test]
+fn each_operation_reads_the_columns_that_are_its_own() {
+    let rows = lines(&[
+        "1,,2,3,5.00,INV-1,9,9,7d,true,true,,,debit.available>=1.00,a",
+        "2,hold,2,3,5.00,,9,9,7d,true,true,,,,a",
+        "3,capture,2,3,1.50,,2,9,7d,true,true,,,,",
+        "4,capture,,,,,2,,,,,,,,",
+        "5,void,,,9.99,paid,2,,,,,,,,",
+        "6,extend,,,,,2,,never,,,,,,",
+        "7,refund,2,3,1.00,,,1,,,true,,,,",
+        "8,reverse,,,,,,1,,,,,,,",
+        "9,transfer,2,3,5.00,,,,,,,available room,0.50,,",
+    ]);
+    let request = |at: usize| &rows[at].as_ref().expect("converted").request;
+    let accounts = |at: usize| rows[at].as_ref().expect("converted").accounts.is_some();
+    assert_eq!((request(0).operation(), request(0).hold_id), (Operation::Transfer, 0));
+    let terms = request(0).terms.as_ref().expect("a condition");
+    let available = terms.debit.as_ref().and_then(|side| side.available.clone());
+    assert_eq!(available.expect("set").at_least, "1.00");
+    assert_eq!(request(0).note.as_ref().map(|note| note.reference.as_str()), Some("INV-1"));
+    assert_eq!((request(1).operation(), request(1).timeout_ms), (Operation::Hold, 604_800_000));
+    assert_eq!((request(1).over_capture_max.as_str(), request(1).amount_minor), ("1.00", 500));
+    let capture = request(2);
+    assert_eq!((capture.hold_id, &*capture.amount, capture.last), (2, "1.50", true));
+    assert_eq!((capture.debit_account, capture.original_id), (0, 0));
+    assert_eq!((request(3).amount.as_str(), request(3).last), ("", false));
+    assert_eq!((request(4).operation(), &request(4).note), (Operation::Void, &None));
+    assert_eq!((request(5).operation(), request(5).timeout_ms), (Operation::Extend, 0));
+    let refund = request(6);
+    assert_eq!((refund.original_id, refund.allow_overdraft, &*refund.amount), (1, true, "1.00"));
+    assert_eq!((request(7).operation(), &*request(7).amount), (Operation::Reverse, ""));
+    let balancing = request(8).terms.as_ref().and_then(|terms| terms.balancing.clone());
+    assert_eq!(balancing.expect("set").min, "0.50");
+    assert_eq!([0, 1, 2, 6].map(accounts), [true, true, false, false]);
+}
+
+#[test]
+fn rows_that_the_server_would_not_read_are_told_of_alone() {
+    let rows = [
+        ("1,gift,2,3,5.00,,,,,,,,,,", "OPERATION_UNKNOWN"),
+        ("1,capture,,,1.00,,,,,,,,,,", "TRANSFER_ID_MALFORMED"),
+        ("1,capture,,,-1.00,,2,,,,,,,,", "AMOUNT_NEGATIVE"),
+        ("1,refund,,,,,,1,,,,,,,", "AMOUNT_MALFORMED"),
+        ("1,hold,2,3,1.00,,,,soon,,,,,,", "EXPIRES_IN_MALFORMED"),
+        ("1,capture,,,,,2,,,perhaps,,,,,", "LAST_MALFORMED"),
+        ("1,reverse,,,,,,1,,,perhaps,,,,", "ALLOW_OVERDRAFT_MALFORMED"),
+        ("1,,2,3,1.00,,,,,,,all,,,", "UP_TO_MALFORMED"),
+        ("1,,2,3,1.00,,,,,,,room,1.001,,", "AMOUNT_TOO_MANY_DECIMALS"),
+        ("1,,2,3,1.00,,,,,,,,,debit.held>=1,", "REQUIRE_MALFORMED"),
+        ("1,,2,3,1.00,,,,,,,,,debit.posted>=much,", "AMOUNT_MALFORMED"),
+    ];
+    for (row, code) in rows {
+        assert_eq!(lines(&[row])[0].as_ref().expect_err(row).code, code, "{row}");
+    }
+    // Terms of holds balance nothing: the server's own reading says so.
+    let held = lines(&["1,hold,2,3,1.00,,,,,,,room,,,"]);
+    assert!(held[0].is_err(), "{held:?}");
+}
+
+#[test]
+fn only_plain_transfers_are_transfers() {
+    let rows = ["1,,2,3,5.00,,,,,,,,,,", "2,void,,,,,1,,,,,,,,", "3,hold,2,3,1.00,,,,,,,,,,"];
+    let rows = convert(OPERATIONS, COLUMNS, &rows);
+    assert!(rows[0].is_ok());
+    for row in &rows[1..] {
+        assert_eq!(row.as_ref().expect_err("no transfer").code, "NOT_A_TRANSFER");
+    }
+}

@@ -149,3 +149,41 @@ fn the_books_as_a_whole_are_those_of_the_files() {
     );
     assert_eq!(server.json(&["verify-balances"])[0]["sound"], true);
 }
+
+/// By value date a server and its files say the same, of now and of a moment before.
+#[test]
+fn sums_by_value_date_are_those_of_the_files() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), 1);
+    fill(&server);
+    for (id, day) in [("20", "2020-02-29"), ("21", "2999-12-31"), ("22", "2020-02-28")] {
+        let line = ["transfer", "--id", id, "--from", "2", "--to", "1", "--amount", "1.00"];
+        let said = ["--currency", "GBP", "--kind", "withdrawal", "--value-date", day];
+        let output = server.run(&[&line[..], &said].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    let data_dir = ledger(dir.path());
+    for day in ["2020-02-27", "2020-02-28", "2020-02-29", "2500-01-01", "9999-12-31"] {
+        for at in ["10", "12"] {
+            let asked = ["trial-balance", "--value-date", day, "--at", at];
+            let online = server.json(&asked);
+            let files = json(&[&asked[..], &["--data-dir", &data_dir]].concat());
+            assert_eq!(online, files, "{day} at {at}");
+            assert_eq!(online[0]["value_date"], day);
+        }
+    }
+    let posted = |day: &str, at: &str| {
+        let line = ["account", "balance", "2", "--value-date", day, "--at", at];
+        server.json(&line)[0]["posted"].as_str().expect("a text").to_owned()
+    };
+    assert_eq!([posted("2020-02-28", "12"), posted("2020-02-28", "11")], ["-1.00", "0.00"]);
+    assert_eq!([posted("2020-02-29", "12"), posted("2500-01-01", "12")], ["-2.00", "4.60"]);
+    assert_eq!(posted("9999-12-31", "12"), "3.60");
+    let text = stdout(&server.run(&["trial-balance", "--value-date", "2020-02-28"]));
+    assert!(text.contains("4 accounts at LSN 12, by value date 2020-02-28"), "{text}");
+    let whole = [
+        &["trial-balance", "--from-snapshot", "--data-dir", &data_dir][..],
+        &["--value-date", "2020-02-28"],
+    ];
+    assert_eq!(code(&run(&whole.concat())), 2, "a snapshot does not have the days");
+}

@@ -17,7 +17,7 @@ const NEW_YEAR_NS: u64 = 1_704_067_200_000_000_000;
 /// A wait that takes longer is a hang.
 const HANG: Duration = Duration::from_secs(60);
 
-fn planned(debit: u64, credit: u64, amount: &str) -> proto::PlannedTransfer {
+pub fn planned(debit: u64, credit: u64, amount: &str) -> proto::PlannedTransfer {
     proto::PlannedTransfer {
         debit_account: debit,
         credit_account: credit,
@@ -27,7 +27,7 @@ fn planned(debit: u64, credit: u64, amount: &str) -> proto::PlannedTransfer {
     }
 }
 
-fn definition(id: u64) -> proto::ScheduleDefinition {
+pub fn definition(id: u64) -> proto::ScheduleDefinition {
     proto::ScheduleDefinition {
         id,
         label: "rent".to_owned(),
@@ -44,15 +44,15 @@ fn definition(id: u64) -> proto::ScheduleDefinition {
     }
 }
 
-fn schedule_id(id: u64) -> ScheduleId {
+pub fn schedule_id(id: u64) -> ScheduleId {
     ScheduleId::new(u128::from(id)).expect("not zero")
 }
 
-fn saga_id(id: u64) -> SagaId {
+pub fn saga_id(id: u64) -> SagaId {
     SagaId::new(u128::from(id)).expect("not zero")
 }
 
-async fn saga_until(server: &Server, id: u64, state: SagaState) -> proto::Saga {
+pub async fn saga_until(server: &Server, id: u64, state: SagaState) -> proto::Saga {
     let end = Instant::now() + HANG;
     loop {
         let saga = server.client.get_saga(saga_id(id)).await.expect("known");
@@ -64,7 +64,7 @@ async fn saga_until(server: &Server, id: u64, state: SagaState) -> proto::Saga {
     }
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, grpc: Grpc, reason: &str) {
+pub fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, grpc: Grpc, reason: &str) {
     let ClientError::Refused(refused) = answer.expect_err("refused") else { panic!("a refusal") };
     assert_eq!((refused.code, &*refused.reason), (grpc, reason), "{refused:?}");
 }
@@ -164,7 +164,7 @@ fn steps() -> Vec<proto::SagaStep> {
     ]
 }
 
-fn saga(id: u64) -> proto::SagaDefinition {
+pub fn saga(id: u64) -> proto::SagaDefinition {
     proto::SagaDefinition {
         id,
         label: "a night".to_owned(),

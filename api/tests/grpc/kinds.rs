@@ -209,7 +209,51 @@ async fn statements_by_value_are_the_entries_sorted() {
     }
 }
 
-fn schedule(name: &str) -> FeeSchedule {
+/// Against the entries added up by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn balances_by_value_are_the_sums_of_the_entries() {
+    let server = Server::funded(4).await;
+    let client = &server.client;
+    let days = ["2026-03-01", "2026-01-31", "1999-12-31", "2026-01-31", "2999-02-02"];
+    for (at, day) in (0..).zip(days) {
+        let request = payment(10 + at, 2, 3, 1 << at).with_note(note("", day));
+        assert_eq!(code(&server, request).await, Code::Posted);
+    }
+    let entries = client.list_entries(account(3), 100, "").await.expect("answered").entries;
+    let newest = entries[0].lsn;
+    for (lsn, day) in entries.iter().map(|entry| entry.lsn).flat_map(|lsn| {
+        days.iter().chain(["1900-01-01", "9999-12-31"].iter()).map(move |day| (lsn, *day))
+    }) {
+        let counts = |entry: &&Entry| entry.lsn <= lsn && *entry.value_date <= *day;
+        let sum: i64 = entries
+            .iter()
+            .filter(counts)
+            .map(|entry| entry.amount.replace('.', "").parse::<i64>().expect("a number"))
+            .sum();
+        let at = proto::get_balance_at_request::At::Lsn(lsn);
+        let found = client.get_balance_by_value(account(3), day, Some(at)).await.expect("answered");
+        assert_eq!(found.posted_minor, sum.to_string(), "{day} at {lsn}");
+        assert_eq!((found.lsn, found.value_date.as_str()), (lsn, day));
+        let at = proto::get_trial_balance_request::At::Lsn(lsn);
+        let made = client.get_trial_balance_by_value(day, Some(at)).await.expect("answered");
+        assert_eq!((made.lsn, made.value_date.as_str()), (lsn, day));
+        assert_eq!(made.rows[0].debit, made.rows[0].credit);
+    }
+    let now = client.get_balance_by_value(account(3), "2026-01-31", None).await.expect("answered");
+    assert_eq!((now.posted.as_str(), now.lsn), ("0.14", newest));
+    // What account 2 paid on days to come is still its own, as the deposit of today is not its yet.
+    let made = client.get_trial_balance_by_value("2000-01-01", None).await.expect("answered");
+    let sides =
+        |row: &proto::TrialBalanceRow| (row.internal_debit.clone(), row.internal_credit.clone());
+    assert_eq!(sides(&made.rows[0]), ("0.04".to_owned(), "0.04".to_owned()));
+    let error = client.get_balance_by_value(account(3), "tomorrow", None).await;
+    assert_eq!(reason(error.expect_err("malformed")), "VALUE_DATE_MALFORMED");
+    let error = client.get_trial_balance_by_value("2026-02-30", None).await;
+    assert_eq!(reason(error.expect_err("malformed")), "VALUE_DATE_MALFORMED");
+    server.stop().await;
+}
+
+pub fn schedule(name: &str) -> FeeSchedule {
     FeeSchedule {
         name: name.to_owned(),
         currency: "GBP".to_owned(),
@@ -221,7 +265,7 @@ fn schedule(name: &str) -> FeeSchedule {
     }
 }
 
-fn payments() -> FeeTarget {
+pub fn payments() -> FeeTarget {
     let kind = TransferKind::Payment as i32;
     FeeTarget { kind, currency: "GBP".to_owned(), ..FeeTarget::default() }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod bounds;
 mod driven;
+mod dry_driven;
 mod dry_run;
 mod feed;
 mod holds;

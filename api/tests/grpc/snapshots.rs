@@ -8,7 +8,7 @@ use ducat_api::proto::{
     CreateSnapshotRequest, ListSnapshotsRequest, PruneSnapshotsRequest, VerifySnapshotRequest,
 };
 use ducat_api::server::{Drained, ServerOptions};
-use ducat_engine::ids::ShardId;
+use ducat_engine::ids::{Lsn, ShardId};
 use ducat_persistence::LedgerId;
 use ducat_persistence::snapshot::SnapshotStore;
 use std::path::Path;
@@ -59,6 +59,44 @@ async fn refusals_have_their_kind() {
     let shown = made.snapshot.expect("there");
     assert_eq!((&shown.state_hash, &shown.totals), (&status.state_hash, &status.totals));
     assert_eq!(status.snapshots.expect("kept").last_lsn, shown.lsn);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_taken_listed_read_and_removed_by_the_client() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::with(options(dir.path(), None), ServerOptions::default()).await;
+    let client = &server.client;
+    assert_eq!(client.list_snapshots().await.expect("kept"), []);
+    let mut taken = Vec::new();
+    for round in 0..3 {
+        if round == 0 {
+            server.open(2).await;
+        } else {
+            client.create_transfers(deposits(1 + 10 * round, 10)).await.expect("well");
+        }
+        taken.push(client.create_snapshot().await.expect("taken").snapshot.expect("told"));
+    }
+    let lsns = |snapshots: &[ducat_api::proto::Snapshot]| -> Vec<u64> {
+        snapshots.iter().map(|snapshot| snapshot.lsn).collect()
+    };
+    let listed = client.list_snapshots().await.expect("kept");
+    assert_eq!(lsns(&listed), [taken[2].lsn, taken[1].lsn, taken[0].lsn]);
+    let newest = client.verify_snapshot(None).await.expect("there");
+    assert!(newest.sound && newest.snapshot.expect("told").state_hash == taken[2].state_hash);
+    let shown = client.show_snapshot(Some(Lsn(taken[1].lsn))).await.expect("there");
+    assert_eq!(shown.expect("sound").state_hash, taken[1].state_hash);
+    let status = client.snapshot_status().await.expect("answered").expect("kept");
+    assert_eq!((status.taken, status.last_lsn), (3, taken[2].lsn));
+    let removed = client.prune_snapshots(1).await.expect("one stays");
+    assert_eq!(removed, [Lsn(taken[1].lsn), Lsn(taken[0].lsn)]);
+    let error = client.show_snapshot(Some(Lsn(taken[0].lsn))).await.expect_err("gone");
+    assert_eq!(error.reason(), Some("SNAPSHOT_UNKNOWN"));
+    assert_eq!(lsns(&client.list_snapshots().await.expect("kept")), [taken[2].lsn]);
+    // This one makes no backups, and knows nobody by name.
+    assert_eq!(client.backup_status().await.expect("answered"), None);
+    let error = client.create_backup().await.expect_err("none");
+    assert_eq!(error.reason(), Some("BACKUPS_NOT_KEPT"));
     server.stop().await;
 }
 

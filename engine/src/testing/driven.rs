@@ -1,14 +1,17 @@
 //! Schedules and sagas on a ledger with its journal in memory and a clock that is a number: driven as
-//! the actors drive them, stopped after any event, started again from what was journalled.
+//! the actors drive them, stopped after any event, started again from what was journalled. Whatever is
+//! asked of them is tried first, and must be what the dry run said.
 
 use super::book::{self, Event, filled_in_full};
+use crate::coordinator::Coordinator;
+use crate::driven::{DrivenEvent, SagaAsk, ScheduleAsk};
 use crate::ids::{AccountId, Lsn, SagaId, ScheduleId, TransferId};
 use crate::ledger::Ledger;
 use crate::money::CurrencyId;
 use crate::record::Record;
 use crate::request::Request;
 use crate::sagas::{Saga, SagaCommand, SagaDefinition, SagaRejection};
-use crate::schedules::{Definition, Payment, Schedule, ScheduleCommand, ScheduleRejection};
+use crate::schedules::{Definition, Payment, Schedule, ScheduleCommand, ScheduleRejection, Status};
 use crate::snapshot::driven::{put_driven, take_sagas, take_schedules};
 use crate::snapshot::{DrivenPiece, Restore, Tally};
 use crate::transfer::{AccountSpec, Outcome, TransferKind};
@@ -162,48 +165,121 @@ impl Driver {
         self.ask(asked);
     }
 
+    /// Tries what is asked of schedules, does it, and holds one against the other.
+    fn schedules(
+        &mut self,
+        ask: &ScheduleAsk,
+        done: impl FnOnce(&mut Coordinator, u64) -> Result<Option<(Lsn, Record)>, ScheduleRejection>,
+    ) -> Result<(), ScheduleRejection> {
+        let said = self.ledger.coordinator.dry_run_schedule(ask, self.now_ns);
+        let event = done(&mut self.ledger.coordinator, self.now_ns);
+        let (said, event) = match (said, event) {
+            (Ok(said), Ok(event)) => (said, event),
+            (said, event) => {
+                assert_eq!(said.as_ref().err(), event.as_ref().err());
+                return event.map(drop);
+            }
+        };
+        let coordinator = &self.ledger.coordinator;
+        assert_eq!(Some(&said.schedule), coordinator.schedule(said.schedule.definition.id));
+        assert_eq!(said.changed, event.is_some());
+        let asked = event.iter().find_map(|(_, event)| coordinator.asked_by(event));
+        if asked.is_some() || said.schedule.status != Status::Active {
+            assert_eq!(said.request, asked);
+        }
+        self.decided(event);
+        Ok(())
+    }
+
     /// Defines a schedule.
     ///
     /// # Errors
     /// Why not.
+    ///
+    /// # Panics
+    /// When a dry run says something else.
     pub fn define(&mut self, definition: Definition) -> Result<(), ScheduleRejection> {
-        let event = self.ledger.coordinator.define_schedule(definition, self.now_ns)?;
-        self.decided(event);
-        Ok(())
+        let ask = ScheduleAsk::Define(Box::new(definition.clone()));
+        self.schedules(&ask, |coordinator, now_ns| coordinator.define_schedule(definition, now_ns))
     }
 
     /// Commands a schedule.
     ///
     /// # Errors
     /// Why not.
+    ///
+    /// # Panics
+    /// When a dry run says something else.
     pub fn command(
         &mut self,
         id: ScheduleId,
         command: ScheduleCommand,
     ) -> Result<(), ScheduleRejection> {
-        let event = self.ledger.coordinator.command_schedule(id, command, self.now_ns)?;
+        let ask = ScheduleAsk::Command(id, command);
+        self.schedules(&ask, |coordinator, now_ns| {
+            coordinator.command_schedule(id, command, now_ns)
+        })
+    }
+
+    /// Tries what is asked of sagas, does it, and holds one against the other.
+    fn sagas(
+        &mut self,
+        ask: &SagaAsk,
+        done: impl FnOnce(&mut Coordinator, u64) -> Result<Option<(Lsn, Record)>, SagaRejection>,
+    ) -> Result<(), SagaRejection> {
+        let said = self.ledger.coordinator.dry_run_saga(ask, self.now_ns);
+        let event = done(&mut self.ledger.coordinator, self.now_ns);
+        let (said, event) = match (said, event) {
+            (Ok(said), Ok(event)) => (said, event),
+            (said, event) => {
+                assert_eq!(said.as_ref().err(), event.as_ref().err());
+                return event.map(drop);
+            }
+        };
+        let id = said.saga.definition.id;
+        assert_eq!(Some(&said.saga), self.ledger.coordinator.saga(id));
+        assert_eq!(said.changed, event.is_some());
+        if said.changed {
+            assert_eq!(said.request, self.next_of(id));
+        }
         self.decided(event);
         Ok(())
+    }
+
+    /// What the next event of a saga asks for that is due now.
+    fn next_of(&self, id: SagaId) -> Option<Request> {
+        let mut ahead = self.ledger.coordinator.clone();
+        loop {
+            let begun = ahead.drive(self.now_ns, 1);
+            let (_, Record::Driven(event)) = begun.events.first()? else { continue };
+            if matches!(&**event, DrivenEvent::Saga(event) if event.id == id) {
+                return begun.requests.into_iter().next();
+            }
+        }
     }
 
     /// Starts a saga.
     ///
     /// # Errors
     /// Why not.
+    ///
+    /// # Panics
+    /// When a dry run says something else.
     pub fn start(&mut self, definition: SagaDefinition) -> Result<(), SagaRejection> {
-        let event = self.ledger.coordinator.start_saga(definition, self.now_ns)?;
-        self.decided(event);
-        Ok(())
+        let ask = SagaAsk::Start(Box::new(definition.clone()));
+        self.sagas(&ask, |coordinator, now_ns| coordinator.start_saga(definition, now_ns))
     }
 
     /// Commands a saga.
     ///
     /// # Errors
     /// Why not.
+    ///
+    /// # Panics
+    /// When a dry run says something else.
     pub fn saga_command(&mut self, id: SagaId, command: SagaCommand) -> Result<(), SagaRejection> {
-        let event = self.ledger.coordinator.command_saga(id, command, self.now_ns)?;
-        self.decided(event);
-        Ok(())
+        let ask = SagaAsk::Command(id, command.clone());
+        self.sagas(&ask, |coordinator, now_ns| coordinator.command_saga(id, command, now_ns))
     }
 
     /// Drives on until nothing is due.

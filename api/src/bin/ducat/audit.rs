@@ -7,7 +7,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::pages::Pages;
 use crate::{Global, net, output};
 use clap::{Args, Subcommand, ValueEnum};
-use ducat_api::audit::{HEADER, Line};
+use ducat_api::audit::{Line, csv_header};
 use ducat_api::proto::audit_client::AuditClient;
 use ducat_api::proto::{
     AuditCount, AuditFilter, GetAuditSummaryRequest, GetAuditSummaryResponse,
@@ -175,7 +175,7 @@ async fn show(global: &Global, args: ShowArgs) -> Done {
     match found.filter(|line| line.lsn == Some(args.lsn)) {
         Some(line) if global.json => output::print(&output::json(&line)?)?,
         Some(line) => {
-            let facts = HEADER.into_iter().zip(line.fields());
+            let facts = line.columns().into_iter();
             output::print(&output::facts(facts.filter(|(_, text)| !text.is_empty()).collect()))?;
         }
         None => {
@@ -205,7 +205,7 @@ async fn export(global: &Global, args: ExportArgs) -> Done {
         return Ok(Exit::Ok);
     }
     let mut csv = csv::Writer::from_writer(out);
-    written(csv.write_record(HEADER).map_err(io::Error::from))?;
+    written(csv.write_record(csv_header()).map_err(io::Error::from))?;
     let mut take = |line: Line| written(csv.write_record(line.fields()).map_err(io::Error::from));
     each(global, args.filter, 0, &mut take).await?;
     written(csv.flush())?;

@@ -2,13 +2,21 @@
 
 use crate::exit::{Done, Exit, Failure};
 use crate::moment::At;
+use crate::statement::check_valued;
 use crate::status::TotalLine;
 use crate::{Global, moment, net, offline, output};
 use clap::Args;
-use ducat_actors::history::TrialRow;
+use ducat_actors::history::{TrialRow, ValuedLater};
+use ducat_actors::replay::{Event, Observer};
 use ducat_api::convert::past;
+use ducat_api::day;
 use ducat_api::proto;
 use ducat_api::proto::get_trial_balance_request as trial_request;
+use ducat_engine::ids::Slot;
+use ducat_engine::ledger::Ledger;
+use ducat_engine::note::Day;
+use ducat_engine::transfer::AccountView;
+use ducat_persistence::BoxError;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -21,17 +29,22 @@ currency, at every moment.
 Examples:
   ducat trial-balance                                       # now, of a running server
   ducat trial-balance --at 2026-01-31T23:59:59Z --json
+  ducat trial-balance --value-date 2026-01-31               # of the entries valued by then
   ducat trial-balance --at 5000 --data-dir ./ledger         # from the files alone")]
 pub struct TrialBalanceArgs {
     /// The moment: an LSN, or a time (RFC 3339). Now when absent.
     #[arg(long, value_name = "MOMENT", value_parser = moment::at)]
     at: Option<At>,
+    /// By value date: only entries of this day or an earlier one count, as they were known at the
+    /// moment.
+    #[arg(long, value_name = "DATE", value_parser = crate::note::parse)]
+    value_date: Option<Day>,
     /// Read this data directory, beside a server or without one, and check all of its journal.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Begin with the newest snapshot at or before the moment: quicker, but what lies before it is
     /// not checked.
-    #[arg(long, requires = "data_dir")]
+    #[arg(long, requires = "data_dir", conflicts_with = "value_date")]
     from_snapshot: bool,
 }
 
@@ -39,6 +52,8 @@ pub struct TrialBalanceArgs {
 #[derive(Serialize)]
 struct RowLine<'a> {
     lsn: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    value_date: &'a str,
     currency: &'a str,
     debit: &'a str,
     credit: &'a str,
@@ -73,7 +88,7 @@ struct DifferenceLine {
 pub fn trial_balance(global: &Global, args: &TrialBalanceArgs) -> Done {
     let made = match &args.data_dir {
         Some(dir) => trial_of_files(dir, args)?,
-        None => crate::block_on(trial_of_server(global, args.at))?,
+        None => crate::block_on(trial_of_server(global, args))?,
     };
     output::print(&trial_text(&made, global.json)?)?;
     Ok(Exit::Ok)
@@ -81,15 +96,18 @@ pub fn trial_balance(global: &Global, args: &TrialBalanceArgs) -> Done {
 
 async fn trial_of_server(
     global: &Global,
-    at: Option<At>,
+    args: &TrialBalanceArgs,
 ) -> Result<proto::GetTrialBalanceResponse, Failure> {
-    let at = at.map(|at| match at {
+    let at = args.at.map(|at| match at {
         At::Lsn(lsn) => trial_request::At::Lsn(lsn),
         At::Time(time_ns) => trial_request::At::TimeNs(time_ns),
     });
     let mut client = net::ledger(global).await?;
-    let made = client.get_trial_balance(proto::GetTrialBalanceRequest { at }).await;
-    Ok(made.map_err(|s| net::failed(&s))?.into_inner())
+    let value_date = args.value_date.map(day::text).unwrap_or_default();
+    let made = client.get_trial_balance(proto::GetTrialBalanceRequest { at, value_date }).await;
+    let made = made.map_err(|s| net::failed(&s))?.into_inner();
+    check_valued(args.value_date, &made.value_date)?;
+    Ok(made)
 }
 
 fn trial_of_files(
@@ -102,21 +120,38 @@ fn trial_of_files(
         Some(At::Time(time_ns)) => moment::until(None, Some(time_ns)),
         None => moment::until(None, None),
     };
+    let mut later = Later(args.value_date.map(ValuedLater::new));
     let replayed = if args.from_snapshot {
         offline::replay_from_snapshot(&journal, dir, until, &mut ())
     } else {
-        offline::replay(&journal, dir, until, &mut ())
+        offline::replay(&journal, dir, until, &mut later)
     };
     let (ledger, _) = replayed?;
     moment::check_reached(&ledger, until)?;
     let state = offline::state_of(&ledger);
-    let rows =
-        TrialRow::of(state.accounts.iter().map(|a| (a.spec.currency, a.spec.external, a.posted)));
+    let posted = |(slot, account): (u32, &AccountView)| {
+        let later = later.0.as_ref().map_or(0, |later| later.of(Slot(slot)));
+        (account.spec.currency, account.spec.external, account.posted - later)
+    };
+    let rows = TrialRow::of((0..).zip(&state.accounts).map(posted));
     Ok(proto::GetTrialBalanceResponse {
         lsn: state.lsn.0,
         accounts: state.accounts.len() as u64,
         rows: rows.iter().map(|row| past::trial_row(row, &state.currencies)).collect(),
+        value_date: args.value_date.map(day::text).unwrap_or_default(),
     })
+}
+
+/// Looks on at a replay for what counts later than a value date, where one was asked for.
+struct Later(Option<ValuedLater>);
+
+impl Observer for Later {
+    fn event(&mut self, _: &Ledger, event: &Event<'_>) -> Result<(), BoxError> {
+        if let Some(later) = &mut self.0 {
+            later.take(event.time_ns, event.record);
+        }
+        Ok(())
+    }
 }
 
 fn trial_text(made: &proto::GetTrialBalanceResponse, json: bool) -> Result<String, Failure> {
@@ -124,6 +159,7 @@ fn trial_text(made: &proto::GetTrialBalanceResponse, json: bool) -> Result<Strin
         let line = |row: &proto::TrialBalanceRow| {
             output::json(&RowLine {
                 lsn: made.lsn,
+                value_date: &made.value_date,
                 currency: &row.currency,
                 debit: &row.debit,
                 credit: &row.credit,
@@ -150,7 +186,11 @@ fn trial_text(made: &proto::GetTrialBalanceResponse, json: bool) -> Result<Strin
     }
     let table = output::table(&header, &[2, 3], rows);
     let accounts = output::count(made.accounts);
-    Ok(format!("{table}\n{accounts} accounts at LSN {}", made.lsn))
+    let valued = match made.value_date.as_str() {
+        "" => String::new(),
+        day => format!(", by value date {day}"),
+    };
+    Ok(format!("{table}\n{accounts} accounts at LSN {}{valued}", made.lsn))
 }
 
 /// Runs `verify-balances`.
@@ -216,7 +256,12 @@ mod tests {
             debit: "25.00".into(),
             credit: "25.00".into(),
         };
-        let made = proto::GetTrialBalanceResponse { lsn: 9, accounts: 1234, rows: vec![row] };
+        let made = proto::GetTrialBalanceResponse {
+            lsn: 9,
+            accounts: 1234,
+            rows: vec![row],
+            ..Default::default()
+        };
         assert_eq!(
             trial_text(&made, false).expect("text"),
             "currency  accounts  debit  credit\n\

@@ -1,5 +1,6 @@
 //! `ducat fee`: schedules of fees of a running server.
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::{Global, net, output};
 use clap::{Args, Subcommand, ValueEnum};
@@ -28,6 +29,8 @@ Examples:
     Detach {
         #[command(flatten)]
         target: TargetArgs,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// List all schedules and what they are attached to.
     List,
@@ -70,6 +73,11 @@ pub struct DefineArgs {
     /// What becomes of parts of a minor unit.
     #[arg(long, value_enum, default_value_t = RoundingArg::HalfUp)]
     rounding: RoundingArg,
+    #[command(flatten)]
+    dry_run: DryRunArg,
+    /// With --dry-run: also say what would be due for this amount.
+    #[arg(long, value_name = "AMOUNT", requires = "dry_run")]
+    example: Option<String>,
 }
 
 /// A rule of rounding.
@@ -106,6 +114,8 @@ pub struct AttachArgs {
     name: String,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// Options of `fee quote`.
@@ -187,8 +197,10 @@ struct QuoteLine<'a> {
 pub async fn run(global: &Global, command: FeeCommand) -> Done {
     match command {
         FeeCommand::Define(args) => define(global, args).await,
-        FeeCommand::Attach(args) => attach(global, args.name, &args.target).await,
-        FeeCommand::Detach { target } => attach(global, String::new(), &target).await,
+        FeeCommand::Attach(args) => attach(global, args.name, &args.target, args.dry_run).await,
+        FeeCommand::Detach { target, dry_run } => {
+            attach(global, String::new(), &target, dry_run).await
+        }
         FeeCommand::List => list(global, None).await,
         FeeCommand::Show { name } => list(global, Some(name)).await,
         FeeCommand::Quote(args) => quote(global, args).await,
@@ -220,9 +232,48 @@ async fn define(global: &Global, args: DefineArgs) -> Done {
         number: 0,
     });
     let mut client = net::operator_on(net::connect(global).await?);
-    let response = client.define_fee(proto::DefineFeeRequest { schedule }).await;
-    let lsn = response.map_err(|s| net::failed(&s))?.into_inner().lsn;
-    print_event(global, lsn, &format!("fee {name} defined"))
+    let (dry, example_amount) = (args.dry_run, args.example.unwrap_or_default());
+    let dry_run = dry.dry_run;
+    let request = proto::DefineFeeRequest { schedule, dry_run, example_amount };
+    let response = client.define_fee(request.clone()).await;
+    let response = response.map_err(|s| net::failed(&s))?.into_inner();
+    dry.check(response.dry_run)?;
+    if dry_run {
+        output::print(&dry_definition(&request, &response, global.json)?)?;
+        dry.tell(response.dry_run_lsn);
+        return Ok(Exit::Ok);
+    }
+    print_event(global, response.lsn, &format!("fee {name} defined"))
+}
+
+/// What would become of a definition.
+fn dry_definition(
+    asked: &proto::DefineFeeRequest,
+    answer: &proto::DefineFeeResponse,
+    json: bool,
+) -> Result<String, Failure> {
+    let (changed, schedule) = (answer.changed, asked.schedule.clone().unwrap_or_default());
+    let replaces = answer.replaces.as_ref().map(|before| line(before, &[]));
+    let example = (!answer.example_fee.is_empty()).then_some(answer.example_fee.as_str());
+    if json {
+        let lsn = answer.dry_run_lsn;
+        return output::json(&serde_json::json!({
+            "dry_run": true, "dry_run_lsn": lsn, "changed": changed,
+            "replaces": replaces, "example_fee": example,
+        }));
+    }
+    let mut facts = vec![("fee", format!("{}: {}", schedule.name, rule(&line(&schedule, &[]))))];
+    let text = match (&replaces, changed) {
+        (Some(_), false) => "none: it is so already".to_owned(),
+        (Some(before), true) => format!("in the place of {}", rule(before)),
+        (None, _) => "a new schedule".to_owned(),
+    };
+    facts.push(("change", text));
+    if let Some(fee) = example {
+        let (amount, currency) = (&asked.example_amount, &schedule.currency);
+        facts.push(("example", format!("{amount} {currency} would cost {fee} {currency}")));
+    }
+    Ok(output::facts(facts))
 }
 
 /// What became of a change, `lsn` being its event.
@@ -236,7 +287,7 @@ fn print_event(global: &Global, lsn: u64, what: &str) -> Done {
     Ok(Exit::Ok)
 }
 
-async fn attach(global: &Global, name: String, target: &TargetArgs) -> Done {
+async fn attach(global: &Global, name: String, target: &TargetArgs, dry: DryRunArg) -> Done {
     let what = match name.as_str() {
         "" => "fees detached".to_owned(),
         name => format!("fee {name} attached"),
@@ -248,9 +299,39 @@ async fn attach(global: &Global, name: String, target: &TargetArgs) -> Done {
         currency: target.currency.clone().unwrap_or_default(),
     });
     let mut client = net::operator_on(net::connect(global).await?);
-    let response = client.attach_fee(proto::AttachFeeRequest { target, name }).await;
-    let lsn = response.map_err(|s| net::failed(&s))?.into_inner().lsn;
-    print_event(global, lsn, &what)
+    let request = proto::AttachFeeRequest { target, name, dry_run: dry.dry_run };
+    let response = client.attach_fee(request.clone()).await;
+    let response = response.map_err(|s| net::failed(&s))?.into_inner();
+    dry.check(response.dry_run)?;
+    if dry.dry_run {
+        output::print(&dry_attachment(&request.name, &response, global.json)?)?;
+        dry.tell(response.dry_run_lsn);
+        return Ok(Exit::Ok);
+    }
+    print_event(global, response.lsn, &what)
+}
+
+/// What would become of attaching or detaching.
+fn dry_attachment(
+    name: &str,
+    answer: &proto::AttachFeeResponse,
+    json: bool,
+) -> Result<String, Failure> {
+    let replaces = (!answer.replaces.is_empty()).then_some(answer.replaces.as_str());
+    if json {
+        let lsn = answer.dry_run_lsn;
+        return output::json(&serde_json::json!({
+            "dry_run": true, "dry_run_lsn": lsn, "changed": answer.changed, "replaces": replaces,
+        }));
+    }
+    Ok(match (answer.changed, name, replaces) {
+        (false, ..) => "it is so already, nothing would change".to_owned(),
+        (true, "", before) => format!("fees would be detached: {}", before.unwrap_or_default()),
+        (true, name, None) => format!("fee {name} would be attached"),
+        (true, name, Some(before)) => {
+            format!("fee {name} would be attached, in the place of {before}")
+        }
+    })
 }
 
 async fn list(global: &Global, only: Option<String>) -> Done {
@@ -317,8 +398,13 @@ fn line<'a>(
     }
 }
 
-/// `0.20 GBP + 1.4%, at least 0.30, at most 5.00, half-up`.
 fn row(line: &ScheduleLine<'_>) -> Vec<String> {
+    let attached = line.attached.join("; ");
+    vec![line.number.to_string(), line.name.to_owned(), rule(line), line.account.clone(), attached]
+}
+
+/// `0.20 + 1.4%, at least 0.30, at most 5.00, GBP, half-up`.
+fn rule(line: &ScheduleLine<'_>) -> String {
     let mut parts = Vec::new();
     if !line.flat.is_empty() {
         parts.push(line.flat.to_owned());
@@ -335,8 +421,7 @@ fn row(line: &ScheduleLine<'_>) -> Vec<String> {
         fee.push_str(&format!(", at most {}", line.max));
     }
     fee.push_str(&format!(", {}, {}", line.currency, line.rounding));
-    let attached = line.attached.join("; ");
-    vec![line.number.to_string(), line.name.to_owned(), fee, line.account.clone(), attached]
+    fee
 }
 
 async fn quote(global: &Global, args: QuoteArgs) -> Done {

@@ -25,6 +25,7 @@ mod exit;
 mod explain;
 mod fee;
 mod figures;
+mod group;
 mod hold;
 mod import;
 mod key;
@@ -122,6 +123,8 @@ enum Command {
     Reverse(refund::ReverseArgs),
     /// List the refunds of a transfer, and how much was given back in all.
     Refunds(refund::RefundsArgs),
+    /// Do legs of any kind out of a file together, or none of them.
+    Group(group::GroupArgs),
     /// Show how transfers, operations on holds and refunds stand by now.
     Transfers(transfers::TransfersArgs),
     /// Tell what became of a request and why, with the figures of that moment.
@@ -234,6 +237,7 @@ fn run(cli: Cli, matches: &ArgMatches) -> Done {
         Command::Transfer(args) => block_on(transfer::run(&global, args)),
         Command::Pay(args) => block_on(pay::pay(&global, args)),
         Command::Split(args) => block_on(pay::split(&global, args)),
+        Command::Group(args) => block_on(group::run(&global, args)),
         Command::Hold(command) => block_on(hold::run(&global, command)),
         Command::Refund(args) => block_on(refund::refund(&global, args)),
         Command::Reverse(args) => block_on(refund::reverse(&global, args)),

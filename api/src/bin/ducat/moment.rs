@@ -2,6 +2,7 @@
 
 use crate::exit::{Exit, Failure};
 use ducat_actors::replay::Until;
+pub use ducat_api::texts::timeout_ms;
 use ducat_engine::ids::Lsn;
 use ducat_engine::ledger::Ledger;
 
@@ -28,36 +29,6 @@ pub fn at(text: &str) -> Result<At, String> {
         return text.parse().map(At::Lsn).map_err(|_| format!("`{text}` is too large for an LSN"));
     }
     time_ns(text).map(At::Time).map_err(|why| format!("neither an LSN nor a time: {why}"))
-}
-
-/// How long, as in `7d`, `90m` or `1h30m`, in whole milliseconds, at least one; 0 for `never`.
-/// A day has 24 hours and a week seven days.
-pub fn timeout_ms(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, u64); 6] = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-        ("w", 604_800_000),
-    ];
-    let wrong = || format!("write a time as in 7d, 90m or 1h30m, or never, not `{text}`");
-    if text == "never" {
-        return Ok(0);
-    }
-    let (mut rest, mut total) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.len() - behind.trim_start_matches(|c: char| c.is_alphabetic()).len();
-        let (unit, behind) = behind.split_at(letters);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        let part = number.checked_mul(*ms);
-        total = part.and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
-        rest = behind;
-    }
-    if total == 0 { Err(wrong()) } else { Ok(total) }
 }
 
 /// The current time, nanoseconds since 1970.

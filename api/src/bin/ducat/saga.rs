@@ -4,15 +4,17 @@
 mod file;
 mod print;
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::pages::Pages;
-use crate::transfer::new_id;
+use crate::transfer::{Units, units};
 use crate::{Global, net, output};
 use clap::{Subcommand, ValueEnum};
 use ducat_api::client::Connection;
+use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::sagas_client::SagasClient;
-use ducat_api::proto::{self, SagaResolution};
-use ducat_engine::ids::SagaId;
+use ducat_api::proto::{self, SagaResolution, saga_step::Action};
+use ducat_engine::ids::{AccountId, SagaId};
 use print::{saga_text, sagas_text};
 use std::path::PathBuf;
 
@@ -34,6 +36,7 @@ The file of `start` is JSON:
                           \"undo\": \"nothing\"}]}
 
 Examples:
+  ducat saga start night.json --dry-run
   ducat saga start night.json --id 9001
   ducat saga answer 9001 hotel --done --note 'booking 17'
   ducat saga list --state stuck
@@ -46,6 +49,8 @@ pub enum SagaCommand {
         /// The saga's id: a UUID or a whole number. A UUIDv7 is made when none is given.
         #[arg(long)]
         id: Option<SagaId>,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Give the outside's answer to the step that waits for it.
     Answer {
@@ -62,6 +67,8 @@ pub enum SagaCommand {
         /// What the outside calls it.
         #[arg(long, default_value = "")]
         note: String,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Give a saga up that waits: what was done is undone.
     Abort {
@@ -70,6 +77,8 @@ pub enum SagaCommand {
         /// Why.
         #[arg(long, default_value = "")]
         note: String,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Decide about a saga that is stuck.
     Resolve {
@@ -81,6 +90,8 @@ pub enum SagaCommand {
         /// Why.
         #[arg(long, default_value = "")]
         note: String,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Show a saga and its steps.
     Show {
@@ -147,36 +158,99 @@ impl From<State> for proto::SagaState {
 
 /// Runs a `saga` command.
 pub async fn run(global: &Global, command: SagaCommand) -> Done {
-    let mut client = SagasClient::new(net::connect(global).await?)
-        .max_decoding_message_size(net::MESSAGE_BYTES_MAX);
+    let connection = net::connect(global).await?;
+    let mut client =
+        SagasClient::new(connection.clone()).max_decoding_message_size(net::MESSAGE_BYTES_MAX);
+    let dry = command.dry_run();
+    let dry_run = dry.dry_run;
     let answer = match command {
         SagaCommand::List { state, limit } => {
             return list(global, &mut client, state, limit).await;
         }
-        SagaCommand::Start { file, id } => client.start_saga(asked(&file, id)?).await,
-        SagaCommand::Answer { saga, step, done, failed: _, note } => {
+        SagaCommand::Start { file, id, .. } => client.start_saga(asked(&file, id, dry)?).await,
+        SagaCommand::Answer { saga, step, done, note, .. } => {
             let step = number(&mut client, saga, &step).await?;
             let (id, id_high) = (saga.low(), saga.high());
-            client.answer_saga(proto::AnswerSagaRequest { id, id_high, step, done, note }).await
+            let request = proto::AnswerSagaRequest { id, id_high, step, done, note, dry_run };
+            client.answer_saga(request).await
         }
-        SagaCommand::Abort { saga, note } => {
+        SagaCommand::Abort { saga, note, .. } => {
             let (id, id_high) = (saga.low(), saga.high());
-            client.abort_saga(proto::AbortSagaRequest { id, id_high, note }).await
+            client.abort_saga(proto::AbortSagaRequest { id, id_high, note, dry_run }).await
         }
-        SagaCommand::Resolve { saga, how, note } => {
+        SagaCommand::Resolve { saga, how, note, .. } => {
             let resolution = match how {
                 Resolution::Retry => SagaResolution::Retry,
                 Resolution::Skip => SagaResolution::Skip,
                 Resolution::Close => SagaResolution::Close,
             };
             let (id, id_high, resolution) = (saga.low(), saga.high(), resolution.into());
-            client.resolve_saga(proto::ResolveSagaRequest { id, id_high, resolution, note }).await
+            let request = proto::ResolveSagaRequest { id, id_high, resolution, note, dry_run };
+            client.resolve_saga(request).await
         }
         SagaCommand::Show { saga } => get(&mut client, saga).await,
     };
     let answer = answer.map_err(|status| net::failed(&status))?.into_inner();
-    output::print(&saga_text(&saga(answer)?, global.json)?)?;
+    dry.check(answer.dry_run)?;
+    let units = match &answer.request {
+        Some(outcome) => units_of(net::ledger_on(connection), &answer, outcome).await,
+        None => Units::default(),
+    };
+    let dry_answer = answer.dry_run.then_some((&answer, &units));
+    output::print(&saga_text(&saga(answer.clone())?, dry_answer, global.json)?)?;
+    dry.tell(answer.dry_run_lsn);
     Ok(Exit::Ok)
+}
+
+impl SagaCommand {
+    /// Whether it is only tried.
+    fn dry_run(&self) -> DryRunArg {
+        match self {
+            Self::Start { dry_run, .. }
+            | Self::Answer { dry_run, .. }
+            | Self::Abort { dry_run, .. }
+            | Self::Resolve { dry_run, .. } => *dry_run,
+            Self::Show { .. } | Self::List { .. } => DryRunArg { dry_run: false },
+        }
+    }
+}
+
+/// What the balances of the step that would begin are written in.
+async fn units_of(
+    mut client: LedgerClient<Connection>,
+    answer: &proto::SagaResponse,
+    outcome: &proto::Outcome,
+) -> Units {
+    let parties = answer.saga.as_ref().and_then(parties);
+    match parties {
+        Some((from, to)) => units(&mut client, outcome, from, to).await,
+        None => Units::default(),
+    }
+}
+
+/// The accounts that the request of the step at which a saga stands would debit and credit.
+fn parties(saga: &proto::Saga) -> Option<(AccountId, AccountId)> {
+    let definition = saga.definition.as_ref()?;
+    let step = |at: u32| definition.steps.get(usize::try_from(at).ok()?);
+    let of = |step: &proto::SagaStep| match &step.action {
+        Some(Action::Transfer(transfer)) => Some(transfer.clone()),
+        Some(Action::Hold(hold)) => hold.transfer.clone(),
+        _ => None,
+    };
+    let at = step(saga.step)?;
+    let undo = saga.state() == proto::SagaState::Compensating;
+    let own = at.undo_transfer.clone().filter(|_| undo && at.undo() == proto::SagaUndo::Transfer);
+    let planned = match (&own, &at.action) {
+        (Some(own), _) => Some(own.clone()),
+        (_, Some(Action::Capture(capture))) => step(capture.hold_step).and_then(of),
+        (_, Some(Action::Void(void))) => step(void.hold_step).and_then(of),
+        _ => of(at),
+    }?;
+    let from = AccountId::from_halves(planned.debit_account_high, planned.debit_account).ok()?;
+    let to = AccountId::from_halves(planned.credit_account_high, planned.credit_account).ok()?;
+    // What a transfer or a capture moved is given back the other way round.
+    let back = undo && own.is_none() && !matches!(at.action, Some(Action::Hold(_)));
+    Some(if back { (to, from) } else { (from, to) })
 }
 
 fn saga(answer: proto::SagaResponse) -> Result<proto::Saga, Failure> {
@@ -192,7 +266,11 @@ async fn get(
     client.get_saga(proto::GetSagaRequest { id: saga.low(), id_high: saga.high() }).await
 }
 
-fn asked(file: &std::path::Path, id: Option<SagaId>) -> Result<proto::StartSagaRequest, Failure> {
+fn asked(
+    file: &std::path::Path,
+    id: Option<SagaId>,
+    dry: DryRunArg,
+) -> Result<proto::StartSagaRequest, Failure> {
     let read = match file.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         _ => std::fs::read_to_string(file),
@@ -202,14 +280,13 @@ fn asked(file: &std::path::Path, id: Option<SagaId>) -> Result<proto::StartSagaR
     let id = match id {
         Some(id) => id,
         None => {
-            let id = new_id()?;
-            eprintln!("ducat: saga {id} (to repeat it safely: --id {id})");
+            let id = dry.id(None, "saga")?;
             SagaId::from_halves(id.high(), id.low())
                 .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?
         }
     };
     let definition = proto::SagaDefinition { id: id.low(), id_high: id.high(), ..definition };
-    Ok(proto::StartSagaRequest { definition: Some(definition) })
+    Ok(proto::StartSagaRequest { definition: Some(definition), dry_run: dry.dry_run })
 }
 
 /// The number of a step that is named or numbered.

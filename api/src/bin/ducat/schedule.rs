@@ -2,13 +2,15 @@
 
 mod print;
 
+use crate::dry_run::DryRunArg;
 use crate::exit::{Done, Exit, Failure};
 use crate::pages::Pages;
-use crate::transfer::new_id;
+use crate::transfer::{Units, units};
 use crate::{Global, moment, net, output};
 use clap::{Args, Subcommand, ValueEnum};
 use ducat_api::client::Connection;
 use ducat_api::import::Kind;
+use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::schedules_client::SchedulesClient;
 use ducat_api::proto::{self, schedule_calendar::Rule};
 use ducat_engine::ids::{AccountId, ScheduleId};
@@ -26,6 +28,7 @@ Examples:
         --zone Europe/London --roll modified-following --holidays holidays.txt --label rent
   ducat schedule add --from 2 --to 4 --amount 5.00 --currency GBP --cron '0 12 * * MON' --runs 10 \\
         --retries 3 --retry-after 6h
+  ducat schedule run 7 --dry-run
   ducat schedule list --status active
   ducat schedule show 0192f3a4-5b6c-7d8e-9f01-23456789abcd")]
 pub enum ScheduleCommand {
@@ -49,16 +52,22 @@ pub enum ScheduleCommand {
     Pause {
         /// The schedule's id.
         schedule: ScheduleId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Run a paused schedule by its calendar again. What fell due meanwhile is left out.
     Resume {
         /// The schedule's id.
         schedule: ScheduleId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// End a schedule for good.
     Cancel {
         /// The schedule's id.
         schedule: ScheduleId,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
     /// Run a schedule once now, beside its calendar.
     Run {
@@ -67,6 +76,8 @@ pub enum ScheduleCommand {
         /// The number that the run must have, one more than have begun: asking again runs it once.
         #[arg(long, value_name = "RUN", default_value_t = 0)]
         number: u64,
+        #[command(flatten)]
+        dry_run: DryRunArg,
     },
 }
 
@@ -168,6 +179,8 @@ pub struct AddArgs {
     /// The schedule's id: a UUID or a whole number. A UUIDv7 is made when none is given.
     #[arg(long)]
     id: Option<ScheduleId>,
+    #[command(flatten)]
+    dry_run: DryRunArg,
 }
 
 /// When.
@@ -262,9 +275,15 @@ fn holidays(text: &str) -> Vec<String> {
 
 /// Runs a `schedule` command.
 pub async fn run(global: &Global, command: ScheduleCommand) -> Done {
-    let mut client = SchedulesClient::new(net::connect(global).await?)
-        .max_decoding_message_size(net::MESSAGE_BYTES_MAX);
-    let change = |id: ScheduleId| proto::ChangeScheduleRequest { id: id.low(), id_high: id.high() };
+    let connection = net::connect(global).await?;
+    let mut client =
+        SchedulesClient::new(connection.clone()).max_decoding_message_size(net::MESSAGE_BYTES_MAX);
+    let dry = command.dry_run();
+    let change = |id: ScheduleId| proto::ChangeScheduleRequest {
+        id: id.low(),
+        id_high: id.high(),
+        dry_run: dry.dry_run,
+    };
     let answer = match command {
         ScheduleCommand::List { status, limit } => {
             return list(global, &mut client, status, limit).await;
@@ -275,28 +294,65 @@ pub async fn run(global: &Global, command: ScheduleCommand) -> Done {
                 proto::GetScheduleRequest { id: schedule.low(), id_high: schedule.high() };
             client.get_schedule(request).await
         }
-        ScheduleCommand::Pause { schedule } => client.pause_schedule(change(schedule)).await,
-        ScheduleCommand::Resume { schedule } => client.resume_schedule(change(schedule)).await,
-        ScheduleCommand::Cancel { schedule } => client.cancel_schedule(change(schedule)).await,
-        ScheduleCommand::Run { schedule, number } => {
-            let (id, id_high) = (schedule.low(), schedule.high());
-            client.run_schedule(proto::RunScheduleRequest { id, id_high, run: number }).await
+        ScheduleCommand::Pause { schedule, .. } => client.pause_schedule(change(schedule)).await,
+        ScheduleCommand::Resume { schedule, .. } => client.resume_schedule(change(schedule)).await,
+        ScheduleCommand::Cancel { schedule, .. } => client.cancel_schedule(change(schedule)).await,
+        ScheduleCommand::Run { schedule, number, dry_run: DryRunArg { dry_run } } => {
+            let (id, id_high, run) = (schedule.low(), schedule.high(), number);
+            client.run_schedule(proto::RunScheduleRequest { id, id_high, run, dry_run }).await
         }
     };
     let answer = answer.map_err(|status| net::failed(&status))?.into_inner();
-    let schedule = answer.schedule.ok_or_else(|| {
-        Failure::new(Exit::Internal, "the server answered without a schedule; see its log")
-    })?;
-    output::print(&schedule_text(&schedule, global.json)?)?;
+    dry.check(answer.dry_run)?;
+    let Some(schedule) = &answer.schedule else {
+        let text = "the server answered without a schedule; see its log";
+        return Err(Failure::new(Exit::Internal, text));
+    };
+    let units = match &answer.transfer {
+        Some(outcome) => units_of(net::ledger_on(connection), schedule, outcome).await,
+        None => Units::default(),
+    };
+    let dry_answer = answer.dry_run.then_some((&answer, &units));
+    output::print(&schedule_text(schedule, dry_answer, global.json)?)?;
+    dry.tell(answer.dry_run_lsn);
     Ok(Exit::Ok)
+}
+
+/// What the balances of a schedule's transfer are written in.
+async fn units_of(
+    mut client: LedgerClient<Connection>,
+    schedule: &proto::Schedule,
+    outcome: &proto::Outcome,
+) -> Units {
+    let definition = schedule.definition.clone().unwrap_or_default();
+    let pays = definition.transfer.unwrap_or_default();
+    let from = AccountId::from_halves(pays.debit_account_high, pays.debit_account);
+    let to = AccountId::from_halves(pays.credit_account_high, pays.credit_account);
+    match (from, to) {
+        (Ok(from), Ok(to)) => units(&mut client, outcome, from, to).await,
+        _ => Units::default(),
+    }
+}
+
+impl ScheduleCommand {
+    /// Whether it is only tried.
+    fn dry_run(&self) -> DryRunArg {
+        match self {
+            Self::Add(args) => args.dry_run,
+            Self::Pause { dry_run, .. }
+            | Self::Resume { dry_run, .. }
+            | Self::Cancel { dry_run, .. }
+            | Self::Run { dry_run, .. } => *dry_run,
+            Self::List { .. } | Self::Show { .. } => DryRunArg { dry_run: false },
+        }
+    }
 }
 
 fn asked(args: AddArgs) -> Result<proto::CreateScheduleRequest, Failure> {
     let id = match args.id {
         Some(id) => id,
         None => {
-            let id = new_id()?;
-            eprintln!("ducat: schedule {id} (to repeat it safely: --id {id})");
+            let id = args.dry_run.id(None, "schedule")?;
             ScheduleId::from_halves(id.high(), id.low())
                 .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?
         }
@@ -329,7 +385,8 @@ fn asked(args: AddArgs) -> Result<proto::CreateScheduleRequest, Failure> {
         missed: missed.into(),
         grace_s: seconds(args.grace),
     };
-    Ok(proto::CreateScheduleRequest { definition: Some(definition) })
+    let dry_run = args.dry_run.dry_run;
+    Ok(proto::CreateScheduleRequest { definition: Some(definition), dry_run })
 }
 
 async fn list(

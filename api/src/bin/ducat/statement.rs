@@ -66,13 +66,19 @@ enum Order {
 Examples:
   ducat account balance 2                             # now
   ducat account balance 2 --at 5000                   # right after event 5000
-  ducat account balance 2 --at 2026-01-31T23:59:59Z   # after the last event decided by then")]
+  ducat account balance 2 --at 2026-01-31T23:59:59Z   # after the last event decided by then
+  ducat account balance 2 --value-date 2026-01-31     # of the entries of that value date or before
+  ducat account balance 2 --value-date 2026-01-31 --at 5000   # of those that event 5000 knew of")]
 pub struct BalanceArgs {
     /// The account's id.
     id: AccountId,
     /// The moment: an LSN, or a time (RFC 3339). Now when absent.
     #[arg(long, value_name = "MOMENT", value_parser = moment::at)]
     at: Option<At>,
+    /// By value date: only entries of this day or an earlier one count, as they were known at the
+    /// moment.
+    #[arg(long, value_name = "DATE", value_parser = crate::note::parse)]
+    value_date: Option<Day>,
 }
 
 /// An entry as scripts read it.
@@ -97,13 +103,15 @@ struct EntryLine<'a> {
 
 /// A balance as scripts read it.
 #[derive(Serialize)]
-struct BalanceLine {
+struct BalanceLine<'a> {
     account: String,
     lsn: u64,
     posted: String,
     currency: String,
     posted_minor: String,
     entry_lsn: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    value_date: &'a str,
 }
 
 /// Runs `account entries`.
@@ -169,12 +177,25 @@ pub async fn balance(global: &Global, args: &BalanceArgs) -> Done {
         // What is still to come is now.
         None => balance_request::At::TimeNs(u64::MAX),
     };
-    let (id, id_high) = (args.id.low(), args.id.high());
-    let request = proto::GetBalanceAtRequest { id, id_high, at: Some(at) };
+    let (id, id_high, at) = (args.id.low(), args.id.high(), Some(at));
+    let value_date = args.value_date.map(day::text).unwrap_or_default();
+    let request = proto::GetBalanceAtRequest { id, id_high, at, value_date };
     let mut client = net::ledger(global).await?;
     let response = client.get_balance_at(request).await.map_err(|s| net::failed(&s))?;
-    output::print(&balance_text(&response.into_inner(), global.json)?)?;
+    let response = response.into_inner();
+    check_valued(args.value_date, &response.value_date)?;
+    output::print(&balance_text(&response, global.json)?)?;
     Ok(Exit::Ok)
+}
+
+/// Fails where a value date was asked for and the answer is of none: from a server of before there were
+/// balances by value date.
+pub fn check_valued(asked: Option<Day>, told: &str) -> Result<(), Failure> {
+    if asked.is_some() && told.is_empty() {
+        let text = "this server knows no balances by value date: its answer is by booking";
+        return Err(Failure::new(Exit::Internal, text));
+    }
+    Ok(())
 }
 
 fn balance_text(balance: &proto::GetBalanceAtResponse, json: bool) -> Result<String, Failure> {
@@ -187,13 +208,25 @@ fn balance_text(balance: &proto::GetBalanceAtResponse, json: bool) -> Result<Str
             currency: balance.currency.clone(),
             posted_minor: balance.posted_minor.clone(),
             entry_lsn: balance.entry_lsn,
+            value_date: &balance.value_date,
         });
+    }
+    let (posted, currency, lsn) = (&balance.posted, &balance.currency, balance.lsn);
+    if !balance.value_date.is_empty() {
+        let (day, last) = (&balance.value_date, balance.entry_lsn);
+        let last = if last == 0 {
+            "no entry".to_owned()
+        } else {
+            format!("the last booked at LSN {last}")
+        };
+        return Ok(format!(
+            "account {account} had {posted} {currency} by value date {day}, as known at LSN {lsn}, {last}"
+        ));
     }
     let last = match balance.entry_lsn {
         0 => "without entries".to_owned(),
         lsn => format!("last entry at LSN {lsn}"),
     };
-    let (posted, currency, lsn) = (&balance.posted, &balance.currency, balance.lsn);
     Ok(format!("account {account} had {posted} {currency} at LSN {lsn}, {last}"))
 }
 
@@ -321,10 +354,17 @@ mod tests {
             posted_minor: "1234".into(),
             lsn: 9,
             entry_lsn: 7,
+            ..Default::default()
         };
         assert_eq!(
             balance_text(&balance, false).expect("text"),
             "account 2 had 12.34 GBP at LSN 9, last entry at LSN 7"
+        );
+        let value_date = "2026-01-31".to_owned();
+        let valued = proto::GetBalanceAtResponse { value_date, ..balance.clone() };
+        assert_eq!(
+            balance_text(&valued, false).expect("text"),
+            "account 2 had 12.34 GBP by value date 2026-01-31, as known at LSN 9, the last booked at LSN 7"
         );
         assert_eq!(
             balance_text(&balance, true).expect("text"),

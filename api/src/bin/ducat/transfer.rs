@@ -64,7 +64,7 @@ pub struct TransferArgs {
 
 /// An outcome as scripts read it.
 #[derive(Serialize)]
-struct OutcomeLine<'a> {
+pub struct OutcomeLine<'a> {
     id: String,
     posted: bool,
     code: &'static str,
@@ -135,7 +135,7 @@ pub struct Unit {
 #[derive(Default)]
 pub struct Units {
     pub debit: Option<Unit>,
-    credit: Option<Unit>,
+    pub credit: Option<Unit>,
 }
 
 /// Runs `transfer`.
@@ -226,6 +226,26 @@ pub fn text(
     if json {
         return output::json(&line);
     }
+    Ok(output::facts(facts(line, units, done)))
+}
+
+/// What is printed about what would be asked for next: the outcome by the name of `what`, and no id.
+pub fn facts_of_next(
+    outcome: &proto::Outcome,
+    units: &Units,
+    what: &'static str,
+) -> Vec<(&'static str, String)> {
+    let facts = facts(outcome_line(outcome, units), units, None).into_iter();
+    let facts = facts.filter(|(name, _)| !matches!(*name, "transfer" | "dry run" | "moved"));
+    let named = |(name, fact)| (if name == "outcome" { what } else { name }, fact);
+    facts.map(named).collect()
+}
+
+fn facts(
+    line: OutcomeLine<'_>,
+    units: &Units,
+    done: Option<&'static str>,
+) -> Vec<(&'static str, String)> {
     let what = if done.is_some() { "request" } else { "transfer" };
     let code = done.filter(|_| line.posted).unwrap_or(line.code);
     let mut facts = vec![(what, line.id), ("outcome", code.to_owned())];
@@ -267,7 +287,7 @@ pub fn text(
             facts.push((name, balance_text(&balance)));
         }
     }
-    Ok(output::facts(facts))
+    facts
 }
 
 /// The outcome as a JSON line.
@@ -275,7 +295,8 @@ pub fn json_line(outcome: &proto::Outcome, units: &Units) -> Result<String, Fail
     output::json(&outcome_line(outcome, units))
 }
 
-fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'a> {
+/// The outcome as scripts read it.
+pub fn outcome_line<'a>(outcome: &proto::Outcome, units: &'a Units) -> OutcomeLine<'a> {
     OutcomeLine {
         id: output::transfer_id(outcome.id_high, outcome.id),
         posted: outcome.code == proto::Code::Posted as i32,

@@ -27,6 +27,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, balances, net, output};
 use accounts::{AccountLine, Book, CHUNK, Opened};
 use common::Common;
+use csv::ByteRecord;
 use ducat_api::client::Connection;
 use ducat_api::import::{common, mapping, plan, reader, source};
 use ducat_api::proto;
@@ -43,7 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use summary::Summary;
-use tally::{Row, Tally};
+use tally::{Group, Row, Tally};
 
 /// Runs `import`.
 pub async fn run(global: &Global, args: ImportArgs) -> Done {
@@ -195,12 +196,12 @@ impl Import {
         let plan = TransferPlan::of(&self.mapping, &self.common, rows.header())?;
         let common = Arc::clone(&self.common);
         let mut chunks = reader::chunks(rows, CHUNK, move |number, record| {
-            plan.read(&common, number, record).ok().map(|t| (t.debit, t.credit, t.currency.id))
+            let line = plan.line(&common, number, record).ok()?;
+            Some((line.accounts?, line.currency.id))
         })?;
         while let Some(chunk) = chunks.recv().await {
-            for (debit, credit, currency) in chunk?.into_iter().flatten() {
-                book.add(debit, currency);
-                book.add(credit, currency);
+            for (accounts, currency) in chunk?.into_iter().flatten() {
+                accounts.into_iter().for_each(|account| book.add(account, currency));
             }
         }
         bar.finish_and_clear();
@@ -262,11 +263,19 @@ impl Import {
         let plan = TransferPlan::of(&self.mapping, &self.common, rows.header())?;
         let common = Arc::clone(&self.common);
         let keep = self.args.rejects.is_some();
-        let chunks = reader::chunks(rows, self.args.batch_size, move |number, record| Row {
-            number,
-            record: keep.then(|| record.clone()),
-            result: plan.read(&common, number, record).map(|t| t.request),
-        })?;
+        let convert = move |number: u64, record: &ByteRecord| {
+            let line = plan.line(&common, number, record);
+            // A row that cannot be converted is of its group all the same.
+            let group = match plan.group(&common, record) {
+                Ok(None) => Group::Alone,
+                Ok(Some(name)) => Group::Of(name),
+                Err(_) => Group::Unreadable,
+            };
+            let record = keep.then(|| record.clone());
+            Row { number, record, result: line.map(|line| line.request), group }
+        };
+        let size = self.args.batch_size;
+        let chunks = reader::grouped(rows, size, convert, Row::is_together, Row::link)?;
         Ok((chunks, bar))
     }
 

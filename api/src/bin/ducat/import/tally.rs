@@ -5,6 +5,7 @@ use super::rejects::Rejects;
 use crate::exit::Failure;
 use crate::output;
 use csv::ByteRecord;
+use ducat_actors::handle::BATCH_MAX;
 use ducat_api::proto;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -17,6 +18,58 @@ pub struct Row {
     pub record: Option<ByteRecord>,
     /// The transfer, or why there is none.
     pub result: Result<proto::TransferRequest, Unconvertible>,
+    /// Which linked group it is of.
+    pub group: Group,
+}
+
+/// Which linked group a row is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// None: it stands alone.
+    Alone,
+    /// The one of this name.
+    Of(String),
+    /// Nobody can tell: it spoils those that it stands between.
+    Unreadable,
+}
+
+impl Row {
+    /// Whether the two rows, which follow each other, are of one group.
+    pub fn is_together(&self, next: &Self) -> bool {
+        match (&self.group, &next.group) {
+            (Group::Alone, _) | (_, Group::Alone) => false,
+            (Group::Of(one), Group::Of(other)) => one == other,
+            (Group::Unreadable, _) | (_, Group::Unreadable) => true,
+        }
+    }
+
+    /// Links the rows of a group. All of them are sent or none; none of one that may be cut off.
+    pub fn link(group: &mut [Self], cut_off: bool) {
+        let count = group.len();
+        if group[0].group == Group::Alone {
+            return;
+        }
+        let fault = if cut_off {
+            let text = "the file is damaged behind it, and the rest of the group may lie there";
+            Some(Unconvertible::new("GROUP_CUT_OFF", text))
+        } else if count > BATCH_MAX {
+            let text = format!("a group has at most {BATCH_MAX} rows, not {count}");
+            Some(Unconvertible::new("GROUP_TOO_LARGE", text))
+        } else {
+            let broken = group.iter().find(|row| row.result.is_err());
+            broken.map(|row| {
+                let text = format!("row {} of the same group cannot be converted", row.number);
+                Unconvertible::new("GROUP_UNCONVERTIBLE", text)
+            })
+        };
+        for (at, row) in group.iter_mut().enumerate() {
+            match (&mut row.result, &fault) {
+                (Ok(_), Some(fault)) => row.result = Err(fault.clone()),
+                (Ok(request), None) => request.linked = at + 1 < count,
+                (Err(_), _) => {}
+            }
+        }
+    }
 }
 
 /// What became of the rows so far.

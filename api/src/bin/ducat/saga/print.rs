@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::output;
+use crate::transfer::{OutcomeLine, Units, facts_of_next, outcome_line};
 use ducat_api::proto::{self, SagaFailure, SagaState, SagaStepState, saga_step::Action};
 use serde::Serialize;
 
@@ -22,6 +23,17 @@ struct SagaLine {
     changed: String,
     changed_lsn: u64,
     steps: Vec<StepLine>,
+}
+
+/// What would become of a saga, as scripts read it.
+#[derive(Serialize)]
+struct DryLine<'a> {
+    #[serde(flatten)]
+    saga: SagaLine,
+    dry_run: bool,
+    dry_run_lsn: u64,
+    changed: bool,
+    request: Option<OutcomeLine<'a>>,
 }
 
 /// A step as scripts read it.
@@ -141,11 +153,24 @@ impl SagaLine {
     }
 }
 
-/// One saga with its steps.
-pub fn saga_text(saga: &proto::Saga, json: bool) -> Result<String, Failure> {
+/// One saga with its steps; of a dry run, with its answer and what its balances are written in.
+pub fn saga_text(
+    saga: &proto::Saga,
+    dry: Option<(&proto::SagaResponse, &Units)>,
+    json: bool,
+) -> Result<String, Failure> {
     let line = SagaLine::new(saga);
     if json {
-        return output::json(&line);
+        return match dry {
+            None => output::json(&line),
+            Some((answer, units)) => output::json(&DryLine {
+                saga: line,
+                dry_run: true,
+                dry_run_lsn: answer.dry_run_lsn,
+                changed: answer.changed,
+                request: answer.request.as_ref().map(|told| outcome_line(told, units)),
+            }),
+        };
     }
     let mut facts = vec![("saga", line.id.clone())];
     if !line.label.is_empty() {
@@ -153,8 +178,20 @@ pub fn saga_text(saga: &proto::Saga, json: bool) -> Result<String, Failure> {
     }
     facts.push(("state", line.standing()));
     facts.extend(line.note.clone().map(|note| ("note", note)));
-    facts.push(("started", format!("{} at LSN {}", line.started, line.started_lsn)));
-    facts.push(("changed", format!("{} at LSN {}", line.changed, line.changed_lsn)));
+    // Of a dry run, what does not exist yet has no place.
+    if line.started_lsn > 0 {
+        facts.push(("started", format!("{} at LSN {}", line.started, line.started_lsn)));
+    }
+    if line.changed_lsn > 0 {
+        facts.push(("changed", format!("{} at LSN {}", line.changed, line.changed_lsn)));
+    }
+    if let Some((answer, units)) = dry {
+        if !answer.changed {
+            facts.push(("change", "none: it is so already".to_owned()));
+        }
+        let told = answer.request.as_ref();
+        facts.extend(told.map(|told| facts_of_next(told, units, "request")).unwrap_or_default());
+    }
     let number = |lsn: Option<u64>| lsn.map(|lsn| lsn.to_string()).unwrap_or_default();
     let rows = line.steps.into_iter().enumerate().map(|(at, step)| {
         let words = step.failure.map(str::to_owned).into_iter().chain(step.note);

@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::output;
+use crate::transfer::{OutcomeLine, Units, facts_of_next, outcome_line};
 use ducat_api::proto::{self, RunState, ScheduleStatus, schedule_calendar::Rule};
 use serde::Serialize;
 
@@ -20,6 +21,18 @@ struct ScheduleLine<'a> {
     next_due: Option<String>,
     runs_begun: u64,
     runs: Vec<RunLine>,
+}
+
+/// What would become of a schedule, as scripts read it.
+#[derive(Serialize)]
+struct DryLine<'a> {
+    #[serde(flatten)]
+    schedule: ScheduleLine<'a>,
+    dry_run: bool,
+    dry_run_lsn: u64,
+    changed: bool,
+    upcoming: Vec<String>,
+    transfer: Option<OutcomeLine<'a>>,
 }
 
 /// A run as scripts read it.
@@ -141,12 +154,26 @@ impl<'a> ScheduleLine<'a> {
     }
 }
 
-/// One schedule with its runs.
-pub fn schedule_text(schedule: &proto::Schedule, json: bool) -> Result<String, Failure> {
+/// One schedule with its runs; of a dry run, with its answer and what its balances are written in.
+pub fn schedule_text(
+    schedule: &proto::Schedule,
+    dry: Option<(&proto::ScheduleResponse, &Units)>,
+    json: bool,
+) -> Result<String, Failure> {
     let definition = schedule.definition.clone().unwrap_or_default();
     let line = ScheduleLine::new(schedule, &definition);
     if json {
-        return output::json(&line);
+        return match dry {
+            None => output::json(&line),
+            Some((answer, units)) => output::json(&DryLine {
+                schedule: line,
+                dry_run: true,
+                dry_run_lsn: answer.dry_run_lsn,
+                changed: answer.changed,
+                upcoming: answer.upcoming_ns.iter().copied().map(output::time).collect(),
+                transfer: answer.transfer.as_ref().map(|told| outcome_line(told, units)),
+            }),
+        };
     }
     let mut facts = vec![
         ("schedule", line.id),
@@ -158,6 +185,15 @@ pub fn schedule_text(schedule: &proto::Schedule, json: bool) -> Result<String, F
     ];
     if !line.label.is_empty() {
         facts.insert(1, ("label", line.label.to_owned()));
+    }
+    if let Some((answer, units)) = dry {
+        if !answer.changed {
+            facts.push(("change", "none: it is so already".to_owned()));
+        }
+        let upcoming = answer.upcoming_ns.iter().copied().map(output::time).enumerate();
+        facts.extend(upcoming.map(|(at, due)| (if at == 0 { "upcoming" } else { "" }, due)));
+        let told = answer.transfer.as_ref();
+        facts.extend(told.map(|told| facts_of_next(told, units, "transfer")).unwrap_or_default());
     }
     let mut text = output::facts(facts);
     if !line.runs.is_empty() {
