@@ -2,6 +2,7 @@
 //! without one, on schedule, refused, and on damaged backups.
 
 use crate::support::{Server, code, json, path_text, run};
+use ducat_api::client::Client;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -302,4 +303,26 @@ fn a_server_without_a_backup_says_so() {
     // Half of what a directory's backup needs is none of it.
     assert_eq!(code(&run(&["backup", "create", "--to", "somewhere"])), 2);
     assert_eq!(code(&run(&["backup", "create", "--data-dir", "somewhere"])), 2);
+}
+
+#[test]
+fn the_client_has_a_server_back_up_and_asks_how_that_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let to = path_text(&dir.path().join("backup"));
+    // So long a period that only the client's asking makes a run now.
+    let flags = ["--backup-to", &to, "--backup-every", "1h"];
+    let server = Server::start_with(dir.path(), 1, &flags);
+    open_accounts(&server);
+    deposit(&server, 1..3);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (made, told) = runtime.expect("starts").block_on(async {
+        let client = Client::connect(&server.url).await.expect("it listens");
+        let made = client.create_backup().await.expect("backed up");
+        (made, client.backup_status().await.expect("answered").expect("it makes backups"))
+    });
+    assert_eq!((made.last_lsn, made.to.as_str(), made.last_error.as_str()), (4, to.as_str(), ""));
+    assert_eq!((told.last_lsn, told.to), (made.last_lsn, made.to));
+    server.kill();
+    let verified = json(&["backup", "verify", "--backup", &to]).remove(0);
+    assert_eq!((&verified["sound"], &verified["last_lsn"]), (&true.into(), &4.into()));
 }
