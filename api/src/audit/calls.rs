@@ -93,10 +93,15 @@ mod tests {
     use prost_types::{DescriptorProto, FileDescriptorSet};
 
     /// Calls that do something and have no dry run, each with why.
-    const WITHOUT_DRY_RUN: [(&str, &str); 5] = [
+    const WITHOUT_DRY_RUN: [(&str, &str); 10] = [
         ("Operator/CreateSnapshot", "it writes a file beside the ledger, and no event"),
         ("Operator/VerifySnapshot", "it reads"),
         ("Operator/PruneSnapshots", "it removes files; the list of snapshots tells which"),
+        ("Approvals/Approve", "what it does was judged as a dry run before it was proposed"),
+        ("Approvals/Reject", "it drops a proposal, and writes no event"),
+        ("Login/LogIn", "it begins a login, and writes no event"),
+        ("Login/LogOut", "it ends a login, and writes no event"),
+        ("Login/Refresh", "it goes on with a login, and writes no event"),
         ("Operator/CreateBackup", "it writes files beside the ledger, and no event"),
         ("Operator/VerifyBalances", "it reads"),
     ];
