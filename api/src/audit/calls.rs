@@ -97,7 +97,7 @@ mod tests {
         ("Operator/CreateSnapshot", "it writes a file beside the ledger, and no event"),
         ("Operator/VerifySnapshot", "it reads"),
         ("Operator/PruneSnapshots", "it removes files; the list of snapshots tells which"),
-        ("Approvals/Approve", "what it does was judged as a dry run before it was proposed"),
+        ("Approvals/Approve", "the call that it does has a dry run of its own, where it writes"),
         ("Approvals/Reject", "it drops a proposal, and writes no event"),
         ("Login/LogIn", "it begins a login, and writes no event"),
         ("Login/LogOut", "it ends a login, and writes no event"),
