@@ -51,6 +51,9 @@ const BATCH_TARGET: usize = 8_192;
 const TICK_MIN: Duration = Duration::from_millis(10);
 const TICK_MAX: Duration = Duration::from_secs(1);
 
+/// Turns of batches and reads before what is due by the clock is looked at.
+const TURNS_MAX: usize = 64;
+
 /// Reads done between two batches of transfers.
 const READS_PER_TURN: usize = 16;
 
@@ -142,10 +145,17 @@ impl Actor for CoordinatorActor {
         match message {
             CoordinatorMsg::Work => {
                 self.shared.look();
+                let mut turns = 0;
                 loop {
                     let changed = self.change(state).await?;
                     let read = self.read_some(state).await?;
                     if !changed && !read {
+                        break;
+                    }
+                    turns += 1;
+                    if turns == TURNS_MAX {
+                        // Expiries, schedules and sagas have theirs, however long the queue is.
+                        drop(myself.cast(CoordinatorMsg::Work));
                         break;
                     }
                 }

@@ -176,7 +176,7 @@ impl CoordinatorActor {
         let room = ASKED_MAX.saturating_sub(state.rules.awaited_len());
         // On a disk that is nearly full nothing is journalled without need.
         if due(state) == Some(now_ns) && room > 0 && self.shared.disk.refusal().is_none() {
-            self.shared.journal_in_reach(Lsn(state.rules.next_lsn().0 - 1)).await;
+            self.wait_for_journal(state).await?;
             let begun = state.rules.drive(now_ns, room.min(TURN_EVENTS));
             if !begun.events.is_empty() {
                 state.journal(begun.time_ns, &begun.events, || ())?;

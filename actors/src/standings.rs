@@ -23,8 +23,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
-/// Reads of accounts done at a time, before the batch in hand goes on.
+/// Reads of accounts done at a time, before the batch in hand goes on; one of many accounts counts as
+/// several.
 const READS_AT_ONCE: usize = 16;
+
+/// So many accounts count as one more read.
+const ACCOUNTS_FOR_ONE: usize = 256;
 
 /// A read of accounts that waits, with its place among the callers' reads.
 pub(crate) struct AccountsRead {
@@ -159,7 +163,7 @@ impl CoordinatorActor {
             if reply.is_closed() {
                 continue;
             }
-            done += 1;
+            done += 1 + ids.len() / ACCOUNTS_FOR_ONE;
             let (found, standings) = state.standings(&ids).await?;
             let durable = *self.shared.durable.borrow();
             let (undurable, lsn) = self.shared.on_the_way.leading_to(lsn, durable);
@@ -180,7 +184,9 @@ impl CoordinatorActor {
                 () = self.shared.journal_in_reach(last) => return Ok(()),
                 () = self.shared.accounts_reads.arrived.notified() => {}
             }
-            self.read_accounts(last, state).await?;
+            // Those that came together are one arrival.
+            while self.read_accounts(last, state).await? && !self.shared.is_journal_in_reach(last) {
+            }
         }
         Ok(())
     }

@@ -697,7 +697,16 @@ fn settings_that_ask_nobody_are_refused_and_production_is_told_what_it_lacks() {
     let keys = dir.path().join("tokens.pub");
     let key = dir.path().join("tokens.key");
     fs::write(&keys, stdout(&ducat(&["key", "generate", "--key", text(&key)]))).expect("writes");
-    let production = ["config", "check", "--profile", "production", "--token-issuer", "me"];
+    let production = [
+        "config",
+        "check",
+        "--profile",
+        "production",
+        "--token-issuer",
+        "me",
+        "--encryption",
+        "disk",
+    ];
     let production = [&production[..], &["--token-keys", text(&keys)]].concat();
     let checked = ducat(&production);
     stdout(&checked);

@@ -11,6 +11,7 @@ use ducat_engine::terms::leg_id;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt;
 
 /// A leg as it is written; all of it texts, empty where nothing is.
@@ -83,6 +84,10 @@ fn of_json(text: &str) -> Result<Vec<(u64, Leg)>, String> {
 fn of_csv(text: &str) -> Result<Vec<(u64, Leg)>, String> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(text.as_bytes());
     let names = reader.headers().map_err(|why| why.to_string())?.clone();
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().map(str::trim).find(|name| !seen.insert(*name)) {
+        return Err(format!("the column `{name}` is there twice"));
+    }
     let mut legs = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|why| match why.position() {
@@ -215,6 +220,12 @@ mod tests {
 
     fn group(text: &str) -> Result<Vec<TransferRequest>, String> {
         requests(legs(text)?, TransferId::new(9).expect("not zero"), Some("GBP"))
+    }
+
+    #[test]
+    fn a_column_that_is_there_twice_is_refused() {
+        let why = legs("from,to,amount,currency, amount\n1,2,3.00,GBP,4.00\n").expect_err("twice");
+        assert_eq!(why, "the column `amount` is there twice");
     }
 
     #[test]

@@ -7,8 +7,21 @@ use crate::output;
 use csv::ByteRecord;
 use ducat_actors::handle::BATCH_MAX;
 use ducat_api::proto;
+use ducat_api::server::REQUEST_BYTES_MAX;
+use prost::Message as _;
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// A group is sent whole, in one message; what is around it needs a little.
+const GROUP_BYTES_MAX: usize = REQUEST_BYTES_MAX - 4 * 1024;
+
+/// What one request takes in a message beside itself, at most.
+const AROUND_ONE: usize = 8;
+
+fn sent_bytes(group: &[Row]) -> usize {
+    let requests = group.iter().filter_map(|row| row.result.as_ref().ok());
+    requests.map(|request| request.encoded_len() + AROUND_ONE).sum()
+}
 
 /// A row on its way: converted, or refused on the spot.
 pub struct Row {
@@ -54,6 +67,11 @@ impl Row {
             Some(Unconvertible::new("GROUP_CUT_OFF", text))
         } else if count > BATCH_MAX {
             let text = format!("a group has at most {BATCH_MAX} rows, not {count}");
+            Some(Unconvertible::new("GROUP_TOO_LARGE", text))
+        } else if sent_bytes(group) > GROUP_BYTES_MAX {
+            let text = format!(
+                "a group takes at most {GROUP_BYTES_MAX} bytes to send; give its rows less text"
+            );
             Some(Unconvertible::new("GROUP_TOO_LARGE", text))
         } else {
             let broken = group.iter().find(|row| row.result.is_err());
@@ -146,6 +164,36 @@ impl Tally {
                 rejects.write(file, row.0, code, &outcome.explanation, row.1)
             }
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: u64, text_bytes: usize) -> Vec<Row> {
+        let row = |number| Row {
+            number,
+            record: None,
+            result: Ok(proto::TransferRequest {
+                amount: "1".repeat(text_bytes),
+                ..proto::TransferRequest::default()
+            }),
+            group: Group::Of("g".to_owned()),
+        };
+        (1..=count).map(row).collect()
+    }
+
+    #[test]
+    fn a_group_that_no_message_holds_is_refused_whole() {
+        let mut small = rows(100, 100);
+        Row::link(&mut small, false);
+        assert!(small.iter().all(|row| row.result.is_ok()));
+        let mut large = rows(100, REQUEST_BYTES_MAX / 100);
+        Row::link(&mut large, false);
+        for row in &large {
+            assert_eq!(row.result.as_ref().map_err(|why| why.code).err(), Some("GROUP_TOO_LARGE"));
         }
     }
 }
