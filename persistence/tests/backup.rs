@@ -6,9 +6,11 @@ use ducat_persistence::archive::Step;
 use ducat_persistence::backup::store::MANIFEST;
 use ducat_persistence::backup::{BackedUp, Manifest, ManifestFault, Source};
 use ducat_persistence::contract::{Journal, Writer};
+use ducat_persistence::vault::keys::KEYS;
+use ducat_persistence::vault::{KeysFile, MasterKey, Usage};
 use ducat_persistence::{
     AppendBuffer, ArchiveError, BackupError, BackupJournal, BackupStore, LedgerId, MemoryJournal,
-    Origin, OriginKind,
+    Origin, OriginKind, Vault,
 };
 use std::fs;
 use std::ops::ControlFlow;
@@ -70,17 +72,19 @@ impl Ledger {
         begin: bool,
         watch: &mut dyn FnMut(Step) -> ControlFlow<()>,
     ) -> Result<BackedUp, BackupError> {
-        let data = self.data();
-        let source = Source {
-            data_dir: &data,
+        BackupStore::update(to, &self.source(&self.data()), begin, watch)
+    }
+
+    fn source<'s>(&'s self, data_dir: &'s Path) -> Source<'s> {
+        Source {
+            data_dir,
             ledger: self.id,
             shard: SHARD,
             origins: &[],
             journal: &self.journal,
             snapshots: None,
             vault: None,
-        };
-        BackupStore::update(to, &source, begin, watch)
+        }
     }
 
     fn back_up(&self) -> Result<BackedUp, BackupError> {
@@ -186,6 +190,46 @@ fn a_run_broken_off_at_any_step_leaves_the_one_before() {
             Err(error) => assert!(error.is_stopped(), "step {steps}: {error:?}"),
         }
     }
+}
+
+/// The keys of a running server are rotated while a backup merges, and the run is broken off behind
+/// its first manifest: what that names opens with the backup's own keys.
+#[test]
+fn a_backup_names_nothing_under_a_key_that_it_lacks() {
+    let mut ledger = Ledger::new(LEDGER, 0);
+    let (data, to, by) = (ledger.data(), ledger.to(), MasterKey::random().expect("random"));
+    let path = data.join(KEYS);
+    let mut keys = KeysFile::begin(LEDGER, 7, &path, &by).expect("made");
+    keys.write(&data).expect("writes");
+    let vault = Vault::unlock(&keys, &path, &by).expect("opens");
+    let run = |ledger: &Ledger, watch: &mut dyn FnMut(Step) -> ControlFlow<()>| {
+        let source = Source { vault: Some(&vault), ..ledger.source(&data) };
+        BackupStore::update(&to, &source, true, watch)
+    };
+    for _ in 0..7 {
+        ledger.append(3);
+        run(&ledger, &mut |_| ControlFlow::Continue(())).expect("backed up");
+    }
+    ledger.append(3);
+    let broken = run(&ledger, &mut |step| {
+        match step {
+            // The eighth file has its name, and the merged one comes next.
+            Step::Renamed if keys.entries.len() == 1 => {
+                keys.add(8, &path, &by).expect("adds");
+                keys.write(&data).expect("writes");
+                vault.reload(&keys, &path, &by).expect("takes it over");
+            }
+            Step::Named => return ControlFlow::Break(()),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(broken.expect_err("stopped").is_stopped());
+    let usage = Usage::of_backup(&to).expect("looks");
+    assert_eq!(usage.by_key[&2].frames, 1, "the merged file is under the new key");
+    let store = BackupStore::open_with(&to, Some(&by)).expect("opens");
+    assert_eq!(store.manifest().files.len(), 1);
+    assert!(store.verify().is_empty(), "{:?}", store.verify());
 }
 
 /// More than a file holds, in appends of many frames: each file ends with an append, so that what is

@@ -291,6 +291,63 @@ fn a_key_service_is_asked_to_wrap_and_unwrap() {
     assert_ne!(code(&broken), 0);
 }
 
+/// It wraps, and what it unwraps is some other key, or nothing: found out before `KEYS` is replaced.
+#[test]
+fn a_key_service_that_does_not_give_keys_back_is_not_rotated_to() {
+    let world = World::new();
+    world.key("master.key");
+    let server = world.serve_with("master.key");
+    fill(&server, 1..2);
+    server.kill();
+    let (data, script, keys) =
+        (world.text("ledger"), world.text("service"), world.path("ledger/KEYS"));
+    let before = fs::read(&keys).expect("reads");
+    let other = "head -c32 /dev/zero | base64 -w0";
+    for (unwrap, said) in [(other, "gives another key"), ("exit 4", "the command failed")] {
+        let text = format!(
+            "#!/bin/sh\ncase $1 in id) echo bank-key-7;; wrap) head -n1 | base64 -w0;; \
+             unwrap) {unwrap};; esac\n"
+        );
+        fs::write(&script, text).expect("writes");
+        let rotate = ["keys", "rotate", "--data-dir", &data, "--new-key-service"];
+        let service = format!("sh {script}");
+        let key = world.text("master.key");
+        let refused = run(&[&rotate[..], &[&service, "--master-key-file", &key]].concat());
+        assert_ne!(code(&refused), 0);
+        assert!(stderr(&refused).contains(said), "{}", stderr(&refused));
+        assert_eq!(fs::read(&keys).expect("reads"), before, "nothing was changed");
+    }
+    world.on("master.key", &["verify"]);
+}
+
+/// `KEYS` as it was before a rotation, as out of an old backup: rotated again it would have another
+/// key under the number of the one that is gone.
+#[test]
+fn keys_that_lack_one_in_use_are_not_rotated() {
+    let world = World::new();
+    world.key("master.key");
+    let fill_more = |ids| {
+        let server = world.serve_with("master.key");
+        fill(&server, ids);
+        server.kill();
+    };
+    fill_more(1..3);
+    let keys = world.path("ledger/KEYS");
+    let old = fs::read(&keys).expect("reads");
+    world.on("master.key", &["keys", "rotate"]);
+    fill_more(3..5);
+    let new = fs::read(&keys).expect("reads");
+    fs::write(&keys, &old).expect("writes");
+    let (data, key) = (world.text("ledger"), world.text("master.key"));
+    let refused = run(&["keys", "rotate", "--data-dir", &data, "--master-key-file", &key]);
+    assert_ne!(code(&refused), 0);
+    assert!(stderr(&refused).contains("does not hold ledger key 2"), "{}", stderr(&refused));
+    assert_eq!(fs::read(&keys).expect("reads"), old, "nothing was changed");
+    fs::write(&keys, new).expect("writes");
+    world.on("master.key", &["keys", "rotate"]);
+    world.on("master.key", &["verify"]);
+}
+
 #[test]
 fn a_server_with_a_key_leaves_no_core() {
     let world = World::new();

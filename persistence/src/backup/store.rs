@@ -152,7 +152,7 @@ impl BackupStore {
             Err(BackupError::Snapshot(error)) if error.is_damage() => Some(with_causes(&error)),
             Err(error) => return Err(error),
         };
-        store.publish()?;
+        store.publish(source)?;
         store.remove_strays()?;
         let manifest = &store.manifest;
         Ok(BackedUp {
@@ -204,7 +204,7 @@ impl BackupStore {
         Ok(Self { dir: dir.to_owned(), manifest, vault, _lock: Some(lock) })
     }
 
-    /// Copies the ledger's wrapped keys, before anything is written under them. One that the backup
+    /// Copies the ledger's wrapped keys, before the manifest names anything under them. One that the backup
     /// has must be among them: there are files under it.
     fn take_keys(&self, source: &Source<'_>) -> Result<(), BackupError> {
         let had = KeysFile::read(&self.dir)?;
@@ -344,7 +344,7 @@ impl BackupStore {
             while let Some(from) = to_merge(&self.manifest.files) {
                 written += self.merge(from, watch)?;
             }
-            self.publish()?;
+            self.publish(source)?;
             tell(watch, Step::Named)?;
         }
         Ok(written)
@@ -391,8 +391,10 @@ impl BackupStore {
         Ok(entry.bytes)
     }
 
-    /// Makes what was added part of the backup, durably.
-    fn publish(&mut self) -> Result<(), BackupError> {
+    /// Makes what was added part of the backup, durably. A server's keys may have been rotated since
+    /// the run began, and what was added then lies under the new one, so the keys go first.
+    fn publish(&mut self, source: &Source<'_>) -> Result<(), BackupError> {
+        self.take_keys(source)?;
         self.manifest.sequence += 1;
         self.manifest.time_ns = now_ns();
         let (beside, path) = (self.dir.join(MANIFEST_NEW), self.dir.join(MANIFEST));

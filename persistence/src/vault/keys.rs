@@ -17,6 +17,7 @@ use super::wrapper::{KeyWrapper, WrapError};
 use super::{Secret, random_secret};
 use crate::files::{Refused, read_bounded, write_whole};
 use crate::ledger_id::LedgerId;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::fmt::Write as _;
@@ -89,8 +90,11 @@ pub enum VaultError {
         /// Whose keys they are.
         found: LedgerId,
     },
-    /// A key that was there is not there any more.
-    #[error("{} does not hold ledger key {number} any more", path.display())]
+    /// A key that was there, or under which something lies, is not there any more.
+    #[error(
+        "{} does not hold ledger key {number} any more, or another one under its number",
+        path.display()
+    )]
     Lost {
         /// The file.
         path: PathBuf,
@@ -221,7 +225,24 @@ impl KeysFile {
             let (path, number) = (path.to_owned(), entry.number);
             VaultError::Wrap { path, number, done: "wrapped", source }
         })?;
+        self.try_out(&entry, secret, path, by)?;
         Ok(entry)
+    }
+
+    /// Unwraps what was just wrapped: a wrapper that wraps and then does not give the key back would
+    /// lock the ledger for good.
+    fn try_out(
+        &self,
+        entry: &KeyEntry,
+        secret: &Secret,
+        path: &Path,
+        by: &dyn KeyWrapper,
+    ) -> Result<(), VaultError> {
+        let again = self.unwrap(entry, path, by)?;
+        verify_slices_are_equal(&*again, &**secret).map_err(|_| {
+            let (path, number) = (path.to_owned(), entry.number);
+            VaultError::Wrap { path, number, done: "wrapped", source: WrapError::Unlike }
+        })
     }
 
     /// The secret of a key.
@@ -401,6 +422,65 @@ mod tests {
         let shorter = KeysFile { entries: file.entries[..1].to_vec(), ..file };
         let lost = vault.reload(&shorter, &path, &new).expect_err("a key is gone");
         assert!(matches!(lost, VaultError::Lost { number: 2, .. }));
+    }
+
+    /// `KEYS` out of an old backup, rotated in the same second: another key of the same number.
+    #[test]
+    fn another_key_under_the_same_number_is_a_lost_one() {
+        let (path, by) = (Path::new("KEYS"), master());
+        let before = KeysFile::begin(LEDGER, 7, path, &by).expect("made");
+        let (mut one, mut other) = (before.clone(), before);
+        one.add(8, path, &by).expect("adds");
+        other.add(8, path, &by).expect("adds");
+        let vault = opens(&one, &by).expect("opens");
+        let stamp = vault.fresh(Kind::Journal).expect("a key").stamp();
+        other.add(9, path, &by).expect("adds");
+        let lost = vault.reload(&other, path, &by).expect_err("another key");
+        assert!(matches!(lost, VaultError::Lost { number: 2, .. }), "{lost}");
+        assert_eq!((vault.current(), stamp.generation), (2, 2), "everything stays");
+        assert!(vault.key(Kind::Journal, stamp).is_some());
+        one.rewrap(path, &by, &by).expect("wraps anew");
+        one.add(9, path, &by).expect("adds");
+        vault.reload(&one, path, &by).expect("the same keys, wrapped anew, and one more");
+        assert_eq!(vault.current(), 3);
+    }
+
+    /// Wraps as a master key does, and gives something else back.
+    #[derive(Debug)]
+    struct Forgetful(MasterKey);
+
+    impl KeyWrapper for Forgetful {
+        fn id(&self) -> Result<String, WrapError> {
+            self.0.id()
+        }
+
+        fn wrap(&self, secret: &Secret, context: &[u8]) -> Result<Vec<u8>, WrapError> {
+            self.0.wrap(secret, context)
+        }
+
+        fn unwrap(&self, id: &str, wrapped: &[u8], context: &[u8]) -> Result<Secret, WrapError> {
+            let mut secret = self.0.unwrap(id, wrapped, context)?;
+            secret[31] ^= 1;
+            Ok(secret)
+        }
+    }
+
+    #[test]
+    fn what_does_not_unwrap_again_is_not_taken() {
+        let (path, by, bad) = (Path::new("KEYS"), master(), Forgetful(master()));
+        let unlike = |result: Result<(), VaultError>| {
+            let error = result.expect_err("it gives another key back");
+            assert!(
+                matches!(error, VaultError::Wrap { source: WrapError::Unlike, .. }),
+                "{error:?}"
+            );
+        };
+        unlike(KeysFile::begin(LEDGER, 7, path, &bad).map(drop));
+        let mut file = KeysFile::begin(LEDGER, 7, path, &by).expect("made");
+        let before = file.clone();
+        unlike(file.add(8, path, &bad));
+        unlike(file.rewrap(path, &by, &bad).map(drop));
+        assert_eq!(file, before);
     }
 
     #[test]

@@ -76,8 +76,23 @@ fn expand(prk: &Prk, info: &[&[u8]], out: &mut [u8]) {
     okm.fill(out).expect("as many as were announced");
 }
 
+/// Another label than any kind of file has.
+const FINGERPRINT_LABEL: &[u8] = b"ducat ledger key fingerprint v1";
+
 /// A ledger key, ready to derive data keys.
-struct LedgerKey(Prk);
+struct LedgerKey {
+    prk: Prk,
+    /// Follows from the key and tells nothing of it: another key under the same number has another.
+    fingerprint: [u8; 16],
+}
+
+impl LedgerKey {
+    fn new(prk: Prk) -> Self {
+        let mut fingerprint = [0; 16];
+        expand(&prk, &[FINGERPRINT_LABEL], &mut fingerprint);
+        Self { prk, fingerprint }
+    }
+}
 
 #[derive(Default)]
 struct Ring {
@@ -91,10 +106,18 @@ impl Ring {
         let salt = Salt::new(HKDF_SHA256, &file.ledger.to_bytes());
         for entry in &file.entries {
             let secret = file.unwrap(entry, path, by)?;
-            ring.keys.insert(entry.number, LedgerKey(salt.extract(&*secret)));
+            ring.keys.insert(entry.number, LedgerKey::new(salt.extract(&*secret)));
             ring.current = entry.number;
         }
         Ok(ring)
+    }
+
+    /// The first of these keys that the other ring does not have.
+    fn not_in(&self, other: &Self) -> Option<u32> {
+        let is_gone = |(number, key): &(&u32, &LedgerKey)| {
+            other.keys.get(number).is_none_or(|other| other.fingerprint != key.fingerprint)
+        };
+        self.keys.iter().find(is_gone).map(|(number, _)| *number)
     }
 }
 
@@ -140,8 +163,8 @@ impl Vault {
         }
         let ring = Ring::unlock(file, path, by)?;
         let known = self.0.ring.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.keys.keys().find(|number| !ring.keys.contains_key(number)) {
-            return Err(VaultError::Lost { path: path.to_owned(), number: *number });
+        if let Some(number) = known.not_in(&ring) {
+            return Err(VaultError::Lost { path: path.to_owned(), number });
         }
         drop(known);
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
@@ -188,7 +211,7 @@ impl Vault {
 
     fn derive(&self, kind: Kind, stamp: Stamp) -> Option<DataKey> {
         let ring = self.0.ring.read().unwrap_or_else(PoisonError::into_inner);
-        let LedgerKey(prk) = ring.keys.get(&stamp.generation)?;
+        let LedgerKey { prk, .. } = ring.keys.get(&stamp.generation)?;
         let mut secret = Secret::default();
         expand(prk, &[kind.label(), &stamp.salt], &mut *secret);
         Some(DataKey::new(&secret, kind, self.0.ledger))

@@ -42,6 +42,9 @@ pub enum WrapError {
     /// What is wrapped is not what was wrapped, or belongs elsewhere.
     #[error("the wrapped key is not what was wrapped")]
     Changed,
+    /// What was just wrapped is unwrapped to another key.
+    #[error("unwrapping what was just wrapped gives another key")]
+    Unlike,
     /// The system has no randomness.
     #[error("the system's source of randomness failed")]
     Random,

@@ -263,6 +263,15 @@ struct RotatedLine {
     server_holds_it: bool,
 }
 
+/// A fresh key would take the number of one that is gone, and what lies under that one could never be
+/// read again, even with the right `KEYS` back.
+fn refuse_unknown(dir: &Path, keys: &KeysFile) -> Result<(), Failure> {
+    let usage = Usage::of_data_dir(dir).map_err(failed)?;
+    usage.unknown(Some(keys)).first().map_or(Ok(()), |number| {
+        Err(failed(VaultError::Lost { path: dir.join(KEYS), number: *number }))
+    })
+}
+
 fn rotate(global: &Global, args: &RotateArgs) -> Done {
     let dir = &args.data_dir;
     let unreadable =
@@ -282,6 +291,7 @@ fn rotate(global: &Global, args: &RotateArgs) -> Done {
         return Err(failed(VaultError::Locked { path: dir.clone(), wanted }));
     };
     let new = args.new_master().map_err(failed)?.unwrap_or_else(|| Arc::clone(&old));
+    refuse_unknown(dir, &keys)?;
     // All of them, so that a key which does not open stops it before anything is written.
     let wrapped = keys.rewrap(&path, &*old, &*new).map_err(failed)?;
     keys.add(moment::now_ns() / 1_000_000_000, &path, &*new).map_err(failed)?;

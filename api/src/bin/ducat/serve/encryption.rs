@@ -107,15 +107,16 @@ pub struct Rotation {
     data_dir: PathBuf,
     vault: Vault,
     source: MasterKeyArgs,
-    /// The keys as they were read last.
+    /// The keys as they were taken over last. None at first: they may have been rotated between the
+    /// unlocking of the directory and the end of its replay.
     seen: Mutex<Option<KeysFile>>,
 }
 
 impl Rotation {
     /// For the ledger in this directory.
     pub fn new(args: &EncryptionArgs, data_dir: &Path, vault: Vault) -> Self {
-        let seen = Mutex::new(KeysFile::read(data_dir).ok().flatten());
-        Self { data_dir: data_dir.to_owned(), vault, source: args.source(), seen }
+        let data_dir = data_dir.to_owned();
+        Self { data_dir, vault, source: args.source(), seen: Mutex::new(None) }
     }
 
     /// Reads keys and master key again, if the keys have changed since.
@@ -136,5 +137,34 @@ impl Rotation {
         *seen = Some(keys);
         tracing::info!(ledger_key = self.vault.current(), "the ledger's keys were read again");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ducat_persistence::LedgerId;
+    use ducat_persistence::vault::{MasterKey, keys::KEYS};
+
+    /// The directory was unlocked, and while it was replayed its keys were rotated.
+    #[test]
+    fn a_rotation_during_the_replay_is_taken_over() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (path, key_file) = (dir.path().join(KEYS), dir.path().join("master.key"));
+        let by = MasterKey::random().expect("random");
+        by.write_new(&key_file).expect("writes");
+        let mut keys = KeysFile::begin(LedgerId::from_bytes([5; 16]), 7, &path, &by).expect("made");
+        let vault = Vault::unlock(&keys, &path, &by).expect("opens");
+        keys.add(8, &path, &by).expect("adds");
+        keys.write(dir.path()).expect("writes");
+        let args = EncryptionArgs {
+            encryption: ModeArg::Auto,
+            master_key_file: Some(key_file),
+            master_key_command: None,
+            key_service: None,
+        };
+        let rotation = Rotation::new(&args, dir.path(), vault.clone());
+        assert!(rotation.reload().is_ok());
+        assert_eq!(vault.current(), 2);
     }
 }
