@@ -212,14 +212,27 @@ fn amount_text(
     match ducat_engine::money::parse_amount(text, currency) {
         Ok(amount) => Some(amount),
         Err(error) => {
-            let reason = match error {
-                AmountError::Malformed(_) => "AMOUNT_MALFORMED",
-                AmountError::Negative(_) => "AMOUNT_NEGATIVE",
-                AmountError::TooManyDecimals { .. } => "AMOUNT_TOO_MANY_DECIMALS",
-                AmountError::TooLarge(_) => "AMOUNT_TOO_LARGE",
-            };
-            violations.add(place, field, reason, || error.to_string());
+            let (reason, sentence) = no_amount(&error);
+            violations.add(place, field, reason, || sentence);
             None
+        }
+    }
+}
+
+/// The reason and the sentence for a text that is no amount. It is not repeated: what somebody puts into
+/// the wrong field may be the number of a card, and callers log what they are answered.
+fn no_amount(error: &AmountError) -> (&'static str, String) {
+    match error {
+        AmountError::Malformed(_) => {
+            ("AMOUNT_MALFORMED", "this is not a decimal number like 12.34".to_owned())
+        }
+        AmountError::Negative(_) => ("AMOUNT_NEGATIVE", "it is negative".to_owned()),
+        AmountError::TooManyDecimals { code, digits, .. } => (
+            "AMOUNT_TOO_MANY_DECIMALS",
+            format!("it has more decimals than the {digits} of {code}"),
+        ),
+        AmountError::TooLarge(_) => {
+            ("AMOUNT_TOO_LARGE", "it is larger than any amount can be".to_owned())
         }
     }
 }

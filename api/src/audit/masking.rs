@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// What a mask's table may say.
 pub const MASK_KEYS: [&str; 5] = ["name", "pattern", "show", "first", "last"];
@@ -206,6 +207,13 @@ fn compiled(written: &Written) -> Result<Rule, String> {
 }
 
 impl Masks {
+    /// The built-in rules alone, made once.
+    #[must_use]
+    pub fn built_in() -> &'static Self {
+        static BUILT: LazyLock<Masks> = LazyLock::new(Masks::default);
+        &BUILT
+    }
+
     /// The configuration's rules, then the built-in ones; with `key`, hashes are added.
     #[must_use]
     pub fn new(rules: &MaskRules, key: Option<[u8; 32]>) -> Self {

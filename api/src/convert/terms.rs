@@ -6,7 +6,7 @@ use crate::proto::{self, Operation};
 use crate::violation::{Place, Violations};
 use crate::wire_requests::More;
 use ducat_engine::ids::Lsn;
-use ducat_engine::money::{AmountError, Currencies, Currency, parse_signed};
+use ducat_engine::money::{Currencies, Currency, parse_signed};
 use ducat_engine::terms::{
     AccountTerms, Balancing, CreditCap, DebitCap, Range, Source, Terms, TermsAfter,
 };
@@ -169,13 +169,8 @@ impl Reader<'_> {
         match parse_signed(text, currency) {
             Ok(figure) => Some(figure),
             Err(error) => {
-                let reason = match error {
-                    AmountError::Malformed(_) => "AMOUNT_MALFORMED",
-                    AmountError::Negative(_) => "AMOUNT_NEGATIVE",
-                    AmountError::TooManyDecimals { .. } => "AMOUNT_TOO_MANY_DECIMALS",
-                    AmountError::TooLarge(_) => "AMOUNT_TOO_LARGE",
-                };
-                self.refuse(&field(), reason, || error.to_string());
+                let (reason, sentence) = super::no_amount(&error);
+                self.refuse(&field(), reason, || sentence);
                 None
             }
         }

@@ -434,8 +434,7 @@ async fn refund_accounts(
 const OUT_OF_SCOPE: &str = "OUT_OF_SCOPE";
 
 fn scope_sentence(caller: &Caller, what: &str) -> String {
-    let names: Vec<&str> = caller.grants().iter().map(|grant| grant.name.as_str()).collect();
-    format!("{what} is not in the scope of {}", names.join(" with "))
+    format!("{what} is not in the scope of {}", caller.names())
 }
 
 fn out_of_scope(caller: &Caller, what: String) -> Refusal {

@@ -9,6 +9,7 @@ use super::persons::{Proposal, Proposals, Proposed};
 use super::rights::{Grant, Rights};
 use super::roles::{Call, Danger, Reach, Role};
 use super::tokens::{CLOCK_SKEW, Checked, TokenRefused, TokenRules};
+use crate::audit::masking::Masks;
 use crate::status::Refusal;
 use crate::tls::Peer;
 use std::collections::HashMap;
@@ -118,6 +119,13 @@ impl Caller {
     #[must_use]
     pub fn sees_all(&self) -> bool {
         self.grants.iter().all(|grant| grant.scope.is_all())
+    }
+
+    /// Who it is, for sentences that refuse; without what nobody should read in them, whatever a token's
+    /// issuer calls its subjects.
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<&str> = self.grants.iter().map(|grant| grant.name.as_str()).collect();
+        Masks::built_in().name(&names.join(" with "))
     }
 
     /// All that is granted.
@@ -400,21 +408,18 @@ pub fn is_always_dangerous(path: &str) -> bool {
 
 /// Whether every identity has a role for the call, and a scope that fits what it is about.
 pub(crate) fn may_call(caller: &Caller, path: &str) -> Result<(), Status> {
-    let who = || {
-        let names: Vec<&str> = caller.grants.iter().map(|grant| grant.name.as_str()).collect();
-        names.join(" with ")
-    };
     let Some(call) = Call::find(path) else {
         return Err(denied("CALL_UNKNOWN", "this is no call that anybody may make"));
     };
     let allowed = |grant: &Arc<Grant>| grant.roles.iter().any(|role| call.allows(*role));
     if !caller.grants.iter().all(allowed) {
         let method = path.rsplit('/').next().unwrap_or_default();
-        return Err(denied("ROLE_MISSING", format!("{} has no role for {method}", who())));
+        return Err(denied("ROLE_MISSING", format!("{} has no role for {method}", caller.names())));
     }
     if call.reach == Reach::Whole && !caller.sees_all() {
         let method = path.rsplit('/').next().unwrap_or_default();
-        let sentence = format!("{method} is about all accounts, and not all are {}'s", who());
+        let sentence =
+            format!("{method} is about all accounts, and not all are {}'s", caller.names());
         return Err(denied("OUT_OF_SCOPE", sentence));
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! The door as gateways, auditors and attackers find it: identity, roles and scopes call by call,
 //! certificates and handshakes that must not be let in, configuration, figures, alerts,
-//! traces, and who did what.
+//! traces, who did what, and that what is secret comes out nowhere.
 
 mod alerts;
 mod audit;
 mod browser;
+mod canary;
 mod console;
 mod deployment;
 mod figures;

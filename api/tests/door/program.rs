@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn binary() -> PathBuf {
@@ -51,8 +51,20 @@ pub struct Server {
 
 impl Server {
     pub fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_by(Command::new(binary()), dir, args)
+    }
+
+    /// The same in a directory of its own, which may leave as large a core there as the system lets it.
+    pub fn start_with_cores(dir: &Path, cwd: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\""]);
+        command.arg(binary()).current_dir(cwd);
+        Self::start_by(command, dir, args)
+    }
+
+    /// `command` runs the binary with the arguments that are added to it.
+    fn start_by(mut command: Command, dir: &Path, args: &[&str]) -> Self {
         let (ready, log) = (dir.join("ready"), dir.join("log"));
-        let mut command = Command::new(binary());
         command.args(["serve", "--data-dir"]).arg(dir.join("ledger"));
         command.args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(&ready).args(args);
         let out = fs::File::create(dir.join("out")).expect("made");
@@ -79,17 +91,30 @@ impl Server {
         line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") / 1024
     }
 
-    fn hang_up(&self) {
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: libc::c_int) {
         let id = libc::pid_t::try_from(self.child.id()).expect("an id of a process");
         // SAFETY: kill(2) touches no memory, and the child's id is not reused before it is reaped.
-        assert_eq!(unsafe { libc::kill(id, libc::SIGHUP) }, 0, "the signal was sent");
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0, "the signal was sent");
+    }
+
+    fn hang_up(&self) {
+        self.signal(libc::SIGHUP);
+    }
+
+    /// Ends it as a crash would; how it ended.
+    pub fn abort(&mut self) -> ExitStatus {
+        self.signal(libc::SIGABRT);
+        self.child.wait().expect("a child")
     }
 
     /// Has it come to its end; with which code.
     pub fn stop(&mut self) -> Option<i32> {
-        let id = libc::pid_t::try_from(self.child.id()).expect("an id of a process");
-        // SAFETY: as above.
-        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0, "the signal was sent");
+        self.signal(libc::SIGTERM);
         self.child.wait().expect("a child").code()
     }
 
