@@ -10,11 +10,13 @@
 //! the audit trail. See [decision 45](../../docs/adr/0045-second-factor-and-two-persons.md).
 
 use crate::audit;
+use crate::budget::Budget;
 use crate::deadline::Deadline;
 use crate::identity::Caller;
 use crate::identity::factor::Standing;
 use crate::identity::guard::{self, Guard};
-use crate::identity::persons::{Proposal, State};
+use crate::identity::persons::{PROPOSALS_MAX, Proposal, State};
+use crate::ledger_service::answered;
 use crate::proto;
 use crate::servers::approvals_server::Approvals;
 use crate::services::Services;
@@ -23,6 +25,7 @@ use crate::unary;
 use ducat_actors::handle::Handle;
 use prost::bytes::Bytes;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::{Code, Request, Response, Status};
@@ -50,13 +53,25 @@ pub struct ApprovalsService {
     guard: Option<Arc<Guard>>,
     handle: Handle,
     door: Door,
+    answers: Budget,
+    room_timeout: Duration,
 }
 
+/// Memory of one proposal of an answer beside its request, roughly.
+const ITEM: usize = 1024;
+
 impl ApprovalsService {
-    /// Whose proposals are this guard's, and whose calls are made through this door.
+    /// Whose proposals are this guard's, and whose calls are made through this door. The memory of answers is
+    /// taken from `answers`, and waited for as long as `room_timeout`.
     #[must_use]
-    pub const fn new(guard: Option<Arc<Guard>>, handle: Handle, door: Door) -> Self {
-        Self { guard, handle, door }
+    pub const fn new(
+        guard: Option<Arc<Guard>>,
+        handle: Handle,
+        door: Door,
+        answers: Budget,
+        room_timeout: Duration,
+    ) -> Self {
+        Self { guard, handle, door, answers, room_timeout }
     }
 
     fn guard(&self) -> Result<&Arc<Guard>, Status> {
@@ -177,9 +192,13 @@ impl Approvals for ApprovalsService {
         &self,
         _request: Request<proto::ListProposalsRequest>,
     ) -> Result<Response<proto::ListProposalsResponse>, Status> {
-        let kept = self.guard()?.proposals().list(guard::now_s());
-        let proposals = kept.iter().map(to_proto).collect();
-        Ok(Response::new(proto::ListProposalsResponse { proposals }))
+        let (proposals, now_s) = (self.guard()?.proposals(), guard::now_s());
+        // The copies, the message, and the buffer that it is encoded into, which doubles as it grows.
+        let bytes = 4 * proposals.bytes(now_s) + PROPOSALS_MAX * ITEM;
+        let room = self.answers.room_within(bytes, self.room_timeout).await;
+        let room = room.ok_or_else(|| Refusal::no_answer_room(self.room_timeout))?;
+        let proposals = proposals.list(now_s).iter().map(to_proto).collect();
+        Ok(answered(proto::ListProposalsResponse { proposals }, room))
     }
 
     async fn approve(

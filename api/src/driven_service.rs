@@ -83,6 +83,26 @@ impl DrivenService {
         Ok(self.schedule_response(&schedule, changed, room))
     }
 
+    /// A command that moves money, or will: dangerous where the schedule's payments are.
+    async fn move_schedule(
+        &self,
+        id: (u64, u64),
+        command: ScheduleCommand,
+        dry_run: bool,
+        (standing, request): (Option<Standing>, Vec<u8>),
+    ) -> Answer<proto::ScheduleResponse> {
+        if let Some(standing) = standing.filter(|_| !dry_run) {
+            let id = driven::schedule_id(id.0, id.1).map_err(Status::from)?;
+            let found = self.handle.schedule(id).await.map_err(status::request)?;
+            // One that is being defined at this moment is not known either: nobody has judged what it pays.
+            let schedule =
+                found.ok_or_else(|| schedule_refused(id, &ScheduleRejection::Unknown))?;
+            let definition = &schedule.definition;
+            danger::schedule(&self.handle, Some(&standing), definition, || request)?;
+        }
+        self.command_schedule(id, command, dry_run).await
+    }
+
     async fn command_saga(
         &self,
         (high, low): (u64, u64),
@@ -222,9 +242,10 @@ impl Schedules for DrivenService {
         &self,
         request: Request<proto::ChangeScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
-        let asked = request.into_inner();
+        let (standing, asked) = (Standing::of(&request), request.into_inner());
         let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
-        self.command_schedule(id, ScheduleCommand::Resume, dry_run).await
+        let judged = (standing, asked.encode_to_vec());
+        self.move_schedule(id, ScheduleCommand::Resume, dry_run, judged).await
     }
 
     async fn cancel_schedule(
@@ -240,10 +261,11 @@ impl Schedules for DrivenService {
         &self,
         request: Request<proto::RunScheduleRequest>,
     ) -> Answer<proto::ScheduleResponse> {
-        let asked = request.into_inner();
+        let (standing, asked) = (Standing::of(&request), request.into_inner());
         let number = (asked.run > 0).then_some(asked.run);
         let (id, dry_run) = ((asked.id_high, asked.id), asked.dry_run);
-        self.command_schedule(id, ScheduleCommand::Run { number }, dry_run).await
+        let judged = (standing, asked.encode_to_vec());
+        self.move_schedule(id, ScheduleCommand::Run { number }, dry_run, judged).await
     }
 }
 

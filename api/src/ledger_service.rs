@@ -22,16 +22,19 @@ use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
+use ducat_actors::audit;
 use ducat_actors::handle::{
     AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
 };
 use ducat_actors::history::Moment;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::money::Currencies;
 use ducat_engine::profile::Details;
 use ducat_engine::transfer::{AccountRejection, AccountSpec, Outcome};
 use prost::Message;
 use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Most ids in one `GetTransfers`.
@@ -103,6 +106,27 @@ impl LedgerService {
     /// Who makes the call.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         Caller::of(request, self.guarded)
+    }
+
+    /// Changes limits in this turn, which lasts until it is done, whether anybody waits for it or not: whoever
+    /// judges next must see it.
+    async fn change_limits(
+        &self,
+        turn: Option<OwnedMutexGuard<()>>,
+        id: AccountId,
+        change: LimitsChange,
+    ) -> Result<Result<AccountShown, AccountRejection>, Status> {
+        let handle = self.handle.clone();
+        let work = async move {
+            let _turn = turn;
+            handle.change_limits(id, change).await
+        };
+        let done = match audit::current() {
+            Some(seed) => tokio::spawn(audit::scope(seed, work)),
+            None => tokio::spawn(work),
+        };
+        let done = done.await.map_err(|_| status::internal("a change of limits panicked"))?;
+        done.map_err(status::request)
     }
 
     pub(crate) const fn handle(&self) -> &Handle {
@@ -400,6 +424,10 @@ impl Ledger for LedgerService {
         let request = request.into_inner();
         let id = convert::account_id(request.id_high, request.id)?;
         checks::accounts(&self.handle, &caller, &[id]).await?;
+        let turn = match &standing {
+            Some(standing) if !request.dry_run => Some(standing.turn_of_limits().await),
+            _ => None,
+        };
         // What it holds never changes, so it may be asked before.
         let at = self.handle.accounts(vec![id]).await.map_err(status::request)?;
         let shown = at.accounts.into_iter().next().flatten();
@@ -414,7 +442,7 @@ impl Ledger for LedgerService {
         let (shown, dry_run_lsn) = if request.dry_run {
             tried(self.handle.dry_run_limits(id, change).await)?
         } else {
-            (self.handle.change_limits(id, change).await.map_err(status::request)?, 0)
+            (self.change_limits(turn, id, change).await?, 0)
         };
         let account = Some(self.changed(id, shown)?);
         Ok(Response::new(proto::SetAccountLimitsResponse { account, dry_run_lsn }))

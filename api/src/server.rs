@@ -208,7 +208,7 @@ pub async fn serve(
     let verifications = Arc::<Verifications>::default();
     let driven = DrivenService::new(handle.clone(), answers.clone(), options.streams.room_timeout);
     let trail = AuditService::new(handle.clone(), options.audit.as_ref().map(|a| a.keep()));
-    let operator = OperatorService::new(handle, info, requests, answers, draining.clone())
+    let operator = OperatorService::new(handle, info, requests, answers.clone(), draining.clone())
         .verifying_with(Arc::clone(&verifications))
         .calling(options.breakers.clone(), options.alerts.clone())
         .telling(options.metrics.clone());
@@ -230,7 +230,13 @@ pub async fn serve(
     let trail = AuditServer::new(trail).max_decoding_message_size(REQUEST_BYTES_MAX);
     routes.add_service(trail);
     let door = Door::default();
-    let approvals = ApprovalsService::new(options.guard.clone(), engine.clone(), door.clone());
+    let approvals = ApprovalsService::new(
+        options.guard.clone(),
+        engine.clone(),
+        door.clone(),
+        answers,
+        options.streams.room_timeout,
+    );
     routes
         .add_service(ApprovalsServer::new(approvals).max_decoding_message_size(REQUEST_BYTES_MAX));
     let login = LoginService::new(options.guard.clone());

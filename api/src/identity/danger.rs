@@ -10,11 +10,13 @@ use super::persons::{Unnamed, Weight};
 use crate::status::Refusal;
 use ducat_actors::handle::{AccountShown, BATCH_MAX, Handle, ReversalLeg};
 use ducat_engine::account_event::Opening;
+use ducat_engine::ids::TransferId;
 use ducat_engine::limits::{Limits, LimitsChange};
 use ducat_engine::request::{RefundRequest, Request};
 use ducat_engine::sagas::{Action, SagaDefinition, Undo};
 use ducat_engine::schedules::{Definition, Payment};
 use ducat_engine::transfer::TransferKind;
+use std::collections::HashSet;
 use tonic::Status;
 
 /// Whether a request of a batch is.
@@ -71,6 +73,7 @@ pub async fn streamed(
 async fn weight_of(handle: &Handle, batch: &[Request]) -> Result<Weight, Refusal> {
     let mut weight = Weight::default();
     let mut unnamed = Unnamed::new();
+    let decided_here: HashSet<TransferId> = batch.iter().map(Request::id).collect();
     for request in batch.iter().filter(|request| is_dangerous(request)) {
         let (account, amount, currency) = match request.plain() {
             Request::Transfer(asked) => (asked.debit, asked.amount, asked.currency),
@@ -79,7 +82,7 @@ async fn weight_of(handle: &Handle, batch: &[Request]) -> Result<Weight, Refusal
                 (asked.debit, most, asked.currency)
             }
             Request::Refund(refund) => {
-                add_refund(handle, refund, &mut weight).await?;
+                add_refund(handle, refund, &decided_here, &mut weight).await?;
                 continue;
             }
             _ => {
@@ -96,20 +99,28 @@ async fn weight_of(handle: &Handle, batch: &[Request]) -> Result<Weight, Refusal
     Ok(weight)
 }
 
-/// A refund of what is not known is refused by the ledger, and weighs nothing.
+/// A refund of what is not known, or not only known from before, is more than any amount: the original may be
+/// a request of the same batch, or one that is being decided.
 async fn add_refund(
     handle: &Handle,
     refund: &RefundRequest,
+    decided_here: &HashSet<TransferId>,
     weight: &mut Weight,
 ) -> Result<(), Refusal> {
-    if let Some(page) = handle.refunds_of(refund.of, refund.of_lsn, None, 1).await? {
-        let rest = page.state.moved.saturating_sub(page.state.refunded);
-        weight.add(page.currency, refund.amount.unwrap_or(rest));
+    // An event stays what it is; an id may be forgotten and mean another transfer then.
+    let is_fixed = refund.of_lsn.is_some() || !decided_here.contains(&refund.of);
+    match handle.refunds_of(refund.of, refund.of_lsn, None, 1).await? {
+        Some(page) if is_fixed => {
+            let rest = page.state.moved.saturating_sub(page.state.refunded);
+            weight.add(page.currency, refund.amount.unwrap_or(rest));
+        }
+        _ => weight.add_without_bound(),
     }
     Ok(())
 }
 
-/// Amounts in whatever these accounts hold. One that is not there moves nothing.
+/// Amounts in whatever these accounts hold. One that is not known yet may be opened before they are moved, in
+/// any currency: more than any amount.
 async fn add_unnamed(
     handle: &Handle,
     unnamed: Unnamed,
@@ -119,8 +130,9 @@ async fn add_unnamed(
         let ids = chunk.iter().map(|(id, _)| *id).collect();
         let at = handle.accounts(ids).await?;
         for (shown, (_, amount)) in at.accounts.iter().zip(chunk) {
-            if let Some(shown) = shown {
-                weight.add(shown.view.spec.currency, *amount);
+            match shown {
+                Some(shown) => weight.add(shown.view.spec.currency, *amount),
+                None => weight.add_without_bound(),
             }
         }
     }
@@ -206,7 +218,8 @@ fn freed(limits: &Limits) -> u128 {
     }
 }
 
-/// A schedule of corrections, which come again and again: more than any amount.
+/// A schedule of corrections, when it is made, resumed or run by hand. They come again and again: more than any
+/// amount.
 ///
 /// # Errors
 /// As [`batch`].

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::OwnedMutexGuard;
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::http::header::AUTHORIZATION;
 use tonic::{Code, Status};
@@ -67,6 +68,8 @@ pub struct Guard {
     codes: factor::State,
     proposals: Proposals,
     logins: login::State,
+    /// Held by whoever judges an account's limits and changes them.
+    limits: Arc<tokio::sync::Mutex<()>>,
     denied: AtomicU64,
     unauthenticated: AtomicU64,
 }
@@ -192,6 +195,7 @@ impl Guard {
             codes: factor::State::default(),
             proposals: Proposals::default(),
             logins: login::State::default(),
+            limits: Arc::default(),
             denied: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
         })
@@ -287,6 +291,11 @@ impl Guard {
     #[must_use]
     pub fn is_open(&self, path: &str) -> bool {
         path.starts_with(LOGIN) && self.trust().login.is_some()
+    }
+
+    /// The turn to judge limits and change them.
+    pub(super) async fn turn_of_limits(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.limits).lock_owned().await
     }
 
     /// What waits for a second person.

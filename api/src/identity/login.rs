@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ const COMPUTED_MAX: usize = 2;
 /// Logins that wait for that or are at it; more are told to come back.
 const WAITING_MAX: usize = 32;
 
-/// Names whose failed logins are counted. Those beyond share one count.
+/// Names whose failed logins are counted. Those beyond share one count, but for names that have a password.
 const NAMES_MAX: usize = 4096;
 
 /// Logins that can be refreshed, in all and of one name; beyond it the oldest ends.
@@ -93,8 +93,8 @@ struct Family {
 pub struct State {
     failed: Mutex<HashMap<String, Vec<u64>>>,
     families: Mutex<BTreeMap<Uuid, Family>>,
-    waiting: Semaphore,
-    computing: Semaphore,
+    waiting: Arc<Semaphore>,
+    computing: Arc<Semaphore>,
 }
 
 impl Default for State {
@@ -102,8 +102,8 @@ impl Default for State {
         Self {
             failed: Mutex::default(),
             families: Mutex::default(),
-            waiting: Semaphore::new(WAITING_MAX),
-            computing: Semaphore::new(COMPUTED_MAX),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            computing: Arc::new(Semaphore::new(COMPUTED_MAX)),
         }
     }
 }
@@ -126,15 +126,17 @@ fn not_refreshed() -> Refusal {
 }
 
 impl State {
-    /// Counts a try before it is looked at, so that many at once are no more than many one by one.
-    fn begin(&self, name: &str, now_s: u64) -> Result<(), Refusal> {
+    /// Counts a try before it is looked at, so that many at once are no more than many one by one. Somebody who
+    /// is known, that is has a password, is counted alone, however many names are tried.
+    fn begin(&self, name: &str, is_known: bool, now_s: u64) -> Result<(), Refusal> {
         let window = FAILED_WINDOW.as_secs();
         let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !all.contains_key(name);
         if is_new && all.len() >= NAMES_MAX {
             all.retain(|_, tries| tries.last().is_some_and(|at| now_s < at.saturating_add(window)));
         }
-        let key = if is_new && all.len() >= NAMES_MAX { "" } else { name };
+        let shares = is_new && !is_known && all.len() >= NAMES_MAX;
+        let key = if shares { "" } else { name };
         let tries = all.entry(key.to_owned()).or_default();
         tries.retain(|at| now_s < at.saturating_add(window));
         if let Some(last) = tries.last().filter(|_| tries.len() >= FAILED_MAX) {
@@ -153,19 +155,29 @@ impl State {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// Whether this is the password of that hash, computed where it keeps nobody else from being served.
-    async fn verify(&self, stored: Option<String>, password: String) -> Result<bool, Status> {
-        let Ok(_waiting) = self.waiting.try_acquire() else {
-            let refusal = Refusal::new(
-                Code::ResourceExhausted,
-                "LOGINS_FULL",
-                "too many are logging in at this moment",
-            );
-            return Err(Refusal { retry: Some(Duration::from_secs(1)), ..refusal }.into());
+    /// A place among those who log in.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
+            let sentence = "too many are logging in at this moment";
+            let refusal = Refusal::new(Code::ResourceExhausted, "LOGINS_FULL", sentence);
+            Refusal { retry: Some(Duration::from_secs(1)), ..refusal }
+        })
+    }
+
+    /// Whether this is the password of that hash, computed where it keeps nobody else from being served. Nothing
+    /// stops it once it has begun, so its places go with it, whether anybody still waits or not.
+    async fn verify(
+        &self,
+        place: OwnedSemaphorePermit,
+        stored: Option<String>,
+        password: String,
+    ) -> Result<bool, Status> {
+        let computing = Arc::clone(&self.computing).acquire_owned().await;
+        let computing = computing.map_err(|_| status::internal("logins have ended"))?;
+        let work = move || {
+            let _held = (place, computing);
+            passwords::verify(stored.as_deref(), &password)
         };
-        let computing = self.computing.acquire().await;
-        let _computing = computing.map_err(|_| status::internal("logins have ended"))?;
-        let work = move || passwords::verify(stored.as_deref(), &password);
         let verified = tokio::task::spawn_blocking(work).await;
         verified.map_err(|_| status::internal("a login ended in a panic"))
     }
@@ -254,9 +266,10 @@ impl Guard {
             return Err(refused().into());
         }
         let logins = self.logins();
-        logins.begin(name, now_s)?;
+        let place = logins.place()?;
         let stored = rules.passwords.find(name).map(str::to_owned);
-        let is_right = logins.verify(stored.clone(), password).await?;
+        logins.begin(name, stored.is_some(), now_s)?;
+        let is_right = logins.verify(place, stored.clone(), password).await?;
         let Some(stored) = stored.filter(|_| is_right) else { return Err(refused().into()) };
         if trust.rights.find(name).is_none() || self.take_code(&trust, name, Some(code)).is_err() {
             return Err(refused().into());
@@ -372,22 +385,56 @@ mod tests {
     #[test]
     fn tries_are_counted_before_they_are_looked_at_for_known_and_unknown_names() {
         let state = State::default();
+        let begin = |name: &str, now| state.begin(name, name == "anna" || name == "dora", now);
         for name in ["anna", "nobody"] {
             for _ in 0..FAILED_MAX {
-                assert_eq!(reason(state.begin(name, NOW)), "done");
+                assert_eq!(reason(begin(name, NOW)), "done");
             }
-            assert_eq!(reason(state.begin(name, NOW)), "LOGIN_LOCKED", "{name}");
+            assert_eq!(reason(begin(name, NOW)), "LOGIN_LOCKED", "{name}");
         }
-        assert_eq!(reason(state.begin("bert", NOW)), "done");
+        assert_eq!(reason(begin("bert", NOW)), "done");
         let over = NOW + FAILED_WINDOW.as_secs();
-        assert_eq!(reason(state.begin("anna", over - 1)), "LOGIN_LOCKED");
-        assert_eq!(reason(state.begin("anna", over)), "done");
+        assert_eq!(reason(begin("anna", over - 1)), "LOGIN_LOCKED");
+        assert_eq!(reason(begin("anna", over)), "done");
         state.succeeded("anna");
         // Names without end are counted together, and lock one another.
         for n in 0..NAMES_MAX + FAILED_MAX {
-            let _counted = state.begin(&format!("name-{n}"), over);
+            let _counted = begin(&format!("name-{n}"), over);
         }
-        assert_eq!(reason(state.begin("yet another", over)), "LOGIN_LOCKED");
+        assert_eq!(reason(begin("yet another", over)), "LOGIN_LOCKED");
         assert!(state.failed.lock().expect("whole").len() <= NAMES_MAX + 1);
+        // Who has a password is locked by tries of their own alone.
+        for _ in 0..FAILED_MAX {
+            assert_eq!(reason(begin("dora", over)), "done");
+        }
+        assert_eq!(reason(begin("dora", over)), "LOGIN_LOCKED");
+        assert_eq!(reason(begin("anna", over)), "done");
+    }
+
+    #[test]
+    fn a_password_that_is_computed_holds_its_places_when_nobody_waits_any_more() {
+        let mut one_thread = tokio::runtime::Builder::new_current_thread();
+        let runtime = one_thread.max_blocking_threads(1).build().expect("a runtime");
+        runtime.block_on(async {
+            let state = State::default();
+            let free = || (state.waiting.available_permits(), state.computing.available_permits());
+            // So that the computing cannot be over before it is looked at.
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let blocker = tokio::task::spawn_blocking(move || released.recv());
+            for held in 1..=COMPUTED_MAX {
+                let place = state.place().expect("room");
+                let mut verified = Box::pin(state.verify(place, None, String::new()));
+                let begun = std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(verified.as_mut().poll(context).is_pending())
+                });
+                assert!(begun.await, "it computes");
+                drop(verified);
+                assert_eq!(free(), (WAITING_MAX - held, COMPUTED_MAX - held));
+            }
+            release.send(()).expect("it waits");
+            blocker.await.expect("no panic").expect("released");
+            let all = state.computing.acquire_many(COMPUTED_MAX as u32).await;
+            assert_eq!(all.expect("open").num_permits(), COMPUTED_MAX, "they come back");
+        });
     }
 }

@@ -218,6 +218,12 @@ impl Proposals {
         Ok(proposal)
     }
 
+    /// Bytes of the requests of all that are kept.
+    #[must_use]
+    pub fn bytes(&self, now_s: u64) -> usize {
+        self.kept(now_s).values().map(|kept| kept.proposed.request.len()).sum()
+    }
+
     /// All that are kept, the oldest first.
     #[must_use]
     pub fn list(&self, now_s: u64) -> Vec<Proposal> {

@@ -76,9 +76,13 @@ impl Bank {
     /// From now on amounts need two persons.
     async fn with_two_persons() -> Self {
         let bank = Self::new(&[]).await;
-        let trust = Self::trust(&bank.secrets, &bank.names, &AMOUNTS);
-        bank.server.guard.as_ref().expect("guarded").replace(trust);
+        bank.ask_two_persons();
         bank
+    }
+
+    fn ask_two_persons(&self) {
+        let trust = Self::trust(&self.secrets, &self.names, &AMOUNTS);
+        self.server.guard.as_ref().expect("guarded").replace(trust);
     }
 
     fn code(&self, name: &str, steps: i64) -> String {
@@ -174,17 +178,35 @@ async fn approve(client: &Client, proposal: &proto::Proposal) -> Result<(), Stat
     ApprovalsClient::new(client.connection()).approve(request).await.map(|_| ())
 }
 
-/// What is dangerous by its content, each in a way that would be done by somebody with the role.
-async fn by_content(client: &Client, what: &str) -> String {
-    let mut ledger = LedgerClient::new(client.connection());
-    let planned = proto::PlannedTransfer {
+/// A schedule of corrections, there from the beginning.
+const CORRECTIONS: u64 = 909;
+
+fn correction() -> proto::PlannedTransfer {
+    proto::PlannedTransfer {
         debit_account: BANK,
         credit_account: 2,
         amount: "1.00".into(),
         currency: "GBP".into(),
         kind: TransferKind::Adjustment.into(),
         ..Default::default()
+    }
+}
+
+/// A schedule of them.
+fn corrections(id: u64) -> proto::CreateScheduleRequest {
+    let definition = proto::ScheduleDefinition {
+        id,
+        transfer: Some(correction()),
+        calendar: Some(proto::ScheduleCalendar::default()),
+        ..Default::default()
     };
+    proto::CreateScheduleRequest { definition: Some(definition), dry_run: false }
+}
+
+/// What is dangerous by its content, each in a way that would be done by somebody with the role.
+async fn by_content(client: &Client, what: &str) -> String {
+    let mut ledger = LedgerClient::new(client.connection());
+    let mut schedules = SchedulesClient::new(client.connection());
     match what {
         "Transfer" => asked(ledger.transfer(adjustment(900, 1)).await),
         "CreateTransfers" => {
@@ -242,19 +264,17 @@ async fn by_content(client: &Client, what: &str) -> String {
             let request = proto::UpdateAccountRequest { id: 3, owner, ..Default::default() };
             asked(ledger.update_account(request).await)
         }
-        "CreateSchedule" => {
-            let definition = proto::ScheduleDefinition {
-                id: 907,
-                transfer: Some(planned),
-                calendar: Some(proto::ScheduleCalendar::default()),
-                ..Default::default()
-            };
-            let request =
-                proto::CreateScheduleRequest { definition: Some(definition), dry_run: false };
-            asked(SchedulesClient::new(client.connection()).create_schedule(request).await)
+        "CreateSchedule" => asked(schedules.create_schedule(corrections(907)).await),
+        "ResumeSchedule" => {
+            let request = proto::ChangeScheduleRequest { id: CORRECTIONS, ..Default::default() };
+            asked(schedules.resume_schedule(request).await)
+        }
+        "RunSchedule" => {
+            let request = proto::RunScheduleRequest { id: CORRECTIONS, ..Default::default() };
+            asked(schedules.run_schedule(request).await)
         }
         "StartSaga" => {
-            let action = Some(proto::saga_step::Action::Transfer(planned));
+            let action = Some(proto::saga_step::Action::Transfer(correction()));
             let step = proto::SagaStep { name: "correct".into(), action, ..Default::default() };
             let definition =
                 proto::SagaDefinition { id: 908, steps: vec![step], ..Default::default() };
@@ -266,7 +286,7 @@ async fn by_content(client: &Client, what: &str) -> String {
 }
 
 /// Which call stands behind each of them.
-const BY_CONTENT: [(&str, &str); 10] = [
+const BY_CONTENT: [(&str, &str); 12] = [
     ("Transfer", "Ledger/Transfer"),
     ("CreateTransfers", "Ledger/CreateTransfers"),
     ("StreamTransfers", "Ledger/StreamTransfers"),
@@ -276,15 +296,31 @@ const BY_CONTENT: [(&str, &str); 10] = [
     ("overdraft", "Ledger/CreateAccounts"),
     ("UpdateAccount", "Ledger/UpdateAccount"),
     ("CreateSchedule", "Schedules/CreateSchedule"),
+    ("ResumeSchedule", "Schedules/ResumeSchedule"),
+    ("RunSchedule", "Schedules/RunSchedule"),
     ("StartSaga", "Sagas/StartSaga"),
 ];
 
-/// What is to be given back: deposits of 800 and 801.
+/// What is to be given back, deposits of 800 and 801, and what is to be run, a schedule of corrections that waits.
 async fn deposit(bank: &Bank) {
+    plan_corrections(bank).await;
     let gateway = bank.client("cards", &["gateway"]).await;
     let deposits = [800, 801].map(|id| transfer(id, BANK, 2, 5)).to_vec();
     let done = gateway.create_transfers(deposits).await.expect("an everyday call");
     assert!(done.iter().all(|outcome| outcome.code() == proto::Code::Posted), "{done:?}");
+}
+
+async fn plan_corrections(bank: &Bank) {
+    let root = bank.with_session("root", &["admin"]).await;
+    let mut schedules = SchedulesClient::new(root.connection());
+    let mut request = corrections(CORRECTIONS);
+    // In a hundred years.
+    if let Some(definition) = &mut request.definition {
+        definition.start_ns = 4_900_000_000_000_000_000;
+    }
+    schedules.create_schedule(request).await.expect("with a second factor");
+    let request = proto::ChangeScheduleRequest { id: CORRECTIONS, ..Default::default() };
+    schedules.pause_schedule(request).await.expect("an everyday call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -568,6 +604,74 @@ async fn corrections_are_weighed_in_their_own_currency_and_all_together() {
     assert_eq!(bank.proposals().await.len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_limits_at_once_are_judged_one_by_one() {
+    let bank = Bank::with_two_persons().await;
+    let root = bank.with_session("root", &["admin"]).await;
+    let ids = 100..140;
+    let accounts = ids.clone().map(|id| NewAccount::new(account(id), "GBP", false));
+    assert_eq!(reason(root.create_accounts(accounts.collect()).await), "done");
+    let change = async |id, overdraft: Option<&str>, floor: Option<&str>| {
+        let (overdraft_limit, floor) = (overdraft.map(str::to_owned), floor.map(str::to_owned));
+        let request =
+            proto::SetAccountLimitsRequest { id, overdraft_limit, floor, ..Default::default() };
+        asked(LedgerClient::new(root.connection()).set_account_limits(request).await)
+    };
+    for id in ids {
+        assert_eq!(change(id, None, Some("0")).await, "done");
+        // Each alone frees nothing: behind the floor, or without an overdraft.
+        let (up, off) = (change(id, Some("5000.00"), None), change(id, None, Some("")));
+        let mut both: [String; 2] = tokio::join!(up, off).into();
+        both.sort();
+        assert_eq!(both, ["TWO_PERSONS_NEEDED", "done"], "account {id}");
+    }
+}
+
+/// A reversal of this transfer that may overdraw whoever pays it.
+fn deep_reversal(id: u64, original_id: u64) -> TransferRequest {
+    TransferRequest {
+        id,
+        operation: proto::Operation::Reverse.into(),
+        original_id,
+        allow_overdraft: true,
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_batch_itself_makes_known_needs_two_always() {
+    let bank = Bank::with_two_persons().await;
+    let root = bank.with_session("root", &["admin"]).await;
+    // What is refunded is in the same batch, and gone from whoever pays it back before it is.
+    let whole = |first| {
+        let on = transfer(first + 1, 2, 3, 9_000_000);
+        vec![transfer(first, BANK, 2, 9_000_000), on, deep_reversal(first + 2, first)]
+    };
+    let before = balance(&bank).await;
+    assert_eq!(reason(root.create_transfers(whole(10)).await), "TWO_PERSONS_NEEDED");
+    assert_eq!(balance(&bank).await, before, "nothing was done");
+    let part = TransferRequest {
+        amount_minor: 1,
+        operation: proto::Operation::Refund.into(),
+        ..deep_reversal(22, 20)
+    };
+    let batch = vec![transfer(20, BANK, 2, 9_000_000), part];
+    assert_eq!(reason(root.create_transfers(batch).await), "TWO_PERSONS_NEEDED");
+    let (mut sender, mut answers) = root.stream(1).await.expect("opened");
+    sender.send(whole(30)).await.expect("sent");
+    let answer = answers.next().await.expect("answered").expect("one");
+    assert_eq!(answer.result.expect_err("refused").reason, "TWO_PERSONS_NEEDED");
+    // Nor is it known what an account will hold that is not there yet.
+    let to_come = TransferRequest { debit_account: 77, ..adjustment(40, 1) };
+    assert_eq!(reason(root.transfer(to_come).await), "TWO_PERSONS_NEEDED");
+    // What was moved before is as much as it was.
+    assert_eq!(reason(root.transfer(transfer(50, BANK, 2, 100_000)).await), "done");
+    let outcome = root.transfer(deep_reversal(51, 50)).await.expect("as much as one may");
+    assert_eq!(outcome.code(), proto::Code::Posted);
+    assert_eq!(reason(root.transfer(transfer(52, BANK, 2, 100_001)).await), "done");
+    assert_eq!(reason(root.transfer(deep_reversal(53, 52)).await), "TWO_PERSONS_NEEDED");
+}
+
 async fn balance(bank: &Bank) -> i64 {
     let client = bank.client("ann", &["auditor"]).await;
     let found = client.get_accounts(&[account(2)]).await.expect("granted");
@@ -576,9 +680,11 @@ async fn balance(bank: &Bank) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_amount_or_no_named_currency_needs_two_always() {
-    let bank = Bank::with_two_persons().await;
+    let bank = Bank::new(&[]).await;
+    plan_corrections(&bank).await;
+    bank.ask_two_persons();
     let root = bank.with_session("root", &["admin"]).await;
-    for what in ["CreateAccounts", "CreateSchedule"] {
+    for what in ["CreateAccounts", "CreateSchedule", "ResumeSchedule", "RunSchedule"] {
         assert_eq!(by_content(&root, what).await, "TWO_PERSONS_NEEDED", "{what}");
     }
     assert_eq!(by_content(&root, "StartSaga").await, "done", "a pound is not too much");
@@ -697,17 +803,9 @@ fn settings_that_ask_nobody_are_refused_and_production_is_told_what_it_lacks() {
     let keys = dir.path().join("tokens.pub");
     let key = dir.path().join("tokens.key");
     fs::write(&keys, stdout(&ducat(&["key", "generate", "--key", text(&key)]))).expect("writes");
-    let production = [
-        "config",
-        "check",
-        "--profile",
-        "production",
-        "--token-issuer",
-        "me",
-        "--encryption",
-        "disk",
-    ];
-    let production = [&production[..], &["--token-keys", text(&keys)]].concat();
+    let production = ["config", "check", "--profile", "production", "--token-issuer", "me"];
+    let more = ["--token-keys", text(&keys), "--encryption", "disk"];
+    let production = [&production[..], &more].concat();
     let checked = ducat(&production);
     stdout(&checked);
     let said = String::from_utf8_lossy(&checked.stderr);

@@ -4,7 +4,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::{Global, ask, net};
 use clap::Args;
 use ducat_api::client::Connection;
-use ducat_api::identity::factor::secrets::write_private;
+use ducat_api::identity::factor::secrets::{check_writable, write_private};
 use ducat_api::proto::login_client::LoginClient;
 use ducat_api::proto::{LogInRequest, LogInResponse, LogOutRequest, RefreshRequest};
 use std::path::{Path, PathBuf};
@@ -67,15 +67,21 @@ fn kept_refresh(out: &Path) -> Result<String, Failure> {
 fn keep(out: &Path, given: &LogInResponse) -> Result<(), Failure> {
     for (file, text) in [(refresh_file(out), &given.refresh_token), (out.to_owned(), &given.token)]
     {
-        write_private(&file, text).map_err(|error| {
-            Failure::new(Exit::CannotCreate, format!("could not write {}: {error}", file.display()))
-        })?;
+        write_private(&file, text).map_err(|error| not_written(&file, &error))?;
     }
     Ok(())
 }
 
+fn not_written(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("could not write {}: {error}", file.display()))
+}
+
 /// Runs `login`.
 pub async fn login(global: &Global, args: &LoginArgs) -> Done {
+    // A code and a refresh token are used up, whether what they give is kept or not.
+    for file in [refresh_file(&args.out), args.out.clone()] {
+        check_writable(&file).map_err(|error| not_written(&file, &error))?;
+    }
     let mut client = client(global).await?;
     let given = if let Some(name) = args.name.clone() {
         let password = ask::secret("password: ")?;

@@ -6,11 +6,13 @@ use crate::identity::rights::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 use totp_rs::{Algorithm, Builder, Totp};
+use uuid::Uuid;
 
 /// More than any file of secrets has, bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -257,18 +259,36 @@ impl Secrets {
 /// # Errors
 /// Whatever writing, syncing and renaming can end with.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = Path::new(&beside);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(beside)?;
+    let (beside, mut file) = open_beside(path)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let done = written.and_then(|()| std::fs::rename(beside, path));
+    let done = written.and_then(|()| std::fs::rename(&beside, path));
     if done.is_err() {
         let _removed = std::fs::remove_file(beside);
     }
     done
+}
+
+/// Makes sure that [`write_private`] can begin, before something is asked for that is lost if it cannot be written.
+///
+/// # Errors
+/// Whatever making a file there can end with; what lies at `path` is a directory.
+pub fn check_writable(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let (beside, _file) = open_beside(path)?;
+    std::fs::remove_file(beside)
+}
+
+/// A new file beside this one. Its name is its own, so that what a writer left that was killed, and a writer at the
+/// same time, are in nobody's way.
+fn open_beside(path: &Path) -> std::io::Result<(PathBuf, File)> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", Uuid::now_v7().simple()));
+    let beside = PathBuf::from(beside);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
+    Ok((beside, file))
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -338,6 +358,24 @@ mod tests {
         assert_eq!(read.find("anna").map(Secret::to_text), Some(two.to_text()));
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().expect("a place for tests");
+        let path = dir.path().join("factors.toml");
+        std::fs::write(dir.path().join("factors.toml.new"), "half of it").expect("written");
+        let (left, _file) = open_beside(&path).expect("begun");
+        check_writable(&path).expect("can be written");
+        assert!(!path.exists(), "it only looks");
+        for text in ["one", "two"] {
+            write_private(&path, text).expect("written");
+            assert_eq!(std::fs::read_to_string(&path).expect("there"), text);
+        }
+        std::fs::remove_file(left).expect("there");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 2, "no more is left");
+        assert!(check_writable(dir.path()).is_err(), "a directory");
+        assert!(check_writable(&dir.path().join("none").join("x")).is_err(), "no directory");
     }
 
     #[test]

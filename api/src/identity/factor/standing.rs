@@ -7,6 +7,7 @@ use crate::status::Refusal;
 use ducat_engine::money::Currencies;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
 use tonic::Code;
 
 /// A call of a server that asks for second factors. Clones are of the same call.
@@ -101,6 +102,12 @@ impl Standing {
         let sentence = "a stream takes this from a token with a second factor alone; without one, send \
                         it as a call of its own, with a code";
         Err(Refusal::new(Code::PermissionDenied, "SECOND_FACTOR_NEEDED", sentence))
+    }
+
+    /// The turn to judge what limits come to and to change them, one call at a time: two small changes of one
+    /// account, each judged by how it was before the other, are not small together.
+    pub async fn turn_of_limits(&self) -> OwnedMutexGuard<()> {
+        self.0.guard.turn_of_limits().await
     }
 
     fn has_session(&self) -> bool {
