@@ -42,7 +42,7 @@ pub struct UnaryPort {
 #[derive(Clone)]
 enum Transport {
     /// tonic's client, with the codec `full`: what a gateway would have.
-    Tonic(Grpc<Connection>),
+    Tonic(Box<Grpc<Connection>>),
     /// HTTP/2 itself, with the codec `lean`.
     H2(H2Calls),
 }
@@ -53,7 +53,7 @@ impl Transport {
             CodecKind::Lean => Self::H2(H2Calls::connect(to).await?),
             CodecKind::Full => {
                 let grpc = Grpc::new(to.connect().await?);
-                Self::Tonic(grpc.max_decoding_message_size(RESPONSE_BYTES_MAX))
+                Self::Tonic(Box::new(grpc.max_decoding_message_size(RESPONSE_BYTES_MAX)))
             }
         })
     }
@@ -82,7 +82,7 @@ impl UnaryPort {
     pub fn over(channel: Connection, batch: usize) -> Self {
         let grpc = Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
         let codec = BatchCodec { kind: CodecKind::Lean, envelope: Envelope::Batch, batch };
-        Self { transport: Transport::Tonic(grpc), codec, path: CREATE, deadline: None }
+        Self { transport: Transport::Tonic(Box::new(grpc)), codec, path: CREATE, deadline: None }
     }
 
     /// Reads accounts over the same connection.
