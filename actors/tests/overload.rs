@@ -4,7 +4,7 @@
 
 mod support;
 
-use ducat_actors::handle::{EngineOptions, Handle, RequestError};
+use ducat_actors::handle::{EngineOptions, Handle, Pending, RequestError};
 use ducat_actors::start::Engine;
 use ducat_engine::ids::{Lsn, TransferId};
 use ducat_engine::transfer::TransferRequest;
@@ -140,17 +140,36 @@ async fn no_attempt_is_both_refused_and_posted() {
     let options = EngineOptions { queue_delay_max: 5 * MS, ..EngineOptions::default() };
     let (engine, valve) = start(options).await;
     let handle = engine.handle();
-    // Stands still and goes on, so that every way to end is taken.
-    let moving = tokio::spawn(async move {
-        for turn in 0..40 {
-            if turn % 2 == 0 {
-                valve.close()
-            } else {
-                valve.open()
+    // Stands still and goes on, so that every way to end is taken: a fast engine is behind only when
+    // somebody sees to it.
+    let moving = tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            let mut attempts = Vec::new();
+            for turn in 0..40u128 {
+                if turn % 2 == 0 {
+                    valve.close();
+                } else {
+                    valve.open();
+                }
+                if turn == 10 {
+                    attempts = until_refused(&handle, 100_000_000).await;
+                }
+                tokio::time::sleep(15 * MS).await;
             }
-            tokio::time::sleep(15 * MS).await;
+            valve.open();
+            let mut ended = Vec::new();
+            for (first, result) in attempts {
+                ended.push((
+                    first,
+                    Some(match result {
+                        Ok(pending) => pending.outcomes().await,
+                        Err(error) => Err(error),
+                    }),
+                ));
+            }
+            ended
         }
-        valve.open();
     });
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..8u128 {
@@ -178,7 +197,7 @@ async fn no_attempt_is_both_refused_and_posted() {
     while let Some(of_one) = clients.join_next().await {
         attempts.extend(of_one.expect("no panic"));
     }
-    moving.await.expect("no panic");
+    attempts.extend(moving.await.expect("no panic"));
     let (mut posted, mut overloaded, mut expired, mut in_doubt) = (0, 0, 0, 0);
     for (first, result) in attempts {
         // What it left behind is looked at before it is asked again.
@@ -207,7 +226,7 @@ async fn no_attempt_is_both_refused_and_posted() {
 }
 
 /// Closes the valve and has the engine decide as much as it does ahead of the disk.
-async fn stand_still(handle: &Handle, valve: &Valve) -> Vec<ducat_actors::handle::Pending> {
+async fn stand_still(handle: &Handle, valve: &Valve) -> Vec<Pending> {
     valve.close();
     let before = handle.status().last_lsn;
     let mut ahead = Vec::new();
@@ -217,6 +236,17 @@ async fn stand_still(handle: &Handle, valve: &Valve) -> Vec<ducat_actors::handle
         decided(handle, before.0 + batch as u64 * 10_000).await;
     }
     ahead
+}
+
+/// Asks for more and more of an engine that stands still, until it refuses.
+async fn until_refused(handle: &Handle, first: u128) -> Vec<(u128, Result<Pending, RequestError>)> {
+    let mut attempts = Vec::new();
+    while attempts.last().is_none_or(|(_, result): &(_, Result<_, _>)| result.is_ok()) {
+        let first = first + attempts.len() as u128 * 10_000;
+        attempts.push((first, handle.submit(deposits(first, 10_000))));
+        tokio::time::sleep(MS).await;
+    }
+    attempts
 }
 
 async fn decided(handle: &Handle, lsn: u64) {

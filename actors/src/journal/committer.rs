@@ -160,7 +160,10 @@ impl Committer {
             self.shared.counters.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.shared.durable.send_replace(self.durable);
             self.shared.on_the_way.arrived(self.durable, &self.used);
-            self.used.buffer(records);
+            // The next append's records go into the same memory: a buffer that grew anew each time
+            // would cost more in pages the kernel clears than the encoding does.
+            records.clear();
+            self.next.records = records;
             self.next.leaving = !releases.is_empty();
         }
         if !noted.is_empty() {
