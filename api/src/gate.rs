@@ -16,7 +16,7 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::rates::places::{Place, Places};
 use crate::rates::{self, Limits};
-use crate::refusal_pace::RefusalPace;
+use crate::refusal_pace::{RefusalPace, Turn};
 use crate::services::{self, Services};
 use crate::status::Refusal;
 use crate::tls::Peer;
@@ -72,6 +72,9 @@ pub struct Gate {
     traces: Option<Arc<Traces>>,
 }
 
+/// So many refusals wait for their turn for each call that there may be.
+const WAITING: usize = 4;
+
 /// The headers of answers that refuse, made once, and when those leave that the load refuses.
 struct Refusals {
     pace: RefusalPace,
@@ -89,7 +92,7 @@ impl Gate {
         let max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
         let headers = |refusal| Status::from(refusal).into_http::<Body>().headers().clone();
         let refusals = Refusals {
-            pace: RefusalPace::new(),
+            pace: RefusalPace::new(max.saturating_mul(WAITING)),
             calls_full: headers(Refusal::calls_full(max)),
             overloaded: headers(Refusal::overloaded(handle.queue_delay_max())),
             expired: headers(Refusal::from(RequestError::Expired)),
@@ -162,27 +165,26 @@ impl Gate {
         self.traces.as_ref()?.call(request.uri().path(), request.headers(), now)
     }
 
-    /// A place for the call, or the headers of its refusal; that waits its turn where it has a
-    /// place to wait in.
+    /// A place for the call, or the headers of its refusal; with them, whether that waits its turn.
     fn let_in<B>(
         &self,
         request: &http::Request<B>,
         deadline: Option<Deadline>,
-    ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, Option<OwnedSemaphorePermit>)> {
+    ) -> Result<OwnedSemaphorePermit, (&http::HeaderMap, bool)> {
         if self.closed.load(Ordering::Relaxed) && request.uri().path().starts_with(OURS) {
-            return Err((&self.refusals.draining, None));
+            return Err((&self.refusals.draining, false));
         }
         let Ok(place) = self.calls.clone().try_acquire_owned() else {
             self.handle.count_overloaded();
-            return Err((&self.refusals.calls_full, None));
+            return Err((&self.refusals.calls_full, true));
         };
         if !TRANSFERS.contains(&request.uri().path()) {
             return Ok(place);
         }
         match self.handle.check_admission(deadline.map(|deadline| deadline.0)) {
             Ok(()) => Ok(place),
-            Err(RequestError::Expired) => Err((&self.refusals.expired, None)),
-            Err(_overloaded) => Err((&self.refusals.overloaded, Some(place))),
+            Err(RequestError::Expired) => Err((&self.refusals.expired, false)),
+            Err(_overloaded) => Err((&self.refusals.overloaded, true)),
         }
     }
 }
@@ -210,9 +212,9 @@ impl Gate {
 async fn refuse(
     headers: http::HeaderMap,
     mut rest: Incoming,
-    turn: Option<(Instant, OwnedSemaphorePermit)>,
+    turn: Option<Turn>,
 ) -> http::Response<Answer> {
-    if let Some((at, _place)) = turn
+    if let Some(Turn { at, _place }) = turn
         && at > Instant::now()
     {
         let rest = tokio::time::timeout_at(at.into(), throw_away(&mut rest));
@@ -472,10 +474,10 @@ impl Gated {
         let deadline = Deadline::from_headers(request.headers(), now);
         let place = match self.gate.let_in(&request, deadline) {
             Ok(place) => place,
-            Err((headers, place)) => {
+            Err((headers, waits)) => {
                 let headers = headers.clone();
                 let end = deadline.map(|deadline| deadline.0);
-                let turn = place.map(|place| (self.gate.refusals.pace.turn(now, end), place));
+                let turn = waits.then(|| self.gate.refusals.pace.turn(now, end)).flatten();
                 let refusing = refuse(headers, request.into_body(), turn);
                 return Box::pin(async move { Ok(refusing.await) });
             }

@@ -99,6 +99,7 @@ pub fn comparison(a: &Report, b: &Report) -> Vec<Figure> {
     add("disk sync p99, µs", &|r| Some(r.machine.disk.as_ref()?.sync_p99_us));
     add("BLAKE3 of a MB, µs", &|r| Some(r.machine.yardstick?.blake3_us_per_mb));
     add("a read of memory, ns", &|r| Some(r.machine.yardstick?.memory_ns));
+    add("fresh memory, µs a MB", &|r| r.machine.yardstick?.fresh_us_per_mb);
     all
 }
 

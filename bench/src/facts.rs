@@ -62,9 +62,12 @@ impl Machine {
     /// How fast a core is, in words.
     pub fn speed(&self) -> String {
         self.yardstick.map_or("speed unknown".to_owned(), |speed| {
+            let fresh = speed.fresh_us_per_mb.map(|us| format!(", {us:.0} µs a fresh MB"));
             format!(
-                "BLAKE3 {:.0} µs a MB, memory {:.0} ns a read",
-                speed.blake3_us_per_mb, speed.memory_ns
+                "BLAKE3 {:.0} µs a MB, memory {:.0} ns a read{}",
+                speed.blake3_us_per_mb,
+                speed.memory_ns,
+                fresh.unwrap_or_default()
             )
         })
     }

@@ -10,7 +10,7 @@ use crate::driver::{Load, Running};
 use crate::facts::Machine;
 use crate::overload_table;
 use crate::pace::{Schedule, Step};
-use crate::procfs::Usage;
+use crate::procfs::{self, Usage};
 use crate::report::{Harness, Server, Setup, write_json};
 use crate::run::{self, PROGRESS};
 use crate::session::{Phase, Session};
@@ -35,8 +35,19 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// and not what is measured here.
 const REMEMBERED_IDS: [&str; 2] = ["--remembered-ids-max", "1000000000"];
 
+/// And the memory it takes ahead, unless told otherwise: what so many transfers a second leave behind for
+/// as long as the scenario runs. Touched for the first time under the load, it would be the machine's host that
+/// is measured, first on pages that it has at hand and then on others.
+const AHEAD: &str = "--memory-ahead-mib";
+const TRANSFERS_PER_S: f64 = 2_000_000.0;
+const ID_BYTES: f64 = 48.0;
+
 /// Requests on their way on each connection, unless told otherwise: some 10 KB each.
 const OUTSTANDING_MAX: usize = 8192;
+
+/// Requests in flight on each connection while the peak is measured, unless told otherwise. At 2 a quarter
+/// of the processor was idle, and the peak was none.
+const PEAK_IN_FLIGHT: usize = 16;
 
 /// Arguments of `overload`.
 #[derive(Args, Debug, Clone)]
@@ -63,8 +74,8 @@ pub struct OverloadArgs {
     /// Client threads; connections are spread over them.
     #[arg(long, default_value_t = 1)]
     pub client_threads: usize,
-    /// Requests in flight on each connection while the peak is measured. Default 2, with
-    /// --mode unary 16.
+    /// Requests in flight on each connection while the peak is measured: enough that no core waits.
+    /// Default 16.
     #[arg(long)]
     pub peak_in_flight: Option<usize>,
     /// Seconds of closed loop that the peak is measured over.
@@ -127,8 +138,13 @@ impl OverloadArgs {
         };
         let unary = self.mode == Mode::Unary;
         let mut own = self.own.clone();
-        if !own.serve_arguments.iter().any(|given| given.starts_with(REMEMBERED_IDS[0])) {
+        let given =
+            |flag: &str| self.own.serve_arguments.iter().any(|given| given.starts_with(flag));
+        if !given(REMEMBERED_IDS[0]) {
             own.serve_arguments.extend(REMEMBERED_IDS.map(str::to_owned));
+        }
+        if self.server.is_none() && !given(AHEAD) {
+            own.serve_arguments.extend([AHEAD.to_owned(), self.ahead_mib().to_string()]);
         }
         let arguments = RunArgs {
             workload: self.workload,
@@ -138,7 +154,7 @@ impl OverloadArgs {
             batch: Some(self.batch.unwrap_or(if unary { 1 } else { 100 })),
             connections: self.connections,
             client_threads: self.client_threads,
-            in_flight: Some(self.peak_in_flight.unwrap_or(if unary { 16 } else { 2 })),
+            in_flight: Some(self.peak_in_flight.unwrap_or(PEAK_IN_FLIGHT)),
             duration: self.peak_duration,
             warmup: self.warmup,
             server: self.server.clone(),
@@ -148,6 +164,16 @@ impl OverloadArgs {
         };
         arguments.validate()?;
         Ok(arguments)
+    }
+}
+
+impl OverloadArgs {
+    /// What the server takes ahead, in MiB: never more than half of what the machine has left.
+    fn ahead_mib(&self) -> u64 {
+        let steps = f64::from(self.duration) * (self.offer.len() + 1) as f64;
+        let seconds = self.warmup + self.peak_duration + steps;
+        let wanted = (seconds * TRANSFERS_PER_S * ID_BYTES) as u64;
+        wanted.min(procfs::memory_available() / 2) >> 20
     }
 }
 
@@ -168,6 +194,9 @@ pub struct OverloadReport {
     pub deadline_ms: u32,
     /// Requests on their way at most.
     pub outstanding_max: usize,
+    /// What our own server was told to take ahead of its start, MiB.
+    #[serde(default)]
+    pub memory_ahead_mib: Option<u64>,
     /// Each rate that was offered, in order.
     pub steps: Vec<OverloadStep>,
     /// Seconds from the beginning of the last step until the end of the first whole second of
@@ -278,6 +307,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         peak_per_s,
         deadline_ms: arguments.deadline_ms,
         outstanding_max: outstanding * arguments.connections,
+        memory_ahead_mib: ahead_of(&peak_arguments.own.serve_arguments),
         steps: steps_of(&measured.tally, &seconds, &multiples, &memory, peak_per_s, step)?,
         recovered_after_s: recovered(&seconds, (multiples.len() - 1) * step.as_secs() as usize),
         checks,
@@ -289,6 +319,16 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         eprintln!("**** DURABILITY NONE: nothing this server answered survives a crash ****");
     }
     Ok(report)
+}
+
+/// What these arguments of `serve` have it take ahead.
+fn ahead_of(arguments: &[String]) -> Option<u64> {
+    let at = arguments.iter().position(|argument| argument.starts_with(AHEAD))?;
+    let value = match arguments[at].split_once('=') {
+        Some((_, value)) => value,
+        None => arguments.get(at + 1)?,
+    };
+    value.parse().ok()
 }
 
 /// Shows progress until the end; gives the server's most memory during each step.

@@ -21,6 +21,9 @@ pub fn print(report: &OverloadReport) {
         report.deadline_ms,
         count(report.outstanding_max as u64)
     );
+    if let Some(mebibytes) = report.memory_ahead_mib {
+        println!("the server took {} MiB of memory before its start", count(mebibytes));
+    }
     println!("{}", steps(report));
     match report.recovered_after_s {
         Some(seconds) => println!(

@@ -31,6 +31,12 @@ impl Usage {
     }
 }
 
+/// Bytes of memory that the machine has left, 0 where it does not tell.
+pub fn memory_available() -> u64 {
+    let told = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    keyed(&told, "MemAvailable:").unwrap_or(0) * 1024
+}
+
 fn ticks_per_second() -> f64 {
     // SAFETY: sysconf only reads a constant of the system.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };

@@ -5,6 +5,8 @@
 mod environment;
 mod machine;
 
+pub(crate) use machine::memory_available;
+
 use crate::checks::{self, Checked, FaultLine};
 use crate::exit::{Done, Exit, Failure};
 use crate::restore::{copy, descent};

@@ -51,6 +51,7 @@ pub const SETTINGS: &[Setting] = &[
     of("server", "development", "development"),
     of("server", "threads", "threads"),
     of("server", "partitions", "partitions"),
+    of("server", "memory_ahead_mib", "memory_ahead_mib"),
     of("server", "ready_file", "ready_file"),
     of("server", "drain_timeout_ms", "drain_timeout_ms"),
     of("tls", "certificate_file", "tls_server_cert"),

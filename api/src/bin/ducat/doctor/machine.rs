@@ -285,6 +285,13 @@ fn kib(meminfo: &str, key: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// The memory that this process could still take, in bytes, if the system tells: what is free or can be
+/// made so, and what its control groups leave it.
+pub(crate) fn memory_available() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    kib(&meminfo, "MemAvailable:").into_iter().chain(cgroup_limit()).min()
+}
+
 /// The memory that the control groups of this process leave it: the least of its own and of those above.
 fn cgroup_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
