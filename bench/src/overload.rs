@@ -42,6 +42,9 @@ const AHEAD: &str = "--memory-ahead-mib";
 const TRANSFERS_PER_S: f64 = 2_000_000.0;
 const ID_BYTES: f64 = 48.0;
 
+/// Calls at a time that `serve` allows on one connection.
+const PLACES: f64 = 256.0;
+
 /// Requests on their way on each connection, unless told otherwise: some 10 KB each.
 const OUTSTANDING_MAX: usize = 8192;
 
@@ -67,8 +70,8 @@ pub struct OverloadArgs {
     /// Transfers in a request. Default 100; 1 with --mode unary.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Connections. Enough of them that no request waits in the client for a place on its
-    /// connection (256 at a time, as `serve` allows) while its deadline runs.
+    /// Connections. Unless --outstanding is given, more are opened for the offers where requests would
+    /// wait in the client for a place on theirs (256 at a time, as `serve` allows) while their deadline runs.
     #[arg(long, default_value_t = 32)]
     pub connections: usize,
     /// Client threads; connections are spread over them.
@@ -168,6 +171,12 @@ impl OverloadArgs {
 }
 
 impl OverloadArgs {
+    /// Enough for so many requests on their way: what waits in the client is beyond any server's help.
+    fn open_connections(&self, on_their_way: f64) -> usize {
+        let enough = (on_their_way / PLACES).ceil() as usize;
+        if self.outstanding.is_some() { self.connections } else { self.connections.max(enough) }
+    }
+
     /// What the server takes ahead, in MiB: never more than half of what the machine has left.
     fn ahead_mib(&self) -> u64 {
         let steps = f64::from(self.duration) * (self.offer.len() + 1) as f64;
@@ -290,9 +299,10 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         what: "offering",
     };
     let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
-    let share = (in_deadline / arguments.connections as f64).ceil() as usize;
+    let connections = arguments.open_connections(in_deadline);
+    let share = (in_deadline / connections as f64).ceil() as usize;
     let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, OUTSTANDING_MAX));
-    let open = RunArgs { in_flight: Some(outstanding), ..peak_arguments.clone() };
+    let open = RunArgs { connections, in_flight: Some(outstanding), ..peak_arguments.clone() };
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;
     let measured = session.end(running, begun, phase.duration).await?;
@@ -306,7 +316,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         server,
         peak_per_s,
         deadline_ms: arguments.deadline_ms,
-        outstanding_max: outstanding * arguments.connections,
+        outstanding_max: outstanding * connections,
         memory_ahead_mib: ahead_of(&peak_arguments.own.serve_arguments),
         steps: steps_of(&measured.tally, &seconds, &multiples, &memory, peak_per_s, step)?,
         recovered_after_s: recovered(&seconds, (multiples.len() - 1) * step.as_secs() as usize),
