@@ -195,7 +195,7 @@ impl Approvals for ApprovalsService {
         let (proposals, now_s) = (self.guard()?.proposals(), guard::now_s());
         // The copies, the message, and the buffer that it is encoded into, which doubles as it grows.
         let bytes = 4 * proposals.bytes(now_s) + PROPOSALS_MAX * ITEM;
-        let room = self.answers.room_within(bytes, self.room_timeout).await;
+        let room = self.answers.of_this_call().room_within(bytes, self.room_timeout).await;
         let room = room.ok_or_else(|| Refusal::no_answer_room(self.room_timeout))?;
         let proposals = proposals.list(now_s).iter().map(to_proto).collect();
         Ok(answered(proto::ListProposalsResponse { proposals }, room))

@@ -6,11 +6,15 @@
 //!                                                    └ given back with the last byte ─┘
 //! ```
 //!
-//! Without it a client that asks and does not read would be given memory without end.
+//! Without it a client that asks and does not read would be given memory without end. No caller takes
+//! more than half of a budget, so that one who asks and does not read, or sends half of what it
+//! announced, leaves room for all others ([`Budget::share`]).
 
 use prost::bytes::Bytes;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,11 +24,44 @@ const UNIT: usize = 1024;
 /// The least a budget is: the largest answer.
 pub const BUDGET_BYTES_MIN: usize = 16 * 1024 * 1024;
 
-/// Memory for answers that are being made or not yet sent. Clones share it.
+/// Fewer shares than this are not looked through for those that nobody holds any more.
+const SHARES_MIN: usize = 64;
+
+/// Memory for answers that are being made or not yet sent, or for requests. Clones share it.
 #[derive(Clone)]
 pub struct Budget {
     free: Arc<Semaphore>,
     units: u32,
+    shares: Arc<Mutex<Shares>>,
+    own: Option<Share>,
+}
+
+/// What one caller may take of a budget. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Share {
+    free: Arc<Semaphore>,
+    units: u32,
+}
+
+/// The shares of all callers who hold something, by name.
+#[derive(Debug, Default)]
+struct Shares {
+    held: HashMap<Box<str>, Weak<Semaphore>>,
+    /// When there are so many, those that nobody holds are let go.
+    sweep_at: usize,
+}
+
+tokio::task_local! {
+    /// The share of answers of the caller whose call this task works on.
+    static ANSWERS: Share;
+}
+
+/// Works on a call: its answers take their room from this share as well.
+pub(crate) async fn scope<T>(share: Option<Share>, work: impl Future<Output = T>) -> T {
+    match share {
+        Some(share) => ANSWERS.scope(share, work).await,
+        None => work.await,
+    }
 }
 
 impl Budget {
@@ -33,7 +70,38 @@ impl Budget {
     pub fn new(bytes: usize) -> Self {
         let units = bytes.max(BUDGET_BYTES_MIN) / UNIT;
         let units = u32::try_from(units.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        Self { free: Arc::new(Semaphore::new(units as usize)), units }
+        let free = Arc::new(Semaphore::new(units as usize));
+        Self { free, units, shares: Arc::default(), own: None }
+    }
+
+    /// The share of this caller: half of the budget, but as much as the largest answer at least.
+    #[must_use]
+    pub fn share(&self, caller: &str) -> Share {
+        let least = u32::try_from(BUDGET_BYTES_MIN / UNIT).unwrap_or(u32::MAX);
+        let units = (self.units / 2).max(least).min(self.units);
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(free) = shares.held.get(caller).and_then(Weak::upgrade) {
+            return Share { free, units };
+        }
+        if shares.held.len() >= shares.sweep_at.max(SHARES_MIN) {
+            shares.held.retain(|_, share| share.strong_count() > 0);
+            shares.sweep_at = 2 * shares.held.len();
+        }
+        let free = Arc::new(Semaphore::new(units as usize));
+        shares.held.insert(caller.into(), Arc::downgrade(&free));
+        Share { free, units }
+    }
+
+    /// The same budget for a caller who takes from this share of it as well.
+    #[must_use]
+    pub fn within(&self, share: Share) -> Self {
+        Self { own: Some(share), ..self.clone() }
+    }
+
+    /// The same budget for who makes the call that this task works on, where that is told.
+    #[must_use]
+    pub(crate) fn of_this_call(&self) -> Self {
+        ANSWERS.try_with(|share| self.within(share.clone())).unwrap_or_else(|_| self.clone())
     }
 
     /// The budget's size in bytes.
@@ -51,29 +119,52 @@ impl Budget {
     /// Whether there is room for so many bytes at this moment.
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.free.available_permits() >= self.units_for(bytes) as usize
+        let own = self.own.as_ref();
+        own.is_none_or(|own| own.free.available_permits() >= own.units_for(bytes) as usize)
+            && self.free.available_permits() >= self.units_for(bytes) as usize
     }
 
     /// Room for so many bytes, or for all there are if they are fewer, as soon as there is.
     pub async fn room(&self, bytes: usize) -> Room {
+        let own = match &self.own {
+            None => None,
+            Some(own) => Some(own.free.clone().acquire_many_owned(own.units_for(bytes)).await),
+        };
+        let own = own.map(|permit| permit.expect("the semaphore is never closed"));
         let permit = self.free.clone().acquire_many_owned(self.units_for(bytes)).await;
-        Room(permit.expect("the semaphore is never closed"))
+        Room(permit.expect("the semaphore is never closed"), own)
     }
 
     fn units_for(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.units)
+        units_for(bytes, self.units)
     }
 
     /// The same at once; `None` when there is none.
     #[must_use]
     pub fn try_room(&self, bytes: usize) -> Option<Room> {
-        self.free.clone().try_acquire_many_owned(self.units_for(bytes)).ok().map(Room)
+        let own = match &self.own {
+            None => None,
+            Some(own) => Some(own.free.clone().try_acquire_many_owned(own.units_for(bytes)).ok()?),
+        };
+        let permit = self.free.clone().try_acquire_many_owned(self.units_for(bytes)).ok()?;
+        Some(Room(permit, own))
     }
 
     /// The same within `wait`; `None` when there is none by then.
     pub async fn room_within(&self, bytes: usize, wait: Duration) -> Option<Room> {
         tokio::time::timeout(wait, self.room(bytes)).await.ok()
     }
+}
+
+impl Share {
+    fn units_for(&self, bytes: usize) -> u32 {
+        units_for(bytes, self.units)
+    }
+}
+
+/// Bytes in units: one at least, and never more than there are.
+fn units_for(bytes: usize, most: u32) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, most)
 }
 
 impl Default for Budget {
@@ -89,15 +180,17 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// A part of a budget, given back when it is dropped.
+/// A part of a budget, and of its caller's share of it, given back when it is dropped.
 #[derive(Debug)]
-pub struct Room(OwnedSemaphorePermit);
+pub struct Room(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 impl Room {
     /// Gives back what goes beyond so many bytes.
     pub fn keep(&mut self, bytes: usize) {
-        let beyond = self.0.num_permits().saturating_sub(bytes.div_ceil(UNIT));
-        drop(self.0.split(beyond));
+        for permit in [Some(&mut self.0), self.1.as_mut()].into_iter().flatten() {
+            let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
+            drop(permit.split(beyond));
+        }
     }
 }
 
@@ -159,6 +252,57 @@ mod tests {
         assert_eq!((&part[..], budget.taken()), (&b"bc"[..], 2 * UNIT));
         drop(part);
         assert_eq!(budget.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_more_than_half_and_others_have_the_rest() {
+        let budget = Budget::new(4 * BUDGET_BYTES_MIN);
+        let of = |name| budget.within(budget.share(name));
+        let (greedy, again, other) = (of("greedy"), of("greedy"), of("other"));
+        let mut half = greedy.room(2 * BUDGET_BYTES_MIN).await;
+        assert!(again.try_room(1).is_none() && !again.has_room(1), "the share is the name's");
+        assert!(again.room_within(1, Duration::from_millis(10)).await.is_none());
+        assert!(other.has_room(2 * BUDGET_BYTES_MIN));
+        let others = other.try_room(2 * BUDGET_BYTES_MIN).expect("the other half");
+        assert!(of("third").try_room(1).is_none(), "the bound of all");
+        drop(others);
+        half.keep(BUDGET_BYTES_MIN);
+        let rest = again.try_room(BUDGET_BYTES_MIN).expect("both were given back");
+        drop((half, rest));
+        assert_eq!(budget.taken(), 0);
+        let all = greedy.room(usize::MAX).await;
+        assert_eq!(budget.taken(), budget.limit(), "what is larger than all takes all");
+        drop(all);
+        let small = Budget::new(0);
+        let whole = small.within(small.share("one")).try_room(BUDGET_BYTES_MIN);
+        assert!(whole.is_some(), "the largest answer fits into any share");
+    }
+
+    #[test]
+    fn shares_that_nobody_holds_are_forgotten() {
+        let budget = Budget::new(0);
+        let held = budget.share("held");
+        let taken = held.free.clone().try_acquire_owned().expect("free");
+        for name in 0..10 * SHARES_MIN {
+            drop(budget.share(&name.to_string()));
+        }
+        let kept = budget.shares.lock().expect("whole").held.len();
+        assert!(kept <= 2 * SHARES_MIN, "{kept}");
+        let again = budget.share("held").free.available_permits();
+        assert_eq!(again, held.units as usize - 1, "what is held is the same");
+        drop(taken);
+    }
+
+    #[tokio::test]
+    async fn a_call_takes_from_its_callers_share() {
+        let budget = Budget::new(0);
+        let share = budget.share("caller");
+        let taken = scope(Some(share.clone()), async {
+            let _room = budget.of_this_call().room(5 * UNIT).await;
+            share.units as usize - share.free.available_permits()
+        });
+        assert_eq!(taken.await, 5);
+        assert!(budget.of_this_call().own.is_none(), "nobody's call");
     }
 
     #[tokio::test]

@@ -1,12 +1,21 @@
 //! Connections of the server, bounded: a place is taken before a connection is accepted and
-//! given back when it closes. Those beyond the bound wait in the listener's backlog. One that
-//! leaves answers unread for too long is cut (see [`crate::unread`]).
+//! given back when it closes. Those beyond the bound wait in the listener's backlog; those of one address
+//! beyond its own are closed at once, before anything is read of them. One that says nothing is ended
+//! ([`greeting`]), and one that leaves answers unread, or a request half sent, for too long is cut
+//! (see [`crate::unread`]).
+
+mod addresses;
+pub(crate) mod greeting;
+
+pub(crate) use addresses::network;
 
 use crate::unread::{Unread, Watch};
+use addresses::{AddressPlace, Addresses};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    addresses: Addresses,
+    closed: Arc<AtomicU64>,
     watch: Watch,
 }
 
@@ -29,30 +40,48 @@ impl Connections {
     #[must_use]
     pub fn new(listener: TcpListener, max: usize, watch: Watch) -> Self {
         let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { listener, places, watch }
+        Self { listener, places, addresses: Addresses::new(max), closed: Arc::default(), watch }
+    }
+
+    /// The same, of which each address may have so many; those beyond are counted in `closed`.
+    #[must_use]
+    pub fn of_each_address(self, max: usize, closed: Arc<AtomicU64>) -> Self {
+        Self { addresses: Addresses::new(max), closed, ..self }
     }
 
     /// The next one. Nothing is lost when it is not waited for any more.
     pub async fn next(&self) -> Connection {
-        accept(&self.listener, Arc::clone(&self.places), &self.watch).await
-    }
-}
-
-async fn accept(listener: &TcpListener, places: Arc<Semaphore>, watch: &Watch) -> Connection {
-    let place = places.acquire_owned().await.expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _peer)) => {
-                // Small answers must not wait for more to come; without it they are only late.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "could not turn off Nagle's algorithm");
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    let Some(of_address) = self.addresses.take(peer.ip()) else {
+                        self.close(&stream, peer);
+                        continue;
+                    };
+                    // Small answers must not wait for more to come; without it they are only late.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "could not turn off Nagle's algorithm");
+                    }
+                    let unread = self.watch.connection();
+                    return Connection { stream, unread, _place: place, _of_address: of_address };
                 }
-                return Connection { stream, unread: watch.connection(), _place: place };
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+        }
+    }
+
+    /// Has a connection of an address that has too many end with a reset, which leaves nothing behind
+    /// in the kernel.
+    fn close(&self, stream: &TcpStream, peer: SocketAddr) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%peer, "a connection is closed: its address has as many as it may");
+        if let Err(error) = stream.set_zero_linger() {
+            tracing::debug!(%error, "could not have a connection reset");
         }
     }
 }
@@ -62,6 +91,7 @@ pub struct Connection {
     stream: TcpStream,
     unread: Arc<Unread>,
     _place: OwnedSemaphorePermit,
+    _of_address: AddressPlace,
 }
 
 impl Connection {

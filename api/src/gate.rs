@@ -8,7 +8,8 @@
 //! what arrives behind one as errors of its connection, which ends after a thousand of them.
 
 use crate::audit::{self, Auditor};
-use crate::budget::{Budget, Room, Rooms, guarded};
+use crate::budget::{self, Budget, Room, Rooms, Share, guarded};
+use crate::connections::network;
 use crate::deadline::Deadline;
 use crate::identity::factor::{self, Standing};
 use crate::identity::{Caller, Guard, guard};
@@ -17,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::rates::places::{Place, Places};
 use crate::rates::{self, Limits};
 use crate::refusal_pace::{RefusalPace, Turn};
-use crate::services::{self, Services};
+use crate::services::Services;
 use crate::status::Refusal;
 use crate::tls::Peer;
 use crate::traces::{self, Traces};
@@ -52,6 +53,17 @@ const TRANSFERS: [&str; 3] =
 /// What the paths of Ducat's own calls begin with.
 const OURS: &str = "/ducat.v1.";
 
+/// Of all places, one in so many is kept for calls that end by themselves: streams on which nothing is
+/// sent take the others at most.
+const KEPT_FOR_CALLS: usize = 64;
+
+/// Whether a call stays open for as long as its client likes.
+fn stays_open(path: &str) -> bool {
+    path == STREAM
+        || path == "/grpc.health.v1.Health/Watch"
+        || path.starts_with("/grpc.reflection.")
+}
+
 /// The call whose batches take memory one after the other.
 const STREAM: &str = "/ducat.v1.Ledger/StreamTransfers";
 
@@ -63,6 +75,9 @@ pub struct Gate {
     closed: Arc<AtomicBool>,
     handle: Handle,
     requests: Budget,
+    answers: Budget,
+    /// So many places are never taken by calls that may stay open without end.
+    kept_for_calls: usize,
     refusals: Arc<Refusals>,
     guard: Option<Arc<Guard>>,
     limits: Option<Arc<Limits>>,
@@ -86,9 +101,9 @@ struct Refusals {
 
 impl Gate {
     /// Lets so many calls in at a time, and transfers as long as the engine keeps up. Requests
-    /// take their memory from `requests`.
+    /// take their memory from `requests`, answers from `answers`.
     #[must_use]
-    pub fn new(calls_max: usize, handle: Handle, requests: Budget) -> Self {
+    pub fn new(calls_max: usize, handle: Handle, requests: Budget, answers: Budget) -> Self {
         let max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
         let headers = |refusal| Status::from(refusal).into_http::<Body>().headers().clone();
         let refusals = Refusals {
@@ -108,6 +123,8 @@ impl Gate {
             closed,
             handle,
             requests,
+            answers,
+            kept_for_calls: max / KEPT_FOR_CALLS,
             refusals,
             guard,
             limits,
@@ -174,7 +191,10 @@ impl Gate {
         if self.closed.load(Ordering::Relaxed) && request.uri().path().starts_with(OURS) {
             return Err((&self.refusals.draining, false));
         }
-        let Ok(place) = self.calls.clone().try_acquire_owned() else {
+        let full = stays_open(request.uri().path())
+            && self.calls.available_permits() <= self.kept_for_calls;
+        let place = self.calls.clone().try_acquire_owned().ok().filter(|_| !full);
+        let Some(place) = place else {
             self.handle.count_overloaded();
             return Err((&self.refusals.calls_full, true));
         };
@@ -192,14 +212,21 @@ impl Gate {
 impl Gate {
     /// Has the body take memory as it is read, for as long as what is returned is kept or the
     /// body lives.
-    fn meter(&self, request: http::Request<Incoming>) -> (http::Request<Body>, Option<Intake>) {
+    fn meter(
+        &self,
+        request: http::Request<Incoming>,
+        share: Option<Share>,
+        connection: &Arc<Unread>,
+    ) -> (http::Request<Body>, Option<Intake>) {
         let path = request.uri().path();
         if !path.starts_with(OURS) {
             return (request.map(Body::new), None);
         }
-        let intake = Intake::new(self.requests.clone());
+        let requests = share.map(|share| self.requests.within(share));
+        let intake = Intake::new(requests.unwrap_or_else(|| self.requests.clone()));
         let is_stream = path == STREAM;
-        let mut request = request.map(|body| intake.meter(body));
+        let coming = (!is_stream).then(|| connection.piece());
+        let mut request = request.map(|body| intake.meter(body, coming));
         if is_stream {
             request.extensions_mut().insert(intake);
             return (request, None);
@@ -244,19 +271,41 @@ pub struct Gated {
     connection: Arc<Unread>,
     peer: Option<Arc<Peer>>,
     address: Option<IpAddr>,
+    /// What calls from this address may take, where nobody is known by name.
+    of_address: Option<Shares>,
+}
+
+/// What one caller may take: of the memory of requests and of that of answers.
+#[derive(Clone)]
+struct Shares {
+    requests: Share,
+    answers: Share,
 }
 
 impl Gated {
     /// For a connection with these unread answers.
     #[must_use]
     pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
-        Self { gate, services, connection, peer: None, address: None }
+        Self { gate, services, connection, peer: None, address: None, of_address: None }
     }
 
     /// The same, for a connection from this address.
     #[must_use]
     pub fn from_address(self, address: Option<IpAddr>) -> Self {
-        Self { address, ..self }
+        let of_address = address.map(|at| self.shares(&format!("address {}", network(at))));
+        Self { address, of_address, ..self }
+    }
+
+    fn shares(&self, name: &str) -> Shares {
+        let Gate { requests, answers, .. } = &self.gate;
+        Shares { requests: requests.share(name), answers: answers.share(name) }
+    }
+
+    /// What whoever makes this call may take: by name, or else by address.
+    fn shares_of<B>(&self, request: &http::Request<B>) -> Option<Shares> {
+        let caller = request.extensions().get::<Caller>();
+        let named = caller.and_then(|caller| caller.grants().first());
+        named.map(|grant| self.shares(&grant.name)).or_else(|| self.of_address.clone())
     }
 
     /// The call as the audit trail knows it.
@@ -497,7 +546,9 @@ impl Gated {
                 return Box::pin(async move { Ok(refusing.await) });
             }
         };
-        let (mut request, intake) = self.gate.meter(request);
+        let shares = self.shares_of(&request);
+        let (reading, answering) = shares.map(|s| (s.requests, s.answers)).unzip();
+        let (mut request, intake) = self.gate.meter(request, reading, &self.connection);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
@@ -510,7 +561,7 @@ impl Gated {
         let connection = Arc::clone(&self.connection);
         let span = traced.as_ref().and_then(traces::Call::span);
         let call = Arc::new(Call { connection, _place: place, _own: own, span });
-        let answering = self.services.call(request);
+        let answering = budget::scope(answering, self.services.call(request));
         let Some(audited) = audited else {
             return in_trace(traced, finish(answering, deadline, intake, call));
         };
@@ -555,7 +606,7 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 
 /// The answer to a call that was let in, in time or not.
 async fn finish(
-    answering: services::Answering,
+    answering: impl Future<Output = Result<http::Response<Body>, Infallible>>,
     deadline: Option<Deadline>,
     intake: Option<Intake>,
     call: Arc<Call>,

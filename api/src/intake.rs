@@ -12,6 +12,8 @@
 
 use crate::budget::{Budget, Room};
 use crate::status::Refusal;
+use crate::unread::Piece;
+use http_body::Body as _;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use prost::bytes::Bytes;
@@ -53,10 +55,12 @@ impl Intake {
         request.extensions().get::<Self>().map(|intake| Self { wait, ..intake.clone() })
     }
 
-    /// The body, metered.
+    /// The body, metered. Until it is whole, `coming` is kept: a call whose rest does not come holds its
+    /// place and its memory no longer than an answer may lie unread. A stream has none.
     #[must_use]
-    pub fn meter(&self, inner: Incoming) -> Body {
-        Body::new(Metered { inner, intake: self.clone() })
+    pub fn meter(&self, inner: Incoming, coming: Option<Piece>) -> Body {
+        let coming = coming.filter(|_| !inner.is_end_stream());
+        Body::new(Metered { inner, intake: self.clone(), coming })
     }
 
     /// Before a stream's next message is read: gives back the room of those read before, and
@@ -91,6 +95,7 @@ impl Intake {
 struct Metered {
     inner: Incoming,
     intake: Intake,
+    coming: Option<Piece>,
 }
 
 impl http_body::Body for Metered {
@@ -103,6 +108,9 @@ impl http_body::Body for Metered {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         let frame = frame.map(|frame| frame.map_err(|error| Status::from_error(error.into())));
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.coming = None;
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(bytes) = frame.data_ref()
             && let Err(refused) = self.intake.take(bytes.len())

@@ -153,7 +153,7 @@ impl LedgerService {
 
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
-        let room = self.answers.room_within(bytes, wait).await;
+        let room = self.answers.of_this_call().room_within(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
     }
 
@@ -608,7 +608,7 @@ impl Ledger for LedgerService {
             requests,
             self.streams.clone(),
             self.draining.clone(),
-            self.answers.clone(),
+            self.answers.of_this_call(),
             metrics,
         );
         let rooms = answers.rooms();
@@ -801,7 +801,7 @@ impl Ledger for LedgerService {
             self.handle.clone(),
             self.streams.clone(),
             self.draining.clone(),
-            self.answers.clone(),
+            self.answers.of_this_call(),
             (deadline, caller),
         );
         let rooms = answers.rooms();

@@ -75,6 +75,9 @@ const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct ServerOptions {
     /// Most connections at a time; more wait in the listener's backlog. Default 1,024.
     pub connections_max: usize,
+    /// Most connections at a time from one address (of IPv6: from one network of 64 bits); more are
+    /// closed before anything is read of them. Default 512.
+    pub connections_per_address_max: usize,
     /// Most calls at a time on one connection; more wait at the client. Default 256.
     pub calls_per_connection_max: u32,
     /// Most calls at a time over all connections, open streams included; more are refused
@@ -127,6 +130,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             connections_max: 1024,
+            connections_per_address_max: 512,
             calls_per_connection_max: 256,
             calls_max: 8192,
             requests: Budget::new(REQUESTS_BYTES),
@@ -197,7 +201,7 @@ pub async fn serve(
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
     let places = options.guard.as_ref().map(|_| Places::new(options.calls_per_principal_max));
     let closed = Arc::<AtomicBool>::default();
-    let gate = Gate::new(options.calls_max, handle.clone(), requests.clone())
+    let gate = Gate::new(options.calls_max, handle.clone(), requests.clone(), answers.clone())
         .closed_by(Arc::clone(&closed))
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
@@ -279,7 +283,9 @@ pub async fn serve(
     if let Some(console) = &options.console {
         console.ready(Gated::new(gate.clone(), services.clone(), watch.connection()));
     }
-    let connections = Connections::new(listener, options.connections_max, watch.clone());
+    let crowded = options.metrics.as_ref().map(|metrics| metrics.connections_closed());
+    let connections = Connections::new(listener, options.connections_max, watch.clone())
+        .of_each_address(options.connections_per_address_max, crowded.unwrap_or_default());
     watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = serving::serve(connections, gate, services, &options, async move {

@@ -4,6 +4,7 @@
 //! shedding, a span, two boxes), used or not; for a call of one transfer they cost more than
 //! its decision. What is wanted of them is in the gate.
 
+use crate::connections::greeting::Greeting;
 use crate::connections::{Connection, Connections};
 use crate::gate::{Gate, Gated};
 use crate::metrics::Metrics;
@@ -68,7 +69,7 @@ pub(crate) async fn serve(
             });
             continue;
         }
-        let serving = graceful.watch(http.serve_connection(TokioIo::new(connection), calls));
+        let serving = graceful.watch(http.serve_connection(io(connection), calls));
         let open = options.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
             let _open = open;
@@ -99,10 +100,15 @@ async fn serve_encrypted(
         }
     };
     let calls = calls.of_peer(peer);
-    if let Err(error) = watcher.watch(http.serve_connection(TokioIo::new(stream), calls)).await {
+    if let Err(error) = watcher.watch(http.serve_connection(io(stream), calls)).await {
         tracing::debug!(%error, "a connection has ended");
     }
     Ok(())
+}
+
+/// What HTTP/2 is spoken over: whoever does not begin to is not waited for.
+fn io<S>(stream: S) -> TokioIo<Greeting<S>> {
+    TokioIo::new(Greeting::new(stream))
 }
 
 fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {

@@ -1,5 +1,5 @@
-//! Answers that lie unread: how old the oldest of each connection is, and the end of a
-//! connection that lets one lie too long.
+//! Answers that lie unread, and requests of which the rest does not come: how old the oldest of each
+//! connection is, and the end of a connection that lets one lie too long.
 //!
 //! HTTP/2 lets a client ask and never take the answer, and what waits for its window cannot
 //! be ended one call at a time from here, so its connection is cut. Ages are counted in
@@ -67,7 +67,7 @@ impl Watch {
         all.retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
             if connection.is_behind(now) {
-                tracing::warn!("a connection is cut: it left an answer unread for too long");
+                tracing::warn!("a connection is cut: it left an answer unread, or a request unfinished, for too long");
                 connection.cut();
                 return false;
             }
@@ -76,7 +76,7 @@ impl Watch {
     }
 }
 
-/// One connection's unread answers.
+/// One connection's unread answers, and requests that are not whole.
 #[derive(Debug)]
 pub struct Unread {
     now: Arc<AtomicU64>,
@@ -86,7 +86,7 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Counts a piece of an answer until what is returned is dropped.
+    /// Counts a piece of an answer, or a request that is still to come, until what is returned is dropped.
     #[must_use]
     pub fn piece(self: &Arc<Self>) -> Piece {
         let age = self.now.load(Ordering::Relaxed) as usize % AGES;
@@ -126,7 +126,7 @@ impl Unread {
     }
 }
 
-/// A piece of an answer, handed to the connection and not yet sent.
+/// A piece of an answer, handed to the connection and not yet sent; or a request that is not whole.
 #[derive(Debug)]
 pub struct Piece {
     connection: Arc<Unread>,

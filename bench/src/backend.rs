@@ -71,6 +71,16 @@ impl Backend {
         }
     }
 
+    /// The server's address and what its clients show to it, then the same for who attacks it; `None`
+    /// for an engine in this process.
+    pub fn addresses(&self) -> Option<(&Address, &Address)> {
+        match &self.kind {
+            Kind::Child(child) => Some((&child.address, &child.intruders)),
+            Kind::Remote { to, .. } => Some((to, to)),
+            Kind::InProcess(_) => None,
+        }
+    }
+
     /// The way of the load. A deadline is for calls; streams and the handle have none.
     pub fn connector(&self, arguments: &RunArgs, deadline: Option<Duration>) -> Connector {
         let to = match &self.kind {
@@ -88,12 +98,16 @@ impl Backend {
 
     /// The ledger's process now; empty where it cannot be seen.
     pub fn usage(&self) -> Usage {
-        let pid = match &self.kind {
+        self.pid().map(Usage::of).unwrap_or_default()
+    }
+
+    /// The ledger's process, where it is on this machine and known.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.kind {
             Kind::Child(child) => Some(child.pid()),
             Kind::Remote { pid, .. } => *pid,
             Kind::InProcess(_) => Some(std::process::id()),
-        };
-        pid.map(Usage::of).unwrap_or_default()
+        }
     }
 
     /// Whether this run alone writes to the ledger.
@@ -149,6 +163,7 @@ pub fn child_options(own: &ServerArgs, directory: &Path) -> ChildOptions {
         data: directory.join("data"),
         durability: own.durability,
         profile: own.profile,
+        intruded: own.intruded,
         encrypt: own.encrypt || own.profile == Profile::Production,
         arguments: own.serve_arguments.clone(),
     }

@@ -21,7 +21,8 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(name: &str, held: Option<bool>, detail: String) -> Self {
+    /// What was checked, and how it ended.
+    pub fn new(name: &str, held: Option<bool>, detail: String) -> Self {
         Self { name: name.into(), held, detail }
     }
 }

@@ -53,6 +53,8 @@ pub struct ChildOptions {
     pub durability: Durability,
     /// What is asked of its settings.
     pub profile: Profile,
+    /// Whether somebody in it will attack it: then production knows a second principal.
+    pub intruded: bool,
     /// Whether it encrypts its data, under a master key of its own beside them.
     pub encrypt: bool,
     /// More arguments for `ducat serve`.
@@ -64,6 +66,8 @@ pub struct ServerChild {
     child: Child,
     /// Where it is, and what it is shown.
     pub address: Address,
+    /// The same for who attacks it.
+    pub intruders: Address,
     /// From starting the process until it answered.
     pub started_in: Duration,
 }
@@ -87,7 +91,8 @@ impl ServerChild {
         let production = match options.profile {
             Profile::Development => None,
             Profile::Production => {
-                Some(Production::prepare(&binary, options.data.with_extension("keys"))?)
+                let keys = options.data.with_extension("keys");
+                Some(Production::prepare(&binary, keys, options.intruded)?)
             }
         };
         let begun = Instant::now();
@@ -105,8 +110,8 @@ impl ServerChild {
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
-        let address = Address::default();
-        let mut server = Self { child, address, started_in: Duration::ZERO };
+        let (address, intruders) = (Address::default(), Address::default());
+        let mut server = Self { child, address, intruders, started_in: Duration::ZERO };
         server.wait_until_it_answers(begun, &ready, &log, production.as_ref()).await?;
         server.started_in = begun.elapsed();
         Ok(server)
@@ -126,10 +131,11 @@ impl ServerChild {
                 bail!("`ducat serve` ended ({status}) before it answered. It said:\n{said}");
             }
             if let Ok(address) = fs::read_to_string(ready) {
-                self.address = match production {
-                    Some(production) => production.address(address.trim()),
-                    None => Address::plain(&format!("http://{}", address.trim())),
-                };
+                let address = address.trim();
+                let plain = || Address::plain(&format!("http://{address}"));
+                self.address = production.map_or_else(plain, |made| made.address(address));
+                self.intruders =
+                    production.map_or_else(plain, |made| made.intruders_address(address));
             }
             if !self.address.url.is_empty()
                 && let Ok(ledger) = Ledger::connect(&self.address).await
@@ -259,6 +265,7 @@ mod tests {
             data: data.join("data"),
             durability: Durability::None,
             profile: Profile::Development,
+            intruded: false,
             encrypt: false,
             arguments: vec!["--partitions=2".into()],
         }

@@ -88,6 +88,13 @@ pub enum Command {
     /// Unary calls to an empty handler of tonic: what this machine does without Ducat, to hold the
     /// mode `unary` against.
     Floor(FloorArgs),
+    /// What its clients wait while others attack its port.
+    ///
+    /// Puts a steady load on a server, alone and then beside each attack, and reports latency, errors and
+    /// memory. Exit code 0: every answer came, and memory stayed under its bound; 1: could not run;
+    /// 2: wrong arguments; 3: an answer was lost, memory was over its bound, the server died, or, with
+    /// --judge, a 99th percentile more than doubled.
+    Hostile(Box<crate::hostile::HostileArgs>),
     /// Every figure Ducat is held to, beside what it is held to: the table of the README.
     ///
     /// Exit code 0: all measured, whether fast enough or not; 1: a row could not run;
@@ -162,6 +169,9 @@ pub struct ServerArgs {
     /// certificates, asks for a token with every call, keeps the audit trail and encrypts its data.
     #[arg(long, value_enum, default_value_t = Profile::Development)]
     pub profile: Profile,
+    /// Whether it will be attacked by somebody it knows; asked for by `hostile`.
+    #[arg(skip)]
+    pub intruded: bool,
     /// Encrypt what our own server writes, under a master key made for the run.
     #[arg(long)]
     pub encrypt: bool,

@@ -8,6 +8,7 @@
 //!         ├──▶ check    conservation, counters, balances; history against the journal
 //!         └──▶ report ▸ table, html, compare
 //! floor ─▶ the same calls to an empty handler
+//! hostile ─▶ session's load, alone and beside attacks on the port
 //! peer ─▶ the same load on PostgreSQL          race ─▶ run, footprint, peer, row by row
 //! ```
 
@@ -28,6 +29,7 @@ mod footprint;
 mod generator;
 mod h2_calls;
 mod history;
+mod hostile;
 mod html;
 mod html_charts;
 mod inprocess;
@@ -65,6 +67,8 @@ mod zipf;
 
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod ledger_workload_tests;
 #[cfg(test)]
@@ -117,6 +121,7 @@ fn execute(cli: Cli) -> anyhow::Result<bool> {
             Ok(report.held())
         }
         Command::Snapshots(arguments) => runtime.block_on(snapshots::snapshots(&arguments)),
+        Command::Hostile(arguments) => runtime.block_on(hostile::hostile(&arguments)),
         Command::Overload(arguments) => runtime.block_on(overload::overload(&arguments)),
         Command::Compare { a, b, html } => {
             let (a, b) = (report::Report::read(&a)?, report::Report::read(&b)?);

@@ -37,6 +37,12 @@ pub fn memory_available() -> u64 {
     keyed(&told, "MemAvailable:").unwrap_or(0) * 1024
 }
 
+/// CPU seconds of the calling thread since it started, user and system.
+pub fn thread_cpu_s() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/thread-self/stat").ok()?;
+    cpu_ticks(&stat).map(|ticks| ticks as f64 / ticks_per_second())
+}
+
 fn ticks_per_second() -> f64 {
     // SAFETY: sysconf only reads a constant of the system.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
@@ -86,5 +92,6 @@ mod tests {
     fn this_process_has_figures() {
         let usage = Usage::of(std::process::id());
         assert!(usage.cpu_s.is_some() && usage.resident_bytes.is_some_and(|b| b > 1 << 16));
+        assert!(thread_cpu_s().is_some_and(|own| own <= usage.cpu_s.unwrap_or(0.0) + 1.0));
     }
 }

@@ -26,31 +26,51 @@ const NAME: &str = "spiffe://bench/harness";
 /// Who issues its token.
 const ISSUER: &str = "https://bench.example";
 
-/// The files of a server in production, and of its one client.
+/// Who attacks, of those who have a certificate and a token: see [`crate::hostile`].
+const INTRUDER: &str = "spiffe://bench/intruder";
+
+/// What the intruder may do, so that its messages are read and not refused for who sends them.
+const INTRUDERS_ROLES: [&str; 2] = ["gateway", "reader"];
+
+/// The files of a server in production, and of its clients.
 #[derive(Clone, Debug)]
 pub struct Production {
     directory: PathBuf,
+    intruded: bool,
 }
 
 impl Production {
-    /// Makes certificates, a key, a token and the configuration in a new directory.
-    pub fn prepare(binary: &Path, directory: PathBuf) -> anyhow::Result<Self> {
+    /// Makes certificates, a key, tokens and the configuration in a new directory; with `intruded`
+    /// a second principal as well, whose reads of accounts are limited to a few a second.
+    pub fn prepare(binary: &Path, directory: PathBuf, intruded: bool) -> anyhow::Result<Self> {
         fs::create_dir_all(&directory).context("make a place for keys")?;
-        let made = Self { directory };
+        let made = Self { directory, intruded };
         let path = |name: &str| made.path(name).display().to_string();
         let certs = path("certs");
-        run(binary, &["certs", "dev", "--dir", &certs, "--client", NAME])?;
+        let mut dev = vec!["certs", "dev", "--dir", &certs, "--client", NAME];
+        if intruded {
+            dev.extend(["--client", INTRUDER]);
+        }
+        run(binary, &dev)?;
         let public = run(binary, &["key", "generate", "--key", &path("tokens.key")])?;
         fs::write(made.path("tokens.pub"), public).context("keep the public key")?;
-        let key = path("tokens.key");
-        let mut issue = vec!["token", "issue", "--key", &key, "--issuer", ISSUER, "--subject"];
-        issue.extend([NAME, "--accounts", "*", "--lifetime-s", "3600"]);
-        for role in ROLES {
-            issue.extend(["--role", role]);
+        made.issue(binary, NAME, &ROLES, "token")?;
+        if intruded {
+            made.issue(binary, INTRUDER, &INTRUDERS_ROLES, "intruder.token")?;
         }
-        fs::write(made.path("token"), run(binary, &issue)?).context("keep the token")?;
         fs::write(made.configuration(), made.settings()).context("write the configuration")?;
         Ok(made)
+    }
+
+    /// Has a token made, and keeps it.
+    fn issue(&self, binary: &Path, name: &str, roles: &[&str], file: &str) -> anyhow::Result<()> {
+        let key = self.path("tokens.key").display().to_string();
+        let mut issue = vec!["token", "issue", "--key", &key, "--issuer", ISSUER, "--subject"];
+        issue.extend([name, "--accounts", "*", "--lifetime-s", "3600"]);
+        for role in roles {
+            issue.extend(["--role", role]);
+        }
+        fs::write(self.path(file), run(binary, &issue)?).context("keep the token")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -64,28 +84,47 @@ impl Production {
 
     fn settings(&self) -> String {
         let path = |name: &str| format!("{:?}", self.path(name).display().to_string());
-        let roles: Vec<_> = ROLES.iter().map(|role| format!("{role:?}")).collect();
+        let principal = |name: &str, roles: &[&str]| {
+            let roles: Vec<_> = roles.iter().map(|role| format!("{role:?}")).collect();
+            let roles = roles.join(", ");
+            format!("[[principals]]\nname = {name:?}\nroles = [{roles}]\naccounts = [\"*\"]\n")
+        };
+        let mut principals = principal(NAME, &ROLES);
+        if self.intruded {
+            principals += &principal(INTRUDER, &INTRUDERS_ROLES);
+            principals += &format!(
+                "[[rates]]\nprincipal = {INTRUDER:?}\nmethods = [\"ducat.v1.Ledger/GetAccounts\"]\n\
+                 per_second = 10\nburst = 10\n"
+            );
+        }
         format!(
             "[server]\nprofile = \"production\"\n\
              [tls]\ncertificate_file = {}\nkey_file = {}\nclient_ca_file = {}\n\
              [tokens]\nkeys_file = {}\nissuer = {ISSUER:?}\n\
-             [metrics]\nlisten = \"127.0.0.1:0\"\n\
-             [[principals]]\nname = {NAME:?}\nroles = [{}]\naccounts = [\"*\"]\n",
+             [metrics]\nlisten = \"127.0.0.1:0\"\n{principals}",
             path("certs/server.pem"),
             path("certs/server.key"),
             path("certs/ca.pem"),
-            path("tokens.pub"),
-            roles.join(", ")
+            path("tokens.pub")
         )
     }
 
     /// The server that listens at `address`, and what it is shown.
     pub fn address(&self, address: &str) -> Address {
+        self.shown(address, "harness", "token")
+    }
+
+    /// The same for who attacks.
+    pub fn intruders_address(&self, address: &str) -> Address {
+        self.shown(address, "intruder", "intruder.token")
+    }
+
+    fn shown(&self, address: &str, name: &str, token: &str) -> Address {
         let credentials = Credentials {
             ca: Some(self.path("certs/ca.pem")),
-            certificate: Some(self.path("certs/harness.pem")),
-            key: Some(self.path("certs/harness.key")),
-            token: Some(self.path("token")),
+            certificate: Some(self.path(&format!("certs/{name}.pem"))),
+            key: Some(self.path(&format!("certs/{name}.key"))),
+            token: Some(self.path(token)),
         };
         Address { url: format!("https://{address}"), credentials }
     }

@@ -182,7 +182,8 @@ pub async fn show_progress(what: &'static str, running: &Running, end: Instant) 
     bar.finish_and_clear();
 }
 
-fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
+/// What was asked for, for a reader.
+pub fn setup(arguments: &RunArgs, session: &Session, counted_s: f64) -> Setup {
     let codec = match arguments.mode {
         Mode::InProcess => "no".to_owned(),
         Mode::Client => "full".to_owned(),

@@ -129,6 +129,13 @@ impl Session {
         arguments: &RunArgs,
         phase: &Phase,
     ) -> anyhow::Result<(Running, Begun)> {
+        let running = self.start(arguments, phase).await?;
+        let begun = Begun(Snapshot::take(&self.backend).await?);
+        Ok((running, begun))
+    }
+
+    /// The same without asking the ledger for anything.
+    pub async fn start(&self, arguments: &RunArgs, phase: &Phase) -> anyhow::Result<Running> {
         let (warmup, duration) = (phase.warmup, phase.duration);
         let plan = Plan {
             connector: self.backend.connector(arguments, phase.deadline),
@@ -146,8 +153,7 @@ impl Session {
         };
         let running = Running::start(&plan).await?;
         show_progress("warming up", &running, running.window.from).await;
-        let begun = Begun(Snapshot::take(&self.backend).await?);
-        Ok((running, begun))
+        Ok(running)
     }
 
     /// Waits for a load's last answers and adds it to what was done to the ledger.
@@ -160,6 +166,14 @@ impl Session {
         let ended_early = Instant::now() < running.window.to;
         let window = running.window;
         let end = Snapshot::take(&self.backend).await?;
+        let tally = self.finish(running).await?;
+        let counted = if ended_early { tally.last - window.from } else { duration };
+        let counted_s = counted.as_secs_f64().max(1e-6);
+        Ok(Measured { tally, counted_s, begin: begun.0, end })
+    }
+
+    /// The same without asking the ledger for anything.
+    pub async fn finish(&mut self, running: Running) -> anyhow::Result<Tally> {
         let tally = running.finish().await?;
         self.whole.add(&tally.whole);
         if let (Some(sums), Some(gains)) = (&mut self.gains, &tally.gains) {
@@ -170,17 +184,20 @@ impl Session {
         if let (Some(sum), Some(answers)) = (&mut self.answers, &tally.answers) {
             sum.merge(answers);
         }
-        let counted = if ended_early { tally.last - window.from } else { duration };
-        let counted_s = counted.as_secs_f64().max(1e-6);
-        Ok(Measured { tally, counted_s, begin: begun.0, end })
+        Ok(tally)
     }
 
     /// Asks the ledger what it is and whether it agrees with its answers.
     pub async fn examine(&self) -> anyhow::Result<(Server, Vec<Check>)> {
+        self.examine_beside(!self.backend.is_ours_alone()).await
+    }
+
+    /// The same; with `others` who write too, its counters say nothing.
+    pub async fn examine_beside(&self, others: bool) -> anyhow::Result<(Server, Vec<Check>)> {
         let ledger = self.backend.ledger();
         let after = ledger.status(true).await?;
         let mut checks = vec![check::conservation(&after)];
-        if self.backend.is_ours_alone() {
+        if !others {
             checks.push(check::counters(&self.before, &after, &self.whole));
         }
         if let Some(gains) = &self.gains {

@@ -62,6 +62,9 @@ impl Collector for Scrape {
             None,
             metrics.connections.load(Ordering::Relaxed),
         )?;
+        let closed = metrics.connections_closed.load(Ordering::Relaxed);
+        let help = "Connections closed because their address had as many as it may";
+        to.counter("connections_closed", help, closed)?;
         let failed = metrics.handshakes_failed.load(Ordering::Relaxed);
         to.counter("tls_handshakes_failed", "TLS handshakes that failed", failed)?;
         if let (Some(sources), Some(status)) = (metrics.sources.get(), &self.status) {

@@ -126,6 +126,7 @@ pub struct Metrics {
     batched: AtomicU64,
     connections: AtomicU64,
     handshakes_failed: AtomicU64,
+    connections_closed: Arc<AtomicU64>,
     hot: hot::Hot,
     sources: OnceLock<Sources>,
 }
@@ -142,6 +143,7 @@ impl Metrics {
             batched: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            connections_closed: Arc::default(),
             hot: hot::Hot::default(),
             sources: OnceLock::new(),
         })
@@ -227,6 +229,11 @@ impl Metrics {
     pub(crate) fn connection(self: &Arc<Self>) -> OpenConnection {
         self.connections.fetch_add(1, Ordering::Relaxed);
         OpenConnection(Arc::clone(self))
+    }
+
+    /// Where connections are counted that were closed because their address had too many.
+    pub(crate) fn connections_closed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.connections_closed)
     }
 
     /// Counts a TLS handshake that failed.

@@ -142,6 +142,11 @@ pub struct ServeArgs {
     #[arg(long, env = "DUCAT_CONNECTIONS_MAX", default_value_t = 1024,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
     connections_max: u32,
+    /// Most connections at a time from one address; more are closed before anything is read of them.
+    /// Where all clients come through one balancer, as many as --connections-max.
+    #[arg(long, env = "DUCAT_CONNECTIONS_PER_ADDRESS_MAX", default_value_t = 512,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
+    connections_per_address_max: u32,
     /// Most batches of one stream that are admitted and not yet answered.
     #[arg(long, env = "DUCAT_STREAM_WINDOW", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "BATCHES")]

@@ -80,6 +80,7 @@ pub const SETTINGS: &[Setting] = &[
     of("limits", "calls_max", "calls_max"),
     of("limits", "calls_per_principal_max", "calls_per_principal_max"),
     of("limits", "connections_max", "connections_max"),
+    of("limits", "connections_per_address_max", "connections_per_address_max"),
     of("limits", "subscribers_max", "subscribers_max"),
     of("limits", "requests_mib", "requests_mib"),
     of("limits", "answers_mib", "answers_mib"),

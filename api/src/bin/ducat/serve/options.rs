@@ -36,6 +36,7 @@ fn mebibytes(count: u32) -> Budget {
 pub(super) fn server_options(args: &ServeArgs) -> ServerOptions {
     ServerOptions {
         connections_max: args.connections_max as usize,
+        connections_per_address_max: args.connections_per_address_max as usize,
         calls_max: args.calls_max as usize,
         calls_per_principal_max: args.calls_per_principal_max as usize,
         requests: mebibytes(args.requests_mib),
