@@ -286,12 +286,14 @@ impl Call {
         self.seed.is_about(|| shortened(format!("{what} {}", masks.name(name)), WORD_BYTES_MAX));
     }
 
-    /// Journals that the call was made, durably, before what it answers with may leave. It is told of once.
+    /// Journals that the call was made, and about what, durably, before what it answers with may leave. It is
+    /// told of once.
     ///
     /// # Errors
     /// [`RequestError`]; then it is not told of yet.
-    pub async fn tell_first(&self, handle: &Handle) -> Result<(), RequestError> {
-        handle.audit(vec![self.seed.event(AuditKind::Command)]).await?;
+    pub async fn tell_first(&self, handle: &Handle, entity: String) -> Result<(), RequestError> {
+        let event = AuditEvent { entity, ..self.seed.event(AuditKind::Command) };
+        handle.audit(vec![event]).await?;
         self.seed.was_told();
         Ok(())
     }

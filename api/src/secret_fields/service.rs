@@ -126,10 +126,9 @@ impl LedgerService {
         let none = super::Metadata::new();
         let details = shown.details.as_deref();
         let metadata = details.map_or(&none, |details| &details.profile.metadata);
-        let revealed = secrets.reveal(id, &asked.key, metadata);
-        let mut text = revealed.inspect_err(|_| audit.is_about(|| format!("account {id}")))?;
-        audit.is_about(|| format!("account {id} field {}", asked.key));
-        if let Err(error) = audit.tell_first(self.handle()).await {
+        let mut text = secrets.reveal(id, &asked.key, metadata)?;
+        let what = format!("account {id} field {}", asked.key);
+        if let Err(error) = audit.tell_first(self.handle(), what).await {
             text.zeroize();
             return Err(status::request(error));
         }
