@@ -669,6 +669,9 @@ async fn secret_fields_are_in_no_file_whatever_the_disk_is() {
     assert!(printed.contains("pan = 'enc:"), "{printed}");
     assert!(world.found_in(printed.as_bytes()).is_disjoint(&secret.into()), "{printed}");
     world.offline(&["verify"]);
+    // The same look finds what is not secret.
+    let found = world.found_below(&world.path("server"));
+    assert!(found.contains("card") && found.is_disjoint(&secret.into()), "{found:?}");
     world.offline(&["archive", "run", "--keep-mib", "0", "--snapshots", "1"]);
     trail_offline(&world);
     let made = world.path("made");
@@ -677,7 +680,8 @@ async fn secret_fields_are_in_no_file_whatever_the_disk_is() {
     for place in ["server", "backup", "cwd", "made"] {
         let found = world.found_below(&world.path(place));
         assert!(found.is_disjoint(&secret.into()), "{place}: {found:?}");
-        assert!(found.contains("card") || !matches!(place, "server" | "made"), "it would be found");
+        // In the archive and in a backup events are compressed.
+        assert!(found.contains("card") || place != "made", "it would be found");
     }
     world.finds_nothing("the log", &log_of(&world));
 }
