@@ -418,11 +418,8 @@ fn the_program_wants_keys_and_takes_new_ones_over() {
     let named = format!("2 secret fields under key {}", first.trim());
     assert!(says.contains(&named), "{says}");
     let printed = stdout(&ducat(&["config", "print", "--config", text(&config)]));
-    assert!(
-        printed.contains("fields = [\"card=card\", \"passport=nothing\"]   # the file")
-            || printed.contains("fields = [\"card=card\", \"passport\"]   # the file"),
-        "{printed}"
-    );
+    let line = "fields = [\"card=card\", \"passport\"]   # the file";
+    assert!(printed.lines().any(|found| found == line), "{printed}");
     let inside = dir.path().join("server/ledger/fields.key");
     write("[\"card=card\"]", text(&inside));
     let output =
