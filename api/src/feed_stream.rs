@@ -13,11 +13,13 @@
 use crate::budget::{Budget, Room};
 use crate::convert::events;
 use crate::identity::Caller;
+use crate::secret_fields::SecretFields;
 use crate::status::{self, Refusal};
 use crate::stream::{AnswerStream, Draining, StreamOptions};
 use crate::wire::Encoded;
 use ducat_actors::feed::{Feed, FeedBatch};
 use ducat_actors::handle::Handle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
@@ -39,10 +41,11 @@ pub(crate) fn start(
     draining: Draining,
     budget: Budget,
     (deadline, caller): (Option<Instant>, Caller),
+    secrets: Option<Arc<SecretFields>>,
 ) -> AnswerStream {
     let (outbox, answers) = mpsc::channel(OUTBOX);
     let (end, ended_with) = oneshot::channel();
-    let publisher = Publisher { feed, handle, options, budget, outbox, caller };
+    let publisher = Publisher { feed, handle, options, budget, outbox, caller, secrets };
     tokio::spawn(async move {
         let status = publisher.run(draining, deadline).await;
         // Fails when the client is gone, which needs to know nothing any more.
@@ -58,6 +61,7 @@ struct Publisher {
     budget: Budget,
     outbox: mpsc::Sender<(Encoded, Vec<Room>)>,
     caller: Caller,
+    secrets: Option<Arc<SecretFields>>,
 }
 
 impl Publisher {
@@ -113,7 +117,7 @@ impl Publisher {
         let wait = self.options.room_timeout;
         let room = self.budget.room_within(bytes, wait).await;
         let mut room = room.ok_or_else(|| Status::from(Refusal::no_answer_room(wait)))?;
-        let message = events::answer(batch, &self.handle.currencies());
+        let message = events::answer(batch, &self.handle.currencies(), self.secrets.as_deref());
         let answer = Encoded::of(&message);
         room.keep(2 * answer.as_bytes().len());
         Ok((answer, room))

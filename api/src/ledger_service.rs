@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::proto;
 use crate::rates::{self, Limits};
 use crate::receipt::RECEIPT_BYTES_MAX;
+use crate::secret_fields::SecretFields;
 use crate::servers::ledger_server::Ledger;
 use crate::status::{self, Refusal};
 use crate::stream::{self, AnswerStream, Draining, StreamOptions};
@@ -53,6 +54,7 @@ pub struct LedgerService {
     guarded: bool,
     limits: Option<Arc<Limits>>,
     metrics: Option<Arc<Metrics>>,
+    secrets: Option<Arc<SecretFields>>,
 }
 
 impl LedgerService {
@@ -65,7 +67,8 @@ impl LedgerService {
         draining: Draining,
         answers: Budget,
     ) -> Self {
-        Self { handle, streams, draining, answers, guarded: false, limits: None, metrics: None }
+        let (limits, metrics, secrets) = (None, None, None);
+        Self { handle, streams, draining, answers, guarded: false, limits, metrics, secrets }
     }
 
     /// The same, behind a guard that says of every call who makes it.
@@ -84,6 +87,21 @@ impl LedgerService {
     #[must_use]
     pub fn measured_by(self, metrics: Option<Arc<Metrics>>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// The same, with fields whose values are secret.
+    #[must_use]
+    pub fn keeping_secret(self, secrets: Option<Arc<SecretFields>>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    pub(crate) const fn secrets(&self) -> Option<&Arc<SecretFields>> {
+        self.secrets.as_ref()
+    }
+
+    /// A writer of answers, which shows what is secret masked.
+    fn writer<'a>(&'a self, currencies: &'a Currencies) -> accounts::Writer<'a> {
+        accounts::Writer::new(currencies).masking(self.secrets.as_deref())
     }
 
     pub(crate) fn count(&self, outcomes: &[Outcome]) {
@@ -188,7 +206,7 @@ impl LedgerService {
         shown: Result<AccountShown, AccountRejection>,
     ) -> Result<proto::Account, Status> {
         let shown = shown.map_err(|rejection| status::account(id, rejection))?;
-        Ok(accounts::Writer::new(&self.handle.currencies()).shown(&shown))
+        Ok(self.writer(&self.handle.currencies()).shown(&shown))
     }
 }
 
@@ -294,23 +312,26 @@ impl Ledger for LedgerService {
         request: Request<proto::CreateAccountsRequest>,
     ) -> Result<Response<proto::CreateAccountsResponse>, Status> {
         let (caller, standing) = (self.caller(&request)?, Standing::of(&request));
-        let request = request.into_inner();
-        let openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
+        let mut request = request.into_inner();
+        let mut openings = accounts::openings(&request.accounts, &self.handle.currencies())?;
         for opening in &openings {
             checks::opening(&caller, opening.spec.id, &opening.profile.owner)?;
         }
+        self.seal_openings(standing.as_ref(), &mut request.accounts, &mut openings)?;
         if !request.dry_run {
             let bytes = || request.encode_to_vec();
             danger::openings(&self.handle, standing.as_ref(), &openings, bytes)?;
         }
         let room = self.room(openings.len() * item::ACCOUNT_RESULT).await?;
         let specs: Vec<AccountSpec> = openings.iter().map(|opening| opening.spec).collect();
-        let (outcomes, dry_run_lsn) = if request.dry_run {
-            let judged = self.handle.dry_run_openings(openings).await.map_err(status::request)?;
+        let secret = self.with_secrets(&openings);
+        let (mut outcomes, dry_run_lsn) = if request.dry_run {
+            let judged = self.handle.dry_run_openings(&openings).await.map_err(status::request)?;
             (judged.what, judged.as_of.0)
         } else {
             (self.handle.open_accounts(openings).await.map_err(status::request)?, 0)
         };
+        self.recognise_repeats(&secret, &mut outcomes).await?;
         let results = specs.iter().zip(outcomes).map(|(spec, outcome)| {
             accounts::result(spec, outcome)
                 .ok_or_else(|| status::internal("an account was refused after it was checked"))
@@ -332,7 +353,7 @@ impl Ledger for LedgerService {
         let base = at.accounts.len() * item::ACCOUNT;
         let room = self.with_texts(room, base, at.accounts.iter().flatten()).await?;
         let currencies = self.handle.currencies();
-        let mut writer = accounts::Writer::new(&currencies);
+        let mut writer = self.writer(&currencies);
         let mut answer = proto::GetAccountsResponse { lsn: at.lsn.0, ..Default::default() };
         for (id, shown) in asked.into_iter().zip(&at.accounts) {
             match shown {
@@ -352,6 +373,9 @@ impl Ledger for LedgerService {
         let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
         let currencies = self.handle.currencies();
         let filter = profiles::filter(request.filter, &currencies)?;
+        if let Some(secrets) = &self.secrets {
+            secrets.check_filter(&filter.metadata)?;
+        }
         match filter.owner.as_deref() {
             Some(owner) => checks::owner(&caller, owner)?,
             None => checks::whole(&caller, "a list of all accounts, without an owner,")?,
@@ -363,7 +387,7 @@ impl Ledger for LedgerService {
         let base = size * item::ACCOUNT;
         let room = self.with_texts(room, base, page.accounts.iter()).await?;
         let currencies = self.handle.currencies();
-        let mut writer = accounts::Writer::new(&currencies);
+        let mut writer = self.writer(&currencies);
         let answer = proto::ListAccountsResponse {
             accounts: page.accounts.iter().map(|shown| writer.shown(shown)).collect(),
             next_cursor: page.next.map(|n| cursor::accounts(&filter, n)).unwrap_or_default(),
@@ -406,7 +430,8 @@ impl Ledger for LedgerService {
             }
         }
         let dry_run = request.dry_run;
-        let change = profiles::change(request)?;
+        let mut change = profiles::change(request)?;
+        self.seal_change(id, &mut change).await?;
         let (shown, dry_run_lsn) = if dry_run {
             tried(self.handle.dry_run_profile(id, change).await)?
         } else {
@@ -508,7 +533,16 @@ impl Ledger for LedgerService {
         let page = page.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
         let next = page.next.map(|lsn| cursor::history(id, lsn)).unwrap_or_default();
         let currencies = self.handle.currencies();
-        Ok(answered(accounts::Writer::new(&currencies).history(page, next), room))
+        Ok(answered(self.writer(&currencies).history(id, page, next), room))
+    }
+
+    async fn reveal_metadata(
+        &self,
+        request: Request<proto::RevealMetadataRequest>,
+    ) -> Result<Response<proto::RevealMetadataResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let audit = request.extensions().get::<crate::audit::Call>().cloned();
+        self.reveal(&caller, audit, request.get_ref()).await.map(Response::new)
     }
 
     async fn transfer(
@@ -803,6 +837,7 @@ impl Ledger for LedgerService {
             self.draining.clone(),
             self.answers.of_this_call(),
             (deadline, caller),
+            self.secrets.clone(),
         );
         let rooms = answers.rooms();
         let mut response = Response::new(answers);

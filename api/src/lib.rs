@@ -39,6 +39,7 @@ pub mod rates;
 pub mod receipt;
 mod refusal_pace;
 mod reversal_service;
+pub mod secret_fields;
 pub mod server;
 mod services;
 mod serving;

@@ -27,6 +27,7 @@ use crate::outside::Breaker;
 use crate::proto;
 use crate::rates::Limits;
 use crate::rates::places::Places;
+use crate::secret_fields::SecretFields;
 use crate::servers::approvals_server::ApprovalsServer;
 use crate::servers::audit_server::AuditServer;
 use crate::servers::ledger_server::LedgerServer;
@@ -122,6 +123,8 @@ pub struct ServerOptions {
     pub traces: Option<Arc<Traces>>,
     /// The breakers before what is called outside, for status and metrics. Default: none.
     pub breakers: Vec<Arc<Breaker>>,
+    /// Metadata whose values are sealed, and shown masked. Default `None`: no field is secret.
+    pub secrets: Option<Arc<SecretFields>>,
     /// Time between two verifications of all balances. Default `None`: only when asked for.
     pub verify_every: Option<Duration>,
 }
@@ -149,6 +152,7 @@ impl Default for ServerOptions {
             console: None,
             traces: None,
             breakers: Vec::new(),
+            secrets: None,
             verify_every: None,
         }
     }
@@ -195,6 +199,7 @@ pub async fn serve(
     let ledger = LedgerService::new(handle.clone(), streams, draining.clone(), answers);
     let ledger = ledger.guarded(guarded).limited_by(options.limits.clone());
     let ledger = ledger.measured_by(options.metrics.clone());
+    let ledger = ledger.keeping_secret(options.secrets.clone());
     let ledger = LedgerServer::new(ledger)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);

@@ -126,6 +126,13 @@ impl ledger_server::Ledger for Fake {
         Ok(Response::new(proto::GetAccountsResponse { accounts, ..Default::default() }))
     }
 
+    async fn reveal_metadata(
+        &self,
+        _: Request<proto::RevealMetadataRequest>,
+    ) -> Answer<proto::RevealMetadataResponse> {
+        Err(Status::unimplemented("fake"))
+    }
+
     async fn list_accounts(
         &self,
         _: Request<proto::ListAccountsRequest>,

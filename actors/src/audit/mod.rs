@@ -92,6 +92,11 @@ impl Seed {
         self.told.load(Ordering::Acquire)
     }
 
+    /// An event that tells of it is in the journal.
+    pub fn was_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
     /// An event of this kind that tells of it, as of now.
     #[must_use]
     pub fn event(&self, kind: AuditKind) -> AuditEvent {

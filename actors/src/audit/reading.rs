@@ -50,6 +50,15 @@ impl Entity {
             Self::Text(text) => text.clone(),
         }
     }
+
+    /// Whether an event that says this of what it is about names it: `account 7`, and of an account a part
+    /// of it too, `account 7 field card`.
+    fn is_named(&self, said: &str) -> bool {
+        let rest = said.strip_prefix(self.text().as_str());
+        rest.is_some_and(|rest| {
+            rest.is_empty() || (matches!(self, Self::Account(_)) && rest.starts_with(' '))
+        })
+    }
 }
 
 /// Which audit events are wanted. What is empty asks for nothing.
@@ -195,7 +204,7 @@ impl Matcher {
 
     fn is_about(&self, event: &AuditEvent) -> bool {
         let Some(entity) = &self.filter.entity else { return true };
-        event.entity == entity.text() || self.touched.iter().any(|lsn| event.made(*lsn))
+        entity.is_named(&event.entity) || self.touched.iter().any(|lsn| event.made(*lsn))
     }
 }
 

@@ -175,14 +175,14 @@ impl Handle {
     /// [`RequestError`].
     pub async fn dry_run_openings(
         &self,
-        accounts: Vec<Opening>,
+        accounts: &[Opening],
     ) -> Result<Judged<Vec<AccountOutcome>>, RequestError> {
         check_size(accounts.len())?;
         self.check_disk()?;
         let ids = accounts.iter().map(|opening| opening.spec.id).collect();
         let copied = self.copies_of_accounts(ids).await?;
         let as_of = copied.excerpt.as_of();
-        let outcomes = copied.excerpt.open(copied.accounts, &accounts);
+        let outcomes = copied.excerpt.open(copied.accounts, accounts);
         let what = outcomes.into_iter().map(|outcome| match outcome {
             AccountOutcome::Opened(_) => AccountOutcome::Opened(Lsn::ZERO),
             AccountOutcome::Exists(lsn) if lsn > as_of => AccountOutcome::Exists(Lsn::ZERO),

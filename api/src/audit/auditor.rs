@@ -286,6 +286,18 @@ impl Call {
         self.seed.is_about(|| shortened(format!("{what} {}", masks.name(name)), WORD_BYTES_MAX));
     }
 
+    /// Journals that the call was made, and about what, durably, before what it answers with may leave. It is
+    /// told of once.
+    ///
+    /// # Errors
+    /// [`RequestError`]; then it is not told of yet.
+    pub async fn tell_first(&self, handle: &Handle, entity: String) -> Result<(), RequestError> {
+        let event = AuditEvent { entity, ..self.seed.event(AuditKind::Command) };
+        handle.audit(vec![event]).await?;
+        self.seed.was_told();
+        Ok(())
+    }
+
     /// A call that this one makes on behalf of several persons: from where this one came, in its trace.
     #[must_use]
     pub fn on_behalf_of(&self, path: &str, caller: &Caller) -> Self {
@@ -338,7 +350,7 @@ impl Call {
             (Some(status), _) if status.code() == Code::PermissionDenied => {
                 self.of_status(AuditKind::Denied, status)
             }
-            (_, Class::Write) if self.seed.is_told() => return,
+            (_, Class::Write | Class::Command) if self.seed.is_told() => return,
             (Some(status), Class::Write) => self.of_status(AuditKind::Write, status),
             (Some(status), Class::Command) => self.of_status(AuditKind::Command, status),
             (Some(status), Class::Read) if self.reads_with_power => {

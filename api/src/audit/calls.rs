@@ -44,7 +44,8 @@ const WRITES: [&str; 21] = [
 const RESOLVE: &str = "Sagas/ResolveSaga";
 
 /// Calls that do something beside the journal.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
+    "Ledger/RevealMetadata",
     "Login/LogIn",
     "Login/Refresh",
     "Login/LogOut",
@@ -93,7 +94,8 @@ mod tests {
     use prost_types::{DescriptorProto, FileDescriptorSet};
 
     /// Calls that do something and have no dry run, each with why.
-    const WITHOUT_DRY_RUN: [(&str, &str); 10] = [
+    const WITHOUT_DRY_RUN: [(&str, &str); 11] = [
+        ("Ledger/RevealMetadata", "it reads"),
         ("Operator/CreateSnapshot", "it writes a file beside the ledger, and no event"),
         ("Operator/VerifySnapshot", "it reads"),
         ("Operator/PruneSnapshots", "it removes files; the list of snapshots tells which"),

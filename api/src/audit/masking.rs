@@ -233,6 +233,22 @@ impl Masks {
         self.mask(name, |rule| rule.names_too)
     }
 
+    /// A value as the rule of this name shows it; `None` when it is not through and through what the rule
+    /// is for, or there is no such rule.
+    #[must_use]
+    pub fn whole(&self, name: &str, value: &str) -> Option<String> {
+        let rule = self.rules.iter().find(|rule| rule.name == name)?;
+        let all = 0..value.len();
+        let is_all = match rule.check {
+            Check::None => rule.pattern.find_iter(value).any(|found| found.range() == all),
+            Check::Card => {
+                rule.pattern.find_iter(value).any(|found| found.range() == all)
+                    && cards_of(value, all.clone()) == [all]
+            }
+        };
+        is_all.then(|| self.shown(rule, value))
+    }
+
     fn mask(&self, text: &str, uses: impl Fn(&Rule) -> bool) -> String {
         let text = text.replace(|c: char| c.is_control(), " ");
         let mut parts = vec![Part::Plain(text)];

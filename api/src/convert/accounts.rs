@@ -2,6 +2,7 @@
 
 use super::{MoneyReader, amount_text, check_count, limits, profiles};
 use crate::proto;
+use crate::secret_fields::{Metadata, SecretFields};
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{AccountShown, BATCH_MAX, CurrencyTotal, EntriesPage};
 use ducat_engine::account_event::Opening;
@@ -138,6 +139,7 @@ pub(super) const fn status_to_proto(status: AccountStatus) -> proto::AccountStat
 pub struct Writer<'a> {
     currencies: &'a Currencies,
     last: Currency,
+    secrets: Option<&'a SecretFields>,
 }
 
 impl<'a> Writer<'a> {
@@ -146,7 +148,21 @@ impl<'a> Writer<'a> {
     pub fn new(currencies: &'a Currencies) -> Self {
         // A currency no account can hold, so the first look-up never takes it for known.
         let last = Currency { id: CurrencyId(u16::MAX), code: String::new(), digits: 0 };
-        Self { currencies, last }
+        Self { currencies, last, secrets: None }
+    }
+
+    /// The same, which shows what is secret masked.
+    #[must_use]
+    pub fn masking(self, secrets: Option<&'a SecretFields>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// What may be seen of an account's metadata.
+    pub(super) fn visible(&self, id: AccountId, mut metadata: Metadata) -> Metadata {
+        if let Some(secrets) = self.secrets {
+            secrets.show(id, &mut metadata);
+        }
+        metadata
     }
 
     pub(super) fn currency(&mut self, id: CurrencyId) -> &Currency {
@@ -166,6 +182,8 @@ impl<'a> Writer<'a> {
         let mut account = self.account(&shown.view);
         if let Some(details) = &shown.details {
             profiles::describe(details, &mut account);
+            let metadata = std::mem::take(&mut account.metadata);
+            account.metadata = self.visible(shown.view.spec.id, metadata);
         }
         account
     }

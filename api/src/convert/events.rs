@@ -2,6 +2,7 @@
 
 use super::{accounts, driven, fees, transfers, watches};
 use crate::proto;
+use crate::secret_fields::SecretFields;
 use crate::violation::{Place, Violations};
 use ducat_actors::feed::{FeedBatch, FeedEvent, FeedFilter, Subscription, Trigger, What};
 use ducat_actors::handle::{HistoryEntry, HistoryEvent};
@@ -105,10 +106,14 @@ const fn kind_to_proto(kind: EventKind) -> proto::EventKind {
     }
 }
 
-/// A batch as a message.
+/// A batch as a message, with what is secret masked.
 #[must_use]
-pub fn answer(batch: &FeedBatch, currencies: &Currencies) -> proto::SubscribeResponse {
-    let mut writer = Writer { currencies, last: None };
+pub fn answer(
+    batch: &FeedBatch,
+    currencies: &Currencies,
+    secrets: Option<&SecretFields>,
+) -> proto::SubscribeResponse {
+    let mut writer = Writer { currencies, last: None, secrets };
     proto::SubscribeResponse {
         events: batch.events.iter().map(|event| writer.event(event)).collect(),
         next_lsn: batch.next_lsn.0,
@@ -132,6 +137,7 @@ fn named(request: &Request) -> Option<CurrencyId> {
 struct Writer<'c> {
     currencies: &'c Currencies,
     last: Option<(CurrencyId, u32)>,
+    secrets: Option<&'c SecretFields>,
 }
 
 impl Writer<'_> {
@@ -204,20 +210,20 @@ impl Writer<'_> {
             }
             What::AccountOpened(opening) => proto::Event {
                 digits: self.digits(Some(opening.spec.currency)),
-                account_event: Some(self.account(
+                account_event: self.account(
                     event,
                     opening.spec.currency,
                     HistoryEvent::Opened((**opening).clone()),
-                )),
+                ),
                 ..message
             },
             What::AccountChanged { currency, change } => proto::Event {
                 digits: self.digits(Some(*currency)),
-                account_event: Some(self.account(
+                account_event: self.account(
                     event,
                     *currency,
                     HistoryEvent::Changed(change.clone()),
-                )),
+                ),
                 ..message
             },
             What::Driven(driven) => proto::Event { driven: Some(driven::event(driven)), ..message },
@@ -238,9 +244,12 @@ impl Writer<'_> {
         at: &FeedEvent,
         currency: CurrencyId,
         event: HistoryEvent,
-    ) -> proto::AccountEvent {
+    ) -> Option<proto::AccountEvent> {
+        // An account's event names its account.
+        let id = at.accounts[0]?;
         let entry = HistoryEntry { lsn: at.lsn, time_ns: at.time_ns, event };
-        accounts::Writer::new(self.currencies).history_event(currency, entry)
+        let mut writer = accounts::Writer::new(self.currencies).masking(self.secrets);
+        Some(writer.history_event(id, currency, entry))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::proto;
 use crate::violation::{Place, Violations};
 use ducat_actors::handle::{HistoryEntry, HistoryEvent, HistoryPage};
 use ducat_engine::account_event::{Change, LimitsFrom, Opening};
+use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, CurrencyId, format_minor};
 use ducat_engine::profile::{
     AccountKind, Details, Filter, KEYS_MAX, METADATA_BYTES_MAX, NormalSide, Profile, ProfileChange,
@@ -222,18 +223,20 @@ impl Writer<'_> {
     /// A page of an account's history as a message, with the cursor already made.
     pub fn history(
         &mut self,
+        id: AccountId,
         page: HistoryPage,
         next_cursor: String,
     ) -> proto::ListAccountHistoryResponse {
         let currency = page.currency;
         let entries = page.entries.into_iter();
-        let events = entries.map(|entry| self.history_event(currency, entry)).collect();
+        let events = entries.map(|entry| self.history_event(id, currency, entry)).collect();
         proto::ListAccountHistoryResponse { events, next_cursor }
     }
 
     /// What happened beside transfers to an account that holds this currency.
     pub(super) fn history_event(
         &mut self,
+        id: AccountId,
         currency: CurrencyId,
         entry: HistoryEntry,
     ) -> proto::AccountEvent {
@@ -256,7 +259,7 @@ impl Writer<'_> {
                     kind: change.kind.map(|kind| kind_to(kind) as i32),
                     owner: change.owner,
                     label: change.label,
-                    set_metadata: change.set,
+                    set_metadata: self.visible(id, change.set),
                     removed_metadata: change.remove.into_iter().collect(),
                 })
             }
@@ -266,6 +269,7 @@ impl Writer<'_> {
 
     fn opening(&mut self, opening: Opening) -> proto::NewAccount {
         let Opening { spec, bounds, profile } = opening;
+        let metadata = self.visible(spec.id, profile.metadata);
         let currency = self.currency(spec.currency);
         let limit = i128::try_from(spec.overdraft_limit).unwrap_or(i128::MAX);
         proto::NewAccount {
@@ -280,7 +284,7 @@ impl Writer<'_> {
             kind: kind_to(profile.kind) as i32,
             owner: profile.owner,
             label: profile.label,
-            metadata: profile.metadata,
+            metadata,
             floor: limits::bound_text(bounds.floor, currency.digits),
             ceiling: limits::bound_text(bounds.ceiling, currency.digits),
         }

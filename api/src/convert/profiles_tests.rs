@@ -167,7 +167,7 @@ fn histories_say_what_happened() {
         next: None,
         currency: spec(&currencies).currency,
     };
-    let answer = Writer::new(&currencies).history(page, text("more"));
+    let answer = Writer::new(&currencies).history(spec(&currencies).id, page, text("more"));
     assert_eq!(answer.next_cursor, "more");
     let [profile, status, limits, opened] = &answer.events[..] else { panic!("{answer:?}") };
     assert_eq!((profile.lsn, profile.time_ns), (9, 90));

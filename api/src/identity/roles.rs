@@ -158,6 +158,8 @@ pub const CALLS: &[Call] = &[
     acts("/ducat.v1.Ledger/SetAccountStatus", RUNS, Accounts, Always),
     acts("/ducat.v1.Ledger/UpdateAccount", RUNS, Accounts, ByContent),
     acts("/ducat.v1.Ledger/SetAccountLimits", RUNS, Accounts, Always),
+    // It changes nothing, but what it gives cannot be taken back.
+    acts("/ducat.v1.Ledger/RevealMetadata", RUNS, Accounts, Always),
     // What it answers with are both accounts' figures.
     call("/ducat.v1.Ledger/Explain", READS_MONEY, Whole),
     acts("/ducat.v1.Ledger/AddWatch", WATCHES, Accounts, Everyday),

@@ -6,7 +6,7 @@
 //! `…` stands for any text within a line (times, ids that are drawn). A command that ends with
 //! another code than 0 has the code behind it: `$ ducat … # ends with 1`.
 
-use crate::support::{Server, code, stderr, stdout};
+use crate::support::{Server, code, path_text, run, stderr, stdout};
 use std::path::Path;
 
 /// A command of the document and what it prints.
@@ -18,12 +18,12 @@ struct Example {
     printed: Vec<String>,
 }
 
-/// The examples of a document, in order.
-fn examples(document: &str) -> Vec<Example> {
+/// The examples of a document in blocks of this kind, in order.
+fn examples(document: &str, of: &str) -> Vec<Example> {
     let (mut found, mut inside) = (Vec::<Example>::new(), false);
     for (nth, line) in document.lines().enumerate() {
         match line.strip_prefix("```") {
-            Some(kind) => inside = kind == "console",
+            Some(kind) => inside = kind == of,
             None if !inside => {}
             None => match (line.strip_prefix("$ "), found.last_mut()) {
                 (Some(command), _) => found.push(example(nth + 1, command)),
@@ -74,15 +74,37 @@ fn is_like(printed: &str, pattern: &str) -> bool {
     left.ends_with(rest)
 }
 
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/LEDGER.md");
+    std::fs::read_to_string(path).expect("the document")
+}
+
 #[test]
 fn the_examples_of_the_ledger_are_true() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/LEDGER.md");
-    let document = std::fs::read_to_string(path).expect("the document");
-    let examples = examples(&document);
+    let examples = examples(&document(), "console");
     assert!(examples.len() > 10, "{} examples", examples.len());
     let dir = tempfile::tempdir().expect("a directory");
-    let server = Server::start(dir.path(), 1);
-    for Example { line, words, code: ends, printed } in &examples {
+    are_true(&Server::start(dir.path(), 1), &examples);
+}
+
+/// Those in blocks marked `console secret-fields`, on a server that has some, as the section says.
+#[test]
+fn the_examples_of_secret_fields_are_true() {
+    let examples = examples(&document(), "console secret-fields");
+    assert!(examples.len() >= 5, "{} examples", examples.len());
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = path_text(&dir.path().join("fields.key"));
+    assert_eq!(code(&run(&["keys", "generate", &key])), 0);
+    let flags = ["--secret-fields", "card=card,passport", "--secret-fields-key-file", &key];
+    are_true(
+        &Server::start_with(dir.path(), 1, &[&flags[..], &["--audit", "on"]].concat()),
+        &examples,
+    );
+}
+
+/// Runs them, in order, and holds what they print against what the document says.
+fn are_true(server: &Server, examples: &[Example]) {
+    for Example { line, words, code: ends, printed } in examples {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let output = server.run(&words);
         let text = stdout(&output) + &stderr(&output);

@@ -29,6 +29,10 @@ use tonic::{Request, Status};
 const CARD: &str = "4929123456789015";
 const CARD_ID: u64 = 5_555_555_555_554_444;
 const CARD_ACCOUNT: u64 = 6_011_000_990_139_424;
+/// A card number and a number that no form tells, which the configuration keeps secret as fields.
+const PAN: &str = "4539578763621486";
+const PASSPORT: &str = "X7731 hush 5142";
+const HOLDER: u64 = 4;
 const SECRET: &str = "whsec_Y2FuYXJ5LXNlY3JldC1vZi10aGUtYmFuaw";
 /// A secret that no form tells: the trail could not mask it, so it goes where the trail is silent.
 const PASSWORD: &str = "horse battery 7731 staple";
@@ -80,6 +84,8 @@ impl Canary {
 struct World {
     dir: tempfile::TempDir,
     encrypted: bool,
+    /// Some metadata is kept secret field by field, whatever the disk is.
+    fields: bool,
     token: String,
     /// A sound token whose subject is a card number, and which grants nothing but reads.
     token_of_card: String,
@@ -90,6 +96,10 @@ struct World {
 
 impl World {
     fn new(encrypted: bool) -> Self {
+        Self::with(encrypted, encrypted)
+    }
+
+    fn with(encrypted: bool, fields: bool) -> Self {
         let dir = place();
         for name in ["etc", "server", "cwd"] {
             fs::create_dir(dir.path().join(name)).expect("made");
@@ -101,6 +111,7 @@ impl World {
         let public = stdout(&ducat(&["key", "generate", "--key", text(&at("tokens.key"))]));
         fs::write(at("tokens.pub"), public).expect("writes");
         stdout(&ducat(&["keys", "generate", text(&at("master.key"))]));
+        stdout(&ducat(&["keys", "generate", text(&at("fields.key"))]));
         let issue = |subject: &str, roles: &[&str]| {
             let (key, roles) = (at("tokens.key"), roles.iter().flat_map(|role| ["--role", role]));
             let line = ["token", "issue", "--key", text(&key), "--issuer", ISSUER, "--subject"];
@@ -110,6 +121,7 @@ impl World {
         let token = issue("anna", &["gateway", "operator", "auditor", "admin"]);
         let token_of_card = issue(CARD, &["reader"]);
         let master_key = fs::read_to_string(at("master.key")).expect("reads").trim().to_owned();
+        let fields_key = fs::read_to_string(at("fields.key")).expect("reads").trim().to_owned();
         let pem = fs::read_to_string(at("certs/server.key")).expect("reads");
         let tls_key: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
         let canaries = vec![
@@ -123,8 +135,12 @@ impl World {
             Canary::text("token of a card", &token_of_card),
             Canary::key("master key", &master_key),
             Canary::key("key of TLS", &tls_key),
+            Canary::text("secret card", PAN),
+            Canary::text("secret passport", PASSPORT),
+            Canary::key("key of fields", &fields_key),
         ];
-        let world = Self { dir, encrypted, token, token_of_card, master_key, tls_key, canaries };
+        let world =
+            Self { dir, encrypted, fields, token, token_of_card, master_key, tls_key, canaries };
         world.configure();
         world
     }
@@ -140,11 +156,17 @@ impl World {
         } else {
             ("development", String::new())
         };
+        let fields = if self.fields {
+            let file = format!("{}/fields.key", text(&etc));
+            format!("[secret_fields]\nfields = \"pan=card,passport\"\nkey_file = \"{file}\"\n")
+        } else {
+            String::new()
+        };
         let config = format!(
             "[server]\nprofile = \"{profile}\"\n[encryption]\n{encryption}\n[tls]\n\
              certificate_file = \"{0}/certs/server.pem\"\nkey_file = \"{0}/certs/server.key\"\n\
              client_ca_file = \"{0}/certs/ca.pem\"\n[tokens]\nkeys_file = \"{0}/tokens.pub\"\n\
-             issuer = \"{ISSUER}\"\n[logs]\nformat = \"json\"\nfilter = \"debug\"\n\
+             issuer = \"{ISSUER}\"\n{fields}[logs]\nformat = \"json\"\nfilter = \"debug\"\n\
              [metrics]\nlisten = \"127.0.0.1:0\"\n[audit]\ntrail = \"on\"\n\
              [[principals]]\nname = \"spiffe://bank/desk\"\naccounts = [\"*\"]\n\
              roles = [\"gateway\", \"operator\", \"auditor\", \"admin\"]\n",
@@ -331,6 +353,68 @@ async fn plant_what_is_kept(world: &World, caller: &mut Caller) {
     assert_eq!(refused, 2, "{:?}", caller.refusals);
 }
 
+/// What the ledger is told to keep secret, in every way; what it says of it.
+async fn plant_what_is_secret(world: &World, caller: &mut Caller) {
+    let metadata = |value: &str, other: &str| {
+        [("pan", value), ("passport", other)].map(|(key, value)| (key.to_owned(), value.to_owned()))
+    };
+    let holder = |value: &str, other: &str| proto::CreateAccountsRequest {
+        accounts: vec![proto::NewAccount {
+            metadata: metadata(value, other).into(),
+            ..proto::NewAccount::new(account(HOLDER), "GBP", false)
+        }],
+        ..Default::default()
+    };
+    let method = "Ledger/CreateAccounts";
+    for (value, expected) in [(PAN, 0), (PAN, 1), (PASSPORT, 2)] {
+        let opened: proto::CreateAccountsResponse =
+            caller.done(world, method, holder(value, PASSPORT)).await;
+        assert_eq!(opened.results[0].code, expected, "{opened:?}");
+        caller.refusals.push(format!("{opened:?}"));
+    }
+    let change = |value: &str, other: &str| proto::UpdateAccountRequest {
+        id: HOLDER,
+        set_metadata: metadata(value, other).into(),
+        ..Default::default()
+    };
+    let method = "Ledger/UpdateAccount";
+    for (value, other) in [(PASSPORT, PAN), (PAN, PASSPORT)] {
+        let changed: proto::UpdateAccountResponse =
+            caller.done(world, method, change(value, other)).await;
+        caller.refusals.push(format!("{changed:?}"));
+    }
+    let bearer = format!("Bearer {}", world.token);
+    let anna = [("authorization", &*bearer)];
+    for (value, other) in
+        [(format!("{PAN}\u{7}"), PASSPORT.to_owned()), (PAN.repeat(200), PASSPORT.repeat(200))]
+    {
+        caller.refused(method, change(&value, &other), &anna).await;
+        caller.refused("Ledger/CreateAccounts", holder(&value, &other), &anna).await;
+    }
+    let filter =
+        proto::AccountFilter { metadata: metadata(PAN, PASSPORT).into(), ..Default::default() };
+    let listed = proto::ListAccountsRequest { filter: Some(filter), ..Default::default() };
+    caller.refused("Ledger/ListAccounts", listed, &anna).await;
+    for key in [PAN, PASSPORT] {
+        let asked = proto::RevealMetadataRequest { id: HOLDER, key: key.to_owned(), id_high: 0 };
+        caller.refused("Ledger/RevealMetadata", asked, &anna).await;
+    }
+}
+
+/// Secret fields in full and masked, by the command line, and what the trail tells of it.
+fn reveal_what_is_secret(world: &World, server: &Server) {
+    let reveal = |key: &str| world.client(server, &["account", "reveal", "4", key]);
+    assert_eq!((reveal("pan").trim(), reveal("passport").trim()), (PAN, PASSPORT));
+    let trail = world.client(server, &["audit", "list", "--account", "4", "--limit", "0"]);
+    assert!(trail.contains("account 4 field passport"), "{trail}");
+    world.finds_nothing("the trail of an account", &trail);
+    for line in [&["account", "show", "4"][..], &["account", "history", "4", "--json"]] {
+        let shown = world.client(server, line);
+        assert!(shown.contains("453957******1486"), "{shown}");
+        world.finds_nothing("what is shown of an account", &shown);
+    }
+}
+
 fn note(reference: &str, description: &str) -> Option<Box<proto::Note>> {
     let (reference, description) = (reference.to_owned(), description.to_owned());
     Some(Box::new(proto::Note { reference, description, ..Default::default() }))
@@ -444,6 +528,10 @@ fn figures_of(world: &World) -> std::net::SocketAddr {
 async fn plant(world: &World, server: &Server) {
     let mut caller = Caller::connect(world, server).await;
     plant_what_is_kept(world, &mut caller).await;
+    if world.fields {
+        plant_what_is_secret(world, &mut caller).await;
+        reveal_what_is_secret(world, server);
+    }
     plant_what_is_malformed(world, &mut caller).await;
     plant_what_is_refused(world, &mut caller).await;
     let figures = figures_of(world);
@@ -559,4 +647,41 @@ async fn without_encryption_canaries_are_found_in_files_and_still_nowhere_else()
     assert!(!world.found_below(&backup).is_empty());
     stdout(&ducat(&["restore", "--from-backup", text(&backup), "--into", text(&made)]));
     assert_eq!(world.found_below(&made), kept.into());
+}
+
+/// Secret fields are secret on a disk that is not encrypted, and to whoever crashes the server or reads its
+/// directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn secret_fields_are_in_no_file_whatever_the_disk_is() {
+    let world = World::with(false, true);
+    let mut server = world.serve();
+    plant(&world, &server).await;
+    leaves_no_core(&world, &mut server);
+    world.finds_nothing("the log of a server that crashed", &log_of(&world));
+    // Read again, snapshots and backup included, and gone through without the key.
+    let mut server = world.serve();
+    reveal_what_is_secret(&world, &server);
+    world.client(&server, &["snapshot", "create"]);
+    world.client(&server, &["backup", "create"]);
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let secret = ["secret card", "secret passport", "key of fields"];
+    let printed = world.offline(&["replay", "--print"]);
+    assert!(printed.contains("pan = 'enc:"), "{printed}");
+    assert!(world.found_in(printed.as_bytes()).is_disjoint(&secret.into()), "{printed}");
+    world.offline(&["verify"]);
+    // The same look finds what is not secret.
+    let found = world.found_below(&world.path("server"));
+    assert!(found.contains("card") && found.is_disjoint(&secret.into()), "{found:?}");
+    world.offline(&["archive", "run", "--keep-mib", "0", "--snapshots", "1"]);
+    trail_offline(&world);
+    let made = world.path("made");
+    let backup = world.path("backup");
+    stdout(&ducat(&["restore", "--from-backup", text(&backup), "--into", text(&made)]));
+    for place in ["server", "backup", "cwd", "made"] {
+        let found = world.found_below(&world.path(place));
+        assert!(found.is_disjoint(&secret.into()), "{place}: {found:?}");
+        // In the archive and in a backup events are compressed.
+        assert!(found.contains("card") || place != "made", "it would be found");
+    }
+    world.finds_nothing("the log", &log_of(&world));
 }

@@ -18,6 +18,7 @@ mod program;
 mod rates;
 mod scopes;
 mod second;
+mod secret_fields;
 mod shares;
 mod traces;
 mod webdriver;

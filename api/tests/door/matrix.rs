@@ -48,6 +48,7 @@ fn expected() -> BTreeMap<&'static str, (&'static str, Reach)> {
         ("Ledger/GetReceipt", ("gra", Never)),
         ("Ledger/ListEntries", ("gra", Own)),
         ("Ledger/ListAccountHistory", ("roa", Own)),
+        ("Ledger/RevealMetadata", ("o", Own)),
         ("Ledger/GetBalanceAt", ("gra", Own)),
         ("Ledger/GetHolds", ("gra", Hides)),
         ("Ledger/ListHolds", ("gra", Own)),
@@ -205,6 +206,11 @@ pub async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status
         "Ledger/SetAccountLimits" => {
             let request = proto::SetAccountLimitsRequest { id, ..Default::default() };
             ledger.set_account_limits(request).await.map(|_| true)?
+        }
+        "Ledger/RevealMetadata" => {
+            let key = "card".to_owned();
+            let request = proto::RevealMetadataRequest { id, key, ..Default::default() };
+            ledger.reveal_metadata(request).await.map(|_| true)?
         }
         "Operator/GetStatus" => {
             operator.get_status(proto::GetStatusRequest::default()).await.map(|_| true)?

@@ -141,6 +141,11 @@ impl Server {
         Self::with(tls, Some(trust), &Rates::default(), options).await
     }
 
+    /// One with these options.
+    pub async fn with_options(trust: Trust, options: ServerOptions) -> Self {
+        Self::with(None, Some(trust), &Rates::default(), options).await
+    }
+
     async fn with(
         tls: Option<Arc<Tls>>,
         trust: Option<Trust>,

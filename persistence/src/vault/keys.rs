@@ -76,6 +76,27 @@ pub enum VaultError {
     /// The command for the master key failed.
     #[error("the command for the master key failed")]
     Source(#[source] WrapError),
+    /// There are no keys of secret fields where they should be. What is there is not repeated.
+    #[error(
+        "{from} holds no keys of secret fields: one a line, each 32 random bytes in base64 or \
+         hexadecimal (`ducat keys generate` makes one), at most {} of them, the newest last",
+        super::fields::KEYS_MAX
+    )]
+    NoFieldKeys {
+        /// Where they should be.
+        from: String,
+    },
+    /// A key of secret fields is there twice: which one is the newest?
+    #[error("{from} holds the key {name} of secret fields twice")]
+    FieldKeyTwice {
+        /// Where they are.
+        from: String,
+        /// The key's name.
+        name: String,
+    },
+    /// The command for the keys of secret fields failed.
+    #[error("the command for the keys of secret fields failed")]
+    FieldSource(#[source] WrapError),
     /// The ledger is encrypted, and its keys are gone.
     #[error("{} is missing, and without it nothing of the ledger can be read; each backup has a copy", .0.display())]
     Missing(PathBuf),

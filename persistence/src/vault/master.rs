@@ -38,6 +38,48 @@ fn failed<'p>(verb: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> V
     move |source| VaultError::Io { verb, path: path.to_owned(), source }
 }
 
+/// The key that a text is: 32 bytes in base64 or as 64 hexadecimal digits.
+pub(super) fn parse_secret(text: &str) -> Option<Secret> {
+    let text = text.trim();
+    let mut secret = Secret::default();
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        for (byte, digits) in secret.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+    } else {
+        // One more than there are, so that what is too long is noticed.
+        let mut decoded = Zeroizing::new([0; 34]);
+        let bytes = BASE64_STANDARD.decode_slice(text, &mut *decoded);
+        if bytes != Ok(32) {
+            return None;
+        }
+        secret.copy_from_slice(&decoded[..32]);
+    }
+    let is_key = secret.iter().any(|byte| *byte != secret[0]);
+    is_key.then_some(secret)
+}
+
+/// The text of a file of keys, which nobody else may read: its first `bytes_max` bytes. Empty where it is
+/// no text.
+pub(super) fn read_text(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, VaultError> {
+    let file = File::open(path).map_err(failed("open", path))?;
+    let found = file.metadata().map_err(failed("look at", path))?;
+    if is_open(&found) {
+        let mode = found.permissions().mode() & 0o777;
+        return Err(VaultError::Open { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(bytes_max as usize));
+    let read = file.take(bytes_max).read_to_string(&mut text);
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+        other => {
+            other.map_err(failed("read", path))?;
+        }
+    }
+    Ok(text)
+}
+
 impl MasterKey {
     /// The key with this secret. Its id follows from it and tells nothing of it.
     #[must_use]
@@ -62,27 +104,8 @@ impl MasterKey {
     /// # Errors
     /// [`VaultError::NoKey`].
     pub fn parse(text: &str, from: &str) -> Result<Self, VaultError> {
-        let no_key = || VaultError::NoKey { from: from.to_owned() };
-        let text = text.trim();
-        let mut secret = Secret::default();
-        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            for (byte, digits) in secret.iter_mut().zip(text.as_bytes().chunks(2)) {
-                let digits = std::str::from_utf8(digits).map_err(|_| no_key())?;
-                *byte = u8::from_str_radix(digits, 16).map_err(|_| no_key())?;
-            }
-        } else {
-            // One more than there are, so that what is too long is noticed.
-            let mut decoded = Zeroizing::new([0; 34]);
-            let bytes = BASE64_STANDARD.decode_slice(text, &mut *decoded);
-            if bytes != Ok(32) {
-                return Err(no_key());
-            }
-            secret.copy_from_slice(&decoded[..32]);
-        }
-        if secret.iter().all(|byte| *byte == secret[0]) {
-            return Err(no_key());
-        }
-        Ok(Self::from_secret(secret))
+        let secret = parse_secret(text);
+        secret.map(Self::from_secret).ok_or_else(|| VaultError::NoKey { from: from.to_owned() })
     }
 
     /// Reads a key from a file that nobody else may read.
@@ -90,21 +113,7 @@ impl MasterKey {
     /// # Errors
     /// [`VaultError::Io`], [`VaultError::Open`], [`VaultError::NoKey`].
     pub fn read(path: &Path) -> Result<Self, VaultError> {
-        let file = File::open(path).map_err(failed("open", path))?;
-        let found = file.metadata().map_err(failed("look at", path))?;
-        if is_open(&found) {
-            let mode = found.permissions().mode() & 0o777;
-            return Err(VaultError::Open { path: path.to_owned(), mode });
-        }
-        let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES_MAX as usize));
-        let read = file.take(TEXT_BYTES_MAX).read_to_string(&mut text);
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-            other => {
-                other.map_err(failed("read", path))?;
-            }
-        }
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&read_text(path, TEXT_BYTES_MAX)?, &path.display().to_string())
     }
 
     /// Takes a key from what a command prints.

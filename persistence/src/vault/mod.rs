@@ -13,6 +13,7 @@
 //!   service;
 //! * [`keys`]: the file of wrapped ledger keys;
 //! * [`usage`]: what lies under which key;
+//! * [`fields`]: secret fields, sealed one by one at the door, under keys of their own;
 //! * [`Vault`]: ledger keys in memory, and the data keys that follow from them.
 //!
 //! A data key belongs to one file: a snapshot, a file of the archive or of a backup, a segment of
@@ -21,12 +22,14 @@
 //! writes is under other keys ([decision 42](../../../docs/adr/0042-encryption-at-rest.md)).
 
 pub mod cipher;
+pub mod fields;
 pub mod keys;
 pub mod master;
 pub mod usage;
 pub mod wrapper;
 
 pub use cipher::{Kind, SealKey, Stamp};
+pub use fields::{FieldError, FieldKeys};
 pub use keys::{KeyEntry, KeysFile, VaultError};
 pub use master::MasterKey;
 pub use usage::Usage;

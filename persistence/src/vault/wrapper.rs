@@ -165,6 +165,7 @@ pub(super) fn run(
         .arg("sh")
         .args(arguments)
         .env_remove("DUCAT_MASTER_KEY")
+        .env_remove("DUCAT_SECRET_FIELDS_KEYS")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -53,6 +53,18 @@ Examples:
   ducat account set 4 --label 'joint savings' --meta tier=gold --remove-meta branch
   ducat account set 4 --owner '' --kind none               # takes both away")]
     Set(SetArgs),
+    /// Show a secret value of an account's metadata in full. Needs a second factor where the server asks for
+    /// them; that you have seen it is in the audit trail.
+    #[command(after_help = "\
+Examples:
+  ducat account reveal 4 card --totp 123456
+  ducat audit list --account 4")]
+    Reveal {
+        /// The account's id.
+        id: AccountId,
+        /// The key of its metadata.
+        key: String,
+    },
     /// Give an account a status: active, debits-blocked, credits-blocked, frozen or closed. Only
     /// an empty account can be closed; a closed one can be opened again.
     #[command(after_help = "\
@@ -130,6 +142,7 @@ pub async fn run(global: &Global, command: AccountCommand) -> Done {
         AccountCommand::Show { ids } => show(global, &ids).await,
         AccountCommand::List { limit, filter } => list(global, limit, filter).await,
         AccountCommand::Set(args) => known::set(global, args).await,
+        AccountCommand::Reveal { id, key } => known::reveal(global, id, key).await,
         AccountCommand::Status(args) => known::status(global, args).await,
         AccountCommand::Limits(args) => known::limits(global, args).await,
         AccountCommand::History(args) => known::history(global, args).await,

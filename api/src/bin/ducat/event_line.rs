@@ -24,6 +24,7 @@ use ducat_engine::money::{CurrencyId, format_minor};
 use ducat_engine::profile::AccountKind;
 use ducat_engine::record::{FeeEvent, Party, Posted, Record, Refused};
 use ducat_engine::transfer::{AccountSpec, AccountStatus};
+use ducat_persistence::vault::fields::shortened;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,6 +179,11 @@ pub const fn kind_name(kind: AccountKind) -> &'static str {
     }
 }
 
+/// Metadata as it is kept, with nothing of sealed values but the names of their keys: nobody reads more of them.
+fn for_people(kept: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    kept.iter().map(|(key, value)| (key.clone(), shortened(value).into_owned())).collect()
+}
+
 /// Code and digits of a currency.
 pub fn currency(ledger: &Ledger, id: CurrencyId) -> (String, u8) {
     let known = ledger.coordinator.currencies().by_id(id);
@@ -263,7 +269,7 @@ impl EventLine {
                         kind: profile.kind.map(kind_name),
                         owner: some(&profile.owner),
                         label: some(&profile.label),
-                        metadata: profile.metadata.clone(),
+                        metadata: for_people(&profile.metadata),
                         floor: bounds.floor.map(bound),
                         ceiling: bounds.ceiling.map(bound),
                         ..line.opened(ledger, spec)
@@ -342,7 +348,7 @@ impl EventLine {
                 kind: change.kind.map(|kind| kind.map_or("none", kind_name)),
                 owner: change.owner.clone(),
                 label: change.label.clone(),
-                metadata: change.set.clone(),
+                metadata: for_people(&change.set),
                 removed_metadata: change.remove.clone(),
                 ..self
             },

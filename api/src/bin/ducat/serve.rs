@@ -20,6 +20,7 @@ mod options;
 mod ready_file;
 mod reload;
 pub(crate) mod replay_bar;
+mod secret_fields;
 mod security;
 mod signals;
 mod snapshots;
@@ -81,6 +82,8 @@ pub struct ServeArgs {
     development: bool,
     #[command(flatten)]
     encryption: encryption::EncryptionArgs,
+    #[command(flatten)]
+    secret_fields: secret_fields::SecretFieldArgs,
     #[command(flatten)]
     snapshots: SnapshotArgs,
     #[command(flatten)]
@@ -223,6 +226,9 @@ pub fn run(args: ServeArgs) -> Done {
     check(&args, file.as_ref())?;
     args.logs.start()?;
     args.encryption.choose();
+    if args.secret_fields.has_keys() {
+        encryption::leave_no_cores();
+    }
     let mut runtime = match args.threads() {
         // Without a second thread nothing is handed from one to the other, which small calls
         // feel.
@@ -255,6 +261,7 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
     check(args, file.as_ref())?;
     args.logs.check()?;
     args.encryption.check_key()?;
+    let secrets = args.secret_fields.secrets()?;
     args.alerts.webhook()?;
     args.traces.collector(&args.alerts)?;
     args.audit.auditor(args.security.profile, file.as_ref())?;
@@ -269,11 +276,16 @@ pub fn check_all(args: &ServeArgs) -> Result<String, Failure> {
         .factor
         .as_ref()
         .map_or_else(String::new, |rules| format!(", {} second factors", rules.secrets.len()));
+    let secrets = secrets.map_or_else(String::new, |secrets| {
+        let (fields, key) = (args.secret_fields.secret_fields.len(), secrets.current());
+        format!(", {fields} secret fields under key {key}")
+    });
     if let Some(advice) = security::advice(args) {
         eprintln!("warning: {advice}");
     }
     Ok(format!(
-        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} rates{factors}",
+        "the configuration is sound: {} on {}, {} principals, {tokens} keys of tokens, {} \
+         rates{factors}{secrets}",
         transport,
         args.listen,
         trust.rights.len(),
@@ -300,6 +312,7 @@ fn check(args: &ServeArgs, file: Option<&File>) -> Result<(), Failure> {
         inside.map_err(|error| Failure::usage(with_causes(&error)))?;
     }
     args.encryption.check(&args.data_dir)?;
+    args.secret_fields.check(&args.data_dir)?;
     if args.sign.lacks_key() {
         return Err(Failure::usage(
             "checkpoints are to be signed, and no key is named: add --checkpoint-key",
@@ -319,6 +332,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let webhook = args.alerts.webhook()?;
     let collector = args.traces.collector(&args.alerts)?;
     let trail = args.audit.auditor(args.security.profile, file.as_ref())?;
+    let secrets = args.secret_fields.secrets()?;
     let socket = take_address(args.listen)?;
     let (metrics, figures_at) = args.metrics_listen.map(serve_metrics).transpose()?.unzip();
     let (console, console_at) = console::serve(args.console_listen, tls.as_ref())?.unzip();
@@ -379,6 +393,7 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let options = ServerOptions {
         limits: Some(Arc::clone(&limits)),
         audit: trail.clone(),
+        secrets: secrets.clone(),
         breakers: breakers.map(Arc::clone).collect(),
         traces: traces.clone(),
         // Alerts and the console go by what is counted, whoever else looks at it.
@@ -403,6 +418,8 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
         auditor: trail,
         traces,
         rotation,
+        secret_fields: args.secret_fields,
+        secrets,
     };
     reloader.listen();
     systemd::ready(address);

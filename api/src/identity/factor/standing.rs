@@ -65,6 +65,11 @@ impl Standing {
         }))
     }
 
+    /// Whether two persons have agreed on the call: what it asks for was kept here since it was proposed.
+    pub(crate) fn is_approved(&self) -> bool {
+        self.0.approved
+    }
+
     /// Of a call that came through the gate; `None` where no second factor is asked for.
     #[must_use]
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {

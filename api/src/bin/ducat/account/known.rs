@@ -13,6 +13,7 @@ use ducat_api::proto::{self, account_event::Event};
 use ducat_engine::ids::AccountId;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 /// What an account is opened with.
 #[derive(Args, Debug)]
@@ -273,6 +274,30 @@ pub async fn history(global: &Global, args: HistoryArgs) -> Done {
     }
     if pages.follow() {
         eprintln!("ducat: older events follow; --limit 0 lists all");
+    }
+    Ok(Exit::Ok)
+}
+
+/// A secret value as scripts read it.
+#[derive(Serialize)]
+struct RevealedLine<'a> {
+    account: String,
+    key: &'a str,
+    value: &'a str,
+}
+
+/// Prints a secret value, alone, so that it can be piped on.
+pub async fn reveal(global: &Global, id: AccountId, key: String) -> Done {
+    let mut client = net::ledger(global).await?;
+    let request =
+        proto::RevealMetadataRequest { id: id.low(), id_high: id.high(), key: key.clone() };
+    let response = client.reveal_metadata(request).await.map_err(|s| net::failed(&s))?;
+    let value = Zeroizing::new(response.into_inner().value);
+    if global.json {
+        let line = RevealedLine { account: id.to_string(), key: &key, value: &value };
+        output::print(&Zeroizing::new(output::json(&line)?))?;
+    } else {
+        output::print(&value)?;
     }
     Ok(Exit::Ok)
 }

@@ -94,7 +94,7 @@ impl EncryptionArgs {
 
 /// No core dump of this process is written, and no other process of the same user reads its memory:
 /// keys are in it, and the ledger.
-fn leave_no_cores() {
+pub(super) fn leave_no_cores() {
     let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let done = limited.and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
     if let Err(error) = done {

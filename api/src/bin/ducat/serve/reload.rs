@@ -3,6 +3,7 @@
 
 use super::audit::AuditArgs;
 use super::encryption::Rotation;
+use super::secret_fields::SecretFieldArgs;
 use super::security::SecurityArgs;
 use crate::causes::with_causes;
 use crate::config::{self, File};
@@ -10,6 +11,7 @@ use crate::exit::Failure;
 use ducat_api::audit::Auditor;
 use ducat_api::identity::Guard;
 use ducat_api::rates::Limits;
+use ducat_api::secret_fields::SecretFields;
 use ducat_api::tls::Tls;
 use ducat_api::traces::{Sampling, Traces};
 use std::path::PathBuf;
@@ -38,6 +40,10 @@ pub struct Reloader {
     pub traces: Option<Arc<Traces>>,
     /// The ledger's keys, if it is encrypted.
     pub rotation: Option<Rotation>,
+    /// Where the keys of secret fields lie.
+    pub secret_fields: SecretFieldArgs,
+    /// Secret fields, if there are keys for any.
+    pub secrets: Option<Arc<SecretFields>>,
 }
 
 impl Reloader {
@@ -76,6 +82,9 @@ impl Reloader {
         }
         let sampling = self.sampling(file.as_ref())?;
         let masks = self.audit.masks(file.as_ref())?;
+        let secrets = self.secrets.as_deref();
+        let field_keys = secrets.map(|secrets| self.secret_fields.keys_again(secrets));
+        let field_keys = field_keys.transpose()?.flatten();
         if let Some(rotation) = &self.rotation {
             rotation.reload()?;
         }
@@ -89,6 +98,9 @@ impl Reloader {
         self.limits.replace(&file.map(|file| file.rates).unwrap_or_default());
         if let Some(auditor) = &self.auditor {
             auditor.remask(masks);
+        }
+        if let Some((secrets, keys)) = secrets.zip(field_keys) {
+            secrets.replace(keys);
         }
         if let Some((traces, sampling)) = self.traces.as_ref().zip(sampling) {
             traces.resample(sampling);

@@ -333,8 +333,9 @@ fn check_production(
     let login_key = args.security.login_key.as_deref();
     let signing = args.sign.key_file();
     let of_login = [factors, passwords, login_key];
-    let keys =
-        [tls_key, signing, hash_key, of_alerts, of_traces, master].into_iter().chain(of_login);
+    let fields = args.secret_fields.secret_fields_key_file.as_deref();
+    let keys = [tls_key, signing, hash_key, of_alerts, of_traces, master, fields];
+    let keys = keys.into_iter().chain(of_login);
     for key in keys.flatten().filter(|key| others_can_read(key)) {
         add(true, &format!("{}: others than its owner can read this key", key.display()));
     }
