@@ -41,8 +41,8 @@ mod tests {
     /// Pages that this thread has had to ask the kernel for so far.
     fn faults() -> u64 {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux");
-        let fields = stat.rsplit(')').next().expect("a name").split_whitespace();
-        fields.skip(7).next().and_then(|count| count.parse().ok()).expect("minflt")
+        let mut fields = stat.rsplit(')').next().expect("a name").split_whitespace();
+        fields.nth(7).and_then(|count| count.parse().ok()).expect("minflt")
     }
 
     #[test]
