@@ -22,7 +22,7 @@ mod format;
 mod keys;
 
 use crate::chain::ChainPoint;
-use crate::files::sync_dir;
+use crate::files::{Locked, read_bounded, sync_dir};
 use crate::frame::genesis_hash;
 use crate::ledger_id::LedgerId;
 use crate::mark::{Mark, MarkError, MarkFile};
@@ -33,7 +33,7 @@ use ducat_engine::ids::{Epoch, Lsn, ShardId};
 use format::{FORMAT, FORMAT_NEW, Format, find_format, read_format, write_format};
 use keys::{begin_keys, unlock};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -125,14 +125,14 @@ pub struct DataDir {
     ledger: LedgerId,
     origins: Vec<Origin>,
     vault: Option<Vault>,
-    _lock: File,
+    _lock: Locked,
 }
 
 /// A shared hold on a directory: keeps servers from starting on it. Writes nothing.
 #[derive(Debug)]
 pub struct Held {
     /// None when there is no lock file, as in a copy.
-    _lock: Option<File>,
+    _lock: Option<Locked>,
 }
 
 impl Held {
@@ -148,8 +148,8 @@ impl Held {
             }
             other => other.map_err(failed("open", &path))?,
         };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Self { _lock: Some(file) })),
+        match Locked::shared(file) {
+            Ok(lock) => Ok(Some(Self { _lock: Some(lock) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
         }
@@ -457,29 +457,27 @@ fn refuse_foreign(root: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-fn take_lock(root: &Path) -> Result<File, DataDirError> {
+fn take_lock(root: &Path) -> Result<Locked, DataDirError> {
     let path = root.join(LOCK);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .truncate(false)
-        .read(true)
         .write(true)
         .open(&path)
         .map_err(failed("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
+    let lock = match Locked::alone(file) {
+        Ok(lock) => lock,
         Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = file.take(32).read_to_string(&mut text);
-            let pid = read.ok().and_then(|_| text.trim().parse().ok());
+            let text = read_bounded(&path, 32).ok().flatten();
+            let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+            let pid = text.and_then(|text| text.trim().parse().ok());
             return Err(DataDirError::InUse { path: root.to_owned(), pid });
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
-    }
+    };
     // Only for the other process's message: nothing depends on it.
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    noted.map_err(failed("write", &path))?;
-    Ok(file)
+    fs::write(&path, format!("{}\n", std::process::id())).map_err(failed("write", &path))?;
+    Ok(lock)
 }
 
 fn create_shards(root: &Path, ledger: LedgerId) -> Result<(), DataDirError> {

@@ -2,7 +2,7 @@
 //! synced, and so is the directory that names it.
 
 use crate::contract::JournalError;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,34 @@ use std::path::{Path, PathBuf};
 /// Written bytes are synced after so many: the journal's own syncs must not wait until the
 /// disk has taken a whole file.
 pub(crate) const SYNC_EVERY_BYTES: u64 = 4 << 20;
+
+/// A file whose lock this process holds for as long as this value lives.
+///
+/// Given back by name: closing the file would not do while a child that is just being started, which has all
+/// files of its parent until it runs its own program, still has this one.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Locked {
+    /// Locks it against everybody, or says that somebody else has.
+    pub fn alone(file: File) -> Result<Self, TryLockError> {
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+
+    /// Locks it against those who want it alone, or says that one of them has it.
+    pub fn shared(file: File) -> Result<Self, TryLockError> {
+        file.try_lock_shared()?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // The close that follows gives it back as well, if later.
+        drop(self.0.unlock());
+    }
+}
 
 /// What the operating system refused; every store has an error of its own to put it in.
 #[derive(Debug)]
@@ -196,5 +224,26 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // Renamed, or removed by the next that writes.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Locked;
+    use std::fs::{File, TryLockError};
+
+    /// As a child that was begun while the lock was held has it, until it runs its own program.
+    #[test]
+    fn a_lock_is_given_back_though_another_hand_still_has_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("LOCK");
+        let file = File::create(&path).expect("creates");
+        let childs = file.try_clone().expect("a second hand");
+        let lock = Locked::alone(file).expect("nobody has it");
+        let open = || File::open(&path).expect("opens");
+        assert!(matches!(Locked::shared(open()), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        drop(Locked::alone(open()).expect("given back"));
+        drop(childs);
     }
 }

@@ -9,7 +9,7 @@ use crate::archive::{ArchiveError, Entry, Step, Watch};
 use crate::causes::with_causes;
 use crate::chain::ChainPoint;
 use crate::contract::{Journal, JournalError};
-use crate::files::{Unfinished, list_names, make_dir, read_bounded, sync_dir, write_whole};
+use crate::files::{Locked, Unfinished, list_names, make_dir, read_bounded, sync_dir, write_whole};
 use crate::frame::Frame;
 use crate::ledger_id::LedgerId;
 use crate::origin::Origin;
@@ -92,7 +92,7 @@ pub struct BackupStore {
     pub(super) manifest: Manifest,
     pub(super) vault: Option<Vault>,
     /// When it is being written.
-    _lock: Option<File>,
+    _lock: Option<Locked>,
 }
 
 impl BackupStore {
@@ -504,12 +504,12 @@ fn unlock(
     Ok(Some(Vault::unlock(&keys, &path, by)?))
 }
 
-fn take_lock(dir: &Path) -> Result<File, BackupError> {
+fn take_lock(dir: &Path) -> Result<Locked, BackupError> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(BackupError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+    match Locked::alone(file) {
+        Ok(lock) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(BackupError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(BackupError::io("lock", &path)(source)),
     }

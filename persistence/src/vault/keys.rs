@@ -15,13 +15,13 @@
 
 use super::wrapper::{KeyWrapper, WrapError};
 use super::{Secret, random_secret};
-use crate::files::{Refused, read_bounded, write_whole};
+use crate::files::{Locked, Refused, read_bounded, write_whole};
 use crate::ledger_id::LedgerId;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -382,7 +382,7 @@ fn parse_entry(line: &str) -> Option<KeyEntry> {
 /// Keeps others from replacing the keys of a directory meanwhile.
 #[derive(Debug)]
 pub struct KeysLock {
-    _lock: File,
+    _lock: Locked,
 }
 
 impl KeysLock {
@@ -395,8 +395,8 @@ impl KeysLock {
         let failed = |source| VaultError::Io { verb: "lock", path: path.clone(), source };
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _lock: file }),
+        match Locked::alone(file) {
+            Ok(lock) => Ok(Self { _lock: lock }),
             Err(std::fs::TryLockError::WouldBlock) => Err(VaultError::InUse(dir.join(KEYS))),
             Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
         }
