@@ -5,8 +5,10 @@
 mod alerts;
 mod audit;
 mod browser;
+mod browser_login;
 mod canary;
 mod console;
+mod console_login;
 mod deployment;
 mod figures;
 mod floods;

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the protocol calls an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// More places where the focus may stop than any view of the page has, twice.
+const STOPS_MAX: usize = 160;
+
 pub const TAB: &str = "\u{E004}";
 pub const ENTER: &str = "\u{E007}";
 
@@ -185,6 +188,27 @@ impl Browser {
         let element = active[ELEMENT].as_str().expect("an element");
         let typed = self.post(&format!("/element/{element}/value"), json!({ "text": keys })).await;
         typed.expect("typed");
+    }
+
+    /// Types on the keyboard, whatever has the focus: one key after the other, down and up.
+    pub async fn strike(&self, keys: &str) {
+        let each =
+            |key: char| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let strokes: Vec<Value> = keys.chars().flat_map(each).collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.post("/actions", json!({ "actions": [keyboard] })).await.expect("typed");
+    }
+
+    /// Goes on by Tab until an expression is true of `it`, what has the focus.
+    pub async fn tab_to(&self, condition: &str) {
+        let reached = format!("((it) => Boolean({condition}))(document.activeElement)");
+        for _ in 0..STOPS_MAX {
+            if self.value(&reached).await == json!(true) {
+                return;
+            }
+            self.strike(TAB).await;
+        }
+        panic!("not reached by Tab: {condition}");
     }
 
     /// A picture of the window, PNG.
