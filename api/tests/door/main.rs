@@ -17,6 +17,7 @@ mod login;
 mod matrix;
 mod monitoring;
 mod program;
+mod proposals;
 mod rates;
 mod scopes;
 mod second;
