@@ -265,14 +265,33 @@ fn the_program_takes_a_password_and_logs_in_and_on_and_out() {
     let wrong = with_line(&log_in, "otter lantern quarry velveT");
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
     assert!(!token.exists());
+    // Files that are there and that others can read are not written into, but replaced.
+    let refresh = path("anna.token.refresh");
+    let open = |file: &Path| {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("its owner may");
+    };
+    for file in [&token, &refresh] {
+        fs::write(file, "old").expect("writes");
+        open(file);
+    }
     stdout(&with_line(&log_in, PASSWORD));
-    let mode = fs::metadata(&token).expect("written").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for file in [&token, &refresh] {
+        let mode = fs::metadata(file).expect("written").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
     let with = ["--server", &url, "--token-file", text(&token)];
     stdout(&ducat(&[&with[..], &["account", "create", "7", "--currency", "GBP"]].concat()));
     stdout(&ducat(&[&with[..], &["account", "freeze", "7"]].concat()));
     let before = fs::read_to_string(&token).expect("there");
-    stdout(&ducat(&["--server", &url, "login", "--refresh", "--out", text(&token)]));
+    // What others can read they may have used: it is not gone on with.
+    let next = ["--server", &url, "login", "--refresh", "--out", text(&token)];
+    open(&refresh);
+    let refused = ducat(&next);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("can read"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&token).expect("there"), before);
+    fs::set_permissions(&refresh, fs::Permissions::from_mode(0o600)).expect("its owner may");
+    stdout(&ducat(&next));
     assert_ne!(fs::read_to_string(&token).expect("there"), before);
     stdout(&ducat(&[&with[..], &["status"]].concat()));
     stdout(&ducat(&["--server", &url, "logout", "--out", text(&token)]));
