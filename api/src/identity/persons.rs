@@ -424,23 +424,18 @@ mod tests {
     fn pages_have_each_proposal_once_and_no_more_than_they_may() {
         let kept = Proposals::default();
         let sizes = [10, 10, 10, 50, 10, 60, 10];
-        let ids = sizes.iter().enumerate().map(|(n, size)| {
-            let request = vec![n as u8; *size];
-            kept.keep(proposed("anna", &request), NOW).expect("room").id
-        });
-        let ids: Vec<Uuid> = ids.collect();
+        let keep = |request: Vec<u8>| kept.keep(proposed("anna", &request), NOW).expect("room").id;
+        let ids: Vec<Uuid> = sizes.iter().zip(0..).map(|(size, n)| keep(vec![n; *size])).collect();
         let pages = |size: usize, bytes_max: usize| {
-            let (mut found, mut counts, mut after) = (Vec::new(), Vec::new(), None);
-            loop {
-                let (page, more) = kept.page(after, size, bytes_max, NOW);
-                counts.push(page.len());
-                found.extend(page.iter().map(|kept| kept.id));
-                after = found.last().copied();
-                if !more {
-                    assert_eq!(found, ids, "each once, the oldest first");
-                    return counts;
-                }
+            let (mut found, mut counts, mut more) = (Vec::new(), Vec::new(), true);
+            while more {
+                let page = kept.page(found.last().copied(), size, bytes_max, NOW);
+                counts.push(page.0.len());
+                found.extend(page.0.iter().map(|kept| kept.id));
+                more = page.1;
             }
+            assert_eq!(found, ids, "each once, the oldest first");
+            counts
         };
         assert_eq!(pages(PROPOSALS_MAX, usize::MAX), [7]);
         assert_eq!(pages(3, usize::MAX), [3, 3, 1]);
