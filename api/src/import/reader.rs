@@ -38,6 +38,9 @@ pub enum End {
     TooLarge,
 }
 
+/// Sees a group, or a part of one, before it is given out.
+pub type Close<T> = Box<dyn FnMut(&mut [T], End) + Send>;
+
 /// Which rows are groups, and how much of one is held in memory.
 pub struct Grouping<T> {
     /// Whether the second row, which follows the first one, is of its group.
@@ -49,7 +52,7 @@ pub struct Grouping<T> {
     /// Most bytes of a group of several rows.
     pub bytes_max: usize,
     /// Sees each group, most of them of one row, when it is over: whole, or a part of one that is too large.
-    pub close: Box<dyn FnMut(&mut [T], End) + Send>,
+    pub close: Close<T>,
 }
 
 /// A group as far as it was read.

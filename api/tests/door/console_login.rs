@@ -9,6 +9,7 @@ use ducat_api::identity::login::FAILED_MAX;
 use ducat_api::proto::{
     AccountStatus, AuditEvent, AuditFilter, ListAuditEventsRequest, LogInResponse,
 };
+use ducat_api::rates::Rates;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -140,6 +141,25 @@ async fn tries_at_the_page_and_by_grpc_are_counted_together() {
     let grpc = bank.log_in("anna", PASSWORD, &bank.code("anna", 0)).await;
     assert_eq!(reason(grpc), "LOGIN_LOCKED", "although right");
     given(&log_in(at, "bert", PASSWORD, &bank.code("bert", 0)).await);
+}
+
+/// Logins of whoever has no identity yet have one rate, whichever door they come to.
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_of_logins_hold_at_the_page_as_by_grpc() {
+    let (bank, at, _dora) = prepared().await;
+    let rule = "[[rates]]\nmethods = [\"ducat.v1.Login/LogIn\"]\nper_hour = 1\nburst = 2\n";
+    let mut table: toml::Table = rule.parse().expect("TOML");
+    let rates = Rates::from_value(table.remove("rates").expect("there")).expect("well-formed");
+    bank.server.limits.replace(&rates);
+    assert_eq!(log_in(at, "nobody", PASSWORD, "000000").await.reason(), "LOGIN_REFUSED");
+    assert_eq!(reason(bank.log_in("nobody", PASSWORD, "000000").await), "LOGIN_REFUSED");
+    let limited = log_in(at, "anna", PASSWORD, &bank.code("anna", 0)).await;
+    assert_eq!((limited.status, limited.reason().as_str()), (429, "RATE_LIMITED"));
+    let limited = bank.log_in("anna", PASSWORD, &bank.code("anna", 0)).await.expect_err("limited");
+    assert_eq!(limited.code(), tonic::Code::ResourceExhausted);
+    // What is refused so has used up neither the code nor a try.
+    bank.server.limits.replace(&Rates::default());
+    given(&log_in(at, "anna", PASSWORD, &bank.code("anna", 0)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
