@@ -83,7 +83,11 @@ pub async fn answer(
         Failure::new(Code::NotFound, "CALL_UNKNOWN", "the console makes no such call")
     })?;
     let door = door(console)?;
-    let message = read(&method, body)?;
+    let message = read(&method, body).map_err(|failure| match is_login {
+        // The reader's own words may repeat a password that stands where it does not belong.
+        true => malformed(format!("the request is not that of {}", method.name())),
+        false => failure,
+    })?;
     let path = format!("/ducat.v1.{name}");
     let mut request = unary::request(&path, &message.encode_to_vec())?;
     // Of what a browser sends the services see who is there and by which program, and nothing else. Of
@@ -118,9 +122,12 @@ fn read(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, Failur
     let read = DynamicMessage::deserialize(method.input(), &mut json)
         .and_then(|message| json.end().map(|()| message));
     read.map_err(|error| {
-        let sentence = format!("the request is not that of {}: {error}", method.name());
-        Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", sentence)
+        malformed(format!("the request is not that of {}: {error}", method.name()))
     })
+}
+
+fn malformed(sentence: String) -> Failure {
+    Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", sentence)
 }
 
 /// With every field, so that the page tells 0 from what is not there by the field's own meaning.

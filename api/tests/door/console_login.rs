@@ -188,6 +188,17 @@ async fn a_login_comes_from_the_page_itself_and_is_small() {
         assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{lines:?}");
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
+    // A password in a wrong place is not repeated.
+    for body in [
+        "{\"hunter2\":\"x\"}",
+        "{\"password\":[\"hunter2\"",
+        "hunter2",
+        "{\"name\":{\"hunter2\":1}}",
+    ] {
+        let answer = ask(at, &[path, host, kind], body).await;
+        assert_eq!((answer.status, answer.reason().as_str()), (400, "REQUEST_MALFORMED"), "{body}");
+        assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+    }
     // None of these was a try, and none has used the code up.
     let own = [path, host, kind, "sec-fetch-site: same-origin"];
     given(&ask(at, &own, &right).await);
