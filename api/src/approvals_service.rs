@@ -11,11 +11,12 @@
 
 use crate::audit;
 use crate::budget::Budget;
+use crate::convert;
 use crate::deadline::Deadline;
 use crate::identity::Caller;
 use crate::identity::factor::Standing;
 use crate::identity::guard::{self, Guard};
-use crate::identity::persons::{PROPOSALS_MAX, Proposal, State};
+use crate::identity::persons::{PROPOSALS_MAX, Proposal, REQUEST_BYTES_MAX, State};
 use crate::ledger_service::answered;
 use crate::proto;
 use crate::servers::approvals_server::Approvals;
@@ -59,6 +60,12 @@ pub struct ApprovalsService {
 
 /// Memory of one proposal of an answer beside its request, roughly.
 const ITEM: usize = 1024;
+
+/// Proposals of a page whose size is not asked for.
+const PAGE_SIZE: usize = 100;
+
+/// The requests of a page, bytes: far below what clients of gRPC take by default, 4 MiB.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 impl ApprovalsService {
     /// Whose proposals are this guard's, and whose calls are made through this door. The memory of answers is
@@ -190,15 +197,23 @@ impl ApprovalsService {
 impl Approvals for ApprovalsService {
     async fn list_proposals(
         &self,
-        _request: Request<proto::ListProposalsRequest>,
+        request: Request<proto::ListProposalsRequest>,
     ) -> Result<Response<proto::ListProposalsResponse>, Status> {
         let (proposals, now_s) = (self.guard()?.proposals(), guard::now_s());
-        // The copies, the message, and the buffer that it is encoded into, which doubles as it grows.
-        let bytes = 4 * proposals.bytes(now_s) + PROPOSALS_MAX * ITEM;
+        let asked = request.get_ref();
+        let size = convert::page_size(asked.page_size, PAGE_SIZE, PROPOSALS_MAX)?;
+        let after = Some(asked.after.as_str()).filter(|after| !after.is_empty());
+        let after = after.map(read_id).transpose()?;
+        // The copies, the message, and the buffer that it is encoded into, which doubles as it grows. What comes
+        // in between is behind the page's end.
+        let bytes =
+            4 * proposals.bytes(now_s).clamp(REQUEST_BYTES_MAX, PAGE_BYTES_MAX) + size * ITEM;
         let room = self.answers.of_this_call().room_within(bytes, self.room_timeout).await;
         let room = room.ok_or_else(|| Refusal::no_answer_room(self.room_timeout))?;
-        let proposals = proposals.list(now_s).iter().map(to_proto).collect();
-        Ok(answered(proto::ListProposalsResponse { proposals }, room))
+        let (page, more) = proposals.page(after, size, PAGE_BYTES_MAX, now_s);
+        let next = page.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
+        let proposals = page.iter().map(to_proto).collect();
+        Ok(answered(proto::ListProposalsResponse { proposals, next }, room))
     }
 
     async fn approve(

@@ -3,7 +3,7 @@
 
 use crate::audit;
 use crate::identity::Guard;
-use crate::identity::login::Given;
+use crate::identity::login::{Given, Keeper};
 use crate::proto;
 use crate::servers::login_server::Login;
 use crate::status::Refusal;
@@ -45,11 +45,13 @@ impl Login for LoginService {
     ) -> Result<Response<proto::LogInResponse>, Status> {
         let guard = self.guard()?;
         let audit = request.extensions().get::<audit::Call>().cloned();
+        // Nothing from outside says so but the page's own listener.
+        let keeper = request.extensions().get::<Keeper>().copied().unwrap_or(Keeper::Program);
         let proto::LogInRequest { name, password, code } = request.into_inner();
         if let Some(audit) = audit {
             audit.is_about_name("login of", &name);
         }
-        guard.log_in(&name, password, &code).await.map(answer)
+        guard.log_in(&name, password, &code, keeper).await.map(answer)
     }
 
     async fn refresh(

@@ -4,9 +4,10 @@
 // which it shows nothing) and `show(main, rest, page)`, which may return what is to be called when
 // the view is left. A new one is a line in VIEWS.
 
-import { access, CallError, hasToken, useToken } from './api.js';
-import { el, field } from './dom.js';
+import { access, CallError, forget, hasToken, ways } from './api.js';
+import { el } from './dom.js';
 import { current, LANGUAGES, named, preferred, t, use } from './i18n.js';
+import * as signInForms from './sign-in.js';
 import * as account from './views/account.js';
 import * as accounts from './views/accounts.js';
 import * as audit from './views/audit.js';
@@ -25,6 +26,7 @@ const signOut = document.getElementById('sign-out');
 
 let may = null;
 let leave = null;
+let asking = false;
 
 /** What views use of the frame. */
 const page = {
@@ -41,9 +43,7 @@ const page = {
   failed(error) {
     if (!(error instanceof CallError)) throw error;
     if (error.http === 401) {
-      const had = hasToken();
-      useToken(null);
-      signIn(had ? error.message : '');
+      unknown(error);
       return;
     }
     page.say(page.why(error), true);
@@ -82,7 +82,7 @@ function settings() {
     keep('theme', theme.value);
   });
   signOut.addEventListener('click', () => {
-    useToken(null);
+    forget();
     page.say('');
     start();
   });
@@ -100,51 +100,56 @@ function leaveView() {
 
 /** Asks who is here, then shows the view or the form to sign in. */
 async function start() {
+  asking = false;
   try {
     may = await access();
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     may = null;
     if (error.http === 401) {
-      const had = hasToken();
-      useToken(null);
-      signIn(had ? error.message : '');
+      await unknown(error);
       return;
     }
-    leaveView();
-    page.say(page.why(error), true);
-    // The server may be starting.
-    const again = setTimeout(start, 2000);
-    leave = () => clearTimeout(again);
+    startLater(error);
     return;
   }
   signOut.hidden = !hasToken();
   route();
 }
 
-function signIn(why) {
+/** The server may be starting. */
+function startLater(error) {
+  leaveView();
+  page.say(page.why(error), true);
+  const again = setTimeout(start, 2000);
+  leave = () => clearTimeout(again);
+}
+
+/** Whoever was here is not known, or not any more: why, and the forms to sign in. */
+async function unknown(error) {
+  // Of several calls that were refused at once the first has said why.
+  if (asking) return;
+  asking = true;
+  const had = hasToken();
+  forget();
   leaveView();
   may = null;
   nav.hidden = true;
   signOut.hidden = true;
+  let how;
+  try {
+    how = await ways();
+  } catch (failed) {
+    if (!(failed instanceof CallError)) throw failed;
+    startLater(failed);
+    return;
+  }
   document.title = `${t('signIn')} · Ducat`;
-  const input = el('input', {
-    id: 'token', type: 'password', autocomplete: 'off', required: true, spellcheck: 'false',
-  });
-  const form = el('form', {
-    on: {
-      submit: (event) => {
-        event.preventDefault();
-        useToken(input.value.trim());
-        page.say('');
-        start();
-      },
-    },
-  }, field(t('token'), input), el('button', { class: 'main', type: 'submit' }, t('signIn')));
-  main.replaceChildren(el('section', { class: 'card sign-in' }, el('h1', {}, t('signIn')),
-    el('p', {}, t('signIn.how')), form, el('p', { class: 'faint' }, t('signIn.kept'))));
-  page.say(why, true);
-  input.focus();
+  signInForms.show(main, page, how, start);
+  // Of a login that has ended in the page's words, of a token that was not taken in the server's.
+  const words = named('reason', error.reason);
+  if (words !== error.reason) page.say(words, true);
+  else page.say(had ? error.message : '', true);
 }
 
 /** Shows what the fragment names: #/path/rest. */

@@ -14,8 +14,9 @@ export function t(key, values = {}) {
 }
 
 /** A name of the interface, such as INSUFFICIENT_FUNDS, in words where the language has some. */
-export function named(prefix, name) {
-  return texts[`${prefix}.${name}`] ?? name;
+export function named(prefix, name, values = {}) {
+  const key = `${prefix}.${name}`;
+  return key in texts ? t(key, values) : name;
 }
 
 /** The language in use, as BCP 47 has it. */

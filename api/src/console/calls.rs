@@ -3,10 +3,11 @@
 //! numbers end at 2^53, loses no digit of an id, an LSN or an amount.
 
 use super::failure::Failure;
-use super::{CALLS, Console};
+use super::{CALLS, Console, LOGINS};
 use crate::deadline::Deadline;
 use crate::gate::Gated;
 use crate::identity::Caller;
+use crate::identity::login::Keeper;
 use crate::identity::roles::{Call, Reach};
 use crate::tls::Peer;
 use crate::unary;
@@ -56,6 +57,12 @@ pub fn access(console: &Console, asked: &Asked) -> Result<Value, Failure> {
     Ok(json!({ "calls": calls, "all": caller.sees_all(), "asked": guard.is_some() }))
 }
 
+/// How whoever is not known signs in: `{"password": true, "token": true}`.
+pub fn ways(console: &Console) -> Result<Value, Failure> {
+    let (password, token) = door(console)?.guard().map_or((false, false), |guard| guard.ways());
+    Ok(json!({ "password": password, "token": token }))
+}
+
 /// Whether the guard would let the call in, without counting it as denied.
 fn may(caller: &Caller, call: &str) -> bool {
     let Some(call) = Call::find(&format!("/ducat.v1.{call}")) else { return false };
@@ -63,18 +70,24 @@ fn may(caller: &Caller, call: &str) -> bool {
     allowed && (call.reach != Reach::Whole || caller.sees_all())
 }
 
-/// The answer to `name` (one of [`CALLS`]) with this request, both as JSON.
+/// The answer to `name` (one of [`CALLS`] or [`LOGINS`]) with this request, both as JSON.
 pub async fn answer(
     console: &Console,
     name: &str,
     body: &[u8],
     asked: Asked,
 ) -> Result<Vec<u8>, Failure> {
-    let method = CALLS.contains(&name).then(|| method(name)).flatten().ok_or_else(|| {
+    let is_login = LOGINS.contains(&name);
+    let is_known = is_login || CALLS.contains(&name);
+    let method = is_known.then(|| method(name)).flatten().ok_or_else(|| {
         Failure::new(Code::NotFound, "CALL_UNKNOWN", "the console makes no such call")
     })?;
     let door = door(console)?;
-    let message = read(&method, body)?;
+    let message = read(&method, body).map_err(|failure| match is_login {
+        // The reader's own words may repeat a password that stands where it does not belong.
+        true => malformed(format!("the request is not that of {}", method.name())),
+        false => failure,
+    })?;
     let path = format!("/ducat.v1.{name}");
     let mut request = unary::request(&path, &message.encode_to_vec())?;
     // Of what a browser sends the services see who is there and by which program, and nothing else. Of
@@ -82,8 +95,12 @@ pub async fn answer(
     if let Some(agent) = asked.headers.get(USER_AGENT) {
         request.headers_mut().insert(USER_AGENT, agent.clone());
     }
-    for value in asked.headers.get_all(AUTHORIZATION) {
-        request.headers_mut().append(AUTHORIZATION, value.clone());
+    if is_login {
+        request.extensions_mut().insert(Keeper::Page);
+    } else {
+        for value in asked.headers.get_all(AUTHORIZATION) {
+            request.headers_mut().append(AUTHORIZATION, value.clone());
+        }
     }
     let end = Instant::now() + CALL_TIMEOUT;
     request.extensions_mut().insert(Deadline(end));
@@ -105,9 +122,12 @@ fn read(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, Failur
     let read = DynamicMessage::deserialize(method.input(), &mut json)
         .and_then(|message| json.end().map(|()| message));
     read.map_err(|error| {
-        let sentence = format!("the request is not that of {}: {error}", method.name());
-        Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", sentence)
+        malformed(format!("the request is not that of {}: {error}", method.name()))
     })
+}
+
+fn malformed(sentence: String) -> Failure {
+    Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", sentence)
 }
 
 /// With every field, so that the page tells 0 from what is not there by the field's own meaning.
@@ -130,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_call_has_a_descriptor() {
-        for call in CALLS {
+        for call in CALLS.iter().chain(LOGINS) {
             assert!(method(call).is_some(), "{call}");
         }
     }

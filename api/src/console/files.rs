@@ -37,6 +37,7 @@ pub const FILES: &[File] = &[
     file!("/js/charts.js", SCRIPT),
     file!("/js/dom.js", SCRIPT),
     file!("/js/i18n.js", SCRIPT),
+    file!("/js/sign-in.js", SCRIPT),
     file!("/js/values.js", SCRIPT),
     file!("/js/views/account.js", SCRIPT),
     file!("/js/views/accounts.js", SCRIPT),

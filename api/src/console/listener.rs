@@ -20,7 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::Code;
-use tonic::codegen::http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use tonic::codegen::http::header::{
+    ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+};
 use tonic::codegen::http::{Method, Request, Response, StatusCode};
 
 /// Most connections at a time; more wait. A browser opens six.
@@ -137,12 +139,15 @@ impl Site {
         };
         check_origin(&head.headers)?;
         let asked = Asked { headers: head.headers, from: self.from, peer: self.peer.clone() };
-        if name == "access" {
+        if name == "access" || name == "sign-in" {
             if head.method != Method::GET {
                 return Ok(only("GET"));
             }
-            let access = calls::access(&self.console, &asked)?;
-            return Ok(content("application/json", access.to_string().into()));
+            let told = match name {
+                "access" => calls::access(&self.console, &asked)?,
+                _ => calls::ways(&self.console)?,
+            };
+            return Ok(content("application/json", told.to_string().into()));
         }
         if head.method != Method::POST {
             return Ok(only("POST"));
@@ -179,15 +184,24 @@ fn is_loopback_name(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Browsers say from which site a call comes; only the page's own are answered.
+/// Browsers say from which site a call comes; only the page's own are answered. Older ones say their origin
+/// alone, which then is the host that was asked.
 fn check_origin(headers: &HeaderMap) -> Result<(), Failure> {
-    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        None | Some(b"same-origin") => Ok(()),
-        Some(_other) => {
-            let sentence = "calls come from the console's own page";
-            Err(Failure::new(Code::PermissionDenied, "ORIGIN_FOREIGN", sentence))
-        }
+    let is_own = match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers.get(ORIGIN).is_none_or(|origin| is_of_host(origin, headers.get(HOST))),
+    };
+    if is_own {
+        return Ok(());
     }
+    let sentence = "calls come from the console's own page";
+    Err(Failure::new(Code::PermissionDenied, "ORIGIN_FOREIGN", sentence))
+}
+
+fn is_of_host(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let name = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = host.and_then(|host| host.to_str().ok());
+    name.zip(host).is_some_and(|((_scheme, name), host)| name.eq_ignore_ascii_case(host))
 }
 
 /// What a form of another site can send is none of these.
@@ -268,5 +282,15 @@ mod tests {
         assert!(check_origin(&HeaderMap::new()).is_ok(), "no browser");
         assert!(from("same-origin"));
         assert!(!from("cross-site") && !from("same-site") && !from("none"));
+        let older = |origin: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            headers.insert(HOST, HeaderValue::from_static("localhost:4680"));
+            check_origin(&headers).is_ok()
+        };
+        assert!(older("http://localhost:4680") && older("https://LOCALHOST:4680"));
+        for other in ["null", "http://localhost", "http://localhost:4681", "https://evil.example"] {
+            assert!(!older(other), "{other}");
+        }
     }
 }

@@ -9,7 +9,9 @@
 //! A call goes through the same [gate](crate::gate) as one over gRPC: the same guard, roles, scopes, rates
 //! and bounds, into the same services. What is listed in [`CALLS`] are reads: the page changes
 //! nothing. A token lives in the page's memory and travels in the header of each call, so there is no
-//! cookie that another site could have sent along ([decision 39](../../../docs/adr/0039-console.md)).
+//! cookie that another site could have sent along ([decision 39](../../../docs/adr/0039-console.md)). Whoever has
+//! none logs in with the calls of [`LOGINS`], and what the page is given then brings no second factor along
+//! ([decision 48](../../../docs/adr/0048-login-at-the-page.md)).
 
 mod calls;
 mod failure;
@@ -38,6 +40,9 @@ pub const CALLS: &[&str] = &[
     "Operator/ListSnapshots",
     "Audit/ListAuditEvents",
 ];
+
+/// The calls by which somebody becomes known to the page, and is forgotten. They change nothing of the ledger.
+pub const LOGINS: &[&str] = &["Login/LogIn", "Login/Refresh", "Login/LogOut"];
 
 /// What the page's calls are put to: nothing before the server takes calls.
 #[derive(Default)]
@@ -85,6 +90,13 @@ mod tests {
             assert!(known.allows(Role::Auditor), "{call}");
             let method = call.rsplit('/').next().expect("a method");
             assert!(["Get", "List", "Explain"].iter().any(|read| method.starts_with(read)));
+        }
+        for login in LOGINS {
+            let known = Call::find(&format!("/ducat.v1.{login}")).expect(login);
+            assert!(
+                known.path.starts_with("/ducat.v1.Login/") && !CALLS.contains(login),
+                "{login}"
+            );
         }
     }
 }

@@ -293,6 +293,13 @@ impl Guard {
         path.starts_with(LOGIN) && self.trust().login.is_some()
     }
 
+    /// How somebody without a certificate becomes known: by a password that is checked here, by a token.
+    #[must_use]
+    pub fn ways(&self) -> (bool, bool) {
+        let trust = self.trust();
+        (trust.login.is_some(), trust.tokens.is_some() || trust.login.is_some())
+    }
+
     /// The turn to judge limits and change them.
     pub(super) async fn turn_of_limits(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.limits).lock_owned().await

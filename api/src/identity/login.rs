@@ -78,15 +78,35 @@ pub struct Given {
     pub refresh: String,
 }
 
+/// Where the tokens of a login are kept, and so what they are worth to whoever steals one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// A program has them, in files of its own: they bring the second factor along.
+    Program,
+    /// A page in a browser has them, which changes nothing: they bring none, so dangerous calls are not made with
+    /// them.
+    Page,
+}
+
 /// A login that can be refreshed.
 struct Family {
     name: String,
+    keeper: Keeper,
     /// The hash of the one refresh token that is good.
     next: blake3::Hash,
     /// When password and code were given, seconds since the Unix epoch.
     at_s: u64,
     /// The password's hash was this one then: another ends it.
     password: blake3::Hash,
+}
+
+/// What a refresh token was good for.
+struct Rotated {
+    name: String,
+    keeper: Keeper,
+    at_s: u64,
+    /// The next of its family.
+    refresh: String,
 }
 
 /// What is remembered of logins; outlives a change of the rules.
@@ -118,6 +138,12 @@ impl fmt::Debug for State {
 fn refused() -> Refusal {
     let sentence = "name, password and code do not go together";
     Refusal::new(Code::Unauthenticated, "LOGIN_REFUSED", sentence)
+}
+
+/// Of a login without a code: told before anything is looked at, so it says nothing of the name.
+fn code_needed() -> Refusal {
+    let sentence = "a login needs the code that the second factor shows now";
+    Refusal::new(Code::Unauthenticated, "SECOND_FACTOR_NEEDED", sentence)
 }
 
 fn not_refreshed() -> Refusal {
@@ -182,8 +208,9 @@ impl State {
         verified.map_err(|_| status::internal("a login ended in a panic"))
     }
 
-    /// A new family, or the next token of one.
-    fn keep(&self, id: Uuid, name: &str, at_s: u64, stored: &str, secret: &str) {
+    /// Keeps a new family, and gives its first token.
+    fn keep(&self, name: &str, keeper: Keeper, at_s: u64, stored: &str) -> String {
+        let (id, secret) = (Uuid::now_v7(), random());
         let mut all = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let lifetime = FAMILY_LIFETIME.as_secs();
         all.retain(|_, family| at_s < family.at_s.saturating_add(lifetime));
@@ -197,17 +224,13 @@ impl State {
             all.pop_first();
         }
         let (next, password) = (blake3::hash(secret.as_bytes()), blake3::hash(stored.as_bytes()));
-        all.insert(id, Family { name: name.to_owned(), next, at_s, password });
+        all.insert(id, Family { name: name.to_owned(), keeper, next, at_s, password });
+        format!("{id}.{secret}")
     }
 
-    /// Uses a refresh token up, and gives the name, the moment of the login and the next token. A token that was used,
-    /// or is none, ends its whole family: one of two who have it has stolen it.
-    fn rotate(
-        &self,
-        token: &str,
-        passwords: &Passwords,
-        now_s: u64,
-    ) -> Result<(String, u64, String), Refusal> {
+    /// Uses a refresh token up. One that was used, or is none, ends its whole family: one of two who have it has
+    /// stolen it.
+    fn rotate(&self, token: &str, passwords: &Passwords, now_s: u64) -> Result<Rotated, Refusal> {
         let (id, secret) = token.split_once('.').ok_or_else(not_refreshed)?;
         let id = Uuid::try_parse(id).map_err(|_| not_refreshed())?;
         let mut all = self.families.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +246,9 @@ impl State {
         }
         let secret = random();
         family.next = blake3::hash(secret.as_bytes());
-        Ok((family.name.clone(), family.at_s, format!("{id}.{secret}")))
+        let Family { name, keeper, at_s, .. } = family;
+        let refresh = format!("{id}.{secret}");
+        Ok(Rotated { name: name.clone(), keeper: *keeper, at_s: *at_s, refresh })
     }
 
     fn end(&self, token: &str) {
@@ -241,10 +266,19 @@ fn random() -> String {
     totp_rs::Secret::generate().to_base32()
 }
 
-/// A token of this name, whose second factor was given at that moment.
-fn token(rules: &Rules, name: &str, at_s: u64, now_s: u64) -> Result<(String, u64), Status> {
+/// A token of this name. Of a program's it says that the second factor was given at that moment.
+fn token(
+    rules: &Rules,
+    name: &str,
+    keeper: Keeper,
+    at_s: u64,
+    now_s: u64,
+) -> Result<(String, u64), Status> {
     let claims = Claims::new(name, ISSUER, &rules.tokens.audience, now_s, TOKEN_LIFETIME);
-    let claims = Claims { auth_time: Some(at_s), ..claims.with_second_factor() };
+    let claims = match keeper {
+        Keeper::Program => Claims { auth_time: Some(at_s), ..claims.with_second_factor() },
+        Keeper::Page => claims,
+    };
     let signed = issue(&rules.key, &claims);
     let signed = signed.map_err(|error| status::internal(&error.to_string()))?;
     Ok((signed, claims.exp))
@@ -254,11 +288,21 @@ impl Guard {
     /// Somebody logs in.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`: `LOGIN_REFUSED`, whatever is wrong, and `LOGIN_LOCKED`; `RESOURCE_EXHAUSTED`, `LOGINS_FULL`.
-    pub async fn log_in(&self, name: &str, password: String, code: &str) -> Result<Given, Status> {
+    /// `UNAUTHENTICATED`: `LOGIN_REFUSED`, whatever is wrong, `LOGIN_LOCKED`, and `SECOND_FACTOR_NEEDED` without any
+    /// code; `RESOURCE_EXHAUSTED`, `LOGINS_FULL`.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: String,
+        code: &str,
+        keeper: Keeper,
+    ) -> Result<Given, Status> {
         let trust = self.trust();
         let rules = self.login_rules(&trust)?;
         let now_s = super::guard::now_s();
+        if code.is_empty() {
+            return Err(code_needed().into());
+        }
         if name.is_empty()
             || name.len() > super::rights::NAME_BYTES_MAX
             || password.len() > passwords::BYTES_MAX
@@ -275,10 +319,9 @@ impl Guard {
             return Err(refused().into());
         }
         logins.succeeded(name);
-        let (token, expires_s) = token(rules, name, now_s, now_s)?;
-        let (id, secret) = (Uuid::now_v7(), random());
-        logins.keep(id, name, now_s, &stored, &secret);
-        Ok(Given { token, expires_s, refresh: format!("{id}.{secret}") })
+        let (token, expires_s) = token(rules, name, keeper, now_s, now_s)?;
+        let refresh = logins.keep(name, keeper, now_s, &stored);
+        Ok(Given { token, expires_s, refresh })
     }
 
     /// The next token of a login.
@@ -289,12 +332,13 @@ impl Guard {
         let trust = self.trust();
         let rules = self.login_rules(&trust)?;
         let now_s = super::guard::now_s();
-        let (name, at_s, refresh) = self.logins().rotate(refresh, &rules.passwords, now_s)?;
+        let rotated = self.logins().rotate(refresh, &rules.passwords, now_s)?;
+        let Rotated { name, keeper, at_s, refresh } = rotated;
         if trust.rights.find(&name).is_none() {
             self.logins().end(&refresh);
             return Err(not_refreshed().into());
         }
-        let (token, expires_s) = token(rules, &name, at_s, now_s)?;
+        let (token, expires_s) = token(rules, &name, keeper, at_s, now_s)?;
         Ok(Given { token, expires_s, refresh })
     }
 
@@ -327,9 +371,7 @@ mod tests {
     }
 
     fn keep(state: &State, passwords: &Passwords, at_s: u64) -> String {
-        let (id, secret) = (Uuid::now_v7(), random());
-        state.keep(id, "anna", at_s, passwords.find("anna").expect("there"), &secret);
-        format!("{id}.{secret}")
+        state.keep("anna", Keeper::Program, at_s, passwords.find("anna").expect("there"))
     }
 
     fn reason<T>(result: Result<T, Refusal>) -> &'static str {
@@ -342,9 +384,9 @@ mod tests {
         let first = keep(&state, &passwords, NOW);
         let other = keep(&state, &passwords, NOW);
         let rotate = |token: &str, now| state.rotate(token, &passwords, now);
-        let (name, at_s, second) = rotate(&first, NOW + 60).expect("good");
+        let Rotated { name, at_s, refresh: second, .. } = rotate(&first, NOW + 60).expect("good");
         assert_eq!((name.as_str(), at_s), ("anna", NOW), "when the factor was given");
-        let (_, _, third) = rotate(&second, NOW + 120).expect("good");
+        let third = rotate(&second, NOW + 120).expect("good").refresh;
         assert_eq!(reason(rotate(&first, NOW + 180)), "REFRESH_REFUSED", "used already");
         assert_eq!(reason(rotate(&third, NOW + 180)), "REFRESH_REFUSED", "its family is over");
         assert!(rotate(&other, NOW + 180).is_ok(), "another login is not");

@@ -10,6 +10,7 @@ use ducat_engine::ids::AccountId;
 use ducat_engine::money::{Currencies, CurrencyId};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -224,10 +225,28 @@ impl Proposals {
         self.kept(now_s).values().map(|kept| kept.proposed.request.len()).sum()
     }
 
-    /// All that are kept, the oldest first.
+    /// So many of those that are kept, the oldest first, from behind this one on; fewer where their requests have
+    /// more bytes, but one at least. And whether there are more.
     #[must_use]
-    pub fn list(&self, now_s: u64) -> Vec<Proposal> {
-        self.kept(now_s).values().cloned().collect()
+    pub fn page(
+        &self,
+        after: Option<Uuid>,
+        size: usize,
+        bytes_max: usize,
+        now_s: u64,
+    ) -> (Vec<Proposal>, bool) {
+        let all = self.kept(now_s);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = all.range((from, Bound::Unbounded)).map(|(_, kept)| kept).peekable();
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while let Some(kept) = rest.peek().filter(|_| page.len() < size) {
+            bytes += kept.proposed.request.len();
+            if bytes > bytes_max && !page.is_empty() {
+                break;
+            }
+            page.extend(rest.next().cloned());
+        }
+        (page, rest.peek().is_some())
     }
 
     /// Begins to do a proposal, which a second person has seen under this digest. It must be
@@ -397,6 +416,37 @@ mod tests {
         assert_eq!(reason(kept.reject(again.id, NOW)), "PROPOSAL_UNKNOWN");
     }
 
+    fn all(kept: &Proposals, now_s: u64) -> Vec<Proposal> {
+        kept.page(None, PROPOSALS_MAX, usize::MAX, now_s).0
+    }
+
+    #[test]
+    fn pages_have_each_proposal_once_and_no_more_than_they_may() {
+        let kept = Proposals::default();
+        let sizes = [10, 10, 10, 50, 10, 60, 10];
+        let keep = |request: Vec<u8>| kept.keep(proposed("anna", &request), NOW).expect("room").id;
+        let ids: Vec<Uuid> = sizes.iter().zip(0..).map(|(size, n)| keep(vec![n; *size])).collect();
+        let pages = |size: usize, bytes_max: usize| {
+            let (mut found, mut counts, mut more) = (Vec::new(), Vec::new(), true);
+            while more {
+                let page = kept.page(found.last().copied(), size, bytes_max, NOW);
+                counts.push(page.0.len());
+                found.extend(page.0.iter().map(|kept| kept.id));
+                more = page.1;
+            }
+            assert_eq!(found, ids, "each once, the oldest first");
+            counts
+        };
+        assert_eq!(pages(PROPOSALS_MAX, usize::MAX), [7]);
+        assert_eq!(pages(3, usize::MAX), [3, 3, 1]);
+        assert_eq!(pages(7, usize::MAX), [7], "no empty page behind the last");
+        // One that is larger than a page has a page of its own.
+        assert_eq!(pages(5, 50), [3, 1, 1, 1, 1]);
+        assert_eq!(pages(5, 0), [1; 7]);
+        let (page, more) = kept.page(ids.last().copied(), 5, 50, NOW);
+        assert!(page.is_empty() && !more);
+    }
+
     #[test]
     fn a_proposal_waits_an_hour() {
         let kept = Proposals::default();
@@ -404,16 +454,16 @@ mod tests {
         let (digest, second) = (one.proposed.digest(), Caller::named(&["bert"]));
         let over = one.expires_s();
         assert_eq!(over, NOW + 3600);
-        assert_eq!(kept.list(over - 1).len(), 1);
+        assert_eq!(all(&kept, over - 1).len(), 1);
         assert_eq!(reason(kept.begin(one.id, &digest, &second, over)), "PROPOSAL_UNKNOWN");
-        assert!(kept.list(NOW).is_empty(), "and is gone for good");
+        assert!(all(&kept, NOW).is_empty(), "and is gone for good");
         // What was begun in time is ended behind it.
         let two = kept.keep(proposed("anna", b"y"), NOW).expect("room");
         let digest = two.proposed.digest();
         kept.begin(two.id, &digest, &second, over - 1).expect("in time");
         assert_eq!(reason(kept.begin(two.id, &digest, &second, over)), "PROPOSAL_RUNNING");
         kept.ended(two.id, Some("bert"));
-        assert!(kept.list(over).is_empty());
+        assert!(all(&kept, over).is_empty());
     }
 
     #[test]
@@ -429,7 +479,7 @@ mod tests {
             assert_eq!(keep(&format!("p{}", n / PROPOSALS_EACH_MAX), n), "done");
         }
         assert_eq!(keep("zoe", 0), "PROPOSALS_FULL");
-        assert_eq!(kept.list(NOW).len(), PROPOSALS_MAX);
+        assert_eq!(all(&kept, NOW).len(), PROPOSALS_MAX);
         let large = Proposals::default();
         let request = vec![0; REQUEST_BYTES_MAX + 1];
         assert_eq!(reason(large.keep(proposed("anna", &request), NOW)), "REQUEST_TOO_LARGE");

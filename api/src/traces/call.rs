@@ -28,6 +28,8 @@ pub struct Span {
     trace: [u8; 16],
     id: [u8; 8],
     parent: Option<[u8; 8]>,
+    /// The caller's `tracestate`, for whoever puts the trace together.
+    state: Arc<str>,
     begun: Instant,
     code: AtomicI32,
     passages: Arc<Passages>,
@@ -61,6 +63,7 @@ impl Call {
         traces: &Arc<Traces>,
         method: &'static str,
         parent: Option<&Parent>,
+        state: Arc<str>,
         begun: Instant,
     ) -> Self {
         let trace = parent.map_or_else(id, |parent| parent.trace);
@@ -70,6 +73,7 @@ impl Call {
             trace,
             id: id(),
             parent: parent.map(|parent| parent.span),
+            state,
             begun,
             code: AtomicI32::new(UNKNOWN),
             passages: Arc::default(),
@@ -101,6 +105,7 @@ impl Call {
                 trace: self.trace,
                 id: id(),
                 parent: Some(stream.id),
+                state: Arc::clone(&stream.state),
                 begun: Instant::now(),
                 code: AtomicI32::new(UNKNOWN),
                 passages: Arc::default(),
@@ -135,6 +140,7 @@ impl Drop for Span {
             trace: self.trace,
             id: self.id,
             parent: self.parent,
+            state: Arc::clone(&self.state),
             begun: self.begun,
             ended: Instant::now(),
             ended_at: SystemTime::now(),

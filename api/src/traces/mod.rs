@@ -1,7 +1,7 @@
 //! Traces: where the time of a sampled call went, told to a collector of OpenTelemetry in OTLP.
 //!
 //! ```text
-//! traceparent ─▶ context ▸ sampling ─▶ Call ─ scope ─▶ engine: Passages (actors/src/trace.rs)
+//! traceparent, tracestate ─▶ context ▸ sampling ─▶ Call ─ scope ─▶ engine: Passages (actors/src/trace.rs)
 //!                                        │ over
 //!                                        ▼ never waits: what finds no room is counted
 //!                                     queue ─▶ Traces::run ▸ spans ▸ Breaker ▸ OTLP ─▶ collector
@@ -188,7 +188,9 @@ impl Traces {
             && self.sampler.takes()
         {
             let method = call.path.trim_start_matches('/');
-            return Some(Call::sampled(self, method, parent.as_ref(), begun));
+            // Without a parent it would be the state of nothing.
+            let state = parent.map(|_| context::state(headers)).unwrap_or_default();
+            return Some(Call::sampled(self, method, parent.as_ref(), state.into(), begun));
         }
         parent.as_ref().map(Call::unsampled)
     }

@@ -1,7 +1,8 @@
 //! Spans as OTLP has them, made of what was noted of a call: by the task that exports, off every path.
 //!
 //! Names and attributes of calls are those of OpenTelemetry's conventions for gRPC. What else is told
-//! is a batch's size and its events' numbers: no account, no amount, no reference, no caller.
+//! is a batch's size and its events' numbers: no account, no amount, no reference, no caller. A caller's
+//! `tracestate` goes on with its spans as it came.
 
 use super::call;
 use crate::violation::code_name;
@@ -11,6 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tonic::Code;
 
@@ -36,6 +38,8 @@ pub(super) struct Finished {
     pub trace: [u8; 16],
     pub id: [u8; 8],
     pub parent: Option<[u8; 8]>,
+    /// The caller's `tracestate`; empty where it said none.
+    pub state: Arc<str>,
     pub begun: Instant,
     pub ended: Instant,
     /// The same moment by the clock of the wall, by which all others are told: however that was set
@@ -120,6 +124,7 @@ impl Finished {
         Span {
             trace_id: self.trace.to_vec(),
             span_id: id.to_vec(),
+            trace_state: self.state.to_string(),
             name: name.to_owned(),
             start_time_unix_nano: self.unix_ns(begun),
             end_time_unix_nano: self.unix_ns(ended),
@@ -169,7 +174,6 @@ mod tests {
     use super::*;
     use ducat_actors::trace::Round;
     use ducat_engine::ids::Lsn;
-    use std::sync::Arc;
     use std::time::Duration;
 
     fn finished(code: Code, rounds: usize) -> Finished {
@@ -189,6 +193,7 @@ mod tests {
             trace: [1; 16],
             id: [2; 8],
             parent: Some([3; 8]),
+            state: "bank=t61rcWkgMzE".into(),
             begun,
             ended: after(8),
             ended_at: UNIX_EPOCH + Duration::from_secs(1_000),
@@ -207,6 +212,7 @@ mod tests {
             let whole = &spans[0];
             assert_eq!(whole.parent_span_id, [3; 8]);
             assert_eq!(whole.flags, FLAGS_REMOTE);
+            assert!(spans.iter().all(|span| span.trace_state == "bank=t61rcWkgMzE"));
             assert!(whole.status.is_none());
             for part in &spans[1..] {
                 assert_eq!(

@@ -91,4 +91,6 @@ fn a_dry_run_finds_what_stops_an_import() {
     let missing = path_text(&dir.path().join("missing.csv"));
     let ended = run(&["import", "--map", &map, "--transfers", &missing, "--dry-run"]);
     assert_ne!(code(&ended), 0);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("missing.csv") && !said.contains("rehearsal"), "{said}");
 }

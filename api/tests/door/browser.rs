@@ -23,7 +23,7 @@ async fn goto(browser: &Browser, fragment: &str) {
 }
 
 /// Opens the page.
-async fn open_page(browser: &Browser, at: SocketAddr) {
+pub async fn open_page(browser: &Browser, at: SocketAddr) {
     browser.open(&format!("http://{at}/")).await;
     browser.until("document.documentElement.dataset.ready === 'yes'").await;
 }

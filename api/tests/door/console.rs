@@ -21,11 +21,11 @@ const FOREIGN: u64 = 3;
 pub struct Answer {
     pub status: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
@@ -36,7 +36,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
-    fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         self.json()["error"]["reason"].as_str().unwrap_or_default().to_owned()
     }
 }
@@ -62,11 +62,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-async fn ask(at: SocketAddr, lines: &[&str], body: &str) -> Answer {
+/// Sends the lines of a request with a body, and reads what comes.
+pub async fn ask(at: SocketAddr, lines: &[&str], body: &str) -> Answer {
     exchange(TcpStream::connect(at).await.expect("listens"), lines, body).await
 }
 
-async fn get(at: SocketAddr, path: &str) -> Answer {
+/// What lies under a path.
+pub async fn get(at: SocketAddr, path: &str) -> Answer {
     ask(at, &[&format!("GET {path} HTTP/1.1"), "host: localhost"], "").await
 }
 

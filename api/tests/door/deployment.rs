@@ -87,7 +87,7 @@ fn composed_services_find_one_another() {
     assert!(volume.ends_with(instruction(&file, "VOLUME ")[0]), "{volume}");
     // Every file that is mounted is there.
     let here = root().join("deploy/compose");
-    for service in ["prometheus", "grafana"] {
+    for service in ["prometheus", "grafana", "collector"] {
         for mount in texts(&services[service]["volumes"]) {
             let (file, rest) = mount.split_once(':').expect("a mount");
             assert!(here.join(file).is_file() && rest.ends_with(":ro"), "{mount}");
@@ -106,6 +106,59 @@ fn composed_services_find_one_another() {
     let path = boards["providers"][0]["options"]["path"].as_str().expect("a path");
     let mounted = texts(&services["grafana"]["volumes"]);
     assert!(mounted.iter().any(|mount| mount.contains(&format!(":{path}/"))), "{path}");
+}
+
+/// The server tells its traces to the composed collector, in plain text that does not leave its own network, and
+/// the collector is made of what it names.
+#[test]
+fn composed_traces_come_to_a_collector() {
+    let compose = yaml("deploy/compose/compose.yaml");
+    let (server, collector) = (&compose["services"]["ducat"], &compose["services"]["collector"]);
+    let config = yaml("deploy/compose/collector.yaml");
+    let flags = texts(&server["command"]).split_off(1);
+    let endpoint = flags.iter().find_map(|flag| flag.strip_prefix("--traces-endpoint=http://"));
+    let endpoint = endpoint.expect("traces are told");
+    assert_eq!(config["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"], endpoint);
+    assert_eq!(collector["network_mode"], "service:ducat", "loopback is the server's own");
+    // By a name of another container it would be refused.
+    let elsewhere = endpoint.replace("127.0.0.1", "collector");
+    let named: Vec<String> = flags.iter().map(|flag| flag.replace(endpoint, &elsewhere)).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let refused = ducat(&[&["config", "check"], &named[..]].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("https"), "{refused:?}");
+    // The file that it is told to read is the one that is mounted.
+    let told = texts(&collector["command"])[0].strip_prefix("--config=").expect("a file");
+    let mounts = texts(&collector["volumes"]);
+    assert_eq!(mounts, [format!("./collector.yaml:{told}:ro")]);
+    let image = collector["image"].as_str().expect("a text");
+    // Figures of spans are made by a part that the smaller image lacks.
+    assert!(image.contains("-contrib:") && told.contains("otelcol-contrib"), "{image}");
+    let has =
+        |kinds: &[&str], name: &str| kinds.iter().any(|kind| config[*kind].get(name).is_some());
+    let service = &config["service"];
+    for name in texts(&service["extensions"]) {
+        assert!(has(&["extensions"], name), "{name}");
+    }
+    let pipelines = service["pipelines"].as_object().expect("pipelines");
+    for (pipeline, parts) in pipelines {
+        for (part, kinds) in [
+            ("receivers", &["receivers", "connectors"][..]),
+            ("processors", &["processors"]),
+            ("exporters", &["exporters", "connectors"]),
+        ] {
+            let names = parts.get(part).map(texts).unwrap_or_default();
+            assert!(part == "processors" || !names.is_empty(), "{pipeline} has no {part}");
+            assert!(names.iter().all(|name| has(kinds, name)), "{pipeline}: {names:?}");
+        }
+    }
+    assert_eq!(texts(&pipelines["traces"]["receivers"]), ["otlp"]);
+    assert_eq!(texts(&pipelines["traces"]["processors"])[0], "memory_limiter");
+    // And Prometheus asks where it tells.
+    let figures = config["exporters"]["prometheus"]["endpoint"].as_str().expect("a text");
+    let (_, port) = figures.rsplit_once(':').expect("a port");
+    let prometheus = yaml("deploy/compose/prometheus.yml");
+    let targets = &prometheus["scrape_configs"][1]["static_configs"][0]["targets"];
+    assert_eq!(texts(targets), [format!("ducat:{port}")]);
 }
 
 /// The configuration in the manifest is sound in the profile production, with certificates where

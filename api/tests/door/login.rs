@@ -2,6 +2,7 @@
 
 use crate::program::{Server as ProgramServer, ducat, place, stdout, text};
 use crate::world::{Secrets, Server, account, now_s, rights};
+use ducat_api::audit::{Auditor, Options};
 use ducat_api::client::Client;
 use ducat_api::identity::factor::secrets::Secret;
 use ducat_api::identity::factor::{Rules as FactorRules, STEP_S, Secrets as Factors};
@@ -25,26 +26,27 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-const PASSWORD: &str = "otter lantern quarry velvet";
+pub const PASSWORD: &str = "otter lantern quarry velvet";
 
 const GRANTED: &str = "[[principals]]\nname = \"anna\"\nroles = [\"operator\"]\naccounts = [\"*\"]\n\
-                       [[principals]]\nname = \"bert\"\nroles = [\"operator\"]\naccounts = [\"*\"]\n";
+                       [[principals]]\nname = \"bert\"\nroles = [\"operator\"]\naccounts = [\"*\"]\n\
+                       [[principals]]\nname = \"dora\"\nroles = [\"admin\"]\naccounts = [\"*\"]\n";
 
 /// A server where people log in. Carl has a password and a code, and nothing is granted to him.
-struct Bank {
-    server: Server,
-    secrets: Secrets,
+pub struct Bank {
+    pub server: Server,
+    pub secrets: Secrets,
     codes: Vec<(&'static str, Secret)>,
 }
 
 impl Bank {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let secrets = Secrets::new();
-        let codes: Vec<(&'static str, Secret)> = ["anna", "bert", "carl"]
+        let codes: Vec<(&'static str, Secret)> = ["anna", "bert", "carl", "dora"]
             .map(|name| (name, Secret::random().expect("randomness")))
             .into();
         let path = secrets.path("passwords.toml");
-        for name in ["anna", "bert", "carl"] {
+        for name in ["anna", "bert", "carl", "dora"] {
             Passwords::set(&path, name, PASSWORD).expect("written");
         }
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("random");
@@ -69,11 +71,11 @@ impl Bank {
             factor: Some(factor),
             login: Some(Rules { passwords, key, tokens }),
         };
-        let server = Server::start(None, Some(trust)).await;
+        let server = Server::audited(None, trust, &Auditor::new(Options::default())).await;
         Self { server, secrets, codes }
     }
 
-    fn code(&self, name: &str, steps: i64) -> String {
+    pub fn code(&self, name: &str, steps: i64) -> String {
         let (_, secret) = self.codes.iter().find(|(known, _)| *known == name).expect("enrolled");
         secret.code(now_s().saturating_add_signed(steps * STEP_S.cast_signed()))
     }
@@ -82,7 +84,7 @@ impl Bank {
         LoginClient::new(self.server.client(&self.secrets, None, None).await.connection())
     }
 
-    async fn log_in(
+    pub async fn log_in(
         &self,
         name: &str,
         password: &str,
@@ -93,19 +95,19 @@ impl Bank {
         self.door().await.log_in(request).await.map(tonic::Response::into_inner)
     }
 
-    async fn refresh(&self, refresh_token: &str) -> Result<LogInResponse, Status> {
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LogInResponse, Status> {
         let request = RefreshRequest { refresh_token: refresh_token.to_owned() };
         self.door().await.refresh(request).await.map(tonic::Response::into_inner)
     }
 
     /// A client with what was given.
-    async fn client(&self, given: &LogInResponse) -> Client {
+    pub async fn client(&self, given: &LogInResponse) -> Client {
         let file = self.secrets.write("given.token", &given.token);
         self.server.client(&self.secrets, None, Some(&file)).await
     }
 }
 
-fn reason(result: Result<LogInResponse, Status>) -> String {
+pub fn reason(result: Result<LogInResponse, Status>) -> String {
     match result {
         Ok(_) => "given".to_owned(),
         Err(status) => {
@@ -151,6 +153,10 @@ async fn whatever_is_wrong_is_told_in_the_same_words_and_a_code_is_used_up() {
     }
     said.dedup();
     assert_eq!(said.len(), 1, "{said:?}");
+    // Without any code nothing is looked at: the same of every name, and no try.
+    for name in ["anna", "nobody", "anna", "anna", "anna", "anna"] {
+        assert_eq!(reason(bank.log_in(name, PASSWORD, "").await), "SECOND_FACTOR_NEEDED", "{name}");
+    }
     assert_eq!((said[0].0, said[0].1.as_str()), (Code::Unauthenticated, "LOGIN_REFUSED"));
     assert_eq!(reason(bank.log_in("anna", PASSWORD, &code).await), "given");
     assert_eq!(reason(bank.log_in("anna", PASSWORD, &code).await), "LOGIN_REFUSED", "a replay");
@@ -259,14 +265,33 @@ fn the_program_takes_a_password_and_logs_in_and_on_and_out() {
     let wrong = with_line(&log_in, "otter lantern quarry velveT");
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
     assert!(!token.exists());
+    // Files that are there and that others can read are not written into, but replaced.
+    let refresh = path("anna.token.refresh");
+    let open = |file: &Path| {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).expect("its owner may");
+    };
+    for file in [&token, &refresh] {
+        fs::write(file, "old").expect("writes");
+        open(file);
+    }
     stdout(&with_line(&log_in, PASSWORD));
-    let mode = fs::metadata(&token).expect("written").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for file in [&token, &refresh] {
+        let mode = fs::metadata(file).expect("written").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
     let with = ["--server", &url, "--token-file", text(&token)];
     stdout(&ducat(&[&with[..], &["account", "create", "7", "--currency", "GBP"]].concat()));
     stdout(&ducat(&[&with[..], &["account", "freeze", "7"]].concat()));
     let before = fs::read_to_string(&token).expect("there");
-    stdout(&ducat(&["--server", &url, "login", "--refresh", "--out", text(&token)]));
+    // What others can read they may have used: it is not gone on with.
+    let next = ["--server", &url, "login", "--refresh", "--out", text(&token)];
+    open(&refresh);
+    let refused = ducat(&next);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("can read"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&token).expect("there"), before);
+    fs::set_permissions(&refresh, fs::Permissions::from_mode(0o600)).expect("its owner may");
+    stdout(&ducat(&next));
     assert_ne!(fs::read_to_string(&token).expect("there"), before);
     stdout(&ducat(&[&with[..], &["status"]].concat()));
     stdout(&ducat(&["--server", &url, "logout", "--out", text(&token)]));

@@ -5,8 +5,10 @@
 mod alerts;
 mod audit;
 mod browser;
+mod browser_login;
 mod canary;
 mod console;
+mod console_login;
 mod deployment;
 mod figures;
 mod floods;
@@ -15,6 +17,7 @@ mod login;
 mod matrix;
 mod monitoring;
 mod program;
+mod proposals;
 mod rates;
 mod scopes;
 mod second;

@@ -267,7 +267,7 @@ pub async fn ask(client: &Client, call: &str, about: u64) -> Result<bool, Status
         }
         "Approvals/ListProposals" => {
             let mut approvals = ApprovalsClient::new(client.connection());
-            approvals.list_proposals(proto::ListProposalsRequest {}).await.map(|_| true)?
+            approvals.list_proposals(proto::ListProposalsRequest::default()).await.map(|_| true)?
         }
         "Approvals/Approve" => {
             let request = proto::ApproveRequest { id: NO_PROPOSAL.into(), digest: vec![] };

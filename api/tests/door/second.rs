@@ -34,7 +34,7 @@ const AMOUNTS: [&str; 2] = ["GBP=100000", "JPY=5"];
 const SESSION: Duration = Duration::from_secs(900);
 
 /// A server that asks for second factors, and those who have some.
-struct Bank {
+pub struct Bank {
     server: Server,
     secrets: Secrets,
     names: Vec<(&'static str, Secret)>,
@@ -74,7 +74,7 @@ impl Bank {
     }
 
     /// From now on amounts need two persons.
-    async fn with_two_persons() -> Self {
+    pub async fn with_two_persons() -> Self {
         let bank = Self::new(&[]).await;
         bank.ask_two_persons();
         bank
@@ -91,7 +91,7 @@ impl Bank {
     }
 
     /// With a token that has no second factor.
-    async fn client(&self, name: &str, roles: &[&str]) -> Client {
+    pub async fn client(&self, name: &str, roles: &[&str]) -> Client {
         let token = self.secrets.token(name, roles, &["*"], &[]);
         self.server.client(&self.secrets, None, Some(&token)).await
     }
@@ -115,7 +115,7 @@ impl Bank {
         self.server.client(&self.secrets, None, Some(&file)).await
     }
 
-    async fn with_session(&self, name: &str, roles: &[&str]) -> Client {
+    pub async fn with_session(&self, name: &str, roles: &[&str]) -> Client {
         self.with_claims(name, roles, |_| {}).await
     }
 
@@ -128,7 +128,7 @@ impl Bank {
     async fn proposals(&self) -> Vec<proto::Proposal> {
         let client = self.client("ann", &["auditor"]).await;
         let mut client = ApprovalsClient::new(client.connection());
-        let listed = client.list_proposals(proto::ListProposalsRequest {}).await;
+        let listed = client.list_proposals(proto::ListProposalsRequest::default()).await;
         listed.expect("granted").into_inner().proposals
     }
 }
@@ -167,7 +167,7 @@ async fn set_overdraft(client: &Client, id: u64, limit: &str) -> String {
     asked(LedgerClient::new(client.connection()).set_account_limits(request).await)
 }
 
-fn adjustment(id: u64, minor: u64) -> TransferRequest {
+pub fn adjustment(id: u64, minor: u64) -> TransferRequest {
     let kind = TransferKind::Adjustment.into();
     TransferRequest { kind, ..transfer(id, BANK, 2, minor) }
 }

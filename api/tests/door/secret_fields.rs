@@ -358,7 +358,7 @@ async fn a_second_factor_is_needed_and_a_second_person_sees_nothing_secret() {
         assert_eq!(error.reason(), Some("TWO_PERSONS_NEEDED"));
     }
     let mut approvals = ApprovalsClient::new(bert.connection());
-    let listed = approvals.list_proposals(proto::ListProposalsRequest {}).await;
+    let listed = approvals.list_proposals(proto::ListProposalsRequest::default()).await;
     let listed = listed.expect("granted").into_inner().proposals;
     let [proposal] = &listed[..] else { panic!("{listed:?}") };
     let waits = String::from_utf8_lossy(&proposal.request);

@@ -229,6 +229,42 @@ async fn a_call_of_a_sampled_trace_is_told_with_where_its_time_went() {
     assert!(!all.contains("918273"), "amounts stay here: {all}");
 }
 
+/// What tracing systems on the way say to one another goes on with all spans of the call; what is malformed, or
+/// comes without a parent, does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_tracestate_goes_on_with_its_spans() {
+    let (dir, collector) = (place(), Collector::start(Mood::Takes).await);
+    let more = ["--traces-own-percent", "100"];
+    let (_server, ledger) = serving(dir.path(), &collector.url(), &more).await;
+    let with_state = |mut request: Request<_>, lines: &[&str]| {
+        for line in lines {
+            request.metadata_mut().append("tracestate", line.parse().expect("ASCII"));
+        }
+        request
+    };
+    let states = |spans: &[Span]| -> BTreeSet<String> {
+        spans.iter().map(|span| span.trace_state.clone()).collect()
+    };
+    let sound = with_state(of_trace(deposit(1), 1, true), &["rojo=00f0", "bank@sys=a b"]);
+    pay(&ledger, sound).await;
+    let spans = collector.trace(1, |spans| spans.len() == 5);
+    assert_eq!(states(&spans), BTreeSet::from(["rojo=00f0,bank@sys=a b".to_owned()]));
+    let malformed = with_state(of_trace(deposit(2), 2, true), &["rojo=00f0", "Bank"]);
+    pay(&ledger, malformed).await;
+    assert_eq!(
+        states(&collector.trace(2, |spans| spans.len() == 5)),
+        BTreeSet::from([String::new()])
+    );
+    // A trace of the server's own, which begins here.
+    let known = collector.spans().len();
+    pay(&ledger, with_state(Request::new(deposit(3)), &["rojo=00f0"])).await;
+    let own = wait_for("a trace of the server's own", || {
+        let spans = collector.spans()[known..].to_vec();
+        spans.iter().any(|span| span.name == CALL).then_some(spans)
+    });
+    assert_eq!(states(&own), BTreeSet::from([String::new()]));
+}
+
 fn unix_ns() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     u64::try_from(since.expect("later").as_nanos()).expect("before 2554")

@@ -18,6 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the protocol calls an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// More places where the focus may stop than any view of the page has, twice.
+const STOPS_MAX: usize = 160;
+
+/// Drivers that are tried before none starts.
+const STARTS_MAX: usize = 8;
+
 pub const TAB: &str = "\u{E004}";
 pub const ENTER: &str = "\u{E007}";
 
@@ -32,22 +38,35 @@ impl Driver {
     pub fn start() -> Option<Self> {
         let version = Command::new("chromium").arg("--version").output();
         let found = version.is_ok_and(|output| output.status.success());
-        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-        let (true, Ok(mut process)) = (found, started) else {
+        let known = Command::new("chromedriver").arg("--version").output();
+        if !found || !known.is_ok_and(|output| output.status.success()) {
             eprintln!(
                 "skipped: chromium and chromedriver are not both here (.ci/install-chromium)"
             );
             return None;
-        };
+        }
+        // The port that it draws has to be free in IPv4 and in IPv6, and may be in use in one of them: then it
+        // ends, and another one draws another port.
+        let started = (0..STARTS_MAX).find_map(|_| Self::start_once());
+        Some(started.expect("it says which port it took"))
+    }
+
+    fn start_once() -> Option<Self> {
+        let started = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+        let mut process = started.expect("it has told its version");
         let said = BufReader::new(process.stdout.take().expect("piped"));
         let mut lines = said.lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
+        let Some(port) = port else {
+            let _ended = process.wait();
+            return None;
+        };
         // It says more; somebody has to listen.
         std::thread::spawn(move || lines.for_each(drop));
-        let endpoint = format!("http://127.0.0.1:{}", port.expect("it says which port it took"));
+        let endpoint = format!("http://127.0.0.1:{port}");
         Some(Self { process, endpoint })
     }
 
@@ -185,6 +204,27 @@ impl Browser {
         let element = active[ELEMENT].as_str().expect("an element");
         let typed = self.post(&format!("/element/{element}/value"), json!({ "text": keys })).await;
         typed.expect("typed");
+    }
+
+    /// Types on the keyboard, whatever has the focus: one key after the other, down and up.
+    pub async fn strike(&self, keys: &str) {
+        let each =
+            |key: char| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let strokes: Vec<Value> = keys.chars().flat_map(each).collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.post("/actions", json!({ "actions": [keyboard] })).await.expect("typed");
+    }
+
+    /// Goes on by Tab until an expression is true of `it`, what has the focus.
+    pub async fn tab_to(&self, condition: &str) {
+        let reached = format!("((it) => Boolean({condition}))(document.activeElement)");
+        for _ in 0..STOPS_MAX {
+            if self.value(&reached).await == json!(true) {
+                return;
+            }
+            self.strike(TAB).await;
+        }
+        panic!("not reached by Tab: {condition}");
     }
 
     /// A picture of the window, PNG.

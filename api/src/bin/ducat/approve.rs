@@ -54,8 +54,17 @@ async fn client(global: &Global) -> Result<ApprovalsClient<Connection>, Failure>
 }
 
 async fn listed(client: &mut ApprovalsClient<Connection>) -> Result<Vec<Proposal>, Failure> {
-    let answer = client.list_proposals(proto::ListProposalsRequest {}).await;
-    Ok(answer.map_err(|status| net::failed(&status))?.into_inner().proposals)
+    let mut request = proto::ListProposalsRequest::default();
+    let mut all = Vec::new();
+    loop {
+        let answer = client.list_proposals(request).await;
+        let page = answer.map_err(|status| net::failed(&status))?.into_inner();
+        all.extend(page.proposals);
+        if page.next.is_empty() {
+            return Ok(all);
+        }
+        request = proto::ListProposalsRequest { after: page.next, ..Default::default() };
+    }
 }
 
 /// Runs `proposals`.

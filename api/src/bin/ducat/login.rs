@@ -55,8 +55,16 @@ async fn client(global: &Global) -> Result<LoginClient<Connection>, Failure> {
     Ok(LoginClient::new(net::connect(&global).await?))
 }
 
+/// What the next token costs, of a file that nobody else may read: what others have read they can have used.
 fn kept_refresh(out: &Path) -> Result<String, Failure> {
     let file = refresh_file(out);
+    if std::fs::metadata(&file).is_ok_and(|found| ducat_persistence::witness::is_open(&found)) {
+        let sentence = format!(
+            "others than its owner can read {}, so the login may be somebody else's too; remove it and log in",
+            file.display()
+        );
+        return Err(Failure::usage(sentence));
+    }
     let text = std::fs::read_to_string(&file);
     let text = text.map_err(|error| {
         Failure::usage(format!("could not read {}: {error}; log in", file.display()))

@@ -100,6 +100,20 @@ fn summary_notes(summary: &Summary) {
     }
 }
 
+/// What came of a rehearsal and of its ledger's end. Why the import stopped is told first: the end of a ledger that
+/// has failed says no more than that.
+fn rehearsed<T>(ended: Result<T, Failure>, stopped: Result<(), Failure>) -> Result<T, Failure> {
+    match (ended, stopped) {
+        (Err(why), Err(also)) => {
+            Err(Failure { message: format!("{}; {}", why.message, also.message), ..why })
+        }
+        (ended, stopped) => {
+            let done = ended?;
+            stopped.map(|()| done)
+        }
+    }
+}
+
 /// One import: what to read and how.
 struct Import {
     args: ImportArgs,
@@ -115,9 +129,9 @@ impl Import {
         }
         let (rehearsal, channel) = Rehearsal::start().await?;
         let ended = self.transfer_to_ledger(channel).await;
-        rehearsal.end().await?;
+        let summary = rehearsed(ended, rehearsal.end().await)?;
         // A state that nobody has is compared with nothing.
-        Ok(Summary { dry_run: true, state_hash: None, state_lsn: None, ..ended? })
+        Ok(Summary { dry_run: true, state_hash: None, state_lsn: None, ..summary })
     }
 
     /// Imports into the ledger behind `channel`.
@@ -275,7 +289,7 @@ impl Import {
             Row { number, record, result: line.map(|line| line.request), group }
         };
         let size = self.args.batch_size;
-        let chunks = reader::grouped(rows, size, convert, Row::is_together, Row::link)?;
+        let chunks = reader::grouped(rows, size, convert, Row::grouping())?;
         Ok((chunks, bar))
     }
 

@@ -1,6 +1,7 @@
 //! Counting what became of rows, and writing the refused ones to their file.
 
 use super::common::Unconvertible;
+use super::reader::{End, Grouping};
 use super::rejects::Rejects;
 use crate::exit::Failure;
 use crate::output;
@@ -19,8 +20,7 @@ const GROUP_BYTES_MAX: usize = REQUEST_BYTES_MAX - 4 * 1024;
 const AROUND_ONE: usize = 8;
 
 fn sent_bytes(group: &[Row]) -> usize {
-    let requests = group.iter().filter_map(|row| row.result.as_ref().ok());
-    requests.map(|request| request.encoded_len() + AROUND_ONE).sum()
+    group.iter().map(Row::sent_bytes).sum()
 }
 
 /// A row on its way: converted, or refused on the spot.
@@ -56,21 +56,35 @@ impl Row {
         }
     }
 
-    /// Links the rows of a group. All of them are sent or none; none of one that may be cut off.
-    pub fn link(group: &mut [Self], cut_off: bool) {
+    /// What it takes to send it; one that is not sent takes nothing.
+    fn sent_bytes(&self) -> usize {
+        self.result.as_ref().map_or(0, |request| request.encoded_len() + AROUND_ONE)
+    }
+
+    /// The groups of a file: as large as one message holds, and no larger ones are kept.
+    pub fn grouping() -> Grouping<Self> {
+        Grouping {
+            together: Self::is_together,
+            bytes: Self::sent_bytes,
+            rows_max: BATCH_MAX,
+            bytes_max: GROUP_BYTES_MAX,
+            close: Box::new(Self::link),
+        }
+    }
+
+    /// Links the rows of a group. All of them are sent or none; none of one that may be cut off, or is too large.
+    fn link(group: &mut [Self], end: End) {
         let count = group.len();
         if group[0].group == Group::Alone {
             return;
         }
-        let fault = if cut_off {
+        let fault = if end == End::CutOff {
             let text = "the file is damaged behind it, and the rest of the group may lie there";
             Some(Unconvertible::new("GROUP_CUT_OFF", text))
-        } else if count > BATCH_MAX {
-            let text = format!("a group has at most {BATCH_MAX} rows, not {count}");
-            Some(Unconvertible::new("GROUP_TOO_LARGE", text))
-        } else if sent_bytes(group) > GROUP_BYTES_MAX {
+        } else if end == End::TooLarge || sent_bytes(group) > GROUP_BYTES_MAX {
             let text = format!(
-                "a group takes at most {GROUP_BYTES_MAX} bytes to send; give its rows less text"
+                "a group has at most {BATCH_MAX} rows and takes at most {GROUP_BYTES_MAX} bytes to send, \
+                 and this one has more; divide it, or give its rows less text"
             );
             Some(Unconvertible::new("GROUP_TOO_LARGE", text))
         } else {
@@ -188,11 +202,14 @@ mod tests {
     #[test]
     fn a_group_that_no_message_holds_is_refused_whole() {
         let mut small = rows(100, 100);
-        Row::link(&mut small, false);
+        Row::link(&mut small, End::Whole);
         assert!(small.iter().all(|row| row.result.is_ok()));
         let mut large = rows(100, REQUEST_BYTES_MAX / 100);
-        Row::link(&mut large, false);
-        for row in &large {
+        Row::link(&mut large, End::Whole);
+        // A part of one that is too large is refused however small the part is.
+        let mut part = rows(2, 1);
+        Row::link(&mut part, End::TooLarge);
+        for row in large.iter().chain(&part) {
             assert_eq!(row.result.as_ref().map_err(|why| why.code).err(), Some("GROUP_TOO_LARGE"));
         }
     }

@@ -43,6 +43,21 @@ async fn import(ledger: &TestLedger, args: ImportArgs) -> Result<Summary, Failur
     import.transfer_to_ledger(net::connect(&global).await?).await
 }
 
+#[test]
+fn a_rehearsal_that_fails_says_why() {
+    let why = || Failure::new(Exit::Damaged, "row 7 is no row");
+    let end = || Failure::new(Exit::Internal, "the rehearsal's own ledger failed: no disk");
+    let told = |ended: Result<(), Failure>, stopped| {
+        rehearsed(ended, stopped).map_err(|failure| (failure.exit, failure.message))
+    };
+    assert_eq!(told(Ok(()), Ok(())), Ok(()));
+    assert_eq!(told(Err(why()), Ok(())), Err((Exit::Damaged, why().message)));
+    assert_eq!(told(Ok(()), Err(end())), Err((Exit::Internal, end().message)));
+    let (exit, text) = told(Err(why()), Err(end())).expect_err("both");
+    assert_eq!(exit, Exit::Damaged);
+    assert!(text.starts_with("row 7 is no row; ") && text.ends_with("no disk"), "{text}");
+}
+
 fn on_a_runtime(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(test);
