@@ -288,9 +288,10 @@ pub async fn serve(
     if let Some(console) = &options.console {
         console.ready(Gated::new(gate.clone(), services.clone(), watch.connection()));
     }
-    let crowded = options.metrics.as_ref().map(|metrics| metrics.connections_closed());
+    let counted = options.metrics.as_ref().map(|metrics| metrics.connections_closed());
     let connections = Connections::new(listener, options.connections_max, watch.clone())
-        .of_each_address(options.connections_per_address_max, crowded.unwrap_or_default());
+        .of_each_address(options.connections_per_address_max)
+        .counted_in(counted.unwrap_or_default());
     watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = serving::serve(connections, gate, services, &options, async move {

@@ -62,9 +62,7 @@ impl Collector for Scrape {
             None,
             metrics.connections.load(Ordering::Relaxed),
         )?;
-        let closed = metrics.connections_closed.load(Ordering::Relaxed);
-        let help = "Connections closed because their address had as many as it may";
-        to.counter("connections_closed", help, closed)?;
+        self.connections_closed(&mut to)?;
         let failed = metrics.handshakes_failed.load(Ordering::Relaxed);
         to.counter("tls_handshakes_failed", "TLS handshakes that failed", failed)?;
         if let (Some(sources), Some(status)) = (metrics.sources.get(), &self.status) {
@@ -79,6 +77,21 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
+    fn connections_closed(&self, to: &mut To<'_>) -> fmt::Result {
+        let closed = &self.metrics.connections_closed;
+        let reasons = [("address_full", &closed.address_full), ("control_frames", &closed.flooded)];
+        let help = "Connections closed for what their address or they did, by reason";
+        let mut family =
+            to.0.encode_descriptor("connections_closed", help, None, MetricType::Counter)?;
+        for (reason, count) in reasons {
+            let labels = [("reason", reason)];
+            let mut metric = family.encode_family(&labels)?;
+            let count = count.load(Ordering::Relaxed);
+            metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+        }
+        Ok(())
+    }
+
     fn calls(&self, to: &mut To<'_>) -> fmt::Result {
         let names = CALLS.iter().map(|call| call.path.trim_start_matches('/')).chain(["unknown"]);
         let methods: Vec<_> = names.zip(&self.metrics.methods).collect();
