@@ -13,7 +13,7 @@ pub(crate) use addresses::network;
 
 use crate::unread::{Unread, Watch};
 use addresses::Addresses;
-use bounded::Origin;
+use bounded::{KEPT, Origin};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -84,7 +84,9 @@ impl Connections {
                     }
                     let unread = self.watch.connection();
                     let flooded = Arc::clone(&self.closed.flooded);
-                    let origin = Origin { peer: Some(peer), place: Arc::new(of_address), flooded };
+                    let of_address = Arc::new(of_address);
+                    let peer = Some(peer);
+                    let origin = Origin { peer, place: of_address, kept: KEPT, flooded };
                     return Connection { stream, unread, _place: place, origin };
                 }
                 Err(error) => {

@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How long the place of an ended connection is kept from its address.
-const KEPT: Duration = Duration::from_secs(60);
+pub(super) const KEPT: Duration = Duration::from_secs(60);
 
 /// What is known of a connection that may be ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(super) peer: Option<SocketAddr>,
     pub(super) place: Arc<AddressPlace>,
+    pub(super) kept: Duration,
     pub(super) flooded: Arc<AtomicU64>,
 }
 
@@ -29,9 +30,9 @@ impl Origin {
     fn end(&self) -> io::Error {
         self.flooded.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(peer = ?self.peer, "a connection is ended: too many frames of HTTP/2 that ask for nothing");
-        let place = Arc::clone(&self.place);
+        let (place, kept) = (Arc::clone(&self.place), self.kept);
         tokio::spawn(async move {
-            tokio::time::sleep(KEPT).await;
+            tokio::time::sleep(kept).await;
             drop(place);
         });
         io::Error::new(io::ErrorKind::ConnectionAborted, "too many frames that ask for nothing")
@@ -130,13 +131,14 @@ mod tests {
 
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_flood_is_ended_once_and_its_place_is_kept_for_a_while() {
         let addresses = Addresses::new(1);
         let address: IpAddr = "10.0.0.1".parse().expect("an address");
         let place = Arc::new(addresses.take(address).expect("a place"));
         let flooded = Arc::<AtomicU64>::default();
-        let origin = Origin { peer: None, place, flooded: Arc::clone(&flooded) };
+        let kept = Duration::from_secs(3);
+        let origin = Origin { peer: None, place, kept, flooded: Arc::clone(&flooded) };
         let (mut client, server) = duplex(1 << 20);
         let mut server = Bounded::new(server, origin);
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("taken");
@@ -146,14 +148,17 @@ mod tests {
         assert!(read.ends_with(&PING));
         client.write_all(&PING.repeat(1_000)).await.expect("taken");
         for _ in 0..3 {
-            let error = server.read_u8().await.expect_err("ended");
+            let error = server.read(&mut read).await.expect_err("ended");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
         }
         assert_eq!(flooded.load(Ordering::Relaxed), 1);
         drop(server);
-        tokio::time::sleep(KEPT - Duration::from_secs(1)).await;
         assert!(addresses.take(address).is_none(), "kept");
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(addresses.take(address).is_some(), "and given back");
+        let given_back = async {
+            while addresses.take(address).is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(KEPT, given_back).await.expect("and given back");
     }
 }

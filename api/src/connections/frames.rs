@@ -237,8 +237,9 @@ mod tests {
         let later = now + Duration::from_secs(1 << 20);
         let after_long = taken(&mut frames, later, &ping, 10_000);
         assert!((500..=1_500).contains(&after_long), "{after_long}");
-        let soon = later + Duration::from_millis(500);
-        assert!(taken(&mut frames, soon, &ping, 10_000) <= 51);
+        let mut spent = begun(now);
+        assert_eq!(taken(&mut spent, now, &ping, 500), 500);
+        assert_eq!(taken(&mut spent, now + Duration::from_millis(500), &ping, 10_000), 50);
     }
 
     proptest! {
