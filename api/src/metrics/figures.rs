@@ -242,12 +242,15 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
 
 /// Refusals by rate: by method, never by whom.
 fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
-    if let Some(places) = &sources.places {
-        let help = "Principals with an open call";
-        to.gauge("limits_calling_principals", help, None, places.principals() as u64)?;
-        let help = "Calls refused because their principal had too many open";
-        to.counter("limits_principal_calls_refused", help, places.refused())?;
-    }
+    let (places, nameless) = (&sources.places, &sources.nameless);
+    let help = "Principals with an open call";
+    to.gauge("limits_calling_principals", help, None, places.calling() as u64)?;
+    let help = "Calls refused because their principal had too many open";
+    to.counter("limits_principal_calls_refused", help, places.refused())?;
+    let help = "Addresses with an open call of somebody without a name";
+    to.gauge("limits_calling_addresses", help, None, nameless.calling() as u64)?;
+    let help = "Calls refused because their address had too many open, of nobody with a name";
+    to.counter("limits_address_calls_refused", help, nameless.refused())?;
     let Some(limits) = &sources.limits else { return Ok(()) };
     let (rules, buckets) = limits.kept();
     to.gauge("limits_rules", "Rates that are configured", None, rules as u64)?;

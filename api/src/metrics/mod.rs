@@ -67,7 +67,9 @@ pub(crate) struct Sources {
     pub handle: Handle,
     pub guard: Option<Arc<Guard>>,
     pub limits: Option<Arc<Limits>>,
-    pub places: Option<Arc<Places>>,
+    pub places: Arc<Places>,
+    /// Open calls of each address, of those who have no name.
+    pub nameless: Arc<Places>,
     pub requests: Budget,
     pub answers: Budget,
     pub verifications: Arc<Verifications>,

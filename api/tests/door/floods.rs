@@ -32,8 +32,12 @@ struct Attacked {
 
 impl Attacked {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(bounds: &[&str]) -> Self {
         let dir = program::place();
-        let server = program::Server::start(dir.path(), &[]);
+        let server = program::Server::start(dir.path(), bounds);
         let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
         open(&honest, 2).await;
         let before = server.memory_mib();
@@ -216,7 +220,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_streams_are_borne_and_given_up() {
-    let attacked = Attacked::new().await;
+    // As if they came from many: one address alone has half of the places.
+    let attacked = Attacked::with(&["--calls-per-principal-max", "8192"]).await;
     let mut held = Vec::new();
     let mut refused = 0;
     for _ in 0..40 {

@@ -232,3 +232,46 @@ async fn streams_on_which_nothing_is_sent_leave_places_for_calls() {
     besieged.honest.get_status(false).await.expect("a place is kept for calls");
     drop(held);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_whose_requests_never_end_take_half_of_the_places_at_most() {
+    let bounds = ["--calls-max", "64", "--calls-per-principal-max", "32"];
+    let besieged = Besieged::new(&bounds).await;
+    let (calls, _connection) = besieged.greedy_http2(&Builder::new()).await;
+    let mut held = Vec::new();
+    for _ in 0..70 {
+        let (answer, mut body) = call(&calls, "Transfer").await;
+        body.send_data(begun(20, &[9]), false).expect("an open stream");
+        held.push((answer, body));
+    }
+    // Those beyond the half are answered at once, the others never.
+    let refused = held.split_off(32);
+    for (answer, _body) in refused {
+        let answer = tokio::time::timeout(LONG, answer).await.expect("answered").expect("headers");
+        assert_eq!(answer.headers()["grpc-status"], "8", "RESOURCE_EXHAUSTED");
+        let why = answer.headers()["grpc-message"].to_str().expect("text");
+        assert!(why.contains("an%20address%20has%20at%20most%2032"), "{why}");
+    }
+    let served = (0..16).map(|_| {
+        let honest = besieged.honest.clone();
+        tokio::spawn(async move { honest.get_status(false).await })
+    });
+    for served in served.collect::<Vec<_>>() {
+        served.await.expect("no panic").expect("others have places");
+    }
+    // What is given up gives its place back.
+    drop(held);
+    let again = async {
+        loop {
+            let (answer, mut body) = call(&calls, "GetAccounts").await;
+            body.send_data(begun(0, &[]), true).expect("an open stream");
+            let answer = answer.await.expect("headers");
+            let why = answer.headers().get("grpc-message").map(|why| why.to_str().expect("text"));
+            if !why.is_some_and(|why| why.contains("an%20address")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, again).await.expect("its places came free");
+}
