@@ -247,9 +247,9 @@ fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
     to.gauge("limits_calling_principals", help, None, places.calling() as u64)?;
     let help = "Calls refused because their principal had too many open";
     to.counter("limits_principal_calls_refused", help, places.refused())?;
-    let help = "Addresses with an open call of somebody without a name";
+    let help = "Addresses with an open call of a caller without a name";
     to.gauge("limits_calling_addresses", help, None, nameless.calling() as u64)?;
-    let help = "Calls refused because their address had too many open, of nobody with a name";
+    let help = "Calls without a name refused because their address had too many open";
     to.counter("limits_address_calls_refused", help, nameless.refused())?;
     let Some(limits) = &sources.limits else { return Ok(()) };
     let (rules, buckets) = limits.kept();
