@@ -59,7 +59,7 @@ impl Door {
     /// The same for another attack, from an address of its own: what the server holds against the last one is not
     /// held against it.
     #[must_use]
-    pub fn from_elsewhere(&self) -> Self {
+    pub fn elsewhere(&self) -> Self {
         let nth = 1 + SOURCES.fetch_add(1, Ordering::Relaxed) % 60_000;
         Self { from: Ipv4Addr::from_bits(SOURCE.to_bits() + nth), ..self.clone() }
     }
