@@ -24,6 +24,10 @@ const UNIT: usize = 1024;
 /// The least a budget is: the largest answer.
 pub const BUDGET_BYTES_MIN: usize = 16 * 1024 * 1024;
 
+/// What a call takes first is not held against its caller's share when it is no more than this: how much
+/// that can be is bounded by the caller's places for calls, and most calls take no more.
+const SMALL_BYTES: usize = 4 * 1024;
+
 /// Fewer shares than this are not looked through for those that nobody holds any more.
 const SHARES_MIN: usize = 64;
 
@@ -142,7 +146,17 @@ impl Budget {
     /// The same at once; `None` when there is none.
     #[must_use]
     pub fn try_room(&self, bytes: usize) -> Option<Room> {
-        let own = match &self.own {
+        self.try_room_of(self.own.as_ref(), bytes)
+    }
+
+    /// The same, of the first bytes of a call: few are not held against its caller's share.
+    #[must_use]
+    pub fn try_first_room(&self, bytes: usize) -> Option<Room> {
+        self.try_room_of(self.own.as_ref().filter(|_| bytes > SMALL_BYTES), bytes)
+    }
+
+    fn try_room_of(&self, own: Option<&Share>, bytes: usize) -> Option<Room> {
+        let own = match own {
             None => None,
             Some(own) => Some(own.free.clone().try_acquire_many_owned(own.units_for(bytes)).ok()?),
         };
@@ -153,6 +167,18 @@ impl Budget {
     /// The same within `wait`; `None` when there is none by then.
     pub async fn room_within(&self, bytes: usize, wait: Duration) -> Option<Room> {
         tokio::time::timeout(wait, self.room(bytes)).await.ok()
+    }
+
+    /// Room for the one answer to the call that this task works on, within `wait`. Where there is some, nobody else
+    /// waits, who would have it first.
+    pub(crate) async fn answer_room(&self, bytes: usize, wait: Duration) -> Option<Room> {
+        if bytes > SMALL_BYTES {
+            return self.of_this_call().room_within(bytes, wait).await;
+        }
+        match self.try_room_of(None, bytes) {
+            Some(room) => Some(room),
+            None => self.room_within(bytes, wait).await,
+        }
     }
 }
 
@@ -303,6 +329,32 @@ mod tests {
         });
         assert_eq!(taken.await, 5);
         assert!(budget.of_this_call().own.is_none(), "nobody's call");
+    }
+
+    #[tokio::test]
+    async fn what_is_small_and_first_is_held_against_all_alone() {
+        let budget = Budget::new(0);
+        let own = budget.within(budget.share("caller"));
+        let taken = || {
+            let share = budget.share("caller");
+            share.units as usize - share.free.available_permits()
+        };
+        let first = own.try_first_room(SMALL_BYTES).expect("free");
+        assert_eq!((budget.taken(), taken()), (SMALL_BYTES, 0));
+        let next = own.try_room(UNIT).expect("free");
+        let large = own.try_first_room(SMALL_BYTES + 1).expect("free");
+        assert_eq!((budget.taken(), taken()), (10 * UNIT, 6));
+        drop((first, next, large));
+        let answer =
+            |bytes| scope(Some(budget.share("caller")), budget.answer_room(bytes, Duration::ZERO));
+        let small = answer(SMALL_BYTES).await.expect("free");
+        assert_eq!((budget.taken(), taken()), (SMALL_BYTES, 0));
+        let large = answer(SMALL_BYTES + 1).await.expect("free");
+        assert_eq!((budget.taken(), taken()), (9 * UNIT, 5));
+        drop((small, large));
+        let all = budget.room(usize::MAX).await;
+        assert!(own.try_first_room(1).is_none() && answer(1).await.is_none(), "the bound of all");
+        drop(all);
     }
 
     #[tokio::test]

@@ -1,16 +1,19 @@
 //! Connections of the server, bounded: a place is taken before a connection is accepted and
 //! given back when it closes. Those beyond the bound wait in the listener's backlog; those of one address
 //! beyond its own are closed at once, before anything is read of them. One that says nothing is ended
-//! ([`greeting`]), and one that leaves answers unread, or a request half sent, for too long is cut
-//! (see [`crate::unread`]).
+//! ([`greeting`]), one that sends frames without end that ask for nothing is as well ([`bounded`]), and one that leaves
+//! answers unread, or a request half sent, for too long is cut (see [`crate::unread`]).
 
 mod addresses;
+pub(crate) mod bounded;
+mod frames;
 pub(crate) mod greeting;
 
 pub(crate) use addresses::network;
 
 use crate::unread::{Unread, Watch};
-use addresses::{AddressPlace, Addresses};
+use addresses::Addresses;
+use bounded::{KEPT, Origin};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,8 +34,17 @@ pub struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
     addresses: Addresses,
-    closed: Arc<AtomicU64>,
+    closed: Closed,
     watch: Watch,
+}
+
+/// How many connections were closed that would have gone on, by the reason. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Closed {
+    /// Their address had as many as it may.
+    pub address_full: Arc<AtomicU64>,
+    /// They sent too many frames that ask for nothing.
+    pub flooded: Arc<AtomicU64>,
 }
 
 impl Connections {
@@ -40,13 +52,19 @@ impl Connections {
     #[must_use]
     pub fn new(listener: TcpListener, max: usize, watch: Watch) -> Self {
         let places = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { listener, places, addresses: Addresses::new(max), closed: Arc::default(), watch }
+        Self { listener, places, addresses: Addresses::new(max), closed: Closed::default(), watch }
     }
 
-    /// The same, of which each address may have so many; those beyond are counted in `closed`.
+    /// The same, of which each address may have so many.
     #[must_use]
-    pub fn of_each_address(self, max: usize, closed: Arc<AtomicU64>) -> Self {
-        Self { addresses: Addresses::new(max), closed, ..self }
+    pub fn of_each_address(self, max: usize) -> Self {
+        Self { addresses: Addresses::new(max), ..self }
+    }
+
+    /// The same; those that are closed are counted there.
+    #[must_use]
+    pub(crate) fn counted_in(self, closed: Closed) -> Self {
+        Self { closed, ..self }
     }
 
     /// The next one. Nothing is lost when it is not waited for any more.
@@ -65,7 +83,11 @@ impl Connections {
                         tracing::debug!(%error, "could not turn off Nagle's algorithm");
                     }
                     let unread = self.watch.connection();
-                    return Connection { stream, unread, _place: place, _of_address: of_address };
+                    let flooded = Arc::clone(&self.closed.flooded);
+                    let of_address = Arc::new(of_address);
+                    let peer = Some(peer);
+                    let origin = Origin { peer, place: of_address, kept: KEPT, flooded };
+                    return Connection { stream, unread, _place: place, origin };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
@@ -78,7 +100,7 @@ impl Connections {
     /// Has a connection of an address that has too many end with a reset, which leaves nothing behind
     /// in the kernel.
     fn close(&self, stream: &TcpStream, peer: SocketAddr) {
-        self.closed.fetch_add(1, Ordering::Relaxed);
+        self.closed.address_full.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%peer, "a connection is closed: its address has as many as it may");
         if let Err(error) = stream.set_zero_linger() {
             tracing::debug!(%error, "could not have a connection reset");
@@ -91,14 +113,20 @@ pub struct Connection {
     stream: TcpStream,
     unread: Arc<Unread>,
     _place: OwnedSemaphorePermit,
-    _of_address: AddressPlace,
+    origin: Origin,
 }
 
 impl Connection {
     /// The other end, when it is known.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.stream.peer_addr().ok()
+        self.origin.peer
+    }
+
+    /// Where it comes from, for who may have to end it.
+    #[must_use]
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin.clone()
     }
 
     /// Its unread answers.

@@ -15,10 +15,11 @@ use crate::identity::factor::{self, Standing};
 use crate::identity::{Caller, Guard, guard};
 use crate::intake::Intake;
 use crate::metrics::Metrics;
-use crate::rates::places::{Place, Places};
+use crate::rates::places::{Own, Place, Places};
 use crate::rates::{self, Limits};
 use crate::refusal_pace::{RefusalPace, Turn};
 use crate::services::Services;
+use crate::shares::{self, LastCaller, Shares};
 use crate::status::Refusal;
 use crate::tls::Peer;
 use crate::traces::{self, Traces};
@@ -81,7 +82,8 @@ pub struct Gate {
     refusals: Arc<Refusals>,
     guard: Option<Arc<Guard>>,
     limits: Option<Arc<Limits>>,
-    places: Option<Arc<Places>>,
+    /// Of principals, and of addresses where nobody has a name.
+    places: Option<(Arc<Places>, Arc<Places>)>,
     metrics: Option<Arc<Metrics>>,
     auditor: Option<Arc<Auditor>>,
     traces: Option<Arc<Traces>>,
@@ -153,10 +155,10 @@ impl Gate {
         Self { limits, ..self }
     }
 
-    /// The same, with so many places for each principal.
+    /// The same, with so many places for each principal, and for each address where nobody has a name.
     #[must_use]
-    pub fn with_places(self, places: Option<Arc<Places>>) -> Self {
-        Self { places, ..self }
+    pub fn with_places(self, principals: Arc<Places>, addresses: Arc<Places>) -> Self {
+        Self { places: Some((principals, addresses)), ..self }
     }
 
     /// The same, with somebody who counts the calls.
@@ -273,39 +275,44 @@ pub struct Gated {
     address: Option<IpAddr>,
     /// What calls from this address may take, where nobody is known by name.
     of_address: Option<Shares>,
-}
-
-/// What one caller may take: of the memory of requests and of that of answers.
-#[derive(Clone)]
-struct Shares {
-    requests: Share,
-    answers: Share,
+    /// What the caller of the last call may take.
+    of_caller: Arc<LastCaller>,
 }
 
 impl Gated {
     /// For a connection with these unread answers.
     #[must_use]
     pub fn new(gate: Gate, services: Services, connection: Arc<Unread>) -> Self {
-        Self { gate, services, connection, peer: None, address: None, of_address: None }
+        let (peer, address, of_address, of_caller) = (None, None, None, Arc::default());
+        Self { gate, services, connection, peer, address, of_address, of_caller }
     }
 
     /// The same, for a connection from this address.
     #[must_use]
     pub fn from_address(self, address: Option<IpAddr>) -> Self {
-        let of_address = address.map(|at| self.shares(&format!("address {}", network(at))));
+        let of_address = address.map(|at| {
+            let name = format!("address {}", network(at));
+            let places = self.gate.places.as_ref().map(|(_, addresses)| addresses.own(&name));
+            self.shares(&name, places.into_iter().collect())
+        });
         Self { address, of_address, ..self }
     }
 
-    fn shares(&self, name: &str) -> Shares {
+    fn shares(&self, name: &str, places: Arc<[Own]>) -> Shares {
         let Gate { requests, answers, .. } = &self.gate;
-        Shares { requests: requests.share(name), answers: answers.share(name) }
+        Shares { requests: requests.share(name), answers: answers.share(name), places }
     }
 
     /// What whoever makes this call may take: by name, or else by address.
     fn shares_of<B>(&self, request: &http::Request<B>) -> Option<Shares> {
-        let caller = request.extensions().get::<Caller>();
-        let named = caller.and_then(|caller| caller.grants().first());
-        named.map(|grant| self.shares(&grant.name)).or_else(|| self.of_address.clone())
+        let grants = request.extensions().get::<Caller>().map_or(&[][..], Caller::grants);
+        let Some(first) = grants.first() else { return self.of_address.clone() };
+        let names = || grants.iter().map(|grant| grant.name.as_str());
+        Some(self.of_caller.shares(names(), || {
+            let places = self.gate.places.as_ref().map(|(principals, _)| principals);
+            let places = places.map(|all| names().map(|name| all.own(name)).collect());
+            self.shares(&first.name, places.unwrap_or_default())
+        }))
     }
 
     /// The call as the audit trail knows it.
@@ -368,18 +375,6 @@ impl Gated {
         }
         let taken = limits.take(request.extensions().get::<Caller>(), path, 1);
         taken.map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
-    }
-}
-
-impl Gated {
-    /// One of its principal's places for the call, or the headers of its refusal.
-    fn place<B>(&self, request: &http::Request<B>) -> Result<Option<Place>, http::HeaderMap> {
-        let caller = request.extensions().get::<Caller>();
-        let Some((places, caller)) = self.gate.places.as_ref().zip(caller) else { return Ok(None) };
-        let place = places.take(caller);
-        place
-            .map(Some)
-            .map_err(|refusal| Status::from(refusal).into_http::<Body>().headers().clone())
     }
 }
 
@@ -450,7 +445,8 @@ impl Gated {
         let deadline = request.extensions().get::<Deadline>().copied();
         let place =
             self.gate.let_in(request, deadline).map_err(|(headers, _turn)| headers.clone())?;
-        let own = self.ask_who(request).and_then(|()| self.place(request));
+        let own = self.ask_who(request);
+        let own = own.and_then(|()| shares::place(self.shares_of(request).as_ref()));
         let own = own.and_then(|own| self.count(request).map(|()| own));
         let own = own.and_then(|own| Self::prove(request).map(|()| own));
         let audited = self.audited(request, now);
@@ -532,7 +528,9 @@ impl Gated {
             }
         };
         // A call that finds no place takes nothing from its caller's rate.
-        let own = self.ask_who(&mut request).and_then(|()| self.place(&request));
+        let known = self.ask_who(&mut request);
+        let shares = known.is_ok().then(|| self.shares_of(&request)).flatten();
+        let own = known.and_then(|()| shares::place(shares.as_ref()));
         let own = own.and_then(|own| self.count(&request).map(|()| own));
         let own = own.and_then(|own| Self::prove(&request).map(|()| own));
         let audited = self.audited(&request, now);
@@ -546,7 +544,6 @@ impl Gated {
                 return Box::pin(async move { Ok(refusing.await) });
             }
         };
-        let shares = self.shares_of(&request);
         let (reading, answering) = shares.map(|s| (s.requests, s.answers)).unzip();
         let (mut request, intake) = self.gate.meter(request, reading, &self.connection);
         if let Some(deadline) = deadline {

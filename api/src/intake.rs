@@ -83,10 +83,12 @@ impl Intake {
     }
 
     fn take(&self, bytes: usize) -> Result<(), Status> {
-        let Some(room) = self.budget.try_room(bytes * BYTES_FOR_EACH) else {
-            return Err(Refusal::requests_full(self.budget.limit()).into());
-        };
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).push_back(room);
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = bytes * BYTES_FOR_EACH;
+        let first = rooms.is_empty();
+        let room =
+            if first { self.budget.try_first_room(bytes) } else { self.budget.try_room(bytes) };
+        rooms.push_back(room.ok_or_else(|| Refusal::requests_full(self.budget.limit()))?);
         Ok(())
     }
 }

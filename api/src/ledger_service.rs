@@ -171,7 +171,7 @@ impl LedgerService {
 
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
-        let room = self.answers.of_this_call().room_within(bytes, wait).await;
+        let room = self.answers.answer_room(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
     }
 

@@ -43,6 +43,7 @@ pub mod secret_fields;
 pub mod server;
 mod services;
 mod serving;
+mod shares;
 mod small_codec;
 pub mod status;
 pub mod stream;

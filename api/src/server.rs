@@ -107,7 +107,8 @@ pub struct ServerOptions {
     /// Asks who is calling. Default `None`: everybody may do everything.
     pub guard: Option<Arc<Guard>>,
     /// Most calls at a time of one principal, streams included; more are refused with
-    /// `PRINCIPAL_CALLS_FULL`. Without a guard nobody is told from others. Default 4,096.
+    /// `PRINCIPAL_CALLS_FULL`. As many of one address where nobody has a name, with `ADDRESS_CALLS_FULL`. Default
+    /// 4,096.
     pub calls_per_principal_max: usize,
     /// How much each caller may ask for. Default `None`: whatever the bounds of all leave.
     pub limits: Option<Arc<Limits>>,
@@ -204,13 +205,14 @@ pub async fn serve(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let (requests, answers) = (options.requests.clone(), options.answers.clone());
-    let places = options.guard.as_ref().map(|_| Places::new(options.calls_per_principal_max));
+    let places = Places::of_principals(options.calls_per_principal_max);
+    let nameless = Places::of_addresses(options.calls_per_principal_max);
     let closed = Arc::<AtomicBool>::default();
     let gate = Gate::new(options.calls_max, handle.clone(), requests.clone(), answers.clone())
         .closed_by(Arc::clone(&closed))
         .guarded_by(options.guard.clone())
         .limited_by(options.limits.clone())
-        .with_places(places.clone())
+        .with_places(Arc::clone(&places), Arc::clone(&nameless))
         .measured_by(options.metrics.clone())
         .audited_by(options.audit.clone())
         .traced_by(options.traces.clone());
@@ -266,6 +268,7 @@ pub async fn serve(
             guard: options.guard.clone(),
             limits: options.limits.clone(),
             places,
+            nameless,
             requests: options.requests.clone(),
             answers: options.answers.clone(),
             verifications,
@@ -288,9 +291,10 @@ pub async fn serve(
     if let Some(console) = &options.console {
         console.ready(Gated::new(gate.clone(), services.clone(), watch.connection()));
     }
-    let crowded = options.metrics.as_ref().map(|metrics| metrics.connections_closed());
+    let counted = options.metrics.as_ref().map(|metrics| metrics.connections_closed());
     let connections = Connections::new(listener, options.connections_max, watch.clone())
-        .of_each_address(options.connections_per_address_max, crowded.unwrap_or_default());
+        .of_each_address(options.connections_per_address_max)
+        .counted_in(counted.unwrap_or_default());
     watching.spawn(watch.run());
     let mut ended = draining.clone();
     let serving = serving::serve(connections, gate, services, &options, async move {

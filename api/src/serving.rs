@@ -4,6 +4,7 @@
 //! shedding, a span, two boxes), used or not; for a call of one transfer they cost more than
 //! its decision. What is wanted of them is in the gate.
 
+use crate::connections::bounded::{Bounded, Origin};
 use crate::connections::greeting::Greeting;
 use crate::connections::{Connection, Connections};
 use crate::gate::{Gate, Gated};
@@ -69,7 +70,8 @@ pub(crate) async fn serve(
             });
             continue;
         }
-        let serving = graceful.watch(http.serve_connection(io(connection), calls));
+        let origin = connection.origin();
+        let serving = graceful.watch(http.serve_connection(io(connection, origin), calls));
         let open = options.metrics.as_ref().map(Metrics::connection);
         tokio::spawn(async move {
             let _open = open;
@@ -91,7 +93,7 @@ async fn serve_encrypted(
     calls: Gated,
     watcher: Watcher,
 ) -> std::io::Result<()> {
-    let address = connection.peer();
+    let (address, origin) = (connection.peer(), connection.origin());
     let (stream, peer) = match tls.accept(connection).await {
         Ok(accepted) => accepted,
         Err(error) => {
@@ -100,15 +102,16 @@ async fn serve_encrypted(
         }
     };
     let calls = calls.of_peer(peer);
-    if let Err(error) = watcher.watch(http.serve_connection(io(stream), calls)).await {
+    if let Err(error) = watcher.watch(http.serve_connection(io(stream, origin), calls)).await {
         tracing::debug!(%error, "a connection has ended");
     }
     Ok(())
 }
 
-/// What HTTP/2 is spoken over: whoever does not begin to is not waited for.
-fn io<S>(stream: S) -> TokioIo<Greeting<S>> {
-    TokioIo::new(Greeting::new(stream))
+/// What HTTP/2 is spoken over: whoever does not begin to is not waited for, and whoever sends frames
+/// without end that ask for nothing is not listened to.
+fn io<S>(stream: S, origin: Origin) -> TokioIo<Bounded<Greeting<S>>> {
+    TokioIo::new(Bounded::new(Greeting::new(stream), origin))
 }
 
 fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {

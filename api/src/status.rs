@@ -123,6 +123,22 @@ impl Refusal {
         }
     }
 
+    /// Calls from an address that has as many open as it may, of somebody who has no name.
+    #[must_use]
+    pub fn address_calls_full(each: usize) -> Self {
+        Self {
+            retry: Some(RETRY_PRINCIPAL_FULL),
+            ..Self::new(
+                Code::ResourceExhausted,
+                "ADDRESS_CALLS_FULL",
+                format!(
+                    "an address has at most {each} calls open at a time where nobody has a name, \
+                     streams included"
+                ),
+            )
+        }
+    }
+
     /// The requests being read fill the memory there is for them.
     #[must_use]
     pub fn requests_full(limit_bytes: usize) -> Self {

@@ -62,9 +62,7 @@ impl Collector for Scrape {
             None,
             metrics.connections.load(Ordering::Relaxed),
         )?;
-        let closed = metrics.connections_closed.load(Ordering::Relaxed);
-        let help = "Connections closed because their address had as many as it may";
-        to.counter("connections_closed", help, closed)?;
+        self.connections_closed(&mut to)?;
         let failed = metrics.handshakes_failed.load(Ordering::Relaxed);
         to.counter("tls_handshakes_failed", "TLS handshakes that failed", failed)?;
         if let (Some(sources), Some(status)) = (metrics.sources.get(), &self.status) {
@@ -79,6 +77,21 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
+    fn connections_closed(&self, to: &mut To<'_>) -> fmt::Result {
+        let closed = &self.metrics.connections_closed;
+        let reasons = [("address_full", &closed.address_full), ("control_frames", &closed.flooded)];
+        let help = "Connections closed for what their address or they did, by reason";
+        let mut family =
+            to.0.encode_descriptor("connections_closed", help, None, MetricType::Counter)?;
+        for (reason, count) in reasons {
+            let labels = [("reason", reason)];
+            let mut metric = family.encode_family(&labels)?;
+            let count = count.load(Ordering::Relaxed);
+            metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+        }
+        Ok(())
+    }
+
     fn calls(&self, to: &mut To<'_>) -> fmt::Result {
         let names = CALLS.iter().map(|call| call.path.trim_start_matches('/')).chain(["unknown"]);
         let methods: Vec<_> = names.zip(&self.metrics.methods).collect();
@@ -229,12 +242,15 @@ fn server(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
 
 /// Refusals by rate: by method, never by whom.
 fn limits(to: &mut To<'_>, sources: &Sources) -> fmt::Result {
-    if let Some(places) = &sources.places {
-        let help = "Principals with an open call";
-        to.gauge("limits_calling_principals", help, None, places.principals() as u64)?;
-        let help = "Calls refused because their principal had too many open";
-        to.counter("limits_principal_calls_refused", help, places.refused())?;
-    }
+    let (places, nameless) = (&sources.places, &sources.nameless);
+    let help = "Principals with an open call";
+    to.gauge("limits_calling_principals", help, None, places.calling() as u64)?;
+    let help = "Calls refused because their principal had too many open";
+    to.counter("limits_principal_calls_refused", help, places.refused())?;
+    let help = "Addresses with an open call of a caller without a name";
+    to.gauge("limits_calling_addresses", help, None, nameless.calling() as u64)?;
+    let help = "Calls without a name refused because their address had too many open";
+    to.counter("limits_address_calls_refused", help, nameless.refused())?;
     let Some(limits) = &sources.limits else { return Ok(()) };
     let (rules, buckets) = limits.kept();
     to.gauge("limits_rules", "Rates that are configured", None, rules as u64)?;

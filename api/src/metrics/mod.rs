@@ -18,6 +18,7 @@ mod outside;
 
 use crate::alerts::Alerts;
 use crate::budget::Budget;
+use crate::connections::Closed;
 use crate::identity::Guard;
 use crate::identity::roles::CALLS;
 use crate::outside::Breaker;
@@ -66,7 +67,9 @@ pub(crate) struct Sources {
     pub handle: Handle,
     pub guard: Option<Arc<Guard>>,
     pub limits: Option<Arc<Limits>>,
-    pub places: Option<Arc<Places>>,
+    pub places: Arc<Places>,
+    /// Open calls of each address, of those who have no name.
+    pub nameless: Arc<Places>,
     pub requests: Budget,
     pub answers: Budget,
     pub verifications: Arc<Verifications>,
@@ -126,7 +129,7 @@ pub struct Metrics {
     batched: AtomicU64,
     connections: AtomicU64,
     handshakes_failed: AtomicU64,
-    connections_closed: Arc<AtomicU64>,
+    connections_closed: Closed,
     hot: hot::Hot,
     sources: OnceLock<Sources>,
 }
@@ -143,7 +146,7 @@ impl Metrics {
             batched: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
-            connections_closed: Arc::default(),
+            connections_closed: Closed::default(),
             hot: hot::Hot::default(),
             sources: OnceLock::new(),
         })
@@ -231,9 +234,9 @@ impl Metrics {
         OpenConnection(Arc::clone(self))
     }
 
-    /// Where connections are counted that were closed because their address had too many.
-    pub(crate) fn connections_closed(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.connections_closed)
+    /// Where connections are counted that were closed though they would have gone on.
+    pub(crate) fn connections_closed(&self) -> Closed {
+        self.connections_closed.clone()
     }
 
     /// Counts a TLS handshake that failed.

@@ -1,53 +1,78 @@
-//! How many calls each principal has open at a time, streams included: one that holds all the places of
-//! the server would keep everybody else out.
+//! How many calls each caller has open at a time, streams included: one that holds all the places of
+//! the server would keep everybody else out. A caller is a principal or, where nobody has a name, an address.
 
-use crate::identity::Caller;
 use crate::status::Refusal;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// The open calls of all principals.
+/// Fewer callers than this are not looked through for those that have nothing open any more.
+const CALLERS_MIN: usize = 64;
+
+/// The open calls of all callers of one kind.
 #[derive(Debug)]
 pub struct Places {
     each: usize,
-    taken: Mutex<HashMap<Box<str>, usize>>,
+    full: fn(usize) -> Refusal,
+    callers: Mutex<Callers>,
     refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Callers {
+    known: HashMap<Box<str>, Weak<AtomicUsize>>,
+    /// When there are so many, those that nobody holds are let go.
+    sweep_at: usize,
+}
+
+/// What one caller has open. Clones are the same; kept by a connection, so that its calls need not be
+/// looked up by name.
+#[derive(Clone, Debug)]
+pub struct Own {
+    places: Arc<Places>,
+    open: Arc<AtomicUsize>,
 }
 
 /// The places of one call, until it is dropped: one for each name of its caller.
 #[derive(Debug)]
 pub struct Place {
-    places: Arc<Places>,
-    names: Vec<Box<str>>,
+    callers: Arc<[Own]>,
+    taken: usize,
 }
 
 impl Places {
-    /// So many for each.
+    /// So many for each principal.
     #[must_use]
-    pub fn new(each: usize) -> Arc<Self> {
-        Arc::new(Self { each, taken: Mutex::default(), refused: AtomicU64::new(0) })
+    pub fn of_principals(each: usize) -> Arc<Self> {
+        Self::new(each, Refusal::principal_calls_full)
     }
 
-    /// A place for a call of this caller's.
-    ///
-    /// # Errors
-    /// `RESOURCE_EXHAUSTED` when one of its names has as many open as it may.
-    pub fn take(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
-        let mut taken = self.taken();
-        let of = |name: &str| taken.get(name).copied().unwrap_or(0);
-        if caller.grants().iter().any(|grant| of(&grant.name) >= self.each) {
-            drop(taken);
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Refusal::principal_calls_full(self.each));
+    /// So many for each address from which somebody calls who has no name.
+    #[must_use]
+    pub fn of_addresses(each: usize) -> Arc<Self> {
+        Self::new(each, Refusal::address_calls_full)
+    }
+
+    fn new(each: usize, full: fn(usize) -> Refusal) -> Arc<Self> {
+        let (callers, refused) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { each, full, callers, refused })
+    }
+
+    /// The places of who is called this.
+    #[must_use]
+    pub fn own(self: &Arc<Self>, name: &str) -> Own {
+        let places = Arc::clone(self);
+        let mut callers = self.callers();
+        if let Some(open) = callers.known.get(name).and_then(Weak::upgrade) {
+            return Own { places, open };
         }
-        let names: Vec<Box<str>> =
-            caller.grants().iter().map(|grant| grant.name.as_str().into()).collect();
-        for name in &names {
-            *taken.entry(name.clone()).or_default() += 1;
+        if callers.known.len() >= callers.sweep_at.max(CALLERS_MIN) {
+            callers.known.retain(|_, open| open.strong_count() > 0);
+            callers.sweep_at = 2 * callers.known.len();
         }
-        drop(taken);
-        Ok(Place { places: Arc::clone(self), names })
+        let open = Arc::<AtomicUsize>::default();
+        callers.known.insert(name.into(), Arc::downgrade(&open));
+        Own { places, open }
     }
 
     /// Calls refused since the start.
@@ -56,28 +81,86 @@ impl Places {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Principals with an open call.
+    /// Callers with an open call.
     #[must_use]
-    pub fn principals(&self) -> usize {
-        self.taken().len()
+    pub fn calling(&self) -> usize {
+        let calls = |open: &Weak<AtomicUsize>| {
+            open.upgrade().is_some_and(|open| open.load(Ordering::Relaxed) > 0)
+        };
+        self.callers().known.values().filter(|open| calls(open)).count()
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<Box<str>, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// A place with each of these, who are one caller under all of its names.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when one of them has as many open as it may.
+    pub fn take(callers: &Arc<[Own]>) -> Result<Self, Refusal> {
+        let mut place = Self { callers: Arc::clone(callers), taken: 0 };
+        for Own { places, open } in callers.iter() {
+            // Given back with the others, if it is one too many.
+            place.taken += 1;
+            if open.fetch_add(1, Ordering::Relaxed) >= places.each {
+                places.refused.fetch_add(1, Ordering::Relaxed);
+                return Err((places.full)(places.each));
+            }
+        }
+        Ok(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
-        for name in &self.names {
-            // Nobody who has none open is remembered.
-            if let Some(count) = taken.get_mut(name) {
-                *count -= 1;
-                if *count == 0 {
-                    taken.remove(name);
-                }
-            }
+        for own in &self.callers[..self.taken] {
+            own.open.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(own: &Own) -> Result<Place, Refusal> {
+        Place::take(&Arc::from([own.clone()]))
+    }
+
+    #[test]
+    fn each_caller_has_its_own_places_and_gives_them_back() {
+        let places = Places::of_addresses(2);
+        let (one, again, other) = (places.own("one"), places.own("one"), places.own("other"));
+        let first = take(&one).expect("a place");
+        let second = take(&again).expect("a place");
+        assert!(take(&one).is_err() && take(&again).is_err() && take(&one).is_err());
+        assert_eq!((places.refused(), places.calling()), (3, 1));
+        let both = Arc::from([other.clone(), one.clone()]);
+        assert!(Place::take(&both).is_err(), "one of its names has none");
+        assert_eq!(places.calling(), 1, "what the other gave was given back");
+        let others = take(&other).expect("a place of its own");
+        assert_eq!(places.calling(), 2);
+        drop(first);
+        let third = Place::take(&both).expect("it was given back");
+        assert!(take(&one).is_err() && take(&other).is_err(), "it is both");
+        drop((second, third, others));
+        assert_eq!(places.calling(), 0);
+    }
+
+    #[test]
+    fn callers_with_nothing_open_are_forgotten_and_others_are_not() {
+        let places = Places::of_principals(1);
+        let held = take(&places.own("held")).expect("a place");
+        for name in 0..10 * CALLERS_MIN {
+            drop(places.own(&name.to_string()));
+        }
+        let known = places.callers().known.len();
+        assert!(known <= 2 * CALLERS_MIN, "{known}");
+        assert!(take(&places.own("held")).is_err(), "what is held is the same");
+        drop(held);
+        assert!(take(&places.own("held")).is_ok());
     }
 }

@@ -79,6 +79,8 @@ async fn figures_tell_what_happened_and_of_no_account() {
     has("ducat_batch_transfers_sum 5.0");
     has("ducat_accounts 3");
     has("ducat_calls_unauthenticated_total 1");
+    has("ducat_connections_closed_total{reason=\"address_full\"} 0");
+    has("ducat_connections_closed_total{reason=\"control_frames\"} 0");
     has("ducat_calls_total{method=\"ducat.v1.Ledger/CreateTransfers\",code=\"Ok\"} 2");
     has("ducat_calls_total{method=\"ducat.v1.Ledger/ListAccounts\",code=\"Unauthenticated\"} 1");
     assert!(text.contains("ducat_journal_append_seconds_bucket{le=\"0.0001\"}"), "{text}");

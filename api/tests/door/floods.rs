@@ -1,6 +1,7 @@
 //! Clients that speak HTTP/2 to do harm: streams opened and reset at once, headers without end,
 //! thousands of streams left idle. The server lives, its memory stays bounded, others are answered.
 
+use crate::figures::{ask, listen};
 use crate::program;
 use crate::world::{Secrets, Server, open};
 use ducat_api::client::{Client, ClientError};
@@ -8,6 +9,7 @@ use ducat_api::identity::guard::Trust;
 use h2::Reason;
 use h2::client::SendRequest;
 use prost::bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -16,6 +18,9 @@ use tonic::codegen::http;
 
 /// What a flood may cost, MiB: far more than it does, far less than what was sent.
 const MEMORY_MIB_MAX: u64 = 256;
+
+/// Generous: on a busy machine everything takes longer.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A server of its own process, whose memory can be looked at, and somebody who wants to be served.
 struct Attacked {
@@ -27,8 +32,12 @@ struct Attacked {
 
 impl Attacked {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(bounds: &[&str]) -> Self {
         let dir = program::place();
-        let server = program::Server::start(dir.path(), &[]);
+        let server = program::Server::start(dir.path(), bounds);
         let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
         open(&honest, 2).await;
         let before = server.memory_mib();
@@ -129,6 +138,76 @@ async fn headers_without_end_are_not_kept() {
     attacked.stands().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_ask_for_nothing_end_their_own_connection() {
+    let server = Server::start(None, None).await;
+    let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
+    open(&honest, 2).await;
+    let floods = [
+        frame(6, 0, 0, &[7; 8]),
+        frame(4, 0, 0, &[0, 4, 0, 0, 0, 255]),
+        frame(2, 0, 3, &[0, 0, 0, 0, 9]),
+        frame(8, 0, 0, &[0, 0, 0, 1]),
+    ];
+    for flood in &floods {
+        let socket = TcpStream::connect(server.address).await.expect("listens");
+        let (mut read, mut write) = socket.into_split();
+        let flooding = tokio::spawn(async move {
+            let _all_is_thrown_away = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
+        });
+        write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+        write.write_all(&frame(4, 0, 0, &[])).await.expect("sent");
+        let frames = flood.repeat(1_000);
+        let until_ended = async { while write.write_all(&frames).await.is_ok() {} };
+        tokio::time::timeout(LONG, until_ended).await.expect("ended");
+        tokio::time::timeout(LONG, flooding).await.expect("ended").expect("no panic");
+        honest.get_status(false).await.expect("others go on");
+    }
+    let figures = ask(listen(Arc::clone(&server.metrics)).await, "GET /metrics").await.1;
+    let count =
+        format!("ducat_connections_closed_total{{reason=\"control_frames\"}} {}", floods.len());
+    assert!(figures.lines().any(|line| line == count), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pings_or_reads_in_small_steps_is_not_ended() {
+    let server = Server::start(None, None).await;
+    let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
+    open(&honest, 2_000).await;
+    // Sixteen bytes of answer at a time, each of which asks for the next.
+    let mut small = h2::client::Builder::new();
+    small.initial_window_size(16);
+    let socket = TcpStream::connect(server.address).await.expect("listens");
+    let (calls, mut connection) = small.handshake::<_, Bytes>(socket).await.expect("HTTP/2");
+    let mut pings = connection.ping_pong().expect("the only one");
+    let connection = tokio::spawn(connection);
+    let mut calls = calls.ready().await.expect("room");
+    let page = http::Request::post("http://ducat/ducat.v1.Ledger/ListAccounts")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    let page = page.body(()).expect("a request");
+    let (answer, mut body) = calls.send_request(page, false).expect("open");
+    let message = [8, 0xd0, 0x0f]; // page_size: 2,000
+    body.send_data([&[0, 0, 0, 0, 3][..], &message].concat().into(), true).expect("small");
+    let mut answer = answer.await.expect("headers").into_body();
+    let (mut bytes, mut pieces) = (0, 0);
+    while let Some(piece) = answer.data().await {
+        let piece = piece.expect("the connection goes on");
+        (bytes, pieces) = (bytes + piece.len(), pieces + 1);
+        answer.flow_control().release_capacity(piece.len()).expect("it was taken");
+        if pieces % 100 == 0 {
+            pings.ping(h2::Ping::opaque()).await.expect("answered");
+        }
+    }
+    println!("{bytes} bytes in {pieces} pieces");
+    assert!(pieces > 6_000, "{pieces}");
+    for _ in 0..200 {
+        pings.ping(h2::Ping::opaque()).await.expect("answered");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!connection.is_finished());
+}
+
 /// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
@@ -141,7 +220,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_streams_are_borne_and_given_up() {
-    let attacked = Attacked::new().await;
+    // As if they came from many: one address alone has half of the places.
+    let attacked = Attacked::with(&["--calls-per-principal-max", "8192"]).await;
     let mut held = Vec::new();
     let mut refused = 0;
     for _ in 0..40 {

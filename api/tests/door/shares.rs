@@ -168,7 +168,7 @@ async fn requests_that_are_never_whole_take_half_of_the_memory_at_most() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_never_read_take_half_of_the_memory_at_most() {
-    let besieged = Besieged::new(&["--answers-mib", "48", "--room-timeout-ms", "2000"]).await;
+    let besieged = Besieged::new(&["--answers-mib", "32", "--room-timeout-ms", "500"]).await;
     for first in [0, 5_000] {
         let accounts = (first + 1..=first + 5_000)
             .map(|id| proto::NewAccount::new(crate::world::account(id), "GBP", false));
@@ -178,22 +178,20 @@ async fn answers_that_are_never_read_take_half_of_the_memory_at_most() {
     deaf.initial_window_size(0);
     let (calls, connection) = besieged.greedy_http2(&deaf).await;
     let page = proto::ListAccountsRequest { page_size: 10_000, ..Default::default() };
-    let mut answers = Vec::new();
-    for _ in 0..100 {
+    let mut begun = Vec::new();
+    // One at a time, so that who is refused has found the memory full, and not others at work.
+    loop {
         let (answer, mut body) = call(&calls, "ListAccounts").await;
         body.send_data(framed(&page), true).expect("small");
-        answers.push(tokio::spawn(answer));
-    }
-    let (mut begun, mut refused) = (Vec::new(), 0);
-    for answer in answers {
-        let answer = tokio::time::timeout(LONG, answer).await.expect("answered");
-        let answer = answer.expect("no panic").expect("headers");
-        match answer.headers().get("grpc-status") {
-            None => begun.push(answer),
-            Some(_refused) => refused += 1,
+        let answer = tokio::time::timeout(LONG, answer).await.expect("answered").expect("headers");
+        if let Some(status) = answer.headers().get("grpc-status") {
+            assert_eq!(status, "8", "RESOURCE_EXHAUSTED");
+            break;
         }
+        begun.push(answer);
+        assert!(begun.len() < 1_000, "there is no end");
     }
-    assert!(begun.len() >= 5 && refused >= 20, "{} begun, {refused} refused", begun.len());
+    assert!(begun.len() >= 5, "{} begun", begun.len());
     let page = besieged.honest.list_accounts(10_000, "").await.expect("there is room for others");
     assert_eq!(page.accounts.len(), 10_000);
     drop((begun, calls, connection));
@@ -231,4 +229,47 @@ async fn streams_on_which_nothing_is_sent_leave_places_for_calls() {
     }
     besieged.honest.get_status(false).await.expect("a place is kept for calls");
     drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_whose_requests_never_end_take_half_of_the_places_at_most() {
+    let bounds = ["--calls-max", "64", "--calls-per-principal-max", "32"];
+    let besieged = Besieged::new(&bounds).await;
+    let (calls, _connection) = besieged.greedy_http2(&Builder::new()).await;
+    let mut held = Vec::new();
+    for _ in 0..70 {
+        let (answer, mut body) = call(&calls, "Transfer").await;
+        body.send_data(begun(20, &[9]), false).expect("an open stream");
+        held.push((answer, body));
+    }
+    // Those beyond the half are answered at once, the others never.
+    let refused = held.split_off(32);
+    for (answer, _body) in refused {
+        let answer = tokio::time::timeout(LONG, answer).await.expect("answered").expect("headers");
+        assert_eq!(answer.headers()["grpc-status"], "8", "RESOURCE_EXHAUSTED");
+        let why = answer.headers()["grpc-message"].to_str().expect("text");
+        assert!(why.contains("an%20address%20has%20at%20most%2032"), "{why}");
+    }
+    let served = (0..16).map(|_| {
+        let honest = besieged.honest.clone();
+        tokio::spawn(async move { honest.get_status(false).await })
+    });
+    for served in served.collect::<Vec<_>>() {
+        served.await.expect("no panic").expect("others have places");
+    }
+    // What is given up gives its place back.
+    drop(held);
+    let again = async {
+        loop {
+            let (answer, mut body) = call(&calls, "GetAccounts").await;
+            body.send_data(begun(0, &[]), true).expect("an open stream");
+            let answer = answer.await.expect("headers");
+            let why = answer.headers().get("grpc-message").map(|why| why.to_str().expect("text"));
+            if !why.is_some_and(|why| why.contains("an%20address")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, again).await.expect("its places came free");
 }

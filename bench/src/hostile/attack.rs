@@ -195,7 +195,7 @@ impl Attackers {
         threads: usize,
         tries_per_s: Option<u32>,
     ) -> anyhow::Result<Self> {
-        let ground = Arc::new(Ground::new(door.clone(), tries_per_s));
+        let ground = Arc::new(Ground::new(door.elsewhere(), tries_per_s));
         let (end, _) = watch::channel(false);
         let mut all = Self {
             attack,

@@ -9,6 +9,7 @@ use h2::client::{Builder, SendRequest};
 use prost::bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
@@ -19,8 +20,11 @@ use tonic::codegen::http::{HeaderValue, Request, header, uri::Uri};
 /// A connection is given up after this time: the backlog is full.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where attacks come from. All of 127.0.0.0/8 is this machine, on Linux.
-const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Where attacks come from, each from an address after this one. All of 127.0.0.0/8 is this machine, on Linux.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 0);
+
+/// Addresses used so far.
+static SOURCES: AtomicU32 = AtomicU32::new(0);
 
 /// A connection, whatever it is made of.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -31,6 +35,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 #[derive(Clone)]
 pub struct Door {
     at: SocketAddr,
+    from: Ipv4Addr,
     uri: Uri,
     tls: Option<TlsConnector>,
     /// TLS of somebody without a certificate.
@@ -48,7 +53,15 @@ impl Door {
         let Credentials { ca, .. } = &to.credentials;
         let without = Credentials { ca: ca.clone(), ..Credentials::default() };
         let stranger = Address { url: to.url.clone(), credentials: without }.tls()?;
-        Ok(Self { at, tls: to.tls()?, stranger, bearer: to.bearer()?, uri })
+        Ok(Self { at, from: SOURCE, tls: to.tls()?, stranger, bearer: to.bearer()?, uri })
+    }
+
+    /// The same for another attack, from an address of its own: what the server holds against the last one is not
+    /// held against it.
+    #[must_use]
+    pub fn elsewhere(&self) -> Self {
+        let nth = 1 + SOURCES.fetch_add(1, Ordering::Relaxed) % 60_000;
+        Self { from: Ipv4Addr::from_bits(SOURCE.to_bits() + nth), ..self.clone() }
     }
 
     /// Whether the server encrypts.
@@ -64,7 +77,7 @@ impl Door {
         };
         if cfg!(target_os = "linux") && self.at.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             socket.set_reuseaddr(true)?;
-            socket.bind((SOURCE, 0).into())?;
+            socket.bind((self.from, 0).into())?;
         }
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(self.at)).await??;
         stream.set_nodelay(true)?;

@@ -118,7 +118,7 @@ pub struct ServeArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
     calls_max: u32,
     /// Most calls at a time of one principal, open streams included; more are refused. Where nobody is
-    /// asked who they are, the bound of all holds alone.
+    /// asked who they are, of one address.
     #[arg(long, env = "DUCAT_CALLS_PER_PRINCIPAL_MAX", default_value_t = 4096,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "COUNT")]
     calls_per_principal_max: u32,
