@@ -32,8 +32,7 @@ const OVERSIZE_BYTES: usize = 3 << 20;
 const HALF_BYTES: usize = 1_900_000;
 const HALF_STREAMS: usize = 4;
 
-/// Made once: memory that attackers touch for the first time can hold up a virtual machine's core whatever their priority,
-/// which would be measured as what the server does.
+/// Made once: what making large messages costs the machine is no work of the server's.
 static HALF: LazyLock<Bytes> =
     LazyLock::new(|| bodies::cut_short(HALF_BYTES as u32 + 1_000, HALF_BYTES));
 static OVERSIZE: LazyLock<Bytes> = LazyLock::new(|| bodies::framed(&vec![0; OVERSIZE_BYTES]));
