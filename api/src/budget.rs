@@ -10,11 +10,11 @@
 //! more than half of a budget, so that one who asks and does not read, or sends half of what it
 //! announced, leaves room for all others ([`Budget::share`]).
 
+use crate::by_name::ByName;
 use prost::bytes::Bytes;
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -28,15 +28,12 @@ pub const BUDGET_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// that can be is bounded by the caller's places for calls, and most calls take no more.
 const SMALL_BYTES: usize = 4 * 1024;
 
-/// Fewer shares than this are not looked through for those that nobody holds any more.
-const SHARES_MIN: usize = 64;
-
 /// Memory for answers that are being made or not yet sent, or for requests. Clones share it.
 #[derive(Clone)]
 pub struct Budget {
     free: Arc<Semaphore>,
     units: u32,
-    shares: Arc<Mutex<Shares>>,
+    shares: Arc<ByName<Semaphore>>,
     own: Option<Share>,
 }
 
@@ -45,14 +42,6 @@ pub struct Budget {
 pub struct Share {
     free: Arc<Semaphore>,
     units: u32,
-}
-
-/// The shares of all callers who hold something, by name.
-#[derive(Debug, Default)]
-struct Shares {
-    held: HashMap<Box<str>, Weak<Semaphore>>,
-    /// When there are so many, those that nobody holds are let go.
-    sweep_at: usize,
 }
 
 tokio::task_local! {
@@ -83,16 +72,7 @@ impl Budget {
     pub fn share(&self, caller: &str) -> Share {
         let least = u32::try_from(BUDGET_BYTES_MIN / UNIT).unwrap_or(u32::MAX);
         let units = (self.units / 2).max(least).min(self.units);
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(free) = shares.held.get(caller).and_then(Weak::upgrade) {
-            return Share { free, units };
-        }
-        if shares.held.len() >= shares.sweep_at.max(SHARES_MIN) {
-            shares.held.retain(|_, share| share.strong_count() > 0);
-            shares.sweep_at = 2 * shares.held.len();
-        }
-        let free = Arc::new(Semaphore::new(units as usize));
-        shares.held.insert(caller.into(), Arc::downgrade(&free));
+        let free = self.shares.get(caller, || Semaphore::new(units as usize));
         Share { free, units }
     }
 
@@ -302,21 +282,6 @@ mod tests {
         let small = Budget::new(0);
         let whole = small.within(small.share("one")).try_room(BUDGET_BYTES_MIN);
         assert!(whole.is_some(), "the largest answer fits into any share");
-    }
-
-    #[test]
-    fn shares_that_nobody_holds_are_forgotten() {
-        let budget = Budget::new(0);
-        let held = budget.share("held");
-        let taken = held.free.clone().try_acquire_owned().expect("free");
-        for name in 0..10 * SHARES_MIN {
-            drop(budget.share(&name.to_string()));
-        }
-        let kept = budget.shares.lock().expect("whole").held.len();
-        assert!(kept <= 2 * SHARES_MIN, "{kept}");
-        let again = budget.share("held").free.available_permits();
-        assert_eq!(again, held.units as usize - 1, "what is held is the same");
-        drop(taken);
     }
 
     #[tokio::test]

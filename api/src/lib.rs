@@ -15,6 +15,7 @@ pub mod allocator;
 mod approvals_service;
 pub mod audit;
 pub mod budget;
+mod by_name;
 pub mod certs;
 pub mod client;
 pub mod compose;

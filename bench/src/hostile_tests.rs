@@ -3,20 +3,12 @@
 
 use crate::cli::{Cli, Command};
 use crate::hostile::{self, HostileReport};
+use crate::real_server_tests::{of_a_server, runtime};
 use clap::Parser as _;
-use ducat_actors::handle::EngineOptions;
-use ducat_actors::start::Engine;
-use ducat_api::compose;
-use ducat_api::server::{Durability, ServerInfo, ServerOptions, serve};
 use std::path::Path;
-use std::time::Instant;
 
 /// Slow enough for any machine in a debug build.
 const LOAD: &str = "--rate 40 --batch-rate 100 --batch 10 --accounts 100 --warmup 0 --duration 1";
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime")
-}
 
 async fn measured(line: &str) -> HostileReport {
     let words = ["ducat-bench", "hostile"].into_iter().chain(line.split_whitespace());
@@ -28,27 +20,9 @@ async fn measured(line: &str) -> HostileReport {
 
 /// Against the server of this process, over an engine in memory.
 fn in_this_process(line: &str) -> HostileReport {
-    runtime().block_on(async {
-        let opened = compose::in_memory().expect("randomness");
-        let engine =
-            Engine::start(EngineOptions::default(), opened.journal, "test", Box::new(|_| {}));
-        let engine = engine.await.expect("starts");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let info = ServerInfo {
-            version: "test".into(),
-            ledger_id: opened.ledger.to_string(),
-            origins: vec![],
-            durability: Durability::None,
-            started: Instant::now(),
-        };
-        let never = std::future::pending::<()>();
-        let serving =
-            tokio::spawn(serve(listener, engine.handle(), info, ServerOptions::default(), never));
-        let pid = std::process::id();
-        let report = measured(&format!("--server {url} --server-pid {pid} {LOAD} {line}")).await;
-        serving.abort();
-        report
+    let pid = std::process::id();
+    of_a_server(async |url| {
+        measured(&format!("--server {url} --server-pid {pid} {LOAD} {line}")).await
     })
 }
 

@@ -20,13 +20,15 @@ fn arguments(line: &str) -> RunArgs {
     }
 }
 
-/// Runs against the real server over an engine in memory.
-pub(crate) fn over_grpc(line: &str) -> Report {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-    runtime.block_on(async {
+/// What runs the tests.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime")
+}
+
+/// What `measure` says of the server of this process, over an engine in memory, whose address it is given.
+pub(crate) fn of_a_server<T>(measure: impl AsyncFnOnce(String) -> T) -> T {
+    runtime().block_on(async {
         let opened = compose::in_memory().expect("randomness");
-        let started = Instant::now();
         let engine =
             Engine::start(EngineOptions::default(), opened.journal, "test", Box::new(|_| {}));
         let engine = engine.await.expect("starts");
@@ -37,24 +39,29 @@ pub(crate) fn over_grpc(line: &str) -> Report {
             ledger_id: opened.ledger.to_string(),
             origins: vec![],
             durability: Durability::None,
-            started,
+            started: Instant::now(),
         };
         let never = std::future::pending::<()>();
         let serving =
             tokio::spawn(serve(listener, engine.handle(), info, ServerOptions::default(), never));
-        let line = format!("--server {url} {line}");
-        let report = crate::run::measure(&arguments(&line)).await.expect("measured");
+        let measured = measure(url).await;
         serving.abort();
-        report
+        measured
+    })
+}
+
+/// Runs against the real server over an engine in memory.
+pub(crate) fn over_grpc(line: &str) -> Report {
+    of_a_server(async |url| {
+        let line = format!("--server {url} {line}");
+        crate::run::measure(&arguments(&line)).await.expect("measured")
     })
 }
 
 /// Runs on an engine in this process, on a journal on disk.
 pub(crate) fn in_process(line: &str) -> Report {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     let line = format!("--mode in-process --check {line}");
-    runtime.block_on(crate::run::measure(&arguments(&line))).expect("measured")
+    runtime().block_on(crate::run::measure(&arguments(&line))).expect("measured")
 }
 
 pub(crate) fn all_held(report: &Report) {

@@ -1,28 +1,18 @@
 //! How many calls each caller has open at a time, streams included: one that holds all the places of
 //! the server would keep everybody else out. A caller is a principal or, where nobody has a name, an address.
 
+use crate::by_name::ByName;
 use crate::status::Refusal;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-/// Fewer callers than this are not looked through for those that have nothing open any more.
-const CALLERS_MIN: usize = 64;
 
 /// The open calls of all callers of one kind.
 #[derive(Debug)]
 pub struct Places {
     each: usize,
     full: fn(usize) -> Refusal,
-    callers: Mutex<Callers>,
+    callers: ByName<AtomicUsize>,
     refused: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Callers {
-    known: HashMap<Box<str>, Weak<AtomicUsize>>,
-    /// When there are so many, those that nobody holds are let go.
-    sweep_at: usize,
 }
 
 /// What one caller has open. Clones are the same; kept by a connection, so that its calls need not be
@@ -54,25 +44,13 @@ impl Places {
     }
 
     fn new(each: usize, full: fn(usize) -> Refusal) -> Arc<Self> {
-        let (callers, refused) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { each, full, callers, refused })
+        Arc::new(Self { each, full, callers: ByName::default(), refused: AtomicU64::new(0) })
     }
 
     /// The places of who is called this.
     #[must_use]
     pub fn own(self: &Arc<Self>, name: &str) -> Own {
-        let places = Arc::clone(self);
-        let mut callers = self.callers();
-        if let Some(open) = callers.known.get(name).and_then(Weak::upgrade) {
-            return Own { places, open };
-        }
-        if callers.known.len() >= callers.sweep_at.max(CALLERS_MIN) {
-            callers.known.retain(|_, open| open.strong_count() > 0);
-            callers.sweep_at = 2 * callers.known.len();
-        }
-        let open = Arc::<AtomicUsize>::default();
-        callers.known.insert(name.into(), Arc::downgrade(&open));
-        Own { places, open }
+        Own { places: Arc::clone(self), open: self.callers.get(name, AtomicUsize::default) }
     }
 
     /// Calls refused since the start.
@@ -84,14 +62,7 @@ impl Places {
     /// Callers with an open call.
     #[must_use]
     pub fn calling(&self) -> usize {
-        let calls = |open: &Weak<AtomicUsize>| {
-            open.upgrade().is_some_and(|open| open.load(Ordering::Relaxed) > 0)
-        };
-        self.callers().known.values().filter(|open| calls(open)).count()
-    }
-
-    fn callers(&self) -> MutexGuard<'_, Callers> {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.callers.count(|open| open.load(Ordering::Relaxed) > 0)
     }
 }
 
@@ -148,19 +119,5 @@ mod tests {
         assert!(take(&one).is_err() && take(&other).is_err(), "it is both");
         drop((second, third, others));
         assert_eq!(places.calling(), 0);
-    }
-
-    #[test]
-    fn callers_with_nothing_open_are_forgotten_and_others_are_not() {
-        let places = Places::of_principals(1);
-        let held = take(&places.own("held")).expect("a place");
-        for name in 0..10 * CALLERS_MIN {
-            drop(places.own(&name.to_string()));
-        }
-        let known = places.callers().known.len();
-        assert!(known <= 2 * CALLERS_MIN, "{known}");
-        assert!(take(&places.own("held")).is_err(), "what is held is the same");
-        drop(held);
-        assert!(take(&places.own("held")).is_ok());
     }
 }
