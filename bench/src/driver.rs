@@ -11,7 +11,7 @@ use crate::readers::reader_thread;
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_client::ClientPort;
-use crate::target_grpc::{StreamPort, UnaryPort};
+use crate::target_grpc::{Manner, StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
@@ -45,8 +45,8 @@ pub enum Connector {
         codec: CodecKind,
         /// By the RPC that takes a single transfer.
         single: bool,
-        /// How long an answer may take; the server is told.
-        deadline: Option<Duration>,
+        /// How calls are made.
+        manner: Manner,
     },
     /// A server, by one stream for each connection.
     Stream {
@@ -74,14 +74,13 @@ pub enum Connector {
 impl Connector {
     /// The way for reads beside this load: single calls, where it is made of something else.
     pub fn for_reads(&self) -> Self {
+        let reading = |to: &Address, codec| {
+            let to = to.clone();
+            Self::Unary { to, codec, single: false, manner: Manner::default() }
+        };
         match self {
-            Self::Stream { to, codec } => {
-                Self::Unary { to: to.clone(), codec: *codec, single: false, deadline: None }
-            }
-            Self::Client { to } => {
-                let codec = CodecKind::Lean;
-                Self::Unary { to: to.clone(), codec, single: false, deadline: None }
-            }
+            Self::Stream { to, codec } => reading(to, *codec),
+            Self::Client { to } => reading(to, CodecKind::Lean),
             other => other.clone(),
         }
     }
@@ -89,8 +88,8 @@ impl Connector {
     /// A connection.
     pub async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
-            Self::Unary { to, codec, single, deadline } => {
-                let port = UnaryPort::connect(to, *codec, *single, batch, *deadline).await?;
+            Self::Unary { to, codec, single, manner } => {
+                let port = UnaryPort::connect(to, *codec, *single, batch, *manner).await?;
                 Port::Unary(Box::new(port))
             }
             Self::Stream { to, codec } => {
@@ -362,6 +361,10 @@ async fn run_workers(
 async fn worker(shared: Rc<Shared>, port: Port) -> anyhow::Result<()> {
     let mut ids = Vec::new();
     while let Some((due, count)) = shared.pace.next().await {
+        if !port.has_room() {
+            shared.pace.held_back(due);
+            continue;
+        }
         let reads = shared.generator.borrow_mut().draws_read();
         let failed = if reads {
             read(&shared, &port, due, &mut ids).await?

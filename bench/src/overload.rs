@@ -1,7 +1,8 @@
 //! `ducat-bench overload`: what is still done when far more is asked for than can be done, and
 //! how soon all is well again. The peak comes from a closed loop; then an open loop offers
 //! multiples of it, and at last less, in one go. Requests carry a deadline, and the client
-//! holds a bounded number of them: what is due beyond is counted as not sent.
+//! holds a bounded number of them: what is due beyond is counted as not sent. So is what it holds back
+//! because the server refuses more, as the Rust client does, unless told to insist.
 
 use crate::check::Check;
 use crate::child::Durability;
@@ -16,6 +17,7 @@ use crate::run::{self, PROGRESS};
 use crate::session::{Phase, Session};
 use crate::table::count;
 use crate::tally::Tally;
+use crate::target_grpc::Manner;
 use crate::workload::Workload;
 use anyhow::{bail, ensure};
 use clap::{Args, Parser};
@@ -104,6 +106,10 @@ pub struct OverloadArgs {
     /// server.
     #[arg(long)]
     pub outstanding: Option<usize>,
+    /// Ask on however much is refused, as clients do that know nothing of it. Without it they hold back, as the Rust client
+    /// does: once calls are refused, no more are on their way than the server answers.
+    #[arg(long)]
+    pub insistent: bool,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -203,6 +209,9 @@ pub struct OverloadReport {
     pub deadline_ms: u32,
     /// Requests on their way at most.
     pub outstanding_max: usize,
+    /// Whether clients asked on however much was refused.
+    #[serde(default = "insisted")]
+    pub insistent: bool,
     /// What our own server was told to take ahead of its start, MiB.
     #[serde(default)]
     pub memory_ahead_mib: Option<u64>,
@@ -219,6 +228,11 @@ pub struct OverloadReport {
     pub seconds: Vec<OverloadSecond>,
 }
 
+/// Clients of older reports knew no other way.
+const fn insisted() -> bool {
+    true
+}
+
 /// One offered rate. Counts are transfers, by the moment they were due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OverloadStep {
@@ -230,7 +244,7 @@ pub struct OverloadStep {
     pub offered: u64,
     /// Answered with an outcome within the deadline.
     pub answered: u64,
-    /// Not sent: as many requests as may be were on their way.
+    /// Not sent: as many requests as may be, or as the server answers, were on their way.
     pub not_sent: u64,
     /// Refused or failed, by class.
     pub failed: BTreeMap<String, u64>,
@@ -275,7 +289,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         load: Load::Closed,
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.peak_duration),
-        deadline: None,
+        manner: Manner::default(),
         what: "measuring the peak",
     };
     let peak = session.load(&peak_arguments, peak_phase).await?;
@@ -295,7 +309,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         duration: step * steps.len() as u32,
         load: Load::Open { schedule: Schedule { steps }, shed: true, patience: PATIENCE },
         warmup: Duration::ZERO,
-        deadline: Some(deadline),
+        manner: Manner { deadline: Some(deadline), holds_back: !arguments.insistent },
         what: "offering",
     };
     let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
@@ -317,6 +331,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         peak_per_s,
         deadline_ms: arguments.deadline_ms,
         outstanding_max: outstanding * connections,
+        insistent: arguments.insistent,
         memory_ahead_mib: ahead_of(&peak_arguments.own.serve_arguments),
         steps: steps_of(&measured.tally, &seconds, &multiples, &memory, peak_per_s, step)?,
         recovered_after_s: recovered(&seconds, (multiples.len() - 1) * step.as_secs() as usize),

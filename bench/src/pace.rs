@@ -86,7 +86,7 @@ pub struct Offers {
 pub struct Offer {
     /// Due.
     pub due: u64,
-    /// Of them not sent, because as many as may be were on their way.
+    /// Of them not sent, because as many as may be, or as the server answers, were on their way.
     pub shed: u64,
 }
 
@@ -165,6 +165,15 @@ impl Pace {
         if let Self::Open { offers, .. } = self {
             offers.outstanding.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a request that [`Self::next`] had given out and that is not sent, as its connection has as many
+    /// on their way as the server answers.
+    pub fn held_back(&self, due: Instant) {
+        if let Self::Open { offers, .. } = self {
+            offers.shed(due);
+        }
+        self.ended();
     }
 
     /// Whether latency counts from the due moment.

@@ -96,6 +96,14 @@ impl Port {
         })
     }
 
+    /// Whether a batch would be sent now, and not held back for a server that is overloaded.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::Unary(port) => port.has_room(),
+            Self::Stream(_) | Self::Client(_) | Self::InProcess(_) | Self::Postgres(_) => true,
+        }
+    }
+
     /// Sends a batch and waits for its outcomes, which are final and, with durability on,
     /// durable. Checks that there is an answer for each transfer, in order.
     pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
