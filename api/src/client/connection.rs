@@ -149,21 +149,28 @@ pub struct Connection {
     bearer: Option<Arc<Bearer>>,
     /// The code of a second factor.
     code: Option<HeaderValue>,
-    /// Of the calls with transfers; shared by clones.
-    limit: Arc<ConcurrencyLimit>,
+    /// Of the calls with transfers; shared by clones. `None` for who never holds back.
+    limit: Option<Arc<ConcurrencyLimit>>,
 }
 
 impl Connection {
     /// Over this channel, with this token.
     #[must_use]
     pub fn new(channel: Channel, bearer: Option<Bearer>) -> Self {
-        Self { channel, bearer: bearer.map(Arc::new), code: None, limit: Arc::default() }
+        Self { channel, bearer: bearer.map(Arc::new), code: None, limit: Some(Arc::default()) }
     }
 
-    /// How many calls with transfers may be on their way at a time, for those who would rather know than be refused.
+    /// How many calls with transfers may be on their way at a time, for those who would rather know than be refused;
+    /// `None` for a connection that never holds back.
     #[must_use]
-    pub fn concurrency_limit(&self) -> &Arc<ConcurrencyLimit> {
-        &self.limit
+    pub fn concurrency_limit(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        self.limit.as_ref()
+    }
+
+    /// The same, which sends every call however many the server refuses: for those who keep a limit of their own.
+    #[must_use]
+    pub fn insistent(self) -> Self {
+        Self { limit: None, ..self }
     }
 
     /// Whether this address is this machine's alone, where plain text is read by nobody else.
@@ -205,8 +212,8 @@ impl Service<Request<Body>> for Connection {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let mut place = None;
-        if TRANSFERS.contains(&request.uri().path()) {
-            place = self.limit.begin();
+        if let Some(limit) = self.limit.as_ref().filter(|_| decides(request.uri())) {
+            place = limit.begin();
             if place.is_none() {
                 return Call { place, answer: Answer::HeldBack };
             }
@@ -219,6 +226,11 @@ impl Service<Request<Body>> for Connection {
         }
         Call { place, answer: Answer::Coming(self.channel.call(request)) }
     }
+}
+
+/// Whether it is one of the calls that an overloaded server refuses.
+fn decides(uri: &Uri) -> bool {
+    TRANSFERS.contains(&uri.path())
 }
 
 /// The answer to a call, and its place until then.
