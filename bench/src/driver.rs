@@ -339,8 +339,9 @@ async fn run_workers(
     end: Instant,
 ) -> anyhow::Result<u64> {
     let mut workers = Vec::with_capacity(ports.len() * in_flight);
-    for _ in 0..in_flight {
-        for port in ports {
+    // Neighbours share a connection: what is sent at one moment goes out in one write.
+    for port in ports {
+        for _ in 0..in_flight {
             workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port.clone())));
         }
     }

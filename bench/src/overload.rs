@@ -72,7 +72,7 @@ pub struct OverloadArgs {
     /// Transfers in a request. Default 100; 1 with --mode unary.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Connections. Unless --outstanding is given, more are opened for the offers where requests would
+    /// Connections. With --insistent, unless --outstanding is given, more are opened for the offers where requests would
     /// wait in the client for a place on theirs (256 at a time, as `serve` allows) while their deadline runs.
     #[arg(long, default_value_t = 32)]
     pub connections: usize,
@@ -180,7 +180,9 @@ impl OverloadArgs {
     /// Enough for so many requests on their way: what waits in the client is beyond any server's help.
     fn open_connections(&self, on_their_way: f64) -> usize {
         let enough = (on_their_way / PLACES).ceil() as usize;
-        if self.outstanding.is_some() { self.connections } else { self.connections.max(enough) }
+        // Who holds back has less on its way than there are places for.
+        let given = self.outstanding.is_some() || !self.insistent;
+        if given { self.connections } else { self.connections.max(enough) }
     }
 
     /// What the server takes ahead, in MiB: never more than half of what the machine has left.
@@ -315,7 +317,8 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
     let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
     let connections = arguments.open_connections(in_deadline);
     let share = (in_deadline / connections as f64).ceil() as usize;
-    let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, OUTSTANDING_MAX));
+    let most = if arguments.insistent { OUTSTANDING_MAX } else { PLACES as usize };
+    let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, most));
     let open = RunArgs { connections, in_flight: Some(outstanding), ..peak_arguments.clone() };
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;

@@ -11,6 +11,11 @@ use tokio::sync::{Mutex, mpsc};
 /// How long before a moment the pacing thread stops sleeping, so as not to oversleep.
 const WAKE_EARLY: Duration = Duration::from_micros(60);
 
+/// Moments that are nearer to each other than half of this are given out together: waking up the pacing thread, the
+/// client's and the server's for each of ten thousand requests a second would take more of the machine than
+/// the requests do. Latency counts from each one's own moment all the same.
+const TICK: Duration = Duration::from_millis(1);
+
 /// One rate held for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
@@ -226,14 +231,26 @@ pub fn open_pace(share: Share, offers: Offers) -> Pace {
     let counted = Arc::clone(&offers);
     let Share { batch, give_up, start, .. } = share;
     std::thread::spawn(move || {
+        let mut last = Duration::ZERO;
         for after in share.schedule.moments(share.thread, share.threads) {
             let due = start + after;
-            if !wait_until(due, &sender) || (counted.admit(due) && sender.send(due).is_err()) {
+            let wake = start + released(last, after);
+            last = after;
+            if !wait_until(wake, &sender) || (counted.admit(due) && sender.send(due).is_err()) {
                 return;
             }
         }
     });
     Pace::Open { due: Mutex::new(receiver), batch, give_up, offers }
+}
+
+/// When a moment that comes after `last` is given out: at once, or at the end of its tick.
+fn released(last: Duration, moment: Duration) -> Duration {
+    if moment.saturating_sub(last) * 2 >= TICK {
+        return moment;
+    }
+    let ticks = moment.as_nanos().div_ceil(TICK.as_nanos());
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// Sleeps until shortly before, then until `due`. False when nobody listens any more.
@@ -299,6 +316,16 @@ mod tests {
         }
         assert_eq!(due.len(), 20);
         assert!(due.windows(2).all(|w| w[1] - w[0] == Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn moments_close_together_are_given_out_by_the_tick() {
+        let us = Duration::from_micros;
+        assert_eq!(released(us(9_000), us(9_500)), us(9_500), "2,000 a second");
+        assert_eq!(released(us(9_500), us(9_900)), us(10_000));
+        assert_eq!(released(us(9_900), us(10_000)), us(10_000));
+        assert_eq!(released(us(10_000), us(10_001)), us(11_000));
+        assert_eq!(released(us(0), us(0)), us(0));
     }
 
     #[test]
