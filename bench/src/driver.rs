@@ -16,7 +16,7 @@ use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
 use ducat_actors::handle::Handle;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,6 +30,10 @@ const DRAIN: Duration = Duration::from_secs(60);
 
 /// How long a worker rests after an error, so that a dead server is not hammered.
 const ERROR_PAUSE: Duration = Duration::from_millis(2);
+
+/// Connections that are asked for room where a worker's own has none. More would take the time of what is
+/// sent, when none has.
+const OTHERS_ASKED: usize = 4;
 
 /// A run without an end of its own ends here.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -274,6 +278,10 @@ struct Shared {
     pace: Pace,
     generator: RefCell<Generator>,
     tally: RefCell<Tally>,
+    /// The thread's connections.
+    ports: Vec<Port>,
+    /// The last one that was asked for room in another's place.
+    asked: Cell<usize>,
     /// Batches not in use, the last used first.
     batches: RefCell<Vec<Arc<Batch>>>,
     answered: Arc<AtomicU64>,
@@ -317,11 +325,13 @@ fn client_thread(
             pace: start.pace(plan, thread, threads, mine),
             generator: RefCell::new(generator),
             tally: RefCell::new(tally),
+            ports,
+            asked: Cell::new(0),
             batches: RefCell::default(),
             answered: start.answered,
         });
         tokio::time::sleep_until(start.at.into()).await;
-        let unanswered = run_workers(&shared, &ports, plan.in_flight, start.window.to).await?;
+        let unanswered = run_workers(&shared, plan.in_flight, start.window.to).await?;
         let (offered, unsent) = shared.pace.offered().await;
         let mut tally = shared.tally.borrow().clone();
         tally.whole.unanswered_requests += unanswered;
@@ -332,17 +342,12 @@ fn client_thread(
 }
 
 /// Runs `in_flight` workers on each port until the end; says how many never got an answer.
-async fn run_workers(
-    shared: &Rc<Shared>,
-    ports: &[Port],
-    in_flight: usize,
-    end: Instant,
-) -> anyhow::Result<u64> {
-    let mut workers = Vec::with_capacity(ports.len() * in_flight);
+async fn run_workers(shared: &Rc<Shared>, in_flight: usize, end: Instant) -> anyhow::Result<u64> {
+    let mut workers = Vec::with_capacity(shared.ports.len() * in_flight);
     // Neighbours share a connection: what is sent at one moment goes out in one write.
-    for port in ports {
+    for port in 0..shared.ports.len() {
         for _ in 0..in_flight {
-            workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port.clone())));
+            workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port)));
         }
     }
     let mut unanswered = 0;
@@ -359,18 +364,18 @@ async fn run_workers(
     Ok(unanswered)
 }
 
-async fn worker(shared: Rc<Shared>, port: Port) -> anyhow::Result<()> {
+async fn worker(shared: Rc<Shared>, own: usize) -> anyhow::Result<()> {
     let mut ids = Vec::new();
     while let Some((due, count)) = shared.pace.next().await {
-        if !port.has_room() {
+        let Some(port) = shared.with_room(own) else {
             shared.pace.held_back(due);
             continue;
-        }
+        };
         let reads = shared.generator.borrow_mut().draws_read();
         let failed = if reads {
-            read(&shared, &port, due, &mut ids).await?
+            read(&shared, port, due, &mut ids).await?
         } else {
-            match write(&shared, &port, due, count).await? {
+            match write(&shared, port, due, count).await? {
                 Some(failed) => failed,
                 None => return Ok(()),
             }
@@ -425,6 +430,18 @@ async fn read(
 }
 
 impl Shared {
+    /// A worker's own connection, or another where that has as much on its way as it may.
+    fn with_room(&self, own: usize) -> Option<&Port> {
+        if self.ports[own].has_room() {
+            return Some(&self.ports[own]);
+        }
+        (0..OTHERS_ASKED).find_map(|_| {
+            let next = (self.asked.get() + 1) % self.ports.len();
+            self.asked.set(next);
+            Some(&self.ports[next]).filter(|port| port.has_room())
+        })
+    }
+
     /// When a request is sent. In a closed loop it was due a moment ago, and asking for the
     /// time again would cost as much as making it.
     fn sent(&self, due: Instant) -> Instant {
