@@ -258,7 +258,7 @@ impl Start {
         Self { at, window, left, answered: Arc::default() }
     }
 
-    fn pace(&self, plan: &Plan, thread: usize, threads: usize, connections: usize) -> Pace {
+    fn pace(&self, plan: &Plan, thread: usize, threads: usize, ports: &[Port]) -> Pace {
         let batch = plan.shape.batch;
         match &plan.load {
             Load::Closed => Pace::Closed { until: self.window.to, left: self.left.clone(), batch },
@@ -266,8 +266,9 @@ impl Start {
                 let give_up = self.window.to + *patience;
                 let schedule = schedule.clone();
                 let share = Share { schedule, thread, threads, start: self.at, give_up, batch };
-                let most = shed.then_some(plan.in_flight * connections);
-                open_pace(share, Offers::new(self.window.from, most))
+                let most = shed.then_some(plan.in_flight * ports.len());
+                let limits = ports.iter().filter_map(Port::limit).cloned().collect();
+                open_pace(share, Offers::new(self.window.from, most).within(limits))
             }
         }
     }
@@ -322,7 +323,7 @@ fn client_thread(
         let reads = plan.shape.read_share > 0.0 || plan.reads_per_s > 0.0;
         let tally = Tally::new(start.window, plan.accounts, plan.per_account, reads)?;
         let shared = Rc::new(Shared {
-            pace: start.pace(plan, thread, threads, mine),
+            pace: start.pace(plan, thread, threads, &ports),
             generator: RefCell::new(generator),
             tally: RefCell::new(tally),
             ports,

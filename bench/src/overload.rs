@@ -41,6 +41,12 @@ const REMEMBERED_IDS: [&str; 2] = ["--remembered-ids-max", "1000000000"];
 /// as long as the scenario runs. Touched for the first time under the load, it would be the machine's host that
 /// is measured, first on pages that it has at hand and then on others.
 const AHEAD: &str = "--memory-ahead-mib";
+
+/// Nor does it take snapshots by itself or archive, unless told to: the peak is measured in seconds that have none, and the
+/// steps last as long as several, so that what they cost would be taken for what an overload does.
+const NO_UPKEEP: [[&str; 2]; 3] =
+    [["--snapshot-every", "off"], ["--snapshot-journal-mib", "0"], ["--archive", "off"]];
+
 const TRANSFERS_PER_S: f64 = 2_000_000.0;
 const ID_BYTES: f64 = 48.0;
 
@@ -151,6 +157,9 @@ impl OverloadArgs {
             |flag: &str| self.own.serve_arguments.iter().any(|given| given.starts_with(flag));
         if !given(REMEMBERED_IDS[0]) {
             own.serve_arguments.extend(REMEMBERED_IDS.map(str::to_owned));
+        }
+        for [flag, value] in NO_UPKEEP.into_iter().filter(|[flag, _]| !given(flag)) {
+            own.serve_arguments.extend([flag, value].map(str::to_owned));
         }
         if self.server.is_none() && !given(AHEAD) {
             own.serve_arguments.extend([AHEAD.to_owned(), self.ahead_mib().to_string()]);

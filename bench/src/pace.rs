@@ -3,6 +3,7 @@
 //! the intended moment, so a stall of the server shows in every request that was due meanwhile
 //! (no coordinated omission).
 
+use ducat_api::client::ConcurrencyLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -84,7 +85,14 @@ pub struct Offers {
     outstanding: AtomicUsize,
     /// The most there may be; what is due beyond is shed. `None`: it waits.
     outstanding_max: Option<usize>,
+    /// Those of the connections, where they hold back; and the one that was asked last.
+    limits: Vec<Arc<ConcurrencyLimit>>,
+    asked: AtomicUsize,
 }
+
+/// Connections that are asked for room before a request is held back. More would take the time of what is
+/// sent, when none has any.
+const ASKED: usize = 4;
 
 /// One second's requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,14 +111,31 @@ impl Offers {
             seconds: std::sync::Mutex::default(),
             outstanding: AtomicUsize::new(0),
             outstanding_max,
+            limits: Vec::new(),
+            asked: AtomicUsize::new(0),
         }
+    }
+
+    /// Those of connections that hold back.
+    pub fn within(self, limits: Vec<Arc<ConcurrencyLimit>>) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Whether some connection has room, as far as a few of them say.
+    fn has_room(&self) -> bool {
+        self.limits.is_empty()
+            || (0..ASKED).any(|_| {
+                let next = self.asked.fetch_add(1, Ordering::Relaxed);
+                self.limits[next % self.limits.len()].has_room()
+            })
     }
 
     /// Counts a request that is due now; false when it must not be sent.
     fn admit(&self, due: Instant) -> bool {
         let full = self
             .outstanding_max
-            .is_some_and(|most| self.outstanding.load(Ordering::Relaxed) >= most);
+            .is_some_and(|most| self.outstanding.load(Ordering::Relaxed) >= most)
+            || !self.has_room();
         if !full {
             self.outstanding.fetch_add(1, Ordering::Relaxed);
         }

@@ -109,9 +109,9 @@ impl UnaryPort {
         }
     }
 
-    /// Whether a batch would be sent now, and not held back.
-    pub fn has_room(&self) -> bool {
-        self.limit.as_ref().is_none_or(|limit| limit.has_room())
+    /// How much it has on its way at most, where it holds back.
+    pub fn limit(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        self.limit.as_ref()
     }
 
     /// Sends one batch.
