@@ -60,6 +60,12 @@ const OUTSTANDING_MAX: usize = 8192;
 /// of the processor was idle, and the peak was none.
 const PEAK_IN_FLIGHT: usize = 16;
 
+/// Seconds that the peak is measured over at most, unless told otherwise: every transfer is remembered.
+const PEAK_SECONDS_MAX: f64 = 30.0;
+
+/// How long the peak behind the offers is measured, of the time before them.
+const PEAK_AFTER: f64 = 1.0 / 3.0;
+
 /// Arguments of `overload`.
 #[derive(Args, Debug, Clone)]
 pub struct OverloadArgs {
@@ -89,9 +95,11 @@ pub struct OverloadArgs {
     /// Default 16.
     #[arg(long)]
     pub peak_in_flight: Option<usize>,
-    /// Seconds of closed loop that the peak is measured over.
-    #[arg(long, default_value_t = 15.0)]
-    pub peak_duration: f64,
+    /// Seconds of closed loop that the peak is measured over. Default: as long as each offer and at most 30, since a
+    /// machine does not do for long what it does for some seconds. It is measured once more behind the offers, for
+    /// a third of that.
+    #[arg(long)]
+    pub peak_duration: Option<f64>,
     /// Seconds of load before them.
     #[arg(long, default_value_t = 3.0)]
     pub warmup: f64,
@@ -173,7 +181,7 @@ impl OverloadArgs {
             connections: self.connections,
             client_threads: self.client_threads,
             in_flight: Some(self.peak_in_flight.unwrap_or(PEAK_IN_FLIGHT)),
-            duration: self.peak_duration,
+            duration: self.peak_seconds(),
             warmup: self.warmup,
             server: self.server.clone(),
             server_pid: self.server_pid,
@@ -194,10 +202,14 @@ impl OverloadArgs {
         if given { self.connections } else { self.connections.max(enough) }
     }
 
+    fn peak_seconds(&self) -> f64 {
+        self.peak_duration.unwrap_or_else(|| f64::from(self.duration).min(PEAK_SECONDS_MAX))
+    }
+
     /// What the server takes ahead, in MiB: never more than half of what the machine has left.
     fn ahead_mib(&self) -> u64 {
         let steps = f64::from(self.duration) * (self.offer.len() + 1) as f64;
-        let seconds = self.warmup + self.peak_duration + steps;
+        let seconds = 2.0 * self.warmup + self.peak_seconds() * (1.0 + PEAK_AFTER) + steps;
         let wanted = (seconds * TRANSFERS_PER_S * ID_BYTES) as u64;
         wanted.min(procfs::memory_available() / 2) >> 20
     }
@@ -216,6 +228,9 @@ pub struct OverloadReport {
     pub server: Server,
     /// Transfers answered a second by the closed loop.
     pub peak_per_s: f64,
+    /// The same behind the steps, when the ledger remembers all their ids and the machine may have changed.
+    #[serde(default)]
+    pub peak_after_per_s: Option<f64>,
     /// How long an answer might take, milliseconds.
     pub deadline_ms: u32,
     /// Requests on their way at most.
@@ -296,14 +311,14 @@ pub async fn overload(arguments: &OverloadArgs) -> anyhow::Result<bool> {
 pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport> {
     let peak_arguments = arguments.peak()?;
     let mut session = Session::open(&peak_arguments).await?;
-    let peak_phase = Phase {
+    let peak_phase = |share: f64| Phase {
         load: Load::Closed,
         warmup: Duration::from_secs_f64(arguments.warmup),
-        duration: Duration::from_secs_f64(arguments.peak_duration),
+        duration: Duration::from_secs_f64(arguments.peak_seconds() * share),
         manner: Manner::default(),
         what: "measuring the peak",
     };
-    let peak = session.load(&peak_arguments, peak_phase).await?;
+    let peak = session.load(&peak_arguments, peak_phase(1.0)).await?;
     let peak_per_s = peak.tally.answered() as f64 / peak.counted_s;
     ensure!(peak_per_s > 0.0, "no transfer was answered while the peak was measured");
     eprintln!("peak: {} transfers/s", count(peak_per_s as u64));
@@ -332,6 +347,8 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;
     let measured = session.end(running, begun, phase.duration).await?;
+    let after = session.load(&peak_arguments, peak_phase(PEAK_AFTER)).await?;
+    let peak_after_per_s = Some(after.tally.answered() as f64 / after.counted_s);
     let (server, checks) = session.examine().await?;
     let peak_report = run::report(&peak_arguments, &session, &peak)?;
     let seconds = seconds(&measured.tally, open.batch())?;
@@ -341,6 +358,7 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         setup: peak_report.setup,
         server,
         peak_per_s,
+        peak_after_per_s,
         deadline_ms: arguments.deadline_ms,
         outstanding_max: outstanding * connections,
         insistent: arguments.insistent,

@@ -26,6 +26,9 @@ pub fn print(report: &OverloadReport) {
             "clients hold back what the server would refuse"
         }
     );
+    if let Some(after) = report.peak_after_per_s {
+        println!("peak once more, behind all of it: {} transfers/s", count(after as u64));
+    }
     if let Some(mebibytes) = report.memory_ahead_mib {
         println!("the server took {} MiB of memory before its start", count(mebibytes));
     }
