@@ -7,9 +7,13 @@
 //! restarts of the server: what gateways use. [`Client::stream`] opens a stream with a window
 //! of batches in flight for those who have batches, [`Client::subscribe`] follows the events.
 //!
+//! While the server is overloaded, calls with transfers are held back: as many are on their way as it answers, and those beyond
+//! are refused here, at once, with the reason [`HELD_BACK`] ([`ConcurrencyLimit`]).
+//!
 //! Cloning is cheap; all clones share one connection.
 
 mod batching;
+mod concurrency;
 mod connection;
 mod driven;
 mod dry_run;
@@ -24,6 +28,7 @@ mod upkeep;
 mod watches;
 
 pub use batching::{BatchingClient, BatchingOptions, BatchingStatistics, DEADLINE_MAX, WhenFull};
+pub use concurrency::{ConcurrencyLimit, HELD_BACK, Place, Verdict};
 pub use connection::{Bearer, Connection, Credentials};
 pub use error::{ClientError, FieldError, Refused};
 pub use events::{EventFilter, EventStream};

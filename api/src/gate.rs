@@ -48,7 +48,7 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 const REST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The calls that cost a decision, and can wait too long for it.
-const TRANSFERS: [&str; 3] =
+pub(crate) const TRANSFERS: [&str; 3] =
     ["/ducat.v1.Ledger/Transfer", "/ducat.v1.Ledger/CreateTransfers", rates::REVERSAL];
 
 /// What the paths of Ducat's own calls begin with.

@@ -8,11 +8,11 @@ use crate::driver::Connector;
 use crate::ledger::Ledger;
 use crate::procfs::Usage;
 use crate::production::Profile;
+use crate::target_grpc::Manner;
 use anyhow::Context;
 use ducat_actors::handle::EngineOptions;
 use ducat_actors::start::Engine;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The thing under test.
@@ -81,8 +81,8 @@ impl Backend {
         }
     }
 
-    /// The way of the load. A deadline is for calls; streams and the handle have none.
-    pub fn connector(&self, arguments: &RunArgs, deadline: Option<Duration>) -> Connector {
+    /// The way of the load. Only calls have a manner; streams and the handle have none.
+    pub fn connector(&self, arguments: &RunArgs, manner: Manner) -> Connector {
         let to = match &self.kind {
             Kind::Child(child) => child.address.clone(),
             Kind::Remote { to, .. } => to.clone(),
@@ -92,7 +92,7 @@ impl Backend {
         match arguments.mode {
             Mode::Stream => Connector::Stream { to, codec },
             Mode::Client => Connector::Client { to },
-            mode => Connector::Unary { to, codec, single: mode == Mode::Unary, deadline },
+            mode => Connector::Unary { to, codec, single: mode == Mode::Unary, manner },
         }
     }
 

@@ -11,12 +11,12 @@ use crate::readers::reader_thread;
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
 use crate::target_client::ClientPort;
-use crate::target_grpc::{StreamPort, UnaryPort};
+use crate::target_grpc::{Manner, StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
 use ducat_actors::handle::Handle;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,6 +30,10 @@ const DRAIN: Duration = Duration::from_secs(60);
 
 /// How long a worker rests after an error, so that a dead server is not hammered.
 const ERROR_PAUSE: Duration = Duration::from_millis(2);
+
+/// Connections that are asked for room where a worker's own has none. More would take the time of what is
+/// sent, when none has.
+const OTHERS_ASKED: usize = 4;
 
 /// A run without an end of its own ends here.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -45,8 +49,8 @@ pub enum Connector {
         codec: CodecKind,
         /// By the RPC that takes a single transfer.
         single: bool,
-        /// How long an answer may take; the server is told.
-        deadline: Option<Duration>,
+        /// How calls are made.
+        manner: Manner,
     },
     /// A server, by one stream for each connection.
     Stream {
@@ -74,14 +78,13 @@ pub enum Connector {
 impl Connector {
     /// The way for reads beside this load: single calls, where it is made of something else.
     pub fn for_reads(&self) -> Self {
+        let reading = |to: &Address, codec| {
+            let to = to.clone();
+            Self::Unary { to, codec, single: false, manner: Manner::default() }
+        };
         match self {
-            Self::Stream { to, codec } => {
-                Self::Unary { to: to.clone(), codec: *codec, single: false, deadline: None }
-            }
-            Self::Client { to } => {
-                let codec = CodecKind::Lean;
-                Self::Unary { to: to.clone(), codec, single: false, deadline: None }
-            }
+            Self::Stream { to, codec } => reading(to, *codec),
+            Self::Client { to } => reading(to, CodecKind::Lean),
             other => other.clone(),
         }
     }
@@ -89,8 +92,8 @@ impl Connector {
     /// A connection.
     pub async fn port(&self, batch: usize) -> anyhow::Result<Port> {
         Ok(match self {
-            Self::Unary { to, codec, single, deadline } => {
-                let port = UnaryPort::connect(to, *codec, *single, batch, *deadline).await?;
+            Self::Unary { to, codec, single, manner } => {
+                let port = UnaryPort::connect(to, *codec, *single, batch, *manner).await?;
                 Port::Unary(Box::new(port))
             }
             Self::Stream { to, codec } => {
@@ -255,7 +258,7 @@ impl Start {
         Self { at, window, left, answered: Arc::default() }
     }
 
-    fn pace(&self, plan: &Plan, thread: usize, threads: usize, connections: usize) -> Pace {
+    fn pace(&self, plan: &Plan, thread: usize, threads: usize, ports: &[Port]) -> Pace {
         let batch = plan.shape.batch;
         match &plan.load {
             Load::Closed => Pace::Closed { until: self.window.to, left: self.left.clone(), batch },
@@ -263,8 +266,9 @@ impl Start {
                 let give_up = self.window.to + *patience;
                 let schedule = schedule.clone();
                 let share = Share { schedule, thread, threads, start: self.at, give_up, batch };
-                let most = shed.then_some(plan.in_flight * connections);
-                open_pace(share, Offers::new(self.window.from, most))
+                let most = shed.then_some(plan.in_flight * ports.len());
+                let limits = ports.iter().filter_map(Port::limit).cloned().collect();
+                open_pace(share, Offers::new(self.window.from, most).within(limits))
             }
         }
     }
@@ -275,6 +279,10 @@ struct Shared {
     pace: Pace,
     generator: RefCell<Generator>,
     tally: RefCell<Tally>,
+    /// The thread's connections.
+    ports: Vec<Port>,
+    /// The last one that was asked for room in another's place.
+    asked: Cell<usize>,
     /// Batches not in use, the last used first.
     batches: RefCell<Vec<Arc<Batch>>>,
     answered: Arc<AtomicU64>,
@@ -315,14 +323,16 @@ fn client_thread(
         let reads = plan.shape.read_share > 0.0 || plan.reads_per_s > 0.0;
         let tally = Tally::new(start.window, plan.accounts, plan.per_account, reads)?;
         let shared = Rc::new(Shared {
-            pace: start.pace(plan, thread, threads, mine),
+            pace: start.pace(plan, thread, threads, &ports),
             generator: RefCell::new(generator),
             tally: RefCell::new(tally),
+            ports,
+            asked: Cell::new(0),
             batches: RefCell::default(),
             answered: start.answered,
         });
         tokio::time::sleep_until(start.at.into()).await;
-        let unanswered = run_workers(&shared, &ports, plan.in_flight, start.window.to).await?;
+        let unanswered = run_workers(&shared, plan.in_flight, start.window.to).await?;
         let (offered, unsent) = shared.pace.offered().await;
         let mut tally = shared.tally.borrow().clone();
         tally.whole.unanswered_requests += unanswered;
@@ -333,16 +343,12 @@ fn client_thread(
 }
 
 /// Runs `in_flight` workers on each port until the end; says how many never got an answer.
-async fn run_workers(
-    shared: &Rc<Shared>,
-    ports: &[Port],
-    in_flight: usize,
-    end: Instant,
-) -> anyhow::Result<u64> {
-    let mut workers = Vec::with_capacity(ports.len() * in_flight);
-    for _ in 0..in_flight {
-        for port in ports {
-            workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port.clone())));
+async fn run_workers(shared: &Rc<Shared>, in_flight: usize, end: Instant) -> anyhow::Result<u64> {
+    let mut workers = Vec::with_capacity(shared.ports.len() * in_flight);
+    // Neighbours share a connection: what is sent at one moment goes out in one write.
+    for port in 0..shared.ports.len() {
+        for _ in 0..in_flight {
+            workers.push(tokio::task::spawn_local(worker(Rc::clone(shared), port)));
         }
     }
     let mut unanswered = 0;
@@ -359,14 +365,18 @@ async fn run_workers(
     Ok(unanswered)
 }
 
-async fn worker(shared: Rc<Shared>, port: Port) -> anyhow::Result<()> {
+async fn worker(shared: Rc<Shared>, own: usize) -> anyhow::Result<()> {
     let mut ids = Vec::new();
     while let Some((due, count)) = shared.pace.next().await {
+        let Some(port) = shared.with_room(own) else {
+            shared.pace.held_back(due);
+            continue;
+        };
         let reads = shared.generator.borrow_mut().draws_read();
         let failed = if reads {
-            read(&shared, &port, due, &mut ids).await?
+            read(&shared, port, due, &mut ids).await?
         } else {
-            match write(&shared, &port, due, count).await? {
+            match write(&shared, port, due, count).await? {
                 Some(failed) => failed,
                 None => return Ok(()),
             }
@@ -421,6 +431,18 @@ async fn read(
 }
 
 impl Shared {
+    /// A worker's own connection, or another where that has as much on its way as it may.
+    fn with_room(&self, own: usize) -> Option<&Port> {
+        if self.ports[own].has_room() {
+            return Some(&self.ports[own]);
+        }
+        (0..OTHERS_ASKED).find_map(|_| {
+            let next = (self.asked.get() + 1) % self.ports.len();
+            self.asked.set(next);
+            Some(&self.ports[next]).filter(|port| port.has_room())
+        })
+    }
+
     /// When a request is sent. In a closed loop it was due a moment ago, and asking for the
     /// time again would cost as much as making it.
     fn sent(&self, due: Instant) -> Instant {

@@ -16,6 +16,7 @@ use crate::generator::AccountIds;
 use crate::report::Latency;
 use crate::run::{random_id, show_progress};
 use crate::table::count;
+use crate::target_grpc::Manner;
 use anyhow::{Context, bail};
 use clap::{Args, Parser};
 use std::io::{BufRead as _, BufReader};
@@ -124,7 +125,7 @@ pub async fn measure(arguments: &FloorArgs) -> anyhow::Result<Floor> {
     let server = ServerProcess::start()?;
     let (to, codec) = (Address::plain(&server.url), run.codec);
     let plan = Plan {
-        connector: Connector::Unary { to, codec, single: true, deadline: None },
+        connector: Connector::Unary { to, codec, single: true, manner: Manner::default() },
         shape: run.shape(),
         replay: None,
         accounts: AccountIds::random(run.accounts),
@@ -175,7 +176,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let served = tokio::spawn(server::serve_on(listener));
-        let port = UnaryPort::connect(&Address::plain(&url), CodecKind::Lean, true, 1, None).await;
+        let port =
+            UnaryPort::connect(&Address::plain(&url), CodecKind::Lean, true, 1, Manner::default())
+                .await;
         let port = Port::Unary(Box::new(port.expect("it listens")));
         let shape = ASKED.as_run().expect("a run").shape();
         let mut generator = Generator::new(shape, AccountIds::random(10), 1, 0, None);

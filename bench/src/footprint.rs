@@ -16,6 +16,7 @@ use crate::report::Harness;
 use crate::run::{random_id, show_progress};
 use crate::table::{bytes, count};
 use crate::tally::Tally;
+use crate::target_grpc::Manner;
 use crate::workload::Workload;
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -191,7 +192,7 @@ pub async fn transfers(
             to: server.address.clone(),
             codec: CodecKind::Lean,
             single: false,
-            deadline: None,
+            manner: Manner::default(),
         },
         shape,
         replay: None,

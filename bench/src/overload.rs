@@ -1,7 +1,8 @@
 //! `ducat-bench overload`: what is still done when far more is asked for than can be done, and
 //! how soon all is well again. The peak comes from a closed loop; then an open loop offers
 //! multiples of it, and at last less, in one go. Requests carry a deadline, and the client
-//! holds a bounded number of them: what is due beyond is counted as not sent.
+//! holds a bounded number of them: what is due beyond is counted as not sent. So is what it holds back
+//! because the server refuses more, as the Rust client does, unless told to insist.
 
 use crate::check::Check;
 use crate::child::Durability;
@@ -16,6 +17,7 @@ use crate::run::{self, PROGRESS};
 use crate::session::{Phase, Session};
 use crate::table::count;
 use crate::tally::Tally;
+use crate::target_grpc::Manner;
 use crate::workload::Workload;
 use anyhow::{bail, ensure};
 use clap::{Args, Parser};
@@ -39,6 +41,12 @@ const REMEMBERED_IDS: [&str; 2] = ["--remembered-ids-max", "1000000000"];
 /// as long as the scenario runs. Touched for the first time under the load, it would be the machine's host that
 /// is measured, first on pages that it has at hand and then on others.
 const AHEAD: &str = "--memory-ahead-mib";
+
+/// Nor does it take snapshots by itself or archive, unless told to: the peak is measured in seconds that have none, and the
+/// steps last as long as several, so that what they cost would be taken for what an overload does.
+const NO_UPKEEP: [[&str; 2]; 3] =
+    [["--snapshot-every", "off"], ["--snapshot-journal-mib", "0"], ["--archive", "off"]];
+
 const TRANSFERS_PER_S: f64 = 2_000_000.0;
 const ID_BYTES: f64 = 48.0;
 
@@ -51,6 +59,12 @@ const OUTSTANDING_MAX: usize = 8192;
 /// Requests in flight on each connection while the peak is measured, unless told otherwise. At 2 a quarter
 /// of the processor was idle, and the peak was none.
 const PEAK_IN_FLIGHT: usize = 16;
+
+/// Seconds that the peak is measured over at most, unless told otherwise: every transfer is remembered.
+const PEAK_SECONDS_MAX: f64 = 30.0;
+
+/// How long the peak behind the offers is measured, of the time before them.
+const PEAK_AFTER: f64 = 1.0 / 3.0;
 
 /// Arguments of `overload`.
 #[derive(Args, Debug, Clone)]
@@ -70,7 +84,7 @@ pub struct OverloadArgs {
     /// Transfers in a request. Default 100; 1 with --mode unary.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Connections. Unless --outstanding is given, more are opened for the offers where requests would
+    /// Connections. With --insistent, unless --outstanding is given, more are opened for the offers where requests would
     /// wait in the client for a place on theirs (256 at a time, as `serve` allows) while their deadline runs.
     #[arg(long, default_value_t = 32)]
     pub connections: usize,
@@ -81,9 +95,11 @@ pub struct OverloadArgs {
     /// Default 16.
     #[arg(long)]
     pub peak_in_flight: Option<usize>,
-    /// Seconds of closed loop that the peak is measured over.
-    #[arg(long, default_value_t = 15.0)]
-    pub peak_duration: f64,
+    /// Seconds of closed loop that the peak is measured over. Default: as long as each offer and at most 30, since a
+    /// machine does not do for long what it does for some seconds. It is measured once more behind the offers, for
+    /// a third of that.
+    #[arg(long)]
+    pub peak_duration: Option<f64>,
     /// Seconds of load before them.
     #[arg(long, default_value_t = 3.0)]
     pub warmup: f64,
@@ -104,6 +120,10 @@ pub struct OverloadArgs {
     /// server.
     #[arg(long)]
     pub outstanding: Option<usize>,
+    /// Ask on however much is refused, as clients do that know nothing of it. Without it they hold back, as the Rust client
+    /// does: once calls are refused, no more are on their way than the server answers.
+    #[arg(long)]
+    pub insistent: bool,
     /// Write the figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -146,6 +166,9 @@ impl OverloadArgs {
         if !given(REMEMBERED_IDS[0]) {
             own.serve_arguments.extend(REMEMBERED_IDS.map(str::to_owned));
         }
+        for [flag, value] in NO_UPKEEP.into_iter().filter(|[flag, _]| !given(flag)) {
+            own.serve_arguments.extend([flag, value].map(str::to_owned));
+        }
         if self.server.is_none() && !given(AHEAD) {
             own.serve_arguments.extend([AHEAD.to_owned(), self.ahead_mib().to_string()]);
         }
@@ -158,7 +181,7 @@ impl OverloadArgs {
             connections: self.connections,
             client_threads: self.client_threads,
             in_flight: Some(self.peak_in_flight.unwrap_or(PEAK_IN_FLIGHT)),
-            duration: self.peak_duration,
+            duration: self.peak_seconds(),
             warmup: self.warmup,
             server: self.server.clone(),
             server_pid: self.server_pid,
@@ -174,13 +197,19 @@ impl OverloadArgs {
     /// Enough for so many requests on their way: what waits in the client is beyond any server's help.
     fn open_connections(&self, on_their_way: f64) -> usize {
         let enough = (on_their_way / PLACES).ceil() as usize;
-        if self.outstanding.is_some() { self.connections } else { self.connections.max(enough) }
+        // Who holds back has less on its way than there are places for.
+        let given = self.outstanding.is_some() || !self.insistent;
+        if given { self.connections } else { self.connections.max(enough) }
+    }
+
+    fn peak_seconds(&self) -> f64 {
+        self.peak_duration.unwrap_or_else(|| f64::from(self.duration).min(PEAK_SECONDS_MAX))
     }
 
     /// What the server takes ahead, in MiB: never more than half of what the machine has left.
     fn ahead_mib(&self) -> u64 {
         let steps = f64::from(self.duration) * (self.offer.len() + 1) as f64;
-        let seconds = self.warmup + self.peak_duration + steps;
+        let seconds = 2.0 * self.warmup + self.peak_seconds() * (1.0 + PEAK_AFTER) + steps;
         let wanted = (seconds * TRANSFERS_PER_S * ID_BYTES) as u64;
         wanted.min(procfs::memory_available() / 2) >> 20
     }
@@ -199,10 +228,16 @@ pub struct OverloadReport {
     pub server: Server,
     /// Transfers answered a second by the closed loop.
     pub peak_per_s: f64,
+    /// The same behind the steps, when the ledger remembers all their ids and the machine may have changed.
+    #[serde(default)]
+    pub peak_after_per_s: Option<f64>,
     /// How long an answer might take, milliseconds.
     pub deadline_ms: u32,
     /// Requests on their way at most.
     pub outstanding_max: usize,
+    /// Whether clients asked on however much was refused.
+    #[serde(default = "insisted")]
+    pub insistent: bool,
     /// What our own server was told to take ahead of its start, MiB.
     #[serde(default)]
     pub memory_ahead_mib: Option<u64>,
@@ -219,6 +254,11 @@ pub struct OverloadReport {
     pub seconds: Vec<OverloadSecond>,
 }
 
+/// Clients of older reports knew no other way.
+const fn insisted() -> bool {
+    true
+}
+
 /// One offered rate. Counts are transfers, by the moment they were due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OverloadStep {
@@ -230,7 +270,7 @@ pub struct OverloadStep {
     pub offered: u64,
     /// Answered with an outcome within the deadline.
     pub answered: u64,
-    /// Not sent: as many requests as may be were on their way.
+    /// Not sent: as many requests as may be, or as the server answers, were on their way.
     pub not_sent: u64,
     /// Refused or failed, by class.
     pub failed: BTreeMap<String, u64>,
@@ -271,14 +311,14 @@ pub async fn overload(arguments: &OverloadArgs) -> anyhow::Result<bool> {
 pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport> {
     let peak_arguments = arguments.peak()?;
     let mut session = Session::open(&peak_arguments).await?;
-    let peak_phase = Phase {
+    let peak_phase = |share: f64| Phase {
         load: Load::Closed,
         warmup: Duration::from_secs_f64(arguments.warmup),
-        duration: Duration::from_secs_f64(arguments.peak_duration),
-        deadline: None,
+        duration: Duration::from_secs_f64(arguments.peak_seconds() * share),
+        manner: Manner::default(),
         what: "measuring the peak",
     };
-    let peak = session.load(&peak_arguments, peak_phase).await?;
+    let peak = session.load(&peak_arguments, peak_phase(1.0)).await?;
     let peak_per_s = peak.tally.answered() as f64 / peak.counted_s;
     ensure!(peak_per_s > 0.0, "no transfer was answered while the peak was measured");
     eprintln!("peak: {} transfers/s", count(peak_per_s as u64));
@@ -295,17 +335,20 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         duration: step * steps.len() as u32,
         load: Load::Open { schedule: Schedule { steps }, shed: true, patience: PATIENCE },
         warmup: Duration::ZERO,
-        deadline: Some(deadline),
+        manner: Manner { deadline: Some(deadline), holds_back: !arguments.insistent },
         what: "offering",
     };
     let in_deadline = peak_arguments.requests_per_s(peak_per_s) * deadline.as_secs_f64();
     let connections = arguments.open_connections(in_deadline);
     let share = (in_deadline / connections as f64).ceil() as usize;
-    let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, OUTSTANDING_MAX));
+    let most = if arguments.insistent { OUTSTANDING_MAX } else { PLACES as usize };
+    let outstanding = arguments.outstanding.unwrap_or(share.clamp(16, most));
     let open = RunArgs { connections, in_flight: Some(outstanding), ..peak_arguments.clone() };
     let (running, begun) = session.begin(&open, &phase).await?;
     let memory = watch(&session, &running, &multiples, step).await;
     let measured = session.end(running, begun, phase.duration).await?;
+    let after = session.load(&peak_arguments, peak_phase(PEAK_AFTER)).await?;
+    let peak_after_per_s = Some(after.tally.answered() as f64 / after.counted_s);
     let (server, checks) = session.examine().await?;
     let peak_report = run::report(&peak_arguments, &session, &peak)?;
     let seconds = seconds(&measured.tally, open.batch())?;
@@ -315,8 +358,10 @@ pub async fn measure(arguments: &OverloadArgs) -> anyhow::Result<OverloadReport>
         setup: peak_report.setup,
         server,
         peak_per_s,
+        peak_after_per_s,
         deadline_ms: arguments.deadline_ms,
         outstanding_max: outstanding * connections,
+        insistent: arguments.insistent,
         memory_ahead_mib: ahead_of(&peak_arguments.own.serve_arguments),
         steps: steps_of(&measured.tally, &seconds, &multiples, &memory, peak_per_s, step)?,
         recovered_after_s: recovered(&seconds, (multiples.len() - 1) * step.as_secs() as usize),

@@ -16,11 +16,19 @@ pub fn print(report: &OverloadReport) {
     shout_unless_durable(&report.server.durability);
     println!("{}", facts_of(&report.setup, &report.machine, &report.harness, &report.server));
     println!(
-        "peak {} transfers/s (closed loop); requests may take {} ms; {} on their way at most",
+        "peak {} transfers/s (closed loop); requests may take {} ms; {} on their way at most; {}",
         count(report.peak_per_s as u64),
         report.deadline_ms,
-        count(report.outstanding_max as u64)
+        count(report.outstanding_max as u64),
+        if report.insistent {
+            "clients ask on however much is refused"
+        } else {
+            "clients hold back what the server would refuse"
+        }
     );
+    if let Some(after) = report.peak_after_per_s {
+        println!("peak once more, behind all of it: {} transfers/s", count(after as u64));
+    }
     if let Some(mebibytes) = report.memory_ahead_mib {
         println!("the server took {} MiB of memory before its start", count(mebibytes));
     }

@@ -3,6 +3,7 @@
 //! the intended moment, so a stall of the server shows in every request that was due meanwhile
 //! (no coordinated omission).
 
+use ducat_api::client::ConcurrencyLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,11 @@ use tokio::sync::{Mutex, mpsc};
 
 /// How long before a moment the pacing thread stops sleeping, so as not to oversleep.
 const WAKE_EARLY: Duration = Duration::from_micros(60);
+
+/// Moments that are nearer to each other than half of this are given out together: waking up the pacing thread, the
+/// client's and the server's for each of ten thousand requests a second would take more of the machine than
+/// the requests do. Latency counts from each one's own moment all the same.
+const TICK: Duration = Duration::from_millis(1);
 
 /// One rate held for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,14 +85,21 @@ pub struct Offers {
     outstanding: AtomicUsize,
     /// The most there may be; what is due beyond is shed. `None`: it waits.
     outstanding_max: Option<usize>,
+    /// Those of the connections, where they hold back; and the one that was asked last.
+    limits: Vec<Arc<ConcurrencyLimit>>,
+    asked: AtomicUsize,
 }
+
+/// Connections that are asked for room before a request is held back. More would take the time of what is
+/// sent, when none has any.
+const ASKED: usize = 4;
 
 /// One second's requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offer {
     /// Due.
     pub due: u64,
-    /// Of them not sent, because as many as may be were on their way.
+    /// Of them not sent, because as many as may be, or as the server answers, were on their way.
     pub shed: u64,
 }
 
@@ -98,14 +111,31 @@ impl Offers {
             seconds: std::sync::Mutex::default(),
             outstanding: AtomicUsize::new(0),
             outstanding_max,
+            limits: Vec::new(),
+            asked: AtomicUsize::new(0),
         }
+    }
+
+    /// Those of connections that hold back.
+    pub fn within(self, limits: Vec<Arc<ConcurrencyLimit>>) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Whether some connection has room, as far as a few of them say.
+    fn has_room(&self) -> bool {
+        self.limits.is_empty()
+            || (0..ASKED).any(|_| {
+                let next = self.asked.fetch_add(1, Ordering::Relaxed);
+                self.limits[next % self.limits.len()].has_room()
+            })
     }
 
     /// Counts a request that is due now; false when it must not be sent.
     fn admit(&self, due: Instant) -> bool {
         let full = self
             .outstanding_max
-            .is_some_and(|most| self.outstanding.load(Ordering::Relaxed) >= most);
+            .is_some_and(|most| self.outstanding.load(Ordering::Relaxed) >= most)
+            || !self.has_room();
         if !full {
             self.outstanding.fetch_add(1, Ordering::Relaxed);
         }
@@ -167,6 +197,15 @@ impl Pace {
         }
     }
 
+    /// Counts a request that [`Self::next`] had given out and that is not sent, as its connection has as many
+    /// on their way as the server answers.
+    pub fn held_back(&self, due: Instant) {
+        if let Self::Open { offers, .. } = self {
+            offers.shed(due);
+        }
+        self.ended();
+    }
+
     /// Whether latency counts from the due moment.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
@@ -217,14 +256,26 @@ pub fn open_pace(share: Share, offers: Offers) -> Pace {
     let counted = Arc::clone(&offers);
     let Share { batch, give_up, start, .. } = share;
     std::thread::spawn(move || {
+        let mut last = Duration::ZERO;
         for after in share.schedule.moments(share.thread, share.threads) {
             let due = start + after;
-            if !wait_until(due, &sender) || (counted.admit(due) && sender.send(due).is_err()) {
+            let wake = start + released(last, after);
+            last = after;
+            if !wait_until(wake, &sender) || (counted.admit(due) && sender.send(due).is_err()) {
                 return;
             }
         }
     });
     Pace::Open { due: Mutex::new(receiver), batch, give_up, offers }
+}
+
+/// When a moment that comes after `last` is given out: at once, or at the end of its tick.
+fn released(last: Duration, moment: Duration) -> Duration {
+    if moment.saturating_sub(last) * 2 >= TICK {
+        return moment;
+    }
+    let ticks = moment.as_nanos().div_ceil(TICK.as_nanos());
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// Sleeps until shortly before, then until `due`. False when nobody listens any more.
@@ -290,6 +341,16 @@ mod tests {
         }
         assert_eq!(due.len(), 20);
         assert!(due.windows(2).all(|w| w[1] - w[0] == Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn moments_close_together_are_given_out_by_the_tick() {
+        let us = Duration::from_micros;
+        assert_eq!(released(us(9_000), us(9_500)), us(9_500), "2,000 a second");
+        assert_eq!(released(us(9_500), us(9_900)), us(10_000));
+        assert_eq!(released(us(9_900), us(10_000)), us(10_000));
+        assert_eq!(released(us(10_000), us(10_001)), us(11_000));
+        assert_eq!(released(us(0), us(0)), us(0));
     }
 
     #[test]

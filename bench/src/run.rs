@@ -14,6 +14,7 @@ use crate::search;
 use crate::session::{Measured, Phase, Session};
 use crate::table;
 use crate::tally::Tally;
+use crate::target_grpc::Manner;
 use crate::workload::Workload;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ pub async fn measure(arguments: &RunArgs) -> anyhow::Result<Report> {
             },
             warmup: Duration::from_secs_f64(arguments.warmup),
             duration: Duration::from_secs_f64(arguments.duration),
-            deadline: None,
+            manner: Manner::default(),
             what: "measuring",
         };
         (session.load(arguments, phase).await?, None)

@@ -8,6 +8,7 @@ use crate::pace::{Schedule, Step};
 use crate::report::{Latency, Search, SearchStep};
 use crate::session::{Measured, Phase, Session};
 use crate::table::count;
+use crate::target_grpc::Manner;
 use std::time::Duration;
 
 /// The rate that is tried first, in requests a second, unless one is named.
@@ -97,7 +98,7 @@ fn phase(arguments: &RunArgs, rate: f64) -> Phase {
         },
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.duration),
-        deadline: None,
+        manner: Manner::default(),
         what: "searching",
     }
 }

@@ -17,6 +17,7 @@ use crate::report::{Costs, Harness, Server};
 use crate::run::{random_id, show_progress};
 use crate::second_books;
 use crate::tally::{Tally, Whole};
+use crate::target_grpc::Manner;
 use anyhow::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,8 +51,8 @@ pub struct Phase {
     pub warmup: Duration,
     /// While everything is counted, at most.
     pub duration: Duration,
-    /// How long an answer may take.
-    pub deadline: Option<Duration>,
+    /// How calls are made.
+    pub manner: Manner,
     /// What the progress line says.
     pub what: &'static str,
 }
@@ -138,7 +139,7 @@ impl Session {
     pub async fn start(&self, arguments: &RunArgs, phase: &Phase) -> anyhow::Result<Running> {
         let (warmup, duration) = (phase.warmup, phase.duration);
         let plan = Plan {
-            connector: self.backend.connector(arguments, phase.deadline),
+            connector: self.backend.connector(arguments, phase.manner),
             shape: arguments.shape(),
             replay: self.replay.clone(),
             accounts: self.accounts,

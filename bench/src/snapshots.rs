@@ -10,6 +10,7 @@ use crate::report::{Harness, Server, Setup, write_json};
 use crate::run;
 use crate::session::{Phase, Session};
 use crate::table::{self, count};
+use crate::target_grpc::Manner;
 use anyhow::{Context, bail};
 use clap::{Args, Parser};
 use hdrhistogram::Histogram;
@@ -176,7 +177,7 @@ pub async fn measure(arguments: &SnapshotsArgs) -> anyhow::Result<SnapshotsRepor
         load: Load::Closed,
         warmup: Duration::from_secs_f64(arguments.warmup),
         duration: Duration::from_secs_f64(arguments.duration),
-        deadline: None,
+        manner: Manner::default(),
         what,
     };
     let (mut without, mut with) = (Sum::default(), Sum::default());

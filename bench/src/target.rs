@@ -7,6 +7,7 @@ use crate::target_client::ClientPort;
 use crate::target_grpc::{StreamPort, UnaryPort};
 use crate::target_inprocess::HandlePort;
 use crate::target_postgres::PostgresPort;
+use ducat_api::client::ConcurrencyLimit;
 use std::sync::Arc;
 
 /// The bit of an answer that says the id was known before.
@@ -94,6 +95,19 @@ impl Port {
             in_doubt: false,
             message: "other accounts than asked for".into(),
         })
+    }
+
+    /// How much it has on its way at most, where it holds back for a server that is overloaded.
+    pub fn limit(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        match self {
+            Self::Unary(port) => port.limit(),
+            Self::Stream(_) | Self::Client(_) | Self::InProcess(_) | Self::Postgres(_) => None,
+        }
+    }
+
+    /// Whether a batch would be sent now, and not held back.
+    pub fn has_room(&self) -> bool {
+        self.limit().is_none_or(|limit| limit.has_room())
     }
 
     /// Sends a batch and waits for its outcomes, which are final and, with durability on,

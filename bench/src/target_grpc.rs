@@ -7,7 +7,7 @@ use crate::generator::Batch;
 use crate::h2_calls::H2Calls;
 use crate::target::{Failure, Reply};
 use crate::wire::{self, Envelope};
-use ducat_api::client::Connection;
+use ducat_api::client::{ConcurrencyLimit, Connection, HELD_BACK, Verdict};
 use prost::bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::Request;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Request};
 
 /// The call that takes a batch.
 const CREATE: &str = "/ducat.v1.Ledger/CreateTransfers";
@@ -29,6 +29,15 @@ const READ: &str = "/ducat.v1.Ledger/GetAccounts";
 /// Largest response taken, bytes.
 pub const RESPONSE_BYTES_MAX: usize = 64 << 20;
 
+/// How calls are made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// How long an answer may take: the server is told, and nothing is waited for beyond it.
+    pub deadline: Option<Duration>,
+    /// Whether no more calls are on their way than the server answers, once it refuses some.
+    pub holds_back: bool,
+}
+
 /// A connection used by calls.
 #[derive(Clone)]
 pub struct UnaryPort {
@@ -36,6 +45,8 @@ pub struct UnaryPort {
     codec: BatchCodec,
     path: &'static str,
     deadline: Option<Duration>,
+    /// Where calls are held back while the server is overloaded, as the Rust client does.
+    limit: Option<Arc<ConcurrencyLimit>>,
 }
 
 /// What carries calls.
@@ -60,14 +71,13 @@ impl Transport {
 }
 
 impl UnaryPort {
-    /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one. With a
-    /// deadline the server is told it, and nothing is waited for beyond it.
+    /// Sends batches of `batch` transfers; with `single`, by the RPC that takes one.
     pub async fn connect(
         to: &Address,
         kind: CodecKind,
         single: bool,
         batch: usize,
-        deadline: Option<Duration>,
+        manner: Manner,
     ) -> anyhow::Result<Self> {
         let (envelope, path) = if single {
             (Envelope::Single, "/ducat.v1.Ledger/Transfer")
@@ -75,14 +85,17 @@ impl UnaryPort {
             (Envelope::Batch, CREATE)
         };
         let transport = Transport::connect(to, kind).await?;
-        Ok(Self { transport, codec: BatchCodec { kind, envelope, batch }, path, deadline })
+        let Manner { deadline, holds_back } = manner;
+        let limit = holds_back.then(Arc::default);
+        Ok(Self { transport, codec: BatchCodec { kind, envelope, batch }, path, deadline, limit })
     }
 
     /// Sends batches over a connection that is there already, for setting up.
     pub fn over(channel: Connection, batch: usize) -> Self {
         let grpc = Grpc::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
         let codec = BatchCodec { kind: CodecKind::Lean, envelope: Envelope::Batch, batch };
-        Self { transport: Transport::Tonic(Box::new(grpc)), codec, path: CREATE, deadline: None }
+        let transport = Transport::Tonic(Box::new(grpc));
+        Self { transport, codec, path: CREATE, deadline: None, limit: None }
     }
 
     /// Reads accounts over the same connection.
@@ -96,8 +109,25 @@ impl UnaryPort {
         }
     }
 
+    /// How much it has on its way at most, where it holds back.
+    pub fn limit(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        self.limit.as_ref()
+    }
+
     /// Sends one batch.
     pub async fn call(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
+        let Some(limit) = &self.limit else { return self.in_time(batch).await };
+        let place = limit.begin().ok_or_else(|| Failure {
+            class: HELD_BACK.into(),
+            in_doubt: false,
+            message: "as many calls are on their way as the server answers".into(),
+        })?;
+        let answer = self.in_time(batch).await;
+        place.end(verdict(&answer));
+        answer
+    }
+
+    async fn in_time(&self, batch: &Arc<Batch>) -> Result<Reply, Failure> {
         let Some(deadline) = self.deadline else { return self.send(batch, None).await };
         let too_late = || Failure {
             class: code_name(tonic::Code::DeadlineExceeded).into(),
@@ -140,6 +170,18 @@ impl UnaryPort {
         let path = PathAndQuery::from_static(self.path);
         let response = grpc.unary(request, path, self.codec).await;
         Ok(response.map_err(|status| failure(&status))?.into_inner())
+    }
+}
+
+/// What an answer says of how much the server can take. Nothing but want of room exhausts anything in
+/// what the harness offers.
+fn verdict(answer: &Result<Reply, Failure>) -> Verdict {
+    let class = |code| code_name(code).to_string();
+    match answer {
+        Ok(_) => Verdict::Served,
+        Err(failure) if failure.class == class(Code::ResourceExhausted) => Verdict::Overloaded,
+        Err(failure) if failure.class == class(Code::DeadlineExceeded) => Verdict::Overloaded,
+        Err(_) => Verdict::Unknown,
     }
 }
 

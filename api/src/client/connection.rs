@@ -1,15 +1,21 @@
 //! A client's connection: TLS with a certificate of its own where there is one, and a token with
 //! every call.
 //!
+//! Calls with transfers are held back here while the server is overloaded ([`ConcurrencyLimit`]).
+//!
 //! The token's file is looked at again once a second at most, so that a token that another program renews
 //! there is used without a restart; broken connections come back by themselves with the same
 //! credentials.
 
 use super::ClientError;
+use super::concurrency::{ConcurrencyLimit, Place, Verdict, held_back};
+use crate::gate::TRANSFERS;
 use crate::identity::factor::HEADER;
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -143,13 +149,28 @@ pub struct Connection {
     bearer: Option<Arc<Bearer>>,
     /// The code of a second factor.
     code: Option<HeaderValue>,
+    /// Of the calls with transfers; shared by clones. `None` for who never holds back.
+    limit: Option<Arc<ConcurrencyLimit>>,
 }
 
 impl Connection {
     /// Over this channel, with this token.
     #[must_use]
     pub fn new(channel: Channel, bearer: Option<Bearer>) -> Self {
-        Self { channel, bearer: bearer.map(Arc::new), code: None }
+        Self { channel, bearer: bearer.map(Arc::new), code: None, limit: Some(Arc::default()) }
+    }
+
+    /// How many calls with transfers may be on their way at a time, for those who would rather know than be refused;
+    /// `None` for a connection that never holds back.
+    #[must_use]
+    pub fn concurrency_limit(&self) -> Option<&Arc<ConcurrencyLimit>> {
+        self.limit.as_ref()
+    }
+
+    /// The same, which sends every call however many the server refuses: for those who keep a limit of their own.
+    #[must_use]
+    pub fn insistent(self) -> Self {
+        Self { limit: None, ..self }
     }
 
     /// Whether this address is this machine's alone, where plain text is read by nobody else.
@@ -183,20 +204,63 @@ impl From<Channel> for Connection {
 impl Service<Request<Body>> for Connection {
     type Response = Response<Body>;
     type Error = Error;
-    type Future = <Channel as Service<Request<Body>>>::Future;
+    type Future = Call;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.channel.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let mut place = None;
+        if let Some(limit) = self.limit.as_ref().filter(|_| decides(request.uri())) {
+            place = limit.begin();
+            if place.is_none() {
+                return Call { place, answer: Answer::HeldBack };
+            }
+        }
         if let Some(bearer) = &self.bearer {
             request.headers_mut().insert(AUTHORIZATION, bearer.header());
         }
         if let Some(code) = &self.code {
             request.headers_mut().insert(HEADER, code.clone());
         }
-        self.channel.call(request)
+        Call { place, answer: Answer::Coming(self.channel.call(request)) }
+    }
+}
+
+/// Whether it is one of the calls that an overloaded server refuses.
+fn decides(uri: &Uri) -> bool {
+    TRANSFERS.contains(&uri.path())
+}
+
+/// The answer to a call, and its place until then.
+#[derive(Debug)]
+pub struct Call {
+    place: Option<Place>,
+    answer: Answer,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Coming(<Channel as Service<Request<Body>>>::Future),
+    HeldBack,
+}
+
+impl Future for Call {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Answer::Coming(answer) = &mut self.answer else {
+            return Poll::Ready(Ok(held_back().into_http()));
+        };
+        let answer = ready!(Pin::new(answer).poll(context));
+        if let Some(place) = self.place.take() {
+            place.end(match &answer {
+                Ok(head) => Verdict::of(head.headers()),
+                Err(error) => Verdict::of_error(error),
+            });
+        }
+        Poll::Ready(answer)
     }
 }
 

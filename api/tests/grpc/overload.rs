@@ -4,7 +4,7 @@
 use crate::support::{Server, deposits, transfer_id};
 use ducat_actors::handle::EngineOptions;
 use ducat_api::budget::Budget;
-use ducat_api::client::ClientError;
+use ducat_api::client::{Client, ClientError, HELD_BACK};
 use ducat_api::proto::ledger_client::LedgerClient;
 use ducat_api::proto::{self, StreamTransfersRequest};
 use ducat_api::server::ServerOptions;
@@ -15,11 +15,13 @@ use tokio::task::JoinSet;
 use tonic::Code as Grpc;
 use tonic::codegen::http;
 
-/// Sends batches all at once; how many were posted, and how many refused for which reason.
+/// Sends batches all at once, whatever is refused; how many were posted, and how many refused for
+/// which reason.
 async fn flood(server: &Server, batches: u64, size: u64) -> (u64, BTreeMap<String, u64>) {
     let mut calls = JoinSet::new();
+    let insistent = Client::over(server.client.connection().insistent());
     for batch in 0..batches {
-        let client = server.client.clone();
+        let client = insistent.clone();
         calls.spawn(async move { client.create_transfers(deposits(batch * size + 1, size)).await });
     }
     let (mut posted, mut refused) = (0, BTreeMap::new());
@@ -55,6 +57,48 @@ async fn a_flood_is_refused_in_part_and_taken_when_it_is_over() {
     }
     let status = server.client.get_status(true).await.expect("answered");
     assert_eq!((status.posted, status.repeats), (200_000, posted), "none twice, none lost");
+    server.stop().await;
+}
+
+/// Many tasks that send their batches one after another, each until it is posted; how often they were held back.
+async fn persevere(client: &Client, tasks: u64, batches: u64, first: u64) -> u64 {
+    let mut running = JoinSet::new();
+    for task in 0..tasks {
+        let client = client.clone();
+        running.spawn(async move {
+            let mut held_back = 0;
+            for batch in 0..batches {
+                let id = first + (task * batches + batch) * 10;
+                while let Err(error) = client.create_transfers(deposits(id, 10)).await {
+                    assert!(error.is_retryable() && !error.is_in_doubt(), "{error:?}");
+                    held_back += u64::from(error.reason() == Some(HELD_BACK));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            held_back
+        });
+    }
+    running.join_all().await.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_back_gets_as_much_and_is_seldom_refused() {
+    let options = ServerOptions { calls_max: 8, ..ServerOptions::default() };
+    let server = Server::with(EngineOptions::default(), options).await;
+    server.open(2).await;
+    let refused = || server.handle.status().overloaded;
+    let insistent = Client::over(server.client.connection().insistent());
+    assert_eq!(persevere(&insistent, 64, 40, 1).await, 0, "they hold nothing back");
+    let of_insistent = refused();
+    let held_back = persevere(&server.client, 64, 40, 1_000_000).await;
+    let of_patient = refused() - of_insistent;
+    assert!(held_back > 0);
+    assert!(of_patient * 2 < of_insistent, "{of_patient} refused, {of_insistent} of the insistent");
+    let connection = server.client.connection();
+    let limit = connection.concurrency_limit().expect("holds back").limit();
+    assert!(limit.is_some_and(|limit| limit <= 16), "{limit:?} where 8 are served");
+    assert_eq!(server.handle.status().posted, 2 * 64 * 40 * 10, "each batch once");
+    server.client.get_status(true).await.expect("other calls are not held back");
     server.stop().await;
 }
 

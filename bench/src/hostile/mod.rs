@@ -29,6 +29,7 @@ use crate::procfs::Usage;
 use crate::report::{Harness, write_json};
 use crate::run::{self, show_progress};
 use crate::session::{Phase, Session};
+use crate::target_grpc::Manner;
 use anyhow::{Context, bail, ensure};
 use attack::{Attack, Attackers, Spent};
 use clap::{Args, Parser, ValueEnum as _};
@@ -164,7 +165,7 @@ impl Loads {
             load: Load::Open { schedule, shed: false, patience: PATIENCE },
             warmup: self.warmup,
             duration: self.duration,
-            deadline: None,
+            manner: Manner::default(),
             what,
         }
     }
