@@ -6,7 +6,8 @@
 //! ```
 //!
 //! * [`options`]: what can be chosen;
-//! * `segment`: one database, made safe: real syncs, no blobs, no panics;
+//! * `segment`: one database, made safe: real syncs, no blobs;
+//! * [`guarded`]: calls of sled, whose panics become errors and whose waits end;
 //! * `table`: which segments there are, which are open;
 //! * `shard`: locks, opening for writing, trimming, single frames;
 //! * `recovery`: the full check, with the visitor;
@@ -14,6 +15,7 @@
 //! * [`watchdog`]: what does not return.
 
 mod fences;
+pub mod guarded;
 pub mod options;
 mod recovery;
 mod sealer;
