@@ -72,6 +72,17 @@ impl SledJournal {
         &self.dir
     }
 
+    /// The database that appends go to, for tests that harm it. Nothing else may write there.
+    ///
+    /// # Panics
+    /// When no writer is open.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn database(&self, shard: ShardId) -> sled::Db {
+        let state = self.shard(shard).expect("there is one").lock_write().expect("not poisoned");
+        state.writing.as_ref().expect("a writer is open").segment.database()
+    }
+
     fn shard(&self, shard: ShardId) -> Result<&Arc<Shard>, JournalError> {
         self.shards.get(shard.0 as usize).ok_or(JournalError::UnknownShard(shard))
     }

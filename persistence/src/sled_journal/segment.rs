@@ -241,8 +241,14 @@ impl Segment {
         wake_if_failed(&self.db);
     }
 
-    /// Makes everything put in so far durable. Whoever calls this while nobody else looks after
-    /// [`wake_if_failed`](Self::wake_if_failed) may wait for ever.
+    /// The database itself.
+    #[cfg(feature = "testing")]
+    pub(super) fn database(&self) -> sled::Db {
+        (*self.db).clone()
+    }
+
+    /// Makes everything put in so far durable. While it runs somebody else must call
+    /// [`wake_if_failed`](Self::wake_if_failed) now and then, or it may never return.
     pub(super) fn sync(&self) -> Result<(), (&'static str, BoxError)> {
         guarded(|| self.db.flush().map(drop).map_err(StoreError::Sled))
             .map_err(|error| ("flush sled's log", BoxError::from(error)))?;
