@@ -10,6 +10,7 @@
 //! DIR/shard-0/archive/              the journal's oldest part, or a link to where it is
 //! DIR/shard-0/tree                  hashes to go on signing checkpoints with
 //! DIR/KEYS                          the keys of an encrypted ledger, wrapped
+//! DIR/CODES                         which second factors of operators are used up; the server's own
 //! DIR/RESTORING                     only while a ledger is being made from another's events
 //! ```
 //!

@@ -50,8 +50,10 @@ impl LookAround {
         for entry in fs::read_dir(root)? {
             let path = entry?.path();
             match path.file_name().and_then(|name| name.to_str()) {
-                Some("FORMAT" | "LOCK" | "KEYS" | "KEYS.lock" | "shard-0" | "archive") => {}
-                Some("FORMAT.new" | "KEYS.new" | "RESTORING") => {
+                Some(
+                    "FORMAT" | "LOCK" | "KEYS" | "KEYS.lock" | "CODES" | "shard-0" | "archive",
+                ) => {}
+                Some("FORMAT.new" | "KEYS.new" | "CODES.new" | "RESTORING") => {
                     seen.leftovers.push(Leftover::Unfinished(path));
                 }
                 _ => seen.leftovers.push(Leftover::Unknown(path)),

@@ -13,6 +13,7 @@ use crate::audit::masking::Masks;
 use crate::status::Refusal;
 use crate::tls::Peer;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -199,6 +200,14 @@ impl Guard {
             denied: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
         })
+    }
+
+    /// Remembers used codes in this data directory, also those of before.
+    ///
+    /// # Errors
+    /// [`UsedError`](factor::used::UsedError).
+    pub fn keep_used_codes(&self, data_dir: &Path) -> Result<(), factor::used::UsedError> {
+        self.codes.keep_in(data_dir, now_s())
     }
 
     /// Goes by this from now on. Streams that were opened before end.

@@ -48,6 +48,11 @@ fn no_space_at_any_write_is_the_last_call() {
 }
 
 #[test]
+fn no_space_told_late_at_any_write_is_the_last_call() {
+    at_each(Class::Write, Action::Late, CALLS);
+}
+
+#[test]
 fn half_of_any_write_is_the_last_call() {
     at_each(Class::Write, Action::Torn, CALLS);
 }

@@ -2,7 +2,8 @@
  * a directory fails, is torn, kills the process or cuts the power; the clock jumps.
  *
  *   DUCAT_FAULT_DIR     only files below it count
- *   DUCAT_FAULT         CLASS:N:ACTION; CLASS is sync, write or name, ACTION is EIO, ENOSPC, TORN
+ *   DUCAT_FAULT         CLASS:N:ACTION; CLASS is sync, write or name, ACTION is EIO, ENOSPC, LATE
+ *                       (ENOSPC after a while, in which others begin to wait for the call), TORN
  *                       (half is written, then EIO), KILL, CUT or HANG (until the board says
  *                       otherwise: FIRED is set to 2)
  *   DUCAT_FAULT_MOUNT   the filesystem that CUT shuts down
@@ -95,8 +96,14 @@ static int meet(enum class class) {
         board[LATER + class]++;
     if ((uint64_t)++board[CALLS + class] != fault_number || class != fault_class)
         return 0;
+    int is_late = strcmp(action, "LATE") == 0;
+    if (is_late) {
+        /* What others write meanwhile they write before the fault. */
+        struct timespec pause = {0, 300000000};
+        syscall(SYS_nanosleep, &pause, NULL);
+    }
     board[FIRED] = 1;
-    if (strcmp(action, "ENOSPC") == 0)
+    if (is_late || strcmp(action, "ENOSPC") == 0)
         return ENOSPC;
     if (strcmp(action, "KILL") == 0) {
         syscall(SYS_kill, getpid(), SIGKILL);

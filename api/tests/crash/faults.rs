@@ -43,6 +43,8 @@ pub enum Action {
     Eio,
     /// It fails because no space is left.
     Enospc,
+    /// The same, but only after a while, in which others begin to wait for it.
+    Late,
     /// Half of it is written, then it fails.
     Torn,
     /// The filesystem is shut down before it is done; the server runs on.
@@ -58,6 +60,7 @@ impl Action {
             Self::Kill => "KILL",
             Self::Eio => "EIO",
             Self::Enospc => "ENOSPC",
+            Self::Late => "LATE",
             Self::Torn => "TORN",
             Self::Cut => "CUT",
             Self::Hang => "HANG",

@@ -785,6 +785,38 @@ fn the_program_enrols_asks_keeps_and_approves() {
     assert!(shown.contains("2000.00"), "{shown}");
 }
 
+/// Of the program, since it is what must say where codes are kept.
+#[test]
+fn a_code_that_was_used_before_a_kill_is_used_after_it() {
+    let dir = place();
+    let path = |name: &str| dir.path().join(name);
+    let keys = stdout(&ducat(&["key", "generate", "--key", text(&path("tokens.key"))]));
+    fs::write(path("tokens.pub"), keys).expect("writes");
+    let factors = path("factors.toml");
+    let anna = stdout(&ducat(&["operator", "enrol", "anna", "--secrets-file", text(&factors)]));
+    let token = issued(dir.path(), "anna", &[]);
+    let public = path("tokens.pub");
+    let options =
+        ["--token-keys", text(&public), "--token-issuer", "me", "--second-factor-secrets"];
+    let options = [&options[..], &[text(&factors)]].concat();
+    let asked = |server: &ProgramServer, args: &[&str]| {
+        let url = format!("http://{}", server.address);
+        ducat(&[&["--server", &url, "--token-file", text(&token)], args].concat())
+    };
+    let limits = ["account", "limits", "7", "--overdraft", "20.00"];
+    let mut server = ProgramServer::start(dir.path(), &options);
+    stdout(&asked(&server, &["account", "create", "7", "--currency", "GBP"]));
+    let code = shown(&anna);
+    stdout(&asked(&server, &[&["--totp", &code], &limits[..]].concat()));
+    server.abort();
+    fs::remove_file(path("ready")).expect("removed");
+    let server = ProgramServer::start(dir.path(), &options);
+    let again = asked(&server, &[&["--totp", &code], &limits[..]].concat());
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(said.contains("or it was used already"), "{said}");
+}
+
 #[test]
 fn settings_that_ask_nobody_are_refused_and_production_is_told_what_it_lacks() {
     let dir = place();

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! * [`options`]: what can be chosen;
-//! * `segment`: one database, made safe: real syncs, no blobs, no panics;
+//! * `segment`: one database, made safe: real syncs, no blobs;
+//! * [`guarded`]: calls of sled, whose panics become errors and whose waits end;
 //! * `table`: which segments there are, which are open;
 //! * `shard`: locks, opening for writing, trimming, single frames;
 //! * `recovery`: the full check, with the visitor;
@@ -14,6 +15,7 @@
 //! * [`watchdog`]: what does not return.
 
 mod fences;
+pub mod guarded;
 pub mod options;
 mod recovery;
 mod sealer;
@@ -68,6 +70,17 @@ impl SledJournal {
     #[must_use]
     pub fn data_dir(&self) -> &Arc<DataDir> {
         &self.dir
+    }
+
+    /// The database that appends go to, for tests that harm it. Nothing else may write there.
+    ///
+    /// # Panics
+    /// When no writer is open.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn database(&self, shard: ShardId) -> sled::Db {
+        let state = self.shard(shard).expect("there is one").lock_write().expect("not poisoned");
+        state.writing.as_ref().expect("a writer is open").segment.database()
     }
 
     fn shard(&self, shard: ShardId) -> Result<&Arc<Shard>, JournalError> {

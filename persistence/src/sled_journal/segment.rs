@@ -15,6 +15,7 @@
 //! what only the page cache holds is synced before sled sees the file.
 
 use super::fences::{Fences, is_fence};
+use super::guarded::{awake, guarded, wake_if_failed};
 use super::options::{SledOptions, Syncer};
 use crate::contract::BoxError;
 use crate::files::{sync_dir, sync_tree};
@@ -25,7 +26,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,19 +114,6 @@ impl StoreError {
     }
 }
 
-/// Runs what calls sled; its panics become errors.
-fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result,
-        Err(panic) => Err(StoreError::Panic(panic_text(&*panic))),
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
-}
-
 fn is_lock_conflict(error: &io::Error) -> bool {
     error.to_string().contains("could not acquire lock")
 }
@@ -169,7 +156,7 @@ impl Segment {
         fs::create_dir(&unfinished)?;
         // Dropped, it would write again, which it must not once something has failed.
         let db = ManuallyDrop::new(open_sled(&unfinished, options)?);
-        guarded(|| db.flush().map(drop).map_err(StoreError::Sled))?;
+        awake(&db, || db.flush().map(drop).map_err(StoreError::Sled))?;
         sync_tree(&unfinished)?;
         let file = open_db_file(&unfinished)?;
         // sled keeps the path for blob files only, of which there must be none.
@@ -248,7 +235,20 @@ impl Segment {
         self.sync()
     }
 
-    /// Makes everything put in so far durable.
+    /// Wakes whoever waits here for a write that has failed. Waits for nobody, and may be called
+    /// at any time beside what they do.
+    pub(super) fn wake_if_failed(&self) {
+        wake_if_failed(&self.db);
+    }
+
+    /// The database itself.
+    #[cfg(feature = "testing")]
+    pub(super) fn database(&self) -> sled::Db {
+        (*self.db).clone()
+    }
+
+    /// Makes everything put in so far durable. While it runs somebody else must call
+    /// [`wake_if_failed`](Self::wake_if_failed) now and then, or it may never return.
     pub(super) fn sync(&self) -> Result<(), (&'static str, BoxError)> {
         guarded(|| self.db.flush().map(drop).map_err(StoreError::Sled))
             .map_err(|error| ("flush sled's log", BoxError::from(error)))?;
@@ -268,7 +268,7 @@ impl Segment {
     /// Removes every block that starts at `from` or later, durably. No block spans two
     /// appends, so none reaches across the end of a whole append.
     pub(super) fn remove_from(&self, from: Lsn) -> Result<(), StoreError> {
-        guarded(|| {
+        awake(&self.db, || {
             let keys: Result<Vec<_>, _> = self.db.range(from.0.to_be_bytes()..).keys().collect();
             for key in keys.map_err(StoreError::Sled)? {
                 self.db.remove(key).map_err(StoreError::Sled)?;

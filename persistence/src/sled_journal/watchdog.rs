@@ -1,18 +1,32 @@
-//! The watchdog: turns a flush that never returns into a loud stop.
+//! The watchdog: wakes an append that waits for a write that has failed, and turns one that never
+//! returns into a loud stop.
 //!
 //! sled has been seen to hang in a flush. The call runs on the writer's own thread,
-//! which cannot notice; a thread beside it looks at the clock.
+//! which cannot notice; a thread beside it looks whether there is a reason to wake it
+//! ([`super::guarded`]), and at the clock.
 
+use super::guarded::LOOK_EVERY;
 use super::options::OnStall;
+use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-#[derive(Debug)]
 struct Watched {
     what: String,
     since: Instant,
+    /// Looks whether what it waits for has failed, and wakes it if so.
+    wake: Option<Box<dyn Fn() + Send>>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("what", &self.what)
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Watches one activity at a time. Dropping it ends its thread.
@@ -35,11 +49,12 @@ impl Watchdog {
         let watched = Arc::new(Mutex::new(None));
         let (stop, stopped) = channel::<()>();
         let timeout = Duration::from_millis(timeout_ms);
-        let every = (timeout / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let every = (timeout / 4).clamp(Duration::from_millis(1), LOOK_EVERY);
         let seen = watched.clone();
         let thread =
             std::thread::Builder::new().name("journal-watchdog".to_owned()).spawn(move || {
                 while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                    wake(&seen);
                     if let Some(what) = overdue(&seen, timeout) {
                         on_stall(&what);
                     }
@@ -51,8 +66,16 @@ impl Watchdog {
     /// Watches until the returned guard is dropped.
     #[must_use]
     pub fn watch(&self, what: String) -> Watch<'_> {
-        *self.watched.lock().expect(LOCK) = Some(Watched { what, since: Instant::now() });
+        *self.watched.lock().expect(LOCK) =
+            Some(Watched { what, since: Instant::now(), wake: None });
         Watch { dog: self }
+    }
+}
+
+/// Under the lock, so that what is woken is still what is watched.
+fn wake(watched: &Mutex<Option<Watched>>) {
+    if let Some(wake) = watched.lock().expect(LOCK).as_ref().and_then(|now| now.wake.as_ref()) {
+        wake();
     }
 }
 
@@ -77,6 +100,16 @@ impl Drop for Watchdog {
 #[derive(Debug)]
 pub struct Watch<'d> {
     dog: &'d Watchdog,
+}
+
+impl Watch<'_> {
+    /// From now on `wake` is called again and again, on the watchdog's thread, until the activity
+    /// ends. It must wait for nothing.
+    pub fn wake_by(&self, wake: impl Fn() + Send + 'static) {
+        if let Some(now) = self.dog.watched.lock().expect(LOCK).as_mut() {
+            now.wake = Some(Box::new(wake));
+        }
+    }
 }
 
 impl Drop for Watch<'_> {

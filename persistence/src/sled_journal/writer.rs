@@ -46,12 +46,16 @@ impl Writer for SledWriter {
             return Err(AppendError::NotAppended { place: place(), reason });
         }
         let what = format!("an append to shard {} at LSN {expected}", self.shard.id.0);
-        let _watch = self.watchdog.watch(what);
+        let watch = self.watchdog.watch(what);
         self.shard.roll_if_full(&mut state, expected).map_err(|error| {
             let reason = format!("could not start a new segment: {}", with_causes(&error));
             self.shard.poison(&mut state, reason.clone());
             AppendError::NotAppended { place: place(), reason }
         })?;
+        if let Some(writing) = &state.writing {
+            let segment = writing.segment.clone();
+            watch.wake_by(move || segment.wake_if_failed());
+        }
         self.shard.write_batch(&mut state, batch).map_err(|(verb, source)| {
             let what = format!("could not {verb}: {}", with_causes(&*source));
             self.shard.poison(&mut state, what);

@@ -340,6 +340,10 @@ async fn run_async(args: ServeArgs, file: Option<File>) -> Done {
     let signing = args.sign.prepare(&args.data_dir, durable)?;
     memory::take_ahead(args.memory_ahead_mib)?;
     let (opened, durability) = open_journal(&args)?;
+    if let Some(guard) = guard.as_ref().filter(|_| durable) {
+        let kept = guard.keep_used_codes(&args.data_dir);
+        kept.map_err(|error| Failure::usage(with_causes(&error)))?;
+    }
     let started = Instant::now();
     let owner = format!("ducat serve, pid {}", std::process::id());
     let options = EngineOptions {

@@ -8,21 +8,24 @@
 //! A [`Standing`] goes with every call of a server that asks for second factors. It knows the code that
 //! came in the headers and is proven once at most, so that one code serves one call and a call that turns
 //! out to be harmless uses up none. What is kept of codes ([`State`]) is in memory and bounded by those
-//! who are enrolled. Nothing here reads a clock but the door's own ([`super::guard`]); see
+//! who are enrolled; which were used is in a file as well ([`used`]). Nothing here reads a clock but the door's own ([`super::guard`]); see
 //! [decision 45](../../../../docs/adr/0045-second-factor-and-two-persons.md).
 
 pub mod secrets;
 mod standing;
+pub mod used;
 
 pub use secrets::Secrets;
 pub use standing::Standing;
 
 use crate::status::Refusal;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tonic::Code;
+use used::{Used, UsedError};
 
 /// The header in which the code travels.
 pub const HEADER: &str = "ducat-totp";
@@ -51,6 +54,8 @@ pub struct Rules {
 #[derive(Debug, Default)]
 pub struct State {
     by_name: Mutex<HashMap<String, Seen>>,
+    /// Where used codes are written down, if they outlive the process.
+    used: OnceLock<Used>,
     wrong: AtomicU64,
     locked: AtomicU64,
 }
@@ -75,11 +80,27 @@ impl Seen {
 }
 
 impl State {
-    /// Takes the code of this principal, once.
+    /// Remembers what was used before by the file in this data directory, and keeps it there from now on. To be
+    /// called before the first code comes.
+    ///
+    /// # Errors
+    /// [`UsedError`]; nothing is kept then.
+    pub fn keep_in(&self, data_dir: &Path, now_s: u64) -> Result<(), UsedError> {
+        let (file, used) = Used::open(data_dir, now_s / STEP_S)?;
+        let mut all = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, step) in used {
+            all.entry(name).or_default().used = Some(step);
+        }
+        self.used.get_or_init(|| file);
+        Ok(())
+    }
+
+    /// Takes the code of this principal, once: also if the process ends right after.
     ///
     /// # Errors
     /// `PERMISSION_DENIED`: `SECOND_FACTOR_NOT_ENROLLED`, `SECOND_FACTOR_WRONG` (also of a code that was
-    /// used, or that is older than one that was) and `SECOND_FACTOR_LOCKED`.
+    /// used, or that is older than one that was) and `SECOND_FACTOR_LOCKED`; `UNAVAILABLE`,
+    /// `SECOND_FACTOR_NOT_KEPT`, when it cannot be written down: then it is not taken.
     pub fn take(
         &self,
         secrets: &Secrets,
@@ -107,9 +128,30 @@ impl State {
                 format!("the code is not the one that {name} has now, or it was used already"),
             ));
         };
+        // While the others wait: they are people as well, and two codes of one moment must both be in the file.
+        self.write_down(&all, name, step)?;
+        let seen = all.entry(name.to_owned()).or_default();
         seen.used = Some(step);
         seen.wrong.clear();
         Ok(())
+    }
+
+    /// Makes durable that this code is used now, beside all that were.
+    fn write_down(
+        &self,
+        all: &HashMap<String, Seen>,
+        name: &str,
+        step: u64,
+    ) -> Result<(), Refusal> {
+        let Some(file) = self.used.get() else { return Ok(()) };
+        let before = all.iter().filter_map(|(name, seen)| Some((name.clone(), seen.used?)));
+        let mut used: BTreeMap<_, _> = before.collect();
+        used.insert(name.to_owned(), step);
+        file.write(used).map_err(|error| {
+            tracing::error!(%error, "a used code cannot be written down, so none is taken");
+            let sentence = "the server cannot write down that the code is used; it is not";
+            Refusal::new(Code::Unavailable, "SECOND_FACTOR_NOT_KEPT", sentence)
+        })
     }
 
     /// Codes that were wrong, and codes that were not looked at because of a lock.
@@ -175,6 +217,45 @@ mod tests {
         assert_eq!(take(NOW + STEP_S, NOW), "taken", "the next");
         assert_eq!(take(NOW, NOW + STEP_S), "SECOND_FACTOR_WRONG", "still a replay");
         assert_eq!(state.refused(), (3, 0));
+    }
+
+    #[test]
+    fn no_restart_makes_a_used_code_good_again() {
+        let dir = tempfile::tempdir().expect("a place");
+        let (secret, other) = (Secret::random().expect("one"), Secret::random().expect("another"));
+        let secrets = Secrets::of([("anna", secret.clone()), ("bert", other.clone())]);
+        let started = || {
+            let state = State::default();
+            state.keep_in(dir.path(), NOW).expect("keeps");
+            state
+        };
+        let take =
+            |state: &State, name: &str, code: &str| reason(state.take(&secrets, name, code, NOW));
+        let state = started();
+        assert_eq!(take(&state, "anna", &secret.code(NOW)), "taken");
+        assert_eq!(take(&state, "bert", &other.code(NOW + STEP_S)), "taken", "a clock ahead");
+        let state = started();
+        for at in [NOW - STEP_S, NOW] {
+            assert_eq!(take(&state, "anna", &secret.code(at)), "SECOND_FACTOR_WRONG", "{at}");
+        }
+        assert_eq!(take(&state, "bert", &other.code(NOW + STEP_S)), "SECOND_FACTOR_WRONG");
+        assert_eq!(take(&state, "anna", &secret.code(NOW + STEP_S)), "taken", "the next");
+    }
+
+    #[test]
+    fn a_code_that_cannot_be_written_down_is_not_taken() {
+        let ((secrets, secret), state) = (enrolled(), State::default());
+        let dir = tempfile::tempdir().expect("a place");
+        state.keep_in(dir.path(), NOW).expect("keeps");
+        // Stands for a disk that takes nothing, for whoever runs the tests: root writes anywhere.
+        let in_the_way = dir.path().join("CODES.new");
+        std::fs::create_dir(&in_the_way).expect("made");
+        let take = || reason(state.take(&secrets, "anna", &secret.code(NOW), NOW));
+        assert_eq!(take(), "SECOND_FACTOR_NOT_KEPT");
+        std::fs::remove_dir(&in_the_way).expect("removed");
+        assert_eq!(take(), "taken", "it was not used");
+        assert_eq!(take(), "SECOND_FACTOR_WRONG");
+        assert_eq!(state.refused(), (1, 0), "a disk that fails is nobody's wrong code");
     }
 
     #[test]
