@@ -2,19 +2,22 @@
 
 use ducat_engine::driven::{DrivenEvent, ScheduleAsk, UPCOMING_MAX};
 use ducat_engine::ids::{ScheduleId, TransferId};
+use ducat_engine::limits::LimitsChange;
 use ducat_engine::record::Record;
 use ducat_engine::rejection::Rejection;
 use ducat_engine::request::NEVER_NS;
 use ducat_engine::schedules::calendar::{Calendar, Roll, Rule};
 use ducat_engine::schedules::{
-    Definition, Missed, Payment, RUNS_KEPT, Retry, RunEnd, ScheduleChange, ScheduleCommand,
-    ScheduleRejection, Stage, Status,
+    Definition, Missed, Payment, RUNS_KEPT, Retry, RunEnd, Running, Schedule, ScheduleChange,
+    ScheduleCommand, ScheduleRejection, Stage, Status,
 };
+use ducat_engine::snapshot::{DrivenPiece, Tally, Unsound};
 use ducat_engine::testing::book::Event;
 use ducat_engine::testing::cases;
-use ducat_engine::testing::driven::{DAY_NS, Driver, HOUR_NS, OUTSIDE, payment, transfer};
+use ducat_engine::testing::driven::{DAY_NS, Driver, HOUR_NS, OUTSIDE, account, payment, transfer};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// 2024-01-01T00:00:00Z, a Monday.
 const NEW_YEAR_NS: u64 = 1_704_067_200_000_000_000;
@@ -312,6 +315,94 @@ fn one_that_waits_for_funds_is_cancelled_at_once() {
     driver.pass_until(NEW_YEAR_NS + 2 * DAY_NS);
     assert_eq!(driver.balance(3)[0], 0);
     driver.check();
+}
+
+/// Gives account 2 a floor of its own, or takes it away.
+fn set_floor(driver: &mut Driver, floor: Option<i128>) {
+    let change = LimitsChange { floor: Some(floor), ..LimitsChange::default() };
+    let slot = driver.ledger.coordinator.directory().get(account(2)).expect("listed").slot;
+    let changed = driver.ledger.change_limits(slot, &change).expect("allowed");
+    let (lsn, record) = changed.expect("it is another");
+    let time_ns = driver.ledger.coordinator.last_time_ns();
+    driver.events.push(Event { lsn, time_ns, record });
+}
+
+/// A run ends by cancelling with the refusal that it met last, straight away and over a start, from
+/// the journal or from a snapshot.
+#[test]
+fn one_that_waits_is_cancelled_with_the_refusal_it_met_last() {
+    let (funds, floor) = (Rejection::InsufficientFunds, Rejection::DebitAccountFloor);
+    let floors: [(&[Option<i128>], Rejection); 4] = [
+        (&[None], funds),
+        (&[Some(0)], floor),
+        (&[None, Some(0)], floor),
+        (&[Some(0), None], funds),
+    ];
+    for (floors, expected) in floors {
+        let mut driver = Driver::new(4, NEW_YEAR_NS, DAY_NS);
+        let retry = Retry { times: 9, every_ns: HOUR_NS };
+        driver.define(Definition { retry, ..daily(7, payment(2, 3, 10)) }).expect("new");
+        let mut now = None;
+        for (attempts, floor) in (0..).zip(floors) {
+            if *floor != now {
+                set_floor(&mut driver, *floor);
+                now = *floor;
+            }
+            driver.pass_until(NEW_YEAR_NS + attempts * HOUR_NS);
+        }
+        let waits = driver.schedule(id(7)).running.expect("it waits");
+        let again_ns = NEW_YEAR_NS + floors.len() as u64 * HOUR_NS;
+        assert_eq!(waits.stage.retry(), Some((again_ns, expected)), "{floors:?}");
+        assert_eq!(waits.attempt as usize, floors.len());
+        // A start reads a snapshot behind every other event.
+        for more in 0..3 {
+            let mut cancelled = match more {
+                0 => driver.clone(),
+                _ => driver.restarted(driver.events.len(), driver.now_ns),
+            };
+            cancelled.command(id(7), ScheduleCommand::Cancel).expect("active");
+            let schedule = cancelled.schedule(id(7));
+            assert_eq!((schedule.running, schedule.runs.len()), (None, 1));
+            let run = schedule.runs[0];
+            assert_eq!((run.end, run.attempts), (RunEnd::Refused(expected), waits.attempt));
+            assert_eq!(run.transfer, schedule.transfer_id(1, waits.attempt));
+            cancelled.check();
+            driver.deposit(1 + more, 4, 5);
+        }
+    }
+}
+
+/// A run that waits must have an attempt to come, or it would never end.
+#[test]
+fn a_snapshot_with_a_run_that_waits_in_vain_is_refused() {
+    let mut driver = Driver::new(3, NEW_YEAR_NS, DAY_NS);
+    let retry = Retry { times: 1, every_ns: HOUR_NS };
+    set_floor(&mut driver, Some(0));
+    driver.define(Definition { retry, ..daily(7, payment(2, 3, 1)) }).expect("new");
+    driver.drive();
+    let head = driver.ledger.begin_export();
+    let read = |schedule: &Schedule| {
+        let piece = DrivenPiece::Schedules(vec![Arc::new(schedule.clone())]);
+        Tally::new(head.clone()).expect("sound").driven(&piece)
+    };
+    let waits = driver.schedule(id(7));
+    let running = waits.running.expect("it waits");
+    assert_eq!(running.stage, Stage::RetryAtFloor(NEW_YEAR_NS + HOUR_NS));
+    assert_eq!(read(waits), Ok(()));
+    let paused = Schedule { status: Status::Paused, ..waits.clone() };
+    assert_eq!(read(&paused), Ok(()));
+    for stage in [running.stage, Stage::RetryAt(NEW_YEAR_NS + HOUR_NS)] {
+        let given_up = Running { attempt: 2, stage, ..running };
+        let wrong = [
+            Schedule { running: Some(given_up), ..waits.clone() },
+            Schedule { status: Status::Ended, ..waits.clone() },
+            Schedule { status: Status::Cancelled, ..waits.clone() },
+        ];
+        for schedule in wrong {
+            let what = "a schedule waits for an attempt that never comes";
+            assert_eq!(read(&schedule), Err(Unsound::Driven { what }), "{schedule:?}");
+        }
+    }
 }
 
 #[test]

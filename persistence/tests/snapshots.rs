@@ -8,10 +8,11 @@ use ducat_engine::limits::{Bounds, LimitsChange};
 use ducat_engine::money::CurrencyId;
 use ducat_engine::profile::{AccountKind, Profile, ProfileChange};
 use ducat_engine::record::Record;
+use ducat_engine::rejection::Rejection;
 use ducat_engine::request::{CaptureRequest, HoldRequest, RefundRequest, Request, VoidRequest};
 use ducat_engine::sagas::{Action, BackOff, SagaDefinition, Step, Undo};
 use ducat_engine::schedules::calendar::{Calendar, Rule};
-use ducat_engine::schedules::{Definition, Missed, Payment, Retry, ScheduleCommand};
+use ducat_engine::schedules::{Definition, Missed, Payment, Retry, RunEnd, ScheduleCommand};
 use ducat_engine::snapshot::{PIECE_DRIVEN, PIECE_HOLDS, PIECE_IDS, PIECE_PROFILES, PIECE_REFUNDS};
 use ducat_engine::transfer::{AccountSpec, AccountStatus, TransferKind, TransferRequest};
 use ducat_persistence::chain::ChainPoint;
@@ -243,6 +244,52 @@ fn with_driven(mut ledger: Ledger, count: u128) -> Ledger {
     ledger
 }
 
+/// The same with schedules whose run waits to be tried again: for funds, and because of a floor.
+fn with_waiting(mut ledger: Ledger) -> Ledger {
+    let now_ns = ledger.coordinator.last_time_ns() + 1;
+    for (n, floor) in [(1, None), (2, Some(0))] {
+        let id = account(0xe00 + n);
+        let currency = CurrencyId(826);
+        let spec = AccountSpec { id, currency, overdraft_limit: 0, external: false };
+        let bounds = Bounds { floor, ceiling: None };
+        ledger.open_with(&Opening { bounds, ..Opening::from(spec) }).expect("new");
+        let payment = Payment {
+            debit: id,
+            credit: account(2 << 70 | 2),
+            amount: 6,
+            currency: None,
+            kind: TransferKind::Transfer,
+        };
+        let definition = Definition {
+            id: ScheduleId::new(0xe00 + n).expect("not zero"),
+            label: String::new(),
+            payment,
+            calendar: Calendar::new(Rule::Once),
+            start_ns: now_ns,
+            end_ns: u64::MAX,
+            runs_max: 0,
+            retry: Retry { times: 3, every_ns: 1_000_000_000 },
+            missed: Missed::RunAll,
+            grace_ns: 1_000_000_000,
+        };
+        let id = definition.id;
+        ledger.coordinator.define_schedule(definition, now_ns).expect("it can be");
+        let run = ScheduleCommand::Run { number: None };
+        let (_, begun) =
+            ledger.coordinator.command_schedule(id, run, now_ns).expect("it can run").expect("new");
+        let asked = ledger.coordinator.asked_by(&begun).expect("a transfer");
+        ledger.execute(now_ns, &[&[asked]]).expect("possible");
+    }
+    ledger
+}
+
+/// What the runs of those schedules wait behind.
+fn waiting_behind(ledger: &Ledger) -> Vec<Option<Rejection>> {
+    let schedules = [0xe01, 0xe02].map(|id| ScheduleId::new(id).expect("not zero"));
+    let running = schedules.map(|id| ledger.coordinator.schedule(id).expect("kept").running);
+    running.map(|run| run.and_then(|run| run.stage.retry()).map(|(_, refused)| refused)).to_vec()
+}
+
 fn header(ledger: &mut Ledger) -> SnapshotHeader {
     let state = ledger.begin_export();
     SnapshotHeader {
@@ -316,7 +363,7 @@ fn write(store: &SnapshotStore, ledger: &mut Ledger) -> Summary {
     file.finish().expect("whole")
 }
 
-/// Written by format versions 1 and 2 and never to be rewritten: when this fails, old snapshots
+/// Written by every format version so far and never to be rewritten: when this fails, old snapshots
 /// cannot be read any more.
 #[test]
 fn the_stored_snapshots_are_read() {
@@ -332,6 +379,31 @@ fn the_stored_snapshots_are_read() {
     let digest = "b8c282a3ccf43a3041e428ba79d2ec3f3a7265745b0e812a79d81e28d6d9405b";
     let expected = with_kinds(with_driven(with_holds(ledger(20, 60), 40), 12));
     stored(include_bytes!("fixtures/snapshot-v5.snap"), digest, expected);
+    let digest = "740c681cb62dd9f6a06556c4e222dba906464ac3c6269adeb03f300520f8ae48";
+    let expected = with_waiting(with_kinds(with_driven(with_holds(ledger(20, 60), 40), 12)));
+    stored(include_bytes!("fixtures/snapshot-v6.snap"), digest, expected);
+}
+
+/// Why a run of a schedule waits is in it since version 6.
+#[test]
+fn the_stored_snapshot_tells_why_runs_wait() {
+    let stored = include_bytes!("fixtures/snapshot-v6.snap");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = store_in(dir.path());
+    fs::create_dir(store.dir()).expect("creates");
+    let lsn = verify(stored).expect("it is read for good").header.lsn();
+    fs::write(store.path_of(lsn), stored).expect("writes");
+    let (mut loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    let expected = [Rejection::InsufficientFunds, Rejection::DebitAccountFloor].map(Some);
+    assert_eq!(waiting_behind(&loaded), expected);
+    let now_ns = loaded.coordinator.last_time_ns();
+    for (n, refused) in (0xe01..).zip(expected) {
+        let id = ScheduleId::new(n).expect("not zero");
+        let cancel = ScheduleCommand::Cancel;
+        loaded.coordinator.command_schedule(id, cancel, now_ns).expect("active");
+        let runs = &loaded.coordinator.schedule(id).expect("kept").runs;
+        assert_eq!(runs[0].end, RunEnd::Refused(refused.expect("one")));
+    }
 }
 
 /// The version of an account is in it since version 3, whatever moved it on last.
@@ -403,8 +475,8 @@ fn the_stored_snapshot_tells_how_holds_ended() {
 #[test]
 #[ignore = "writes a fixture, once for each version"]
 fn write_the_fixture() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v5.snap");
-    let mut ledger = with_kinds(with_driven(with_holds(ledger(20, 60), 40), 12));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/snapshot-v6.snap");
+    let mut ledger = with_waiting(with_kinds(with_driven(with_holds(ledger(20, 60), 40), 12)));
     let (bytes, summary) = encoded(&mut ledger);
     fs::write(path, bytes).expect("writes");
     println!("{:02x?}", summary.digest);

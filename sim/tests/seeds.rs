@@ -13,6 +13,17 @@ fn seeds() -> u64 {
     std::env::var("DUCAT_SEEDS").map_or(10_000, |text| text.parse().expect("a number"))
 }
 
+/// Seeds that once found a fault, in the project or in the simulator itself. What a seed means changes
+/// with what the simulator can do; the faults have tests by name as well.
+const FOUND: &[(u64, &str)] = &[
+    (586, "a segment was written into whose name was not durable yet"),
+    (438_526, "a run was killed so often that it never got to the end of a batch"),
+    (
+        636_499,
+        "a run that waited because of its payer's floor was cancelled as one that lacked funds",
+    ),
+];
+
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
@@ -112,6 +123,16 @@ fn every_seed_ends_as_the_model_says() {
             }
         }
         Err(failed) => panic!("seed {}: {}", failed.seed, explain(failed.seed, Fault::None)),
+    }
+}
+
+/// Whatever `DUCAT_SEEDS` says.
+#[test]
+fn seeds_that_once_found_a_fault_find_it_no_more() {
+    for (seed, found) in FOUND {
+        if let Err(failure) = attempt(&Plan::new(*seed), false) {
+            panic!("seed {seed} ({found}): {}", failure.why);
+        }
     }
 }
 

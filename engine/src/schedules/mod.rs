@@ -20,15 +20,16 @@
 
 pub mod calendar;
 mod rules;
+mod runs;
 #[cfg(test)]
 mod tests;
 
 pub use rules::{ScheduleCommand, ScheduleRejection};
+pub use runs::{Run, RunEnd, Running, Stage};
 
 use crate::driven::{Drives, Fate, derive_id};
 use crate::ids::{AccountId, Lsn, ScheduleId, TransferId};
 use crate::money::CurrencyId;
-use crate::rejection::Rejection;
 use crate::transfer::{TransferKind, TransferRequest};
 use calendar::{Calendar, Place};
 use serde::{Deserialize, Serialize};
@@ -121,62 +122,6 @@ pub enum Status {
     Ended,
     /// It was cancelled; nothing brings it back.
     Cancelled,
-}
-
-/// How a run stands that is not over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Stage {
-    /// The transfer of this id is asked for.
-    Asked(TransferId),
-    /// It was refused for lack of funds, and is asked for again at this moment.
-    RetryAt(u64),
-}
-
-/// A run that is not over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Running {
-    /// Its number, from 1.
-    pub run: u64,
-    /// When it was due: nanoseconds since the Unix epoch; by hand, when it was asked for.
-    pub due_ns: u64,
-    /// Somebody asked for it; the calendar did not.
-    pub by_hand: bool,
-    /// The attempt that is under way, or the last one, from 1.
-    pub attempt: u16,
-    /// How it stands.
-    pub stage: Stage,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum RunEnd {
-    /// Its transfer was posted.
-    Posted,
-    /// Its transfer was refused, and is not tried again.
-    Refused(Rejection),
-    /// Somebody else had used its transfer's id for something else: nothing was moved by the run.
-    IdTaken,
-}
-
-/// A run that is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Run {
-    /// Its number, from 1.
-    pub run: u64,
-    /// When it was due: nanoseconds since the Unix epoch.
-    pub due_ns: u64,
-    /// Somebody asked for it; the calendar did not.
-    pub by_hand: bool,
-    /// So many attempts were made.
-    pub attempts: u16,
-    /// The last attempt's transfer.
-    pub transfer: TransferId,
-    /// The event that ended it.
-    pub lsn: Lsn,
-    /// When that was decided: nanoseconds since the Unix epoch.
-    pub time_ns: u64,
-    /// How.
-    pub end: RunEnd,
 }
 
 /// An event of a schedule.
@@ -288,6 +233,11 @@ impl Schedule {
         Some(self.definition.payment.transfer(id))
     }
 
+    /// Whether it is neither over nor cancelled.
+    const fn goes_on(&self) -> bool {
+        matches!(self.status, Status::Active | Status::Paused)
+    }
+
     /// Moves it by one of its events, any but its definition.
     ///
     /// # Errors
@@ -305,9 +255,7 @@ impl Schedule {
                 self.status = Status::Active;
                 self.next = *next;
             }
-            ScheduleChange::Cancelled if matches!(self.status, Status::Active | Status::Paused) => {
-                self.cancel(lsn, time_ns);
-            }
+            ScheduleChange::Cancelled if self.goes_on() => self.cancel(lsn, time_ns),
             ScheduleChange::Begun { .. } => self.begin(time_ns, change)?,
             ScheduleChange::Passed { next } => {
                 let missed = self.next.is_some_and(|next| next.due_ns <= time_ns);
@@ -340,11 +288,14 @@ impl Schedule {
             return Err("the transfer's id is not that of the run");
         }
         match self.running {
-            Some(Running { stage: Stage::RetryAt(at), .. }) if at > time_ns => {
-                return Err("the attempt comes too early");
-            }
-            Some(Running { stage: Stage::Asked(_), .. }) => return Err("a run is not over yet"),
             Some(last) => {
+                match last.stage.retry() {
+                    None => return Err("a run is not over yet"),
+                    Some((at_ns, _)) if at_ns > time_ns => {
+                        return Err("the attempt comes too early");
+                    }
+                    Some(_) => {}
+                }
                 let same = (last.run, last.attempt + 1, last.due_ns, last.by_hand);
                 if (run, attempt, due_ns, by_hand) != same || next != self.next {
                     return Err("the attempt is of another run");
@@ -387,28 +338,30 @@ impl Schedule {
     fn cancel(&mut self, lsn: Lsn, time_ns: u64) {
         self.status = Status::Cancelled;
         self.next = None;
-        // One that waits for funds waits no more; one that is asked for is decided.
-        if let Some(Running { stage: Stage::RetryAt(_), run, attempt, .. }) = self.running {
+        // One that waits for funds waits no more, and was refused as it was last; one that is asked
+        // for is decided.
+        if let Some(Running { stage, run, attempt, .. }) = self.running
+            && let Some((_, refused)) = stage.retry()
+        {
             let id = self.transfer_id(run, attempt);
-            self.end_run(lsn, time_ns, id, RunEnd::Refused(Rejection::InsufficientFunds));
+            self.end_run(lsn, time_ns, id, RunEnd::Refused(refused));
         }
     }
 
     /// Takes in that the transfer asked for was decided by the event at `lsn`.
     fn transfer_decided(&mut self, lsn: Lsn, time_ns: u64, id: TransferId, fate: Fate) {
+        let (retry, goes_on) = (self.definition.retry, self.goes_on());
         let Some(running) = self.running.as_mut() else { return };
-        let retry = self.definition.retry;
-        let going_on = matches!(self.status, Status::Active | Status::Paused);
         match fate {
             Fate::Done => self.end_run(lsn, time_ns, id, RunEnd::Posted),
             Fate::Other => self.end_run(lsn, time_ns, id, RunEnd::IdTaken),
-            Fate::Refused(Rejection::InsufficientFunds | Rejection::DebitAccountFloor)
-                if going_on && running.attempt <= retry.times =>
-            {
-                running.stage = Stage::RetryAt(time_ns.saturating_add(retry.every_ns));
-            }
-            Fate::Refused(rejection) => {
-                self.end_run(lsn, time_ns, id, RunEnd::Refused(rejection));
+            Fate::Refused(refused) => {
+                let at_ns = time_ns.saturating_add(retry.every_ns);
+                let again = goes_on && running.attempt <= retry.times;
+                match Stage::after(refused, at_ns).filter(|_| again) {
+                    Some(stage) => running.stage = stage,
+                    None => self.end_run(lsn, time_ns, id, RunEnd::Refused(refused)),
+                }
             }
         }
         self.changed_lsn = lsn;
@@ -445,13 +398,19 @@ impl Schedule {
         if !rising || runs.len() > RUNS_KEPT || last > open || open != *last_run {
             return Err("a schedule's runs are out of order");
         }
-        let asked = running.map(|running| (running.stage, running.run, running.attempt));
-        if let Some((Stage::Asked(id), run, attempt)) = asked
-            && id != self.transfer_id(run, attempt)
-        {
-            return Err("a schedule awaits a foreign transfer");
+        let Some(Running { stage, run, attempt, .. }) = *running else { return Ok(()) };
+        match stage {
+            Stage::Asked(id) if id != self.transfer_id(run, attempt) => {
+                Err("a schedule awaits a foreign transfer")
+            }
+            // Nothing would ever end it.
+            Stage::RetryAt(_) | Stage::RetryAtFloor(_)
+                if !self.goes_on() || attempt > definition.retry.times =>
+            {
+                Err("a schedule waits for an attempt that never comes")
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -467,8 +426,7 @@ impl Drives for Schedule {
             return None;
         }
         match self.running {
-            Some(Running { stage: Stage::RetryAt(at), .. }) => Some(at),
-            Some(_) => None,
+            Some(running) => running.stage.retry().map(|(at_ns, _)| at_ns),
             None => self.next.map(|next| next.due_ns),
         }
     }

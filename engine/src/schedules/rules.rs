@@ -2,9 +2,7 @@
 //! an event, which [`super::Schedule::follow`] takes in, here as in replay.
 
 use super::calendar::CalendarFault;
-use super::{
-    Definition, LABEL_BYTES_MAX, Missed, Running, Schedule, ScheduleChange, Stage, Status,
-};
+use super::{Definition, LABEL_BYTES_MAX, Missed, Running, Schedule, ScheduleChange, Status};
 use crate::money::AMOUNT_MAX;
 use thiserror::Error;
 
@@ -192,7 +190,7 @@ impl Schedule {
     /// The next event of a schedule that is due at `now_ns`.
     pub(crate) fn drive(&self, now_ns: u64) -> Option<ScheduleChange> {
         if let Some(Running { run, due_ns, by_hand, attempt, stage }) = self.running {
-            let Stage::RetryAt(at) = stage else { return None };
+            let (at, _) = stage.retry()?;
             let (attempt, next) = (attempt + 1, self.next);
             let transfer = self.transfer_id(run, attempt);
             return (at <= now_ns).then_some(ScheduleChange::Begun {

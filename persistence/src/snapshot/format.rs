@@ -27,9 +27,11 @@ use ducat_engine::snapshot::{End, Head};
 /// The version this code writes. It reads version 1 too, which knew no holds and nothing of
 /// accounts beside their money, and version 2, which did not know by which event an account was
 /// changed without an entry, and version 3, whose head knew no schedules of fees, and version 4, whose
-/// holds were of no kind that their accounts do not tell; their bytes mean the same. Blocks of refunded transfers, and of schedules and sagas (version 3 knew none), are there only
-/// where there are some.
-pub const VERSION: u32 = 5;
+/// holds were of no kind that their accounts do not tell, and version 5, whose schedules did not
+/// know which refusal a run that is tried again had met; their bytes mean the same. Blocks of
+/// refunded transfers, and of schedules and sagas (version 3 knew none), are there only where there
+/// are some.
+pub const VERSION: u32 = 6;
 
 /// The oldest version this code reads.
 pub const VERSION_MIN: u32 = 1;

@@ -11,7 +11,7 @@ use ducat_engine::request::NEVER_NS;
 use ducat_engine::schedules::calendar::{Calendar, Roll, Rule};
 use ducat_engine::schedules::{
     Definition, Missed, Retry, RunEnd, Schedule, ScheduleChange, ScheduleCommand, ScheduleEvent,
-    Stage, Status,
+    Status,
 };
 use ducat_engine::testing::book::Event;
 use ducat_engine::testing::rng::Rng;
@@ -137,7 +137,7 @@ impl World<'_> {
         for schedule in schedules {
             // Paused, it does not try again what funds lacked for.
             let waits = schedule.status == Status::Paused
-                && schedule.running.is_none_or(|run| matches!(run.stage, Stage::RetryAt(_)));
+                && schedule.running.is_none_or(|run| run.stage.retry().is_some());
             let over = schedule.running.is_none() && schedule.status != Status::Active;
             if !waits && !over {
                 return Err(format!("faults have stopped, and a schedule stands: {schedule:?}"));
@@ -235,6 +235,11 @@ fn check_runs(
             return Err(format!("run {run} moved {amount:?}"));
         }
         last = (*run, *attempt, outcome);
+    }
+    // One that waits to be tried again knows what it was refused for, which it says when it is cancelled.
+    let waits = schedule.running.and_then(|running| running.stage.retry());
+    if waits.is_some_and(|(_, refused)| last.2 != Some(refused)) {
+        return Err(format!("it waits behind {waits:?}, and was refused as {last:?}"));
     }
     let over = schedule.last_run - u64::from(schedule.running.is_some());
     if last.0 != schedule.last_run || schedule.runs.len() as u64 != over {

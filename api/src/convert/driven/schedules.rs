@@ -11,9 +11,7 @@ use ducat_engine::ids::{Lsn, ScheduleId};
 use ducat_engine::money::Currencies;
 use ducat_engine::request::NEVER_NS;
 use ducat_engine::schedules::calendar::{Calendar, HOLIDAYS_MAX, Roll, Rule, SATURDAY_SUNDAY};
-use ducat_engine::schedules::{
-    Definition, Missed, Retry, Run, RunEnd, Running, Schedule, Stage, Status,
-};
+use ducat_engine::schedules::{Definition, Missed, Retry, Run, RunEnd, Running, Schedule, Status};
 use jiff::civil::Date;
 
 /// A definition in the engine's terms.
@@ -233,9 +231,9 @@ pub fn dry_schedule(
 fn running_to_proto(schedule: &Schedule, running: Running) -> proto::ScheduleRun {
     let Running { run, due_ns, by_hand, attempt, stage } = running;
     let transfer = schedule.transfer_id(run, attempt);
-    let (state, time_ns) = match stage {
-        Stage::Asked(_) => (RunState::Asked, 0),
-        Stage::RetryAt(time_ns) => (RunState::WaitingForFunds, time_ns),
+    let (state, time_ns) = match stage.retry() {
+        None => (RunState::Asked, 0),
+        Some((at_ns, _)) => (RunState::WaitingForFunds, at_ns),
     };
     proto::ScheduleRun {
         run,
