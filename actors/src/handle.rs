@@ -55,6 +55,9 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 /// Most transfers in one batch.
 pub const BATCH_MAX: usize = 10_000;
 
+/// Most accounts on one page of a list: all of one page are read between two batches of transfers, which wait.
+pub const ACCOUNTS_PAGE_MAX: usize = 1_000;
+
 /// Why a request was not taken or not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RequestError {
