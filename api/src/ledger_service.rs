@@ -25,7 +25,8 @@ use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
 use ducat_actors::audit;
 use ducat_actors::handle::{
-    AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
+    ACCOUNTS_PAGE_MAX, AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged,
+    RequestError,
 };
 use ducat_actors::history::Moment;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
@@ -377,7 +378,8 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
         let caller = self.caller(&request)?;
         let request = request.into_inner();
-        let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
+        let size = convert::page_size(request.page_size, ACCOUNTS_PAGE_MAX, BATCH_MAX)?;
+        let size = size.min(ACCOUNTS_PAGE_MAX);
         let currencies = self.handle.currencies();
         let filter = profiles::filter(request.filter, &currencies)?;
         if let Some(secrets) = &self.secrets {
