@@ -209,7 +209,13 @@ async fn who_gives_up_one_call_of_two_is_not_ended() {
         // The answer to the other follows its frames.
         calls = calls.ready().await.expect("room");
         let (answered, _sent) = calls.send_request(call(), true).expect("open");
-        answered.await.unwrap_or_else(|error| panic!("in {nth}: {error}"));
+        let answer = answered.await.unwrap_or_else(|error| panic!("in {nth}: {error}"));
+        // What is left unread is given up as well.
+        let mut answer = answer.into_body();
+        while let Some(piece) = answer.data().await {
+            piece.expect("whole");
+        }
+        answer.trailers().await.expect("the connection goes on");
         body.send_reset(Reason::CANCEL);
     }
     assert!(!connection.is_finished());
