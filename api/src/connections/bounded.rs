@@ -133,8 +133,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_ended_once_and_its_place_is_kept_for_a_while() {
-        let addresses = Addresses::new(1);
+        let addresses = Addresses::new(128);
         let address: IpAddr = "10.0.0.1".parse().expect("an address");
+        let others: Vec<_> = (0..126).map(|_| addresses.take(address).expect("a place")).collect();
         let place = Arc::new(addresses.take(address).expect("a place"));
         let flooded = Arc::<AtomicU64>::default();
         let kept = Duration::from_secs(3);
@@ -153,12 +154,13 @@ mod tests {
         }
         assert_eq!(flooded.load(Ordering::Relaxed), 1);
         drop(server);
-        assert!(addresses.take(address).is_none(), "kept");
+        assert!(addresses.take(address).is_none(), "kept, and another one lost");
         let given_back = async {
             while addresses.take(address).is_none() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(KEPT, given_back).await.expect("and given back");
+        drop(others);
     }
 }
