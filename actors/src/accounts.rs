@@ -7,6 +7,7 @@
 //! ```
 
 use crate::coordinator::CoordinatorState;
+use crate::handle::ACCOUNTS_PAGE_MAX;
 use crate::partition::PartitionMsg;
 use crate::tasks::{AccountChange, ChangeResult, Described, Page};
 use ducat_engine::account_event::Opening;
@@ -28,8 +29,7 @@ type Events = Vec<(Lsn, Record)>;
 /// The event of a change, `None` where nothing changed, or why not.
 type Changed = Result<Option<(Lsn, Record)>, AccountRejection>;
 
-/// Most accounts that one page of a filtered list looks at: about as many as the largest page
-/// without a filter shows.
+/// Most accounts of which one page of a filtered list looks at what is known.
 const LOOKS_MAX: usize = 10_000;
 
 /// A page ends once the texts on it have so many bytes, so that its answer fits a message.
@@ -176,7 +176,7 @@ impl CoordinatorState {
         let rules = &self.rules;
         let end = Slot(u32::try_from(rules.directory().len()).unwrap_or(u32::MAX));
         // Where accounts must be asked, few may pass: more are asked than the page holds.
-        let most = if filter.asks_for_standing() { LOOKS_MAX } else { limit };
+        let most = if filter.asks_for_standing() { ACCOUNTS_PAGE_MAX } else { limit };
         let (slots, mut next) = rules.profiles().candidates(filter, (from, end), most, LOOKS_MAX);
         let mut views = self.views(slots).await?;
         views.sort_unstable_by_key(|(slot, _)| *slot);

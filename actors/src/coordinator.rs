@@ -23,7 +23,7 @@ use crate::driven::Driving;
 use crate::handle::RequestError;
 use crate::journal::JournalMsg;
 use crate::partition::PartitionMsg;
-use crate::tasks::{Submission, Task, WaitingRead};
+use crate::tasks::{Submission, TURN_ITEMS, Task, WaitingRead};
 use crate::trace::{Noted, Sampled};
 use ducat_engine::batch::{Batch, Vote};
 use ducat_engine::codec;
@@ -53,9 +53,6 @@ const TICK_MAX: Duration = Duration::from_secs(1);
 
 /// Turns of batches and reads before what is due by the clock is looked at.
 const TURNS_MAX: usize = 64;
-
-/// Reads done between two batches of transfers.
-const READS_PER_TURN: usize = 16;
 
 /// What the coordinator is told.
 pub(crate) enum CoordinatorMsg {
@@ -196,19 +193,19 @@ impl CoordinatorActor {
         Ok(true)
     }
 
-    /// Does a few reads, so that they and the transfers take turns. A long one is a turn of
-    /// its own; reads whose callers have gone are dropped unread.
+    /// Does reads until they have looked at [`TURN_ITEMS`], so that they and the transfers take turns. One of much
+    /// is a turn of its own; reads whose callers have gone are dropped unread.
     async fn read_some(&self, state: &mut CoordinatorState) -> Result<bool, ActorProcessingErr> {
         let last = Lsn(state.rules.next_lsn().0 - 1);
         let accounts = self.read_accounts(last, state).await?;
         let mut done = 0;
-        while done < READS_PER_TURN
+        while done < TURN_ITEMS
             && let Some(WaitingRead { read, place }) = self.shared.read_queue.pop()
         {
             if read.is_abandoned() {
                 continue;
             }
-            done += if read.is_long() { READS_PER_TURN } else { 1 };
+            done += read.items();
             self.read(read, state).await?;
             drop(place);
         }

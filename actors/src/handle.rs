@@ -55,6 +55,13 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 /// Most transfers in one batch.
 pub const BATCH_MAX: usize = 10_000;
 
+/// Who can wait is let in while what is queued would wait for no more than this part of what it may: so much work
+/// lies ready for the coordinator, and calls stand behind no more, however much streams have to send.
+const PATIENT_PART: u32 = 8;
+
+/// Most accounts on one page of a list: all of one page are read between two batches of transfers, which wait.
+pub const ACCOUNTS_PAGE_MAX: usize = 1_000;
+
 /// Why a request was not taken or not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RequestError {
@@ -337,9 +344,8 @@ impl Handle {
         let requests = into_requests(requests);
         let count = check_batch(&requests)?;
         let permit = async {
-            // Half the bound, so that what is refused beyond it is not crowded out by what
-            // waits here.
-            self.shared.backlog.falls_to(self.shared.options.queue_delay_max / 2).await;
+            // So that what is refused beyond the bound is not crowded out by what waits here.
+            self.shared.backlog.falls_to(self.shared.options.queue_delay_max / PATIENT_PART).await;
             Arc::clone(&self.shared.room).acquire_many_owned(count).await
         };
         let permit = match deadline {

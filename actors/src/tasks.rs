@@ -161,6 +161,12 @@ pub(crate) struct WaitingRead {
     pub place: Option<OwnedSemaphorePermit>,
 }
 
+/// What reads look at between two batches of transfers, all together: a fraction of a millisecond's work.
+pub(crate) const TURN_ITEMS: usize = 1_024;
+
+/// What a read counts for at least: taking and answering it is work too.
+const READ_ITEMS_MIN: usize = TURN_ITEMS / 16;
+
 impl Read {
     /// Whether nobody waits for it any more.
     pub fn is_abandoned(&self) -> bool {
@@ -186,17 +192,22 @@ impl Read {
         }
     }
 
-    /// Whether it holds up transfers for longer than others: it looks at every account, or
-    /// copies much.
-    pub fn is_long(&self) -> bool {
-        matches!(
-            self,
+    /// How long it holds up transfers, in things that it looks at: accounts, ids, holds. What looks at every account,
+    /// or copies much, takes all of [`TURN_ITEMS`].
+    pub fn items(&self) -> usize {
+        let items = match self {
+            Self::Slots { slots, .. } => slots.len(),
+            Self::Page { limit, .. } => *limit,
+            Self::Events { ids, .. } | Self::HoldsById { ids, .. } => ids.len(),
             Self::Summary { .. }
-                | Self::Holds { .. }
-                | Self::Ids { .. }
-                | Self::Refunds { .. }
-                | Self::Copies { .. }
-        )
+            | Self::Holds { .. }
+            | Self::HoldsOf { .. }
+            | Self::Ids { .. }
+            | Self::Refunds { .. }
+            | Self::Copies { .. } => TURN_ITEMS,
+            _ => 0,
+        };
+        items.clamp(READ_ITEMS_MIN, TURN_ITEMS)
     }
 }
 
@@ -259,4 +270,25 @@ pub(crate) enum Read {
     Driven(DrivenRead),
     /// The next schedules or sagas of the snapshot that was begun.
     DrivenPiece { reply: Reply<Option<DrivenPiece>> },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::ACCOUNTS_PAGE_MAX;
+
+    #[test]
+    fn reads_of_much_are_a_turn_of_their_own_and_small_ones_share_one() {
+        let slots = |count: u32| {
+            let (reply, _answer) = oneshot::channel();
+            Read::Slots { slots: (0..count).map(Slot).collect(), reply }.items()
+        };
+        assert_eq!([slots(1), slots(500), slots(10_000)], [TURN_ITEMS / 16, 500, TURN_ITEMS]);
+        let (reply, _answer) = oneshot::channel();
+        let (from, limit) = (Slot(0), ACCOUNTS_PAGE_MAX);
+        let page = Read::Page { filter: Arc::default(), from, limit, reply };
+        assert!(2 * page.items() > TURN_ITEMS, "no two pages between two batches");
+        let (reply, _answer) = oneshot::channel();
+        assert_eq!(Read::Summary { reply }.items(), TURN_ITEMS);
+    }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use ducat_actors::handle::{Handle, HistoryEvent, RequestError};
+use ducat_actors::handle::{ACCOUNTS_PAGE_MAX, Handle, HistoryEvent, RequestError};
 use ducat_actors::owners::OwnersSeen;
 use ducat_engine::account_event::{Change, Opening};
 use ducat_engine::ids::{AccountId, Lsn, Slot};
@@ -268,10 +268,11 @@ async fn pages_of_long_texts_are_cut() {
     let handle = engine.handle();
     let opening = |id| {
         let mut opening = owned(id, "anna");
-        opening.profile.metadata.insert("text".to_owned(), "x".repeat(4_000));
+        opening.profile.metadata.insert("text".to_owned(), "x".repeat(4_050));
+        opening.profile.label = "y".repeat(256);
         opening
     };
-    const MANY: u128 = 1_500;
+    const MANY: u128 = ACCOUNTS_PAGE_MAX as u128;
     for ids in (1..=MANY).collect::<Vec<_>>().chunks(500) {
         let openings = ids.iter().map(|id| opening(*id)).collect();
         handle.open_accounts(openings).await.expect("up");
@@ -283,6 +284,26 @@ async fn pages_of_long_texts_are_cut() {
         assert!(page.accounts.len() < MANY as usize, "{}", page.accounts.len());
         assert_eq!(found(&handle, &filter, 10_000).await.len(), MANY as usize);
     }
+    engine.shutdown().await.expect("drains");
+}
+
+/// However many accounts are asked for, a page is no larger than what transfers may wait for; and it is not empty where
+/// what fits stands behind more of them than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_end_so_that_transfers_come_in_between() {
+    const MANY: u128 = 5 * ACCOUNTS_PAGE_MAX as u128 / 2;
+    let engine = start(&journal(), 2).await;
+    let handle = engine.handle();
+    open(&handle, MANY).await;
+    let all = Filter::default();
+    let page = handle.list_accounts(all.clone(), Slot(0), 10_000).await.expect("up");
+    assert_eq!((page.accounts.len(), page.next.is_some()), (ACCOUNTS_PAGE_MAX, true));
+    assert_eq!(found(&handle, &all, 10_000).await.len(), MANY as usize);
+    set(&handle, MANY, AccountStatus::Closed, "").await;
+    let closed = Filter { status: Some(AccountStatus::Closed), ..Filter::default() };
+    let page = handle.list_accounts(closed, Slot(0), 10).await.expect("up");
+    let ids: Vec<_> = page.accounts.iter().map(|shown| shown.view.spec.id).collect();
+    assert_eq!(ids, [account(MANY)]);
     engine.shutdown().await.expect("drains");
 }
 

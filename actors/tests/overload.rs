@@ -135,6 +135,31 @@ async fn an_engine_that_is_behind_says_so_at_once_and_takes_everything_afterward
     engine.shutdown().await.expect("drains");
 }
 
+/// What can wait is held back long before what cannot is refused, and so does not stand before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_wait_while_calls_are_still_let_in() {
+    let options = EngineOptions { queue_delay_max: 8_000 * MS, ..EngineOptions::default() };
+    let (engine, valve) = start(options).await;
+    let handle = engine.handle();
+    let mut admitted = stand_still(&handle, &valve).await;
+    admitted.push(handle.submit(deposits(1, 10)).expect("nothing waits"));
+    while handle.status().queue_delay <= 1_000 * MS {
+        tokio::time::sleep(10 * MS).await;
+    }
+    let in_flight = handle.status().in_flight;
+    let hasty = handle.submit_when_room_by(deposits(600, 10), Some(Instant::now() + 100 * MS));
+    assert_eq!(hasty.await.err(), Some(RequestError::Expired));
+    assert_eq!(handle.status().in_flight, in_flight, "a stream has added to what waits");
+    admitted.push(handle.submit(deposits(500, 10)).expect("far from the bound"));
+    valve.open();
+    for batch in admitted {
+        assert_posted(batch.outcomes().await);
+    }
+    let pending = handle.submit_when_room(deposits(600, 10)).await.expect("nothing waits");
+    assert_posted(pending.outcomes().await);
+    engine.shutdown().await.expect("drains");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attempt_is_both_refused_and_posted() {
     let options = EngineOptions { queue_delay_max: 5 * MS, ..EngineOptions::default() };

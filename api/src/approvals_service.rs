@@ -208,7 +208,7 @@ impl Approvals for ApprovalsService {
         // in between is behind the page's end.
         let bytes =
             4 * proposals.bytes(now_s).clamp(REQUEST_BYTES_MAX, PAGE_BYTES_MAX) + size * ITEM;
-        let room = self.answers.of_this_call().room_within(bytes, self.room_timeout).await;
+        let room = self.answers.read_room(bytes, self.room_timeout).await;
         let room = room.ok_or_else(|| Refusal::no_answer_room(self.room_timeout))?;
         let (page, more) = proposals.page(after, size, PAGE_BYTES_MAX, now_s);
         let next = page.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();

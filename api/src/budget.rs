@@ -28,20 +28,29 @@ pub const BUDGET_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// that can be is bounded by the caller's places for calls, and most calls take no more.
 const SMALL_BYTES: usize = 4 * 1024;
 
+/// What is read for a caller is large from here on: 100 accounts.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// Large reads of one caller that are in work or not yet taken, at a time. The next waits for the client to take
+/// one, so that the work of who asks without end, and does not read, ends.
+pub const LARGE_READS_MAX: usize = 8;
+
 /// Memory for answers that are being made or not yet sent, or for requests. Clones share it.
 #[derive(Clone)]
 pub struct Budget {
     free: Arc<Semaphore>,
     units: u32,
     shares: Arc<ByName<Semaphore>>,
+    large_reads: Arc<ByName<Semaphore>>,
     own: Option<Share>,
 }
 
-/// What one caller may take of a budget. Clones are the same.
+/// What one caller may take of a budget, and its places for large reads. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Share {
     free: Arc<Semaphore>,
     units: u32,
+    large_reads: Arc<Semaphore>,
 }
 
 tokio::task_local! {
@@ -64,7 +73,7 @@ impl Budget {
         let units = bytes.max(BUDGET_BYTES_MIN) / UNIT;
         let units = u32::try_from(units.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
         let free = Arc::new(Semaphore::new(units as usize));
-        Self { free, units, shares: Arc::default(), own: None }
+        Self { free, units, shares: Arc::default(), large_reads: Arc::default(), own: None }
     }
 
     /// The share of this caller: half of the budget, but as much as the largest answer at least.
@@ -73,7 +82,8 @@ impl Budget {
         let least = u32::try_from(BUDGET_BYTES_MIN / UNIT).unwrap_or(u32::MAX);
         let units = (self.units / 2).max(least).min(self.units);
         let free = self.shares.get(caller, || Semaphore::new(units as usize));
-        Share { free, units }
+        let large_reads = self.large_reads.get(caller, || Semaphore::new(LARGE_READS_MAX));
+        Share { free, units, large_reads }
     }
 
     /// The same budget for a caller who takes from this share of it as well.
@@ -116,7 +126,7 @@ impl Budget {
         };
         let own = own.map(|permit| permit.expect("the semaphore is never closed"));
         let permit = self.free.clone().acquire_many_owned(self.units_for(bytes)).await;
-        Room(permit.expect("the semaphore is never closed"), own)
+        Room { of_all: permit.expect("the semaphore is never closed"), own, large_read: None }
     }
 
     fn units_for(&self, bytes: usize) -> u32 {
@@ -141,7 +151,7 @@ impl Budget {
             Some(own) => Some(own.free.clone().try_acquire_many_owned(own.units_for(bytes)).ok()?),
         };
         let permit = self.free.clone().try_acquire_many_owned(self.units_for(bytes)).ok()?;
-        Some(Room(permit, own))
+        Some(Room { of_all: permit, own, large_read: None })
     }
 
     /// The same within `wait`; `None` when there is none by then.
@@ -159,6 +169,24 @@ impl Budget {
             Some(room) => Some(room),
             None => self.room_within(bytes, wait).await,
         }
+    }
+
+    /// The same for what is read, which takes one of its caller's places as well where it is large: until the client has
+    /// taken all of it, or it has turned out to be small.
+    pub(crate) async fn read_room(&self, bytes: usize, wait: Duration) -> Option<Room> {
+        if bytes <= LARGE_BYTES {
+            return self.answer_room(bytes, wait).await;
+        }
+        let budget = self.of_this_call();
+        let room = async {
+            let place = match &budget.own {
+                None => None,
+                Some(own) => Some(own.large_reads.clone().acquire_owned().await),
+            };
+            let large_read = place.map(|place| place.expect("the semaphore is never closed"));
+            Room { large_read, ..budget.room(bytes).await }
+        };
+        tokio::time::timeout(wait, room).await.ok()
     }
 }
 
@@ -188,12 +216,19 @@ impl fmt::Debug for Budget {
 
 /// A part of a budget, and of its caller's share of it, given back when it is dropped.
 #[derive(Debug)]
-pub struct Room(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+pub struct Room {
+    of_all: OwnedSemaphorePermit,
+    own: Option<OwnedSemaphorePermit>,
+    large_read: Option<OwnedSemaphorePermit>,
+}
 
 impl Room {
     /// Gives back what goes beyond so many bytes.
     pub fn keep(&mut self, bytes: usize) {
-        for permit in [Some(&mut self.0), self.1.as_mut()].into_iter().flatten() {
+        if bytes <= LARGE_BYTES {
+            self.large_read = None;
+        }
+        for permit in [Some(&mut self.of_all), self.own.as_mut()].into_iter().flatten() {
             let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
             drop(permit.split(beyond));
         }
@@ -320,6 +355,32 @@ mod tests {
         let all = budget.room(usize::MAX).await;
         assert!(own.try_first_room(1).is_none() && answer(1).await.is_none(), "the bound of all");
         drop(all);
+    }
+
+    #[tokio::test]
+    async fn large_reads_of_one_caller_wait_until_one_was_taken() {
+        let budget = Budget::default();
+        let read = |name: &str, bytes| {
+            let share = budget.share(name);
+            let budget = &budget;
+            async move { scope(Some(share), budget.read_room(bytes, Duration::ZERO)).await }
+        };
+        let mut unread = Vec::new();
+        for _ in 0..LARGE_READS_MAX {
+            unread.push(read("deaf", 2 * LARGE_BYTES).await.expect("free"));
+        }
+        assert!(read("deaf", 2 * LARGE_BYTES).await.is_none(), "one too many");
+        assert!(read("deaf", LARGE_BYTES).await.is_some(), "small");
+        assert!(read("other", 2 * LARGE_BYTES).await.is_some(), "of somebody else");
+        unread[0].keep(LARGE_BYTES + 1);
+        assert!(read("deaf", 2 * LARGE_BYTES).await.is_none(), "large after all");
+        unread[0].keep(LARGE_BYTES);
+        let next = read("deaf", 2 * LARGE_BYTES).await.expect("one turned out to be small");
+        assert!(read("deaf", 2 * LARGE_BYTES).await.is_none());
+        drop(next);
+        assert!(read("deaf", 2 * LARGE_BYTES).await.is_some(), "one was taken");
+        let nobodys = budget.read_room(2 * LARGE_BYTES, Duration::ZERO).await;
+        assert!(nobodys.is_some(), "nobody's call");
     }
 
     #[tokio::test]

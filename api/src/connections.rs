@@ -8,6 +8,7 @@ mod addresses;
 pub(crate) mod bounded;
 mod frames;
 pub(crate) mod greeting;
+mod resets;
 
 pub(crate) use addresses::network;
 
@@ -43,7 +44,7 @@ pub struct Connections {
 pub(crate) struct Closed {
     /// Their address had as many as it may.
     pub address_full: Arc<AtomicU64>,
-    /// They sent too many frames that ask for nothing.
+    /// They sent too many frames that ask for nothing, or gave up most of their calls at once.
     pub flooded: Arc<AtomicU64>,
 }
 

@@ -41,7 +41,7 @@ impl DrivenService {
     }
 
     async fn room(&self, items: usize) -> Result<Room, Status> {
-        let room = self.answers.of_this_call().room_within(items * ITEM, self.room_timeout).await;
+        let room = self.answers.read_room(items * ITEM, self.room_timeout).await;
         room.ok_or_else(|| Refusal::no_answer_room(self.room_timeout).into())
     }
 

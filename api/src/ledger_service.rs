@@ -25,7 +25,8 @@ use crate::wire::Encoded;
 use crate::wire_requests::{BatchRequest, StreamRequest, WireRequest};
 use ducat_actors::audit;
 use ducat_actors::handle::{
-    AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged, RequestError,
+    ACCOUNTS_PAGE_MAX, AccountShown, BATCH_MAX, EntriesPage, Handle, HoldState, Judged,
+    RequestError,
 };
 use ducat_actors::history::Moment;
 use ducat_engine::ids::{AccountId, Lsn, TransferId};
@@ -151,7 +152,6 @@ impl LedgerService {
         &self.handle
     }
 
-    /// Room for an answer, before anything is done for it.
     /// A page of entries in the order of value dates.
     async fn entries_by_value(
         &self,
@@ -159,7 +159,7 @@ impl LedgerService {
         request: &proto::ListEntriesRequest,
     ) -> Result<Response<proto::ListEntriesResponse>, Status> {
         let query = past::value_statement(id, request)?;
-        let room = self.room(query.limit * item::ENTRY).await?;
+        let room = self.read_room(query.limit * item::ENTRY).await?;
         let page = self.handle.statement_by_value(id, query).await.map_err(status::request)?;
         let page = page.ok_or_else(|| account_unknown(id))?;
         let next = page.next.map(|at| cursor::entries_by_value(id, query.earliest_first, at));
@@ -169,9 +169,17 @@ impl LedgerService {
         Ok(answered(writer.entries(&page, next.unwrap_or_default()), room))
     }
 
+    /// Room for an answer, before anything is done for it.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Status> {
         let wait = self.streams.room_timeout;
         let room = self.answers.answer_room(bytes, wait).await;
+        room.ok_or_else(|| Refusal::no_answer_room(wait).into())
+    }
+
+    /// The same for what is read for the caller, which takes a place as well where it is large.
+    pub(crate) async fn read_room(&self, bytes: usize) -> Result<Room, Status> {
+        let wait = self.streams.room_timeout;
+        let room = self.answers.read_room(bytes, wait).await;
         room.ok_or_else(|| Refusal::no_answer_room(wait).into())
     }
 
@@ -196,7 +204,7 @@ impl LedgerService {
             return Ok(room);
         }
         drop(room);
-        self.room(base + 2 * bytes).await
+        self.read_room(base + 2 * bytes).await
     }
 
     /// An account after a change, or why it was not changed.
@@ -348,7 +356,7 @@ impl Ledger for LedgerService {
         let asked = request.into_inner().ids;
         let ids = convert::account_ids(&asked, BATCH_MAX)?;
         checks::accounts(&self.handle, &caller, &ids).await?;
-        let room = self.room(ids.len() * item::ACCOUNT).await?;
+        let room = self.read_room(ids.len() * item::ACCOUNT).await?;
         let at = self.handle.accounts(ids).await.map_err(status::request)?;
         let base = at.accounts.len() * item::ACCOUNT;
         let room = self.with_texts(room, base, at.accounts.iter().flatten()).await?;
@@ -370,7 +378,8 @@ impl Ledger for LedgerService {
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
         let caller = self.caller(&request)?;
         let request = request.into_inner();
-        let size = convert::page_size(request.page_size, 1000, BATCH_MAX)?;
+        let size = convert::page_size(request.page_size, ACCOUNTS_PAGE_MAX, BATCH_MAX)?;
+        let size = size.min(ACCOUNTS_PAGE_MAX);
         let currencies = self.handle.currencies();
         let filter = profiles::filter(request.filter, &currencies)?;
         if let Some(secrets) = &self.secrets {
@@ -381,7 +390,7 @@ impl Ledger for LedgerService {
             None => checks::whole(&caller, "a list of all accounts, without an owner,")?,
         }
         let from = cursor::read_accounts(&filter, &request.cursor)?;
-        let room = self.room(size * item::ACCOUNT).await?;
+        let room = self.read_room(size * item::ACCOUNT).await?;
         let page = self.handle.list_accounts(filter.clone(), from, size).await;
         let page = page.map_err(status::request)?;
         let base = size * item::ACCOUNT;
@@ -528,7 +537,7 @@ impl Ledger for LedgerService {
         checks::accounts(&self.handle, &caller, &[id]).await?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_history(id, &request.cursor)?;
-        let room = self.room(size * item::HISTORY).await?;
+        let room = self.read_room(size * item::HISTORY).await?;
         let page = self.handle.history(id, from, size).await.map_err(status::request)?;
         let page = page.ok_or_else(|| status::account(id, AccountRejection::Unknown))?;
         let next = page.next.map(|lsn| cursor::history(id, lsn)).unwrap_or_default();
@@ -658,7 +667,7 @@ impl Ledger for LedgerService {
         let caller = self.caller(&request)?;
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_TRANSFERS_MAX)?;
-        let room = self.room(ids.len() * item::TRANSFER).await?;
+        let room = self.read_room(ids.len() * item::TRANSFER).await?;
         let mut stored = self.handle.requests(ids).await.map_err(status::request)?;
         checks::hide_foreign(&self.handle, &caller, &mut stored).await?;
         let currencies = self.handle.currencies();
@@ -693,7 +702,7 @@ impl Ledger for LedgerService {
             let found = self.handle.event_of(id).await.map_err(status::request)?;
             found.ok_or_else(|| unknown(format!("transfer {id}")))?
         };
-        let room = self.room(RECEIPT_BYTES_MAX).await?;
+        let room = self.read_room(RECEIPT_BYTES_MAX).await?;
         let proved = self.handle.receipt(lsn).await.map_err(status::request)?;
         let proved = proved.ok_or_else(|| unknown(format!("event {lsn}")))?;
         let receipt = crate::receipt::to_text(&proved).map_err(|error| {
@@ -715,7 +724,7 @@ impl Ledger for LedgerService {
             return self.entries_by_value(id, &request).await;
         }
         let query = past::statement(id, &request)?;
-        let room = self.room(query.limit * item::ENTRY).await?;
+        let room = self.read_room(query.limit * item::ENTRY).await?;
         let page = self.handle.statement(id, query).await.map_err(status::request)?;
         let page = page.ok_or_else(|| account_unknown(id))?;
         let next = page.next.map(|lsn| cursor::entries(id, query.oldest_first, lsn));
@@ -731,7 +740,7 @@ impl Ledger for LedgerService {
         let caller = self.caller(&request)?;
         let asked = request.into_inner().ids;
         let ids = convert::transfer_ids(&asked, GET_HOLDS_MAX)?;
-        let room = self.room(ids.len() * item::HOLD).await?;
+        let room = self.read_room(ids.len() * item::HOLD).await?;
         let mut at = self.handle.holds(ids.clone()).await.map_err(status::request)?;
         checks::hide_foreign_holds(&self.handle, &caller, &ids, &mut at.holds).await?;
         let closed = ids.iter().zip(&at.holds).filter_map(|(id, state)| match state {
@@ -772,7 +781,7 @@ impl Ledger for LedgerService {
         checks::accounts(&self.handle, &caller, &[id]).await?;
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_holds(id, &request.cursor)?;
-        let room = self.room(size * item::HOLD).await?;
+        let room = self.read_room(size * item::HOLD).await?;
         let page = self.handle.list_holds(id, from, size).await.map_err(status::request)?;
         let page = page.ok_or_else(|| account_unknown(id))?;
         let currencies = self.handle.currencies();
@@ -794,7 +803,7 @@ impl Ledger for LedgerService {
         let size = convert::page_size(request.page_size, 100, 1000)?;
         let from = cursor::read_refunds(id, &request.cursor)?;
         let at = (request.lsn > 0).then_some(Lsn(request.lsn));
-        let room = self.room(size * item::REFUND).await?;
+        let room = self.read_room(size * item::REFUND).await?;
         let page = self.handle.refunds_of(id, at, from, size).await.map_err(status::request)?;
         let page = match page {
             Some(page)

@@ -76,7 +76,7 @@ impl Refusal {
         }
     }
 
-    /// No memory came free for the answer in time: others leave theirs unread.
+    /// No memory, and no place of its caller's, came free for the answer in time: others lie unread.
     #[must_use]
     pub fn no_answer_room(waited: Duration) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Refusal {
                 Code::ResourceExhausted,
                 "ANSWERS_FULL",
                 format!(
-                    "unread answers left no memory for this one within {} ms; nothing was done",
+                    "unread answers left no room for this one within {} ms; nothing was done",
                     waited.as_millis()
                 ),
             )

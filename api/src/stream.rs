@@ -50,6 +50,10 @@ const OUTBOX: usize = 2;
 /// busy (80,000 transfers), a fraction of what the server has for all.
 const STREAM_BYTES: usize = 32 * 1024 * 1024;
 
+/// After so many transfers a stream's reader lets others go on, however many batches lie ready: those of many streams, sent
+/// at once, would keep single calls waiting until all are read.
+const TURN_TRANSFERS: usize = 256;
+
 /// Memory of an answer that refuses a batch, with all the violations it may list.
 const REFUSAL_BYTES: usize = 16 * 1024;
 
@@ -258,7 +262,12 @@ impl Requests {
 impl Reader {
     /// Reads until the client has finished (`None`) or the stream must end with a status.
     async fn run(mut self, mut draining: Draining) -> Option<Status> {
+        let mut of_turn = 0;
         loop {
+            if of_turn >= TURN_TRANSFERS {
+                of_turn = 0;
+                tokio::task::yield_now().await;
+            }
             let message = tokio::select! {
                 biased;
                 () = draining.begun() => return Some(Refusal::draining().into()),
@@ -278,6 +287,7 @@ impl Reader {
                 () = draining.begun() => return Some(Refusal::draining().into()),
                 place = self.window.reserve() => place.ok()?,
             };
+            of_turn += batch.transfers.len();
             let currencies = self.handle.currencies();
             let converted = transfers::batch(&batch.transfers, &currencies);
             let bytes =

@@ -1,6 +1,6 @@
 //! Accounts at the door: opened, changed, read, listed, and their history.
 
-use super::{AccountShown, AccountsAt, AccountsPage, BATCH_MAX, HistoryPage, RequestError};
+use super::{ACCOUNTS_PAGE_MAX, AccountShown, AccountsAt, AccountsPage, HistoryPage, RequestError};
 use super::{Handle, check_size};
 use crate::account_history;
 use crate::tasks::{AccountChange, ChangeResult, Described, Read, Reply, Task};
@@ -119,7 +119,7 @@ impl Handle {
         Ok(AccountsAt { accounts: accounts.collect(), lsn: found.lsn })
     }
 
-    /// A page of at most `limit` accounts (capped at [`BATCH_MAX`]) that `filter` asks for, from
+    /// A page of at most `limit` accounts (capped at [`ACCOUNTS_PAGE_MAX`]) that `filter` asks for, from
     /// slot `from` on, in the order of their opening. One that is not the last may hold fewer,
     /// but holds one at least.
     ///
@@ -131,7 +131,7 @@ impl Handle {
         mut from: Slot,
         limit: usize,
     ) -> Result<AccountsPage, RequestError> {
-        let limit = limit.clamp(1, BATCH_MAX);
+        let limit = limit.clamp(1, ACCOUNTS_PAGE_MAX);
         let filter = Arc::new(filter);
         loop {
             let filter = Arc::clone(&filter);

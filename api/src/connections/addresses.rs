@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The bits of an IPv6 address that one client cannot choose as it likes.
 const NETWORK: u128 = !0 << 64;
 
+/// Who floods on one connection loses the places of so many, of all that its address has one part in this many.
+const LOST_PART: usize = 64;
+
 /// The open connections of all addresses. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
@@ -54,6 +57,15 @@ pub(super) struct AddressPlace {
     address: IpAddr,
 }
 
+impl AddressPlace {
+    /// What the address loses besides this place when it is kept for a flood, as far as there are any: so much that it has
+    /// none left after [`LOST_PART`] floods.
+    pub fn lost(&self) -> Vec<Self> {
+        let more = self.addresses.each / LOST_PART;
+        (1..more).map_while(|_| self.addresses.take(self.address)).collect()
+    }
+}
+
 impl Drop for AddressPlace {
     fn drop(&mut self) {
         let mut open = self.addresses.open();
@@ -87,6 +99,23 @@ mod tests {
         drop(addresses.take(one).expect("it was given back"));
         drop((second, others));
         assert!(addresses.open().is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn an_address_is_out_of_places_after_some_floods() {
+        let addresses = Addresses::new(512);
+        let one = address("10.0.0.1");
+        let flood = || {
+            let place = addresses.take(one)?;
+            Some((place.lost(), place))
+        };
+        let floods: Vec<_> = std::iter::from_fn(flood).collect();
+        assert_eq!(floods.len(), LOST_PART);
+        assert!(addresses.take(one).is_none() && addresses.take(address("10.0.0.2")).is_some());
+        drop(floods);
+        assert!(addresses.open().is_empty(), "all are given back");
+        let few = Addresses::new(3);
+        assert!(few.take(one).is_some_and(|place| place.lost().is_empty()));
     }
 
     #[test]

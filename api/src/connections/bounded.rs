@@ -1,6 +1,6 @@
 //! A connection whose client may not send frames without end that ask for nothing (see [`super::frames`]): one
-//! that does is ended, and its address has a connection less for a while, so that it is not at once
-//! back on another.
+//! that does is ended, and its address has some connections less for a while, so that it is not at once
+//! back on others.
 
 use super::addresses::AddressPlace;
 use super::frames::{Flood, Frames};
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long the place of an ended connection is kept from its address.
+/// How long the place of an ended connection, and what is lost with it, is kept from its address.
 pub(super) const KEPT: Duration = Duration::from_secs(60);
 
 /// What is known of a connection that may be ended.
@@ -26,11 +26,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Counts the end, tells of it, and keeps the place.
+    /// Counts the end, tells of it, and keeps the place and some more.
     fn end(&self) -> io::Error {
         self.flooded.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(peer = ?self.peer, "a connection is ended: too many frames of HTTP/2 that ask for nothing");
-        let (place, kept) = (Arc::clone(&self.place), self.kept);
+        let (place, kept) = ((self.place.lost(), Arc::clone(&self.place)), self.kept);
         tokio::spawn(async move {
             tokio::time::sleep(kept).await;
             drop(place);
@@ -133,8 +133,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_ended_once_and_its_place_is_kept_for_a_while() {
-        let addresses = Addresses::new(1);
+        let addresses = Addresses::new(128);
         let address: IpAddr = "10.0.0.1".parse().expect("an address");
+        let others: Vec<_> = (0..126).map(|_| addresses.take(address).expect("a place")).collect();
         let place = Arc::new(addresses.take(address).expect("a place"));
         let flooded = Arc::<AtomicU64>::default();
         let kept = Duration::from_secs(3);
@@ -153,12 +154,13 @@ mod tests {
         }
         assert_eq!(flooded.load(Ordering::Relaxed), 1);
         drop(server);
-        assert!(addresses.take(address).is_none(), "kept");
+        assert!(addresses.take(address).is_none(), "kept, and another one lost");
         let given_back = async {
             while addresses.take(address).is_none() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(KEPT, given_back).await.expect("and given back");
+        drop(others);
     }
 }

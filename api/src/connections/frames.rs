@@ -9,8 +9,10 @@
 //!
 //! What honest clients send of these goes with what they ask for: a window update or two and a ping for an answer, a
 //! reset for a call that was given up. So requests, and what is sent to the client, earn more than these cost, and a client that works is
-//! never bounded, however much it does. What is not earned is little: [`PER_S`] and [`AT_FIRST`].
+//! never bounded, however much it does. What is not earned is little: [`PER_S`] and [`AT_FIRST`]. Calls that are given up at
+//! once have a balance of their own ([`super::resets`]).
 
+use super::resets::Resets;
 use std::time::{Duration, Instant};
 
 /// What every connection begins with, before the first frame.
@@ -49,6 +51,7 @@ const FULL_AFTER: Duration = Duration::from_secs(AT_FIRST as u64 / PER_S as u64)
 /// Types and flags of frames.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RESET: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
 const PADDED: u8 = 8;
 
@@ -70,16 +73,18 @@ pub(super) struct Frames {
     of_head: usize,
     /// Bytes sent that have not earned anything yet.
     sent: usize,
+    resets: Resets,
 }
 
 impl Frames {
     /// Of a connection that begins.
     pub fn new(now: Instant) -> Self {
-        let (head, of_head, sent) = ([0; HEAD_BYTES], 0, 0);
-        Self { balance: AT_FIRST, given: now, skip: PREFACE_BYTES, head, of_head, sent }
+        let (head, of_head, sent, resets) = ([0; HEAD_BYTES], 0, 0, Resets::new(now));
+        Self { balance: AT_FIRST, given: now, skip: PREFACE_BYTES, head, of_head, sent, resets }
     }
 
-    /// Looks at the next bytes that the client has sent. `now` is asked for only when all is used up.
+    /// Looks at the next bytes that the client has sent. `now` is asked for only when all is used up, or a call
+    /// given up.
     ///
     /// # Errors
     /// [`Flood`]: the connection is to end.
@@ -96,9 +101,16 @@ impl Frames {
                 return Ok(());
             }
             self.of_head = 0;
-            let [high, middle, low, kind, flags, ..] = self.head;
+            let [high, middle, low, kind, flags, stream @ ..] = self.head;
             self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
             self.add(worth(kind, flags, self.skip), &now)?;
+            // The highest bit says nothing.
+            let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
+            match kind {
+                HEADERS => self.resets.headers(stream),
+                RESET => self.resets.reset(stream, &now)?,
+                _ => {}
+            }
         }
     }
 
@@ -141,7 +153,6 @@ mod tests {
     use proptest::prelude::*;
 
     const PING: u8 = 6;
-    const RESET: u8 = 3;
     const END_STREAM: u8 = 1;
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
@@ -150,6 +161,12 @@ mod tests {
         // What would be heads of PING, if it were not payload.
         frame.extend([0, 0, 0, PING, 0, 0, 0, 0, 0].iter().cycle().take(length));
         frame
+    }
+
+    /// The same, the first of them on this stream.
+    fn on(stream: u32, mut frames: Vec<u8>) -> Vec<u8> {
+        frames[5..9].copy_from_slice(&stream.to_be_bytes());
+        frames
     }
 
     fn begun(now: Instant) -> Frames {
@@ -199,9 +216,12 @@ mod tests {
             frame(WINDOW_UPDATE, 0, 4),
             frame(PING, 0, 8),
         ];
-        let given_up = [frame(HEADERS, 4, 30), frame(DATA, END_STREAM, 60), frame(RESET, 0, 4)];
-        for calls in [call.concat(), given_up.concat()] {
-            assert_eq!(taken(&mut unary, now, &calls, 100_000), 100_000);
+        assert_eq!(taken(&mut unary, now, &call.concat(), 100_000), 100_000);
+        let asked = [frame(HEADERS, 4, 30), frame(DATA, END_STREAM, 60)].concat();
+        for nth in 0..100_000_u32 {
+            let given_up = on(4 * nth + 1, frame(RESET, 0, 4));
+            let two = [on(4 * nth + 1, asked.clone()), on(4 * nth + 3, asked.clone()), given_up];
+            unary.read(&two.concat(), || now).expect("one of two is left to end");
         }
         let mut told = begun(now);
         let read = [frame(WINDOW_UPDATE, 0, 4), frame(PING, 0, 8)].concat();
@@ -211,6 +231,18 @@ mod tests {
             told.read(&read, || now).expect("earned");
         }
         assert!(begun(now).read(&frame(DATA, 0, 1 << 20), || now).is_ok());
+    }
+
+    #[test]
+    fn who_gives_up_all_calls_at_once_is_ended_whatever_they_earn() {
+        let now = Instant::now();
+        let mut frames = begun(now);
+        let ended = (0..10_000).find(|nth| {
+            let asked = [frame(HEADERS, 4, 30), frame(DATA, END_STREAM, 60)].concat();
+            let given_up = on(2 * nth + 1, frame(RESET, 0, 4));
+            frames.read(&[on(2 * nth + 1, asked), given_up].concat(), || now).is_err()
+        });
+        assert_eq!(ended, Some(100));
     }
 
     #[test]
@@ -252,12 +284,18 @@ mod tests {
             let now = Instant::now();
             let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
             let mut balance = AT_FIRST;
-            let mut flooded = false;
+            let (mut resets, mut flooded) = (Resets::new(now), false);
             for &(kind, flags, length) in &kinds {
                 bytes.extend(frame(kind, flags, length));
                 if !flooded {
                     balance = (balance + worth(kind, flags, length)).min(MOST);
                     flooded = balance < 0;
+                    if !flooded && kind == HEADERS {
+                        resets.headers(1);
+                    }
+                    if !flooded && kind == RESET {
+                        flooded = resets.reset(1, || now).is_err();
+                    }
                 }
             }
             let mut whole = Frames::new(now);

@@ -2,7 +2,8 @@
 //! calls. Others, from another address, are served all the same.
 
 use crate::program;
-use crate::world::{BANK, open, transfer};
+use crate::world::{BANK, account, open, transfer};
+use ducat_api::budget::LARGE_READS_MAX;
 use ducat_api::client::Client;
 use ducat_api::proto;
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -169,15 +170,19 @@ async fn requests_that_are_never_whole_take_half_of_the_memory_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_never_read_take_half_of_the_memory_at_most() {
     let besieged = Besieged::new(&["--answers-mib", "32", "--room-timeout-ms", "500"]).await;
-    for first in [0, 5_000] {
-        let accounts = (first + 1..=first + 5_000)
-            .map(|id| proto::NewAccount::new(crate::world::account(id), "GBP", false));
-        besieged.honest.create_accounts(accounts.collect()).await.expect("well-formed");
+    // 2 MB of texts on each page, of which 16 MiB hold less than there are places.
+    let texts = |id| proto::NewAccount {
+        metadata: [("text".to_owned(), "x".repeat(2_000))].into(),
+        ..proto::NewAccount::new(account(id), "GBP", false)
+    };
+    for first in [0, 500] {
+        let accounts = (first + 1..=first + 500).map(texts).collect();
+        besieged.honest.create_accounts(accounts).await.expect("well-formed");
     }
     let mut deaf = Builder::new();
     deaf.initial_window_size(0);
     let (calls, connection) = besieged.greedy_http2(&deaf).await;
-    let page = proto::ListAccountsRequest { page_size: 10_000, ..Default::default() };
+    let page = proto::ListAccountsRequest { page_size: 1_000, ..Default::default() };
     let mut begun = Vec::new();
     // One at a time, so that who is refused has found the memory full, and not others at work.
     loop {
@@ -189,12 +194,58 @@ async fn answers_that_are_never_read_take_half_of_the_memory_at_most() {
             break;
         }
         begun.push(answer);
-        assert!(begun.len() < 1_000, "there is no end");
+        assert!(begun.len() < LARGE_READS_MAX, "memory is no bound");
     }
-    assert!(begun.len() >= 5, "{} begun", begun.len());
-    let page = besieged.honest.list_accounts(10_000, "").await.expect("there is room for others");
-    assert_eq!(page.accounts.len(), 10_000);
+    assert!(begun.len() >= 2, "{} begun", begun.len());
+    let page = besieged.honest.list_accounts(1_000, "").await.expect("there is room for others");
+    assert_eq!(page.accounts.len(), 1_000);
     drop((begun, calls, connection));
+}
+
+/// Who has let some large answers lie gets the next when one of them is taken, and others do not wait for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_that_are_not_taken_keep_their_caller_waiting_and_nobody_else() {
+    let besieged = Besieged::new(&["--room-timeout-ms", "60000"]).await;
+    let accounts = (1..=1_000).map(|id| proto::NewAccount::new(account(id), "GBP", false));
+    besieged.honest.create_accounts(accounts.collect()).await.expect("well-formed");
+    // Only the beginning of an answer is let through until more is asked for.
+    let mut deaf = Builder::new();
+    deaf.initial_window_size(1_000);
+    // Two connections of one address are one caller.
+    let (calls, connection) = besieged.greedy_http2(&deaf).await;
+    let (others, other) = besieged.greedy_http2(&deaf).await;
+    let page = framed(&proto::ListAccountsRequest { page_size: 1_000, ..Default::default() });
+    let mut unread = Vec::new();
+    for nth in 0..LARGE_READS_MAX {
+        let calls = if nth % 2 == 0 { &calls } else { &others };
+        let (answer, mut body) = call(calls, "ListAccounts").await;
+        body.send_data(page.clone(), true).expect("small");
+        let answer = tokio::time::timeout(LONG, answer).await.expect("answered").expect("headers");
+        assert!(!answer.headers().contains_key("grpc-status"), "there is a place");
+        unread.push(answer.into_body());
+    }
+    let (mut next, mut body) = call(&others, "ListAccounts").await;
+    body.send_data(page, true).expect("small");
+    let waits = tokio::time::timeout(Duration::from_millis(500), &mut next).await;
+    assert!(waits.is_err(), "one more is made though none was taken");
+    let (small, mut body) = call(&calls, "GetStatus").await;
+    body.send_data(begun(0, &[]), true).expect("small");
+    small.await.expect("what is small does not wait");
+    let listed = besieged.honest.list_accounts(1_000, "").await.expect("nor does anybody else");
+    assert_eq!(listed.accounts.len(), 1_000);
+    // One is taken.
+    let mut taken = unread.swap_remove(0);
+    let mut window = taken.flow_control().clone();
+    let read = async {
+        while let Some(piece) = taken.data().await {
+            let length = piece.expect("whole").len();
+            window.release_capacity(length).expect("of this stream");
+        }
+    };
+    tokio::time::timeout(LONG, read).await.expect("all of it");
+    let answer = tokio::time::timeout(LONG, next).await.expect("answered").expect("headers");
+    assert!(!answer.headers().contains_key("grpc-status"), "the place that came free");
+    drop((answer, unread, calls, others, connection, other));
 }
 
 #[tokio::test(flavor = "multi_thread")]
