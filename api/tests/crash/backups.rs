@@ -4,12 +4,15 @@
 
 use crate::archived::ducat;
 use crate::attack::{Attack, Depth, is_root, say, skip, tries};
-use crate::history::History;
+use crate::checker::same_content;
+use crate::history::{History, id_of};
 use crate::mounts::{Kind, Mount};
 use crate::server::{Launch, Server};
+use ducat_api::proto::{Code, Outcome, TransferRequest};
 use ducat_persistence::BackupStore;
 use rand::RngExt as _;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -63,21 +66,56 @@ fn verify(to: &Path) -> (u64, String) {
 /// those without an answer. Also: outcomes compared, events lost, and the time of the last one.
 fn part_up_to(history: &History, lsn: u64) -> (Arc<History>, usize, u64, u64) {
     let (mut part, mut compared, mut lost, mut last_ns) = (Vec::new(), 0, 0, 0);
+    let mut gone: HashMap<u128, TransferRequest> = HashMap::new();
     for call in history.calls() {
         let last = call.outcomes.iter().map(|outcome| outcome.lsn).max().unwrap_or(0);
         let times = call.outcomes.iter().map(|outcome| outcome.time_ns);
         last_ns = last_ns.max(times.max().unwrap_or(0));
         if last > lsn {
-            let new = call.outcomes.iter().filter(|o| !o.repeat && o.lsn > lsn);
-            lost += new.count() as u64;
+            let new = call.transfers.iter().zip(&call.outcomes);
+            let new = new.filter(|(_, outcome)| !outcome.repeat && outcome.lsn > lsn);
+            for (transfer, outcome) in new {
+                lost += 1;
+                if outcome.code != Code::IdReused as i32 {
+                    gone.insert(id_of(transfer), transfer.clone());
+                }
+            }
             continue;
         }
         compared += call.outcomes.len();
         part.push(call);
     }
+    part.retain(|call| !call.outcomes.is_empty() || !reuses(&call.transfers, &gone));
     let mut changes = history.changes();
     changes.retain(|change| change.lsn.is_none_or(|at| at <= lsn));
     (Arc::new(History::of(part, changes)), compared, lost, last_ns)
+}
+
+/// Whether some of them use the id of a request that is gone for another content. They came behind its answer,
+/// so they are gone as well; sent again without it, they would be the first to have the id.
+fn reuses(transfers: &[TransferRequest], gone: &HashMap<u128, TransferRequest>) -> bool {
+    let other = |transfer: &TransferRequest| {
+        gone.get(&id_of(transfer)).is_some_and(|first| !same_content(first, transfer))
+    };
+    transfers.iter().any(other)
+}
+
+#[test]
+fn what_reuses_an_id_that_is_gone_is_gone_as_well() {
+    let history = History::default();
+    let transfer = |id, amount_minor| TransferRequest { id, amount_minor, ..Default::default() };
+    let outcome = |id, lsn| Outcome { id, lsn, ..Default::default() };
+    for (lsn, transfer) in [(5, transfer(1, 10)), (6, transfer(2, 20))] {
+        let id = transfer.id;
+        let call = history.sent(vec![transfer]);
+        history.answered(call, vec![outcome(id, lsn)]);
+    }
+    for reused in [transfer(1, 11), transfer(2, 21), transfer(2, 20), transfer(3, 30)] {
+        history.sent(vec![reused]);
+    }
+    let (part, compared, lost, _) = part_up_to(&history, 5);
+    let amounts: Vec<u64> = part.calls().iter().map(|c| c.transfers[0].amount_minor).collect();
+    assert_eq!((amounts, compared, lost), (vec![10, 11, 20, 30], 1, 1));
 }
 
 /// The machine burns down: what was backed up comes back, all of it as it was acknowledged.
