@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::codec::CodecKind;
 use crate::csv_data::Replay;
 use crate::generator::{AccountIds, Batch, Generator, Shape};
-use crate::pace::{Offers, Pace, Schedule, Share, open_pace};
+use crate::pace::{Offers, Pace, Schedule, Share, few_of, open_pace};
 use crate::readers::reader_thread;
 use crate::tally::{Moments, Tally, Window, own_batch};
 use crate::target::Port;
@@ -16,10 +16,10 @@ use crate::target_inprocess::HandlePort;
 use crate::target_postgres::{Form, PostgresPort};
 use anyhow::{Context, anyhow};
 use ducat_actors::handle::Handle;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -30,10 +30,6 @@ const DRAIN: Duration = Duration::from_secs(60);
 
 /// How long a worker rests after an error, so that a dead server is not hammered.
 const ERROR_PAUSE: Duration = Duration::from_millis(2);
-
-/// Connections that are asked for room where a worker's own has none. More would take the time of what is
-/// sent, when none has.
-const OTHERS_ASKED: usize = 4;
 
 /// A run without an end of its own ends here.
 const FOREVER: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -282,7 +278,7 @@ struct Shared {
     /// The thread's connections.
     ports: Vec<Port>,
     /// The last one that was asked for room in another's place.
-    asked: Cell<usize>,
+    asked: AtomicUsize,
     /// Batches not in use, the last used first.
     batches: RefCell<Vec<Arc<Batch>>>,
     answered: Arc<AtomicU64>,
@@ -327,7 +323,7 @@ fn client_thread(
             generator: RefCell::new(generator),
             tally: RefCell::new(tally),
             ports,
-            asked: Cell::new(0),
+            asked: AtomicUsize::new(0),
             batches: RefCell::default(),
             answered: start.answered,
         });
@@ -436,11 +432,9 @@ impl Shared {
         if self.ports[own].has_room() {
             return Some(&self.ports[own]);
         }
-        (0..OTHERS_ASKED).find_map(|_| {
-            let next = (self.asked.get() + 1) % self.ports.len();
-            self.asked.set(next);
-            Some(&self.ports[next]).filter(|port| port.has_room())
-        })
+        few_of(self.ports.len(), &self.asked)
+            .map(|next| &self.ports[next])
+            .find(|port| port.has_room())
     }
 
     /// When a request is sent. In a closed loop it was due a moment ago, and asking for the

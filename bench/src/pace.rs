@@ -94,6 +94,11 @@ pub struct Offers {
 /// sent, when none has any.
 const ASKED: usize = 4;
 
+/// A few of so many connections, each time the next ones.
+pub fn few_of(connections: usize, asked: &AtomicUsize) -> impl Iterator<Item = usize> {
+    (0..ASKED).map(move |_| asked.fetch_add(1, Ordering::Relaxed) % connections)
+}
+
 /// One second's requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offer {
@@ -124,10 +129,7 @@ impl Offers {
     /// Whether some connection has room, as far as a few of them say.
     fn has_room(&self) -> bool {
         self.limits.is_empty()
-            || (0..ASKED).any(|_| {
-                let next = self.asked.fetch_add(1, Ordering::Relaxed);
-                self.limits[next % self.limits.len()].has_room()
-            })
+            || few_of(self.limits.len(), &self.asked).any(|next| self.limits[next].has_room())
     }
 
     /// Counts a request that is due now; false when it must not be sent.

@@ -388,12 +388,7 @@ fn the_stored_snapshots_are_read() {
 #[test]
 fn the_stored_snapshot_tells_why_runs_wait() {
     let stored = include_bytes!("fixtures/snapshot-v6.snap");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = store_in(dir.path());
-    fs::create_dir(store.dir()).expect("creates");
-    let lsn = verify(stored).expect("it is read for good").header.lsn();
-    fs::write(store.path_of(lsn), stored).expect("writes");
-    let (mut loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    let mut loaded = loaded(stored);
     let expected = [Rejection::InsufficientFunds, Rejection::DebitAccountFloor].map(Some);
     assert_eq!(waiting_behind(&loaded), expected);
     let now_ns = loaded.coordinator.last_time_ns();
@@ -411,12 +406,7 @@ fn the_stored_snapshot_tells_why_runs_wait() {
 fn the_stored_snapshot_tells_versions() {
     let stored = include_bytes!("fixtures/snapshot-v3.snap");
     let expected = with_holds(ledger(20, 60), 40);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = store_in(dir.path());
-    fs::create_dir(store.dir()).expect("creates");
-    let lsn = verify(stored).expect("it is read for good").header.lsn();
-    fs::write(store.path_of(lsn), stored).expect("writes");
-    let (loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    let loaded = loaded(stored);
     let views = (0..20).map(Slot).map(|slot| (loaded.view(slot), expected.view(slot)));
     let mut beyond = 0;
     for (loaded, expected) in views {
@@ -434,12 +424,17 @@ fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
     assert_eq!(summary.header, header(&mut expected));
     let digest = summary.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(digest, as_written);
+    assert_eq!(loaded(stored).summary(), expected.summary());
+}
+
+/// What a start makes of a stored snapshot.
+fn loaded(stored: &[u8]) -> Ledger {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let store = store_in(dir.path());
     fs::create_dir(store.dir()).expect("creates");
-    fs::write(store.path_of(summary.header.lsn()), stored).expect("writes");
-    let loaded = store.load(summary.header.lsn(), 4, 1, REMEMBER_NS).expect("is read").0;
-    assert_eq!(loaded.summary(), expected.summary());
+    let lsn = verify(stored).expect("it is read for good").header.lsn();
+    fs::write(store.path_of(lsn), stored).expect("writes");
+    store.load(lsn, 4, 1, REMEMBER_NS).expect("is read").0
 }
 
 /// How those holds ended that are closed is in it too.
@@ -447,12 +442,7 @@ fn stored(stored: &[u8], as_written: &str, mut expected: Ledger) {
 fn the_stored_snapshot_tells_how_holds_ended() {
     let stored = include_bytes!("fixtures/snapshot-v2.snap");
     let mut expected = with_holds(ledger(20, 60), 40);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = store_in(dir.path());
-    fs::create_dir(store.dir()).expect("creates");
-    let lsn = verify(stored).expect("it is read for good").header.lsn();
-    fs::write(store.path_of(lsn), stored).expect("writes");
-    let (mut loaded, _) = store.load(lsn, 4, 1, REMEMBER_NS).expect("is read");
+    let mut loaded = loaded(stored);
     assert_eq!(loaded.check_holds(), Ok(()));
     let void = |n: u128| VoidRequest {
         id: TransferId::new(n << 90).expect("not zero"),

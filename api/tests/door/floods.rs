@@ -9,10 +9,13 @@ use ducat_api::identity::guard::Trust;
 use h2::Reason;
 use h2::client::SendRequest;
 use prost::bytes::Bytes;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::JoinHandle;
 use tonic::Code as Grpc;
 use tonic::codegen::http;
 
@@ -138,6 +141,18 @@ async fn headers_without_end_are_not_kept() {
     attacked.stands().await;
 }
 
+/// A client of HTTP/2 made by hand, greeted; what the server says is thrown away, by a task that ends with the connection.
+async fn speaks(address: SocketAddr) -> (OwnedWriteHalf, JoinHandle<()>) {
+    let socket = TcpStream::connect(address).await.expect("listens");
+    let (mut read, mut write) = socket.into_split();
+    let hearing = tokio::spawn(async move {
+        let _all_is_thrown_away = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
+    });
+    write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    write.write_all(&frame(4, 0, 0, &[])).await.expect("sent");
+    (write, hearing)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_ask_for_nothing_end_their_own_connection() {
     let server = Server::start(None, None).await;
@@ -150,13 +165,7 @@ async fn frames_that_ask_for_nothing_end_their_own_connection() {
         frame(8, 0, 0, &[0, 0, 0, 1]),
     ];
     for flood in &floods {
-        let socket = TcpStream::connect(server.address).await.expect("listens");
-        let (mut read, mut write) = socket.into_split();
-        let flooding = tokio::spawn(async move {
-            let _all_is_thrown_away = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
-        });
-        write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
-        write.write_all(&frame(4, 0, 0, &[])).await.expect("sent");
+        let (mut write, flooding) = speaks(server.address).await;
         let frames = flood.repeat(1_000);
         let until_ended = async { while write.write_all(&frames).await.is_ok() {} };
         tokio::time::timeout(LONG, until_ended).await.expect("ended");
@@ -173,13 +182,7 @@ async fn frames_that_ask_for_nothing_end_their_own_connection() {
 async fn calls_given_up_at_once_end_their_own_connection() {
     let server = Server::start(None, None).await;
     let honest = Client::connect(&format!("http://{}", server.address)).await.expect("listens");
-    let socket = TcpStream::connect(server.address).await.expect("listens");
-    let (mut read, mut write) = socket.into_split();
-    let flooding = tokio::spawn(async move {
-        let _all_is_thrown_away = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
-    });
-    write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
-    write.write_all(&frame(4, 0, 0, &[])).await.expect("sent");
+    let (mut write, flooding) = speaks(server.address).await;
     let until_ended = async {
         for stream in (1..).step_by(2) {
             // GET, http, /: a request that is whole, and its end.

@@ -707,6 +707,12 @@ async fn a_proposal_ends_with_what_was_granted_to_whoever_made_it() {
     assert_eq!(bank.overdraft(2).await, "0.00");
 }
 
+/// Keys that tokens are signed and checked with, of the program's own making: `tokens.key` and `tokens.pub`.
+fn keys_for_tokens(dir: &Path) {
+    let public = stdout(&ducat(&["key", "generate", "--key", text(&dir.join("tokens.key"))]));
+    fs::write(dir.join("tokens.pub"), public).expect("writes");
+}
+
 /// A token of the program's own making, in a file.
 fn issued(dir: &Path, name: &str, more: &[&str]) -> PathBuf {
     let (key, token) = (dir.join("tokens.key"), dir.join(format!("{name}.token")));
@@ -726,8 +732,7 @@ fn shown(uri: &str) -> String {
 fn the_program_enrols_asks_keeps_and_approves() {
     let dir = place();
     let path = |name: &str| dir.path().join(name);
-    let keys = stdout(&ducat(&["key", "generate", "--key", text(&path("tokens.key"))]));
-    fs::write(path("tokens.pub"), keys).expect("writes");
+    keys_for_tokens(dir.path());
     let (factors, public) = (path("factors.toml"), path("tokens.pub"));
     let enrol = |name: &str| ducat(&["operator", "enrol", name, "--secrets-file", text(&factors)]);
     let (anna, bert) = (stdout(&enrol("anna")), stdout(&enrol("bert")));
@@ -790,8 +795,7 @@ fn the_program_enrols_asks_keeps_and_approves() {
 fn a_code_that_was_used_before_a_kill_is_used_after_it() {
     let dir = place();
     let path = |name: &str| dir.path().join(name);
-    let keys = stdout(&ducat(&["key", "generate", "--key", text(&path("tokens.key"))]));
-    fs::write(path("tokens.pub"), keys).expect("writes");
+    keys_for_tokens(dir.path());
     let factors = path("factors.toml");
     let anna = stdout(&ducat(&["operator", "enrol", "anna", "--secrets-file", text(&factors)]));
     let token = issued(dir.path(), "anna", &[]);
